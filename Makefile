@@ -1,0 +1,35 @@
+# make setup | demo | test | check | bench      (the first makes .venv, the others call it)
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?= python3
+
+.PHONY: help setup demo test check bench clean
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(VENV)/.ready ## make .venv with everything (a CPU build of torch first)
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet torch==2.13.0
+	$(PY) -m pip install --quiet -e '.[all,dev]'
+	@touch $@
+
+demo: setup ## the main job once, from nothing to a live answer
+	$(VENV)/bin/umi demo
+
+test: setup ## all tests, the slow ones too
+	$(PY) -m pytest -n auto -m ""
+
+check: setup ## format, lint, types, layers, tests
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/basedpyright
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -n auto
+
+bench: setup ## every benchmark, each a ratio against a named peer
+	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+
+clean: ## remove what make made
+	rm -rf $(VENV) runs dist build

@@ -1,0 +1,42 @@
+"""What a user can get wrong, one exception each; every message says what, where and what to do.
+
+    AlphaUMiError
+    ├── ConfigError       a configuration file, an override or an option
+    ├── DataError         a file that is missing, unreadable or of another shape
+    ├── FormatError       a format that cannot be loaded or cannot express something
+    ├── CheckpointError   a run directory or a model that cannot be loaded
+    ├── ModelError        a model or an endpoint that could not complete
+    └── StorageError      something that could not be written
+
+What a model or a tool gets wrong is data (`Observation.status`, `Trajectory.stop`) and never raised.
+"""
+
+
+class AlphaUMiError(Exception):
+    """The parent of all. The command line prints it in one line; `exit_code` is then its status."""
+
+    exit_code = 1
+
+
+class ConfigError(AlphaUMiError):
+    exit_code = 2
+
+
+class DataError(AlphaUMiError):
+    exit_code = 3
+
+
+class FormatError(AlphaUMiError):
+    exit_code = 4
+
+
+class CheckpointError(AlphaUMiError):
+    exit_code = 5
+
+
+class ModelError(AlphaUMiError):
+    exit_code = 6
+
+
+class StorageError(AlphaUMiError):
+    exit_code = 7

@@ -1,0 +1,1 @@
+"""Prompt text, both ways. Nothing outside this package builds or splits any."""

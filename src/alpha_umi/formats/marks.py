@@ -1,0 +1,78 @@
+"""How the published data writes single turns: decision marks and the shape of a call.
+
+These are the words inside a turn, not the prompt around it. The processed data files, the `template`
+formats and the static evaluation all share them. Whatever these shapes cannot express is kept verbatim:
+a plan without a mark is `Plan(text, NONE)`, a call without a name is `Call("", text)`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from alpha_umi.types import Call, Decision, Plan
+
+_PUBLISHED_MARKS = {
+    Decision.CALL: "Next: caller.",
+    Decision.CONCLUDE: "Next: conclusion.",
+    Decision.GIVE_UP: "Next: give up.",
+}
+_NAME = "Action: "
+_ARGUMENTS = "\nAction Input: "
+_LOOSE_NAME = re.compile(r"Action:[ \t]*(?P<name>.*?)[ \t]*(?:\n|Action Input:|$)")
+_LOOSE_ARGUMENTS = re.compile(r"Action Input:\s*(?P<arguments>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """The words by which a plan names who goes next."""
+
+    decisions: Mapping[Decision, str] = field(default_factory=lambda: dict(_PUBLISHED_MARKS))
+
+    def write_plan(self, plan: Plan) -> str:
+        return plan.thought + self.decisions.get(plan.decision, "")
+
+    def read_plan(self, text: str) -> Plan:
+        """The plan that `write_plan` writes as exactly `text`: a mark counts only at the very end."""
+        for decision, mark in self.decisions.items():
+            if mark and text.endswith(mark):
+                return Plan(thought=text[: -len(mark)], decision=decision)
+        return Plan(thought=text, decision=Decision.NONE)
+
+    def parse_plan(self, text: str) -> Plan:
+        """What a model meant: else the first mark anywhere counts, and what follows it is dropped."""
+        plan = self.read_plan(text)
+        if plan.decision is not Decision.NONE:
+            return plan
+        found = [(text.find(mark), decision) for decision, mark in self.decisions.items() if mark in text]
+        if not found:
+            return plan
+        at, decision = min(found)
+        return Plan(thought=text[:at], decision=decision)
+
+
+def write_call(call: Call) -> str:
+    if not call.name:
+        return call.arguments
+    return f"{_NAME}{call.name}{_ARGUMENTS}{call.arguments}"
+
+
+def read_call(text: str) -> Call:
+    """The call that `write_call` writes as exactly `text`."""
+    name, found, arguments = text.removeprefix(_NAME).partition(_ARGUMENTS)
+    if text.startswith(_NAME) and found and name:
+        return Call(name=name, arguments=arguments)
+    return Call(name="", arguments=text)
+
+
+def parse_call(text: str) -> Call:
+    """What a model meant: markers may be out of place, spaces missing, arguments left out."""
+    call = read_call(text)
+    if call.name:
+        return call
+    name = _LOOSE_NAME.search(text)
+    if name is None or not name["name"]:
+        return call
+    arguments = _LOOSE_ARGUMENTS.search(text)
+    return Call(name=name["name"], arguments=arguments["arguments"].strip() if arguments else "{}")

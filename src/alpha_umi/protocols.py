@@ -1,0 +1,87 @@
+"""The four seams. Anything that has these methods fits; nothing needs to be inherited or registered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from alpha_umi.types import (
+    Call,
+    Completion,
+    Observation,
+    Prompt,
+    Proposal,
+    Role,
+    Sampling,
+    Task,
+    ToolSpec,
+    Turn,
+)
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A text generator. Callers await single completions; batching and caching are its own secret."""
+
+    async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        """Continue `prompt`. Raises ModelError when no completion can be had."""
+        ...
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """Where tool calls are executed."""
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]: ...
+
+    async def execute(self, call: Call) -> Observation:
+        """Run one call. Never raises for what the call or the tool does wrong: that is the status."""
+        ...
+
+    def fork(self) -> Environment:
+        """A copy whose later calls do not touch this one; a search needs it to branch."""
+        ...
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Proposes what comes next and keeps no state between proposals."""
+
+    async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        """The next turns after `turns`: a plan, with the call or the answer that it asked for."""
+        ...
+
+
+@runtime_checkable
+class Format(Protocol):
+    """Prompt text, both ways; the only thing in the package that knows any.
+
+    Laws: `parse(role, write(role, turns)) == turns` for turns the format can express; `parse` never
+    raises on any text. So a model is served exactly the prompts that it was trained on.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def end(self) -> str:
+        """The mark that ends every completion, as text. A tokenizer that lacks it ends with its own EOS."""
+        ...
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """Tokens that a tokenizer must hold as single, unmergeable ones; may be empty."""
+        ...
+
+    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> Prompt:
+        """What `role` reads after `turns`. Caller and summarizer read the plan that called them last."""
+        ...
+
+    def write(self, role: Role, turns: Sequence[Turn]) -> str:
+        """The completion by which `role` says `turns`: one turn, or for the backbone a plan and what follows."""
+        ...
+
+    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
+        """The turns that a completion says; total over all strings."""
+        ...

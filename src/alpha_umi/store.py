@@ -1,0 +1,298 @@
+"""Files: trajectories as JSONL, documents as JSON, both read with clear errors and written whole or not at all.
+
+A file is written beside its place and renamed into it, so a reader sees the old one or the new one. The one
+exception is `Ledger`, which appends finished rows one by one so that an interrupted run can go on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from alpha_umi.errors import AlphaUMiError, DataError, StorageError
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    Json,
+    Observation,
+    Plan,
+    StopReason,
+    Task,
+    ToolSpec,
+    ToolStatus,
+    Trajectory,
+    Turn,
+    Usage,
+    User,
+)
+
+SCHEMA = "alpha_umi.trajectory/1"
+
+
+# --- text files -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """Read a text file, decompressing `.gz` and `.zst` by name. Raises DataError naming the path."""
+    try:
+        with _open_binary(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as text:
+            yield text
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a directory; a file is needed") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text at byte {error.start}") from None
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+
+
+def _open_binary(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if path.suffix == ".zst":
+        return _open_zst(path)
+    return path.open("rb")
+
+
+def _open_zst(path: Path) -> IO[bytes]:
+    try:
+        import zstandard
+    except ModuleNotFoundError:
+        raise DataError(f"{path}: reading .zst needs zstandard; pip install 'alpha-umi[zst]'") from None
+    return cast("IO[bytes]", zstandard.open(path, "rb"))
+
+
+@contextmanager
+def write_text(path: Path) -> Iterator[IO[str]]:
+    """Write a text file that appears at `path` only when all of it is there."""
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        temporary = Path(name)
+        with io.TextIOWrapper(_compress(path, os.fdopen(handle, "wb")), encoding="utf-8", newline="\n") as text:
+            yield text
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"{path}: cannot be written: {reason}; what was there is unchanged") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _compress(path: Path, raw: IO[bytes]) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return cast("IO[bytes]", _GzipOver(raw))
+    if path.suffix == ".zst":
+        import zstandard
+
+        return cast("IO[bytes]", zstandard.ZstdCompressor().stream_writer(raw, closefd=True))
+    return raw
+
+
+class _GzipOver(gzip.GzipFile):
+    """A gzip stream that closes the file under it."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        super().__init__(filename="", mode="wb", fileobj=raw, mtime=0)
+        self._raw = raw
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()
+
+
+def read_json(path: Path) -> Any:
+    """One JSON document. Raises DataError with line and column where it is broken."""
+    with open_text(path) as text:
+        content = text.read()
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
+    except RecursionError:
+        raise DataError(f"{path}: JSON nested too deeply to be read") from None
+
+
+def write_json(path: Path, document: Any) -> None:
+    """One JSON document, indented by two as the published files are."""
+    with write_text(path) as text:
+        json.dump(document, text, indent=2)
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """The rows of a JSONL file with their line numbers, one at a time; empty lines are skipped."""
+    with open_text(path) as text:
+        for number, line in enumerate(text, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}:{number}:{error.colno}: broken JSON: {error.msg}") from None
+
+
+# --- trajectories -----------------------------------------------------------------------------------------
+
+
+def read_trajectories(path: Path) -> Iterator[Trajectory]:
+    """Trajectories one by one, in constant memory. Raises DataError naming the line."""
+    for number, row in read_rows(path):
+        try:
+            yield decode_trajectory(row)
+        except AlphaUMiError as error:
+            raise DataError(f"{path}:{number}: {error}") from None
+
+
+def write_trajectories(path: Path, trajectories: Iterable[Trajectory]) -> int:
+    """Write all of them or nothing; returns how many."""
+    count = 0
+    with write_text(path) as text:
+        for trajectory in trajectories:
+            text.write(dump_line(encode_trajectory(trajectory)))
+            count += 1
+    return count
+
+
+def dump_line(row: Any) -> str:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def encode_trajectory(trajectory: Trajectory) -> dict[str, Json]:
+    """The JSON form of one trajectory; it holds all there is to know of it."""
+    task, usage = trajectory.task, trajectory.usage
+    return {
+        "schema": SCHEMA,
+        "task": {
+            "id": task.id,
+            "query": task.query,
+            "tools": [
+                {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+                for tool in task.tools
+            ],
+            "metadata": dict(task.metadata),
+        },
+        "turns": [encode_turn(turn) for turn in trajectory.turns],
+        "stop": trajectory.stop.value,
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "completions": usage.completions,
+        },
+    }
+
+
+def encode_turn(turn: Turn) -> dict[str, Json]:
+    match turn:
+        case User(text=text):
+            return {"turn": "user", "text": text}
+        case Plan(thought=thought, decision=decision):
+            return {"turn": "plan", "thought": thought, "decision": decision.value}
+        case Call(name=name, arguments=arguments):
+            return {"turn": "call", "name": name, "arguments": arguments}
+        case Observation(content=content, status=status):
+            return {"turn": "observation", "content": content, "status": status.value}
+        case Answer(text=text):
+            return {"turn": "answer", "text": text}
+
+
+def decode_trajectory(row: Any) -> Trajectory:
+    """The inverse of `encode_trajectory`. Raises DataError that names the field."""
+    if not isinstance(row, Mapping):
+        raise DataError("not a trajectory: a JSON object is needed")
+    row = cast("Mapping[str, Any]", row)
+    if row.get("schema") != SCHEMA:
+        raise DataError(
+            f"schema is {row.get('schema')!r}, this version reads {SCHEMA!r}; is this file made by 'umi prepare'?"
+        )
+    try:
+        task, usage = row["task"], row.get("usage") or {}
+        return Trajectory(
+            task=Task(
+                id=task["id"],
+                query=task["query"],
+                tools=tuple(ToolSpec(**tool) for tool in task["tools"]),
+                metadata=task.get("metadata") or {},
+            ),
+            turns=tuple(decode_turn(turn) for turn in row["turns"]),
+            stop=StopReason(row.get("stop", StopReason.UNFINISHED)),
+            usage=Usage(**usage),
+        )
+    except KeyError as error:
+        raise DataError(f"not a trajectory: field {error} is missing") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"not a trajectory: {error}") from None
+
+
+_TURNS: Mapping[str, Callable[[Mapping[str, Any]], Turn]] = {
+    "user": lambda row: User(text=row["text"]),
+    "plan": lambda row: Plan(thought=row["thought"], decision=Decision(row["decision"])),
+    "call": lambda row: Call(name=row["name"], arguments=row["arguments"]),
+    "observation": lambda row: Observation(content=row["content"], status=ToolStatus(row.get("status", ToolStatus.OK))),
+    "answer": lambda row: Answer(text=row["text"]),
+}
+
+
+def decode_turn(row: Mapping[str, Any]) -> Turn:
+    """The inverse of `encode_turn`."""
+    kind = row["turn"]
+    if kind not in _TURNS:
+        raise DataError(f"unknown turn {kind!r}; known: {', '.join(_TURNS)}")
+    return _TURNS[kind](row)
+
+
+# --- ledgers ----------------------------------------------------------------------------------------------
+
+
+class Ledger:
+    """Finished rows by key, appended one at a time. A row cut short by a crash is dropped when it reopens."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, Any]:
+        """All whole rows; mends the file if its last line is cut."""
+        if not self._path.exists():
+            return {}
+        rows: dict[str, Any] = {}
+        whole = 0
+        with self._path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    row = json.loads(line)
+                    rows[row["key"]] = row["row"]
+                except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
+                    break
+                whole += len(line)
+        if whole < self._path.stat().st_size:
+            os.truncate(self._path, whole)
+        return rows
+
+    def append(self, key: str, row: Any) -> None:
+        """Keep one finished row; it is on disk when this returns."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                whole = file.tell()
+                try:
+                    file.write(dump_line({"key": key, "row": row}).encode())
+                    file.flush()
+                except OSError:
+                    os.truncate(self._path, whole)
+                    raise
+        except OSError as error:
+            raise StorageError(f"{self._path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,209 @@
+"""The vocabulary: everything that crosses a seam of the package is one of these values.
+
+Standard library only. All types are frozen: a trajectory is a tuple of turns and never changes under a
+reader. Text that a model or a tool wrote is kept verbatim here and decoded late, by whoever needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+class Role(StrEnum):
+    """Who writes (paper, section 3). BACKBONE is one model playing all three roles in one completion."""
+
+    PLANNER = "planner"
+    CALLER = "caller"
+    SUMMARIZER = "summarizer"
+    BACKBONE = "backbone"
+
+
+class Decision(StrEnum):
+    """Who goes next, as the planner named it; NONE when it named nobody."""
+
+    CALL = "call"
+    CONCLUDE = "conclude"
+    GIVE_UP = "give_up"
+    NONE = "none"
+
+
+class ToolStatus(StrEnum):
+    """How a tool call ended. Whatever a model or a tool does wrong is one of these, never an exception."""
+
+    OK = "ok"
+    UNKNOWN_TOOL = "unknown_tool"
+    BAD_ARGUMENTS = "bad_arguments"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+
+
+class StopReason(StrEnum):
+    """Why a trajectory ended. UNFINISHED: it was cut off, or recorded without an ending."""
+
+    ANSWERED = "answered"
+    GAVE_UP = "gave_up"
+    LIMIT = "limit"
+    CANCELLED = "cancelled"
+    UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """What is told about one tool."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """JSON Schema of the arguments as declared; types may be no JSON Schema type (`DATE (YYYY-MM-DD)`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One query and what may be used for it."""
+
+    id: str
+    query: str
+    tools: tuple[ToolSpec, ...] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """Where the task came from, and whatever a reader must keep to write its source back unchanged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """The user's words, or a hint that a search put between two steps."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The planner's turn. With Decision.NONE `thought` is all it wrote."""
+
+    thought: str
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The caller's turn. An empty `name` means the text names no tool; `arguments` then holds all of it."""
+
+    name: str
+    arguments: str
+    """JSON text exactly as written; it may fail to parse."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a tool answered."""
+
+    content: str
+    status: ToolStatus = ToolStatus.OK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The summarizer's turn: the final answer to the user."""
+
+    text: str
+
+
+Turn: TypeAlias = User | Plan | Call | Observation | Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Counts, in tokens and completions; they add up."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    completions: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            completions=self.completions + other.completions,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What an agent would say next, and what it cost to find out."""
+
+    turns: tuple[Turn, ...]
+    """A plan; then, where it decided so, the call or the answer."""
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """One path of turns through one task: the record of every dataset, rollout, branch and log."""
+
+    task: Task
+    turns: tuple[Turn, ...]
+    stop: StopReason = StopReason.UNFINISHED
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One chat message, as chat completion endpoints take them. `role`: system, user or assistant."""
+
+    role: str
+    content: str
+
+
+Prompt: TypeAlias = str | tuple[Message, ...]
+"""What a model reads: text, or chat messages where the format is a chat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One supervised row. The loss falls on `completion` alone."""
+
+    role: Role
+    prompt: Prompt
+    completion: str
+    """Without the format's end mark, which whoever tokenises appends."""
+
+
+class FinishReason(StrEnum):
+    """Why a completion ended. STOP: an end mark or a stop string; LENGTH: the token limit."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a model chooses tokens. Temperature 0 is greedy and deterministic."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a model wrote after a prompt, without the stop string that ended it."""
+
+    text: str
+    finish: FinishReason
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One value of one metric on one row."""
+
+    metric: str
+    value: float
+    details: Mapping[str, Json] = field(default_factory=dict[str, Json])
