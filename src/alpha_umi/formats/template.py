@@ -1,0 +1,305 @@
+"""A format described by data: templates, suffixes, turn wrappers and marks, read from a JSON document.
+
+The published checkpoints know prompts of this kind. `variant` chooses between the prompts they were trained
+on and the prompts they were evaluated with, `filling` between filling a template once and the published
+chain of replacements, which also fills placeholders that a document or an observation happens to contain.
+
+A backbone completion joins a stripped thought to what follows it, so a thought is expressible there only
+when it has no outer whitespace and none of the texts that start a call or a conclusion.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import cast
+
+from alpha_umi.errors import FormatError
+from alpha_umi.formats.documents import write_document
+from alpha_umi.formats.marks import Marks, parse_call, write_call
+from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Role, Task, ToolSpec, Turn, User
+
+_PLACEHOLDER = re.compile(r"\{(doc|history|thought|tool_names)\}")
+_TARGET_PART = re.compile(r"\{(thought|call|answer)[^}]*\}")
+_STEP_PART = re.compile(r"\{(?:target|text)\}")
+
+
+class Variant(StrEnum):
+    """Which published prompts: EVALUATION as they are, TRAINING with the trainer's prefix before them."""
+
+    EVALUATION = "evaluation"
+    TRAINING = "training"
+
+
+class Filling(StrEnum):
+    """How placeholders are filled: ONCE, or by the published CHAINED replacements (bugs included)."""
+
+    ONCE = "once"
+    CHAINED = "chained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """The backbone's completion for one decision: `before` thought `middle` rest `after`."""
+
+    before: str
+    middle: str
+    after: str
+
+    def write(self, thought: str, rest: str) -> str:
+        return f"{self.before}{thought}{self.middle}{rest}{self.after}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateFormat:
+    """protocols.Format over a document; make one with `from_document`."""
+
+    name: str
+    end: str
+    templates: Mapping[Role, str]
+    suffixes: Mapping[Role, str]
+    wrappers: Mapping[str, str]
+    """Turn wrappers by kind (user, planner, caller, observation, summarizer), each with `{text}`."""
+    step_wrappers: Mapping[str, str]
+    """The backbone's wrappers (user, step, observation)."""
+    targets: Mapping[Decision, _Target]
+    marks: Marks
+    prefix: str = ""
+    variant: Variant = Variant.EVALUATION
+    filling: Filling = Filling.ONCE
+    document: Mapping[str, Json]
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Json]) -> TemplateFormat:
+        """Read a document of the published shape. Raises FormatError naming the key that is wrong."""
+        reader = _Reader(document)
+        roles = {role: role.value for role in Role if role.value in reader.mapping("templates")}
+        if not roles:
+            raise FormatError(f"'templates' names no role; known roles: {', '.join(role.value for role in Role)}")
+        backbone = Role.BACKBONE in roles
+        return cls(
+            name=reader.text("name"),
+            end=reader.text("target_end"),
+            templates={role: reader.text("templates", key) for role, key in roles.items()},
+            suffixes={role: reader.text("suffixes", key) for role, key in roles.items()},
+            wrappers={kind: reader.text("turns", kind) for kind in _KINDS},
+            step_wrappers={kind: reader.text("backbone_turns", kind) for kind in _STEP_KINDS} if backbone else {},
+            targets=_read_targets(reader) if backbone else {},
+            marks=Marks(decisions={kind: reader.text("decision_marks", kind.value) for kind in _DECIDED}),
+            prefix=cast("str", document.get("training_prefix") or ""),
+            variant=Variant(cast("str", document.get("variant", Variant.EVALUATION.value))),
+            document=document,
+        )
+
+    def to_document(self) -> dict[str, Json]:
+        """The document that `from_document` reads this format from, its variant included."""
+        return {**self.document, "variant": self.variant.value}
+
+    def using(self, *, variant: Variant | None = None, filling: Filling | None = None) -> TemplateFormat:
+        """The same format in another variant or with the other filling."""
+        return replace(self, variant=variant or self.variant, filling=filling or self.filling)
+
+    # --- prompts --------------------------------------------------------------------------------------
+
+    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> str:
+        if role not in self.templates:
+            known = ", ".join(known.value for known in self.templates)
+            raise FormatError(f"format {self.name!r} has no template for role {role.value!r}; it has {known}")
+        steps = role is Role.BACKBONE
+        history = "".join(self._steps(turns) if steps else map(self._wrap, turns))
+        values = {
+            "doc": _documents(task.tools),
+            "tool_names": ", ".join(_names(task.tools)),
+            "history": history,
+            "thought": self._last_thought(turns),
+        }
+        prefix = self.prefix if self.variant is Variant.TRAINING else ""
+        return prefix + _FILLINGS[self.filling](self.templates[role], values) + self.suffixes[role]
+
+    def _wrap(self, turn: Turn) -> str:
+        match turn:
+            case User(text=text):
+                return _fill(self.wrappers["user"], text)
+            case Plan():
+                return _fill(self.wrappers["planner"], self.marks.write_plan(turn))
+            case Call():
+                return _fill(self.wrappers["caller"], write_call(turn))
+            case Observation(content=content):
+                return _fill(self.wrappers["observation"], content)
+            case Answer(text=text):
+                return _fill(self.wrappers["summarizer"], text)
+
+    def _last_thought(self, turns: Sequence[Turn]) -> str:
+        last = next((turn for turn in reversed(turns) if isinstance(turn, Plan)), None)
+        return self.marks.write_plan(last) if last else ""
+
+    def _steps(self, turns: Sequence[Turn]) -> Iterator[str]:
+        """The backbone's history: a plan and what it asked for are one utterance."""
+        rest = list(turns)
+        while rest:
+            turn = rest.pop(0)
+            match turn:
+                case User(text=text):
+                    yield _fill(self.step_wrappers["user"], text)
+                case Observation(content=content):
+                    yield _fill(self.step_wrappers["observation"], content)
+                case Plan():
+                    step: list[Turn] = [turn]
+                    if rest and isinstance(rest[0], Call | Answer):
+                        step.append(rest.pop(0))
+                    yield _fill(self.step_wrappers["step"], self._write_step(step))
+                case Call() | Answer():
+                    orphan = Plan(thought="", decision=_decided_by(turn))
+                    yield _fill(self.step_wrappers["step"], self._write_step([orphan, turn]))
+
+    # --- completions ----------------------------------------------------------------------------------
+
+    def write(self, role: Role, turns: Sequence[Turn]) -> str:
+        match role, tuple(turns):
+            case Role.PLANNER, (Plan() as plan,):
+                return self.marks.write_plan(plan)
+            case Role.CALLER, (Call() as call,):
+                return write_call(call)
+            case Role.SUMMARIZER, (Answer(text=text),):
+                return text
+            case Role.BACKBONE, (Plan(), *_):
+                return self._write_step(turns)
+            case _:
+                said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
+                raise FormatError(f"the {role.value} cannot say {said}")
+
+    def _write_step(self, turns: Sequence[Turn]) -> str:
+        plan = cast("Plan", turns[0])
+        said = turns[1] if len(turns) > 1 else None
+        if self.filling is Filling.CHAINED and self.marks.decisions[Decision.GIVE_UP] in self.marks.write_plan(plan):
+            said, decision = None, Decision.GIVE_UP
+        else:
+            decision = _decided_by(said) if said else plan.decision
+        thought = self._plain_thought(plan, decision)
+        match said:
+            case Call():
+                return self.targets[Decision.CALL].write(thought, write_call(said))
+            case Answer(text=text):
+                return self.targets[Decision.CONCLUDE].write(thought, text)
+            case _ if decision is Decision.GIVE_UP:
+                return self.targets[Decision.GIVE_UP].write(thought, "")
+            case _:
+                return self.marks.write_plan(plan)
+
+    def _plain_thought(self, plan: Plan, decision: Decision) -> str:
+        if self.filling is Filling.ONCE or decision not in self.marks.decisions:
+            return plan.thought.strip()
+        return self.marks.write_plan(plan).replace(self.marks.decisions[decision], "").strip()
+
+    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
+        match role:
+            case Role.PLANNER:
+                return (self.marks.parse_plan(text),)
+            case Role.CALLER:
+                return (parse_call(text),)
+            case Role.SUMMARIZER:
+                return (Answer(text=text),)
+            case Role.BACKBONE:
+                return self._parse_step(text)
+
+    def _parse_step(self, text: str) -> tuple[Turn, ...]:
+        gives_up = self.targets[Decision.GIVE_UP].write("", "")
+        if text.rstrip().endswith(gives_up.rstrip()):
+            return (Plan(thought=text.rstrip().removesuffix(gives_up.rstrip()), decision=Decision.GIVE_UP),)
+        concludes = self.targets[Decision.CONCLUDE].middle
+        calls = self.targets[Decision.CALL].middle + "Action:"
+        at_conclusion, at_call = text.find(concludes), text.find(calls)
+        if at_conclusion >= 0 and (at_call < 0 or at_conclusion < at_call):
+            plan = Plan(thought=text[:at_conclusion], decision=Decision.CONCLUDE)
+            return plan, Answer(text=text[at_conclusion + len(concludes) :])
+        if at_call >= 0:
+            call = text[at_call + len(self.targets[Decision.CALL].middle) :]
+            return Plan(thought=text[:at_call], decision=Decision.CALL), parse_call(call)
+        plan = self.marks.parse_plan(text)
+        return (plan if plan.decision is Decision.GIVE_UP else Plan(thought=text, decision=Decision.NONE),)
+
+
+# --- reading a document -------------------------------------------------------------------------------
+
+_KINDS = ("user", "planner", "caller", "observation", "summarizer")
+_STEP_KINDS = ("user", "step", "observation")
+_DECIDED = (Decision.CALL, Decision.CONCLUDE, Decision.GIVE_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    document: Mapping[str, Json]
+
+    def mapping(self, key: str) -> Mapping[str, Json]:
+        value = self.document.get(key)
+        if not isinstance(value, dict):
+            raise FormatError(f"a template format needs an object under {key!r}")
+        return value
+
+    def text(self, key: str, inner: str | None = None) -> str:
+        where = repr(key) if inner is None else f"{key!r}.{inner!r}"
+        value = self.document.get(key) if inner is None else self.mapping(key).get(inner)
+        if not isinstance(value, str):
+            raise FormatError(f"a template format needs text under {where}")
+        return value
+
+
+def _read_targets(reader: _Reader) -> dict[Decision, _Target]:
+    targets = reader.mapping("backbone_turns").get("target")
+    if not isinstance(targets, dict):
+        raise FormatError("a template format needs an object under 'backbone_turns'.'target'")
+    return {decision: _read_target(decision, targets.get(decision.value)) for decision in _DECIDED}
+
+
+def _read_target(decision: Decision, text: Json) -> _Target:
+    parts = _TARGET_PART.split(text) if isinstance(text, str) else []
+    names, texts = parts[1::2], parts[0::2]
+    wanted = {Decision.CALL: ["thought", "call"], Decision.CONCLUDE: ["thought", "answer"]}.get(decision, ["thought"])
+    if names != wanted:
+        places = " then ".join(f"{{{name}}}" for name in wanted)
+        raise FormatError(f"'backbone_turns'.'target'.{decision.value!r} must hold {places}; it is {text!r}")
+    return _Target(before=texts[0], middle=texts[1], after=texts[2] if len(texts) > 2 else "")
+
+
+# --- filling ------------------------------------------------------------------------------------------
+
+
+def _fill_once(template: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+
+
+def _fill_chained(template: str, values: Mapping[str, str]) -> str:
+    takes_thought = "{thought}" in template
+    for name in ("doc", "tool_names", "history", "thought"):
+        if name != "thought" or takes_thought:
+            template = template.replace(f"{{{name}}}", values[name])
+    return template
+
+
+_FILLINGS: Mapping[Filling, Callable[[str, Mapping[str, str]], str]] = {
+    Filling.ONCE: _fill_once,
+    Filling.CHAINED: _fill_chained,
+}
+
+
+def _fill(wrapper: str, text: str) -> str:
+    return _STEP_PART.sub(lambda _: text, wrapper)
+
+
+def _documents(tools: Sequence[ToolSpec]) -> str:
+    return "".join(json.dumps(write_document(tool)) + "\n" for tool in tools)
+
+
+def _names(tools: Sequence[ToolSpec]) -> Iterator[str]:
+    return (tool.name for tool in tools)
+
+
+def _decided_by(turn: Turn) -> Decision:
+    return Decision.CALL if isinstance(turn, Call) else Decision.CONCLUDE
