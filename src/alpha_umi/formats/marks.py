@@ -20,6 +20,7 @@ _PUBLISHED_MARKS = {
 }
 _NAME = "Action: "
 _ARGUMENTS = "\nAction Input: "
+_CALL = re.compile(r"Action: [^\n]+\nAction Input: ")
 _LOOSE_NAME = re.compile(r"Action:[ \t]*(?P<name>.*?)[ \t]*(?:\n|Action Input:|$)")
 _LOOSE_ARGUMENTS = re.compile(r"Action Input:\s*(?P<arguments>.*)", re.DOTALL)
 
@@ -61,9 +62,15 @@ def write_call(call: Call) -> str:
 def read_call(text: str) -> Call:
     """The call that `write_call` writes as exactly `text`."""
     name, found, arguments = text.removeprefix(_NAME).partition(_ARGUMENTS)
-    if text.startswith(_NAME) and found and name:
+    if text.startswith(_NAME) and found and name and "\n" not in name:
         return Call(name=name, arguments=arguments)
     return Call(name="", arguments=text)
+
+
+def find_call(text: str) -> int:
+    """Where a call starts in a text that holds more than the call; -1 if nowhere."""
+    whole = _CALL.search(text)
+    return whole.start() if whole else text.find("Action:")
 
 
 def parse_call(text: str) -> Call:

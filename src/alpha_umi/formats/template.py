@@ -19,7 +19,7 @@ from typing import cast
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
-from alpha_umi.formats.marks import Marks, parse_call, write_call
+from alpha_umi.formats.marks import Marks, find_call, parse_call, write_call
 from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Role, Task, ToolSpec, Turn, User
 
 _PLACEHOLDER = re.compile(r"\{(doc|history|thought|tool_names)\}")
@@ -213,15 +213,14 @@ class TemplateFormat:
         gives_up = self.targets[Decision.GIVE_UP].write("", "")
         if text.rstrip().endswith(gives_up.rstrip()):
             return (Plan(thought=text.rstrip().removesuffix(gives_up.rstrip()), decision=Decision.GIVE_UP),)
-        concludes = self.targets[Decision.CONCLUDE].middle
-        calls = self.targets[Decision.CALL].middle + "Action:"
-        at_conclusion, at_call = text.find(concludes), text.find(calls)
+        concludes, calls = self.targets[Decision.CONCLUDE].middle, self.targets[Decision.CALL].middle
+        at_conclusion, at_call = text.find(concludes), find_call(text)
         if at_conclusion >= 0 and (at_call < 0 or at_conclusion < at_call):
             plan = Plan(thought=text[:at_conclusion], decision=Decision.CONCLUDE)
             return plan, Answer(text=text[at_conclusion + len(concludes) :])
         if at_call >= 0:
-            call = text[at_call + len(self.targets[Decision.CALL].middle) :]
-            return Plan(thought=text[:at_call], decision=Decision.CALL), parse_call(call)
+            thought = text[:at_call].removesuffix(calls)
+            return Plan(thought=thought, decision=Decision.CALL), parse_call(text[at_call:])
         plan = self.marks.parse_plan(text)
         return (plan if plan.decision is Decision.GIVE_UP else Plan(thought=text, decision=Decision.NONE),)
 
@@ -259,7 +258,8 @@ def _read_targets(reader: _Reader) -> dict[Decision, _Target]:
 
 
 def _read_target(decision: Decision, text: Json) -> _Target:
-    parts = _TARGET_PART.split(text) if isinstance(text, str) else []
+    # The published description spells line breaks in targets as backslash and n; learned documents do not.
+    parts = _TARGET_PART.split(text.replace("\\n", "\n")) if isinstance(text, str) else []
     names, texts = parts[1::2], parts[0::2]
     wanted = {Decision.CALL: ["thought", "call"], Decision.CONCLUDE: ["thought", "answer"]}.get(decision, ["thought"])
     if names != wanted:
