@@ -1,0 +1,91 @@
+"""Agents: who is asked next, with which prompt, and what the reply says.
+
+An agent keeps no state. `propose` looks at the last turn and asks one role for the next one, so the same
+object serves a chain, a tree, teacher-forced evaluation, and a request whose tools run elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from alpha_umi.formats.fit import Window, fit
+from alpha_umi.protocols import Agent, Format, Model
+from alpha_umi.types import Decision, Plan, Proposal, Role, Sampling, Task, Turn, Usage
+
+
+class Undecided(StrEnum):
+    """What becomes of a plan that names nobody: the planner goes on after it, or it counts as a call (as published)."""
+
+    PLANNER = "planner"
+    CALLER = "caller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaker:
+    """One role's voice: its model, how it samples, and how much it may read."""
+
+    model: Model
+    sampling: Sampling = field(default_factory=Sampling)
+    window: Window | None = None
+    """None: the prompt is never cut."""
+
+    async def say(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
+        read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
+        completion = await self.model.complete(format.render(role, task, read), self.sampling)
+        return Proposal(turns=format.parse(role, completion.text), usage=completion.usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiAgent:
+    """Planner, caller and summarizer (paper, section 3.2): each proposal is one turn of one of them."""
+
+    speakers: Mapping[Role, Speaker]
+    """One each for PLANNER, CALLER and SUMMARIZER."""
+    format: Format
+    undecided: Undecided = Undecided.PLANNER
+
+    async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        role = _next_role(turns)
+        proposal = await self.speakers[role].say(role, self.format, task, turns)
+        match proposal.turns:
+            case (Plan(decision=Decision.NONE) as plan,) if self.undecided is Undecided.CALLER:
+                return replace(proposal, turns=(replace(plan, decision=Decision.CALL),))
+            case _:
+                return proposal
+
+
+def _next_role(turns: Sequence[Turn]) -> Role:
+    match turns[-1] if turns else None:
+        case Plan(decision=Decision.CALL):
+            return Role.CALLER
+        case Plan(decision=Decision.CONCLUDE):
+            return Role.SUMMARIZER
+        case _:
+            return Role.PLANNER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleAgent:
+    """One backbone that plans, calls and answers in one completion: the paper's Single-LLM baseline."""
+
+    backbone: Speaker
+    format: Format
+
+    async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        return await self.backbone.say(Role.BACKBONE, self.format, task, turns)
+
+
+async def propose_step(agent: Agent, task: Task, turns: Sequence[Turn]) -> Proposal:
+    """One whole step: a plan and, where it asks for one, the call or the answer."""
+    said: tuple[Turn, ...] = ()
+    usage = Usage()
+    while not said or (_asks(said[-1]) and len(said) < 2):
+        proposal = await agent.propose(task, (*turns, *said))
+        said, usage = (*said, *proposal.turns), usage + proposal.usage
+    return Proposal(turns=said, usage=usage)
+
+
+def _asks(turn: Turn) -> bool:
+    return isinstance(turn, Plan) and turn.decision in (Decision.CALL, Decision.CONCLUDE)

@@ -1,0 +1,1 @@
+"""Examples from trajectories, and the training of roles from examples."""

@@ -1,0 +1,92 @@
+"""Trajectory -> supervised examples, by one rule for every role and baseline alike.
+
+A step is learned from when its plan names who goes next and that turn follows: a call to an offered tool,
+an answer with content, or a give-up. Every other turn stays in the history, where the live agent will see
+its like, and is no target: plans that name nobody, calls to tools that do not exist, empty answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from alpha_umi.errors import FormatError
+from alpha_umi.formats.fit import Window, fit
+from alpha_umi.protocols import Format
+from alpha_umi.types import Answer, Call, Decision, Example, Plan, Role, Task, Trajectory, Turn
+
+_NO_ANSWER = ("", "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """The examples of one role in one trajectory, and what the length limit did to them."""
+
+    rows: tuple[Example, ...]
+    cut: int = 0
+    """Examples whose history was cut to fit."""
+    left_out: int = 0
+    """Examples whose tool documents and query alone exceed the limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What one role is to say after `turns[:at]`."""
+
+    at: int
+    said: tuple[Turn, ...]
+
+
+def make_examples(trajectory: Trajectory, role: Role, format: Format, window: Window | None = None) -> Examples:  # noqa: A002
+    """The examples of `role`. `window` limits the prompt; its cutting rule is `formats.fit`."""
+    rows: list[Example] = []
+    cut = left_out = 0
+    for target in targets(trajectory, role):
+        turns: Sequence[Turn] = trajectory.turns[: target.at]
+        if window is not None:
+            try:
+                fitted = fit(format, role, trajectory.task, turns, window)
+            except FormatError:
+                left_out += 1
+                continue
+            cut += fitted.cut
+            turns = fitted.turns
+        prompt = format.render(role, trajectory.task, turns)
+        rows.append(Example(role=role, prompt=prompt, completion=format.write(role, target.said)))
+    return Examples(rows=tuple(rows), cut=cut, left_out=left_out)
+
+
+def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:
+    """Where `role` speaks in a trajectory, and what it says there."""
+    for at, step in learnable_steps(trajectory):
+        match role, step:
+            case Role.BACKBONE, _:
+                yield Target(at=at, said=step)
+            case Role.PLANNER, (Plan(), *_):
+                yield Target(at=at, said=step[:1])
+            case (Role.CALLER, (_, Call())) | (Role.SUMMARIZER, (_, Answer())):
+                yield Target(at=at + 1, said=step[1:])
+            case _:
+                pass
+
+
+def learnable_steps(trajectory: Trajectory) -> Iterator[tuple[int, tuple[Turn, ...]]]:
+    """The index of a plan and the plan with what it asked for, where both can be learned from."""
+    turns = trajectory.turns
+    for at, turn in enumerate(turns):
+        if not isinstance(turn, Plan):
+            continue
+        following = turns[at + 1] if at + 1 < len(turns) else None
+        match turn.decision, following:
+            case Decision.GIVE_UP, _:
+                yield at, (turn,)
+            case Decision.CALL, Call(name=name) if _is_offered(name, trajectory.task):
+                yield at, (turn, following)
+            case Decision.CONCLUDE, Answer(text=text) if text.strip() not in _NO_ANSWER:
+                yield at, (turn, following)
+            case _:
+                pass
+
+
+def _is_offered(name: str, task: Task) -> bool:
+    return any(tool.name == name for tool in task.tools)
