@@ -257,30 +257,39 @@ def decode_turn(row: Mapping[str, Any]) -> Turn:
 
 
 class Ledger:
-    """Finished rows by key, appended one at a time. A row cut short by a crash is dropped when it reopens."""
+    """Finished rows by key, appended one at a time. A row that a crash cut short is not read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> dict[str, Any]:
-        """All whole rows; mends the file if its last line is cut."""
-        if not self._path.exists():
-            return {}
+        """All whole rows by key."""
+        return self._scan()[0]
+
+    def mend(self) -> None:
+        """Drop what a crash left after the last whole row; for the one process that appends."""
+        whole = self._scan()[1]
+        if self._path.exists() and whole < self._path.stat().st_size:
+            os.truncate(self._path, whole)
+
+    def _scan(self) -> tuple[dict[str, Any], int]:
+        """The whole rows, and the bytes they take."""
         rows: dict[str, Any] = {}
         whole = 0
+        if not self._path.exists():
+            return rows, whole
         with self._path.open("rb") as file:
             for line in file:
-                if not line.endswith(b"\n"):
-                    break
                 try:
                     row = json.loads(line)
-                    rows[row["key"]] = row["row"]
-                except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
+                    key, value = row["key"], row["row"]
+                except (ValueError, KeyError, TypeError):
                     break
+                if not line.endswith(b"\n"):
+                    break
+                rows[key] = value
                 whole += len(line)
-        if whole < self._path.stat().st_size:
-            os.truncate(self._path, whole)
-        return rows
+        return rows, whole
 
     def append(self, key: str, row: Any) -> None:
         """Keep one finished row; it is on disk when this returns."""

@@ -1,0 +1,137 @@
+"""Teacher-forced prediction: an agent proposes every scored step after the reference's own history.
+
+Steps are independent of each other, so they run concurrently, resume from what is finished, and shard over
+processes that share nothing but a folder: each appends to a part of its own, and whoever finds all parts
+whole writes the result. The rows have the published shape (`tools, reference, predictions`) and our fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from alpha_umi.agent import propose_step
+from alpha_umi.formats.documents import write_document
+from alpha_umi.formats.steps import write_step
+from alpha_umi.protocols import Agent
+from alpha_umi.store import Ledger, encode_turn, write_json
+from alpha_umi.types import Answer, Call, Decision, Json, Plan, Proposal, Task, Trajectory, Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredStep:
+    """One step of a reference trajectory: what was said after `history`."""
+
+    key: str
+    task: Task
+    history: tuple[Turn, ...]
+    reference: tuple[Turn, ...]
+
+
+def scored_steps(trajectories: Iterable[Trajectory]) -> Iterator[ScoredStep]:
+    """The steps whose plan decides and is followed by what it decided, as the published evaluation counts them."""
+    for number, trajectory in enumerate(trajectories):
+        for at, step in _decided_steps(trajectory.turns):
+            yield ScoredStep(
+                key=f"{number}/{trajectory.task.id}/{at}",
+                task=trajectory.task,
+                history=trajectory.turns[:at],
+                reference=step,
+            )
+
+
+def _decided_steps(turns: Sequence[Turn]) -> Iterator[tuple[int, tuple[Turn, ...]]]:
+    for at, turn in enumerate(turns):
+        match turn, turns[at + 1] if at + 1 < len(turns) else None:
+            case Plan(decision=Decision.GIVE_UP), _:
+                yield at, (turn,)
+            case (Plan(decision=Decision.CALL), Call() as said) | (Plan(decision=Decision.CONCLUDE), Answer() as said):
+                yield at, (turn, said)
+            case _:
+                pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """This process among those that share the work."""
+
+    rank: int = 0
+    world_size: int = 1
+
+    def take(self, steps: Sequence[ScoredStep]) -> Sequence[ScoredStep]:
+        return steps[self.rank :: self.world_size]
+
+
+class Predictions:
+    """The predictions of one agent on one list of steps, kept in parts until all are there.
+
+    `fingerprint` names what the parts were made with; parts of another fingerprint are not read.
+    """
+
+    def __init__(self, out: Path, steps: Sequence[ScoredStep], fingerprint: str, shard: Shard | None = None) -> None:
+        self._out = out
+        self._steps = steps
+        self._shard = shard or Shard()
+        self._parts = out.with_name(f"{out.name}.{fingerprint}.parts")
+        self._own = Ledger(self._parts / f"{self._shard.rank:05d}.jsonl")
+        self._own.mend()
+        done = self._rows()
+        self._open = [step for step in self._shard.take(steps) if step.key not in done]
+
+    @property
+    def remaining(self) -> int:
+        """How many steps of this process are still to be predicted."""
+        return len(self._open)
+
+    async def run(self, agent: Agent, concurrency: int) -> AsyncIterator[ScoredStep]:
+        """Predict what remains, `concurrency` steps at a time; yields each step once it is on disk."""
+        waiting = iter(self._open)
+        running = {asyncio.create_task(_predict(agent, step)) for step in islice(waiting, concurrency)}
+        try:
+            while running:
+                finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in finished:
+                    step, proposal = task.result()
+                    self._own.append(step.key, _row(step, proposal))
+                    yield step
+                running |= {asyncio.create_task(_predict(agent, step)) for step in islice(waiting, len(finished))}
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def write(self) -> bool:
+        """Write the result if every process's rows are there, in the order of the steps; else say False."""
+        rows = self._rows()
+        if any(step.key not in rows for step in self._steps):
+            return False
+        write_json(self._out, [rows[step.key] for step in self._steps])
+        shutil.rmtree(self._parts, ignore_errors=True)
+        return True
+
+    def _rows(self) -> dict[str, Json]:
+        rows: dict[str, Json] = {}
+        for part in sorted(self._parts.glob("*.jsonl")):
+            rows |= Ledger(part).read()
+        return rows
+
+
+async def _predict(agent: Agent, step: ScoredStep) -> tuple[ScoredStep, Proposal]:
+    return step, await propose_step(agent, step.task, step.history)
+
+
+def _row(step: ScoredStep, proposal: Proposal) -> dict[str, Json]:
+    return {
+        "tools": [write_document(tool) for tool in step.task.tools],
+        "reference": write_step(step.reference),
+        "predictions": write_step(proposal.turns),
+        "key": step.key,
+        "query": step.task.query,
+        "proposal": [encode_turn(turn) for turn in proposal.turns],
+        "prompt_tokens": proposal.usage.prompt_tokens,
+        "completion_tokens": proposal.usage.completion_tokens,
+    }
