@@ -1,0 +1,151 @@
+"""The one rule by which a prompt is cut to a window: in training, in prediction and in the live agent.
+
+Observations go first, the oldest first, each down to its beginning and a mark; then whole steps, the oldest
+first. Tools, the query and the plan that called the role are never cut. What fits is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from alpha_umi.errors import FormatError
+from alpha_umi.protocols import Format
+from alpha_umi.types import Observation, Plan, Prompt, Role, Task, Turn, User
+
+FLOOR = 200
+"""Characters of an observation that stay while there are other observations or steps to cut."""
+MARK = "..."
+"""Stands where the rest of an observation was."""
+_GRAIN = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """How long a prompt may be."""
+
+    limit: int
+    """In tokens, or whatever `count` counts; the completion's share is already taken off."""
+    count: Callable[[Prompt], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """Turns whose prompt fits, and what that took."""
+
+    turns: tuple[Turn, ...]
+    observations_cut: int = 0
+    turns_dropped: int = 0
+
+    @property
+    def cut(self) -> bool:
+        return bool(self.observations_cut or self.turns_dropped)
+
+
+def fit(format: Format, role: Role, task: Task, turns: Sequence[Turn], window: Window) -> Fitted:  # noqa: A002
+    """The turns after which `role`'s prompt fits; `turns` themselves when they do.
+
+    Counts a prompt once when it fits, else about a dozen times. Raises FormatError with the numbers when
+    not even the tools, the query and the last plan fit.
+    """
+    kept = tuple(turns)
+
+    def excess(candidate: Sequence[Turn]) -> int:
+        return window.count(format.render(role, task, candidate)) - window.limit
+
+    def fits(candidate: Sequence[Turn]) -> bool:
+        return excess(candidate) <= 0
+
+    if fits(kept):
+        return Fitted(turns=kept)
+    droppable = _droppable(role, kept)
+    dropped = _smallest(len(droppable), lambda count: fits(_floor_all(_drop(kept, droppable[:count]))))
+    if dropped is None:
+        least = window.limit + excess(_floor_all(_drop(kept, droppable)))
+        raise FormatError(
+            f"task {task.id!r}: the {role.value}'s prompt needs {least} tokens for the tools and the query alone, "
+            f"the limit is {window.limit}; give the task fewer tools or the model a longer context"
+        )
+    remaining = _drop(kept, droppable[:dropped])
+    cut = _cut_observations(remaining, fits)
+    changed = sum(before != after for before, after in zip(remaining, cut, strict=True))
+    return Fitted(turns=cut, observations_cut=changed, turns_dropped=len(kept) - len(remaining))
+
+
+def _cut_observations(turns: tuple[Turn, ...], fits: Callable[[Sequence[Turn]], bool]) -> tuple[Turn, ...]:
+    """As few as will do, the oldest first, the last of them no further than it must. All at their floor fit."""
+    places = [place for place, turn in enumerate(turns) if _floor(turn) != turn]
+
+    def floored(count: int) -> tuple[Turn, ...]:
+        low = set(places[:count])
+        return tuple(_floor(turn) if place in low else turn for place, turn in enumerate(turns))
+
+    count = _smallest(len(places) - 1, lambda count: fits(floored(count))) if places else 0
+    count = len(places) if count is None else count
+    if count == 0:
+        return turns
+    place, held = places[count - 1], floored(count)
+
+    def partly(grains: int) -> tuple[Turn, ...]:
+        return (*held[:place], _shorten(turns[place], grains), *held[place + 1 :])
+
+    spare = (_length(turns[place]) - FLOOR - len(MARK) - 1) // _GRAIN
+    taken = _smallest(spare - 1, lambda taken: fits(partly(spare - taken))) if spare > 0 else None
+    return held if taken is None else partly(spare - taken)
+
+
+def _smallest(most: int, holds: Callable[[int], bool]) -> int | None:
+    """The smallest of 0..most for which a rising condition holds; None if it holds for none."""
+    low, high = 0, most + 1
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low if low <= most else None
+
+
+def _droppable(role: Role, turns: Sequence[Turn]) -> list[range]:
+    """The steps that may go, as ranges of places, the oldest first."""
+    query = next((place for place, turn in enumerate(turns) if isinstance(turn, User)), None)
+    needed = _needed_plan(role, turns)
+    starts = [place for place, turn in enumerate(turns) if place == 0 or isinstance(turn, Plan | User)]
+    steps = [range(start, stop) for start, stop in zip(starts, [*starts[1:], len(turns)], strict=True)]
+    return [_without(step, query) for step in steps if needed not in step and len(_without(step, query))]
+
+
+def _without(step: range, query: int | None) -> range:
+    """A query stays though a stray call or observation behind it goes."""
+    return range(step.start + 1, step.stop) if step.start == query else step
+
+
+def _needed_plan(role: Role, turns: Sequence[Turn]) -> int | None:
+    if role is Role.PLANNER or (role is Role.BACKBONE and not (turns and isinstance(turns[-1], Plan))):
+        return None
+    return next((place for place in reversed(range(len(turns))) if isinstance(turns[place], Plan)), None)
+
+
+def _drop(turns: Sequence[Turn], steps: Sequence[range]) -> tuple[Turn, ...]:
+    gone = {place for step in steps for place in step}
+    return tuple(turn for place, turn in enumerate(turns) if place not in gone)
+
+
+def _floor_all(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    return tuple(_floor(turn) for turn in turns)
+
+
+def _floor(turn: Turn) -> Turn:
+    return _shorten(turn, 0)
+
+
+def _shorten(turn: Turn, grains: int) -> Turn:
+    """Leave FLOOR characters and so many grains; a turn that this would not shorten stays."""
+    length = FLOOR + grains * _GRAIN
+    if not isinstance(turn, Observation) or len(turn.content) <= length + len(MARK):
+        return turn
+    return replace(turn, content=turn.content[:length] + MARK)
+
+
+def _length(turn: Turn) -> int:
+    return len(turn.content) if isinstance(turn, Observation) else 0

@@ -1,0 +1,51 @@
+"""Which format a document or a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Protocol, cast
+
+from alpha_umi.errors import FormatError
+from alpha_umi.formats.shared import SharedFormat
+from alpha_umi.formats.template import TemplateFormat
+from alpha_umi.protocols import Format
+from alpha_umi.types import Json
+
+BUILTIN = ("shared", "chat")
+
+
+def load_format(document: Mapping[str, Json]) -> Format:
+    """The format that a document describes. Raises FormatError when it describes none."""
+    match document.get("kind"):
+        case "shared":
+            return SharedFormat.from_document(document)
+        case "chat":
+            return _chat().from_document(document)
+        case None | "template" if "templates" in document:
+            return TemplateFormat.from_document(document)
+        case None:
+            raise FormatError("not a format: a document needs 'templates', or 'kind': \"shared\" or \"chat\"")
+        case kind:
+            raise FormatError(f"unknown kind of format {kind!r}; known: shared, chat, template (with 'templates')")
+
+
+def builtin(name: str) -> Format:
+    """The format of that name that needs no document. Raises FormatError naming those there are."""
+    match name:
+        case "shared":
+            return SharedFormat()
+        case "chat":
+            return _chat()()
+        case _:
+            raise FormatError(f"unknown format {name!r}; known: {', '.join(BUILTIN)}, or a format file (.json)")
+
+
+class _FormatType(Protocol):
+    def __call__(self) -> Format: ...
+
+    def from_document(self, document: Mapping[str, Json]) -> Format: ...
+
+
+def _chat() -> _FormatType:
+    return cast("_FormatType", import_module("alpha_umi.formats.chat").ChatFormat)

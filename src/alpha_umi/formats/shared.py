@@ -1,0 +1,197 @@
+r"""Our own layout: tools and history first, one special token per role, so that prompts share prefixes.
+
+    <|tools|> signatures, one per line <|end|> <|user|> query <|end|>
+    then turn by turn  <|planner|> thought <|call|> <|end|>  <|caller|> name, line break, arguments <|end|>
+                       <|observation|> text <|end|>  <|planner|> thought <|conclude|> <|end|>
+                       <|summarizer|> answer <|end|>                      (the spaces are not written)
+
+A prompt is everything so far and the role's token, so along a trajectory every prompt begins with the one
+before, its completion and its end mark; no tokenizer that holds `special_tokens` can merge across turns.
+
+The backbone has no layout of its own: it reads and writes the very stream of the three roles: a plan, the
+end mark, the next role's token and that role's words. So the second training stage starts from prompts that
+the first has seen token for token, and a whole trajectory is one training sequence for all of them. A model
+that halts at the end mark has then said its plan only; the backbone's prompt after a plan that hands over
+ends with that mark, and the reply starts with the token of the role it speaks for, so it parses by itself.
+(A second plan straight after such a plan is the one thing that no backbone prompt can lead to.)
+
+In text of users, tools and models `<|` is written `<\|`, `<\|` is written `<\\|` and so on, hence no text can
+hold a special token. In names a backslash and a line break are written `\\` and `\n`. Every turn can be
+expressed; only `Observation.status` is not shown: a model learns of a failure from what the tool said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from alpha_umi.errors import FormatError
+from alpha_umi.formats.signatures import signature
+from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Role, Task, Turn, User
+
+_VERSION = 1
+_TOOLS, _USER, _OBSERVATION, _END = "<|tools|>", "<|user|>", "<|observation|>", "<|end|>"
+_PLANNER, _CALLER, _SUMMARIZER = "<|planner|>", "<|caller|>", "<|summarizer|>"
+_DECISIONS = {Decision.CALL: "<|call|>", Decision.CONCLUDE: "<|conclude|>", Decision.GIVE_UP: "<|give_up|>"}
+_DECIDED = {token: decision for decision, token in _DECISIONS.items()}
+_HANDS_OVER = (Decision.CALL, Decision.CONCLUDE)
+_SPECIAL = (_TOOLS, _USER, _PLANNER, _CALLER, _OBSERVATION, _SUMMARIZER, *_DECIDED, _END)
+_ANY_SPECIAL = re.compile("(" + "|".join(map(re.escape, _SPECIAL)) + ")")
+_OPEN = re.compile(r"<(\\*)\|")
+_ESCAPED_OPEN = re.compile(r"<\\(\\*)\|")
+_NAME_ESCAPE = re.compile(r"\\([\\n])")
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFormat:
+    """protocols.Format in the layout that this module describes."""
+
+    @property
+    def name(self) -> str:
+        return "shared"
+
+    @property
+    def end(self) -> str:
+        return _END
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        return _SPECIAL
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Json]) -> SharedFormat:
+        """Raises FormatError for a version that this package does not write."""
+        if document.get("version") != _VERSION:
+            raise FormatError(
+                f"format 'shared' has version {document.get('version')!r}; this package knows {_VERSION}: "
+                "use the package version that made the checkpoint"
+            )
+        return cls()
+
+    def to_document(self) -> dict[str, Json]:
+        return {"kind": "shared", "version": _VERSION}
+
+    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> str:
+        tools = _escape("\n".join(signature(tool) for tool in task.tools))
+        said = "".join(_token(turn) + _write(turn) + _END for turn in turns)
+        return f"{_TOOLS}{tools}{_END}{said}{_role_token(role, turns)}"
+
+    def write(self, role: Role, turns: Sequence[Turn]) -> str:
+        match role, tuple(turns):
+            case (Role.PLANNER, (Plan() as turn,)) | (Role.BACKBONE, (Plan() as turn,)):
+                return _write(turn)
+            case (Role.CALLER, (Call() as turn,)) | (Role.SUMMARIZER, (Answer() as turn,)):
+                return _write(turn)
+            case Role.BACKBONE, (Plan() as plan, (Call() | Answer()) as turn):
+                return _write(plan) + _END + _token(turn) + _write(turn)
+            case Role.BACKBONE, ((Call() | Answer()) as turn,):
+                return _token(turn) + _write(turn)
+            case _:
+                said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
+                raise FormatError(f"the {role.value} cannot say {said}")
+
+    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
+        """What stands after the first special token that does not belong there is dropped."""
+        words, *rest = _ANY_SPECIAL.split(text)
+        match role:
+            case Role.PLANNER:
+                return (_read_plan(words, rest),)
+            case Role.CALLER:
+                return (_read_call(words),)
+            case Role.SUMMARIZER:
+                return (Answer(text=_unescape(words)),)
+            case Role.BACKBONE:
+                return _read_step(words, rest)
+
+
+# --- turns ------------------------------------------------------------------------------------------------
+
+
+def _role_token(role: Role, turns: Sequence[Turn]) -> str:
+    match role:
+        case Role.PLANNER:
+            return _PLANNER
+        case Role.CALLER:
+            return _CALLER
+        case Role.SUMMARIZER:
+            return _SUMMARIZER
+        case Role.BACKBONE:
+            last = turns[-1] if turns else None
+            return "" if isinstance(last, Plan) and last.decision in _HANDS_OVER else _PLANNER
+
+
+def _token(turn: Turn) -> str:
+    match turn:
+        case User():
+            return _USER
+        case Plan():
+            return _PLANNER
+        case Call():
+            return _CALLER
+        case Observation():
+            return _OBSERVATION
+        case Answer():
+            return _SUMMARIZER
+
+
+def _write(turn: Turn) -> str:
+    match turn:
+        case User(text=text) | Answer(text=text):
+            return _escape(text)
+        case Plan(thought=thought, decision=decision):
+            return _escape(thought) + _DECISIONS.get(decision, "")
+        case Call(name=name, arguments=arguments):
+            return f"{_escape_name(name)}\n{_escape(arguments)}"
+        case Observation(content=content):
+            return _escape(content)
+
+
+def _read_plan(words: str, rest: Sequence[str]) -> Plan:
+    decision = _DECIDED.get(rest[0], Decision.NONE) if rest else Decision.NONE
+    return Plan(thought=_unescape(words), decision=decision)
+
+
+def _read_call(words: str) -> Call:
+    name, line_break, arguments = words.partition("\n")
+    if line_break:
+        return Call(name=_unescape_name(name), arguments=_unescape(arguments))
+    if name and not re.search(r"[\s{]", name):
+        return Call(name=_unescape_name(name), arguments="{}")
+    return Call(name="", arguments=_unescape(words))
+
+
+def _read_step(words: str, rest: Sequence[str]) -> tuple[Turn, ...]:
+    """A plan and what it asked for; what it asked for alone, where the text starts with a role's token."""
+    plan = () if not words and rest and rest[0] in _FOLLOWERS else (_read_plan(words, rest),)
+    for token, following in zip(rest[0::2], rest[1::2], strict=True):
+        if token in _FOLLOWERS:
+            return *plan, _FOLLOWERS[token](following)
+        if token != _END and token not in _DECIDED:
+            break
+    return plan
+
+
+_FOLLOWERS: Mapping[str, Callable[[str], Turn]] = {
+    _CALLER: _read_call,
+    _SUMMARIZER: lambda words: Answer(text=_unescape(words)),
+}
+
+
+# --- escapes ----------------------------------------------------------------------------------------------
+
+
+def _escape(text: str) -> str:
+    return _OPEN.sub(r"<\\\1|", text)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPED_OPEN.sub(r"<\1|", text)
+
+
+def _escape_name(name: str) -> str:
+    return _escape(name.replace("\\", r"\\").replace("\n", r"\n"))
+
+
+def _unescape_name(text: str) -> str:
+    return _NAME_ESCAPE.sub(lambda found: "\n" if found[1] == "n" else "\\", _unescape(text))

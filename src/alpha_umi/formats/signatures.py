@@ -1,0 +1,84 @@
+"""Tools on one line each: `weather(city: string "the city", days?: integer) — description`.
+
+Made from `ToolSpec.parameters` alone and the same every time. `?` marks an optional argument, and only
+where the tool says which arguments are required at all (ToolBench's documents do not). Types stand as they
+were declared, odd ones too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from alpha_umi.types import Json, ToolSpec
+
+_UNIONS = ("anyOf", "oneOf", "allOf")
+
+
+def signature(tool: ToolSpec) -> str:
+    """One line of text; line breaks in names and descriptions become spaces."""
+    line = f"{_on_one_line(tool.name)}({_arguments(tool.parameters)})"
+    description = _on_one_line(tool.description)
+    return f"{line} — {description}" if description else line
+
+
+def _arguments(schema: Mapping[str, Json]) -> str:
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return ""
+    required = schema.get("required")
+    written: list[str] = []
+    for name, argument in properties.items():
+        optional = isinstance(required, list) and name not in required
+        written.append(f"{_on_one_line(name)}{'?' if optional else ''}: {_argument(argument)}")
+    return ", ".join(written)
+
+
+def _argument(schema: Json) -> str:
+    if not isinstance(schema, dict):
+        return _type(schema)
+    parts = [_type(schema)]
+    if "default" in schema:
+        parts.append(f"= {_compact(schema['default'])}")
+    description = schema.get("description")
+    if isinstance(description, str) and description.strip():
+        parts.append(json.dumps(_on_one_line(description), ensure_ascii=False))
+    return " ".join(parts)
+
+
+def _type(schema: Json) -> str:
+    if not isinstance(schema, dict):
+        return _on_one_line(schema) if isinstance(schema, str) else _compact(schema)
+    if "const" in schema:
+        return _compact(schema["const"])
+    choices = schema.get("enum")
+    if isinstance(choices, list):
+        return "|".join(_compact(choice) for choice in choices)
+    for key in _UNIONS:
+        options = schema.get(key)
+        if isinstance(options, list):
+            return "|".join(_type(option) for option in options)
+    return _declared(schema)
+
+
+def _declared(schema: Mapping[str, Json]) -> str:
+    declared = schema.get("type")
+    if isinstance(declared, list):
+        return "|".join(_type(cast("Json", {**schema, "type": option})) for option in declared)
+    if declared == "array" and "items" in schema:
+        return f"array<{_type(schema['items'])}>"
+    if declared in ("object", None) and isinstance(schema.get("properties"), dict):
+        return f"{{{_arguments(schema)}}}"
+    if declared is None:
+        reference = schema.get("$ref")
+        return reference if isinstance(reference, str) else "any"
+    return _on_one_line(declared) if isinstance(declared, str) else _compact(declared)
+
+
+def _compact(value: Json) -> str:
+    return _on_one_line(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
