@@ -69,6 +69,7 @@ def learn(examples: Mapping[Role, Sequence[Mapping[str, Any]]]) -> Learned:
         "decision_marks": {decision.value: mark for decision, mark in decisions.items()},
     }
     document |= _learn_turns(samples, marks, guessed)
+    document["guessed"] = cast("list[Json]", guessed)
     document |= _learn_templates(files, samples, document, marks)
     _settle_summarizer(document, guessed)
     document["guessed"] = cast("list[Json]", sorted(set(guessed)))
@@ -209,11 +210,16 @@ def _suffix(role: Role, template: str, document: Mapping[str, Json]) -> str:
     """The end of a template that asks for the role's words: its label in a history, or what looks like one."""
     turns = cast("dict[str, str]", document["turns"])
     steps = cast("dict[str, str]", document.get("backbone_turns") or {})
+    guessed = cast("list[str]", document["guessed"])
     wrapper = steps["step"] if role is Role.BACKBONE else turns[_KIND_OF[role]]
     label = wrapper.partition("{")[0]
     if label and template.endswith(label):
         before = template.removesuffix(label)
         return before[len(before.rstrip(" ")) :] + label
+    shown = [text.partition("{")[0] for kind, text in turns.items() if f"turns.{kind}" not in guessed]
+    lead = common_start(shown, 1.0).strip() if len(shown) > 1 else ""
+    if lead and template.rfind(lead) > template.rfind("}"):
+        return template[template.rfind(lead) :]
     looks = _LABEL.search(template)
     return looks[0] if looks else ""
 

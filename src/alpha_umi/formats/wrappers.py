@@ -238,12 +238,19 @@ class _Cut:
             opening[kind] = head[at:] if at >= 0 else last_line(head)
 
     def _close_the_last(self, closing: dict[str, str]) -> None:
-        """A kind that only ever came last: it is closed as others are, if what follows allows."""
-        known = Counter(end for end in closing.values() if end)
-        for (_, kind), tail in sorted(self.surroundings.tails.items()):
-            likely = [end for end, _ in known.most_common() if tail.startswith(end)]
-            if kind not in closing:
-                closing[kind] = likely[0] if likely else tail[: len(tail) - len(tail.lstrip("\n"))]
+        """A kind that only ever came last: what follows the history elsewhere ends it, or what closes others."""
+        known = [end for end, _ in Counter(end for end in closing.values() if end).most_common()]
+        rests = {
+            group: tail[len(closing[kind]) :][:_WEIGHT]
+            for (group, kind), tail in sorted(self.surroundings.tails.items())
+            if kind in closing
+        }
+        for (group, kind), tail in sorted(self.surroundings.tails.items()):
+            if kind in closing:
+                continue
+            at = tail.find(rests[group]) if rests.get(group) else -1
+            likely = [tail[:at]] if at >= 0 else [end for end in known if tail.startswith(end)]
+            closing[kind] = likely[0] if likely else tail[: len(tail) - len(tail.lstrip("\n"))]
 
 
 def last_line(text: str) -> str:
