@@ -173,7 +173,7 @@ def _learn_template(rows: Sequence[Row], sample: Sequence[Row], document: Mappin
     best, most = "", -1
     for candidate, _ in sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_CANDIDATES]:
         form = _format(role, candidate, document)
-        rendered = sum(form.render(role, row.task, row.history(marks)) == row.input for row in sample)
+        rendered = sum(_renders(form, row, marks) for row in sample)
         if rendered > most:
             best, most = candidate, rendered
     if most < 1:
@@ -183,14 +183,20 @@ def _learn_template(rows: Sequence[Row], sample: Sequence[Row], document: Mappin
 
 def _template_of(row: Row, history: str) -> str | None:
     """The input with its known texts taken out; None when it does not show where they were."""
-    if any(placeholder in row.input for placeholder in _PLACEHOLDERS):
-        return None
+    thought, names = row.last("planner"), row.tool_names
+    known = {"{doc}": row.documents, "{history}": history, "{thought}": thought, "{tool_names}": names}
+    if row.documents not in row.input:
+        known["{doc}"] = row.documents.replace("{tool_names}", names).replace("{history}", history)
+        if row.role is Role.CALLER:
+            known["{doc}"] = known["{doc}"].replace("{thought}", thought)
     parts = [row.input]
-    known = {"{history}": history, "{doc}": row.documents, "{thought}": row.last("planner")}
-    for placeholder, text in (*known.items(), ("{tool_names}", row.tool_names)):
+    for placeholder, text in known.items():
         if text:
             parts = [piece for part in parts for piece in _take_out(part, text, placeholder)]
-    return "".join(parts) if "{history}" in parts else None
+    said = "".join(part for part in parts if part not in _PLACEHOLDERS)
+    if "{history}" not in parts or any(placeholder in said for placeholder in _PLACEHOLDERS):
+        return None
+    return "".join(parts)
 
 
 def _take_out(part: str, text: str, placeholder: str) -> list[str]:
@@ -229,15 +235,13 @@ def _suffix(role: Role, template: str, document: Mapping[str, Json]) -> str:
 
 def _prove(document: Mapping[str, Json], files: Mapping[Role, Sequence[Row]], marks: Marks) -> Learned:
     form = TemplateFormat.from_document(document)
-    chained = form.using(filling=Filling.CHAINED)
     explained: dict[Role, Explained] = {}
     unexplained: list[tuple[Role, int, str]] = []
     for role, rows in files.items():
         strange: list[tuple[Role, int, str]] = []
         for row in rows:
-            turns = row.history(marks)
-            rendered = form.render(role, row.task, turns)
-            if row.input not in (rendered, chained.render(role, row.task, turns)):
+            if not _renders(form, row, marks):
+                rendered = form.render(role, row.task, row.history(marks))
                 strange.append((role, row.index, _difference(row.input, rendered)))
         explained[role] = Explained(len(rows) - len(strange), len(rows))
         if 2 * len(strange) > len(rows):
@@ -253,6 +257,13 @@ def _prove(document: Mapping[str, Json], files: Mapping[Role, Sequence[Row]], ma
             f"write; row 0 says {callers[0].target[:60]!r}"
         )
     return Learned(document=document, explained=explained, unexplained=tuple(unexplained))
+
+
+def _renders(form: TemplateFormat, row: Row, marks: Marks) -> bool:
+    """Filled once, or as the published scripts fill."""
+    turns = row.history(marks)
+    fillings = (Filling.ONCE, Filling.CHAINED)
+    return any(form.using(filling=filling).render(row.role, row.task, turns) == row.input for filling in fillings)
 
 
 def _difference(text: str, rendered: str) -> str:
