@@ -110,8 +110,9 @@ def _read_action(text: str, start: int, after: int) -> Call:
     exact = read_call(text[start:])
     if exact.name and exact.name == _name(exact.name) and exact.arguments.strip() == _arguments(exact.arguments):
         return exact
-    turn, given = _NEXT_TURN.search(text, after), _INPUT.search(text, after)
-    if given and not (turn and turn.start() < given.start()):
+    turn = _NEXT_TURN.search(text, after)
+    given = _INPUT.search(text, after, turn.start() if turn else len(text))
+    if given:
         return Call(name=_name(text[after : given.start()]), arguments=_arguments(text[given.end() :]))
     head = text[after : turn.start() if turn else None]
     _, _, rest = head.strip().partition("\n")
