@@ -197,6 +197,11 @@ def test_turns_without_a_request_get_the_request_of_the_task():
     assert FORMAT.render(Role.CALLER, TASK, (PLAN,)) == FORMAT.render(Role.CALLER, TASK, (*ASKED, PLAN))
 
 
+def test_a_turn_that_says_nothing_is_no_message():
+    nothing = Plan(thought="", decision=Decision.NONE)
+    assert FORMAT.render(Role.PLANNER, TASK, (*ASKED, nothing)) == FORMAT.render(Role.PLANNER, TASK, ASKED)
+
+
 def test_each_role_is_told_the_marks_that_are_parsed():
     for role, asked in {
         Role.PLANNER: ["\nNext: caller.\n", "\nNext: conclusion.\n", "\nNext: give up.\n"],
@@ -221,6 +226,8 @@ def test_each_role_is_told_the_marks_that_are_parsed():
         ("<think>Next: give up.</think>\n\nLook.\nNext: caller.", Decision.CALL, "Look."),
         ("I could say Next: give up. but no\nNext: caller.", Decision.CALL, "I could say Next: give up. but no"),
         ("Look.\nNext: caller.\nAction: weather\nObservation: ok\nNext: conclusion.", Decision.CALL, "Look."),
+        ("Never Next: give up. so\nNext: caller. It knows.", Decision.CALL, "Never Next: give up. so"),
+        ("Assistant: **Planner:** Look.\nNext: caller.", Decision.CALL, "Look."),
         ("Next: callers are many", Decision.NONE, "Next: callers are many"),
         ("", Decision.NONE, ""),
     ],
@@ -254,7 +261,7 @@ def test_a_call_is_read_through_markdown_labels_and_chatter(text):
         ("Action: weather", Call(name="weather", arguments="{}")),
         ("Action: weather\nAction Input: {'city': 'Bonn'}", Call(name="weather", arguments="{'city': 'Bonn'}")),
         ("Action: weather\nAction Input: Bonn\nObservation: rain", Call(name="weather", arguments="Bonn")),
-        ("Action: a\nAction: b\nAction Input: {}", Call(name="a", arguments="{}")),
+        ('Action: a\nAction: b\nAction Input: {"x": 1}', Call(name="a", arguments="{}")),
         ("I cannot call anything.", Call(name="", arguments="I cannot call anything.")),
         ("Action: \nAction Input: {}", Call(name="", arguments="Action: \nAction Input: {}")),
     ],

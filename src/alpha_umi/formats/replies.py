@@ -112,12 +112,15 @@ def _read_action(text: str, start: int, after: int) -> Call:
         return exact
     turn = _NEXT_TURN.search(text, after)
     given = _INPUT.search(text, after, turn.start() if turn else len(text))
+    head = text[after : given.start() if given else turn.start() if turn else None]
+    name = _name(head)
+    if not name:
+        return Call(name="", arguments="")
     if given:
-        return Call(name=_name(text[after : given.start()]), arguments=_arguments(text[given.end() :]))
-    head = text[after : turn.start() if turn else None]
+        return Call(name=name, arguments=_arguments(text[given.end() :]))
     _, _, rest = head.strip().partition("\n")
     looks_given = rest.lstrip().startswith(("{", "`"))
-    return Call(name=_name(head), arguments=_arguments(rest) if looks_given else "{}")
+    return Call(name=name, arguments=_arguments(rest) if looks_given else "{}")
 
 
 def _name(text: str) -> str:
