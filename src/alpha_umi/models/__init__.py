@@ -1,0 +1,1 @@
+"""Text generators behind `protocols.Model`: replayed, local, or at an endpoint."""

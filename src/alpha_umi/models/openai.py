@@ -1,0 +1,243 @@
+"""A model behind any endpoint that speaks OpenAI's completions or chat completions.
+
+How often to ask again, how long to wait and how many requests may be open at once are decided here. A slot
+is kept while waiting to ask again, so a throttled endpoint is not asked by others meanwhile. The key goes
+into one header: it is never logged, and blanked where an endpoint quotes it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, TypeAlias, cast
+
+import httpx
+
+from alpha_umi.errors import ConfigError, ModelError
+from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, Usage
+
+Api: TypeAlias = Literal["auto", "completions", "chat"]
+
+_log = logging.getLogger(__name__)
+_FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 0.5, 30.0, 120.0
+_QUOTED = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a model is served and how to ask it."""
+
+    base_url: str
+    """As in `https://host/v1`; `/v1` is added to an address without a path, and a query is kept."""
+    model: str
+    api: Api = "auto"
+    """auto: text prompts go to completions, messages to chat. chat: a text prompt is one user message."""
+    api_key: str | None = field(default=None, repr=False)
+    api_key_variable: str = "OPENAI_API_KEY"
+    """The environment variable that whoever made this read the key from; named in errors."""
+    timeout_s: float = 120.0
+    """For one request, from connecting to the last byte."""
+    max_retries: int = 5
+    """Requests after the first one, where that was throttled, timed out or broke."""
+    max_concurrency: int = 8
+    """Requests open at once."""
+    extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """Fields added to every request, such as llama.cpp's `lora`; they win over ours."""
+    rename: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What this endpoint calls our fields, "" to leave one out, as in {"max_tokens": "max_completion_tokens"}."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for what no request could be made from."""
+        try:
+            url = httpx.URL(self.base_url)
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"base_url {self.base_url!r} is no address: {error}") from None
+        if url.userinfo:
+            raise ConfigError(f"base_url for {url.host} holds a password; give it as the key instead")
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ConfigError(f"base_url {self.base_url!r} must be like 'http://localhost:8000/v1'")
+        if self.api not in ("auto", "completions", "chat"):
+            raise ConfigError(f"api is {self.api!r}; choose auto, completions or chat")
+        if self.timeout_s <= 0 or self.max_retries < 0 or self.max_concurrency < 1:
+            raise ConfigError("timeout_s must be above 0, max_retries at least 0 and max_concurrency at least 1")
+        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable() and " " not in self.api_key):
+            raise ConfigError(f"the key in {self.api_key_variable} has a blank or a character that no key has")
+
+
+class OpenAIModel:
+    """protocols.Model over an Endpoint. Close it, or use it as an async context manager; one event loop each."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`sleep` takes seconds, `clock` is seconds since 1970, `jitter` gives values in [0, 1)."""
+        self.endpoint = endpoint
+        self._sleep, self._clock, self._jitter = sleep, clock, jitter
+        self._slots = asyncio.Semaphore(endpoint.max_concurrency)
+        key = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+        self._client = httpx.AsyncClient(
+            headers={"Content-Type": "application/json", **key},
+            timeout=None,  # noqa: S113  httpx limits each read; _post limits the whole request
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=endpoint.max_concurrency),
+        )
+
+    async def __aenter__(self) -> OpenAIModel:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        """protocols.Model. Raises ModelError for a refusal, a reply of another shape, or when all retries fail."""
+        url, body = self._request(prompt, sampling)
+        async with self._slots:
+            reply = await self._ask(url, json.dumps(body).encode())
+        return self._read(url, reply, sampling.stop)
+
+    # --- the request ----------------------------------------------------------------------------------
+
+    def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[httpx.URL, dict[str, Json]]:
+        endpoint = self.endpoint
+        asked: dict[str, Json] = {"model": endpoint.model}
+        if isinstance(prompt, str) and endpoint.api != "chat":
+            path, asked["prompt"] = "completions", prompt
+        elif isinstance(prompt, str):
+            path, asked["messages"] = "chat/completions", [_message("user", prompt)]
+        elif endpoint.api != "completions":
+            path, asked["messages"] = "chat/completions", [_message(said.role, said.content) for said in prompt]
+        else:
+            raise ModelError(
+                f"{endpoint.base_url} is asked with api 'completions', which takes text, but the format makes chat "
+                "messages; set api to 'chat' or 'auto', or choose another format"
+            )
+        asked |= {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature, "top_p": sampling.top_p}
+        if sampling.stop:
+            asked["stop"] = list(sampling.stop)
+        if sampling.seed is not None:
+            asked["seed"] = sampling.seed
+        named = {endpoint.rename.get(key, key): value for key, value in asked.items()}
+        named.pop("", None)
+        url = httpx.URL(endpoint.base_url)
+        root = url.path.rstrip("/") or "/v1"
+        return url.copy_with(path=f"{root}/{path}"), {**named, **endpoint.extra}
+
+    # --- asking, and asking again ---------------------------------------------------------------------
+
+    async def _ask(self, url: httpx.URL, body: bytes) -> httpx.Response:
+        """The first reply that is no failure worth another try."""
+        endpoint, waited, failure = self.endpoint, 0.0, ""
+        for retries in range(endpoint.max_retries + 1):
+            reply = await self._post(url, body)
+            if isinstance(reply, httpx.Response):
+                if reply.status_code not in (408, 429) and reply.status_code < 500:
+                    return reply
+                failure = f"status {reply.status_code}: {self._quote(reply)}"
+            else:
+                failure = reply
+            if retries < endpoint.max_retries:
+                wait = self._wait_s(retries, reply)
+                _log.warning("asking again", extra={"url": str(url), "failure": failure, "wait_s": wait})
+                await self._sleep(wait)
+                waited += wait
+        raise ModelError(
+            f"{url} gave no completion in {endpoint.max_retries + 1} requests and {waited:.1f} s of waiting between "
+            f"them; the last failure: {failure}"
+        )
+
+    async def _post(self, url: httpx.URL, body: bytes) -> httpx.Response | str:
+        """The reply, or what broke on the way to it."""
+        try:
+            async with asyncio.timeout(self.endpoint.timeout_s):
+                return await self._client.post(url, content=body)
+        except TimeoutError:
+            return f"no whole reply within {self.endpoint.timeout_s:g} s (timeout_s)"
+        except httpx.TransportError as error:
+            return f"{type(error).__name__}: {error}"
+        except httpx.RequestError as error:
+            raise ModelError(f"{url} sent what cannot be read: {type(error).__name__}: {error}") from None
+
+    def _wait_s(self, retries: int, reply: httpx.Response | str) -> float:
+        """What the endpoint asks for, else doubling waits of which up to half is left to chance."""
+        asked = self._retry_after_s(reply) if isinstance(reply, httpx.Response) else None
+        if asked is not None:
+            return min(max(asked, 0.0), _LONGEST_RETRY_AFTER_S)
+        return min(_FIRST_WAIT_S * 2**retries, _LONGEST_WAIT_S) * (1 - self._jitter() / 2)
+
+    def _retry_after_s(self, reply: httpx.Response) -> float | None:
+        """RFC 9110, section 10.2.3: seconds or a date; None where there is neither."""
+        header = reply.headers.get("Retry-After", "").strip()
+        if header.isascii() and header.replace(".", "", 1).isdigit():
+            return float(header)
+        try:
+            return parsedate_to_datetime(header).timestamp() - self._clock()
+        except (ValueError, OverflowError):
+            return None
+
+    # --- the reply ------------------------------------------------------------------------------------
+
+    def _read(self, url: httpx.URL, reply: httpx.Response, stop: tuple[str, ...]) -> Completion:
+        if not reply.is_success:
+            raise ModelError(self._refusal(url, reply))
+        try:
+            document: Any = reply.json()
+            choice = document["choices"][0]
+            text = choice["message"]["content"] if "message" in choice else choice["text"]
+            finish = FinishReason.LENGTH if choice.get("finish_reason") == "length" else FinishReason.STOP
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            raise ModelError(f"{url} sent no completion but: {self._quote(reply)}") from None
+        if not isinstance(text, str | None):
+            raise ModelError(f"{url} sent a completion that is no text: {self._quote(reply)}")
+        text, usage = text or "", _usage(document.get("usage"))
+        ends = [at for mark in stop if mark and (at := text.find(mark)) >= 0]
+        if ends:
+            return Completion(text=text[: min(ends)], finish=FinishReason.STOP, usage=usage)
+        return Completion(text=text, finish=finish, usage=usage)
+
+    def _refusal(self, url: httpx.URL, reply: httpx.Response) -> str:
+        endpoint, status, quote = self.endpoint, reply.status_code, self._quote(reply)
+        match status:
+            case 401 | 403:
+                why = "refused the key" if endpoint.api_key else "wants a key and got none"
+                return (
+                    f"{url} {why} (status {status}); set {endpoint.api_key_variable} to a valid one. It said: {quote}"
+                )
+            case 404:
+                return (
+                    f"{url} was not found, or has no model {endpoint.model!r} (status 404); check base_url, model and "
+                    f"api (an endpoint may serve chat alone). It said: {quote}"
+                )
+            case _:
+                return f"{url} refused the request for model {endpoint.model!r} (status {status}). It said: {quote}"
+
+    def _quote(self, reply: httpx.Response) -> str:
+        text, key = reply.text, self.endpoint.api_key
+        return repr((text.replace(key, "[key]") if key else text)[:_QUOTED])
+
+
+def _message(role: str, content: str) -> Json:
+    return {"role": role, "content": content}
+
+
+def _usage(counts: Any) -> Usage:
+    counts = cast("Mapping[str, Any]", counts) if isinstance(counts, Mapping) else {}
+
+    def count(key: str) -> int:
+        value = counts.get(key)
+        return value if isinstance(value, int) else 0
+
+    return Usage(prompt_tokens=count("prompt_tokens"), completion_tokens=count("completion_tokens"), completions=1)
