@@ -32,6 +32,9 @@ def rouge_l(prediction: str, reference: str) -> RougeL:
     found: set[str] = set()
     for words in expected:
         vocabulary = frozenset(words)
+        if words in predicted:
+            found |= vocabulary
+            continue
         for candidate, candidates in zip(predicted, vocabularies, strict=True):
             if (vocabulary & candidates) - found:  # else this pair can add nothing
                 found.update(common_words(words, candidate)[0])

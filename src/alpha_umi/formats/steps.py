@@ -24,7 +24,7 @@ _PLANNER = "assistant: "
 _PREFIXES = (_PLANNER, "asssitant: ")  # the published predictions spell it so
 _SPEAKER = re.compile(r"</s>\s*(caller|conclusion): ?")
 _LABEL = re.compile(r"\s*(caller|conclusion): ?")
-_AFTER = re.compile(r"(?:</s>\s*)+\Z|</s>(?=\s*(?:assistant|asssitant|caller|conclusion|user|observation): ?)")
+_AFTER = re.compile(r"</s>\s*(?:assistant|asssitant|caller|conclusion|user|observation): ?")
 _WHOLE_CALL = re.compile(r"Action:[^\n]+\nAction Input:")
 _CONCLUSION = re.compile(r"(?:\A|\n)conclusion: ?")
 _GIVE_UP = re.compile(r"(?:\A|\n)conclusion:\s*give up\s*\.?\s*\Z")
@@ -88,7 +88,10 @@ def _read_speech(speaker: str, text: str) -> Call | Answer:
 def _cut(text: str) -> str:
     """Without the end mark, and without what a model went on to say in another's name."""
     after = _AFTER.search(text)
-    return text[: after.start()] if after else text
+    words = text[: after.start()] if after else text
+    while (bare := words.rstrip()).endswith(_END):
+        words = bare.removesuffix(_END)
+    return words
 
 
 def _read_backbone(text: str) -> tuple[Turn, ...]:
