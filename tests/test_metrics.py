@@ -65,6 +65,7 @@ def test_any_text_is_a_step_that_begins_with_its_plan(text):
         ("t Next: caller.</s>caller: Action: a\nAction Input: {}</s>observation: x", ("t ", "call", ("a", "{}"))),
         ("t\nAction: a\nAction Input: {}", ("t", "call", ("a", "{}"))),
         ("t\nAction: try this\nAction: a\nAction Input: {}", ("t\nAction: try this", "call", ("a", "{}"))),
+        ("t\nAction: try this\nAction: a\nAction Input:", ("t\nAction: try this", "call", ("a", ""))),
         ("t\nAction: stop\nconclusion: give up.", ("t\nAction: stop", "give_up", None)),
         ("t\nconclusion: Action: none", ("t", "conclude", "Action: none")),
         ("t Action: a", ("t ", "call", ("a", "{}"))),
