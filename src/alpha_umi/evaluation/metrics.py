@@ -38,6 +38,8 @@ METRICS: Mapping[str, str] = {
 
 _RESAMPLES = 2000
 _LEVEL = 0.95
+_FEW = 100
+"""Distinct values up to which drawing their counts is faster than drawing steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +164,17 @@ def mean(values: Sequence[float], *, seed: int = 0) -> Metric:
     if not values:
         return Metric(value=None, count=0, low=None, high=None)
     value = math.fsum(values) / len(values)
-    distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    every = np.asarray(values, dtype=np.float64)
+    distinct, counts = np.unique(every, return_counts=True)
     if len(distinct) == 1:
         return Metric(value=value, count=len(values), low=value, high=value)
-    # How often each distinct value falls into a resample is multinomial: no need to draw step by step.
-    draws = np.random.default_rng(seed).multinomial(len(values), counts / len(values), size=_RESAMPLES)
-    low, high = np.quantile(draws @ distinct / len(values), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    rng = np.random.default_rng(seed)
+    if len(distinct) <= _FEW:
+        # How often each distinct value falls into a resample is multinomial: no need to draw step by step.
+        means = rng.multinomial(len(values), counts / len(values), size=_RESAMPLES) @ distinct / len(values)
+    else:
+        means = np.array([every[rng.integers(len(every), size=len(every))].mean() for _ in range(_RESAMPLES)])
+    low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Metric(value=value, count=len(values), low=float(low), high=float(high))
 
 
