@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from alpha_umi.formats.steps import write_step
-
 from alpha_umi.agent import propose_step
 from alpha_umi.formats.documents import write_document
+from alpha_umi.formats.steps import write_step
 from alpha_umi.protocols import Agent
 from alpha_umi.store import Ledger, encode_turn, write_json
 from alpha_umi.types import Answer, Call, Decision, Json, Plan, Proposal, Task, Trajectory, Turn

@@ -1,0 +1,1 @@
+"""How well an agent does: scores of single steps, and of whole rollouts."""

@@ -1,0 +1,216 @@
+"""Scores of single steps against the reference's, and their means with intervals.
+
+A step is the turns that a model said at one point of a given history. Definitions follow section 2 of the paper's
+evaluation; where its script drops or guesses, the docstring here says what is done instead. Pure: values in, values
+out. Law: a step scored against itself scores 1 in every metric that applies to it (hallucination apart).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from alpha_umi.evaluation.rouge import rouge_l
+from alpha_umi.types import Answer, Call, Decision, Json, Plan, Turn
+
+PLAN_ACCURACY = "plan_accuracy"
+ACTION_EXACT_MATCH = "action_exact_match"
+ARGUMENT_F1 = "argument_f1"
+HALLUCINATION_RATE = "hallucination_rate"
+HALLUCINATION_RATE_CALLS = "hallucination_rate_calls"
+ROUGE_L = "rouge_l"
+
+METRICS: Mapping[str, str] = {
+    PLAN_ACCURACY: "steps whose decision (call, conclude, give up) is the reference's",
+    ACTION_EXACT_MATCH: "reference calls whose tool is called",
+    ARGUMENT_F1: "mean F1 of the arguments over reference calls; 0 with another tool",
+    HALLUCINATION_RATE: "steps that call a tool that is not offered",
+    HALLUCINATION_RATE_CALLS: "the same, over the steps that call any tool",
+    ROUGE_L: "mean ROUGE-L F over reference answers; 0 without an answer",
+}
+"""Every metric, with what it counts, in report order. All but the two hallucination rates: higher is better."""
+
+_RESAMPLES = 2000
+_LEVEL = 0.95
+_FEW = 100
+"""Distinct values up to which drawing their counts is faster than drawing steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepScore:
+    """All there is to aggregate about one step."""
+
+    reference: Decision
+    prediction: Decision
+    tool: str | None
+    """What the reference calls."""
+    scores: Mapping[str, float]
+    """By metric, 0 to 1. A metric that does not apply to the step is absent."""
+
+    @property
+    def hallucinated(self) -> bool:
+        return self.scores[HALLUCINATION_RATE] > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A mean over steps, with its 95 % interval. All None where no step counts."""
+
+    value: float | None
+    count: int
+    """Steps that the mean is over."""
+    low: float | None
+    high: float | None
+
+
+def score_step(prediction: Sequence[Turn], reference: Sequence[Turn], tools: Collection[str]) -> StepScore:
+    """Score one step. `tools`: the names on offer.
+
+    * plan_accuracy: over every step whose reference decides. A plan that names nobody (Decision.NONE) is wrong; the
+      published pipeline takes it for a call.
+    * action_exact_match, argument_f1: over reference calls. A call without a name is no call: a miss in both.
+    * hallucination_rate: over every step; hallucination_rate_calls: over steps that call some name.
+    * rouge_l: over reference answers that hold a sentence. No answer scores 0; the published script compares the
+      word `none`.
+    """
+    expected, predicted = _decision(reference), _decision(prediction)
+    call, answer = _call(prediction), _answer(prediction)
+    hallucination = float(call is not None and call.name not in tools)
+    scores = {HALLUCINATION_RATE: hallucination}
+    if call is not None:
+        scores[HALLUCINATION_RATE_CALLS] = hallucination
+    if expected is not Decision.NONE:
+        scores[PLAN_ACCURACY] = float(predicted is expected)
+    expected_call = _call(reference) if expected is Decision.CALL else None
+    if expected_call is not None:
+        same = call is not None and call.name == expected_call.name
+        scores[ACTION_EXACT_MATCH] = float(same)
+        scores[ARGUMENT_F1] = argument_f1(call.arguments, expected_call.arguments) if call and same else 0.0
+    expected_answer = _answer(reference) if expected is Decision.CONCLUDE else None
+    if expected_answer:
+        scores[ROUGE_L] = rouge_l(answer or "", expected_answer).f
+    return StepScore(
+        reference=expected,
+        prediction=predicted,
+        tool=expected_call.name if expected_call else None,
+        scores=scores,
+    )
+
+
+def _decision(turns: Sequence[Turn]) -> Decision:
+    return next((turn.decision for turn in turns if isinstance(turn, Plan)), Decision.NONE)
+
+
+def _call(turns: Sequence[Turn]) -> Call | None:
+    return next((turn for turn in turns if isinstance(turn, Call) and turn.name), None)
+
+
+def _answer(turns: Sequence[Turn]) -> str | None:
+    """The answer, or None when there is none to compare: nothing but white space and full stops."""
+    text = next((turn.text for turn in turns if isinstance(turn, Answer)), "")
+    return text if text.replace(".", "").strip() else None
+
+
+def argument_f1(prediction: str, reference: str) -> float:
+    """F1 of two argument texts, 0 to 1; symmetric.
+
+    Both JSON objects: a shared key earns 1 with an equal value and 0.5 with another; precision is the sum over the
+    predicted keys, recall over the reference's; two empty objects score 1. Values are compared as JSON: `true` is
+    not 1, 1.0 is 1, NaN is NaN. Otherwise (a list, a number, broken JSON) only equal texts score 1, and the rest 0;
+    the published script leaves out steps whose reference is broken.
+    """
+    predicted, expected = _decode_arguments(prediction), _decode_arguments(reference)
+    if isinstance(predicted, str) or isinstance(expected, str):
+        return float(predicted == expected)
+    if not predicted and not expected:
+        return 1.0
+    shared = predicted.keys() & expected.keys()
+    credit = sum(1.0 if predicted[key] == expected[key] else 0.5 for key in shared)
+    return 2 * credit / (len(predicted) + len(expected))
+
+
+def _decode_arguments(text: str) -> dict[str, str] | str:
+    """Canonical JSON by argument; of anything but an object the canonical JSON, or the text itself."""
+    try:
+        value = cast("Json", json.loads(text, parse_float=_parse_float))
+        if isinstance(value, dict):
+            return {key: json.dumps(item, sort_keys=True) for key, item in value.items()}
+        return json.dumps(value, sort_keys=True)
+    except (ValueError, RecursionError):
+        return text.strip()
+
+
+def _parse_float(text: str) -> float | int:
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+# --- over many steps --------------------------------------------------------------------------------------
+
+
+def aggregate(steps: Sequence[StepScore], *, seed: int = 0) -> dict[str, Metric]:
+    """Every metric over the steps that it applies to, in the order of METRICS."""
+    return {name: mean([step.scores[name] for step in steps if name in step.scores], seed=seed) for name in METRICS}
+
+
+def mean(values: Sequence[float], *, seed: int = 0) -> Metric:
+    """The mean with its 95 % percentile-bootstrap interval: 2,000 resamples of the steps, the same for a seed."""
+    if not values:
+        return Metric(value=None, count=0, low=None, high=None)
+    value = math.fsum(values) / len(values)
+    every = np.asarray(values, dtype=np.float64)
+    distinct, counts = np.unique(every, return_counts=True)
+    if len(distinct) == 1:
+        return Metric(value=value, count=len(values), low=value, high=value)
+    rng = np.random.default_rng(seed)
+    if len(distinct) <= _FEW:
+        # How often each distinct value falls into a resample is multinomial: no need to draw step by step.
+        means = rng.multinomial(len(values), counts / len(values), size=_RESAMPLES) @ distinct / len(values)
+    else:
+        means = np.array([every[rng.integers(len(every), size=len(every))].mean() for _ in range(_RESAMPLES)])
+    low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Metric(value=value, count=len(values), low=float(low), high=float(high))
+
+
+def confusion(steps: Iterable[StepScore]) -> dict[Decision, dict[Decision, int]]:
+    """How many steps with a reference decision got which predicted one; every pair is there."""
+    counts = Counter((step.reference, step.prediction) for step in steps)
+    return {expected: {predicted: counts[expected, predicted] for predicted in Decision} for expected in Decision}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolScore:
+    """The steps whose reference calls one tool."""
+
+    count: int
+    action_exact_match: float
+    argument_f1: float
+    hallucination_rate: float
+
+
+def by_tool(steps: Iterable[StepScore]) -> dict[str, ToolScore]:
+    """Means by the tool that the reference calls, the most frequent first."""
+    groups: dict[str, list[StepScore]] = {}
+    for step in steps:
+        if step.tool is not None:
+            groups.setdefault(step.tool, []).append(step)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    return {tool: _tool_score(group) for tool, group in ordered}
+
+
+def _tool_score(steps: Sequence[StepScore]) -> ToolScore:
+    def average(metric: str) -> float:
+        return math.fsum(step.scores[metric] for step in steps) / len(steps)
+
+    return ToolScore(
+        count=len(steps),
+        action_exact_match=average(ACTION_EXACT_MATCH),
+        argument_f1=average(ARGUMENT_F1),
+        hallucination_rate=average(HALLUCINATION_RATE),
+    )

@@ -1,0 +1,79 @@
+"""What static evaluation reads: rows of tools, a reference text and a prediction text, in the published keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from alpha_umi.errors import DataError
+from alpha_umi.types import Json
+
+_KEYS = ("tools", "reference", "predictions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """One scored step as a file holds it."""
+
+    tools: tuple[str | None, ...]
+    """The offered names; None where a tool has no text under `Name`."""
+    reference: str
+    prediction: str
+
+
+def read_rows(rows: Json) -> list[StepRow]:
+    """The rows of a loaded file; keys beyond the three are ignored. Raises DataError naming row (from 0) and key."""
+    if not isinstance(rows, list):
+        raise DataError(f"scored steps are a JSON list of rows with {', '.join(_KEYS)}; this is {_kind(rows)}")
+    if not rows:
+        raise DataError("there are no rows to score: the list is empty")
+    return [_read_row(number, row) for number, row in enumerate(rows)]
+
+
+def _read_row(number: int, row: Json) -> StepRow:
+    if not isinstance(row, dict):
+        raise DataError(f"row {number}: an object with {', '.join(_KEYS)} is needed, this is {_kind(row)}")
+    missing = [key for key in _KEYS if key not in row]
+    if missing:
+        has = ", ".join(row) or "nothing"
+        raise DataError(f"row {number}: key {missing[0]!r} is missing (it has {has}); are these predictions?")
+    return StepRow(
+        tools=tuple(_tool_name(number, tool) for tool in _list(number, row)),
+        reference=_text(number, row, "reference"),
+        prediction=_text(number, row, "predictions"),
+    )
+
+
+def _list(number: int, row: Mapping[str, Json]) -> Sequence[Json]:
+    tools = row["tools"]
+    if not isinstance(tools, list):
+        raise DataError(f"row {number}: 'tools' must be a list of tool documents, this is {_kind(tools)}")
+    return tools
+
+
+def _tool_name(number: int, tool: Json) -> str | None:
+    if not isinstance(tool, dict):
+        raise DataError(f"row {number}: 'tools' must hold objects with a 'Name', one is {_kind(tool)}")
+    name = tool.get("Name")
+    return name if isinstance(name, str) else None
+
+
+def _text(number: int, row: Mapping[str, Json], key: str) -> str:
+    text = row[key]
+    if not isinstance(text, str):
+        raise DataError(f"row {number}: {key!r} must be a text, this is {_kind(text)}")
+    return text
+
+
+def _kind(value: Json) -> str:
+    match value:
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case str():
+            return "a text"
+        case None:
+            return "null"
+        case _:
+            return "a boolean" if isinstance(value, bool) else "a number"
