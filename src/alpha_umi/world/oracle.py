@@ -26,7 +26,7 @@ from alpha_umi.types import (
 from alpha_umi.world.catalogue import Tool
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import NEEDS
-from alpha_umi.world.tasks import Problem, bind, keep
+from alpha_umi.world.problems import Problem, bind, keep
 
 _RENAMED = re.compile(r"is invalid: (?P<old>\S+) is now (?P<new>\S+)$")
 _UNKNOWN = re.compile(r"is invalid: (?P<name>\S+) is unknown$")

@@ -1,29 +1,32 @@
 """Tasks: a kind, its slots, the tools offered and the trouble that waits, all from (preset, seed, split, index).
 
-A `Problem` is a task with everything that its user and its agent do not see. Train queries and test queries are
-disjoint by construction: the query's own hash says which side it is on.
+Train queries and test queries are disjoint by construction: the query's own hash says which side it is on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from itertools import count
 
 from alpha_umi.errors import ConfigError
-from alpha_umi.types import Call, Json, Observation, Task, ToolStatus
+from alpha_umi.types import Json, Task, ToolStatus
 from alpha_umi.world.catalogue import TOOLS, Seen, Tool
 from alpha_umi.world.chance import Draws, drawn
 from alpha_umi.world.facts import FORMER_NAMES, STRANGERS, TERMS, Facts
 from alpha_umi.world.kinds import KINDS, Kind, Step
-from alpha_umi.world.needs import NEEDS, Refusal, Values
+from alpha_umi.world.needs import NEEDS, Values
+from alpha_umi.world.problems import HOPELESS, OUTAGES, Problem, Trouble, solve
 
 VERSION = "1"
 """Changes with anything that changes a task, a fact or a tool."""
 
 _TEST_SHARE = 10
 """One query in so many is on the test side."""
+
+_PROVIDERS = {need: tuple(tool for tool in TOOLS.values() if tool.need == need) for need in NEEDS}
 
 
 class Split(StrEnum):
@@ -34,30 +37,6 @@ class Split(StrEnum):
     """New queries that need a held-out tool of a seen category (ToolBench: tool)."""
     UNSEEN_CATEGORY = "unseen_category"
     """New queries that need tools of a held-out category (ToolBench: category)."""
-
-
-class Trouble(StrEnum):
-    """What stands in the way. The last three cannot be overcome: the right end is to give up."""
-
-    NONE = "none"
-    RIVAL = "rival"
-    """The provider tried first is down, another one works."""
-    FORMER_NAME = "former_name"
-    """The query uses an old name, which tools refuse, saying the new one."""
-    STRANGER = "stranger"
-    """The query names what nobody knows."""
-    DOWN = "down"
-    """Every offered provider of one need is down."""
-    NO_TOOL = "no_tool"
-    """No offered tool does the first step."""
-
-
-_HOPELESS = frozenset({Trouble.STRANGER, Trouble.DOWN, Trouble.NO_TOOL})
-_OUTAGES = {
-    ToolStatus.ERROR: "{tool} is down",
-    ToolStatus.RATE_LIMITED: "{tool} is over its limit",
-    ToolStatus.TIMEOUT: "{tool} did not answer",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,98 +81,6 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A need with canonical inputs: what a call asks, whichever provider it goes to."""
-
-    need: str
-    inputs: tuple[tuple[str, Json], ...]
-
-
-def request(need: str, inputs: Values) -> Request:
-    return Request(need=need, inputs=tuple(sorted({**NEEDS[need].defaults, **inputs}.items())))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Solution:
-    """The plain way through a solvable problem."""
-
-    requests: tuple[Request, ...]
-    outputs: tuple[Values, ...]
-    """What each request gives."""
-    known: Mapping[str, Json]
-    """All slots and outputs under the names that the kind gives them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    task: Task
-    kind: Kind
-    slots: Values
-    """As the query names them."""
-    facts: Facts
-    trouble: Trouble
-    down: Mapping[str, ToolStatus]
-    """Tools that fail whatever they are asked."""
-    blocked: str
-    """The need at which a hopeless problem ends; empty for a solvable one."""
-
-    @property
-    def solvable(self) -> bool:
-        return self.trouble not in _HOPELESS
-
-    def providers(self, need: str) -> tuple[Tool, ...]:
-        """The offered tools for it, in the order offered, which is the order in which to try them."""
-        offered = (TOOLS[spec.name] for spec in self.task.tools)
-        return tuple(tool for tool in offered if tool.need == need)
-
-    def execute(self, call: Call) -> Observation:
-        """What a call finds in this problem; total over all calls."""
-        return execute(call, self.facts, [spec.name for spec in self.task.tools], self.down)
-
-    def solution(self) -> Solution:
-        return _solve(self.kind, self.slots, self.facts)
-
-
-def execute(call: Call, facts: Facts, offered: Iterable[str], down: Mapping[str, ToolStatus]) -> Observation:
-    names = list(offered)
-    if call.name not in names:
-        content = f"there is no tool '{call.name}'"
-        return Observation(content=content, status=ToolStatus.UNKNOWN_TOOL)
-    if call.name in down:
-        status = down[call.name]
-        return Observation(content=_OUTAGES[status].format(tool=call.name), status=status)
-    return TOOLS[call.name].run(facts, call.arguments)
-
-
-def bind(step: Step, known: Values) -> dict[str, Json]:
-    """The canonical inputs of a step."""
-    return {name: source[1:] if source.startswith("=") else known[source] for name, source in step.inputs.items()}
-
-
-def keep(step: Step, outputs: Values) -> dict[str, Json]:
-    """The outputs of a step under the names by which the kind knows them."""
-    return {step.keep.get(name, name): value for name, value in outputs.items()}
-
-
-def _solve(kind: Kind, slots: Values, facts: Facts) -> Solution:
-    known = {name: FORMER_NAMES.get(str(value), value) for name, value in slots.items()}
-    requests: list[Request] = []
-    given: list[Values] = []
-    for step in kind.steps:
-        inputs = bind(step, known)
-        outputs = NEEDS[step.need].answer(facts, inputs)
-        if isinstance(outputs, Refusal):
-            raise AssertionError(f"{kind.name} is not solvable: {outputs.reason}")
-        requests.append(request(step.need, inputs))
-        given.append(outputs)
-        known |= keep(step, outputs)
-    return Solution(requests=tuple(requests), outputs=tuple(given), known=known)
-
-
-# --- generation -------------------------------------------------------------------------------------------
-
-
 def generate(preset: Preset, seed: int, split: Split, index: int) -> Problem:
     """The problem of an index; the same for ever within a world version. Draws until one fits the split."""
     for attempt in count():
@@ -225,7 +112,7 @@ def _draw(preset: Preset, seed: int, split: Split, index: int, draws: Draws) -> 
         "kind": kind.name,
         "calls": len(kind.steps),
         "trouble": trouble.value,
-        "solvable": trouble not in _HOPELESS,
+        "solvable": trouble not in HOPELESS,
     }
     task = Task(
         id=f"{preset.name}-{seed}-{split.value}-{index}",
@@ -242,13 +129,13 @@ def _makes_sense(kind: Kind, slots: Values, facts: Facts, trouble: Trouble) -> b
     """Nobody flies to where they are."""
     if trouble is Trouble.STRANGER:
         return True
-    known = _solve(kind, slots, facts).known
+    known = solve(kind, slots, facts).known
     return known.get("start", "") != known.get("end")
 
 
 def _draw_kind(preset: Preset, split: Split, trouble: Trouble, draws: Draws) -> Kind | None:
     """None where the split has no kind that can have the trouble."""
-    kinds = [kind for kind in KINDS.values() if _belongs(kind, split) and _can_have(kind, split, trouble)]
+    kinds = _eligible(split, trouble)
     if not kinds:
         return None
     lengths = {len(kind.steps) for kind in kinds}
@@ -256,8 +143,13 @@ def _draw_kind(preset: Preset, split: Split, trouble: Trouble, draws: Draws) -> 
     return draws.pick([kind for kind in kinds if len(kind.steps) == length])
 
 
+@cache
+def _eligible(split: Split, trouble: Trouble) -> tuple[Kind, ...]:
+    return tuple(kind for kind in KINDS.values() if _belongs(kind, split) and _can_have(kind, split, trouble))
+
+
 def _belongs(kind: Kind, split: Split) -> bool:
-    sorts = [{tool.seen for tool in _all_providers(step.need)} for step in kind.steps]
+    sorts = [{tool.seen for tool in _PROVIDERS[step.need]} for step in kind.steps]
     match split:
         case Split.TRAIN | Split.TEST:
             return all(Seen.YES in seen for seen in sorts)
@@ -280,18 +172,15 @@ def _can_have(kind: Kind, split: Split, trouble: Trouble) -> bool:
             return True
 
 
-def _all_providers(need: str) -> list[Tool]:
-    return [tool for tool in TOOLS.values() if tool.need == need]
-
-
-def _usable(need: str, split: Split) -> list[Tool]:
+@cache
+def _usable(need: str, split: Split) -> tuple[Tool, ...]:
     """The providers that a split may offer for a need. Where one is held out, unseen-tool tasks lean on it."""
-    tools = _all_providers(need)
-    seen = [tool for tool in tools if tool.seen is Seen.YES]
-    held_out = [tool for tool in tools if tool.seen is Seen.NO]
+    tools = _PROVIDERS[need]
+    seen = tuple(tool for tool in tools if tool.seen is Seen.YES)
+    held_out = tuple(tool for tool in tools if tool.seen is Seen.NO)
     if split is Split.UNSEEN_TOOL and held_out:
-        return [*seen[:1], *held_out]
-    return seen or [tool for tool in tools if tool.seen is Seen.NO_CATEGORY]
+        return (*seen[:1], *held_out)
+    return seen or tools
 
 
 def _draw_slots(kind: Kind, trouble: Trouble, draws: Draws) -> dict[str, Json]:
@@ -322,11 +211,13 @@ def _draw_tools(
 ) -> tuple[set[str], dict[str, ToolStatus], str]:
     """The names offered, those of them that are down, and the need at which all of them are."""
     needs = list(dict.fromkeys(step.need for step in kind.steps))
-    chosen = {need: _draw_provider(_usable(need, split), split, draws) for need in needs}
+    chosen: dict[str, tuple[Tool, ...]] = {
+        need: (_draw_provider(_usable(need, split), split, draws),) for need in needs
+    }
     rivalled = [need for need in needs if len(_usable(need, split)) > 1]
     down: dict[str, ToolStatus] = {}
     blocked = ""
-    failure = draws.pick(list(_OUTAGES))
+    failure = draws.pick(list(OUTAGES))
     if trouble is Trouble.RIVAL:
         need = draws.pick(rivalled)
         chosen[need] = _usable(need, split)[:2]
@@ -339,7 +230,7 @@ def _draw_tools(
         down = {tool.spec.name: failure for tool in chosen[blocked]}
     if trouble is Trouble.NO_TOOL:
         blocked = needs[0]
-        chosen[blocked] = []
+        chosen[blocked] = ()
     offered = [tool.spec.name for need in needs for tool in chosen[need]]
     fewest, most = preset.tools
     others = [tool.spec.name for tool in TOOLS.values() if tool.seen is Seen.YES and tool.need not in needs]
@@ -347,6 +238,6 @@ def _draw_tools(
     return {*offered, *draws.sample(others, wanted - len(offered))}, down, blocked
 
 
-def _draw_provider(usable: list[Tool], split: Split, draws: Draws) -> list[Tool]:
+def _draw_provider(usable: tuple[Tool, ...], split: Split, draws: Draws) -> Tool:
     held_out = [tool for tool in usable if tool.seen is Seen.NO]
-    return [draws.pick(held_out if split is Split.UNSEEN_TOOL and held_out else usable)]
+    return draws.pick(held_out if split is Split.UNSEEN_TOOL and held_out else usable)

@@ -9,7 +9,8 @@ from alpha_umi.types import Call, Observation, Task, ToolSpec, Trajectory
 from alpha_umi.world.catalogue import TOOLS
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.oracle import write_gold
-from alpha_umi.world.tasks import VERSION, Problem, Split, execute, find_preset, generate
+from alpha_umi.world.problems import Problem, execute
+from alpha_umi.world.tasks import VERSION, Split, find_preset, generate
 from alpha_umi.world.verifier import Verdict, judge
 
 

@@ -17,7 +17,7 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Score, ToolStatus, Trajectory, Turn
 from alpha_umi.world.catalogue import TOOLS
 from alpha_umi.world.facts import FORMER_NAMES, STRANGERS, TERMS
-from alpha_umi.world.tasks import Problem, Request, Solution, Trouble, request
+from alpha_umi.world.problems import Problem, Request, Solution, Trouble, request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
