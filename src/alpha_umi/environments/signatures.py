@@ -28,8 +28,9 @@ _PLAIN: Mapping[object, str] = {
     tuple: "array",
     dict: "object",
 }
+_ARGUMENT_TITLES = ("Args", "Arguments", "Parameters")
 _SECTION = re.compile(
-    r"^\s*(?P<name>Args|Arguments|Parameters|Returns?|Yields?|Raises|Examples?|Notes?):\s*$", re.MULTILINE
+    rf"^\s*({'|'.join(_ARGUMENT_TITLES)}|Returns?|Yields?|Raises|Examples?|Notes?):\s*$", re.MULTILINE
 )
 _ENTRY = re.compile(r"^(?P<indent>\s+)(?P<name>\*{0,2}\w+)\s*(?:\([^)]*\))?:\s*(?P<text>.*)$")
 
@@ -166,14 +167,10 @@ def _fits(value: Json, hint: Any) -> bool:
 
 def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
     """The description of the tool in one line, and those of its arguments."""
-    sections = list(_SECTION.finditer(text))
-    head = text[: sections[0].start()] if sections else text
-    summary = " ".join(head.split("\n\n")[0].split())
-    arguments: dict[str, str] = {}
-    for section, following in zip(sections, [*sections[1:], None], strict=True):
-        if section["name"] in ("Args", "Arguments", "Parameters"):
-            arguments = _read_entries(text[section.end() : following.start() if following else len(text)])
-    return summary, arguments
+    head, *sections = _SECTION.split(text)
+    titled = dict(zip(sections[::2], sections[1::2], strict=True))
+    entries = next((titled[title] for title in _ARGUMENT_TITLES if title in titled), "")
+    return " ".join(head.split("\n\n")[0].split()), _read_entries(entries)
 
 
 def _read_entries(text: str) -> dict[str, str]:
