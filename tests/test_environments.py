@@ -190,6 +190,11 @@ def test_a_task_of_another_world_is_refused_at_once():
 # --- Python functions -------------------------------------------------------------------------------------
 
 
+def test_enum_arguments_arrive_as_members():
+    seen = run(PythonEnvironment([weather]), "weather", {"city": "Lima", "unit": "F"})
+    assert json.loads(seen.content) == {"city": "Lima", "days": 1, "unit": "FAHRENHEIT"}
+
+
 def test_a_spec_is_read_from_hints_and_docstring():
     spec = weather.spec
     assert (spec.name, spec.description) == ("weather", "Weather of a city, told simply.")
@@ -198,7 +203,7 @@ def test_a_spec_is_read_from_hints_and_docstring():
         "properties": {
             "city": {"type": "string", "description": "name of a city as people write it"},
             "days": {"type": "integer", "default": 1, "description": "how far ahead"},
-            "unit": {"enum": ["C", "F"], "description": "C or F"},
+            "unit": {"type": "string", "enum": ["C", "F"], "description": "C or F"},
         },
         "required": ["city"],
     }
@@ -228,7 +233,7 @@ def everything(
     """All types."""
     return {
         "types": [type(value).__name__ for value in (number, real, flag, names, table, choice, either, noted)],
-        "either": either,
+        "either": [unit.name for unit in either] if isinstance(either, list) else either,
         "point": Point(number, real),
         "set": {3, 1},
     }
@@ -243,7 +248,7 @@ def test_values_arrive_as_the_hinted_types_and_results_leave_as_json():
     assert seen.status is ToolStatus.OK, seen
     assert json.loads(seen.content) == {
         "types": ["int", "float", "bool", "list", "dict", "int", "list", "str"],
-        "either": ["F"],
+        "either": ["FAHRENHEIT"],
         "point": {"x": 2, "y": 3.0},
         "set": [1, 3],
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import NoneType, UnionType
@@ -103,11 +103,11 @@ def _schema(hint: Any, where: str) -> dict[str, Json]:
     if hint is Any:
         return {}
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return {"enum": [_literal(member.value, where) for member in hint]}
+        return _choice([member.value for member in hint], where)
     if origin is None and hint in _PLAIN:
         return {"type": _PLAIN[hint]}
     if origin is Literal:
-        return {"enum": [_literal(value, where) for value in parts]}
+        return _choice(parts, where)
     if origin in (Union, UnionType):
         return _union([_schema(part, where) for part in parts])
     if origin is list or (origin is tuple and len(parts) == 2 and parts[1] is Ellipsis):
@@ -125,10 +125,13 @@ def _union(options: list[dict[str, Json]]) -> dict[str, Json]:
     return {"anyOf": [cast("Json", option) for option in options]}
 
 
-def _literal(value: object, where: str) -> Json:
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    raise ConfigError(f"{where}: the choice {value!r} cannot be written as JSON")
+def _choice(values: Sequence[object], where: str) -> dict[str, Json]:
+    odd = [value for value in values if not (value is None or isinstance(value, (str, int, float, bool)))]
+    if odd:
+        raise ConfigError(f"{where}: the choice {odd[0]!r} cannot be written as JSON")
+    types = {_PLAIN[type(value)] for value in values if type(value) in _PLAIN}
+    declared: dict[str, Json] = {"type": types.pop()} if len(types) == 1 else {}
+    return {**declared, "enum": [cast("Json", value) for value in values]}
 
 
 def _convert(value: Json, hint: Any) -> Any:

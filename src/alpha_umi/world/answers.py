@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import json
 
-from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, StopReason, ToolStatus, Trajectory, User
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    Json,
+    Observation,
+    Plan,
+    StopReason,
+    ToolSpec,
+    ToolStatus,
+    Trajectory,
+    User,
+)
 
 _SYSTEM = "Use the functions to do what the user asks. End with Finish."
 _FINISH: dict[str, Json] = {
@@ -38,7 +50,7 @@ def answer_document(trajectory: Trajectory) -> dict[str, Json]:
             "total_tokens": usage.prompt_tokens + usage.completion_tokens,
             "final_answer": _finish(last.text if isinstance(last, Answer) else None),
             "finish_type": "give_answer" if answered else "give_up",
-            "function": [*(_write_function(trajectory)), _FINISH],
+            "function": [*(_write_function(tool) for tool in trajectory.task.tools), _FINISH],
             "chain": [],
             "train_messages": [list(messages[:end]) for end in ends],
             "query": trajectory.task.query,
@@ -46,16 +58,8 @@ def answer_document(trajectory: Trajectory) -> dict[str, Json]:
     }
 
 
-def _write_function(trajectory: Trajectory) -> list[Json]:
-    functions: list[Json] = []
-    for tool in trajectory.task.tools:
-        properties, required = tool.parameters.get("properties"), tool.parameters.get("required")
-        arguments = properties if isinstance(properties, dict) else {}
-        needed = required if isinstance(required, list) else []
-        optional: list[Json] = [name for name in arguments if name not in needed]
-        parameters: dict[str, Json] = {**tool.parameters, "required": needed, "optional": optional}
-        functions.append({"name": tool.name, "description": tool.description, "parameters": parameters})
-    return functions
+def _write_function(tool: ToolSpec) -> Json:
+    return {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
 
 
 def _write_messages(trajectory: Trajectory) -> tuple[list[Json], list[int]]:

@@ -81,8 +81,13 @@ def _tool(need: str, full_name: str, description: str, names: str, seen: Seen = 
     taken, _, given = names.partition(" -> ")
     arguments, results = _renamings(taken), _renamings(given)
     properties: dict[str, Json] = {own: _SCHEMAS[name] for name, own in arguments.items()}
-    required: list[Json] = [own for name, own in arguments.items() if name not in NEEDS[need].defaults]
-    parameters: dict[str, Json] = {"type": "object", "properties": properties, "required": required}
+    defaults = NEEDS[need].defaults
+    parameters: dict[str, Json] = {
+        "type": "object",
+        "properties": properties,
+        "required": [own for name, own in arguments.items() if name not in defaults],
+        "optional": [own for name, own in arguments.items() if name in defaults],
+    }
     category, _, name = full_name.partition(".")
     return Tool(
         spec=ToolSpec(name=name, description=description, parameters=parameters),

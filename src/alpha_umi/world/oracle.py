@@ -1,7 +1,7 @@
 """The oracle: an agent that knows the kind of a task, tries its steps and reacts to what it observes.
 
-It sees no more of the troubles than a model does. Its thoughts follow from what was said before, name the tool and
-the values to copy, and end with a space, as published ones do: the mark of the decision follows.
+It sees no more of the troubles than a model does. Its thoughts follow from what was said before and name the tool
+and the values to copy. They end as those read from raw answers do, so that both are the same to a format.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from alpha_umi.world.needs import NEEDS
 from alpha_umi.world.problems import Problem, bind, keep
 
 _RENAMED = re.compile(r"is invalid: (?P<old>\S+) is now (?P<new>\S+)$")
+_END = "\n "
+"""What stands between a thought and the mark of its decision."""
 _UNKNOWN = re.compile(r"is invalid: (?P<name>\S+) is unknown$")
 
 
@@ -38,10 +40,12 @@ def write_gold(problem: Problem) -> Trajectory:
     for step in problem.kind.steps:
         found = _do(problem, step, known, turns)
         if not isinstance(found, dict):
-            turns.append(Plan(thought=f"{found} I give up. ", decision=Decision.GIVE_UP))
+            turns.append(Plan(thought=f"{found} I give up.{_END}", decision=Decision.GIVE_UP))
             return Trajectory(task=problem.task, turns=tuple(turns), stop=StopReason.GAVE_UP)
         known |= found
-    turns.append(Plan(thought=f"I have {_values(problem.kind, known)}. I can answer. ", decision=Decision.CONCLUDE))
+    turns.append(
+        Plan(thought=f"I have {_values(problem.kind, known)}. I can answer.{_END}", decision=Decision.CONCLUDE)
+    )
     turns.append(Answer(text=problem.kind.answer.format(**known)))
     return Trajectory(task=problem.task, turns=tuple(turns), stop=StopReason.ANSWERED)
 
@@ -67,7 +71,7 @@ def _do(problem: Problem, step: Step, known: dict[str, Json], turns: list[Turn])
 def _ask(
     problem: Problem, tool: Tool, step: Step, known: Mapping[str, Json], lead: str, turns: list[Turn]
 ) -> Observation:
-    thought = f"{lead}I need {_goal(step, known)}. I will call {tool.spec.name}. "
+    thought = f"{lead}I need {_goal(step, known)}. I will call {tool.spec.name}.{_END}"
     inputs = bind(step, known)
     arguments = {own: inputs[name] for name, own in tool.arguments.items() if name in inputs}
     call = Call(name=tool.spec.name, arguments=json.dumps(arguments))
