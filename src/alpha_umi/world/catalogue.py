@@ -60,19 +60,19 @@ class Tool:
 
 
 _SCHEMAS: Mapping[str, dict[str, Json]] = {
-    "city": {"type": "string", "description": "name of a city"},
+    "city": {"type": "string", "description": "city"},
     "unit": {"type": "string", "description": "C or F, optional", "enum": ["C", "F"]},
-    "origin": {"type": "string", "description": "code of an airport"},
-    "destination": {"type": "string", "description": "code of an airport"},
-    "amount": {"type": "number", "description": "sum of money"},
-    "source": {"type": "string", "description": "code of a currency"},
-    "target": {"type": "string", "description": "code of a currency"},
-    "company": {"type": "string", "description": "name of a company"},
+    "origin": {"type": "string", "description": "airport code"},
+    "destination": {"type": "string", "description": "airport code"},
+    "amount": {"type": "number", "description": "sum"},
+    "source": {"type": "string", "description": "currency"},
+    "target": {"type": "string", "description": "currency"},
+    "company": {"type": "string", "description": "company"},
     "person": {"type": "string", "description": "first name"},
-    "item": {"type": "string", "description": "name of an item"},
-    "code": {"type": "string", "description": "code of an item"},
-    "book": {"type": "string", "description": "title of a book"},
-    "author": {"type": "string", "description": "name of an author"},
+    "item": {"type": "string", "description": "item"},
+    "code": {"type": "string", "description": "item code"},
+    "book": {"type": "string", "description": "title"},
+    "author": {"type": "string", "description": "author"},
 }
 
 
