@@ -1,3 +1,18 @@
 """alpha-UMi: tool agents made of three small language models."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alpha_umi.environments.signatures import tool
+
 __version__ = "0.1.0"
+__all__ = ["tool"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first asked for, so that importing the package costs nothing."""
+    if name == "tool":
+        from alpha_umi.environments.signatures import tool
+
+        return tool
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Where tool calls are executed. Each module is one kind of place; none knows another."""

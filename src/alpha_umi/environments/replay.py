@@ -1,0 +1,46 @@
+"""A recorded trajectory as an environment: its observations come back in their order."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus, Trajectory
+
+
+class ReplayEnvironment:
+    """Answers the n-th call with the n-th recorded observation, if the call names the recorded tool.
+
+    Arguments are not compared. A call that names another tool, or comes after the last one, is answered with a
+    status and takes nothing from the recording.
+    """
+
+    def __init__(self, trajectory: Trajectory, position: int = 0) -> None:
+        """`position`: how many recorded calls have been answered before."""
+        self._trajectory = trajectory
+        self._position = position
+        self._recorded = [
+            (call.name, observation)
+            for call, observation in pairwise(trajectory.turns)
+            if isinstance(call, Call) and isinstance(observation, Observation)
+        ]
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        return self._trajectory.task.tools
+
+    async def execute(self, call: Call) -> Observation:
+        name, observation = self._next
+        if observation is not None and call.name == name:
+            self._position += 1
+            return observation
+        if call.name not in {tool.name for tool in self.tools}:
+            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+        recorded = f"the recording calls '{name}' here" if observation else "the recording has no further call"
+        return Observation(content=f"{recorded}, not '{call.name}'", status=ToolStatus.ERROR)
+
+    @property
+    def _next(self) -> tuple[str, Observation | None]:
+        return self._recorded[self._position] if self._position < len(self._recorded) else ("", None)
+
+    def fork(self) -> ReplayEnvironment:
+        return ReplayEnvironment(self._trajectory, self._position)

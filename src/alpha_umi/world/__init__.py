@@ -1,0 +1,17 @@
+"""A sealed, executable universe of tools, with tasks, an oracle that does them and an exact verifier.
+
+Everything is a pure function of (preset, seed, split, index): no files, no network, no clock.
+
+    world = World()
+    task = world.task(Split.TRAIN, 0)
+    world.verify(task, world.gold(task)).passed  # True
+"""
+
+from alpha_umi.world.answers import answer_document
+from alpha_umi.world.catalogue import TOOLS, Seen, Tool
+from alpha_umi.world.problems import Trouble
+from alpha_umi.world.tasks import PRESETS, VERSION, Split
+from alpha_umi.world.universe import World
+from alpha_umi.world.verifier import Verdict
+
+__all__ = ["PRESETS", "TOOLS", "VERSION", "Seen", "Split", "Tool", "Trouble", "Verdict", "World", "answer_document"]

@@ -1,0 +1,129 @@
+"""A problem is a task with everything that its user and its agent do not see: facts, outages, the way through.
+
+What a call finds and what the task asks for are computed here, by needs, never by tool names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from alpha_umi.types import Call, Json, Observation, Task, ToolStatus
+from alpha_umi.world.catalogue import TOOLS, Tool
+from alpha_umi.world.facts import FORMER_NAMES, Facts
+from alpha_umi.world.kinds import Kind, Step
+from alpha_umi.world.needs import NEEDS, Refusal, Values
+
+
+class Trouble(StrEnum):
+    """What stands in the way. The last three cannot be overcome: the right end is to give up."""
+
+    NONE = "none"
+    RIVAL = "rival"
+    """The provider tried first is down, another one works."""
+    FORMER_NAME = "former_name"
+    """The query uses an old name, which tools refuse, saying the new one."""
+    STRANGER = "stranger"
+    """The query names what nobody knows."""
+    DOWN = "down"
+    """Every offered provider of one need is down."""
+    NO_TOOL = "no_tool"
+    """No offered tool does the first step."""
+
+
+HOPELESS = frozenset({Trouble.STRANGER, Trouble.DOWN, Trouble.NO_TOOL})
+OUTAGES = {
+    ToolStatus.ERROR: "{tool} is down",
+    ToolStatus.RATE_LIMITED: "{tool} is over its limit",
+    ToolStatus.TIMEOUT: "{tool} did not answer",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A need with canonical inputs: what a call asks, whichever provider it goes to."""
+
+    need: str
+    inputs: tuple[tuple[str, Json], ...]
+
+
+def request(need: str, inputs: Values) -> Request:
+    return Request(need=need, inputs=tuple(sorted({**NEEDS[need].defaults, **inputs}.items())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """The plain way through a solvable problem."""
+
+    requests: tuple[Request, ...]
+    outputs: tuple[Values, ...]
+    """What each request gives."""
+    known: Mapping[str, Json]
+    """All slots and outputs under the names that the kind gives them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    task: Task
+    kind: Kind
+    slots: Values
+    """As the query names them."""
+    facts: Facts
+    trouble: Trouble
+    down: Mapping[str, ToolStatus]
+    """Tools that fail whatever they are asked."""
+    blocked: str
+    """The need at which a hopeless problem ends; empty for a solvable one."""
+
+    @property
+    def solvable(self) -> bool:
+        return self.trouble not in HOPELESS
+
+    def providers(self, need: str) -> tuple[Tool, ...]:
+        """The offered tools for it, in the order offered, which is the order in which to try them."""
+        offered = (TOOLS[spec.name] for spec in self.task.tools)
+        return tuple(tool for tool in offered if tool.need == need)
+
+    def execute(self, call: Call) -> Observation:
+        """What a call finds in this problem; total over all calls."""
+        return execute(call, self.facts, [spec.name for spec in self.task.tools], self.down)
+
+    def solution(self) -> Solution:
+        return solve(self.kind, self.slots, self.facts)
+
+
+def execute(call: Call, facts: Facts, offered: Iterable[str], down: Mapping[str, ToolStatus]) -> Observation:
+    names = list(offered)
+    if call.name not in names:
+        content = f"there is no tool '{call.name}'"
+        return Observation(content=content, status=ToolStatus.UNKNOWN_TOOL)
+    if call.name in down:
+        status = down[call.name]
+        return Observation(content=OUTAGES[status].format(tool=call.name), status=status)
+    return TOOLS[call.name].run(facts, call.arguments)
+
+
+def bind(step: Step, known: Values) -> dict[str, Json]:
+    """The canonical inputs of a step."""
+    return {name: source[1:] if source.startswith("=") else known[source] for name, source in step.inputs.items()}
+
+
+def keep(step: Step, outputs: Values) -> dict[str, Json]:
+    """The outputs of a step under the names by which the kind knows them."""
+    return {step.keep.get(name, name): value for name, value in outputs.items()}
+
+
+def solve(kind: Kind, slots: Values, facts: Facts) -> Solution:
+    known = {name: FORMER_NAMES.get(str(value), value) for name, value in slots.items()}
+    requests: list[Request] = []
+    given: list[Values] = []
+    for step in kind.steps:
+        inputs = bind(step, known)
+        outputs = NEEDS[step.need].answer(facts, inputs)
+        if isinstance(outputs, Refusal):
+            raise AssertionError(f"{kind.name} is not solvable: {outputs.reason}")
+        requests.append(request(step.need, inputs))
+        given.append(outputs)
+        known |= keep(step, outputs)
+    return Solution(requests=tuple(requests), outputs=tuple(given), known=known)

@@ -1,0 +1,243 @@
+"""Tasks: a kind, its slots, the tools offered and the trouble that waits, all from (preset, seed, split, index).
+
+Train queries and test queries are disjoint by construction: the query's own hash says which side it is on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import count
+
+from alpha_umi.errors import ConfigError
+from alpha_umi.types import Json, Task, ToolStatus
+from alpha_umi.world.catalogue import TOOLS, Seen, Tool
+from alpha_umi.world.chance import Draws, drawn
+from alpha_umi.world.facts import FORMER_NAMES, STRANGERS, TERMS, Facts
+from alpha_umi.world.kinds import KINDS, Kind, Step
+from alpha_umi.world.needs import NEEDS, Values
+from alpha_umi.world.problems import HOPELESS, OUTAGES, Problem, Trouble, solve
+
+VERSION = "1"
+"""Changes with anything that changes a task, a fact or a tool."""
+
+_TEST_SHARE = 10
+"""One query in so many is on the test side."""
+
+_PROVIDERS = {need: tuple(tool for tool in TOOLS.values() if tool.need == need) for need in NEEDS}
+
+
+class Split(StrEnum):
+    TRAIN = "train"
+    TEST = "test"
+    """Seen tools, new queries (ToolBench: instruction)."""
+    UNSEEN_TOOL = "unseen_tool"
+    """New queries that need a held-out tool of a seen category (ToolBench: tool)."""
+    UNSEEN_CATEGORY = "unseen_category"
+    """New queries that need tools of a held-out category (ToolBench: category)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """How tasks are mixed; shares are weights."""
+
+    name: str
+    calls: Mapping[int, int]
+    """Calls that the plain way takes -> share."""
+    troubles: Mapping[Trouble, int]
+    tools: tuple[int, int]
+    """Fewest and most tools offered."""
+    both_rivals: int
+    """Percent of tasks that offer a second provider without need."""
+
+
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="tiny",
+            calls={1: 50, 2: 25, 3: 15, 4: 10},
+            troubles={
+                Trouble.NONE: 70,
+                Trouble.RIVAL: 10,
+                Trouble.FORMER_NAME: 7,
+                Trouble.STRANGER: 4,
+                Trouble.DOWN: 5,
+                Trouble.NO_TOOL: 4,
+            },
+            tools=(3, 6),
+            both_rivals=8,
+        ),
+    )
+}
+
+
+def find_preset(name: str) -> Preset:
+    """Raises ConfigError naming the known ones."""
+    if name not in PRESETS:
+        raise ConfigError(f"unknown world preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def generate(preset: Preset, seed: int, split: Split, index: int) -> Problem:
+    """The problem of an index; the same for ever within a world version. Draws until one fits the split."""
+    for attempt in count():
+        draws = Draws(VERSION, preset.name, seed, split, index, attempt)
+        problem = _draw(preset, seed, split, index, draws)
+        if problem is not None:
+            return problem
+    raise AssertionError("unreachable")
+
+
+def _draw(preset: Preset, seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
+    trouble = draws.weighted(preset.troubles)
+    kind = _draw_kind(preset, split, trouble, draws)
+    if kind is None:
+        return None
+    slots = _draw_slots(kind, trouble, draws)
+    query = draws.pick(kind.queries).format(**slots)
+    on_test_side = drawn("side", query) % _TEST_SHARE == 0
+    facts = Facts(seed=seed, moment=f"{split}/{index}")
+    if on_test_side is (split is Split.TRAIN) or not _makes_sense(kind, slots, facts, trouble):
+        return None
+    offered, down, blocked = _draw_tools(preset, split, kind, trouble, draws)
+    metadata: dict[str, Json] = {
+        "world": VERSION,
+        "preset": preset.name,
+        "seed": seed,
+        "split": split.value,
+        "index": index,
+        "kind": kind.name,
+        "calls": len(kind.steps),
+        "trouble": trouble.value,
+        "solvable": trouble not in HOPELESS,
+    }
+    task = Task(
+        id=f"{preset.name}-{seed}-{split.value}-{index}",
+        query=query,
+        tools=tuple(tool.spec for tool in TOOLS.values() if tool.spec.name in offered),
+        metadata=metadata,
+    )
+    if trouble is Trouble.STRANGER:
+        blocked = _step_of_stranger(kind, slots).need
+    return Problem(task=task, kind=kind, slots=slots, facts=facts, trouble=trouble, down=down, blocked=blocked)
+
+
+def _makes_sense(kind: Kind, slots: Values, facts: Facts, trouble: Trouble) -> bool:
+    """Nobody flies to where they are."""
+    if trouble is Trouble.STRANGER:
+        return True
+    known = solve(kind, slots, facts).known
+    return known.get("start", "") != known.get("end")
+
+
+def _draw_kind(preset: Preset, split: Split, trouble: Trouble, draws: Draws) -> Kind | None:
+    """None where the split has no kind that can have the trouble."""
+    kinds = _eligible(split, trouble)
+    if not kinds:
+        return None
+    lengths = {len(kind.steps) for kind in kinds}
+    length = draws.weighted({calls: share for calls, share in preset.calls.items() if calls in lengths})
+    return draws.pick([kind for kind in kinds if len(kind.steps) == length])
+
+
+@cache
+def _eligible(split: Split, trouble: Trouble) -> tuple[Kind, ...]:
+    return tuple(kind for kind in KINDS.values() if _belongs(kind, split) and _can_have(kind, split, trouble))
+
+
+def _belongs(kind: Kind, split: Split) -> bool:
+    sorts = [{tool.seen for tool in _PROVIDERS[step.need]} for step in kind.steps]
+    match split:
+        case Split.TRAIN | Split.TEST:
+            return all(Seen.YES in seen for seen in sorts)
+        case Split.UNSEEN_TOOL:
+            return all(Seen.YES in seen for seen in sorts) and any(Seen.NO in seen for seen in sorts)
+        case Split.UNSEEN_CATEGORY:
+            return any(Seen.NO_CATEGORY in seen for seen in sorts)
+
+
+def _can_have(kind: Kind, split: Split, trouble: Trouble) -> bool:
+    domains = set(kind.slots.values())
+    match trouble:
+        case Trouble.RIVAL:
+            return any(len(_usable(step.need, split)) > 1 for step in kind.steps)
+        case Trouble.FORMER_NAME:
+            return "city" in domains
+        case Trouble.STRANGER:
+            return bool(domains & set(STRANGERS))
+        case Trouble.NONE | Trouble.DOWN | Trouble.NO_TOOL:
+            return True
+
+
+@cache
+def _usable(need: str, split: Split) -> tuple[Tool, ...]:
+    """The providers that a split may offer for a need. Where one is held out, unseen-tool tasks lean on it."""
+    tools = _PROVIDERS[need]
+    seen = tuple(tool for tool in tools if tool.seen is Seen.YES)
+    held_out = tuple(tool for tool in tools if tool.seen is Seen.NO)
+    if split is Split.UNSEEN_TOOL and held_out:
+        return (*seen[:1], *held_out)
+    return seen or tools
+
+
+def _draw_slots(kind: Kind, trouble: Trouble, draws: Draws) -> dict[str, Json]:
+    slots: dict[str, Json] = {}
+    for name, domain in kind.slots.items():
+        if domain == "amount":
+            slots[name] = draws.between(5, 500)
+            continue
+        options = [term for term in TERMS["currency" if domain == "foreign" else domain] if term not in slots.values()]
+        slots[name] = draws.pick([term for term in options if domain != "foreign" or term != "USD"])
+    if trouble is Trouble.FORMER_NAME:
+        cities = [name for name, domain in kind.slots.items() if domain == "city"]
+        taken = set(slots.values())
+        slots[draws.pick(cities)] = draws.pick([old for old, new in FORMER_NAMES.items() if new not in taken])
+    if trouble is Trouble.STRANGER:
+        name = draws.pick([name for name, domain in kind.slots.items() if domain in STRANGERS])
+        slots[name] = draws.pick(STRANGERS[kind.slots[name]])
+    return slots
+
+
+def _step_of_stranger(kind: Kind, slots: Values) -> Step:
+    unknown = {name for name, value in slots.items() if str(value) in STRANGERS.get(kind.slots[name], ())}
+    return next(step for step in kind.steps if unknown & set(step.inputs.values()))
+
+
+def _draw_tools(
+    preset: Preset, split: Split, kind: Kind, trouble: Trouble, draws: Draws
+) -> tuple[set[str], dict[str, ToolStatus], str]:
+    """The names offered, those of them that are down, and the need at which all of them are."""
+    needs = list(dict.fromkeys(step.need for step in kind.steps))
+    chosen: dict[str, tuple[Tool, ...]] = {
+        need: (_draw_provider(_usable(need, split), split, draws),) for need in needs
+    }
+    rivalled = [need for need in needs if len(_usable(need, split)) > 1]
+    down: dict[str, ToolStatus] = {}
+    blocked = ""
+    failure = draws.pick(list(OUTAGES))
+    if trouble is Trouble.RIVAL:
+        need = draws.pick(rivalled)
+        chosen[need] = _usable(need, split)[:2]
+        down = {chosen[need][0].spec.name: failure}
+    elif rivalled and draws.below(100) < preset.both_rivals:
+        need = draws.pick(rivalled)
+        chosen[need] = _usable(need, split)[:2]
+    if trouble is Trouble.DOWN:
+        blocked = draws.pick(needs)
+        down = {tool.spec.name: failure for tool in chosen[blocked]}
+    if trouble is Trouble.NO_TOOL:
+        blocked = needs[0]
+        chosen[blocked] = ()
+    offered = [tool.spec.name for need in needs for tool in chosen[need]]
+    fewest, most = preset.tools
+    others = [tool.spec.name for tool in TOOLS.values() if tool.seen is Seen.YES and tool.need not in needs]
+    wanted = min(most, max(fewest, len(offered) + draws.below(3)))
+    return {*offered, *draws.sample(others, wanted - len(offered))}, down, blocked
+
+
+def _draw_provider(usable: tuple[Tool, ...], split: Split, draws: Draws) -> Tool:
+    held_out = [tool for tool in usable if tool.seen is Seen.NO]
+    return draws.pick(held_out if split is Split.UNSEEN_TOOL and held_out else usable)

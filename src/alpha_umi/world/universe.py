@@ -1,0 +1,75 @@
+"""The world as others use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.types import Call, Observation, Task, ToolSpec, Trajectory
+from alpha_umi.world.catalogue import TOOLS
+from alpha_umi.world.facts import Facts
+from alpha_umi.world.oracle import write_gold
+from alpha_umi.world.problems import Problem, execute
+from alpha_umi.world.tasks import VERSION, Split, find_preset, generate
+from alpha_umi.world.verifier import Verdict, judge
+
+
+class World:
+    """A sealed universe of tools and tasks: a pure function of (preset, seed), without end and without files."""
+
+    def __init__(self, preset: str = "tiny", seed: int = 0) -> None:
+        """Raises ConfigError for an unknown preset."""
+        self._preset = find_preset(preset)
+        self._seed = seed
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """All tools, the held-out ones too."""
+        return tuple(tool.spec for tool in TOOLS.values())
+
+    def task(self, split: Split | str, index: int) -> Task:
+        """The task of an index (0 and up; there is no last one). Raises ConfigError for an unknown split."""
+        return self._generate(split, index).task
+
+    def check(self, task: Task) -> None:
+        """Raises DataError when another world made the task, or it was changed since."""
+        self._problem(task)
+
+    def gold(self, task: Task) -> Trajectory:
+        """What the oracle does: right, supported, and as short as the observed failures allow."""
+        return write_gold(self._problem(task))
+
+    def execute(self, call: Call, task: Task | None = None) -> Observation:
+        """What a tool answers; never raises for what the call holds.
+
+        Within a task only the offered tools answer, by the facts and the outages of that task. Without one all do,
+        and none is down.
+        """
+        if task is None:
+            return execute(call, Facts(seed=self._seed, moment=""), TOOLS, {})
+        return self._problem(task).execute(call)
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Whether the turns of `trajectory` do the task."""
+        return judge(self._problem(task), trajectory)
+
+    def _generate(self, split: Any, index: int) -> Problem:
+        if split not in list(Split):
+            raise ConfigError(f"unknown world split {split!r}; known: {', '.join(Split)}")
+        if index < 0:
+            raise ConfigError(f"world task index {index} is below 0")
+        return generate(self._preset, self._seed, Split(split), index)
+
+    def _problem(self, task: Task) -> Problem:
+        """The problem behind a task. Raises DataError as `check` says."""
+        made_by = {name: task.metadata.get(name) for name in ("world", "preset", "seed")}
+        mine = {"world": VERSION, "preset": self._preset.name, "seed": self._seed}
+        if made_by != mine:
+            raise DataError(f"task {task.id!r} was made by {made_by}; this is {mine}. Make the tasks anew or match it")
+        index = task.metadata.get("index")
+        if not isinstance(index, int):
+            raise DataError(f"task {task.id!r} has no index in its metadata; it cannot be rebuilt")
+        problem = self._generate(task.metadata.get("split"), index)
+        if task.query != problem.task.query:
+            raise DataError(f"task {task.id!r} asks {task.query!r}, the world has {problem.task.query!r} there")
+        return problem
