@@ -41,7 +41,9 @@ _DECIDED, _UNDECIDED = "\n ", "\n"
 _OWN = "alpha_umi"
 _CUT_OBSERVATION = re.compile(r'\{"error": ?("(?:[^"\\]|\\.)*"), ?"response": ?"(.*)', re.DOTALL)
 _CUT_ANSWER = re.compile(r'"final_answer"\s*:\s*"?(.*)', re.DOTALL)
-_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?$")
+_WHOLE = re.compile(r'(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
+_HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
+_CUT_MARK = "..."
 _GIVES_UP = re.compile(r"give_up_and_restart|\"return_type\"\s*:\s*\"?give_?up")
 
 
@@ -214,9 +216,14 @@ def _decode(text: str) -> Json:
 
 
 def _unescape(text: str) -> str:
-    """The text of a JSON string that was cut somewhere, its last escape included; else `text` itself."""
-    plain = _decode(f'"{_CUT_ESCAPE.sub("", text)}"')
-    return plain if isinstance(plain, str) else text
+    """The text of a JSON string that was cut somewhere, an escape cut in two left out; else `text` itself."""
+    whole = _WHOLE.match(text)
+    start = whole[0] if whole else ""
+    rest = text[len(start) :]
+    plain = _decode(f'"{start}"')
+    if not isinstance(plain, str) or rest.startswith('"') and rest.strip('"} \n'):
+        return text
+    return _HALF_CHARACTERS.sub("", plain) + (_CUT_MARK if rest.endswith(_CUT_MARK) else "")
 
 
 # --- writing ------------------------------------------------------------------------------------------

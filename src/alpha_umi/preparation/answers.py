@@ -20,6 +20,8 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import cast
 
+from pydantic_core import from_json
+
 from alpha_umi.datasets.processed import write_processed
 from alpha_umi.datasets.published import published_stage_1, published_stage_2, read_published_row
 from alpha_umi.datasets.toolbench import Skip, find_generation, read_answer
@@ -194,12 +196,20 @@ def _convert(piece: _Piece) -> list[_Result | DataError]:
     for name in piece.names:
         path = piece.root / name
         try:
-            results.append(_convert_one(read_json(path), name, piece))
+            results.append(_convert_one(_read_document(path), name, piece))
         except DataError as error:
             message = str(error)
             results.append(DataError(message if str(path) in message else f"{path}: {message}"))
             break
     return results
+
+
+def _read_document(path: Path) -> Json:
+    """A JSON file by the fastest parser at hand; what it refuses, the standard one judges and explains."""
+    try:
+        return from_json(path.read_bytes())
+    except (ValueError, OSError):
+        return read_json(path)
 
 
 def _convert_one(document: Json, name: str, piece: _Piece) -> _Result:

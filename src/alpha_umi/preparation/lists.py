@@ -41,15 +41,16 @@ def writing_list(path: Path) -> Iterator[ListWriter]:
 
 def dump_indented(value: Json, margin: str = ROW_MARGIN) -> str:
     """`value` indented by two under `margin`. The standard library indents in Python, too, but by small pieces."""
-    match value:
-        case str():
-            return encode_basestring_ascii(value)
-        case dict() if value:
-            inner = margin + "  "
-            members = [f"{encode_basestring_ascii(key)}: {dump_indented(item, inner)}" for key, item in value.items()]
-            return f"{{{inner}{f',{inner}'.join(members)}{margin}}}"
-        case list() if value:
-            inner = margin + "  "
-            return f"[{inner}{f',{inner}'.join([dump_indented(item, inner) for item in value])}{margin}]"
-        case _:
-            return json.dumps(value)
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        members = [
+            f"{encode_basestring_ascii(key)}: "
+            + (encode_basestring_ascii(item) if isinstance(item, str) else dump_indented(item, inner))
+            for key, item in value.items()
+        ]
+        return f"{{{inner}{f',{inner}'.join(members)}{margin}}}"
+    if isinstance(value, list) and value:
+        return f"[{inner}{f',{inner}'.join([dump_indented(item, inner) for item in value])}{margin}]"
+    return json.dumps(value)
