@@ -41,7 +41,7 @@ def repeat_answers(source: Path, target: Path, count: int) -> None:
 def prepare_plainly(answers: Path, out: Path, stages: Path) -> int:
     trajectories, firsts, seconds = [], [], []
     for group in GROUPS:
-        for name in sorted(os.listdir(answers / group)):
+        for name in sorted(path.name for path in (answers / group).iterdir()):
             with (answers / group / name).open() as file:
                 document = json.load(file)
             first = published_stage_1(document)

@@ -221,7 +221,7 @@ def _unescape(text: str) -> str:
     start = whole[0] if whole else ""
     rest = text[len(start) :]
     plain = _decode(f'"{start}"')
-    if not isinstance(plain, str) or rest.startswith('"') and rest.strip('"} \n'):
+    if not isinstance(plain, str) or (rest.startswith('"') and rest.strip('"} \n')):
         return text
     return _HALF_CHARACTERS.sub("", plain) + (_CUT_MARK if rest.endswith(_CUT_MARK) else "")
 
