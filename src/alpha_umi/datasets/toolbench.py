@@ -44,7 +44,7 @@ _CUT_ANSWER = re.compile(r'"final_answer"\s*:\s*"?(.*)', re.DOTALL)
 _WHOLE = re.compile(r'(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 _CUT_MARK = "..."
-_GIVES_UP = re.compile(r"give_up_and_restart|\"return_type\"\s*:\s*\"?give_?up")
+_GIVES_UP = re.compile(r'give_up_and_restart|"return_type"\s*:\s*"?give_up')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ def _read_finish(arguments: Json, content: str, mends: Counter[str]) -> str | No
     """The final answer; None where the agent gave up. Arguments cut short are decoded as far as they go."""
     said = _decode(arguments) if isinstance(arguments, str) else arguments
     if isinstance(said, dict):
-        if _GIVES_UP.match(as_text(said.get("return_type", ""))):
+        if as_text(said.get("return_type", "")).startswith("give_up"):
             return None
         answer = said.get("final_answer")
         mends["finish_without_answer_not_learned"] += answer is None
