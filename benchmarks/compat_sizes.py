@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +150,9 @@ def lines(template: TemplateFormat) -> list[tuple[str, Callable[[DataSet], str]]
         ("give-ups of the backbone with another step's prompt", lambda data: stale(data, template)),
         ("plans with the give-up mark elsewhere than at their end", inner_mark),
         ("calls to tools that were not offered", lambda data: of(calls_to_unknown_tools(data), len(data.turns(Call)))),
+        ("calls that mention the mark of a hallucination elsewhere", marks_in_arguments),
+        ("arguments without a type", raw(lambda data: str(data.mends.get("arguments_without_type_read", 0)))),
+        ("places where a published role script stops", lambda data: stops(data, template)),
         ("caller examples whose history lacks a call", lambda data: str(differing_histories(data))),
         ("steps with a placeholder filled inside their text", lambda data: str(filled_twice(data, template))),
         *[
@@ -202,8 +206,19 @@ def stale(data: DataSet, template: TemplateFormat) -> str:
 def compare(data: DataSet, role: Role, template: TemplateFormat) -> str:
     published = rows_of(data.published, role, template)["published"]
     ours = rows_of(data.ours, role, template)["ours"]
-    alike = {(row["input"], row["target"]) for row in published} & {(row["input"], row["target"]) for row in ours}
-    return f"{len(published)} and {len(ours)}, {len(alike)} alike"
+    alike = Counter((row["input"], row["target"]) for row in published)
+    alike &= Counter((row["input"], row["target"]) for row in ours)
+    return f"{len(published)} and {len(ours)}, {alike.total()} alike"
+
+
+def stops(data: DataSet, template: TemplateFormat) -> str:
+    chained = template.using(filling=Filling.CHAINED)
+    return str(sum(isinstance(row, Skip) for role in Role for row in published_examples(data.published, role, chained)))
+
+
+def marks_in_arguments(data: DataSet) -> str:
+    calls = data.turns(Call)
+    return of(sum(HALLUCINATED in write_call(call) and call.name != HALLUCINATED for call in calls), len(calls))
 
 
 def main() -> int:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from strategies import json_values
 
 from alpha_umi.errors import DataError, StorageError
 from alpha_umi.formats.template import TemplateFormat
@@ -28,6 +27,7 @@ from alpha_umi.preparation.lists import dump_indented, writing_list
 from alpha_umi.store import read_json, read_trajectories
 from alpha_umi.training.examples import make_examples
 from alpha_umi.types import Answer, Call, Decision, Plan, Role, Task, ToolSpec, Trajectory, User
+from strategies import json_values
 
 FORMAT = TemplateFormat.from_document(
     {
@@ -116,6 +116,14 @@ def test_held_out_ids_count_in_their_own_group_unless_as_published(answers, tmp_
     report = prepare_answers(answers, tmp_path / "t.jsonl", AnswerOptions(test_ids=tmp_path / "ids", compat=compat))
     assert queries(tmp_path / "t.jsonl") == kept
     assert report.held_out == 3 - len(kept)
+
+
+@pytest.mark.parametrize(("compat", "reading"), [(True, "alpha-umi"), (False, None)])
+def test_a_trajectory_says_whether_it_was_prepared_as_published(answers, tmp_path, compat, reading):
+    prepare_answers(answers, tmp_path / "t.jsonl", AnswerOptions(compat=compat))
+    first = next(iter(read_trajectories(tmp_path / "t.jsonl")))
+    assert first.task.id == "G1_answer/10_x"
+    assert first.task.metadata.get("reading") == reading
 
 
 def test_a_limit_keeps_the_first(answers, tmp_path):

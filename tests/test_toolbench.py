@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import argument_types, json_values, names, texts, trajectories
 
 from alpha_umi.datasets.processed import read_processed, write_processed
+from alpha_umi.datasets.published import published_stage_1
 from alpha_umi.datasets.toolbench import Skip, read_answer, write_answer
 from alpha_umi.errors import DataError
 from alpha_umi.formats.documents import write_document
@@ -28,6 +28,7 @@ from alpha_umi.types import (
     Trajectory,
     User,
 )
+from strategies import argument_types, json_values, names, texts, trajectories
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN", ROOT.parent / "shared/golden"))
@@ -227,6 +228,14 @@ def test_descriptions_keep_their_beginning_and_types_may_be_absent():
         "input": {"a": "string, " + "x" * 256, "b": "any, no type"},
     }
     assert reading.mends["argument_descriptions_cut_at_the_end"] == 1
+
+
+def test_as_published_an_argument_keeps_the_end_of_its_description():
+    properties = {"a": {"type": "string", "description": "first" + "x" * 251 + "last"}}
+    function = {"name": "f", "description": "d", "parameters": {"properties": properties}}
+    stage = published_stage_1(answer_with(functions=[function]))
+    assert not isinstance(stage, Skip)
+    assert stage["tools"] == [{"Name": "f", "function": "d", "input": {"a": "string, t" + "x" * 251 + "last"}}]
 
 
 @pytest.mark.parametrize(
