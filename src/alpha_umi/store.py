@@ -167,7 +167,14 @@ def write_trajectories(path: Path, trajectories: Iterable[Trajectory]) -> int:
 
 
 def dump_line(row: Any) -> str:
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+    """One line of JSONL, readable where it can be: half a character, which UTF-8 cannot hold, is escaped."""
+    line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    if not line.isascii():
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            line = json.dumps(row, separators=(",", ":"))
+    return line + "\n"
 
 
 def encode_trajectory(trajectory: Trajectory) -> dict[str, Json]:

@@ -1,0 +1,72 @@
+"""Role files `{tools, history, input, target}` from trajectories: by our one rule, or as published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from alpha_umi.datasets.processed import write_conversations
+from alpha_umi.datasets.published import published_examples
+from alpha_umi.datasets.toolbench import Skip
+from alpha_umi.errors import FormatError
+from alpha_umi.formats.documents import write_document
+from alpha_umi.formats.template import Filling, TemplateFormat
+from alpha_umi.preparation.lists import dump_indented, writing_list
+from alpha_umi.protocols import Format
+from alpha_umi.training.examples import targets
+from alpha_umi.types import Json, Prompt, Role, Trajectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
+    """Rows of one role file, and the places at which the published script would have stopped."""
+
+    rows: int
+    skipped: tuple[str, ...] = ()
+
+
+def export_published(trajectories: Iterable[Trajectory], role: Role, format: Format, out: Path) -> ExportReport:  # noqa: A002
+    """As the published script for `role`, byte for byte. Raises FormatError for any but a template format."""
+    if not isinstance(format, TemplateFormat):
+        raise FormatError(f"format {format.name!r} is no template; the published role files are made with one")
+    chained = format.using(filling=Filling.CHAINED)
+    return _export(published_examples(trajectories, role, chained), out)
+
+
+def export_examples(trajectories: Iterable[Trajectory], role: Role, format: Format, out: Path) -> ExportReport:  # noqa: A002
+    """By the rule that training follows (`training.examples`), in the same shape."""
+    return _export(example_rows(trajectories, role, format), out)
+
+
+def example_rows(trajectories: Iterable[Trajectory], role: Role, format: Format) -> Iterator[dict[str, Json]]:  # noqa: A002
+    """The rows of `role`: prompt and completion are those of `training.examples.make_examples`."""
+    for trajectory in trajectories:
+        tools = cast("Json", [write_document(tool) for tool in trajectory.task.tools])
+        entries = cast("list[Json]", write_conversations(trajectory))
+        for target in targets(trajectory, role):
+            prompt = format.render(role, trajectory.task, trajectory.turns[: target.at])
+            yield {
+                "tools": tools,
+                "history": entries[: target.at],
+                "input": _write_prompt(prompt),
+                "target": format.write(role, target.said),
+            }
+
+
+def _write_prompt(prompt: Prompt) -> Json:
+    if isinstance(prompt, str):
+        return prompt
+    return [{"role": message.role, "content": message.content} for message in prompt]
+
+
+def _export(rows: Iterable[dict[str, Json] | Skip], out: Path) -> ExportReport:
+    skipped: list[str] = []
+    with writing_list(out) as written:
+        for row in rows:
+            if isinstance(row, Skip):
+                skipped.append(row.reason)
+            else:
+                written.add(dump_indented(row))
+    return ExportReport(rows=written.rows, skipped=tuple(skipped))
