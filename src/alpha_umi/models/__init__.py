@@ -1,0 +1,1 @@
+"""Models: whatever completes prompts, here or behind an endpoint."""
