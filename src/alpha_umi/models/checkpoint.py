@@ -62,7 +62,8 @@ def add_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
             raise CheckpointError(f"{adapter}: an activated LoRA, which cannot be merged; a plain LoRA is needed")
         with quiet(), warnings.catch_warnings():
             # PEFT warns of missing and of surplus keys, which here means that the adapter does not fit.
-            warnings.simplefilter("error")
+            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     except CheckpointError:
         raise

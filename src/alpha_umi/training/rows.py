@@ -21,6 +21,9 @@ NO_LOSS = -100
 _POOL = 50
 """Batches within which rows are sorted by length: enough to pad little, few enough to stay random."""
 
+_JITTER = 0.1
+"""Lengths count as that much more or less, or few rows would make the same batches in every epoch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -99,7 +102,8 @@ class Order(Sampler[int]):
         batches: list[np.ndarray] = []
         for start in range(0, len(shuffled), size * _POOL):
             pool = shuffled[start : start + size * _POOL]
-            pool = pool[np.argsort(-self._lengths[pool], kind="stable")]
+            about = self._lengths[pool] * random.uniform(1 - _JITTER, 1 + _JITTER, len(pool))
+            pool = pool[np.argsort(-about)]
             batches.extend(pool[at : at + size] for at in range(0, len(pool), size))
         short = batches.pop() if batches and len(batches[-1]) < size else shuffled[:0]
         for at in random.permutation(len(batches)):
