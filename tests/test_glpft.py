@@ -123,7 +123,7 @@ def test_roles_start_from_the_backbone_and_a_backbone_from_a_checkpoint(config):
 
 
 def test_long_observations_are_cut_and_counted_and_completions_never(config):
-    long = [trajectory("Paris", told="rain " * 80), trajectory("Rome")]
+    long = [trajectory("Paris", told="rain 24 " * 60), trajectory("Rome")]
     out = glpft.run(config(), Material(trajectories=long, format=SharedFormat()))
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["planner"]["examples"]["cut"] == 1
