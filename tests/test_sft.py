@@ -39,7 +39,7 @@ SETTINGS = StageConfig(epochs=2, batch_size=3, gradient_accumulation=2, learning
 def some_rows(count=20, seed=0):
     random = np.random.default_rng(seed)
     lengths = [(int(random.integers(3, 30)), int(random.integers(1, 9))) for _ in range(count)]
-    return Rows([(random.integers(4, 300, a).tolist(), random.integers(4, 300, b).tolist()) for a, b in lengths])
+    return Rows([[(random.integers(4, 300, a).tolist(), random.integers(4, 300, b).tolist())] for a, b in lengths])
 
 
 def a_stage(folder, **changes):
@@ -59,7 +59,7 @@ def a_stage(folder, **changes):
 
 
 def weights(folder):
-    return {name: value for name, value in load_weights(str(folder)).named_parameters()}
+    return dict(load_weights(str(folder)).named_parameters())
 
 
 def assert_same_weights(one, other):
@@ -85,8 +85,8 @@ def test_the_loss_falls_on_completions_alone_and_its_gradient_is_that_of_the_pla
     for index in range(5):
         row = rows[index]
         ids = torch.from_numpy(row.ids.astype(np.int64))
-        logits = plain(input_ids=ids[None]).logits[0, row.prompt - 1 : -1]
-        total = total + functional.cross_entropy(logits, ids[row.prompt :], reduction="sum")
+        logits = plain(input_ids=ids[None]).logits[0, :-1][row.marked[1:]]
+        total = total + functional.cross_entropy(logits, ids[row.marked], reduction="sum")
     total.backward()
     assert loss.item() == pytest.approx(total.item(), rel=1e-6)
     assert gradient_distance(ours, plain) < 1e-6
@@ -212,10 +212,29 @@ def test_the_seed_decides_the_weights(tmp_path):
 
 
 def test_a_row_too_long_is_left_out_and_none_is_cut():
-    rows = Rows([([1, 2, 3], [4, 5]), ([1, 2, 3, 4], [5, 6])], max_length=5)
+    rows = Rows([[([1, 2, 3], [4, 5]), ([1, 2, 3, 4], [5, 6])]], max_length=5)
     assert (len(rows), rows.left_out, rows.tokens, rows.completion_tokens) == (1, 1, 5, 2)
     batch = collate([rows[0]])
     assert batch["labels"].tolist() == [[NO_LOSS] * 3 + [4, 5]]
+
+
+def test_examples_that_continue_each_other_are_one_row_with_the_same_gradient():
+    first, other = ([5, 6, 7], [8, 9]), ([5, 6], [8])
+    second = ([*first[0], *first[1], 10, 11], [12, 13, 14])
+    joined, apart = Rows([[first, second, other]]), Rows([[first], [second], [other]])
+    assert (len(joined), len(apart)) == (2, 3)
+    assert joined.examples == apart.examples == 3
+    assert joined.completion_tokens == apart.completion_tokens == 6
+    assert joined[0].marked.tolist() == [False] * 3 + [True] * 2 + [False] * 2 + [True] * 3
+    models = []
+    for rows in (joined, apart):
+        model = tiny_llama(320)
+        positions = sft._LossPositions(model)
+        with positions.installed():
+            loss, tokens = positions.loss(model, collate([rows[index] for index in range(len(rows))]))
+        (loss / tokens).backward()
+        models.append(model)
+    assert gradient_distance(*models) < 1e-6
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 213])

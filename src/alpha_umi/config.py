@@ -226,7 +226,8 @@ class ModelConfig(_Table):
 
 
 class StageConfig(_Table):
-    """How one model is tuned. One step takes batch_size x gradient_accumulation examples."""
+    """How one model is tuned. One step takes batch_size x gradient_accumulation rows; a row is an example, or the
+    examples of one trajectory where each continues the one before (see training.rows)."""
 
     epochs: float = Field(default=1.0, gt=0)
     learning_rate: float = Field(default=1e-5, gt=0)

@@ -25,16 +25,16 @@ from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
 from alpha_umi.training.examples import make_examples
-from alpha_umi.training.rows import Rows
+from alpha_umi.training.rows import Pair, Rows
 from alpha_umi.training.sft import Stage, finished, train_stage
 from alpha_umi.training.start import hold_tokens, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
-from alpha_umi.types import Json, Prompt, Role, Trajectory
+from alpha_umi.types import Json, Role, Trajectory
 
 STAGES = (Role.BACKBONE, Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
 _FREE_TO_CHANGE = ("out", "save_every", "log_every", "device")
 """What a resumed run may be told anew: it leaves the result as it is."""
-_TOKENIZER_TEXTS = 2000
+_TOKENIZER_TEXTS = 500
 """Trajectories from which a tokenizer is learned."""
 
 
@@ -140,36 +140,29 @@ class _Source:
         self._format = format
         self._tokenizer = cast("Tokenizer", tokenizer)
         self._max_length = config.max_length
-        self._window = Window(limit=config.prompt_limit, count=lambda prompt: len(self._prompt_ids(prompt)))
-        self._last: tuple[Prompt, list[int]] = ("", [])
+        self._window = Window(limit=config.prompt_limit, count=lambda prompt: len(prompt_ids(self._tokenizer, prompt)))
 
     def rows(self, role: Role, trajectories: Iterable[Trajectory]) -> tuple[Rows, dict[str, Json]]:
         """The rows of a role, and how many examples were taken, cut and left out."""
         cut = left_out = 0
 
-        def pairs() -> Iterator[tuple[list[int], list[int]]]:
+        def pairs(trajectory: Trajectory) -> Iterator[Pair]:
             nonlocal cut, left_out
-            for trajectory in trajectories:
-                made = make_examples(trajectory, role, self._format, self._window)
-                cut, left_out = cut + made.cut, left_out + made.left_out
-                for row in made.rows:
-                    completion = completion_ids(self._tokenizer, row.completion, self._format.end)
-                    yield self._prompt_ids(row.prompt), completion
+            made = make_examples(trajectory, role, self._format, self._window)
+            cut, left_out = cut + made.cut, left_out + made.left_out
+            for example in made.rows:
+                completion = completion_ids(self._tokenizer, example.completion, self._format.end)
+                yield prompt_ids(self._tokenizer, example.prompt), completion
 
-        rows = Rows(pairs(), self._max_length)
+        rows = Rows(map(pairs, trajectories), self._max_length)
         return rows, {
-            "taken": len(rows),
+            "taken": rows.examples,
+            "rows": len(rows),
             "cut": cut,
             "left_out": left_out + rows.left_out,
             "tokens": rows.tokens,
             "completion_tokens": rows.completion_tokens,
         }
-
-    def _prompt_ids(self, prompt: Prompt) -> list[int]:
-        """A prompt that fits is counted and taken in a row, and tokenised once."""
-        if self._last[0] != prompt or not self._last[1]:
-            self._last = (prompt, prompt_ids(self._tokenizer, prompt))
-        return self._last[1]
 
 
 # --- the run directory ------------------------------------------------------------------------------------

@@ -9,13 +9,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
-
-from alpha_umi.formats.tokens import Tokenizer, completion_ids, prompt_ids
-from alpha_umi.types import Example
 
 NO_LOSS = -100
 _POOL = 50
@@ -25,60 +23,71 @@ _JITTER = 0.1
 """Lengths count as that much more or less, or few rows would make the same batches in every epoch."""
 
 
+Pair: TypeAlias = tuple[Sequence[int], Sequence[int]]
+"""The ids of a prompt and of its completion."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One example as ids; the loss falls on those from `prompt` on."""
+    """One sequence; the loss falls on the ids that are marked."""
 
     ids: np.ndarray
-    prompt: int
+    marked: np.ndarray
+    """Bools, one per id."""
 
 
 class Rows(Dataset[Row]):
-    """Tokenised examples in one flat buffer."""
+    """Tokenised examples in one flat buffer.
 
-    def __init__(self, pairs: Iterable[tuple[Sequence[int], Sequence[int]]], max_length: int | None = None) -> None:
-        """Pairs of prompt and completion ids. A pair longer than `max_length` is left out and counted."""
-        flat, starts, prompts = array("i"), array("q", [0]), array("i")
+    Where a prompt begins with all of the example before it (as along a trajectory in the `shared` format), the
+    two are one row with two marked parts: attention looks back only, so each has the loss and the gradient that
+    it has alone, and what they share is computed once.
+    """
+
+    def __init__(self, trajectories: Iterable[Iterable[Pair]], max_length: int | None = None) -> None:
+        """The pairs of each trajectory in order. A pair longer than `max_length` is left out and counted."""
+        self.examples = 0
         self.left_out = 0
-        for prompt, completion in pairs:
-            if max_length is not None and len(prompt) + len(completion) > max_length:
-                self.left_out += 1
-                continue
-            flat.extend(prompt)
-            flat.extend(completion)
-            starts.append(len(flat))
-            prompts.append(len(prompt))
-        self._ids = np.frombuffer(flat, dtype=np.intc) if flat else np.zeros(0, dtype=np.intc)
-        self._starts = np.frombuffer(starts, dtype=np.int64)
-        self._prompts = np.frombuffer(prompts, dtype=np.intc) if prompts else np.zeros(0, dtype=np.intc)
+        self._flat, self._marks, self._ends = array("i"), bytearray(), array("q", [0])
+        for pairs in trajectories:
+            row: list[int] = []
+            for prompt, completion in pairs:
+                if max_length is not None and len(prompt) + len(completion) > max_length:
+                    self.left_out += 1
+                    continue
+                if row and list(prompt[: len(row)]) != row:
+                    self._close(row)
+                self.examples += 1
+                self._marks.extend(bytes(len(prompt) - len(row)) + b"\1" * len(completion))
+                row = [*prompt, *completion]
+            if row:
+                self._close(row)
 
-    @classmethod
-    def tokenised(cls, examples: Iterable[Example], tokenizer: Tokenizer, end: str, max_length: int) -> Rows:
-        """The ids that a live model meets for the same examples."""
-        pairs = (
-            (prompt_ids(tokenizer, example.prompt), completion_ids(tokenizer, example.completion, end))
-            for example in examples
-        )
-        return cls(pairs, max_length)
+    def _close(self, row: list[int]) -> None:
+        self._flat.extend(row)
+        self._ends.append(len(self._flat))
+        row.clear()
 
     def __len__(self) -> int:
-        return len(self._prompts)
+        return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> Row:
-        return Row(self._ids[self._starts[index] : self._starts[index + 1]], int(self._prompts[index]))
+        start, stop = self._ends[index], self._ends[index + 1]
+        marked = np.frombuffer(self._marks, dtype=np.bool_, count=stop - start, offset=start)
+        return Row(np.frombuffer(self._flat, dtype=np.intc, count=stop - start, offset=start * 4), marked)
 
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of every row."""
-        return np.diff(self._starts)
+        return np.diff(np.array(self._ends))
 
     @property
     def tokens(self) -> int:
-        return len(self._ids)
+        return len(self._flat)
 
     @property
     def completion_tokens(self) -> int:
-        return self.tokens - int(self._prompts.sum())
+        return self._marks.count(1)
 
 
 class Order(Sampler[int]):
@@ -118,5 +127,5 @@ def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
     labels = np.full((len(rows), longest), NO_LOSS, dtype=np.int64)
     for index, row in enumerate(rows):
         ids[index, : len(row.ids)] = row.ids
-        labels[index, row.prompt : len(row.ids)] = row.ids[row.prompt :]
+        labels[index, : len(row.ids)] = np.where(row.marked, row.ids, NO_LOSS)
     return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}

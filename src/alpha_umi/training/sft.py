@@ -73,7 +73,7 @@ class StageResult:
     """What a stage did; also written to `done.json` in its folder."""
 
     steps: int
-    rows: int
+    examples: int
     tokens_seen: int
     """Ids in rows, times epochs; padding is not counted."""
     loss: float | None
@@ -348,7 +348,7 @@ def _summary(stage: Stage, trainer: _StageTrainer, seconds: float) -> StageResul
     validation = stage.validation
     return StageResult(
         steps=trainer.state.global_step,
-        rows=len(stage.rows),
+        examples=stage.rows.examples,
         tokens_seen=round(stage.rows.tokens * (trainer.state.epoch or 0.0)),
         loss=losses[-1] if losses else None,
         validation_loss=mean_loss(stage.model, validation) if validation is not None and len(validation) else None,
@@ -373,7 +373,7 @@ def done(result: StageResult) -> dict[str, Json]:
     """The JSON form of a result."""
     return {
         "steps": result.steps,
-        "rows": result.rows,
+        "examples": result.examples,
         "tokens_seen": result.tokens_seen,
         "loss": result.loss,
         "validation_loss": result.validation_loss,
