@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -36,6 +37,8 @@ _FREE_TO_CHANGE = ("out", "save_every", "log_every", "device")
 """What a resumed run may be told anew: it leaves the result as it is."""
 _TOKENIZER_TEXTS = 500
 """Trajectories from which a tokenizer is learned."""
+_RECENT = 64
+"""Prompts whose ids are at hand."""
 
 
 class StoredFormat(Format, Protocol):
@@ -140,7 +143,9 @@ class _Source:
         self._format = format
         self._tokenizer = cast("Tokenizer", tokenizer)
         self._max_length = config.max_length
-        self._window = Window(limit=config.prompt_limit, count=lambda prompt: len(prompt_ids(self._tokenizer, prompt)))
+        # The prompts of a trajectory are counted to fit them and then taken: tokenise them once for both.
+        self._ids = lru_cache(maxsize=_RECENT)(partial(prompt_ids, self._tokenizer))
+        self._window = Window(limit=config.prompt_limit, count=lambda prompt: len(self._ids(prompt)))
 
     def rows(self, role: Role, trajectories: Iterable[Trajectory]) -> tuple[Rows, dict[str, Json]]:
         """The rows of a role, and how many examples were taken, cut and left out."""
@@ -152,7 +157,7 @@ class _Source:
             cut, left_out = cut + made.cut, left_out + made.left_out
             for example in made.rows:
                 completion = completion_ids(self._tokenizer, example.completion, self._format.end)
-                yield prompt_ids(self._tokenizer, example.prompt), completion
+                yield self._ids(example.prompt), completion
 
         rows = Rows(map(pairs, trajectories), self._max_length)
         return rows, {
