@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from alpha_umi.errors import CheckpointError, ModelError
 from alpha_umi.formats.tokens import decode, prompt_ids
@@ -55,6 +56,17 @@ def test_a_prompt_gets_in_a_batch_what_it_gets_alone(model):
     alone = [ask(model, [prompt], sampling)[0] for prompt in PROMPTS]
     assert ask(model, PROMPTS, sampling) == alone
     assert len({completion.text for completion in alone}) > 3
+
+
+def test_positions_count_from_the_first_token_of_each_row():
+    torch.manual_seed(0)
+    shape = GPT2Config(
+        vocab_size=len(TOKENIZER), n_embd=32, n_layer=2, n_head=2, n_positions=256, initializer_range=0.3
+    )
+    shape.bos_token_id = shape.eos_token_id = None
+    model = LocalModel(GPT2LMHeadModel(shape), TOKENIZER, end="</s>")
+    alone = [ask(model, [prompt], Sampling(max_tokens=16))[0] for prompt in PROMPTS]
+    assert ask(model, PROMPTS, Sampling(max_tokens=16)) == alone
 
 
 def test_requests_of_different_lengths_and_samplings_share_a_batch(model):

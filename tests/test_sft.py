@@ -200,6 +200,21 @@ def test_a_stage_without_examples_is_refused(tmp_path):
         train_stage(a_stage(tmp_path, rows=Rows([])))
 
 
+def test_every_epoch_has_an_order_of_its_own(tmp_path):
+    epochs = []
+
+    class Seen(Rows):
+        def __getitem__(self, index):
+            epochs.append(index)
+            return super().__getitem__(index)
+
+    rows = some_rows(40)
+    rows.__class__ = Seen
+    train_stage(a_stage(tmp_path, rows=rows))
+    assert sorted(epochs[:40]) == sorted(epochs[40:]) == list(range(40))
+    assert epochs[:40] != epochs[40:]
+
+
 def test_the_seed_decides_the_weights(tmp_path):
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
         train_stage(a_stage(tmp_path / name, run=RUN.model_copy(update={"seed": seed})))
@@ -244,7 +259,7 @@ def test_an_order_takes_every_row_once_and_is_another_in_every_epoch(count):
     first = list(order)
     assert sorted(first) == list(range(count))
     assert list(order) == first
-    order.set_epoch(1)
+    order.start_epoch(1)
     assert sorted(order) == list(range(count))
     assert count < 20 or list(order) != first
 
@@ -253,7 +268,7 @@ def test_the_rows_of_a_batch_are_others_in_every_epoch_though_there_are_few():
     order = Order(np.random.default_rng(0).integers(20, 100, 60), 6, seed=1)
     epochs = []
     for epoch in range(2):
-        order.set_epoch(epoch)
+        order.start_epoch(epoch)
         rows = list(order)
         epochs.append({frozenset(rows[at : at + 6]) for at in range(0, 60, 6)})
     assert len(epochs[0] & epochs[1]) < 3

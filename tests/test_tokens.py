@@ -41,12 +41,14 @@ def test_a_space_that_ends_a_prompt_stays_a_token_of_the_prompt():
     assert ids[0] == TOKENIZER.bos_token_id
 
 
-def test_a_word_has_the_same_tokens_wherever_it_stands():
-    word = TOKENIZER.encode("weather", add_special_tokens=False)
-    for text in ("weather", " weather", "get_weather_for", '{"weather": 1}', "\nweather,"):
-        ids = TOKENIZER.encode(text, add_special_tokens=False)
-        assert any(ids[at : at + len(word)] == word for at in range(len(ids))), text
-    assert len(word) == 1
+@pytest.mark.parametrize("word", ["weather", "Paris"])
+def test_a_word_has_the_same_token_wherever_it_stands(word):
+    (token,) = TOKENIZER.encode(word, add_special_tokens=False)
+    for text in (f" {word}", f"get_{word}_for", f'{{"{word}": 1}}', f"\n{word},", f"a {word} b"):
+        assert token in TOKENIZER.encode(text, add_special_tokens=False), text
+
+
+def test_a_digit_is_a_token():
     assert len(TOKENIZER.encode("2024", add_special_tokens=False)) == 4
 
 

@@ -99,7 +99,7 @@ class Order(Sampler[int]):
         self._seed = seed
         self._epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
+    def start_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
     def __len__(self) -> int:

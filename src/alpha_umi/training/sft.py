@@ -266,7 +266,7 @@ class _Watch(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.order.set_epoch(int((state.epoch or 0) + 1e-6))
+        self.order.start_epoch(int((state.epoch or 0) + 1e-6))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._bar is not None:
