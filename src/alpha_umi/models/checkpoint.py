@@ -1,0 +1,107 @@
+"""Weights and tokenizers from folders and hub ids, with clear errors for what is not there or does not fit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from alpha_umi.errors import CheckpointError
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def pick_device(name: str) -> str:
+    """`auto`: an accelerator where there is one. Raises CheckpointError for a device that torch does not know."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"device {name!r} cannot be used: {reason}; use 'cpu' or 'auto'") from None
+    return name
+
+
+def pick_dtype(name: str, device: str) -> torch.dtype | str:
+    """`auto`: float32 on a CPU, elsewhere as the weights are stored."""
+    if name == "auto":
+        return torch.float32 if device == "cpu" else "auto"
+    return _DTYPES[name]
+
+
+def load_weights(name: str, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
+    """A causal language model from a folder or a hub id, on the CPU. Raises CheckpointError."""
+    _check_folder(name)
+    with _explained(name, "weights"), quiet():
+        return cast("PreTrainedModel", AutoModelForCausalLM.from_pretrained(name, dtype=dtype))
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint. Raises CheckpointError."""
+    _check_folder(name)
+    with _explained(name, "tokenizer"), quiet():
+        return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(name))
+
+
+def add_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+    """`model` with a LoRA merged into its weights. Raises CheckpointError when it is none or does not fit."""
+    from peft import PeftConfig, PeftModel
+
+    if not Path(adapter, "adapter_config.json").is_file():
+        raise CheckpointError(f"{adapter}: no adapter here (a folder with adapter_config.json is needed)")
+    try:
+        config = PeftConfig.from_pretrained(adapter)
+        if getattr(config, "alora_invocation_tokens", None):
+            raise CheckpointError(f"{adapter}: an activated LoRA, which cannot be merged; a plain LoRA is needed")
+        with quiet(), warnings.catch_warnings():
+            # PEFT warns of missing and of surplus keys, which here means that the adapter does not fit.
+            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except CheckpointError:
+        raise
+    except Exception as error:  # PEFT raises whatever its parts raise: KeyError, RuntimeError, ValueError, ...
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointError(f"{adapter}: this adapter does not fit the base model: {reason}") from error
+    return cast("PreTrainedModel", merged)
+
+
+def _check_folder(name: str) -> None:
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise CheckpointError(f"{name}: not a model: the folder has no config.json")
+    elif path.exists():
+        raise CheckpointError(f"{name}: is a file; a model is a folder with config.json and weights")
+    elif path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise CheckpointError(f"{name}: no such folder; name a folder with a model, or a hub id (owner/name)")
+
+
+@contextmanager
+def _explained(name: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, safetensors' own, ...
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise CheckpointError(f"{name}: the {what} cannot be loaded: {reason}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the progress bars and notes of transformers; this package shows its own."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

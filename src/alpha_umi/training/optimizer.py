@@ -1,0 +1,112 @@
+"""Muon for the matrices inside the layers and AdamW for all else, as one torch optimizer.
+
+Muon (Jordan and others, 2024) steps along the orthogonalised momentum of a matrix. Matrices of one shape are
+orthogonalised together, in float32, which is what makes it cheap for small models on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from transformers import PreTrainedModel
+
+from alpha_umi.config import StageConfig
+
+_MOMENTUM = 0.95
+_BETAS = (0.9, 0.95)
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the Newton-Schulz iteration as published with Muon."""
+_ROUNDS = 5
+
+_Weight: TypeAlias = tuple[Parameter, Tensor]
+"""A weight and its gradient."""
+
+
+def make_optimizer(model: PreTrainedModel, settings: StageConfig) -> torch.optim.Optimizer:
+    """The optimizer that `settings` names. Only weights with two or more dimensions decay."""
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    matrices: dict[str, Parameter] = {}
+    if settings.optimizer == "muon":
+        tables = (model.get_input_embeddings(), model.get_output_embeddings())
+        outer = {id(table.weight) for table in tables if table is not None}
+        matrices = {name: weight for name, weight in trained.items() if weight.ndim == 2 and id(weight) not in outer}
+    rest = [weight for name, weight in trained.items() if name not in matrices]
+    decay, rate = settings.weight_decay, settings.learning_rate
+    groups: list[dict[str, Any]] = [
+        {"params": [weight for weight in rest if weight.ndim >= 2], "lr": rate, "weight_decay": decay},
+        {"params": [weight for weight in rest if weight.ndim < 2], "lr": rate, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, betas=(0.9, 0.999))
+    matrix_group = {"params": list(matrices.values()), "lr": settings.muon_learning_rate, "weight_decay": decay}
+    return MuonWithAdamW([matrix_group | {"muon": True}, *(group | {"muon": False} for group in groups)])
+
+
+class MuonWithAdamW(torch.optim.Optimizer):
+    """Groups marked `muon` hold matrices and take orthogonalised steps; the others take AdamW's."""
+
+    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
+        super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0, "muon": False})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            weights = [(weight, weight.grad) for weight in group["params"] if weight.grad is not None]
+            if group["muon"]:
+                self._step_muon(weights, group["lr"], group["weight_decay"])
+            else:
+                self._step_adamw(weights, group["lr"], group["weight_decay"])
+        return loss
+
+    def _step_muon(self, weights: list[_Weight], rate: float, decay: float) -> None:
+        same_shape: dict[torch.Size, list[_Weight]] = defaultdict(list)
+        for weight, gradient in weights:
+            same_shape[weight.shape].append((weight, gradient))
+        for (height, width), stack in same_shape.items():
+            gradients = [gradient for _, gradient in stack]
+            momenta = [self._state(weight, "momentum") for weight, _ in stack]
+            for momentum, gradient in zip(momenta, gradients, strict=True):
+                momentum.lerp_(gradient, 1 - _MOMENTUM)
+            ahead = torch.lerp(torch.stack(gradients), torch.stack(momenta), _MOMENTUM)
+            steps = orthogonalise(ahead.float())
+            scale = rate * max(1.0, height / width) ** 0.5
+            for (weight, _), step in zip(stack, steps, strict=True):
+                weight.mul_(1 - rate * decay).add_(step.to(weight.dtype), alpha=-scale)
+
+    def _step_adamw(self, weights: list[_Weight], rate: float, decay: float) -> None:
+        for weight, gradient in weights:
+            first, second, count = (self._state(weight, name) for name in ("first", "second", "count"))
+            count += 1
+            steps = float(count.flatten()[0])
+            first.lerp_(gradient, 1 - _BETAS[0])
+            second.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1 - _BETAS[1])
+            scale = (second / (1 - _BETAS[1] ** steps)).sqrt_().add_(1e-8)
+            weight.mul_(1 - rate * decay).addcdiv_(first, scale, value=-rate / (1 - _BETAS[0] ** steps))
+
+    def _state(self, weight: Parameter, name: str) -> Tensor:
+        state = self.state[weight]
+        if name not in state:
+            state[name] = torch.zeros(1) if name == "count" else torch.zeros_like(weight)
+        return state[name]
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """The nearest matrices with singular values about one (0.7 to 1.2). `matrices`: [stack, height, width]."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    a, b, c = _QUINTIC
+    for _ in range(_ROUNDS):
+        gram = x @ x.mT
+        x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
+    return x.mT if tall else x
