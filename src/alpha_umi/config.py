@@ -76,12 +76,15 @@ class EndpointConfig(_Table):
     type: Literal["endpoint"] = "endpoint"
     base_url: str
     model: str
-    api: Literal["chat", "completions"] = "chat"
+    api: Literal["auto", "chat", "completions"] = "auto"
+    """auto: what the format writes goes to the endpoint that takes it."""
     key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; may be unset for an endpoint that asks for none."""
     concurrency: PositiveInt = 8
     """Requests under way at once."""
-    timeout_s: float = Field(default=60.0, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0)
+    extra: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Fields added to every request, such as llama.cpp's `lora`."""
 
 
 def _kind(value: Any) -> str:
@@ -350,12 +353,15 @@ def _format(value: str, folder: Path) -> str:
 Config = TypeVar("Config", AgentConfig, TrainConfig)
 
 
-def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read `path` as `kind`, with overrides `a.b=c`. Raises ConfigError saying what is wrong where."""
+def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Config:
+    """Read `path` as `kind`, with overrides `a.b=c`. Raises ConfigError saying what is wrong where.
+
+    Relative paths are taken from `folder`, or else from the folder of `path`.
+    """
     document = read_toml(path)
     for override in overrides:
         _override(document, override)
-    return parse_config(kind, document, str(path)).rebased(path.parent.absolute())
+    return parse_config(kind, document, str(path)).rebased((folder or path.parent).absolute())
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ OPEN is whole. Closing the generator at any moment leaves the tree built so far 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -106,7 +106,7 @@ async def explore(
     task: Task,
     limits: Limits | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[Node]:
+) -> AsyncGenerator[Node, None]:
     """Solve `task` as a chain: propose, execute, go on until an answer, a give-up or a limit."""
     limits, started = limits or Limits(), clock()
     tree = Tree(task=task)

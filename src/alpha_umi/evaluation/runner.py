@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -87,7 +87,7 @@ class Predictions:
         """How many steps of this process are still to be predicted."""
         return len(self._open)
 
-    async def run(self, agent: Agent, concurrency: int) -> AsyncIterator[ScoredStep]:
+    async def run(self, agent: Agent, concurrency: int) -> AsyncGenerator[ScoredStep, None]:
         """Predict what remains, `concurrency` steps at a time; yields each step once it is on disk."""
         waiting = iter(self._open)
         running = {asyncio.create_task(_predict(agent, step)) for step in islice(waiting, concurrency)}

@@ -1,0 +1,187 @@
+"""The composition root: from names and configuration to formats, models and agents.
+
+The one place that knows every adapter. Frameworks are imported here only when something needs them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, cast
+
+from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, Undecided
+from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, load_config
+from alpha_umi.errors import CheckpointError, ConfigError, FormatError
+from alpha_umi.formats.fit import Window
+from alpha_umi.formats.load import BUILTIN, builtin, load_format
+from alpha_umi.formats.template import TemplateFormat, Variant
+from alpha_umi.protocols import Agent, Format, Model
+from alpha_umi.store import read_json
+from alpha_umi.types import Role
+
+AGENT_FILE = "umi.toml"
+THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
+
+
+class Cast(StrEnum):
+    """Who plays: the three role models, or one backbone that plays them all."""
+
+    THREE = "three"
+    SINGLE = "single"
+
+
+class _Closable(Model, Protocol):
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedAgent:
+    """An agent with its models in memory; an async context manager that lets go of them."""
+
+    agent: Agent
+    format: Format
+    models: tuple[_Closable, ...]
+
+    async def __aenter__(self) -> LoadedAgent:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for model in self.models:
+            await model.aclose()
+
+
+# --- formats ------------------------------------------------------------------------------------------
+
+
+def open_format(name: str) -> Format:
+    """`shared`, `chat`, or a format file, with `@training` or `@evaluation` behind it to choose a variant.
+
+    Raises FormatError or DataError saying what is wrong with which file.
+    """
+    path, at, variant = name.rpartition("@")
+    if not at or variant not in list(Variant):
+        return _open_format(name)
+    chosen = _open_format(path)
+    if not isinstance(chosen, TemplateFormat):
+        raise FormatError(f"{path}: format {chosen.name!r} has no variants; leave out @{variant}")
+    return chosen.using(variant=Variant(variant))
+
+
+def _open_format(name: str) -> Format:
+    if name in BUILTIN:
+        return builtin(name)
+    path = Path(name)
+    if path.is_dir():
+        path = path / "format.json"
+    if path.suffix != ".json" and not path.exists():
+        return builtin(name)
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise FormatError(f"{path}: not a format: a JSON object is needed")
+    try:
+        return load_format(document)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from None
+
+
+# --- agents -------------------------------------------------------------------------------------------
+
+
+def read_agent(path: Path) -> AgentConfig:
+    """The agent of a run directory, or of a TOML file that names checkpoints and a format."""
+    if path.is_file():
+        return load_config(AgentConfig, path)
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such run directory or agent file")
+    if not (path / AGENT_FILE).exists():
+        raise CheckpointError(
+            f"{path}: holds no {AGENT_FILE}, so its format is not known (an unfinished run has none yet); "
+            "finish it with 'umi train --resume', or write a TOML file with 'format' and [roles.planner] model = ..., "
+            "and name that"
+        )
+    return load_config(AgentConfig, path / AGENT_FILE)
+
+
+def open_agent(
+    config: AgentConfig, players: Cast | None = None, undecided: Undecided = Undecided.PLANNER
+) -> LoadedAgent:
+    """Load what `config` names. `players` None: three role models where there are three, else the backbone."""
+    players = players or (Cast.THREE if config.roles.is_multi else Cast.SINGLE)
+    form = open_format(config.format)
+    roles = THREE if players is Cast.THREE else (Role.BACKBONE,)
+    models: dict[str, _Closable] = {}
+    speakers: dict[Role, Speaker] = {}
+    for role in roles:
+        chosen = config.roles.get(role)
+        if chosen is None:
+            raise ConfigError(f"the agent names no {role.value}; it cannot play with {players.value} model(s)")
+        key = chosen.model_dump_json()
+        if key not in models:
+            models[key] = _open_model(chosen, form)
+        speakers[role] = _speaker(models[key], role, config)
+    agent: Agent = (
+        MultiAgent(speakers=speakers, format=form, undecided=undecided)
+        if players is Cast.THREE
+        else SingleAgent(backbone=speakers[Role.BACKBONE], format=form)
+    )
+    return LoadedAgent(agent=agent, format=form, models=tuple(models.values()))
+
+
+def endpoint_agent(base_url: str, model: str) -> AgentConfig:
+    """The three roles without training, played by one instruct model behind an endpoint."""
+    role = EndpointConfig(base_url=base_url, model=model)
+    return AgentConfig(format="chat", roles=RolesConfig(planner=role, caller=role, summarizer=role))
+
+
+def _open_model(config: LocalConfig | EndpointConfig, form: Format) -> _Closable:
+    match config:
+        case EndpointConfig():
+            from alpha_umi.models.openai import Endpoint, OpenAIModel
+
+            return OpenAIModel(
+                Endpoint(
+                    base_url=config.base_url,
+                    model=config.model,
+                    api=config.api,
+                    api_key=os.environ.get(config.key_env),
+                    api_key_variable=config.key_env,
+                    timeout_s=config.timeout_s,
+                    max_concurrency=config.concurrency,
+                    extra=config.extra,
+                )
+            )
+        case LocalConfig():
+            return _open_local(config, form)
+
+
+def _open_local(config: LocalConfig, form: Format) -> _Closable:
+    try:
+        from alpha_umi.models.local import LocalModel
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"running {config.model} here needs {error.name}; pip install 'alpha-umi[local]', or name an endpoint"
+        ) from None
+    return LocalModel.load(config.model, end=form.end, adapter=config.adapter, device=config.device, dtype=config.dtype)
+
+
+def _speaker(model: _Closable, role: Role, config: AgentConfig) -> Speaker:
+    sampling = config.sampling.of(role)
+    return Speaker(model=model, sampling=sampling, window=_window(model, config.max_input_tokens, sampling.max_tokens))
+
+
+class _Counting(Protocol):
+    context: int | None
+
+    def count_tokens(self, prompt: object) -> int: ...
+
+
+def _window(model: _Closable, limit: int | None, max_tokens: int) -> Window | None:
+    """How much a role may read: what is configured, else what the model's context leaves beside a reply."""
+    if not hasattr(model, "count_tokens"):
+        return None
+    counting = cast("_Counting", model)
+    if limit is None and counting.context is not None:
+        limit = max(counting.context - max_tokens, 1)
+    return None if limit is None else Window(limit=limit, count=counting.count_tokens)

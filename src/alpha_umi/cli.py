@@ -1,0 +1,347 @@
+"""The command line: one verb per stage. `umi VERB --help` says what each needs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alpha_umi import __version__
+from alpha_umi.errors import AlphaUMiError, ConfigError
+
+# What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
+
+app = typer.Typer(
+    help="Tool agents made of three small language models: planner, caller, summarizer.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+prepare_app = typer.Typer(help="Read raw data into trajectories.", no_args_is_help=True)
+evaluate_app = typer.Typer(help="Score predictions.", no_args_is_help=True)
+format_app = typer.Typer(help="Prompt formats.", no_args_is_help=True)
+world_app = typer.Typer(help="The sealed world of executable tools.", no_args_is_help=True)
+for name, group in (
+    ("prepare", prepare_app),
+    ("evaluate", evaluate_app),
+    ("format", format_app),
+    ("world", world_app),
+):
+    app.add_typer(group, name=name)
+
+COMPAT = "alpha-umi"
+Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
+Compat = Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
+Agent = Annotated[Path, typer.Option(help="A run directory, or a TOML file that names checkpoints and a format.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are one line and an exit code."""
+    try:
+        app()
+    except AlphaUMiError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _is_compat(compat: str | None) -> bool:
+    if compat not in (None, COMPAT):
+        raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
+    return compat is not None
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+# --- prepare ------------------------------------------------------------------------------------------
+
+
+@prepare_app.command("toolbench")
+def prepare_toolbench(
+    answers: Annotated[Path, typer.Option(help="Folder with G1_answer, G2_answer, G3_answer.")],
+    out: Out,
+    test_ids: Annotated[Path | None, typer.Option(help="Folder of held-out query ids (test_query_ids).")] = None,
+    emit_stages: Annotated[Path | None, typer.Option(help="Also write raw_data_stage_1/2.json here.")] = None,
+    compat: Compat = None,
+    limit: Limit = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
+) -> None:
+    """Raw ToolBench answers to trajectories."""
+    from alpha_umi.display import progress
+    from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
+
+    options = AnswerOptions(
+        test_ids=test_ids, stages=emit_stages, compat=_is_compat(compat), limit=limit, workers=workers
+    )
+    with progress(_console()) as display:
+        bar = display.add_task("preparing")
+        report = prepare_answers(
+            answers, out, options, lambda done, total: display.update(bar, completed=done, total=total)
+        )
+    _print_preparation(report, out)
+
+
+@prepare_app.command("processed")
+def prepare_processed_files(
+    files: Annotated[list[Path], typer.Argument(help="Files of {tools, instruction, conversations}.")],
+    out: Out,
+    limit: Limit = None,
+) -> None:
+    """Processed dialogues (stage-2 files, static test files) to trajectories."""
+    from alpha_umi.preparation.processed import prepare_processed
+
+    _print_preparation(prepare_processed(files, out, limit), out)
+
+
+def _print_preparation(report: Any, out: Path) -> None:
+    print(f"{out}: {report.kept} trajectories of {report.read} read", end="")
+    print(f", {report.held_out} held out" if report.held_out else "")
+    for reason, count in report.skipped.items():
+        print(f"  skipped {count}: {reason}")
+    for name in report.skipped_first:
+        print(f"    {name}")
+    for mend, count in sorted(report.mends.items()):
+        print(f"  {mend.replace('_', ' ')}: {count}")
+
+
+@app.command("export")
+def export_examples(
+    trajectories: Annotated[Path, typer.Option(help="Trajectories (.jsonl).")],
+    role: Annotated[str, typer.Option(help="planner, caller, summarizer or backbone.")],
+    format_name: Annotated[str, typer.Option("--format", help="shared, chat, or a format file [@training].")],
+    out: Out,
+    compat: Compat = None,
+) -> None:
+    """Supervised examples of one role in the published shape {tools, history, input, target}."""
+    from alpha_umi.build import open_format
+    from alpha_umi.preparation import export
+    from alpha_umi.store import read_trajectories
+
+    write = export.export_published if _is_compat(compat) else export.export_examples
+    report = write(read_trajectories(trajectories), _role(role), open_format(format_name), out)
+    print(f"{out}: {report.rows} examples")
+    for reason in report.skipped:
+        print(f"  skipped: {reason}")
+
+
+def _role(name: str) -> Any:
+    from alpha_umi.types import Role
+
+    if name not in list(Role):
+        raise ConfigError(f"unknown role {name!r}; known: {', '.join(Role)}")
+    return Role(name)
+
+
+# --- formats ------------------------------------------------------------------------------------------
+
+
+@format_app.command("learn")
+def learn_format(
+    roles: Annotated[list[str], typer.Option("--role", metavar="ROLE=FILE", help="Processed examples of a role.")],
+    out: Out,
+) -> None:
+    """Recover the prompts of a checkpoint from its processed training files."""
+    from alpha_umi.formats.learn import learn
+    from alpha_umi.store import read_json, write_json
+
+    files: dict[Any, Any] = {}
+    for option in roles:
+        role, equals, path = option.partition("=")
+        if not equals:
+            raise ConfigError(f"--role {option!r}: write it as ROLE=FILE")
+        files[_role(role)] = read_json(Path(path))
+    learned = learn(files)
+    write_json(out, learned.document)
+    for role, (explained, rows) in learned.explained.items():
+        print(f"{role.value:>10}: {explained} of {rows} inputs reproduced byte for byte")
+    for role, index, reason in learned.unexplained:
+        print(f"{role.value:>10}: row {index} is not explained: {reason}")
+    guessed = learned.document.get("guessed")
+    if guessed:
+        print(f"no row shows, so taken as published: {guessed}")
+    print(out)
+
+
+# --- train, predict, evaluate ---------------------------------------------------------------------------
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="A training configuration (TOML), or the name of a recipe.")],
+    overrides: Overrides = None,
+    *,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this run.")] = False,
+) -> None:
+    """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it."""
+    from alpha_umi import jobs
+
+    try:
+        run = jobs.train(jobs.read_train_config(config, overrides or ()), resume=resume)
+    except KeyboardInterrupt:
+        raise jobs.InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
+    print(run)
+
+
+@app.command()
+def predict(
+    agent: Agent,
+    data: Annotated[Path, typer.Option(help="Trajectories (.jsonl) or processed dialogues (.json).")],
+    out: Out,
+    compat: Compat = None,
+    limit: Limit = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 64,
+    *,
+    single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
+) -> None:
+    """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it."""
+    import os
+
+    from alpha_umi import build, jobs
+    from alpha_umi.agent import Undecided
+    from alpha_umi.display import progress
+
+    options = jobs.PredictOptions(
+        agent=build.read_agent(agent),
+        data=data,
+        out=out,
+        players=build.Cast.SINGLE if single else None,
+        undecided=Undecided.CALLER if _is_compat(compat) else Undecided.PLANNER,
+        limit=limit,
+        concurrency=concurrency,
+    )
+    with progress(_console(), quiet=os.environ.get("RANK", "0") != "0") as display:
+        bar = display.add_task("predicting")
+        steps = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
+    print(f"{out}: {steps} steps")
+
+
+@evaluate_app.command("static")
+def evaluate_static(
+    predictions: Annotated[Path, typer.Argument(help="Rows of {tools, reference, predictions}.")],
+    out: Out,
+    compat: Compat = None,
+    shape: Annotated[
+        str | None, typer.Option(help="With --compat, which script: multi-agent or backbone; else the rows tell.")
+    ] = None,
+) -> None:
+    """Plan accuracy, action exact match, argument F1, hallucination rate and ROUGE-L, with 95 % intervals."""
+    from alpha_umi.evaluation.static import evaluate_rows, report_document, report_text
+    from alpha_umi.formats.steps import StepShape
+    from alpha_umi.store import read_json, write_json, write_text
+
+    if shape is not None and shape not in list(StepShape):
+        raise ConfigError(f"unknown shape {shape!r}; known: {', '.join(StepShape)}")
+    rows = read_json(predictions)
+    published = _is_compat(compat)
+    report = evaluate_rows(rows, published=published, shape=StepShape(shape) if shape else None)
+    text = report_text(report)
+    write_json(out, report_document(report))
+    if published:
+        write_json(out.with_name("hallu_cases.json"), [rows[index] for index in report.hallucinated])
+    with write_text(out.with_suffix(".md")) as file:
+        file.write(text)
+    print(text, end="")
+
+
+# --- live ---------------------------------------------------------------------------------------------
+
+
+@app.command()
+def ask(
+    query: Annotated[str, typer.Argument(help="What to do.")],
+    tools: Annotated[Path, typer.Option(help="A Python module with @tool functions.")],
+    agent: Annotated[Path | None, typer.Option(help="A run directory or an agent file.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
+    *,
+    single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
+) -> None:
+    """Answer one query with tools; every turn is shown as it happens."""
+    from alpha_umi import build, jobs
+    from alpha_umi.display import TurnPrinter
+    from alpha_umi.environments.python import PythonEnvironment, load_tools
+    from alpha_umi.store import write_trajectories
+    from alpha_umi.types import Task
+
+    if agent is not None and base_url is None and model is None:
+        config = build.read_agent(agent)
+    elif agent is None and base_url is not None and model is not None:
+        config = build.endpoint_agent(base_url, model)
+    else:
+        raise ConfigError("name an agent by --agent, or an endpoint by --base-url and --model")
+    environment = PythonEnvironment(load_tools(tools))
+    task = Task(id="ask", query=query, tools=environment.tools)
+    console = _console()
+    with console.status("loading the models"):
+        loaded = build.open_agent(config, build.Cast.SINGLE if single else None)
+    trajectory = jobs.ask(loaded, environment, task, TurnPrinter(console).show)
+    if out is not None:
+        write_trajectories(out, [trajectory])
+    _print_answer(trajectory)
+
+
+def _print_answer(trajectory: Any) -> None:
+    """The answer alone on the standard output, so that it can be piped."""
+    from alpha_umi.display import plain
+    from alpha_umi.types import Answer
+
+    last = trajectory.turns[-1]
+    if not isinstance(last, Answer):
+        print(f"no answer: {trajectory.stop.value}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(plain(last.text))
+
+
+@world_app.command("write")
+def write_world(
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    split: Annotated[str, typer.Option(help="train, test, unseen_tool or unseen_category.")] = "train",
+    count: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 1000,
+    preset: Annotated[str, typer.Option(help="Which world.")] = "tiny",
+    seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
+) -> None:
+    """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories."""
+    from alpha_umi import demo
+
+    written = demo.write_gold(out, split, count, preset=preset, seed=seed)
+    print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
+
+
+@app.command("demo")
+def run_demo(
+    out: Annotated[Path, typer.Option(help="The folder for everything the demo makes.")] = Path("runs/demo"),
+    *,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, whatever the folder holds.")] = False,
+) -> None:
+    """The main job once: make a world, train on it, evaluate, answer one query live."""
+    from rich.console import Console
+
+    from alpha_umi import demo
+
+    demo.run(out, Console(), fresh=fresh)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The main job once, from nothing to a live answer, on the sealed world; every stage is a verb of the command line.
+
+A stage whose output is there is not repeated, so the demo goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count as count_up
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from rich.console import Console
+
+from alpha_umi import build, jobs
+from alpha_umi.display import TurnPrinter, plain, progress, table
+from alpha_umi.environments.world import WorldEnvironment
+from alpha_umi.evaluation.metrics import METRICS
+from alpha_umi.evaluation.static import StaticScores, evaluate_rows, report_document, report_text
+from alpha_umi.preparation.answers import prepare_answers
+from alpha_umi.store import read_json, write_json, write_text, write_trajectories
+from alpha_umi.types import Task, Trajectory
+from alpha_umi.world import Split, Verdict, World, answer_document
+
+RECIPE = "tiny"
+TRAIN_TASKS = 3000
+TEST_TASKS = 60
+_ASKED = 200
+"""Held-out tasks among which the one to ask live is chosen: the first that is not in the test file."""
+
+
+# --- the world's data -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Where gold trajectories went."""
+
+    answers: Path
+    trajectories: Path
+
+
+def write_gold(out: Path, split: str, count: int, *, preset: str = "tiny", seed: int = 0) -> Written:
+    """The first `count` tasks of a split with the oracle's trajectories, as raw answers and as JSONL."""
+    world = World(preset, seed)
+    answers, trajectories = out / "answer", out / f"{split}.jsonl"
+    for group in ("G1_answer", "G2_answer", "G3_answer"):
+        (answers / group).mkdir(parents=True, exist_ok=True)
+
+    def gold() -> Iterator[Trajectory]:
+        for index in range(count):
+            trajectory = world.gold(world.task(split, index))
+            write_json(answers / "G1_answer" / f"{index}_Oracle.json", answer_document(trajectory))
+            yield trajectory
+
+    write_trajectories(trajectories, gold())
+    return Written(answers=answers, trajectories=trajectories)
+
+
+# --- the stages -----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Seconds by stage, kept in a file so that a resumed demo still knows them."""
+
+    path: Path
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        if self.path.exists():
+            self.seconds = cast("dict[str, float]", read_json(self.path))
+
+    @contextmanager
+    def stage(self, console: Console, name: str, title: str) -> Iterator[None]:
+        console.print(f"[bold]{title}[/bold]")
+        started = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        write_json(self.path, self.seconds)
+
+
+def run(out: Path, console: Console, *, fresh: bool = False) -> None:
+    """All stages, each shown with what it made and how long it took."""
+    if fresh:
+        shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    clock = _Clock(out / "seconds.json")
+    train, test = out / "train.jsonl", out / "world-test" / f"{Split.TEST}.jsonl"
+
+    if not (train.exists() and test.exists()):
+        with clock.stage(console, "world", f"1. The world: {TRAIN_TASKS} tasks to learn from, {TEST_TASKS} held out"):
+            written = write_gold(out / "world-train", Split.TRAIN, TRAIN_TASKS)
+            write_gold(out / "world-test", Split.TEST, TEST_TASKS)
+        with clock.stage(console, "prepare", "2. Prepare: raw ToolBench answers to trajectories"):
+            report = prepare_answers(written.answers, train)
+            console.print(f"   {report.kept} trajectories in {train}")
+
+    agent = out / "agent"
+    with clock.stage(console, "train", "3. Train: a backbone, then planner, caller and summarizer from it (GLPFT)"):
+        config = jobs.read_train_config(RECIPE, [f"data.train='{train.absolute()}'", f"out='{agent.absolute()}'"])
+        jobs.train(config, resume=(agent / "config.toml").exists())
+
+    with clock.stage(console, "predict", "4. Predict the held-out steps, three roles and the backbone alone"):
+        reports = {players: _evaluate(out, agent, test, players, console) for players in build.Cast}
+    _print_scores(console, reports)
+
+    with clock.stage(console, "ask", "5. One held-out query, live"):
+        _ask(agent, console)
+
+    _print_seconds(console, clock.seconds)
+    console.print(f"Everything lies in {out}: the agent in {agent}, reports in {out / 'three.md'} and single.md")
+
+
+def _evaluate(out: Path, agent: Path, test: Path, players: build.Cast, console: Console) -> StaticScores:
+    predictions = out / f"{players.value}.predictions.json"
+    options = jobs.PredictOptions(agent=build.read_agent(agent), data=test, out=predictions, players=players)
+    if not predictions.exists() or predictions.stat().st_mtime < (agent / build.AGENT_FILE).stat().st_mtime:
+        with progress(console) as display:
+            bar = display.add_task(f"   {players.value}")
+            jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
+    report = cast("StaticScores", evaluate_rows(read_json(predictions)))
+    write_json(out / f"{players.value}.metrics.json", report_document(report))
+    with write_text(out / f"{players.value}.md") as file:
+        file.write(report_text(report))
+    return report
+
+
+def _print_scores(console: Console, reports: dict[build.Cast, StaticScores]) -> None:
+    three, single = reports[build.Cast.THREE], reports[build.Cast.SINGLE]
+    rows = [[name, _show(three.metrics[name]), _show(single.metrics[name])] for name in METRICS]
+    title = f"{three.count} held-out steps, teacher-forced, greedy (95 % intervals)"
+    console.print(table(title, ["metric", "three roles", "backbone alone"], rows))
+
+
+def _show(metric: Any) -> str:
+    if metric.value is None:
+        return "-"
+    return f"{100 * metric.value:.1f} ({100 * metric.low:.1f}-{100 * metric.high:.1f})"
+
+
+def _ask(agent: Path, console: Console) -> None:
+    world = World()
+    task = next(_unasked(world))
+    loaded = build.open_agent(build.read_agent(agent))
+    trajectory = jobs.ask(loaded, WorldEnvironment(world, task), task, TurnPrinter(console).show)
+    verdict = world.verify(task, trajectory)
+    console.print(f"   verifier: {_words(verdict)}", markup=False)
+
+
+def _unasked(world: World) -> Iterator[Task]:
+    """Solvable held-out tasks of one call that the test file does not hold."""
+    tasks = (world.task(Split.TEST, index) for index in islice(count_up(TEST_TASKS), _ASKED))
+    return (task for task in tasks if task.metadata["solvable"] and task.metadata["calls"] == 1)
+
+
+def _words(verdict: Verdict) -> str:
+    if verdict.passed:
+        return "right, and supported by the calls"
+    return plain("not solved: " + "; ".join(verdict.reasons))
+
+
+def _print_seconds(console: Console, seconds: dict[str, float]) -> None:
+    rows = [[stage, f"{took:.1f}"] for stage, took in seconds.items()]
+    console.print(table("Seconds", ["stage", "took"], [*rows, ["all", f"{sum(seconds.values()):.1f}"]]))

@@ -1,0 +1,161 @@
+"""What the verbs of the command line do, as functions; the demo does the same by calling them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from alpha_umi.agent import Undecided
+from alpha_umi.build import Cast, LoadedAgent, open_agent, open_format
+from alpha_umi.config import AgentConfig, EndpointConfig, TrainConfig, load_config, resolved
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
+from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
+from alpha_umi.preparation.processed import read_processed_file
+from alpha_umi.protocols import Environment
+from alpha_umi.search import Limits, Node, Tree, explore
+from alpha_umi.store import read_trajectories
+from alpha_umi.types import Role, Task, Trajectory
+
+RECIPES = Path(__file__).parent / "recipes"
+_WAIT_S = 0.5
+
+
+class InterruptedWorkError(AlphaUMiError):
+    """Ctrl-C, with the word of what is kept."""
+
+    exit_code = 130
+
+
+# --- train --------------------------------------------------------------------------------------------
+
+
+def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """A training configuration from a file, or from the recipe of that name that comes with the package."""
+    path = Path(name)
+    recipe = RECIPES / f"{name}.toml"
+    if not path.exists() and recipe.exists():
+        # A recipe's paths are the user's: they are taken from where the command runs.
+        return load_config(TrainConfig, recipe, overrides, folder=Path.cwd())
+    if not path.exists() and not path.suffix:
+        known = ", ".join(sorted(entry.stem for entry in RECIPES.glob("*.toml")))
+        raise ConfigError(f"{name}: no such file, and no recipe of that name; recipes: {known}")
+    return load_config(TrainConfig, path, overrides)
+
+
+def train(config: TrainConfig, *, resume: bool) -> Path:
+    """GLPFT as configured; returns the run directory."""
+    try:
+        from alpha_umi.training import glpft
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"training needs {error.name}; pip install 'alpha-umi[local]'") from None
+    form = open_format(config.format)
+    material = glpft.Material(
+        trajectories=_read_all(config.data.train, config.data.limit),
+        validation=_read_all(config.data.validation, None),
+        format=cast("glpft.StoredFormat", form),
+    )
+    return glpft.run(config, material, resume=resume)
+
+
+def _read_all(paths: Sequence[str], limit: int | None) -> list[Trajectory]:
+    trajectories: list[Trajectory] = []
+    for path in paths:
+        trajectories += islice(read_any(Path(path)), None if limit is None else limit - len(trajectories))
+    return trajectories
+
+
+def read_any(path: Path) -> Iterable[Trajectory]:
+    """Trajectories from a `.jsonl` file (`.gz`, `.zst` too), or from a `.json` file of processed dialogues."""
+    if path.suffix == ".json":
+        return read_processed_file(path)
+    return read_trajectories(path)
+
+
+# --- predict ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictOptions:
+    """What is predicted, by whom and where it goes."""
+
+    agent: AgentConfig
+    data: Path
+    out: Path
+    players: Cast | None = None
+    undecided: Undecided = Undecided.PLANNER
+    limit: int | None = None
+    concurrency: int = 64
+
+
+def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> int:
+    """Teacher-forced predictions of all scored steps; returns how many. Resumes what was interrupted."""
+    steps = list(scored_steps(islice(read_any(options.data), options.limit)))
+    if not steps:
+        raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")
+    shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
+    predictions = Predictions(options.out, steps, _fingerprint(options), shard)
+    progress(0, predictions.remaining)
+    if predictions.remaining:
+        loaded = open_agent(options.agent, options.players, options.undecided)
+        try:
+            asyncio.run(_predict(predictions, loaded, options.concurrency, progress))
+        except KeyboardInterrupt:
+            raise InterruptedWorkError("interrupted; the same command goes on from what is predicted") from None
+    while shard.rank == 0 and not predictions.write():
+        time.sleep(_WAIT_S)  # the other processes are still at it; if one fails, its launcher ends this one too
+    return len(steps)
+
+
+async def _predict(
+    predictions: Predictions, loaded: LoadedAgent, concurrency: int, progress: Callable[[int, int], None]
+) -> None:
+    total = predictions.remaining
+    async with loaded, aclosing(predictions.run(loaded.agent, concurrency)) as finished:
+        done = 0
+        async for _ in finished:
+            done += 1
+            progress(done, total)
+
+
+def _fingerprint(options: PredictOptions) -> str:
+    """Names everything that a prediction depends on, the state of the weights included."""
+    files = [options.data, *_weights(options.agent)]
+    state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()]
+    told = [resolved(options.agent), state, options.players, options.undecided, options.limit]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+
+
+def _weights(agent: AgentConfig) -> list[Path]:
+    roles = [agent.roles.get(role) for role in Role]
+    local = [role for role in roles if role is not None and not isinstance(role, EndpointConfig)]
+    folders = {Path(name) for role in local for name in (role.model, role.adapter) if name is not None}
+    return sorted(path for folder in folders if folder.is_dir() for path in folder.glob("*.safetensors"))
+
+
+# --- ask ----------------------------------------------------------------------------------------------
+
+
+def ask(loaded: LoadedAgent, environment: Environment, task: Task, show: Callable[[Node], None]) -> Trajectory:
+    """One query answered live, as a chain; `show` sees every node as it grows."""
+    try:
+        return asyncio.run(_ask(loaded, environment, task, show))
+    except KeyboardInterrupt:
+        raise InterruptedWorkError("interrupted") from None
+
+
+async def _ask(loaded: LoadedAgent, environment: Environment, task: Task, show: Callable[[Node], None]) -> Trajectory:
+    tree = Tree(task=task)
+    async with loaded, aclosing(explore(loaded.agent, environment, task, Limits())) as nodes:
+        async for node in nodes:
+            tree.add(node)
+            show(node)
+    return tree.best
