@@ -321,11 +321,13 @@ def write_world(
     count: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 1000,
     preset: Annotated[str, typer.Option(help="Which world.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
+    max_calls: Annotated[int | None, typer.Option(min=0, help="Only tasks of at most so many calls.")] = None,
 ) -> None:
     """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories."""
     from alpha_umi import demo
 
-    written = demo.write_gold(out, split, count, preset=preset, seed=seed)
+    choice = demo.Choice(split=split, count=count, preset=preset, seed=seed, max_calls=max_calls)
+    written = demo.write_gold(out, choice)
     print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
 
 

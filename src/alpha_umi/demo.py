@@ -28,10 +28,6 @@ from alpha_umi.types import Task, Trajectory
 from alpha_umi.world import Split, Verdict, World, answer_document
 
 RECIPE = "tiny"
-TRAIN_TASKS = 3000
-TEST_TASKS = 60
-_ASKED = 200
-"""Held-out tasks among which the one to ask live is chosen: the first that is not in the test file."""
 
 
 # --- the world's data -----------------------------------------------------------------------------------
@@ -45,21 +41,44 @@ class Written:
     trajectories: Path
 
 
-def write_gold(out: Path, split: str, count: int, *, preset: str = "tiny", seed: int = 0) -> Written:
-    """The first `count` tasks of a split with the oracle's trajectories, as raw answers and as JSONL."""
-    world = World(preset, seed)
-    answers, trajectories = out / "answer", out / f"{split}.jsonl"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which tasks of the world."""
+
+    split: str
+    count: int
+    preset: str = "tiny"
+    seed: int = 0
+    max_calls: int | None = None
+    """Only tasks whose gold needs at most so many calls."""
+
+    def tasks(self, world: World) -> Iterator[Task]:
+        """The tasks in the order of their indices, without end."""
+        for index in count_up():
+            task = world.task(self.split, index)
+            if self.max_calls is None or cast("int", task.metadata["calls"]) <= self.max_calls:
+                yield task
+
+
+def write_gold(out: Path, choice: Choice) -> Written:
+    """The first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL."""
+    world = World(choice.preset, choice.seed)
+    answers, trajectories = out / "answer", out / f"{choice.split}.jsonl"
     for group in ("G1_answer", "G2_answer", "G3_answer"):
         (answers / group).mkdir(parents=True, exist_ok=True)
 
     def gold() -> Iterator[Trajectory]:
-        for index in range(count):
-            trajectory = world.gold(world.task(split, index))
-            write_json(answers / "G1_answer" / f"{index}_Oracle.json", answer_document(trajectory))
+        for task in islice(choice.tasks(world), choice.count):
+            trajectory = world.gold(task)
+            write_json(answers / "G1_answer" / f"{task.metadata['index']}_Oracle.json", answer_document(trajectory))
             yield trajectory
 
     write_trajectories(trajectories, gold())
     return Written(answers=answers, trajectories=trajectories)
+
+
+TRAIN = Choice(split=Split.TRAIN, count=3000, max_calls=2)
+TEST = Choice(split=Split.TEST, count=100, max_calls=2)
 
 
 # --- the stages -----------------------------------------------------------------------------------------
@@ -94,9 +113,9 @@ def run(out: Path, console: Console, *, fresh: bool = False) -> None:
     train, test = out / "train.jsonl", out / "world-test" / f"{Split.TEST}.jsonl"
 
     if not (train.exists() and test.exists()):
-        with clock.stage(console, "world", f"1. The world: {TRAIN_TASKS} tasks to learn from, {TEST_TASKS} held out"):
-            written = write_gold(out / "world-train", Split.TRAIN, TRAIN_TASKS)
-            write_gold(out / "world-test", Split.TEST, TEST_TASKS)
+        with clock.stage(console, "world", f"1. The world: {TRAIN.count} tasks to learn from, {TEST.count} held out"):
+            written = write_gold(out / "world-train", TRAIN)
+            write_gold(out / "world-test", TEST)
         with clock.stage(console, "prepare", "2. Prepare: raw ToolBench answers to trajectories"):
             report = prepare_answers(written.answers, train)
             console.print(f"   {report.kept} trajectories in {train}")
@@ -154,8 +173,8 @@ def _ask(agent: Path, console: Console) -> None:
 
 
 def _unasked(world: World) -> Iterator[Task]:
-    """Solvable held-out tasks of one call that the test file does not hold."""
-    tasks = (world.task(Split.TEST, index) for index in islice(count_up(TEST_TASKS), _ASKED))
+    """Held-out tasks of one call that can be solved and are not in the test file."""
+    tasks = islice(TEST.tasks(world), TEST.count, None)
     return (task for task in tasks if task.metadata["solvable"] and task.metadata["calls"] == 1)
 
 
