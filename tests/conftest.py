@@ -12,6 +12,10 @@ import pytest
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite generated files instead of comparing them")
+
+
 class NetworkBlockedError(Exception):
     """A test tried to leave this machine."""
 

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -39,7 +40,15 @@ class Drip:
     each_s: float
 
 
-Behaviour = Reply | Hang | CutOff | Drip
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A whole reply whose body is made of the request's, `after_s` seconds late."""
+
+    make: Callable[[Any], Any]
+    after_s: float = 0.0
+
+
+Behaviour = Reply | Hang | CutOff | Drip | Answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +117,8 @@ class EndpointServer:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
+            if isinstance(behaviour, Answer):
+                behaviour = Reply(body=behaviour.make(body), after_s=behaviour.after_s)
             return await self._answer(behaviour, reader, writer)
         finally:
             self.open -= 1
@@ -132,6 +143,23 @@ class EndpointServer:
                     writer.write(byte)
                     await writer.drain()
         return False
+
+
+@contextlib.contextmanager
+def serving(*behaviours: Behaviour) -> Iterator[EndpointServer]:
+    """The server in a thread of its own, for clients that are other processes or run their own loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = EndpointServer(*behaviours)
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 async def _slowly(data: bytes, each_s: float) -> AsyncIterator[bytes]:

@@ -23,38 +23,10 @@ from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Answer, Call, Observation, Plan, Role, Task, User
 from alpha_umi.world import Split, World
 from conftest import golden_dir
+from plain_format import PLAIN
 
 FORMATS = ["shared", "chat", "plain", "published", "published@training"]
 SPEAKERS = {Plan: Role.PLANNER, Call: Role.CALLER, Answer: Role.SUMMARIZER}
-PLAIN = {
-    "name": "plain",
-    "templates": {
-        "planner": "Tools:\n{doc}So far:\n{history}\nWhat is next?",
-        "caller": "Tools:\n{doc}So far:\n{history}\nIdea: {thought}\nCall one of {tool_names}.",
-        "summarizer": "So far:\n{history}\nAnswer.",
-        "backbone": "Tools:\n{doc}So far:\n{history}\nGo on with {tool_names}.",
-    },
-    "suffixes": {"planner": " P:", "caller": " C:", "summarizer": " S:", "backbone": " B:"},
-    "turns": {
-        "user": "U: {text}\n",
-        "planner": "P: {text}\n",
-        "caller": "C: {text}\n",
-        "observation": "O: {text}\n",
-        "summarizer": "S: {text}\n",
-    },
-    "decision_marks": {"call": "[call]", "conclude": "[answer]", "give_up": "[stop]"},
-    "target_end": "<end>",
-    "backbone_turns": {
-        "user": "U: {text}\n",
-        "step": "B: {target}\n",
-        "observation": "O: {text}\n",
-        "target": {
-            "call": "{thought}\n{call}",
-            "conclude": "{thought}\nanswer: {answer}",
-            "give_up": "{thought}\nstop",
-        },
-    },
-}
 
 
 def open_named(name):

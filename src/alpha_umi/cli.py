@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi import __version__
-from alpha_umi.errors import AlphaUMiError, ConfigError
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
 
@@ -33,6 +33,7 @@ for name, group in (
     app.add_typer(group, name=name)
 
 COMPAT = "alpha-umi"
+INTERRUPTED = 130
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Compat = Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
@@ -45,11 +46,12 @@ def main() -> None:
     try:
         app()
     except AlphaUMiError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
+            print("error: interrupted", file=sys.stderr)
+        raise
 
 
 def _is_compat(compat: str | None) -> bool:
@@ -252,9 +254,12 @@ def evaluate_static(
 
     if shape is not None and shape not in list(StepShape):
         raise ConfigError(f"unknown shape {shape!r}; known: {', '.join(StepShape)}")
-    rows = read_json(predictions)
     published = _is_compat(compat)
-    report = evaluate_rows(rows, published=published, shape=StepShape(shape) if shape else None)
+    rows = read_json(predictions)
+    try:
+        report = evaluate_rows(rows, published=published, shape=StepShape(shape) if shape else None)
+    except DataError as error:
+        raise DataError(f"{predictions}: {error}") from None
     text = report_text(report)
     write_json(out, report_document(report))
     if published:

@@ -68,7 +68,7 @@ class TurnPrinter:
 
 @contextmanager
 def progress(console: Console, *, quiet: bool = False) -> Iterator[Progress]:
-    """A progress display; `quiet` shows nothing."""
+    """A progress display on a terminal; `quiet` shows nothing there either."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -76,7 +76,7 @@ def progress(console: Console, *, quiet: bool = False) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=quiet, transient=False) as display:
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as display:
         yield display
 
 

@@ -70,6 +70,8 @@ def _read_all(paths: Sequence[str], limit: int | None) -> list[Trajectory]:
     trajectories: list[Trajectory] = []
     for path in paths:
         trajectories += islice(read_any(Path(path)), None if limit is None else limit - len(trajectories))
+    if paths and not trajectories:
+        raise DataError(f"{', '.join(paths)}: no trajectories to learn from")
     return trajectories
 
 

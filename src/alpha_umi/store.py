@@ -117,13 +117,19 @@ class _GzipOver(gzip.GzipFile):
 def read_json(path: Path) -> Any:
     """One JSON document. Raises DataError with line and column where it is broken."""
     with open_text(path) as text:
-        content = text.read()
+        return _parse(text.read(), path)
+
+
+def _parse(content: str, path: Path, before: int = 0) -> Any:
+    """The document that stands in `path` after so many lines."""
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
+        raise DataError(f"{path}:{before + error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
     except RecursionError:
-        raise DataError(f"{path}: JSON nested too deeply to be read") from None
+        raise DataError(f"{path}:{before + 1}: JSON nested too deeply to be read") from None
+    except ValueError:
+        raise DataError(f"{path}:{before + 1}: JSON with a number too long to be read") from None
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -136,12 +142,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """The rows of a JSONL file with their line numbers, one at a time; empty lines are skipped."""
     with open_text(path) as text:
         for number, line in enumerate(text, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}:{error.colno}: broken JSON: {error.msg}") from None
+            if line.strip():
+                yield number, _parse(line.rstrip("\n"), path, before=number - 1)
 
 
 # --- trajectories -----------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -266,7 +266,8 @@ def _convert_on_cores(pieces: Sequence[_Piece], workers: int) -> Generator[list[
     pool = ProcessPoolExecutor(workers, mp_context=_context(), initializer=_start_worker)
     try:
         for piece in pieces:
-            under_way.append(pool.submit(_convert, piece))
+            with _ctrl_c_waits():
+                under_way.append(pool.submit(_convert, piece))
             if len(under_way) > 2 * workers:
                 yield under_way.popleft().result()
         while under_way:
@@ -279,6 +280,19 @@ def _context() -> BaseContext:
     """Forking starts at once but is safe only while this process has a single thread."""
     single = sys.platform == "linux" and sum(1 for _ in Path("/proc/self/task").iterdir()) == 1
     return multiprocessing.get_context("fork" if single else "spawn")
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Processes that start in here are born deaf to Ctrl-C, and it is not lost while this one forks."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

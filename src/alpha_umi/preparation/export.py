@@ -12,11 +12,14 @@ from alpha_umi.datasets.published import published_examples
 from alpha_umi.datasets.toolbench import Skip
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
+from alpha_umi.formats.marks import Marks
 from alpha_umi.formats.template import Filling, TemplateFormat
 from alpha_umi.preparation.lists import dump_indented, writing_list
 from alpha_umi.protocols import Format
 from alpha_umi.training.examples import targets
-from alpha_umi.types import Json, Prompt, Role, Trajectory
+from alpha_umi.types import Json, Plan, Prompt, Role, Trajectory
+
+_MARKS = Marks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ def example_rows(trajectories: Iterable[Trajectory], role: Role, format: Format)
     """The rows of `role`: prompt and completion are those of `training.examples.make_examples`."""
     for trajectory in trajectories:
         tools = cast("Json", [write_document(tool) for tool in trajectory.task.tools])
-        entries = cast("list[Json]", write_conversations(trajectory))
+        entries = cast("list[Json]", _write_history(trajectory, format))
         for target in targets(trajectory, role):
             prompt = format.render(role, trajectory.task, trajectory.turns[: target.at])
             yield {
@@ -53,6 +56,16 @@ def example_rows(trajectories: Iterable[Trajectory], role: Role, format: Format)
                 "input": _write_prompt(prompt),
                 "target": format.write(role, target.said),
             }
+
+
+def _write_history(trajectory: Trajectory, format: Format) -> list[dict[str, Json]]:  # noqa: A002
+    """The entries of all turns; plans name who is next in the format's own words, as prompt and target do."""
+    entries = write_conversations(trajectory)
+    if isinstance(format, TemplateFormat):
+        for at, turn in enumerate(trajectory.turns):
+            if isinstance(turn, Plan) and entries[at]["value"] == _MARKS.write_plan(turn):
+                entries[at] = {**entries[at], "value": format.marks.write_plan(turn)}
+    return entries
 
 
 def _write_prompt(prompt: Prompt) -> Json:

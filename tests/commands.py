@@ -1,0 +1,75 @@
+"""The real command line: in a process of its own, where exit codes, signals and limits matter, or in this one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCES = Path(__file__).parents[1] / "src"
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+del sys.argv[1]
+from alpha_umi.cli import main
+main()
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment():
+    return os.environ | {
+        "PYTHONPATH": str(SOURCES),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "2",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+
+
+def start(*arguments, cwd, module="alpha_umi.cli", file_bytes=None):
+    """A command under way. `file_bytes`: no file may grow beyond, as on a full disk."""
+    how = ["-m", module] if file_bytes is None else ["-c", LIMITED, str(file_bytes)]
+    return subprocess.Popen(
+        [sys.executable, *how, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process, timeout_s=120):
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return Ended(code=process.returncode, out=out, err=err)
+
+
+def run(*arguments, **how):
+    return ended(start(*arguments, **how))
+
+
+def interrupt_when(ready, process, number=signal.SIGINT, timeout_s=60):
+    """Signal the whole group, as a terminal does, as soon as `ready()`; returns how it ended."""
+    until = time.monotonic() + timeout_s
+    while not ready() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+    if process.poll() is None:
+        os.killpg(process.pid, number)
+    return ended(process)
