@@ -52,7 +52,7 @@ def home(tmp_path_factory):
     (folder / "tools.py").write_text(TOOLS)
     for command in (
         ("world", "write", "--out", "world", "--count", "40"),
-        ("prepare", "toolbench", "--answers", "world/answer", "--out", "train.jsonl", "--emit-stages", "stages"),
+        ("prepare", "toolbench", "--answers", "world/train/answer", "--out", "train.jsonl", "--emit-stages", "stages"),
     ):
         ended = run(*command, cwd=folder)
         assert ended.code == 0, ended.err

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alpha_umi.environments.signatures import tool
+    from alpha_umi.jobs import ask
 
 __version__ = "0.1.0"
-__all__ = ["tool"]
+__all__ = ["ask", "tool"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:
         from alpha_umi.environments.signatures import tool
 
         return tool
+    if name == "ask":
+        from alpha_umi.jobs import ask
+
+        return ask
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

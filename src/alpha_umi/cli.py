@@ -301,7 +301,7 @@ def ask(
     console = _console()
     with console.status("loading the models"):
         loaded = build.open_agent(config, build.Cast.SINGLE if single else None)
-    trajectory = jobs.ask(loaded, environment, task, TurnPrinter(console).show)
+    trajectory = jobs.roll_out(loaded, environment, task, TurnPrinter(console).show)
     if out is not None:
         write_trajectories(out, [trajectory])
     _print_answer(trajectory)
@@ -326,12 +326,13 @@ def write_world(
     count: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 1000,
     preset: Annotated[str, typer.Option(help="Which world.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
     max_calls: Annotated[int | None, typer.Option(min=0, help="Only tasks of at most so many calls.")] = None,
 ) -> None:
     """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories."""
     from alpha_umi import demo
 
-    choice = demo.Choice(split=split, count=count, preset=preset, seed=seed, max_calls=max_calls)
+    choice = demo.Choice(split=split, count=count, preset=preset, seed=seed, first=first, max_calls=max_calls)
     written = demo.write_gold(out, choice)
     print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
 

@@ -65,7 +65,7 @@ class Choice:
 def write_gold(out: Path, choice: Choice) -> Written:
     """The first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL."""
     world = World(choice.preset, choice.seed)
-    answers, trajectories = out / "answer", out / f"{choice.split}.jsonl"
+    answers, trajectories = out / choice.split / "answer", out / f"{choice.split}.jsonl"
     for group in ("G1_answer", "G2_answer", "G3_answer"):
         (answers / group).mkdir(parents=True, exist_ok=True)
 
@@ -113,12 +113,12 @@ def run(out: Path, console: Console, *, fresh: bool = False) -> None:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     clock = _Clock(out / "seconds.json")
-    train, test = out / "train.jsonl", out / "world-test" / f"{Split.TEST}.jsonl"
+    train, test = out / "train.jsonl", out / "world" / f"{Split.TEST}.jsonl"
 
     if not (train.exists() and test.exists()):
         with clock.stage(console, "world", f"1. The world: {TRAIN.count} tasks to learn from, {TEST.count} held out"):
-            written = write_gold(out / "world-train", TRAIN)
-            write_gold(out / "world-test", TEST)
+            written = write_gold(out / "world", TRAIN)
+            write_gold(out / "world", TEST)
         with clock.stage(console, "prepare", "2. Prepare: raw ToolBench answers to trajectories"):
             report = prepare_answers(written.answers, train)
             console.print(f"   {report.kept} trajectories in {train}")
@@ -170,7 +170,7 @@ def _ask(agent: Path, console: Console) -> None:
     world = World()
     task = next(_unasked(world))
     loaded = build.open_agent(build.read_agent(agent))
-    trajectory = jobs.ask(loaded, WorldEnvironment(world, task), task, TurnPrinter(console).show)
+    trajectory = jobs.roll_out(loaded, WorldEnvironment(world, task), task, TurnPrinter(console).show)
     verdict = world.verify(task, trajectory)
     console.print(f"   verifier: {_words(verdict)}", markup=False)
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import cast
 
 from alpha_umi.agent import Undecided
-from alpha_umi.build import Cast, LoadedAgent, open_agent, open_format
+from alpha_umi.build import Cast, LoadedAgent, open_agent, open_format, read_agent
 from alpha_umi.config import AgentConfig, EndpointConfig, TrainConfig, load_config, resolved
+from alpha_umi.environments.python import PythonEnvironment, PythonTool
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
 from alpha_umi.preparation.processed import read_processed_file
@@ -146,15 +147,28 @@ def _weights(agent: AgentConfig) -> list[Path]:
 # --- ask ----------------------------------------------------------------------------------------------
 
 
-def ask(loaded: LoadedAgent, environment: Environment, task: Task, show: Callable[[Node], None]) -> Trajectory:
-    """One query answered live, as a chain; `show` sees every node as it grows."""
+def ask(query: str, *, tools: Sequence[PythonTool], agent: str | Path) -> Trajectory:
+    """One query answered live by the agent of a run directory or agent file, with Python functions as tools.
+
+    Raises ConfigError or CheckpointError when there is no such agent. Not to be called inside a running event loop:
+    there, await `build.open_agent` and `search.explore`.
+    """
+    environment = PythonEnvironment(tools)
+    task = Task(id="ask", query=query, tools=environment.tools)
+    return roll_out(open_agent(read_agent(Path(agent))), environment, task, lambda _: None)
+
+
+def roll_out(loaded: LoadedAgent, environment: Environment, task: Task, show: Callable[[Node], None]) -> Trajectory:
+    """One task as a chain; `show` sees every node as it grows. The agent's models are closed afterwards."""
     try:
-        return asyncio.run(_ask(loaded, environment, task, show))
+        return asyncio.run(_roll_out(loaded, environment, task, show))
     except KeyboardInterrupt:
         raise InterruptedWorkError("interrupted") from None
 
 
-async def _ask(loaded: LoadedAgent, environment: Environment, task: Task, show: Callable[[Node], None]) -> Trajectory:
+async def _roll_out(
+    loaded: LoadedAgent, environment: Environment, task: Task, show: Callable[[Node], None]
+) -> Trajectory:
     tree = Tree(task=task)
     async with loaded, aclosing(explore(loaded.agent, environment, task, Limits())) as nodes:
         async for node in nodes:
