@@ -1,0 +1,165 @@
+"""What is seen of a stage while it runs: the progress bar, the history file, validation, and the wish to stop.
+
+It changes nothing of what is learned but when: a stage may end early, by Ctrl-C or because validation says so.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from alpha_umi.store import dump_line, write_text
+from alpha_umi.training import spread
+from alpha_umi.types import Json
+
+VALIDATION_LOSS = "validation_loss"
+_KEPT = ("step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What a stage lets be seen."""
+
+    name: str
+    history: Path
+    """JSONL: a line per log_every steps, and one per validation."""
+    epochs: Callable[[int], float]
+    """Steps done -> how often the data was seen."""
+    tokens: Callable[[], int]
+    """Computed so far by this process."""
+    validate: Callable[[], Mapping[str, float]] | None = None
+    validate_every: int | None = None
+    patience: int | None = None
+    """Validations in a row without a lower loss, after which the stage ends."""
+    keep_best: Callable[[], None] | None = None
+    """Called when a validation has the lowest loss so far, if there is a patience."""
+    draw: Callable[[], None] | None = None
+    """Draws the history; called after lines were added."""
+
+
+class Watch(TrainerCallback):
+    """The Trainer's side of it."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._bar: tqdm[Any] | None = None
+        self._started = time.monotonic()
+        self.stop_asked = False
+        self.interrupted = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._started = time.monotonic()
+        if not state.is_world_process_zero:
+            return
+        with write_text(self._watched.history) as text:
+            text.writelines(dump_line(self._line(line)) for line in state.log_history if _is_told(line))
+        self._bar = tqdm(
+            desc=f"{self._watched.name:>10}",
+            total=state.max_steps,
+            initial=state.global_step,
+            unit="step",
+            disable=None,
+        )
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._bar is not None:
+            self._bar.update()
+        watched, step = self._watched, state.global_step
+        if watched.validate is not None and watched.validate_every and step % watched.validate_every == 0:
+            self._validate(state, control)
+        if spread.anywhere(self.stop_asked) and step < state.max_steps:
+            self.interrupted = True
+            control.should_save = control.should_training_stop = True
+
+    def _validate(self, state: TrainerState, control: TrainerControl) -> None:
+        watched = self._watched
+        assert watched.validate is not None
+        before = [line[VALIDATION_LOSS] for line in state.log_history if VALIDATION_LOSS in line]
+        line = {**watched.validate(), "step": state.global_step}
+        state.log_history.append(line)
+        self._tell(state, line)
+        if watched.patience is None:
+            return
+        losses = [*before, line[VALIDATION_LOSS]]
+        best = losses.index(min(losses))
+        if best == len(losses) - 1 and watched.keep_best is not None:
+            watched.keep_best()
+        if len(losses) - 1 - best >= watched.patience:
+            control.should_training_stop = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        line = {
+            **logs,
+            "step": state.global_step,
+            "tokens": self._watched.tokens(),
+            "seconds": round(time.monotonic() - self._started, 2),
+        }
+        if state.log_history:
+            state.log_history[-1].update(line)  # the Trainer has just put it there
+        self._tell(state, line)
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {logs['loss']:.4f}")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _tell(self, state: TrainerState, line: Mapping[str, Any]) -> None:
+        if not state.is_world_process_zero:
+            return
+        with self._watched.history.open("a", encoding="utf-8") as file:
+            file.write(dump_line(self._line(line)))
+        if self._watched.draw is not None:
+            self._watched.draw()
+
+    def _line(self, log: Mapping[str, Any]) -> dict[str, Json]:
+        step = int(log["step"])
+        told = {name: value for name, value in log.items() if name in _KEPT or name.startswith("validation_")}
+        return {"step": step, "epoch": round(self._watched.epochs(step), 4)} | {
+            name: value for name, value in told.items() if name not in ("step", "epoch")
+        }
+
+
+def _is_told(line: Mapping[str, Any]) -> bool:
+    return "loss" in line or VALIDATION_LOSS in line
+
+
+@contextmanager
+def stopping_gently(watch: Watch) -> Iterator[None]:
+    """The first Ctrl-C ends the step under way and saves; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        watch.stop_asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
