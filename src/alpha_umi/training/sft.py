@@ -1,71 +1,84 @@
-"""One supervised run: tokenised rows in, a model folder out, on transformers' Trainer.
+"""One supervised stage: shares of steps in, a folder of weights out, on transformers' Trainer.
 
-The loss falls on completions alone and only their positions are projected to the vocabulary. It is the mean
-over the completion tokens of a whole step, however the step is split into batches and devices. The folder
-appears at its place only when it is whole; an interrupted run goes on from its last checkpoint and ends with
-the weights that it would have had.
+An optimizer step learns from whole trajectories, in as many passes as their tokens need; its loss is the weighted
+mean over the completion tokens of the whole step, however it is split into passes and processes. The folder appears
+at its place only when it is whole; a stage that was interrupted, anyhow and anywhere, goes on from its last
+checkpoint, under any number of processes, and ends with the weights that it would have had.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from tqdm import tqdm
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, PrinterCallback, TrainingArguments
 
 from alpha_umi.config import StageConfig, TrainConfig
 from alpha_umi.errors import AlphaUMiError, ConfigError, StorageError
 from alpha_umi.models.checkpoint import pick_device, quiet
-from alpha_umi.store import dump_line, read_json, write_json, write_text
+from alpha_umi.store import read_json, write_json
+from alpha_umi.training import spread
+from alpha_umi.training.data import Shares, StepData, StepShare
 from alpha_umi.training.optimizer import make_optimizer
-from alpha_umi.training.rows import NO_LOSS, Order, Rows, collate
+from alpha_umi.training.packing import Forest
+from alpha_umi.training.passes import Passes
+from alpha_umi.training.watch import VALIDATION_LOSS, Watch, Watched, stopping_gently
 from alpha_umi.types import Json
+
+_BEST = "best"
+_COUNTS = "counts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One model to be tuned on one set of rows."""
+    """One model, or the adapters on it, to be tuned on one set of trajectories."""
 
     name: str
     model: PreTrainedModel
-    """Changed in place."""
-    tokenizer: PreTrainedTokenizerBase
-    """Saved beside the weights."""
-    rows: Rows
-    validation: Rows | None = None
+    """Changed in place; what of it learns says requires_grad."""
+    data: StepData
+    validation: Mapping[str, Sequence[Forest]] = field(default_factory=dict[str, Sequence[Forest]])
+    """By role; every tree is one example."""
     settings: StageConfig
     run: TrainConfig
-    """For dtype, device, seed, save_every and log_every."""
+    """For dtype, device, seed, layout and what is saved and told how often."""
     out: Path
     """The folder to make; its checkpoints lie beside it until it is whole."""
     history: Path
     """JSONL, a line per log_every steps."""
+    write: Callable[[Path, Mapping[str, Tensor]], None]
+    """Writes the model into a folder, given its whole weights by name; called in the first process only."""
+    draw: Callable[[], None] | None = None
+    """Draws the history; called in the first process only."""
 
     @property
     def checkpoints(self) -> Path:
         return self.out.with_name(f".{self.out.name}.checkpoints")
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What steps have held and computed so far, over all processes."""
+
+    examples: int = 0
+    left_out: int = 0
+    """Examples over the length limit."""
+    tokens: int = 0
+    """That were computed."""
+    alone: int = 0
+    """That would have been, had each example been a row."""
+
+    def add(self, sums: Sequence[float]) -> None:
+        self.examples, self.left_out, self.tokens, self.alone = (
+            before + round(more) for before, more in zip(asdict(self).values(), sums, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +87,18 @@ class StageResult:
 
     steps: int
     examples: int
-    tokens_seen: int
-    """Ids in rows, times epochs; padding is not counted."""
+    left_out: int
+    tokens: int
+    alone: int
+    """See Counts; every epoch counts."""
     loss: float | None
     """The last in the history."""
-    validation_loss: float | None
-    """Mean over the completion tokens of the validation rows."""
+    validation: Mapping[str, float]
+    """Of the weights that are kept; see `validate`."""
     seconds: float
     """Of this process; less than the whole for a resumed stage."""
+    why_rows: str | None
+    """Why the examples were computed as rows; None: what they share was computed once."""
 
 
 def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> StageResult:
@@ -90,91 +107,99 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
     Ctrl-C saves a checkpoint and raises KeyboardInterrupt with a message. Raises ConfigError when there is
     nothing to learn from or the loss is no number, StorageError when a file cannot be written.
     """
-    if not len(stage.rows):
+    if not len(stage.data):
         raise ConfigError(f"{stage.name}: no examples to train on; is there data for this role within max_length?")
     started = time.monotonic()
-    trainer = _trainer(stage)
-    resume = _last_checkpoint(stage.checkpoints)
-    with _stopping_gently(trainer.watch), _full_disks_explained(stage.checkpoints), quiet():
-        trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    trainer = _StageTrainer(stage)
+    found = spread.checkpoints(stage.checkpoints)
+    trainer.first_step = int(found[-1].name.partition("-")[2]) if found else 0
+    with stopping_gently(trainer.watch), _full_disks_explained(stage.checkpoints), quiet():
+        trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
     if trainer.watch.interrupted:
         raise KeyboardInterrupt(
             f"{stage.name}: stopped and saved at step {trainer.state.global_step} of {trainer.state.max_steps}; "
             "run the same command with --resume to go on"
         )
-    result = _summary(stage, trainer, time.monotonic() - started)
-    if trainer.is_world_process_zero():
-        _keep(stage, trainer, result, marker or {})
-    trainer.accelerator.wait_for_everyone()
+    trainer.return_to_best()
+    result = trainer.result(time.monotonic() - started)
+    weights = spread.full_weights(trainer.plain_model)
+    with _full_disks_explained(stage.out), quiet(), spread.whole_folder(stage.out) as part:
+        if spread.is_first():
+            stage.write(part, weights)
+            write_json(part / "done.json", {**(marker or {}), "result": cast("Json", asdict(result))})
+    if spread.is_first():
+        shutil.rmtree(stage.checkpoints, ignore_errors=True)
     return result
 
 
-def mean_loss(model: PreTrainedModel, rows: Rows, batch_size: int = 8) -> float:
-    """Cross-entropy per completion token, in nats."""
-    project = _LossPositions(model)
-    total, count = 0.0, 0
-    model.eval()
-    with torch.no_grad(), project.installed():
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
-        for start in range(0, len(order), batch_size):
-            batch = collate([rows[index] for index in order[start : start + batch_size]])
-            loss, tokens = project.loss(model, {name: value.to(model.device) for name, value in batch.items()})
-            total, count = total + loss.item(), count + tokens
-    return total / max(count, 1)
+def validate(passes: Passes, validation: Mapping[str, Sequence[Forest]]) -> dict[str, float]:
+    """`validation_loss`: cross-entropy per completion token, in nats (weighted as in training). For every role,
+    `validation_exact_match_ROLE`: the share of examples whose completion greedy decoding would write word for word."""
+    total, weight, told = 0.0, 0.0, dict[str, float]()
+    for role, forests in validation.items():
+        hits: list[bool] = []
+        for forest in forests:
+            loss, right = passes.score(forest)
+            total, weight = total + loss, weight + float(forest.weights.sum())
+            hits += right
+        told[f"validation_exact_match_{role}"] = sum(hits) / max(len(hits), 1)
+    return {VALIDATION_LOSS: total / max(weight, 1e-12), **told}
 
 
-# --- the loss ---------------------------------------------------------------------------------------------
+def finished(folder: Path) -> dict[str, Json] | None:
+    """What `done.json` says, if the stage of this folder is whole."""
+    path = folder / "done.json"
+    return cast("dict[str, Json]", read_json(path)) if path.exists() else None
 
 
-class _LossPositions:
-    """Lets only positions with a loss through to the vocabulary projection of a model."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._projection = cast("nn.Module", model.get_output_embeddings())
-        self._at: tuple[Tensor, ...] | None = None
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        handle = self._projection.register_forward_pre_hook(self._select)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    def _select(self, module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        return None if self._at is None else (arguments[0][self._at], *arguments[1:])
-
-    def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, int]:
-        """The summed loss of a batch and the number of tokens that it falls on."""
-        targets = batch["labels"][:, 1:]
-        self._at = (targets != NO_LOSS).nonzero(as_tuple=True)
-        try:
-            logits = model(input_ids=batch["input_ids"], use_cache=False).logits
-            chosen = targets[self._at]
-        finally:
-            self._at = None
-        return functional.cross_entropy(logits.float(), chosen, reduction="sum"), len(chosen)
+# --- the Trainer ------------------------------------------------------------------------------------------
 
 
-class _StageTrainer(Trainer):
-    def __init__(self, stage: Stage, arguments: TrainingArguments) -> None:
-        self.watch = _Watch(stage)
+class _StageTrainer(spread.SpreadTrainer):
+    """One batch is one process's share of one step."""
+
+    def __init__(self, stage: Stage) -> None:
+        run = stage.run
         self._stage = stage
-        self._order = Order(stage.rows.lengths, stage.settings.batch_size, stage.run.seed)
-        self._positions = _LossPositions(stage.model)
+        self._counts = Counts()
+        self._passes = Passes(
+            stage.model,
+            max_length=run.max_length,
+            pad_to=run.max_length if run.layout == "padded" else None,
+        )
+        arguments = _arguments(stage)
         super().__init__(
             model=stage.model,
             args=arguments,
-            data_collator=collate,
-            train_dataset=stage.rows,
-            callbacks=[self.watch],
+            spread=spread.Spread(
+                reshard=run.spread.reshard_after_forward, dtype=torch.bfloat16 if arguments.bf16 else None
+            ),
         )
+        self.first_step = 0
+        self.watch = Watch(self._watched())
+        self.add_callback(self.watch)
         self.remove_callback(PrinterCallback)
-        self.model_accepts_loss_kwargs = True  # the loss below divides by the tokens of the whole step
-        self.watch.order = self._order
+
+    def _watched(self) -> Watched:
+        stage, settings = self._stage, self._stage.settings
+        return Watched(
+            name=stage.name,
+            history=stage.history,
+            epochs=lambda step: float(stage.data.steps.epochs[step]),
+            tokens=lambda: self._counts.tokens,
+            validate=self.validate if stage.validation else None,
+            validate_every=stage.run.validate_every,
+            patience=settings.early_stop,
+            keep_best=self._keep_best if settings.early_stop else None,
+            draw=stage.draw,
+        )
+
+    @property
+    def plain_model(self) -> nn.Module:
+        return self._plain_model()
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        with self._positions.installed():
+        with self._passes.installed():
             return super().train(*args, **kwargs)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -182,36 +207,106 @@ class _StageTrainer(Trainer):
             self.optimizer = make_optimizer(self._stage.model, self._stage.settings)
         return self.optimizer
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
-        return self._order
+    def get_train_dataloader(self) -> Any:
+        return _Loader(self._stage, self.first_step, self.args.process_index)
 
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Tensor | Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        loss, tokens = self._positions.loss(model, inputs)
-        if not torch.isfinite(loss):
-            raise ConfigError(
-                f"{self._stage.name}: the loss is {loss.item()} at step {self.state.global_step + 1}; lower "
-                f"learning_rate (now {self._stage.settings.learning_rate:g}) or raise warmup_ratio in "
-                f"[stages.{self._stage.name}]; the last checkpoint is from before"
-            )
-        return loss * self.accelerator.num_processes / (num_items_in_batch or tokens)
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        model.train()
+        share = cast("StepShare", inputs["share"])
+        spread.reseed(self._stage.run.seed, self.state.global_step)
+        weight = self._count(share)
+        scale = spread.processes() / weight if weight else 0.0  # gradients are averaged over processes
+        total = torch.zeros((), device=self.args.device)
+        for turn in range(max(spread.equal_rounds(len(share.forests)), 1)):
+            with self.compute_loss_context_manager():
+                here = turn < len(share.forests)
+                loss = self._passes.loss(share.forests[turn]) if here else self._passes.idle()
+            self.accelerator.backward(loss * scale)
+            total += loss.detach() * scale
+        self._check(total, share)
+        return total  # the Trainer logs the mean over processes
+
+    def _count(self, share: StepShare) -> float:
+        """Count a step and return the sum of its weights, over all processes."""
+        if not self._counts.examples:  # a resumed run goes on counting
+            self._counts = Counts(**self.state.stateful_callbacks.get(_COUNTS, {}))
+        weight, *sums = spread.sums_over([share.weight, share.examples, share.left_out, share.tokens, share.alone])
+        self._counts.add(sums)
+        self.state.stateful_callbacks[_COUNTS] = asdict(self._counts)
+        return weight
+
+    def _check(self, loss: Tensor, share: StepShare) -> None:
+        bad = not bool(torch.isfinite(loss))
+        if not spread.anywhere(bad):
+            return
+        settings, name = self._stage.settings, self._stage.name
+        whose = f"of trajectories {', '.join(share.ids)} " if bad else "of another process "
+        raise ConfigError(
+            f"{name}: the loss {whose}is {loss.item()} at step {self.state.global_step + 1}; lower "
+            f"learning_rate (now {settings.learning_rate:g}) or raise warmup_ratio in [stages.{name}], or look at "
+            "these trajectories; the last checkpoint is from before"
+        )
+
+    # --- validation ---
+
+    def validate(self) -> dict[str, float]:
+        """Of the weights as they are now."""
+        model = self.plain_model
+        model.eval()
+        with self.compute_loss_context_manager():
+            told = validate(self._passes, self._stage.validation)
+        model.train()
+        return told
+
+    def _keep_best(self) -> None:
+        with spread.whole_folder(self._stage.checkpoints / _BEST) as part:
+            spread.save_weights(part, self.plain_model)
+
+    def return_to_best(self) -> None:
+        """Load the weights with the lowest validation loss, where they were kept."""
+        best = self._stage.checkpoints / _BEST
+        if best.exists():
+            spread.load_weights(best, self.plain_model)
+
+    def result(self, seconds: float) -> StageResult:
+        """What the stage did."""
+        losses = [line["loss"] for line in self.state.log_history if "loss" in line]
+        validation = dict[str, float]()
+        if self._stage.validation:
+            with self._passes.installed():
+                validation = self.validate()
+        return StageResult(
+            steps=self.state.global_step,
+            **asdict(self._counts),
+            loss=losses[-1] if losses else None,
+            validation=validation,
+            seconds=round(seconds, 2),
+            why_rows=self._passes.why_rows if self._stage.run.layout == "tree" else None,
+        )
 
 
-def _trainer(stage: Stage) -> _StageTrainer:
+class _Loader:
+    """The shares of this process as batches, from `first_step` on. Its length is that of the whole stage."""
+
+    def __init__(self, stage: Stage, first_step: int, process: int) -> None:
+        self._length = len(stage.data.steps)
+        self._shares = Shares(stage.data, process=process, first_step=first_step, workers=stage.run.workers)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[dict[str, StepShare]]:
+        return ({"share": share} for share in self._shares)
+
+
+def _arguments(stage: Stage) -> TrainingArguments:
     settings, run = stage.settings, stage.run
     on_cpu = pick_device(run.device) == "cpu"
     stage.checkpoints.mkdir(parents=True, exist_ok=True)
     arguments = TrainingArguments(
         output_dir=str(stage.checkpoints),
-        num_train_epochs=settings.epochs,
-        max_steps=settings.max_steps or -1,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=1,
+        num_train_epochs=1,  # the steps of all epochs are one sequence
+        per_device_train_batch_size=1,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=settings.warmup_ratio,
@@ -223,10 +318,13 @@ def _trainer(stage: Stage) -> _StageTrainer:
         save_total_limit=2,
         logging_steps=run.log_every,
         logging_nan_inf_filter=False,
+        logging_dir=str(stage.history.parent / "tensorboard" / stage.name),
         disable_tqdm=True,
-        report_to=[],
+        report_to=list(_trackers(run)),
+        run_name=f"{Path(run.out).name}/{stage.name}",
         remove_unused_columns=False,
-        dataloader_pin_memory=not on_cpu,
+        dataloader_pin_memory=False,
+        ignore_data_skip=True,  # the loader begins where the checkpoint ends
     )
     if arguments.n_gpu > 1:
         raise ConfigError(
@@ -235,88 +333,18 @@ def _trainer(stage: Stage) -> _StageTrainer:
         )
     if run.gradient_checkpointing:
         stage.model.gradient_checkpointing_enable()
-    return _StageTrainer(stage, arguments)
+    return arguments
 
 
-# --- what is seen and kept --------------------------------------------------------------------------------
-
-
-class _Watch(TrainerCallback):
-    """The progress bar, the history file and the wish to stop."""
-
-    order: Order
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._bar: tqdm[Any] | None = None
-        self.stop_asked = False
-        self.interrupted = False
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if not state.is_world_process_zero:
-            return
-        with write_text(self._stage.history) as text:
-            text.writelines(dump_line(_history_line(line)) for line in state.log_history if "loss" in line)
-        self._bar = tqdm(
-            desc=f"{self._stage.name:>10}", total=state.max_steps, initial=state.global_step, unit="step", disable=None
-        )
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.order.start_epoch(int((state.epoch or 0) + 1e-6))
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.update()
-        if self.stop_asked and state.global_step < state.max_steps:
-            self.interrupted = True
-            control.should_save = control.should_training_stop = True
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if logs is None or "loss" not in logs or not state.is_world_process_zero:
-            return
-        with self._stage.history.open("a", encoding="utf-8") as file:
-            file.write(dump_line(_history_line({**logs, "step": state.global_step})))
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {logs['loss']:.4f}")
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _history_line(log: Mapping[str, Any]) -> dict[str, Json]:
-    return {name: log[name] for name in ("step", "epoch", "loss", "grad_norm", "learning_rate") if name in log}
-
-
-@contextmanager
-def _stopping_gently(watch: _Watch) -> Iterator[None]:
-    """The first Ctrl-C ends the step under way and saves; a second one ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+def _trackers(run: TrainConfig) -> Iterator[str]:
+    if run.report_to is not None:
+        yield from run.report_to
         return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        watch.stop_asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, ask)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        import tensorboard  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError:
+        return
+    yield "tensorboard"
 
 
 @contextmanager
@@ -329,59 +357,3 @@ def _full_disks_explained(folder: Path) -> Iterator[None]:
         if not isinstance(error, OSError) and "No space left" not in str(error):
             raise
         raise StorageError(f"{folder}: cannot be written: {error}; the last whole checkpoint is kept") from error
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; its state file is the last thing that a Trainer writes of one."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]), reverse=True)
-    for checkpoint in found:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        return checkpoint
-    return None
-
-
-def _summary(stage: Stage, trainer: _StageTrainer, seconds: float) -> StageResult:
-    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    validation = stage.validation
-    return StageResult(
-        steps=trainer.state.global_step,
-        examples=stage.rows.examples,
-        tokens_seen=round(stage.rows.tokens * (trainer.state.epoch or 0.0)),
-        loss=losses[-1] if losses else None,
-        validation_loss=mean_loss(stage.model, validation) if validation is not None and len(validation) else None,
-        seconds=round(seconds, 2),
-    )
-
-
-def _keep(stage: Stage, trainer: _StageTrainer, result: StageResult, marker: Mapping[str, Json]) -> None:
-    """Write the folder beside its place and rename it into it; then the checkpoints may go."""
-    part = stage.out.with_name(f".{stage.out.name}.part")
-    with _full_disks_explained(stage.out), quiet():
-        shutil.rmtree(part, ignore_errors=True)
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(part)
-        stage.tokenizer.save_pretrained(part)
-        write_json(part / "done.json", {**marker, "result": done(result)})
-        shutil.rmtree(stage.out, ignore_errors=True)
-        part.rename(stage.out)
-    shutil.rmtree(stage.checkpoints, ignore_errors=True)
-
-
-def done(result: StageResult) -> dict[str, Json]:
-    """The JSON form of a result."""
-    return {
-        "steps": result.steps,
-        "examples": result.examples,
-        "tokens_seen": result.tokens_seen,
-        "loss": result.loss,
-        "validation_loss": result.validation_loss,
-        "seconds": result.seconds,
-    }
-
-
-def finished(out: Path) -> dict[str, Json] | None:
-    """The `done.json` of a whole stage folder, or None."""
-    path = out / "done.json"
-    return read_json(path) if path.is_file() else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -66,6 +66,15 @@ def is_first() -> bool:
 def sum_over(value: float) -> float:
     """The sum of the processes' values, equal on all of them."""
     return _reduced(value, distributed.ReduceOp.SUM)
+
+
+def sums_over(values: Sequence[float]) -> list[float]:
+    """The sums of the processes' values, each by its place."""
+    if processes() == 1:
+        return list(values)
+    numbers = torch.tensor(values, dtype=torch.float64, device=_wire())
+    distributed.all_reduce(numbers, distributed.ReduceOp.SUM)
+    return cast("list[float]", numbers.tolist())
 
 
 def equal_rounds(count: int) -> int:
@@ -275,6 +284,18 @@ def _alone_is_fine() -> Iterator[None]:
         yield
 
 
+def save_weights(folder: Path, model: nn.Module) -> None:
+    """Write trained weights alone into a folder; every process writes its own part."""
+    with _alone_is_fine():
+        dcp.save(_weights(model), storage_writer=dcp.FileSystemWriter(folder), no_dist=processes() == 1)
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Read what `save_weights` wrote under any number of processes."""
+    with _alone_is_fine():
+        dcp.load(_weights(model), storage_reader=dcp.FileSystemReader(folder), no_dist=processes() == 1)
+
+
 def state_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Size of a checkpoint on disk, all processes together."""
     state = _state(model, optimizer)
@@ -284,9 +305,12 @@ def state_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
 
 
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    return {**_weights(model), "optimizer": get_optimizer_state_dict(model, optimizer)}
+
+
+def _weights(model: nn.Module) -> dict[str, Any]:
     # named_parameters yields tied weights once, which state_dict does not
-    trained = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
-    return {"model": trained, "optimizer": get_optimizer_state_dict(model, optimizer)}
+    return {"model": {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}}
 
 
 # --- the Trainer ------------------------------------------------------------------------------------------

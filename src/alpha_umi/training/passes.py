@@ -1,0 +1,115 @@
+"""One pass over a model: the losses of a forest, along its trees, or as plain rows where trees cannot be computed.
+
+A forest whose trees are single examples (layouts `rows` and `padded`, and every forest of an architecture that
+cannot be masked) may be computed as rows: one padded batch, attention as the model has it. No attention mask is
+needed then: attention looks back only, padding stands behind, and no loss falls on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from alpha_umi.models.adapters import Adapters, adapters_of
+from alpha_umi.training.attention import forest_logits, suits, tree_attention
+from alpha_umi.training.packing import Forest, Labelled, plant
+
+_IDLE = plant([Labelled(ids=[0, 0], weights=[0.0, 1.0])])[0]
+
+
+class Passes:
+    """How one model computes forests; `installed` while it does."""
+
+    def __init__(self, model: PreTrainedModel, *, max_length: int, pad_to: int | None = None) -> None:
+        """`pad_to`: compute rows, each padded to so many tokens."""
+        self._model = model
+        self._adapters: Adapters | None = adapters_of(model)
+        self.why_rows = "padded rows are asked for" if pad_to else suits(model.config, max_length)
+        """None: trees are computed."""
+        self._pad_to = pad_to
+        self._projection = cast("nn.Module", model.get_output_embeddings())
+        self._at: tuple[Tensor, ...] | None = None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Within, the model computes nothing but passes."""
+        if self.why_rows is None:
+            with tree_attention(self._model):
+                yield
+            return
+        handle = self._projection.register_forward_pre_hook(self._select)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def loss(self, forest: Forest) -> Tensor:
+        """The weighted cross entropy, summed, in nats."""
+        return self._losses(forest)[0]
+
+    def idle(self) -> Tensor:
+        """A short pass whose gradients are zero: for a process with nothing to do while others compute."""
+        return self.loss(_IDLE) * 0
+
+    @torch.no_grad()
+    def score(self, forest: Forest) -> tuple[float, list[bool]]:
+        """The loss, summed, and whether the model would write the completion of each of its trees, greedily.
+
+        The trees must be single examples.
+        """
+        loss, hits = self._losses(forest)
+        owner = np.searchsorted(_roots(forest), forest.at, side="right") - 1
+        missed = np.bincount(owner[~hits.cpu().numpy()], minlength=len(_roots(forest)))
+        return loss.item(), (missed == 0).tolist()
+
+    def _losses(self, forest: Forest) -> tuple[Tensor, Tensor]:
+        """The summed loss, and of each target whether it is the most likely."""
+        logits, which = self._tree_logits(forest) if self.why_rows is None else self._row_logits(forest)
+        logits = logits.float() if logits.dtype != torch.float64 else logits
+        targets = torch.from_numpy(forest.targets.astype(np.int64)).to(logits.device)
+        weights = torch.from_numpy(forest.weights).to(logits)
+        chosen = logits if which is None else logits[which]
+        loss = (weights * functional.cross_entropy(chosen, targets, reduction="none")).sum()
+        return loss, chosen.argmax(dim=-1) == targets
+
+    def _tree_logits(self, forest: Forest) -> tuple[Tensor, Tensor | None]:
+        with self._acting(torch.from_numpy(forest.adapters)):
+            logits, which = forest_logits(self._model, forest)
+        return logits, which if len(which) != len(logits) else None
+
+    def _row_logits(self, forest: Forest) -> tuple[Tensor, Tensor | None]:
+        device = next(self._model.parameters()).device
+        starts = _roots(forest)
+        lengths = np.diff([*starts, forest.tokens])
+        size = (len(starts), self._pad_to or int(lengths.max()))
+        rows = np.repeat(np.arange(len(starts)), lengths)
+        columns = np.arange(forest.tokens) - np.repeat(starts, lengths)
+        ids, adapters = np.zeros(size, np.int64), np.zeros(size, np.int8)
+        ids[rows, columns], adapters[rows, columns] = forest.ids, forest.adapters
+        at = rows[forest.at], columns[forest.at]
+        self._at = tuple(torch.from_numpy(index).to(device) for index in at)
+        try:
+            with self._acting(torch.from_numpy(adapters)):
+                logits: Tensor = self._model(input_ids=torch.from_numpy(ids).to(device), use_cache=False).logits
+        finally:
+            self._at = None
+        return logits, None
+
+    def _select(self, module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        """Let only positions with a loss through to the vocabulary."""
+        return None if self._at is None else (arguments[0][self._at], *arguments[1:])
+
+    def _acting(self, adapters: Tensor) -> AbstractContextManager[None]:
+        return nullcontext() if self._adapters is None else self._adapters.select(adapters)
+
+
+def _roots(forest: Forest) -> np.ndarray:
+    """Where the trees start, [trees]."""
+    return forest.segments[forest.segments[:, 2] < 0, 0]
