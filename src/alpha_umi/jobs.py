@@ -58,22 +58,11 @@ def train(config: TrainConfig, *, resume: bool) -> Path:
         from alpha_umi.training import glpft
     except ModuleNotFoundError as error:
         raise ConfigError(f"training needs {error.name}; pip install 'alpha-umi[local]'") from None
-    form = open_format(config.format)
     material = glpft.Material(
-        trajectories=_read_all(config.data.train, config.data.limit),
-        validation=_read_all(config.data.validation, None),
-        format=cast("glpft.StoredFormat", form),
+        format=cast("glpft.StoredFormat", open_format(config.format)),
+        read_dialogues=read_processed_file,
     )
     return glpft.run(config, material, resume=resume)
-
-
-def _read_all(paths: Sequence[str], limit: int | None) -> list[Trajectory]:
-    trajectories: list[Trajectory] = []
-    for path in paths:
-        trajectories += islice(read_any(Path(path)), None if limit is None else limit - len(trajectories))
-    if paths and not trajectories:
-        raise DataError(f"{', '.join(paths)}: no trajectories to learn from")
-    return trajectories
 
 
 def read_any(path: Path) -> Iterable[Trajectory]:

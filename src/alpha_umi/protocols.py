@@ -76,6 +76,10 @@ class Format(Protocol):
         """Tokens that a tokenizer must hold as single, unmergeable ones; may be empty."""
         ...
 
+    def role_token(self, role: Role) -> str:
+        """The special token that ends every prompt of `role`; empty where there is none of its own."""
+        ...
+
     def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> Prompt:
         """What `role` reads after `turns`. Caller and summarizer read the plan that called them last."""
         ...

@@ -168,6 +168,9 @@ class ChatFormat:
 
     # --- prompts --------------------------------------------------------------------------------------
 
+    def role_token(self, role: Role) -> str:
+        return ""
+
     def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> tuple[Message, ...]:
         """System, then user and assistant in turn, a user message last. Turns without a request get the task's."""
         said = list(turns) if turns and isinstance(turns[0], User) else [User(text=task.query), *turns]

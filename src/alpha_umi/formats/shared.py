@@ -34,6 +34,7 @@ from alpha_umi.types import Answer, Call, Decision, Json, Observation, Part, Pla
 _VERSION = 1
 _TOOLS, _USER, _OBSERVATION, _END = "<|tools|>", "<|user|>", "<|observation|>", "<|end|>"
 _PLANNER, _CALLER, _SUMMARIZER = "<|planner|>", "<|caller|>", "<|summarizer|>"
+_ROLE_TOKENS = {Role.PLANNER: _PLANNER, Role.CALLER: _CALLER, Role.SUMMARIZER: _SUMMARIZER}
 _DECISIONS = {Decision.CALL: "<|call|>", Decision.CONCLUDE: "<|conclude|>", Decision.GIVE_UP: "<|give_up|>"}
 _DECIDED = {token: decision for decision, token in _DECISIONS.items()}
 _HANDS_OVER = (Decision.CALL, Decision.CONCLUDE)
@@ -73,10 +74,13 @@ class SharedFormat:
     def to_document(self) -> dict[str, Json]:
         return {"kind": "shared", "version": _VERSION}
 
+    def role_token(self, role: Role) -> str:
+        return _ROLE_TOKENS.get(role, "")
+
     def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> str:
         tools = _escape("\n".join(signature(tool) for tool in task.tools))
         said = "".join(_token(turn) + _write(turn) + _END for turn in turns)
-        return f"{_TOOLS}{tools}{_END}{said}{_role_token(role, turns)}"
+        return f"{_TOOLS}{tools}{_END}{said}{_last_token(role, turns)}"
 
     def write(self, role: Role, turns: Sequence[Turn]) -> str:
         return joined(self.spans(role, turns))
@@ -112,17 +116,12 @@ class SharedFormat:
 # --- turns ------------------------------------------------------------------------------------------------
 
 
-def _role_token(role: Role, turns: Sequence[Turn]) -> str:
-    match role:
-        case Role.PLANNER:
-            return _PLANNER
-        case Role.CALLER:
-            return _CALLER
-        case Role.SUMMARIZER:
-            return _SUMMARIZER
-        case Role.BACKBONE:
-            last = turns[-1] if turns else None
-            return "" if isinstance(last, Plan) and last.decision in _HANDS_OVER else _PLANNER
+def _last_token(role: Role, turns: Sequence[Turn]) -> str:
+    """What a prompt ends with. The backbone's ends as the planner's, but after a plan that hands over."""
+    last = turns[-1] if turns else None
+    if role is Role.BACKBONE and isinstance(last, Plan) and last.decision in _HANDS_OVER:
+        return ""
+    return _ROLE_TOKENS.get(role, _PLANNER)
 
 
 def _token(turn: Turn) -> str:

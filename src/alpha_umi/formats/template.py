@@ -127,6 +127,9 @@ class TemplateFormat:
 
     # --- prompts --------------------------------------------------------------------------------------
 
+    def role_token(self, role: Role) -> str:
+        return ""
+
     def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> str:
         if role not in self.templates:
             known = ", ".join(known.value for known in self.templates)

@@ -339,11 +339,11 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 # --- the loss ---------------------------------------------------------------------------------------------
 
 
-def forest_loss(model: nn.Module, forest: Forest) -> tuple[Tensor, float]:
-    """The summed weighted cross entropy of a row, in nats, at least float32, and the sum of its weights.
+def forest_logits(model: nn.Module, forest: Forest) -> tuple[Tensor, Tensor]:
+    """The logits of the positions that predict something, [k, vocabulary], and which of them each target has, [m].
 
-    Only positions that predict something are projected to the vocabulary, each once. Call it inside
-    `tree_attention`; the model must suit (see `suits`). Raises ValueError where the trees would not be kept to.
+    Only these are projected to the vocabulary, each once. Call it inside `tree_attention`; the model must suit
+    (see `suits`). Raises ValueError where the trees would not be kept to.
     """
     device = next(model.parameters()).device
     trees = Trees.of(forest, device)
@@ -358,10 +358,23 @@ def forest_loss(model: nn.Module, forest: Forest) -> tuple[Tensor, float]:
     _check_reached(model, trees)
     if logits.shape[:2] != (1, len(at)):
         raise ValueError(f"{type(model).__name__} projected {tuple(logits.shape[:2])} positions, not {len(at)}")
-    weights = torch.from_numpy(forest.weights).to(device)
-    wide = logits[0].to(_wide(logits.dtype))
-    loss = _CrossEntropy.apply(wide, _on(which, device), _on(forest.targets, device), weights.to(wide.dtype))
-    return cast("Tensor", loss), float(forest.weights.sum(dtype=np.float64))
+    return logits[0], _on(which, device)
+
+
+def weighted_loss(logits: Tensor, which: Tensor, forest: Forest) -> Tensor:
+    """The weighted cross entropy of a forest's targets, summed, in nats, at least float32.
+
+    `logits`: [k, vocabulary]; `which`: the row of each target, [m].
+    """
+    wide = logits.to(_wide(logits.dtype))
+    weights = torch.from_numpy(forest.weights).to(wide)
+    return cast("Tensor", _CrossEntropy.apply(wide, which, _on(forest.targets, logits.device), weights))
+
+
+def forest_loss(model: nn.Module, forest: Forest) -> tuple[Tensor, float]:
+    """The loss of a row, summed, and the sum of its weights; see `forest_logits` and `weighted_loss`."""
+    loss = weighted_loss(*forest_logits(model, forest), forest)
+    return loss, float(forest.weights.sum(dtype=np.float64))
 
 
 def _on(numbers: np.ndarray, device: torch.device) -> Tensor:

@@ -1,44 +1,55 @@
 """GLPFT, the paper's two-stage training: a backbone learns whole steps, then each role is tuned from it.
 
-A run directory describes itself: `umi.toml` (the agent), `format.json`, `config.toml`, one folder per model
-with weights and tokenizer, `history/ROLE.jsonl`, `metrics.json`. A stage's folder is there only when the stage
-is done, so an interrupted run goes on where it was; `umi.toml` comes last.
+Which stages there are, and from what each starts, is `training.recipe`'s. A run directory describes itself:
+`umi.toml` (the agent), `format.json`, `config.toml`, one folder per stage with weights or adapters,
+`history/STAGE.jsonl`, `metrics.json`. A stage's folder is there only when the stage is done, so an interrupted
+run goes on where it was; `umi.toml` comes last.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import numpy as np
 from accelerate import PartialState
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alpha_umi.config import AgentConfig, LocalConfig, RolesConfig, SamplingsConfig, TrainConfig, read_toml, resolved
+from alpha_umi.config import AdapterConfig, AgentConfig, SamplingsConfig, TrainConfig, read_toml, resolved
 from alpha_umi.errors import CheckpointError, ConfigError
-from alpha_umi.formats.fit import Window
-from alpha_umi.formats.tokens import Tokenizer, completion_ids, prompt_ids
+from alpha_umi.formats.tokens import Tokenizer
+from alpha_umi.models.adapter_files import save_adapter
+from alpha_umi.models.adapters import ADAPTERS, AdapterKind, Adapters, AdapterSettings, attach, merge
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
+from alpha_umi.models.token_rows import train_rows
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
+from alpha_umi.training import spread
+from alpha_umi.training.attention import suits
+from alpha_umi.training.cache import TokenCache
+from alpha_umi.training.corpus import Corpus, Progress, Sources
+from alpha_umi.training.data import Layout, Packing, StepData, Units, fingerprint, pack
 from alpha_umi.training.examples import make_examples
-from alpha_umi.training.rows import Pair, Rows
+from alpha_umi.training.labels import Lengths, Tagging, Tokeniser, Weights, label
+from alpha_umi.training.order import Amount, Shuffle, order
+from alpha_umi.training.packing import Forest
+from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base, make_steps
 from alpha_umi.training.sft import Stage, finished, train_stage
 from alpha_umi.training.start import hold_tokens, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Json, Role, Trajectory
 
-STAGES = (Role.BACKBONE, Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
-_FREE_TO_CHANGE = ("out", "save_every", "log_every", "device")
-"""What a resumed run may be told anew: it leaves the result as it is."""
+_FREE_TO_CHANGE = (
+    "out", "save_every", "log_every", "device", "workers", "cache", "tokens_per_pass", "report_to", "spread",
+)  # fmt: skip
+"""What a resumed run may be told anew: it leaves the result as it is, but for the rounding of sums."""
 _TOKENIZER_TEXTS = 500
 """Trajectories from which a tokenizer is learned."""
-_RECENT = 64
-"""Prompts whose ids are at hand."""
 
 
 class StoredFormat(Format, Protocol):
@@ -49,33 +60,41 @@ class StoredFormat(Format, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What a run learns from, and in which format."""
+    """What a run needs beside its configuration."""
 
-    trajectories: Sequence[Trajectory]
-    validation: Sequence[Trajectory] = ()
     format: StoredFormat
+    read_dialogues: Callable[[Path], Iterable[Trajectory]]
+    """Reads `.json` files of processed dialogues."""
+    indexing: Progress | None = None
+    """Told how far the data is indexed."""
+    drawing: Callable[[Path], None] | None = None
+    """Draws the histories of a run directory."""
 
 
 def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Path:
-    """Train all four models and return the run directory.
+    """Train all stages and return the run directory.
 
     Raises ConfigError when the directory holds another run, or this one and `resume` is off; KeyboardInterrupt
     after Ctrl-C, when what is done is saved.
     """
     out, process = Path(config.out), PartialState(cpu=config.device == "cpu")
-    fingerprint = _fingerprint(config, material)
     if process.is_main_process:
         _claim(out, config, material, resume=resume)
     process.wait_for_everyone()
+    with process.main_process_first():  # the others find the index ready
+        work = _Run(config, material)
+    if keeps_base(config) and process.is_main_process:
+        work.keep_base()
     metrics: dict[str, Json] = {}
-    for role in STAGES:
-        done = finished(out / role.value)
-        if done is None:
-            _train(role, config, material, fingerprint)
-            done = finished(out / role.value) or {}
-        elif done.get("fingerprint") != fingerprint:
-            raise ConfigError(f"{out / role.value}: trained on other data; name another 'out' or remove this folder")
-        metrics[role.value] = {name: value for name, value in done.items() if name != "fingerprint"}
+    for step in make_steps(config):
+        process.wait_for_everyone()
+        folder = out / step.name
+        if finished(folder) is None:
+            work.train(step)
+        done = finished(folder) or {}
+        if done.get("fingerprint") != work.fingerprint:
+            raise ConfigError(f"{folder}: trained on other data; name another 'out' or remove this folder")
+        metrics[step.name] = {name: value for name, value in done.items() if name != "fingerprint"}
     if process.is_main_process:
         write_json(out / "metrics.json", metrics)
         with write_text(out / "umi.toml") as text:
@@ -84,90 +103,205 @@ def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Pat
     return out
 
 
-def _train(role: Role, config: TrainConfig, material: Material, fingerprint: str) -> None:
-    out = Path(config.out)
-    if role is Role.BACKBONE:
-        tokenizer, model = _start(config, material)
-    else:
-        folder = str(out / Role.BACKBONE.value)
-        tokenizer, model = load_tokenizer(folder), load_weights(folder)
-    source = _Source(material.format, tokenizer, config)
-    rows, counts = source.rows(role, material.trajectories[: config.data.limit])
-    validation = source.rows(role, material.validation)[0] if material.validation else None
-    stage = Stage(
-        name=role.value,
-        model=model,
-        tokenizer=tokenizer,
-        rows=rows,
-        validation=validation,
-        settings=config.stages.of(role),
-        run=config,
-        out=out / role.value,
-        history=out / "history" / f"{role.value}.jsonl",
-    )
-    train_stage(stage, {"fingerprint": fingerprint, "parameters": model.num_parameters(), "examples": counts})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What a stage starts from."""
+
+    tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel
+    new_tokens: Sequence[int] = ()
+    """Ids that the format brought in, whose embeddings nobody has trained."""
 
 
-def _start(config: TrainConfig, material: Material) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    """The tokenizer and the model that the backbone starts from."""
-    tiny, format = config.model.tiny, material.format  # noqa: A001
-    if tiny is not None:
-        texts = _texts(material.trajectories[: config.data.limit], format)
-        tokenizer = learn_tokenizer(
-            texts, vocab_size=tiny.vocab_size, special_tokens=format.special_tokens, end=format.end
+class _Run:
+    """One run: its data, and how its stages start, learn and end."""
+
+    def __init__(self, config: TrainConfig, material: Material) -> None:
+        self._config = config
+        self._format = material.format
+        self._drawing = material.drawing
+        self._out = Path(config.out)
+        self._cache = Path(config.cache) if config.cache else self._out / "cache"
+        self._train = self._open(config.data.train, material, config.data.limit)
+        self._validation = self._open(config.data.validation, material) if config.data.validation else None
+        self.fingerprint = _fingerprint(config, material, [self._train, self._validation])
+
+    def _open(self, paths: Sequence[str], material: Material, limit: int | None = None) -> Corpus:
+        sources = Sources(
+            paths=[Path(path) for path in paths],
+            folder=self._cache,
+            read_dialogues=material.read_dialogues,
+            limit=limit,
         )
-        return tokenizer, tiny_model(tiny, tokenizer, config.seed)
-    base = cast("str", config.model.base)
-    tokenizer, model = load_tokenizer(base), load_weights(base)
-    context = getattr(model.config, "max_position_embeddings", None)
-    if context is not None and context < config.max_length:
-        raise CheckpointError(f"{base}: reads {context} tokens at most; set max_length (now {config.max_length}) to it")
-    hold_tokens(model, tokenizer, format.special_tokens)
-    return tokenizer, model
+        corpus = Corpus.open(sources, material.indexing)
+        if not len(corpus):
+            raise ConfigError(f"{', '.join(paths)}: no trajectories to learn from")
+        return corpus
 
+    # --- one stage ---
 
-def _texts(trajectories: Sequence[Trajectory], format: Format) -> Iterator[str]:  # noqa: A002
-    """Texts with the words of the data: every completion, and the longest prompt of every role."""
-    stride = max(1, len(trajectories) // _TOKENIZER_TEXTS)
-    for trajectory in trajectories[::stride]:
-        for role in STAGES:
-            rows = make_examples(trajectory, role, format).rows
-            yield from (row.completion for row in rows)
-            yield from (row.prompt for row in rows[-1:] if isinstance(row.prompt, str))
+    def train(self, step: Step) -> None:
+        """Train a step until its folder is whole."""
+        config, start = self._config, self._start(step.starts_from)
+        adapters = self._adapt(step, start)
+        tokeniser = self._tokeniser(start.tokenizer, step.learns)
+        packing = self._packing(step, start.model)
+        learned = sum(weight.numel() for weight in start.model.parameters() if weight.requires_grad)
+        stage = Stage(
+            name=step.name,
+            model=start.model,
+            data=self._data(step, tokeniser, packing),
+            validation=self._rows(tokeniser, packing),
+            settings=step.settings,
+            run=config,
+            out=self._out / step.name,
+            history=self._out / "history" / f"{step.name}.jsonl",
+            write=lambda folder, weights: self._write(step, start, adapters, folder, weights),
+            draw=None if self._drawing is None else lambda: cast("Any", self._drawing)(self._out),
+        )
+        marker = {"fingerprint": self.fingerprint, "parameters": start.model.num_parameters(), "learned": learned}
+        train_stage(stage, marker)
 
+    def _tokeniser(self, tokenizer: PreTrainedTokenizerBase, roles: Sequence[Role]) -> Tokeniser:
+        lengths = Lengths(prompt=self._config.prompt_limit, example=self._config.max_length)
+        return Tokeniser(cast("Tokenizer", tokenizer), self._format, roles, lengths)
 
-class _Source:
-    """Rows of ids from trajectories."""
+    def _packing(self, step: Step, model: PreTrainedModel) -> Packing:
+        config, adapter = self._config, step.adapter
+        layout = Layout(config.layout)
+        if layout is Layout.TREE and suits(model.config, config.max_length) is not None:
+            layout = Layout.ROWS
+        tagging = None
+        if adapter is not None:
+            shared = dict.fromkeys(ROLES, ADAPTERS[Role.BACKBONE]) if step.merged else {}
+            tagging = Tagging(numbers={**ADAPTERS, **shared}, from_role_token=adapter.kind == "alora")
+        return Packing(
+            layout=layout,
+            tokens_per_pass=config.tokens_per_pass,
+            max_length=config.max_length,
+            weights=Weights(**step.settings.weights.model_dump()),
+            tagging=tagging,
+        )
 
-    def __init__(self, format: Format, tokenizer: PreTrainedTokenizerBase, config: TrainConfig) -> None:  # noqa: A002
-        self._format = format
-        self._tokenizer = cast("Tokenizer", tokenizer)
-        self._max_length = config.max_length
-        # The prompts of a trajectory are counted to fit them and then taken: tokenise them once for both.
-        self._ids = lru_cache(maxsize=_RECENT)(partial(prompt_ids, self._tokenizer))
-        self._window = Window(limit=config.prompt_limit, count=lambda prompt: len(self._ids(prompt)))
+    def _data(self, step: Step, tokeniser: Tokeniser, packing: Packing) -> StepData:
+        settings, corpus = step.settings, self._train
+        taken = (corpus.places >= step.part[0]) & (corpus.places < step.part[1])
+        steps = order(
+            np.where(taken, corpus.counts(step.learns), 0),
+            Amount(batch_size=settings.batch_size, epochs=settings.epochs, max_steps=settings.max_steps),
+            seed=self._config.seed,
+            shuffle=Shuffle(self._config.shuffle),
+        )
+        return StepData(self._units(corpus, tokeniser), steps, packing, spread.processes())
 
-    def rows(self, role: Role, trajectories: Iterable[Trajectory]) -> tuple[Rows, dict[str, Json]]:
-        """The rows of a role, and how many examples were taken, cut and left out."""
-        cut = left_out = 0
+    def _units(self, corpus: Corpus, tokeniser: Tokeniser) -> Units:
+        name = fingerprint(corpus, tokeniser, self._format.to_document())
+        return Units(corpus, tokeniser, TokenCache(self._cache, name, len(corpus)))
 
-        def pairs(trajectory: Trajectory) -> Iterator[Pair]:
-            nonlocal cut, left_out
-            made = make_examples(trajectory, role, self._format, self._window)
-            cut, left_out = cut + made.cut, left_out + made.left_out
-            for example in made.rows:
-                completion = completion_ids(self._tokenizer, example.completion, self._format.end)
-                yield self._ids(example.prompt), completion
-
-        rows = Rows(map(pairs, trajectories), self._max_length)
-        return rows, {
-            "taken": rows.examples,
-            "rows": len(rows),
-            "cut": cut,
-            "left_out": left_out + rows.left_out,
-            "tokens": rows.tokens,
-            "completion_tokens": rows.completion_tokens,
+    def _rows(self, tokeniser: Tokeniser, packing: Packing) -> dict[str, list[Forest]]:
+        """The validation examples by role, each alone."""
+        if self._validation is None:
+            return {}
+        units = self._units(self._validation, tokeniser)
+        examples = [example for index in range(len(self._validation)) for example in units[index].examples]
+        alone = Packing(
+            layout=Layout.ROWS,
+            tokens_per_pass=packing.tokens_per_pass,
+            max_length=packing.max_length,
+            weights=packing.weights,
+            tagging=packing.tagging,
+        )
+        return {
+            role.value: pack(
+                [[label(one, alone.weights, alone.tagging)] for one in examples if one.role is role], alone
+            )
+            for role in tokeniser.roles
         }
+
+    # --- how a stage starts ---
+
+    def _start(self, name: str) -> _Start:
+        """The tokenizer and the model of an earlier step, or of the run's beginning."""
+        if name != BASE:
+            folder = str(self._out / name)
+            return _Start(tokenizer=load_tokenizer(folder), model=load_weights(folder))
+        tiny, form = self._config.model.tiny, self._format
+        if tiny is not None:
+            tokenizer = learn_tokenizer(
+                self._texts(), vocab_size=tiny.vocab_size, special_tokens=form.special_tokens, end=form.end
+            )
+            return _Start(tokenizer=tokenizer, model=tiny_model(tiny, tokenizer, self._config.seed))
+        base = cast("str", self._config.model.base)
+        tokenizer, model = load_tokenizer(base), load_weights(base)
+        context = getattr(model.config, "max_position_embeddings", None)
+        if context is not None and context < self._config.max_length:
+            raise CheckpointError(
+                f"{base}: reads {context} tokens at most; set max_length (now {self._config.max_length}) to it"
+            )
+        added = hold_tokens(model, tokenizer, form.special_tokens)
+        return _Start(tokenizer=tokenizer, model=model, new_tokens=range(len(tokenizer) - added, len(tokenizer)))
+
+    def _texts(self) -> Iterator[str]:
+        """Texts with the words of the data: every completion, and the longest prompt of every role."""
+        stride = max(1, len(self._train) // _TOKENIZER_TEXTS)
+        for index in range(0, len(self._train), stride):
+            trajectory = self._train.read(index)
+            for role in Role:
+                rows = make_examples(trajectory, role, self._format).rows
+                yield from (row.completion for row in rows)
+                yield from (row.prompt for row in rows[-1:] if isinstance(row.prompt, str))
+
+    def _adapt(self, step: Step, start: _Start) -> Adapters | None:
+        """Put the adapters on that a step learns."""
+        if step.adapter is None:
+            return None
+        if step.merged and start.new_tokens:
+            train_rows(start.model, start.new_tokens)
+        roles = (Role.BACKBONE,) if step.merged else step.learns
+        tokenizer = cast("Tokenizer", start.tokenizer)
+        invocations = {
+            role: tokenizer.encode(self._format.role_token(role), add_special_tokens=False) for role in roles
+        }
+        return attach(start.model, _settings(step.adapter), roles, invocations=invocations, seed=self._config.seed)
+
+    # --- how it ends ---
+
+    def _write(
+        self, step: Step, start: _Start, adapters: Adapters | None, folder: Path, weights: Mapping[str, Tensor]
+    ) -> None:
+        if step.adapter is None or adapters is None:
+            start.model.save_pretrained(folder, state_dict=dict(weights))
+        elif step.merged:
+            whole = self._start(step.starts_from)  # the trained one may lie in shards
+            self._adapt(step, whole)
+            whole.model.load_state_dict(weights)
+            merge(whole.model).save_pretrained(folder)
+        else:
+            for role, name in step.folders.items():
+                place = folder if name == step.name else folder / role.value
+                save_adapter(adapters, role, _settings(step.adapter), place, base=step.starts_from, state=weights)
+            return
+        start.tokenizer.save_pretrained(folder)
+
+    def keep_base(self) -> None:
+        """Write the folder under adapters that lie on the model the run starts from."""
+        folder = self._out / BASE
+        if folder.exists():
+            return
+        start, part = self._start(BASE), folder.with_name(f".{BASE}.part")
+        start.model.save_pretrained(part)
+        start.tokenizer.save_pretrained(part)
+        part.rename(folder)
+
+
+def _settings(adapter: AdapterConfig) -> AdapterSettings:
+    return AdapterSettings(
+        kind=AdapterKind(adapter.kind),
+        rank=adapter.rank,
+        alpha=adapter.scale * adapter.rank,
+        dropout=adapter.dropout,
+        targets=tuple(adapter.targets),
+    )
 
 
 # --- the run directory ------------------------------------------------------------------------------------
@@ -175,10 +309,9 @@ class _Source:
 
 def _agent(config: TrainConfig) -> AgentConfig:
     """The agent of a run directory; its paths are relative to it."""
-    roles = RolesConfig(**{role.value: LocalConfig(model=role.value) for role in STAGES})
     return AgentConfig(
         format="format.json",
-        roles=roles,
+        roles=agent_roles(config),
         sampling=SamplingsConfig(max_tokens=config.max_length - config.prompt_limit),
         max_input_tokens=config.prompt_limit,
     )
@@ -217,11 +350,12 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any], place: str = "
             yield f"{place}{key} was {old!r}, is {new!r}"
 
 
-def _fingerprint(config: TrainConfig, material: Material) -> str:
-    """Names what a run learns: configuration, format and data."""
+def _fingerprint(config: TrainConfig, material: Material, corpora: Sequence[Corpus | None]) -> str:
+    """Names what a run learns: configuration, format and data, wherever the files lie."""
     digest = hashlib.sha256()
-    settings = {name: value for name, value in _document(config).items() if name not in _FREE_TO_CHANGE}
+    settings = {name: value for name, value in _document(config).items() if name not in (*_FREE_TO_CHANGE, "data")}
     digest.update(json.dumps([settings, material.format.to_document()], sort_keys=True).encode())
-    for trajectory in (*material.trajectories, *material.validation):
-        digest.update(repr(trajectory).encode())
+    for corpus in corpora:
+        if corpus is not None:
+            digest.update(corpus.places.tobytes() + corpus.sizes.tobytes() + corpus.counts(Role).tobytes())
     return digest.hexdigest()[:16]

@@ -14,11 +14,10 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from alpha_umi.models.adapters import Adapters, adapters_of
-from alpha_umi.training.attention import forest_logits, suits, tree_attention
+from alpha_umi.training.attention import forest_logits, suits, tree_attention, weighted_loss
 from alpha_umi.training.packing import Forest, Labelled, plant
 
 _IDLE = plant([Labelled(ids=[0, 0], weights=[0.0, 1.0])])[0]
@@ -72,19 +71,15 @@ class Passes:
     def _losses(self, forest: Forest) -> tuple[Tensor, Tensor]:
         """The summed loss, and of each target whether it is the most likely."""
         logits, which = self._tree_logits(forest) if self.why_rows is None else self._row_logits(forest)
-        logits = logits.float() if logits.dtype != torch.float64 else logits
-        targets = torch.from_numpy(forest.targets.astype(np.int64)).to(logits.device)
-        weights = torch.from_numpy(forest.weights).to(logits)
-        chosen = logits if which is None else logits[which]
-        loss = (weights * functional.cross_entropy(chosen, targets, reduction="none")).sum()
-        return loss, chosen.argmax(dim=-1) == targets
+        with torch.no_grad():
+            hits = logits.argmax(dim=-1)[which] == torch.from_numpy(forest.targets).to(logits.device)
+        return weighted_loss(logits, which, forest), hits
 
-    def _tree_logits(self, forest: Forest) -> tuple[Tensor, Tensor | None]:
+    def _tree_logits(self, forest: Forest) -> tuple[Tensor, Tensor]:
         with self._acting(torch.from_numpy(forest.adapters)):
-            logits, which = forest_logits(self._model, forest)
-        return logits, which if len(which) != len(logits) else None
+            return forest_logits(self._model, forest)
 
-    def _row_logits(self, forest: Forest) -> tuple[Tensor, Tensor | None]:
+    def _row_logits(self, forest: Forest) -> tuple[Tensor, Tensor]:
         device = next(self._model.parameters()).device
         starts = _roots(forest)
         lengths = np.diff([*starts, forest.tokens])
@@ -100,7 +95,7 @@ class Passes:
                 logits: Tensor = self._model(input_ids=torch.from_numpy(ids).to(device), use_cache=False).logits
         finally:
             self._at = None
-        return logits, None
+        return logits, torch.arange(len(logits), device=device)
 
     def _select(self, module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """Let only positions with a loss through to the vocabulary."""

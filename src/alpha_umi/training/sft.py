@@ -8,6 +8,7 @@ checkpoint, under any number of processes, and ends with the weights that it wou
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PrinterCallback, TrainingArguments
+from transformers.integrations import TensorBoardCallback
 
 from alpha_umi.config import StageConfig, TrainConfig
 from alpha_umi.errors import AlphaUMiError, ConfigError, StorageError
@@ -34,6 +36,7 @@ from alpha_umi.types import Json
 
 _BEST = "best"
 _COUNTS = "counts"
+_TENSORBOARD = "tensorboard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +181,8 @@ class _StageTrainer(spread.SpreadTrainer):
         self.first_step = 0
         self.watch = Watch(self._watched())
         self.add_callback(self.watch)
+        if _TENSORBOARD in _trackers(run) and spread.is_first():
+            self.add_callback(_tensorboard(stage.history.parent / _TENSORBOARD / stage.name))
         self.remove_callback(PrinterCallback)
 
     def _watched(self) -> Watched:
@@ -228,11 +233,12 @@ class _StageTrainer(spread.SpreadTrainer):
 
     def _count(self, share: StepShare) -> float:
         """Count a step and return the sum of its weights, over all processes."""
+        kept = cast("dict[str, Any]", self.state.stateful_callbacks)
         if not self._counts.examples:  # a resumed run goes on counting
-            self._counts = Counts(**self.state.stateful_callbacks.get(_COUNTS, {}))
+            self._counts = Counts(**kept.get(_COUNTS, {}))
         weight, *sums = spread.sums_over([share.weight, share.examples, share.left_out, share.tokens, share.alone])
         self._counts.add(sums)
-        self.state.stateful_callbacks[_COUNTS] = asdict(self._counts)
+        kept[_COUNTS] = asdict(self._counts)
         return weight
 
     def _check(self, loss: Tensor, share: StepShare) -> None:
@@ -318,9 +324,8 @@ def _arguments(stage: Stage) -> TrainingArguments:
         save_total_limit=2,
         logging_steps=run.log_every,
         logging_nan_inf_filter=False,
-        logging_dir=str(stage.history.parent / "tensorboard" / stage.name),
         disable_tqdm=True,
-        report_to=list(_trackers(run)),
+        report_to=[name for name in _trackers(run) if name != _TENSORBOARD],
         run_name=f"{Path(run.out).name}/{stage.name}",
         remove_unused_columns=False,
         dataloader_pin_memory=False,
@@ -336,15 +341,19 @@ def _arguments(stage: Stage) -> TrainingArguments:
     return arguments
 
 
-def _trackers(run: TrainConfig) -> Iterator[str]:
+def _trackers(run: TrainConfig) -> tuple[str, ...]:
     if run.report_to is not None:
-        yield from run.report_to
-        return
-    try:
-        import tensorboard  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError:
-        return
-    yield "tensorboard"
+        return run.report_to
+    return (_TENSORBOARD,) if importlib.util.find_spec(_TENSORBOARD) else ()
+
+
+def _tensorboard(folder: Path) -> TensorBoardCallback:
+    """The Trainer's own tracker, writing into the run directory."""
+    if not importlib.util.find_spec(_TENSORBOARD):
+        raise ConfigError("report_to names tensorboard, which is not installed: pip install tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    return TensorBoardCallback(SummaryWriter(str(folder)))
 
 
 @contextmanager
