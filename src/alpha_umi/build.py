@@ -6,6 +6,7 @@ The one place that knows every adapter. Frameworks are imported here only when s
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -111,22 +112,20 @@ def open_agent(
     players = players or (Cast.THREE if config.roles.is_multi else Cast.SINGLE)
     form = open_format(config.format)
     roles = THREE if players is Cast.THREE else (Role.BACKBONE,)
-    models: dict[str, _Closable] = {}
-    speakers: dict[Role, Speaker] = {}
+    chosen: dict[Role, LocalConfig | EndpointConfig] = {}
     for role in roles:
-        chosen = config.roles.get(role)
-        if chosen is None:
+        named = config.roles.get(role)
+        if named is None:
             raise ConfigError(f"the agent names no {role.value}; it cannot play with {players.value} model(s)")
-        key = chosen.model_dump_json()
-        if key not in models:
-            models[key] = _open_model(chosen, form)
-        speakers[role] = _speaker(models[key], role, config)
+        chosen[role] = named
+    models = _open_models(chosen, form)
+    speakers = {role: _speaker(models[role], role, config) for role in roles}
     agent: Agent = (
         MultiAgent(speakers=speakers, format=form, undecided=undecided)
         if players is Cast.THREE
         else SingleAgent(backbone=speakers[Role.BACKBONE], format=form)
     )
-    return LoadedAgent(agent=agent, format=form, models=tuple(models.values()))
+    return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())))
 
 
 def endpoint_agent(base_url: str, model: str) -> AgentConfig:
@@ -135,35 +134,53 @@ def endpoint_agent(base_url: str, model: str) -> AgentConfig:
     return AgentConfig(format="chat", roles=RolesConfig(planner=role, caller=role, summarizer=role))
 
 
-def _open_model(config: LocalConfig | EndpointConfig, form: Format) -> _Closable:
-    match config:
-        case EndpointConfig():
-            from alpha_umi.models.openai import Endpoint, OpenAIModel
-
-            return OpenAIModel(
-                Endpoint(
-                    base_url=config.base_url,
-                    model=config.model,
-                    api=config.api,
-                    api_key=os.environ.get(config.key_env),
-                    api_key_variable=config.key_env,
-                    timeout_s=config.timeout_s,
-                    max_concurrency=config.concurrency,
-                    extra=config.extra,
-                )
-            )
-        case LocalConfig():
-            return _open_local(config, form)
+def _open_models(chosen: Mapping[Role, LocalConfig | EndpointConfig], form: Format) -> dict[Role, _Closable]:
+    """One model per role; roles of one configuration, and roles on one base model here, share what they can."""
+    models: dict[Role, _Closable] = {}
+    for role, config in chosen.items():
+        if role in models:
+            continue
+        alike = {
+            other: beside for other, beside in chosen.items() if _without_adapter(beside) == _without_adapter(config)
+        }
+        match config:
+            case EndpointConfig():
+                models |= dict.fromkeys(alike, _open_endpoint(config))
+            case LocalConfig():
+                adapters = {other: beside.adapter for other, beside in alike.items() if isinstance(beside, LocalConfig)}
+                models |= _open_local(config, adapters, form)
+    return models
 
 
-def _open_local(config: LocalConfig, form: Format) -> _Closable:
+def _without_adapter(config: LocalConfig | EndpointConfig) -> LocalConfig | EndpointConfig:
+    return config.model_copy(update={"adapter": None}) if isinstance(config, LocalConfig) else config
+
+
+def _open_endpoint(config: EndpointConfig) -> _Closable:
+    from alpha_umi.models.openai import Endpoint, OpenAIModel
+
+    return OpenAIModel(
+        Endpoint(
+            base_url=config.base_url,
+            model=config.model,
+            api=config.api,
+            api_key=os.environ.get(config.key_env),
+            api_key_variable=config.key_env,
+            timeout_s=config.timeout_s,
+            max_concurrency=config.concurrency,
+            extra=config.extra,
+        )
+    )
+
+
+def _open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: Format) -> Mapping[Role, _Closable]:
     try:
-        from alpha_umi.models.local import LocalModel
+        from alpha_umi.models.local import load_roles
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"running {config.model} here needs {error.name}; pip install 'alpha-umi[local]', or name an endpoint"
+            f"running {base.model} here needs {error.name}; pip install 'alpha-umi[local]', or name an endpoint"
         ) from None
-    return LocalModel.load(config.model, end=form.end, adapter=config.adapter, device=config.device, dtype=config.dtype)
+    return load_roles(base.model, adapters, end=form.end, device=base.device, dtype=base.dtype)
 
 
 def _speaker(model: _Closable, role: Role, config: AgentConfig) -> Speaker:

@@ -7,6 +7,7 @@ first token, padding is masked, and a sampled row draws from a generator of its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from alpha_umi.models.adapters import adapters_of
 from alpha_umi.types import FinishReason, Sampling
 
 
@@ -29,6 +31,10 @@ class Row:
     abandoned: Callable[[], bool] = lambda: False
     """True as soon as nobody waits for this row any more."""
     text: Callable[[Sequence[int]], str]
+    adapter: int = 0
+    """The number of the adapter that writes; 0: the base alone."""
+    adapter_from: int = 0
+    """The position in the prompt from which it acts."""
     written: list[int] = field(default_factory=list[int])
     """Without the id that ended it."""
     generator: torch.Generator | None = None
@@ -62,26 +68,31 @@ class Row:
 def decode_batch(
     model: PreTrainedModel, rows: Sequence[Row], ends: Set[int]
 ) -> Iterator[tuple[int, Row, FinishReason]]:
-    """Complete all rows; each is handed out with its index as soon as it is finished."""
-    device = model.device
+    """Complete all rows; each is handed out with its index as soon as it is finished.
+
+    Rows with different adapters share every forward.
+    """
+    device, adapters = model.device, adapters_of(model)
     longest = max(len(row.prompt) for row in rows)
     ids = torch.tensor([[0] * (longest - len(row.prompt)) + list(row.prompt) for row in rows], device=device)
     lengths = torch.tensor([len(row.prompt) for row in rows], device=device)
     mask = (torch.arange(longest, device=device) >= (longest - lengths)[:, None]).long()
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    chosen = _prompt_adapters(rows, longest)
     live, cache = list(enumerate(rows)), None
     while True:
-        output = cast(
-            "Any",
-            model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ),
-        )
+        with nullcontext() if adapters is None else adapters.select(chosen):
+            output = cast(
+                "Any",
+                model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                ),
+            )
         cache = output.past_key_values
         tokens = choose(output.logits[:, -1], [row for _, row in live])
         kept: list[int] = []
@@ -99,8 +110,17 @@ def decode_batch(
             mask, positions = mask[chosen], positions[chosen]
             cache.batch_select_indices(chosen)
         ids = torch.tensor([[row.written[-1]] for _, row in live], device=device)
+        chosen = torch.tensor([row.adapter for _, row in live], dtype=torch.int8)
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
         positions = positions[:, -1:] + 1
+
+
+def _prompt_adapters(rows: Sequence[Row], longest: int) -> Tensor:
+    """[rows, longest] on the CPU: which adapter acts on each token of left-padded prompts."""
+    numbers = torch.zeros(len(rows), longest, dtype=torch.int8)
+    for number, row in zip(numbers, rows, strict=True):
+        number[longest - len(row.prompt) + row.adapter_from :] = row.adapter
+    return numbers
 
 
 def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:

@@ -1,14 +1,15 @@
 """Models that run here, on transformers: concurrent requests become left-padded batches.
 
 Callers only await. Which prompts share a batch, and when it runs, is decided here and nowhere else; batches
-run one after the other in one worker thread. Greedy completions are those that a prompt gets alone.
+run one after the other in one worker thread. Roles that are adapters on one base share its weights and every
+forward. Greedy completions are those that a prompt gets alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
@@ -18,9 +19,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.errors import ModelError
 from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
+from alpha_umi.models.adapter_files import invocation, load_adapters, read_config
+from alpha_umi.models.adapters import ADAPTERS, adapters_of
 from alpha_umi.models.checkpoint import add_adapter, load_tokenizer, load_weights, pick_device, pick_dtype
 from alpha_umi.models.decoding import Row, decode_batch
-from alpha_umi.types import Completion, FinishReason, Prompt, Sampling, Usage
+from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, Usage
 
 _GATHER_S = 0.002
 """How long a batch waits for requests that are made at about the same time."""
@@ -32,6 +35,7 @@ class _Request:
     ids: Sequence[int]
     sampling: Sampling
     budget: int
+    role: Role | None
     reply: asyncio.Future[Completion]
 
 
@@ -73,8 +77,11 @@ class LocalModel:
         """How long a prompt is for this model."""
         return len(prompt_ids(self._tokenizer, prompt))
 
-    async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
-        """Continue `prompt`. Raises ModelError when it does not fit the context, or the model cannot run."""
+    async def complete(self, prompt: Prompt, sampling: Sampling, role: Role | None = None) -> Completion:
+        """Continue `prompt`, by the adapter of `role` where one is named.
+
+        Raises ModelError when it does not fit the context, or the model cannot run.
+        """
         if self._closed:
             raise ModelError("this model is closed")
         ids = prompt_ids(self._tokenizer, prompt)
@@ -84,7 +91,7 @@ class LocalModel:
             self._waiting.clear()  # whoever waited in a loop that is gone cannot be answered
             self._pump = loop.create_task(self._run())
         reply: asyncio.Future[Completion] = loop.create_future()
-        self._waiting.append(_Request(ids=ids, sampling=sampling, budget=budget, reply=reply))
+        self._waiting.append(_Request(ids=ids, sampling=sampling, budget=budget, role=role, reply=reply))
         return await reply
 
     async def aclose(self) -> None:
@@ -147,19 +154,26 @@ class LocalModel:
 
     def _decode(self, batch: Sequence[_Request], loop: asyncio.AbstractEventLoop) -> None:
         """In the worker thread: decode a batch and hand out each completion when it is finished."""
-        rows = [
-            Row(
-                prompt=request.ids,
-                sampling=request.sampling,
-                budget=request.budget,
-                abandoned=request.reply.done,
-                text=self._text,
-            )
-            for request in batch
-        ]
+        rows = [self._row(request) for request in batch]
         for index, row, finish in decode_batch(self._model, rows, self._ends):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_resolve, batch[index], self._completion(row, finish))
+
+    def _row(self, request: _Request) -> Row:
+        number, start = 0, None
+        adapters = adapters_of(self._model)
+        if adapters is not None and request.role is not None:
+            start = adapters.active_from(request.role, request.ids)
+            number = 0 if start is None else ADAPTERS[request.role]
+        return Row(
+            prompt=request.ids,
+            sampling=request.sampling,
+            budget=request.budget,
+            abandoned=request.reply.done,
+            text=self._text,
+            adapter=number,
+            adapter_from=start or 0,
+        )
 
     def _text(self, ids: Sequence[int]) -> str:
         return decode(self._tokenizer, ids, self._end)
@@ -170,6 +184,53 @@ class LocalModel:
         ended = finish is FinishReason.STOP and not cuts
         usage = Usage(prompt_tokens=len(row.prompt), completion_tokens=len(row.written) + ended, completions=1)
         return Completion(text=text[: min(cuts)] if cuts else text, finish=finish, usage=usage)
+
+
+class AdaptedModel:
+    """protocols.Model: one role's adapter on a LocalModel that other roles use too."""
+
+    def __init__(self, model: LocalModel, role: Role) -> None:
+        self._model = model
+        self._role = role
+
+    @property
+    def context(self) -> int | None:
+        """As of the base."""
+        return self._model.context
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """How long a prompt is for this model."""
+        return self._model.count_tokens(prompt)
+
+    async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        """Continue `prompt`. Raises ModelError when it does not fit the context, or the model cannot run."""
+        return await self._model.complete(prompt, sampling, self._role)
+
+    async def aclose(self) -> None:
+        """Let go of the base, for all roles that use it."""
+        await self._model.aclose()
+
+
+def load_roles(
+    name: str, adapters: Mapping[Role, str | None], *, end: str, device: str = "auto", dtype: str = "auto"
+) -> dict[Role, LocalModel | AdaptedModel]:
+    """Roles that are one base model, each with an adapter or none; the base is in memory once.
+
+    Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
+    Raises CheckpointError.
+    """
+    folders = list(dict.fromkeys(adapters.values()))
+    if len(folders) == 1 and (folders[0] is None or not invocation(read_config(folders[0]))):
+        alone = LocalModel.load(name, end=end, adapter=folders[0], device=device, dtype=dtype)
+        return dict.fromkeys(adapters, alone)
+    place = pick_device(device)
+    model = load_weights(name, pick_dtype(dtype, place))
+    torch.nn.Module.to(model, place)
+    base = LocalModel(model, load_tokenizer(name), end=end)
+    owners = {folder: role for role, folder in adapters.items() if folder is not None}
+    load_adapters(model, {role: folder for folder, role in owners.items()})
+    speakers = {folder: AdaptedModel(base, role) for folder, role in owners.items()}
+    return {role: base if folder is None else speakers[folder] for role, folder in adapters.items()}
 
 
 def _own_ends(model: PreTrainedModel) -> frozenset[int]:

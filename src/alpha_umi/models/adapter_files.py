@@ -1,0 +1,261 @@
+"""Adapters on disk, in PEFT's own form: a folder that plain PEFT reads, and folders that PEFT wrote.
+
+Beside PEFT's content the weights file names the base that the adapter was trained on (in the header, which
+other readers pass over), so an adapter is not put on another base unnoticed. PEFT itself is not needed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from alpha_umi.errors import CheckpointError, StorageError
+from alpha_umi.models.adapters import (
+    Adapters,
+    AdapterSettings,
+    add_pair,
+    base_mark,
+    install,
+    linear_layers,
+    matches,
+)
+from alpha_umi.types import Role
+
+CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+_PREFIX = "base_model.model."
+_BASE = "alpha_umi_base"
+_PARTS = ("lora_A", "lora_B")
+_NOT_READ = (
+    "use_dora",
+    "use_qalora",
+    "lora_bias",
+    "fan_in_fan_out",
+    "modules_to_save",
+    "layer_replication",
+    "trainable_token_indices",
+    "target_parameters",
+)
+"""Settings of PEFT that mean more than A and B on linear layers."""
+_CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_NARROWED = ("exclude_modules", "layers_to_transform", "layers_pattern")
+
+_Pairs = dict[str, tuple[Tensor, Tensor]]
+"""A [rank, in] and B [out, rank] by the name of the linear layer."""
+
+
+# --- writing ----------------------------------------------------------------------------------------------
+
+
+def save_adapter(
+    adapters: Adapters,
+    role: Role,
+    settings: AdapterSettings,
+    folder: Path,
+    *,
+    base: str | None = None,
+    state: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write the adapter of `role` beside `folder` and rename it into it.
+
+    `base`: how the base model is called in the folder. `state`: whole weights by their names in the model, where
+    the model's own are sharded. Raises StorageError.
+    """
+    weights = state or dict(adapters.parameters(role))
+    tensors: dict[str, Tensor] = {}
+    for name in adapters.parameters(role):
+        layer, part = name.rsplit(f".adapters.{role.value}.", 1)
+        tensors[f"{_PREFIX}{layer}.{part}.weight"] = weights[name].detach().cpu().contiguous()
+    metadata = {"format": "pt"} | ({} if adapters.base is None else {_BASE: adapters.base})
+    part_folder = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part_folder, ignore_errors=True)
+        part_folder.mkdir(parents=True)
+        save_file(tensors, part_folder / WEIGHTS, metadata=metadata)
+        document = _document(adapters, role, settings, base)
+        (part_folder / CONFIG).write_text(json.dumps(document, indent=2), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        part_folder.rename(folder)
+    except (OSError, SafetensorError) as error:  # safetensors wraps an OSError of the disk
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        raise StorageError(f"{folder}: the adapter ({size:,} bytes) cannot be written: {error}") from error
+
+
+def _document(adapters: Adapters, role: Role, settings: AdapterSettings, base: str | None) -> dict[str, Any]:
+    alpha = settings.alpha
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "r": settings.rank,
+        "lora_alpha": int(alpha) if alpha == int(alpha) else alpha,
+        "lora_dropout": settings.dropout,
+        "target_modules": _names(adapters, role),
+        "alora_invocation_tokens": list(adapters.invocations[role]) or None,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "init_lora_weights": True,
+        "modules_to_save": None,
+        "use_dora": False,
+        "use_rslora": False,
+    }
+
+
+def _names(adapters: Adapters, role: Role) -> list[str]:
+    return sorted({name.rpartition(".")[2] for name, layer in adapters.layers.items() if role.value in layer})
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """An adapter as it lies in a folder."""
+
+    folder: str
+    config: Mapping[str, Any]
+    pairs: _Pairs
+    base: str | None
+
+
+def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapters:
+    """Put adapters from folders on one model, for inference.
+
+    Raises CheckpointError saying which folder does not fit and why: no adapter, another base, layers that the
+    model does not have or that have another shape, or a feature of PEFT beyond LoRA on linear layers.
+    """
+    stored = {role: _read(folder) for role, folder in folders.items()}
+    layers = linear_layers(model)
+    mark = base_mark(model)
+    for adapter in stored.values():
+        _check(adapter, layers, mark)
+        _check_invocation(adapter, len(cast("nn.Embedding", model.get_input_embeddings()).weight))
+    used = [name for name in layers if any(name in adapter.pairs for adapter in stored.values())]
+    adapters = install(model, used, {role: invocation(adapter.config) for role, adapter in stored.items()})
+    for role, adapter in stored.items():
+        for name, weights in adapter.pairs.items():
+            add_pair(adapters, name, role, weights, _scaling(adapter.config, name, len(weights[0])))
+    for layer in adapters.layers.values():
+        layer.requires_grad_(False)
+    return adapters
+
+
+def read_config(folder: str) -> Mapping[str, Any]:
+    """PEFT's settings of the adapter in a folder. Raises CheckpointError where there is none."""
+    path = Path(folder, CONFIG)
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no adapter here (a folder with {CONFIG} is needed)")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise CheckpointError(f"{path}: not a LoRA; adapters of other kinds are not read")
+    return cast("Mapping[str, Any]", config)
+
+
+def invocation(config: Mapping[str, Any]) -> tuple[int, ...]:
+    """The tokens that wake an adapter; none for one that acts everywhere."""
+    return tuple(config.get("alora_invocation_tokens") or ())
+
+
+def _read(folder: str) -> _Stored:
+    config = read_config(folder)
+    unread = [name for name in _NOT_READ if config.get(name)]
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.startswith(_CHANGES_BASE):
+        unread.append(f"init_lora_weights={start}")
+    if config.get("bias", "none") != "none":
+        unread.append("bias")
+    if unread:
+        raise CheckpointError(
+            f"{folder}: this adapter uses {', '.join(unread)}, which roles on one base cannot share; "
+            "merge it with PEFT into a model of its own and name that"
+        )
+    tensors, base = _tensors(folder)
+    return _Stored(folder=folder, config=config, pairs=_paired(folder, tensors), base=base)
+
+
+def _tensors(folder: str) -> tuple[dict[str, Tensor], str | None]:
+    """The weights by PEFT's names, and the mark of the base where there is one."""
+    new, old = Path(folder, WEIGHTS), Path(folder, OLD_WEIGHTS)
+    try:
+        if new.is_file():
+            with safe_open(new, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, (file.metadata() or {}).get(_BASE)  # noqa: SIM118
+        if old.is_file():
+            return torch.load(old, map_location="cpu", weights_only=True), None
+    except Exception as error:  # safetensors and torch raise errors of many kinds for broken files
+        raise CheckpointError(f"{folder}: the adapter's weights cannot be read: {error}") from error
+    raise CheckpointError(f"{folder}: the adapter has no weights ({WEIGHTS} is needed)")
+
+
+def _paired(folder: str, tensors: Mapping[str, Tensor]) -> _Pairs:
+    """A and B by layer."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, _, part = key.removesuffix(".weight").removeprefix(_PREFIX).rpartition(".")
+        if part not in _PARTS or not key.startswith(_PREFIX):
+            raise CheckpointError(f"{folder}: the adapter holds {key}, which is no LoRA of a linear layer")
+        found.setdefault(name, {})[part] = tensor
+    for name, parts in found.items():
+        for part in _PARTS:
+            if part not in parts:
+                raise CheckpointError(f"{folder}: the adapter is not whole: {name} has no {part}")
+    return {name: (parts["lora_A"], parts["lora_B"]) for name, parts in found.items()}
+
+
+# --- does it fit? -----------------------------------------------------------------------------------------
+
+
+def _check(adapter: _Stored, layers: Mapping[str, nn.Linear], mark: str | None) -> None:
+    def misfit(reason: str) -> CheckpointError:
+        return CheckpointError(f"{adapter.folder}: this adapter does not fit the base model: {reason}")
+
+    for name, (lora_a, lora_b) in adapter.pairs.items():
+        if name not in layers:
+            raise misfit(f"it has no linear layer {name} that can be adapted")
+        shape = (lora_b.shape[0], lora_a.shape[1])
+        wanted = (layers[name].out_features, layers[name].in_features)
+        if shape != wanted or lora_a.shape[0] != lora_b.shape[1]:
+            raise misfit(f"{name} is {wanted[0]} x {wanted[1]} there, {shape[0]} x {shape[1]} in the adapter")
+    missing = [name for name in layers if _meant(adapter.config, name) and name not in adapter.pairs]
+    if missing or not adapter.pairs:
+        raise misfit(f"the adapter has no weights for {missing[0] if missing else 'any layer'}")
+    if None not in (adapter.base, mark) and adapter.base != mark:
+        raise misfit("it was trained on other weights of the same shape; name the base model it was trained on")
+
+
+def _meant(config: Mapping[str, Any], name: str) -> bool:
+    """Whether the settings name this layer for certain."""
+    targets = config.get("target_modules")
+    if not isinstance(targets, list) or any(config.get(key) for key in _NARROWED):
+        return False
+    return any(matches(name, str(target)) for target in cast("list[object]", targets))
+
+
+def _check_invocation(adapter: _Stored, vocabulary: int) -> None:
+    beyond = [token for token in invocation(adapter.config) if token >= vocabulary]
+    if beyond:
+        raise CheckpointError(
+            f"{adapter.folder}: this adapter does not fit the base model: it is woken by token {beyond[0]}, the base "
+            f"has {vocabulary} tokens; name the backbone whose tokenizer has the role tokens"
+        )
+
+
+def _scaling(config: Mapping[str, Any], name: str, rank: int) -> float:
+    alphas = cast("Mapping[str, float]", config.get("alpha_pattern") or {})
+    alpha = next((alphas[key] for key in alphas if re.match(rf"(.*\.)?({key})$", name)), config["lora_alpha"])
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)

@@ -1,0 +1,378 @@
+"""LoRA and activated LoRA per token: every token of a forward says which adapter acts on it, 0 being none.
+
+So several roles share one forward over one frozen base: packed training rows, and batches of a live agent.
+An activated LoRA (Greenewald and others, 2025) acts from its invocation tokens on; what stands before them is
+the base's, bit for bit. Laws: a token gets here what it gets where its adapter is alone; the gradients of a
+joint pass are the sums of those of separate passes. Weights on disk: models.adapter_files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parameter import Parameter
+from transformers import PreTrainedModel
+
+from alpha_umi.errors import ConfigError
+from alpha_umi.models.token_rows import TokenRows, fold_rows
+from alpha_umi.types import Role
+
+ADAPTERS: Mapping[Role, int] = {Role.PLANNER: 1, Role.CALLER: 2, Role.SUMMARIZER: 3, Role.BACKBONE: 4}
+"""The number by which a token names the adapter of a role; 0 is the base alone."""
+ALL_LINEAR = "all-linear"
+_SAMPLED = 64
+"""Values of each base weight by which the base is known again."""
+
+
+class AdapterKind(StrEnum):
+    """Where an adapter acts: on every token of a role's example, or from its invocation tokens on."""
+
+    LORA = "lora"
+    ALORA = "alora"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSettings:
+    """What adapters are made of; the names and meanings are PEFT's."""
+
+    kind: AdapterKind = AdapterKind.LORA
+    rank: int = 16
+    alpha: float = 32.0
+    """What an adapter says is multiplied by alpha / rank."""
+    dropout: float = 0.0
+    targets: tuple[str, ...] = (ALL_LINEAR,)
+    """Last parts of the names of linear layers; `all-linear`: all but the projection to the vocabulary."""
+
+
+# --- one layer --------------------------------------------------------------------------------------------
+
+
+class _Chosen:
+    """Which adapter acts on each token of a forward."""
+
+    def __init__(self, numbers: Tensor | int, device: torch.device) -> None:
+        whole = torch.tensor([numbers]) if isinstance(numbers, int) else numbers.reshape(-1)
+        active = whole.nonzero().squeeze(1)
+        self.tokens = None if isinstance(numbers, int) else len(whole)
+        self.rows = None if len(active) == len(whole) else active.to(device)
+        """The tokens with an adapter; None: all."""
+        self.numbers = whole[active].to(device)
+        self.present = frozenset(cast("list[int]", self.numbers.unique().tolist()))
+        self._weights: dict[tuple[tuple[int, int, float], ...], Tensor] = {}
+
+    def weights(self, pairs: Sequence[LoraPair]) -> Tensor | float:
+        """How much each rank of `pairs` counts for each active token: [active tokens, ranks] or a number."""
+        if len(pairs) == 1 and self.present == {pairs[0].number}:
+            return pairs[0].scaling
+        key = tuple((pair.number, len(pair.lora_A), pair.scaling) for pair in pairs)
+        if key not in self._weights:
+            owner = torch.tensor([number for number, rank, _ in key for _ in range(rank)])
+            scaling = torch.tensor([scaling for _, rank, scaling in key for _ in range(rank)])
+            owner, scaling = owner.to(self.numbers.device), scaling.to(self.numbers.device)
+            self._weights[key] = (self.numbers[:, None] == owner) * scaling
+        return self._weights[key]
+
+
+@dataclass(slots=True)
+class _Selection:
+    """What is chosen now, for all layers of a model."""
+
+    chosen: _Chosen | None = None
+
+
+class LoraPair(nn.Module):
+    """The adapter of one role on one linear layer: `lora_A` [rank, in] and `lora_B` [out, rank], in float32."""
+
+    def __init__(self, lora_a: Tensor, lora_b: Tensor, *, number: int, scaling: float) -> None:
+        super().__init__()
+        self.lora_A = Parameter(lora_a.float())
+        self.lora_B = Parameter(lora_b.float())
+        self.number = number
+        self.scaling = scaling
+
+
+class TokenLora(nn.ModuleDict):
+    """The adapters on one linear layer, by role. They are added to what the layer says, after it has spoken."""
+
+    def __init__(self, linear: nn.Linear, selection: _Selection) -> None:
+        super().__init__()
+        self.dropout = 0.0
+        self._selection = selection
+        self._hook = linear.register_forward_hook(self._add)
+
+    @property
+    def pairs(self) -> list[LoraPair]:
+        return [cast("LoraPair", pair) for pair in self.values()]
+
+    def detach(self) -> None:
+        self._hook.remove()
+
+    def _add(self, linear: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
+        chosen = self._selection.chosen
+        if chosen is None:
+            return
+        # An adapter that no token chose still takes part in a training pass: its gradient is zero and not
+        # missing, so that all processes of a sharded run reduce the same weights.
+        pairs = [pair for pair in self.pairs if pair.number in chosen.present or _learns(pair)]
+        if not pairs:
+            return
+        tokens = arguments[0].reshape(-1, arguments[0].shape[-1])
+        if chosen.tokens is not None and len(tokens) != chosen.tokens:
+            raise ValueError(f"adapters were chosen for {chosen.tokens} tokens, a layer was given {len(tokens)}")
+        active = (tokens if chosen.rows is None else tokens[chosen.rows]).to(pairs[0].lora_A.dtype)
+        lora_a, lora_b = pairs[0].lora_A, pairs[0].lora_B
+        if len(pairs) > 1:
+            lora_a = torch.cat([pair.lora_A for pair in pairs])
+            lora_b = torch.cat([pair.lora_B for pair in pairs], dim=1)
+        dropped = functional.dropout(active, self.dropout, training=self.training)
+        added = functional.linear(functional.linear(dropped, lora_a) * chosen.weights(pairs), lora_b)
+        out = result.view(-1, result.shape[-1])
+        if chosen.rows is None:
+            out.add_(added.to(out.dtype))
+        else:
+            out.index_add_(0, chosen.rows, added.to(out.dtype))
+
+
+def _learns(pair: LoraPair) -> bool:
+    return torch.is_grad_enabled() and pair.lora_A.requires_grad
+
+
+class _Carrying:
+    """Gradient checkpointing that recomputes a layer under the choice that its forward was made under."""
+
+    def __init__(self, checkpoint: Callable[..., Any], selection: _Selection) -> None:
+        self._checkpoint = checkpoint
+        self._selection = selection
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        chosen = self._selection.chosen
+
+        def under_the_same_choice(*arguments: Any) -> Any:
+            with _using(self._selection, chosen):
+                return function(*arguments)
+
+        return self._checkpoint(under_the_same_choice, *arguments)
+
+
+@contextmanager
+def _using(selection: _Selection, chosen: _Chosen | None) -> Iterator[None]:
+    before, selection.chosen = selection.chosen, chosen
+    try:
+        yield
+    finally:
+        selection.chosen = before
+
+
+# --- a model ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Adapters:
+    """The adapters on one model. One thread at a time may run that model."""
+
+    layers: Mapping[str, TokenLora]
+    """By the names of the linear layers."""
+    invocations: Mapping[Role, tuple[int, ...]]
+    """Per role the tokens that wake its adapter; none: it acts on every token of a prompt and a completion."""
+    base: str | None
+    """Names the weights under the adapters; None where they cannot be read (on no device, or in float16)."""
+    device: torch.device
+    _selection: _Selection
+    _checkpointed: Sequence[nn.Module] = field(default_factory=list[nn.Module])
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        return tuple(self.invocations)
+
+    @contextmanager
+    def select(self, numbers: Tensor | int) -> Iterator[None]:
+        """Let adapters act in the forwards inside: [tokens] or [rows, tokens] of ADAPTERS' numbers, or one for all.
+
+        Without, the base runs alone. Recomputation under gradient checkpointing keeps to the same choice.
+        """
+        if torch.is_grad_enabled():
+            self._carry()
+        with _using(self._selection, _Chosen(numbers, self.device)):
+            yield
+
+    def active_from(self, role: Role, prompt: Sequence[int]) -> int | None:
+        """The position from which the adapter of `role` acts; None where nothing wakes it."""
+        return active_from(prompt, self.invocations[role])
+
+    def parameters(self, role: Role) -> dict[str, Parameter]:
+        """What `role` learns, by the names in the model."""
+        return {
+            f"{name}.adapters.{role.value}.{part}": weight
+            for name, layer in self.layers.items()
+            if role.value in layer
+            for part, weight in layer[role.value].named_parameters()
+        }
+
+    def _carry(self) -> None:
+        for module in self._checkpointed:
+            checkpoint = module.__dict__.get("_gradient_checkpointing_func")
+            if checkpoint is not None and not isinstance(checkpoint, _Carrying):
+                vars(module)["_gradient_checkpointing_func"] = _Carrying(checkpoint, self._selection)
+
+
+def active_from(prompt: Sequence[int], invocation: Sequence[int]) -> int | None:
+    """Where the last `invocation` in a prompt begins; 0 for an empty one, None where there is none."""
+    if not invocation:
+        return 0
+    wanted, width = list(invocation), len(invocation)
+    starts = range(len(prompt) - width, -1, -1)
+    return next((at for at in starts if list(prompt[at : at + width]) == wanted), None)
+
+
+def attach(
+    model: PreTrainedModel,
+    settings: AdapterSettings,
+    roles: Sequence[Role],
+    *,
+    invocations: Mapping[Role, Sequence[int]] | None = None,
+    seed: int = 0,
+) -> Adapters:
+    """Give `model` one new adapter per role and freeze all else but rows of models.token_rows.
+
+    A new adapter says nothing: A is drawn as PEFT draws it, a function of (seed, role), and B is zero.
+    `invocations`: the tokens that wake each role's adapter, for kind alora. Raises ConfigError when the model has
+    no layer of a target's name or an invocation is missing.
+    """
+    woken = {role: tuple((invocations or {}).get(role, ())) for role in roles}
+    if settings.kind is AdapterKind.ALORA and not all(woken.values()):
+        names = ", ".join(role.value for role, tokens in woken.items() if not tokens)
+        raise ConfigError(f"adapter kind alora needs tokens that wake the adapter; the format has none for: {names}")
+    if settings.kind is AdapterKind.LORA and any(woken.values()):
+        raise ConfigError("adapter kind lora takes no invocation tokens; kind alora does")
+    chosen = _targets(model, settings.targets)
+    adapters = install(model, list(chosen), woken)
+    _freeze(model)
+    for role in roles:
+        generator = torch.Generator().manual_seed(seed * (len(ADAPTERS) + 1) + ADAPTERS[role])
+        for name, linear in chosen.items():
+            lora_a = torch.empty(settings.rank, linear.in_features)
+            nn.init.kaiming_uniform_(lora_a, a=math.sqrt(5), generator=generator)
+            lora_b = torch.zeros(linear.out_features, settings.rank)
+            add_pair(adapters, name, role, (lora_a, lora_b), settings.alpha / settings.rank)
+            adapters.layers[name].dropout = settings.dropout
+    return adapters
+
+
+def install(model: PreTrainedModel, layers: Sequence[str], invocations: Mapping[Role, tuple[int, ...]]) -> Adapters:
+    """Make room for adapters on the named linear layers; add_pair puts them there."""
+    if adapters_of(model) is not None:
+        raise ValueError("this model has adapters already; merge or detach them first")
+    base, selection = base_mark(model), _Selection()
+    rooms: dict[str, TokenLora] = {}
+    for name in layers:
+        linear = cast("nn.Linear", model.get_submodule(name))
+        rooms[name] = TokenLora(linear, selection)
+        rooms[name].train(linear.training)
+        linear.add_module("adapters", rooms[name])
+    adapters = Adapters(
+        layers=rooms,
+        invocations=dict(invocations),
+        base=base,
+        device=model.device,
+        _selection=selection,
+        _checkpointed=[module for module in model.modules() if hasattr(module, "gradient_checkpointing")],
+    )
+    vars(model)["token_adapters"] = adapters
+    return adapters
+
+
+def add_pair(adapters: Adapters, layer: str, role: Role, weights: tuple[Tensor, Tensor], scaling: float) -> None:
+    """Put the adapter of `role` on a layer. `weights`: A [rank, in] and B [out, rank]."""
+    pair = LoraPair(*weights, number=ADAPTERS[role], scaling=scaling)
+    adapters.layers[layer][role.value] = pair.to(adapters.device)
+
+
+def adapters_of(model: nn.Module) -> Adapters | None:
+    """The adapters that a model has."""
+    return getattr(model, "token_adapters", None)
+
+
+def detach(model: PreTrainedModel) -> None:
+    """Take the adapters off; the base stays as it is, frozen where it was."""
+    adapters = adapters_of(model)
+    if adapters is None:
+        return
+    for name, layer in adapters.layers.items():
+        layer.detach()
+        del model.get_submodule(name).adapters
+    del model.token_adapters
+
+
+@torch.no_grad()
+def merge(model: PreTrainedModel) -> PreTrainedModel:
+    """Fold the one LoRA on a model, and rows of models.token_rows, into its weights; `model` is then a plain one.
+
+    Without an adapter only the rows are folded. Raises ValueError for several adapters or an activated one.
+    """
+    fold_rows(model)
+    adapters = adapters_of(model)
+    if adapters is None:
+        return model
+    if len(adapters.roles) != 1 or any(adapters.invocations.values()):
+        raise ValueError("only a single LoRA that acts on every token can become part of the weights")
+    for name, layer in adapters.layers.items():
+        weight = cast("nn.Linear", model.get_submodule(name)).weight
+        for pair in layer.pairs:
+            weight += (pair.scaling * (pair.lora_B.double() @ pair.lora_A.double())).to(weight.dtype)
+    detach(model)
+    return model
+
+
+def linear_layers(model: PreTrainedModel) -> dict[str, nn.Linear]:
+    """The linear layers that can have adapters: all but the projection to the vocabulary."""
+    output = model.get_output_embeddings()
+    return {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and module is not output
+    }
+
+
+def matches(name: str, target: str) -> bool:
+    """Whether a layer is meant by a target's name, as PEFT reads it."""
+    return name == target or name.endswith(f".{target}")
+
+
+def base_mark(model: PreTrainedModel) -> str | None:
+    """Names the weights of a model by some values of each; the same for float32 and its bfloat16 copy."""
+    digest = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        if ".rows." in name or ".adapters." in name:
+            continue
+        if weight.is_meta or weight.dtype not in (torch.float32, torch.bfloat16):
+            return None
+        values = weight.detach().flatten()
+        values = values[:: max(1, len(values) // _SAMPLED)][:_SAMPLED]
+        digest.update(f"{name} {tuple(weight.shape)} ".encode())
+        digest.update(values.to(torch.bfloat16).view(torch.int16).cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _targets(model: PreTrainedModel, targets: Sequence[str]) -> dict[str, nn.Linear]:
+    layers = linear_layers(model)
+    if ALL_LINEAR in targets and layers:
+        return layers
+    for target in targets:
+        if not any(matches(name, target) for name in layers):
+            known = ", ".join(sorted({name.rpartition(".")[2] for name in layers})) or "none"
+            raise ConfigError(f"adapter target {target!r}: the model has no such linear layer; it has: {known}")
+    return {name: linear for name, linear in layers.items() if any(matches(name, target) for target in targets)}
+
+
+def _freeze(model: nn.Module) -> None:
+    model.requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, TokenRows):
+            module.requires_grad_(True)

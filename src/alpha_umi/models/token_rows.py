@@ -1,0 +1,91 @@
+"""New tokens learn while the vocabulary stands still: chosen rows of the embeddings are trained on their own.
+
+The rows are weights beside the frozen tables and are put in their places during a forward, so no optimizer,
+weight decay or momentum can touch another row, and optimizer state is kept for these rows only. Law: a forward
+and the gradients of the rows are those of the whole tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parameter import Parameter
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from alpha_umi.errors import CheckpointError
+
+
+class TokenRows(nn.Module):
+    """The rows of some tokens in one table of embeddings (or two tied ones). `values`: [rows, hidden], float32."""
+
+    lookup: Tensor
+    """Per token of the vocabulary its row here, -1 for none."""
+    tokens: Tensor
+
+    def __init__(self, table: Tensor, tokens: Tensor) -> None:
+        super().__init__()
+        self.values = Parameter(table.detach()[tokens].float())
+        lookup = torch.full((len(table),), -1, device=table.device)
+        lookup[tokens] = torch.arange(len(tokens), device=table.device)
+        self.register_buffer("lookup", lookup, persistent=False)
+        self.register_buffer("tokens", tokens, persistent=False)
+        self.hooks: list[RemovableHandle] = []
+
+    def read(self, module: nn.Module, arguments: tuple[Tensor, ...], embedded: Tensor) -> Tensor:
+        """After the input embedding: [.., hidden] with the rows in their places."""
+        at = self.lookup[arguments[0]]
+        own = functional.embedding(at.clamp(min=0), self.values).to(embedded.dtype)
+        return torch.where((at >= 0)[..., None], own, embedded)
+
+    def write(self, module: nn.Module, arguments: tuple[Tensor, ...], logits: Tensor) -> None:
+        """After the projection to the vocabulary: the logits of these tokens, from the rows."""
+        hidden, bias = arguments[0], cast("Tensor | None", module.bias)
+        own = functional.linear(
+            hidden, self.values.to(hidden.dtype), None if bias is None else bias[self.tokens].to(hidden.dtype)
+        )
+        logits.index_copy_(-1, self.tokens, own.to(logits.dtype))
+
+
+def train_rows(model: PreTrainedModel, token_ids: Sequence[int]) -> list[Parameter]:
+    """Freeze the embeddings and let the rows of `token_ids` alone learn; returns their weights.
+
+    One weight for tied embeddings, else two. They are folded into the tables by fold_rows (adapters.merge does
+    so too). The projection to the vocabulary must run as a module. Raises CheckpointError for an architecture
+    whose embeddings are no plain tables.
+    """
+    reader, writer = model.get_input_embeddings(), model.get_output_embeddings()
+    if type(reader) is not nn.Embedding or type(writer) is not nn.Linear:
+        kind = type(model).__name__
+        raise CheckpointError(f"{kind}: its embeddings are no plain tables, so single rows of them cannot be trained")
+    tokens = torch.tensor(sorted(set(token_ids)), device=reader.weight.device)
+    rows = TokenRows(reader.weight, tokens)
+    reader.add_module("rows", rows)
+    rows.hooks.append(reader.register_forward_hook(rows.read))
+    reader.weight.requires_grad_(False)
+    if writer.weight is reader.weight:
+        rows.hooks.append(writer.register_forward_hook(rows.write))
+        return [rows.values]
+    own = TokenRows(writer.weight, tokens)
+    writer.add_module("rows", own)
+    own.hooks.append(writer.register_forward_hook(own.write))
+    writer.requires_grad_(False)
+    own.requires_grad_(True)
+    return [rows.values, own.values]
+
+
+@torch.no_grad()
+def fold_rows(model: PreTrainedModel) -> None:
+    """Write trained rows into the tables and take the rows off."""
+    for table in (model.get_input_embeddings(), model.get_output_embeddings()):
+        rows = getattr(table, "rows", None)
+        if table is not None and isinstance(rows, TokenRows):
+            weight = cast("Parameter", table.weight)
+            weight[rows.tokens] = rows.values.to(weight.dtype)
+            for hook in rows.hooks:
+                hook.remove()
+            del table.rows
