@@ -72,8 +72,7 @@ def adapter_settings(kind=AdapterKind.LORA, **changes):
 
 def with_adapters(model, settings, roles=THREE, seed=1):
     """Adapters that have learned something: B is no longer zero."""
-    woken = {role: WAKING[role] for role in roles} if settings.kind is AdapterKind.ALORA else None
-    adapters = attach(model, settings, roles, invocations=woken, seed=seed)
+    adapters = attach(model, settings, roles, invocations=WAKING, seed=seed)
     torch.manual_seed(seed)
     with torch.no_grad():
         for role in roles:
@@ -127,7 +126,7 @@ def test_a_new_adapter_says_nothing_and_the_base_is_untouched(kind):
     model = tiny()
     ids, _ = example(Role.CALLER, 3)
     before, weights = logits(model, ids), copy.deepcopy(model.state_dict())
-    adapters = attach(model, adapter_settings(kind), THREE, invocations=WAKING if kind is AdapterKind.ALORA else None)
+    adapters = attach(model, adapter_settings(kind), THREE, invocations=WAKING)
     with adapters.select(ADAPTERS[Role.CALLER]):
         assert torch.equal(logits(model, ids), before)
     assert torch.equal(logits(model, ids), before)
@@ -285,14 +284,26 @@ def test_adapters_work_in_bfloat16_under_and_without_autocast():
         assert all(weight.grad.dtype == torch.float32 for weight in adapters.parameters(Role.CALLER).values())
 
 
+def test_a_copy_of_a_model_has_adapters_of_its_own():
+    model = tiny()
+    with_adapters(model, adapter_settings())
+    ids, _ = example(Role.CALLER, 1)
+    other = copy.deepcopy(model)
+    adapters = adapters_of(other)
+    with adapters.select(ADAPTERS[Role.CALLER]):
+        expected = logits(other, ids)
+        assert not torch.allclose(logits(model, ids), expected, atol=1e-2)
+    detach(model)
+    with adapters.select(ADAPTERS[Role.CALLER]):
+        assert torch.equal(logits(other, ids), expected)
+
+
 def test_what_cannot_be_attached_is_explained():
     with pytest.raises(ConfigError, match=r"no such linear layer; it has: .*q_proj"):
         attach(tiny(), adapter_settings(targets=("query",)), THREE)
     woken = {Role.PLANNER: [7], Role.CALLER: [8]}
     with pytest.raises(ConfigError, match="none for: summarizer"):
         attach(tiny(), adapter_settings(AdapterKind.ALORA), THREE, invocations=woken)
-    with pytest.raises(ConfigError, match="takes no invocation"):
-        attach(tiny(), adapter_settings(), THREE, invocations=WAKING)
 
 
 @given(st.lists(st.integers(0, 2), max_size=12), st.lists(st.integers(0, 2), max_size=3))
@@ -304,8 +315,9 @@ def test_an_adapter_is_active_from_its_last_invocation(prompt, invocation):
 # --- on disk ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("architecture", CONFIGS)
+@pytest.mark.parametrize(
+    ("architecture", "tied"), [("llama", False), ("llama", True), ("qwen2", False), ("qwen3", True)]
+)
 @pytest.mark.parametrize("kind", AdapterKind)
 def test_what_is_saved_says_the_same_under_peft_and_loaded_again(kind, architecture, tied, tmp_path):
     base = tiny(architecture, tied=tied)
@@ -323,8 +335,8 @@ def test_what_is_saved_says_the_same_under_peft_and_loaded_again(kind, architect
             ours = logits(model, ids)
         with loaded.select(chosen):
             assert torch.equal(logits(again, ids), ours)
-        torch.testing.assert_close(under_peft(base, tmp_path / role, ids), ours, atol=1e-4, rtol=0)
         assert not torch.allclose(ours, logits(base, ids), atol=1e-2)
+    torch.testing.assert_close(under_peft(base, tmp_path / role, ids), ours, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +376,7 @@ def refused(model, folder, match):
 def test_an_adapter_of_another_base_is_refused_with_what_does_not_fit(tmp_path):
     folder = saved(tmp_path, AdapterKind.ALORA)
     refused(tiny_llama(VOCABULARY, hidden=48), folder, r"layers\.0\.mlp\.down_proj is 48 x 64 there, 32 x 48 in")
-    refused(tiny(seed=5), folder, "trained on other weights of the same shape")
+    refused(tiny(seed=5), folder, "trained on other weights")
     refused(tiny(vocabulary=8), folder, "woken by token 8, the base has 8 tokens")
     shallow = tiny()
     del shallow.model.layers[1]
@@ -551,11 +563,17 @@ def run_directory(tmp_path):
     return tmp_path
 
 
-def generated(folder, role, prompt, length):
-    """What PEFT's own generate writes."""
-    model = load_weights(str(folder / "backbone"))
-    if role is not None:
-        model = PeftModel.from_pretrained(model, folder / role).eval()
+def under_generate(folder, requests, length):
+    """What PEFT's own generate writes, request by request; a role without a folder is the base."""
+    models = {}
+    for role in {role for role, _ in requests}:
+        models[role] = load_weights(str(folder / "backbone"))
+        if (folder / role).exists():
+            models[role] = PeftModel.from_pretrained(models[role], folder / role).eval()
+    return [generated(models[role], prompt, length) for role, prompt in requests]
+
+
+def generated(model, prompt, length):
     ids = torch.tensor([prompt_ids(TOKENIZER, prompt)])
     written = model.generate(
         input_ids=ids,
@@ -584,7 +602,7 @@ def test_roles_on_one_backbone_write_what_peft_generates_together_and_in_one_mem
     requests = [(role, text + f"<|{role}|>") for text in TEXTS for role in THREE]
     requests += [(Role.CALLER, TEXTS[0]), (Role.CALLER, "Paris<|caller|>Paris<|caller|>in one")]
     written = spoken(models, requests, 20)
-    assert written == [generated(run_directory, role, prompt, 20) for role, prompt in requests]
+    assert written == under_generate(run_directory, requests, 20)
     assert len(set(written)) > 6
     assert written == [spoken(models, [request], 20)[0] for request in requests]
 
@@ -595,7 +613,7 @@ def test_a_role_without_an_adapter_is_the_bare_backbone_beside_the_others(run_di
     assert models[Role.PLANNER] is models[Role.SUMMARIZER]
     prompt = TEXTS[0] + "<|caller|>"
     requests = [(Role.PLANNER, prompt), (Role.CALLER, prompt)]
-    expected = [generated(run_directory, None, prompt, 12), generated(run_directory, "caller", prompt, 12)]
+    expected = under_generate(run_directory, [("no adapter", prompt), (Role.CALLER, prompt)], 12)
     assert spoken(models, requests, 12) == expected
     assert expected[0] != expected[1]
 
@@ -619,19 +637,18 @@ def test_a_plain_lora_alone_on_its_base_is_merged_and_an_activated_one_is_not(ru
         assert len(set(models.values())) == 1
         assert isinstance(models[Role.CALLER], kind)
         prompt = TEXTS[1] + "<|caller|>"
-        assert spoken(models, [(Role.PLANNER, prompt)], 12) == [generated(folder.parent, folder.name, prompt, 12)]
+        expected = under_generate(run_directory, [(folder, prompt)], 12)
+        assert spoken(models, [(Role.PLANNER, prompt)], 12) == expected
 
 
 def test_three_plain_loras_share_one_base(run_directory, tmp_path):
-    base = load_weights(str(run_directory / "backbone"))
-    base.save_pretrained(tmp_path / "backbone")
-    adapters = with_adapters(base, adapter_settings())
+    adapters = with_adapters(load_weights(str(run_directory / "backbone")), adapter_settings())
     for role in THREE:
         save_adapter(adapters, role, adapter_settings(), tmp_path / role)
     folders = {role: str(tmp_path / role) for role in THREE}
     models = load_roles(str(run_directory / "backbone"), folders, end="<|end|>")
     requests = [(role, text) for role in THREE for text in TEXTS]
-    assert spoken(models, requests, 12) == [generated(tmp_path, role, text, 12) for role, text in requests]
+    assert spoken(models, requests, 12) == under_generate(run_directory, requests, 12)
 
 
 def test_an_adapter_of_another_run_is_named_when_an_agent_is_opened(run_directory):

@@ -140,12 +140,16 @@ def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapte
     layers = linear_layers(model)
     mark = base_mark(model)
     for adapter in stored.values():
-        _check(adapter, layers, mark)
-        _check_invocation(adapter, len(cast("nn.Embedding", model.get_input_embeddings()).weight))
+        _check_layers(adapter, layers)
+        _check_tokens(adapter, len(cast("nn.Embedding", model.get_input_embeddings()).weight))
+        if None not in (adapter.base, mark) and adapter.base != mark:
+            raise _misfit(adapter, "it was trained on other weights; name the base model it was trained on")
     used = [name for name in layers if any(name in adapter.pairs for adapter in stored.values())]
     adapters = install(model, used, {role: invocation(adapter.config) for role, adapter in stored.items()})
     for role, adapter in stored.items():
         for name, weights in adapter.pairs.items():
+            device = layers[name].weight.device
+            weights = (weights[0].to(device), weights[1].to(device))
             add_pair(adapters, name, role, weights, _scaling(adapter.config, name, len(weights[0])))
     for layer in adapters.layers.values():
         layer.requires_grad_(False)
@@ -220,22 +224,31 @@ def _paired(folder: str, tensors: Mapping[str, Tensor]) -> _Pairs:
 # --- does it fit? -----------------------------------------------------------------------------------------
 
 
-def _check(adapter: _Stored, layers: Mapping[str, nn.Linear], mark: str | None) -> None:
-    def misfit(reason: str) -> CheckpointError:
-        return CheckpointError(f"{adapter.folder}: this adapter does not fit the base model: {reason}")
-
+def _check_layers(adapter: _Stored, layers: Mapping[str, nn.Linear]) -> None:
     for name, (lora_a, lora_b) in adapter.pairs.items():
         if name not in layers:
-            raise misfit(f"it has no linear layer {name} that can be adapted")
+            raise _misfit(adapter, f"it has no linear layer {name} that can be adapted")
         shape = (lora_b.shape[0], lora_a.shape[1])
         wanted = (layers[name].out_features, layers[name].in_features)
         if shape != wanted or lora_a.shape[0] != lora_b.shape[1]:
-            raise misfit(f"{name} is {wanted[0]} x {wanted[1]} there, {shape[0]} x {shape[1]} in the adapter")
+            raise _misfit(adapter, f"{name} is {wanted[0]} x {wanted[1]} there, {shape[0]} x {shape[1]} in the adapter")
     missing = [name for name in layers if _meant(adapter.config, name) and name not in adapter.pairs]
     if missing or not adapter.pairs:
-        raise misfit(f"the adapter has no weights for {missing[0] if missing else 'any layer'}")
-    if None not in (adapter.base, mark) and adapter.base != mark:
-        raise misfit("it was trained on other weights of the same shape; name the base model it was trained on")
+        raise _misfit(adapter, f"the adapter has no weights for {missing[0] if missing else 'any layer'}")
+
+
+def _check_tokens(adapter: _Stored, vocabulary: int) -> None:
+    beyond = [token for token in invocation(adapter.config) if token >= vocabulary]
+    if beyond:
+        raise _misfit(
+            adapter,
+            f"it is woken by token {beyond[0]}, the base has {vocabulary} tokens; name the backbone whose tokenizer "
+            "has the role tokens",
+        )
+
+
+def _misfit(adapter: _Stored, reason: str) -> CheckpointError:
+    return CheckpointError(f"{adapter.folder}: this adapter does not fit the base model: {reason}")
 
 
 def _meant(config: Mapping[str, Any], name: str) -> bool:
@@ -244,15 +257,6 @@ def _meant(config: Mapping[str, Any], name: str) -> bool:
     if not isinstance(targets, list) or any(config.get(key) for key in _NARROWED):
         return False
     return any(matches(name, str(target)) for target in cast("list[object]", targets))
-
-
-def _check_invocation(adapter: _Stored, vocabulary: int) -> None:
-    beyond = [token for token in invocation(adapter.config) if token >= vocabulary]
-    if beyond:
-        raise CheckpointError(
-            f"{adapter.folder}: this adapter does not fit the base model: it is woken by token {beyond[0]}, the base "
-            f"has {vocabulary} tokens; name the backbone whose tokenizer has the role tokens"
-        )
 
 
 def _scaling(config: Mapping[str, Any], name: str, rank: int) -> float:

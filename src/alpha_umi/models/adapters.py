@@ -185,7 +185,6 @@ class Adapters:
     """Per role the tokens that wake its adapter; none: it acts on every token of a prompt and a completion."""
     base: str | None
     """Names the weights under the adapters; None where they cannot be read (on no device, or in float16)."""
-    device: torch.device
     _selection: _Selection
     _checkpointed: Sequence[nn.Module] = field(default_factory=list[nn.Module])
 
@@ -203,6 +202,12 @@ class Adapters:
             self._carry()
         with _using(self._selection, _Chosen(numbers, self.device)):
             yield
+
+    @property
+    def device(self) -> torch.device:
+        """Where the adapters are now; a trainer may move a model after they were attached."""
+        pairs = (pair for layer in self.layers.values() for pair in layer.pairs)
+        return next((pair.lora_A.device for pair in pairs), torch.device("cpu"))
 
     def active_from(self, role: Role, prompt: Sequence[int]) -> int | None:
         """The position from which the adapter of `role` acts; None where nothing wakes it."""
@@ -244,15 +249,17 @@ def attach(
     """Give `model` one new adapter per role and freeze all else but rows of models.token_rows.
 
     A new adapter says nothing: A is drawn as PEFT draws it, a function of (seed, role), and B is zero.
-    `invocations`: the tokens that wake each role's adapter, for kind alora. Raises ConfigError when the model has
-    no layer of a target's name or an invocation is missing.
+    `invocations`: the tokens that wake each role's adapter; kind lora passes over them. Raises ConfigError when
+    the model has no layer of a target's name, or tokens are missing.
     """
-    woken = {role: tuple((invocations or {}).get(role, ())) for role in roles}
-    if settings.kind is AdapterKind.ALORA and not all(woken.values()):
-        names = ", ".join(role.value for role, tokens in woken.items() if not tokens)
-        raise ConfigError(f"adapter kind alora needs tokens that wake the adapter; the format has none for: {names}")
-    if settings.kind is AdapterKind.LORA and any(woken.values()):
-        raise ConfigError("adapter kind lora takes no invocation tokens; kind alora does")
+    woken: dict[Role, tuple[int, ...]] = dict.fromkeys(roles, ())
+    if settings.kind is AdapterKind.ALORA:
+        woken = {role: tuple((invocations or {}).get(role, ())) for role in roles}
+        missing = ", ".join(role.value for role, tokens in woken.items() if not tokens)
+        if missing:
+            raise ConfigError(
+                f"adapter kind alora needs tokens that wake an adapter; the format has none for: {missing}"
+            )
     chosen = _targets(model, settings.targets)
     adapters = install(model, list(chosen), woken)
     _freeze(model)
@@ -262,7 +269,8 @@ def attach(
             lora_a = torch.empty(settings.rank, linear.in_features)
             nn.init.kaiming_uniform_(lora_a, a=math.sqrt(5), generator=generator)
             lora_b = torch.zeros(linear.out_features, settings.rank)
-            add_pair(adapters, name, role, (lora_a, lora_b), settings.alpha / settings.rank)
+            weights = (lora_a.to(linear.weight.device), lora_b.to(linear.weight.device))
+            add_pair(adapters, name, role, weights, settings.alpha / settings.rank)
             adapters.layers[name].dropout = settings.dropout
     return adapters
 
@@ -282,7 +290,6 @@ def install(model: PreTrainedModel, layers: Sequence[str], invocations: Mapping[
         layers=rooms,
         invocations=dict(invocations),
         base=base,
-        device=model.device,
         _selection=selection,
         _checkpointed=[module for module in model.modules() if hasattr(module, "gradient_checkpointing")],
     )
@@ -291,9 +298,9 @@ def install(model: PreTrainedModel, layers: Sequence[str], invocations: Mapping[
 
 
 def add_pair(adapters: Adapters, layer: str, role: Role, weights: tuple[Tensor, Tensor], scaling: float) -> None:
-    """Put the adapter of `role` on a layer. `weights`: A [rank, in] and B [out, rank]."""
+    """Put the adapter of `role` on a layer. `weights`: A [rank, in] and B [out, rank], where the layer is."""
     pair = LoraPair(*weights, number=ADAPTERS[role], scaling=scaling)
-    adapters.layers[layer][role.value] = pair.to(adapters.device)
+    adapters.layers[layer][role.value] = pair
 
 
 def adapters_of(model: nn.Module) -> Adapters | None:
