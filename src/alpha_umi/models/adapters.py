@@ -128,7 +128,7 @@ class TokenLora(nn.ModuleDict):
         tokens = arguments[0].reshape(-1, arguments[0].shape[-1])
         if chosen.tokens is not None and len(tokens) != chosen.tokens:
             raise ValueError(f"adapters were chosen for {chosen.tokens} tokens, a layer was given {len(tokens)}")
-        active = (tokens if chosen.rows is None else tokens[chosen.rows]).to(pairs[0].lora_A.dtype)
+        active = (tokens if chosen.rows is None else tokens.index_select(0, chosen.rows)).to(pairs[0].lora_A.dtype)
         lora_a, lora_b = pairs[0].lora_A, pairs[0].lora_B
         if len(pairs) > 1:
             lora_a = torch.cat([pair.lora_A for pair in pairs])
