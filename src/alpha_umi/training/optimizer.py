@@ -1,7 +1,8 @@
 """Muon for the matrices inside the layers and AdamW for all else, as one torch optimizer.
 
 Muon (Jordan and others, 2024) steps along the orthogonalised momentum of a matrix. Matrices of one shape are
-orthogonalised together, in float32, which is what makes it cheap for small models on a CPU.
+orthogonalised together, in float32, which is what makes it cheap for small models on a CPU. Weights that are
+spread over processes keep their state spread; only the matrices of one shape at a time travel.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor, Shard
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
@@ -73,31 +75,55 @@ class MuonWithAdamW(torch.optim.Optimizer):
         for weight, gradient in weights:
             same_shape[weight.shape].append((weight, gradient))
         for (height, width), stack in same_shape.items():
-            gradients = [gradient for _, gradient in stack]
-            momenta = [self._state(weight, "momentum") for weight, _ in stack]
+            gradients = [_local(gradient) for _, gradient in stack]
+            momenta = [_local(self._state(weight, "momentum")) for weight, _ in stack]
             for momentum, gradient in zip(momenta, gradients, strict=True):
                 momentum.lerp_(gradient, 1 - _MOMENTUM)
             ahead = torch.lerp(torch.stack(gradients), torch.stack(momenta), _MOMENTUM)
-            steps = orthogonalise(ahead.float())
+            steps = _orthogonalise_spread(ahead.float(), like=stack[0][0])
             scale = rate * max(1.0, height / width) ** 0.5
             for (weight, _), step in zip(stack, steps, strict=True):
-                weight.mul_(1 - rate * decay).add_(step.to(weight.dtype), alpha=-scale)
+                _local(weight).mul_(1 - rate * decay).add_(step.to(weight.dtype), alpha=-scale)
 
     def _step_adamw(self, weights: list[_Weight], rate: float, decay: float) -> None:
         for weight, gradient in weights:
-            first, second, count = (self._state(weight, name) for name in ("first", "second", "count"))
+            first, second, count = (_local(self._state(weight, name)) for name in ("first", "second", "count"))
             count += 1
             steps = float(count.flatten()[0])
-            first.lerp_(gradient, 1 - _BETAS[0])
-            second.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1 - _BETAS[1])
+            mine = _local(gradient)
+            first.lerp_(mine, 1 - _BETAS[0])
+            second.mul_(_BETAS[1]).addcmul_(mine, mine, value=1 - _BETAS[1])
             scale = (second / (1 - _BETAS[1] ** steps)).sqrt_().add_(1e-8)
-            weight.mul_(1 - rate * decay).addcdiv_(first, scale, value=-rate / (1 - _BETAS[0] ** steps))
+            _local(weight).mul_(1 - rate * decay).addcdiv_(first, scale, value=-rate / (1 - _BETAS[0] ** steps))
 
     def _state(self, weight: Parameter, name: str) -> Tensor:
         state = self.state[weight]
         if name not in state:
             state[name] = torch.zeros(1) if name == "count" else torch.zeros_like(weight)
         return state[name]
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """The part of a tensor that this process holds; it shares memory with it."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _orthogonalise_spread(mine: Tensor, like: Tensor) -> Tensor:
+    """`orthogonalise` for a stack of matrices of which every process holds some rows, as it holds those of `like`.
+
+    Each process is sent whole matrices, a share of the stack, and sends back the rows of its results: it computes
+    1/N of the work and holds as many numbers as before.
+    """
+    if not isinstance(like, DTensor):
+        return orthogonalise(mine)
+    shape = torch.Size((len(mine), *like.shape))
+    stride = (like.shape[0] * like.shape[1], like.shape[1], 1)
+    mesh, rows, whole = like.device_mesh, [Shard(1)], [Shard(0)]
+    if list(like.placements) != [Shard(0)]:
+        raise NotImplementedError(f"Muon for weights laid out as {like.placements}")
+    share = DTensor.from_local(mine, mesh, rows, shape=shape, stride=stride).redistribute(placements=whole).to_local()
+    steps = orthogonalise(share) if len(share) else share
+    return DTensor.from_local(steps, mesh, whole, shape=shape, stride=stride).redistribute(placements=rows).to_local()
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

@@ -1,0 +1,343 @@
+"""One model spread over several processes: FSDP2 (torch's `fully_shard`), and checkpoints that any number can read.
+
+A process holds 1/N of every weight, gradient and optimizer state, and gathers the weights of one decoder layer at
+a time. Nothing here asks whether the devices are CPUs (gloo) or GPUs (NCCL), or whether there is one process: then
+the weights are plain tensors and every function does the obvious thing.
+
+All processes must make the same calls in the same order. So a pass over a model is made by calling the model itself
+(its layers gather weights in hooks), equally often everywhere (`equal_rounds`), and every trained weight takes part
+in every pass (`shard` sees to it).
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, distributed, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+from alpha_umi.errors import ConfigError, StorageError
+
+_OPTIMIZER_FILE, _SCHEDULER, _TRAINER_STATE = "state", "scheduler.pt", "trainer_state.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How the weights lie while they are in use."""
+
+    reshard: bool = True
+    """Let go of a layer's gathered weights after its forward pass and gather them again for its backward pass
+    (what DeepSpeed calls ZeRO 3); False keeps them in between (ZeRO 2): faster, and the whole model on each device."""
+    dtype: torch.dtype | None = None
+    """Of gathered weights; None: as they are stored. Gradients are summed as stored weights are."""
+
+
+# --- among processes --------------------------------------------------------------------------------------
+
+
+def processes() -> int:
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes what is written once."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def sum_over(value: float) -> float:
+    """The sum of the processes' values, equal on all of them."""
+    return _reduced(value, distributed.ReduceOp.SUM)
+
+
+def equal_rounds(count: int) -> int:
+    """The largest of the processes' counts: how many passes each must make, the missing ones on dummies."""
+    return int(_reduced(count, distributed.ReduceOp.MAX))
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether the flag is set on any process, so that all stop or fail together."""
+    return _reduced(float(flag), distributed.ReduceOp.MAX) > 0
+
+
+def _reduced(value: float, how: Any) -> float:
+    if processes() == 1:
+        return value
+    number = torch.tensor(float(value), dtype=torch.float64, device=_wire())
+    distributed.all_reduce(number, how)
+    return number.item()
+
+
+def _wire() -> torch.device:
+    """Where tensors must lie to travel."""
+    device = None if distributed.get_backend() == "gloo" else torch.accelerator.current_accelerator()
+    return torch.device("cpu") if device is None else device
+
+
+def reseed(seed: int, step: int) -> None:
+    """Make dropout of a step a function of seed, step and process, so that no generator state need be kept."""
+    rank = distributed.get_rank() if distributed.is_initialized() else 0
+    torch.manual_seed(hash((seed, step, rank)) % 2**63)
+
+
+# --- the model --------------------------------------------------------------------------------------------
+
+
+def shard(model: PreTrainedModel, device: torch.device, spread: Spread | None = None) -> None:
+    """Spread a model over the processes, in place: units are the decoder layers and the rest (embeddings, tied or
+    not, final norm and head together). To be called once, when adapters are installed and weights frozen, before
+    an optimizer is made; every process holds the same weights then. Raises ConfigError when they differ.
+    """
+    spread = spread or Spread()
+    layers = _decoder_layers(model)
+    _join_idle_weights(model, layers)
+    if processes() == 1:
+        model.to(device)  # pyright: ignore[reportArgumentType]
+        return
+    _check_same_start(model)
+    policy = MixedPrecisionPolicy(param_dtype=spread.dtype, reduce_dtype=None if spread.dtype is None else torch.float32)
+    mesh = init_device_mesh(device.type, (processes(),))
+    for layer in layers:
+        fully_shard(layer, mesh=mesh, reshard_after_forward=spread.reshard, mp_policy=policy)
+    fully_shard(model, mesh=mesh, reshard_after_forward=False, mp_policy=policy)
+
+
+def _decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
+    layers = getattr(model.get_decoder(), "layers", ())
+    return [layer for layer in layers if isinstance(layer, nn.Module)]
+
+
+def _join_idle_weights(model: PreTrainedModel, layers: list[nn.Module]) -> None:
+    """Give trained weights that a pass may not use (an adapter whose role is not in it) a gradient of zero.
+
+    Processes reduce the gradients of a layer together, so all must have the same ones; and an optimizer treats a
+    zero otherwise than no gradient, which must not depend on how a step is split.
+    """
+    if all(weight.requires_grad for weight in model.parameters()):
+        return
+    inside = {id(module) for layer in layers for module in layer.modules()}
+    for unit in layers:
+        _join(unit, _trained(unit.modules()))
+    table = cast("nn.Module", model.get_input_embeddings())
+    _join(table, _trained(module for module in model.modules() if id(module) not in inside))
+
+
+_Place = tuple[nn.Module, str]
+"""Where a weight is to be found: FSDP puts another object there while it is gathered."""
+
+
+def _trained(modules: Iterable[nn.Module]) -> list[_Place]:
+    return [
+        (module, name)
+        for module in modules
+        for name, weight in module.named_parameters(recurse=False)
+        if weight.requires_grad
+    ]
+
+
+def _join(unit: nn.Module, places: list[_Place]) -> None:
+    def add_nothing(module: nn.Module, arguments: Any, output: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return None
+        nothing = sum(getattr(owner, name).flatten()[:0].sum() for owner, name in places)
+        if isinstance(output, tuple):
+            return (output[0] + nothing.to(output[0].dtype), *output[1:])
+        return output + nothing.to(output.dtype)
+
+    if places:
+        unit.register_forward_hook(add_nothing)
+
+
+def _check_same_start(model: nn.Module) -> None:
+    sums = [weight.detach().abs().sum(dtype=torch.float64) for weight in model.parameters() if weight.requires_grad]
+    mine = torch.stack([value.cpu() for value in sums]).sum().item() if sums else 0.0
+    least, most = _reduced(mine, distributed.ReduceOp.MIN), _reduced(mine, distributed.ReduceOp.MAX)
+    if least != most:
+        raise ConfigError(
+            "the processes start from different weights; seed every process alike before new weights are drawn"
+        )
+
+
+def clip(weights: Iterable[nn.Parameter], max_norm: float) -> float:
+    """Scale the gradients so that their norm over all weights and processes is at most `max_norm`; returns the norm
+    before. `inf` only measures."""
+    gradients = [local(weight.grad) for weight in weights if weight.grad is not None]
+    norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
+    mine = torch.stack(norms).cpu().double().square().sum().item() if norms else 0.0
+    norm = sum_over(mine) ** 0.5
+    if norm > max_norm:
+        for gradient in gradients:
+            gradient.mul_(max_norm / (norm + 1e-6))
+    return norm
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The part of a tensor that this process holds; it shares memory with it."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def full_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The whole weights on the CPU of the first process, for `save_pretrained(state_dict=...)`; empty on others."""
+    if processes() == 1:
+        return model.state_dict()
+    return cast(
+        "dict[str, Tensor]",
+        get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)),
+    )
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder`, on a disk that all processes see; it takes its place when all have left the block.
+
+    Killed at any moment, the place holds what was there or all of the new. When one process fails all do; raises
+    StorageError when the disk is the reason.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    if is_first():
+        shutil.rmtree(part, ignore_errors=True)
+    failure: BaseException | None = None
+    anywhere(False)  # nobody writes before the leftovers are gone
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        yield part
+    except (Exception, dcp.CheckpointException) as error:
+        failure = error
+    failed_elsewhere = anywhere(failure is not None)
+    if failure is None and not failed_elsewhere and is_first():
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+        except OSError as error:
+            failure = error
+    if not anywhere(failure is not None):
+        return
+    if is_first():
+        shutil.rmtree(part, ignore_errors=True)
+    raise _explained(folder, failure) from failure
+
+
+def _explained(folder: Path, failure: BaseException | None) -> BaseException:
+    if failure is None:
+        return StorageError(f"{folder}: not written, another process failed; what was there is unchanged")
+    causes = [failure, *(getattr(failure, "failures", {}) or {}).values()]
+    found = [cause[0] if isinstance(cause, tuple) else cause for cause in causes]
+    for cause in found:
+        if isinstance(cause, OSError) or "No space left" in str(cause) or "file write failed" in str(cause):
+            return StorageError(f"{folder}: cannot be written: {cause}; what was there is unchanged")
+    return failure
+
+
+def save_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Write trained weights and optimizer state into a folder; every process writes its own part. Frozen weights
+    are not written: a run that resumes loads them from where it started."""
+    with _alone_is_fine():
+        dcp.save(_state(model, optimizer), storage_writer=dcp.FileSystemWriter(folder), no_dist=processes() == 1)
+
+
+def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Read what `save_state` wrote under any number of processes. The optimizer must be fresh."""
+    state = _state(model, optimizer)
+    with _alone_is_fine():
+        dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=processes() == 1)
+    set_optimizer_state_dict(model, optimizer, optim_state_dict=state["optimizer"])
+
+
+@contextmanager
+def _alone_is_fine() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*assuming the intent is to (save|load) in a single process.*")
+        yield
+
+
+def state_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Size of a checkpoint on disk, all processes together."""
+    state = _state(model, optimizer)
+    tensors = [*state["model"].values()]
+    tensors += [value for values in state["optimizer"]["state"].values() for value in values.values()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors if isinstance(tensor, Tensor))
+
+
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    # named_parameters yields tied weights once, which state_dict does not
+    trained = {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
+    return {"model": trained, "optimizer": get_optimizer_state_dict(model, optimizer)}
+
+
+# --- the Trainer ------------------------------------------------------------------------------------------
+
+
+class SpreadTrainer(Trainer):
+    """A Trainer whose model is spread by this module; accelerate's own FSDP is not used, since it does nothing on
+    CPUs (1.15 falls back to DDP without a word). Its checkpoints hold everything under `whole_folder`."""
+
+    def __init__(
+        self, *, model: PreTrainedModel, args: TrainingArguments, spread: Spread | None = None, **rest: Any
+    ) -> None:
+        shard(model, args.device, spread)
+        super().__init__(model=model, args=args, **rest)
+        # evaluation_mode: mixed precision as usual, but no DDP around what is already spread
+        self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0
+
+    def _clip_grad_norm(self, model: nn.Module) -> float:
+        return clip(model.parameters(), self.args.max_grad_norm)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> float:
+        return clip(model.parameters(), float("inf")) if grad_norm is None else grad_norm
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        out = Path(cast("str", self.args.output_dir))
+        with whole_folder(out / f"checkpoint-{self.state.global_step}") as part:
+            save_state(part / _OPTIMIZER_FILE, self._plain_model(), self._plain_optimizer())
+            if is_first():
+                torch.save(cast("Any", self.lr_scheduler).state_dict(), part / _SCHEDULER)
+                self.state.save_to_json(str(part / _TRAINER_STATE))
+        if is_first():
+            for old in checkpoints(out)[: -(self.args.save_total_limit or 1)]:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Nothing: weights are read with the optimizer's state, when there is an optimizer."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_state(Path(checkpoint) / _OPTIMIZER_FILE, self._plain_model(), self._plain_optimizer())
+            cast("Any", self.lr_scheduler).load_state_dict(torch.load(Path(checkpoint) / _SCHEDULER, weights_only=True))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Nothing: `reseed` makes a step's draws a function of the step."""
+
+    def _plain_model(self) -> nn.Module:
+        return self.accelerator.unwrap_model(cast("nn.Module", self.model))
+
+    def _plain_optimizer(self) -> torch.optim.Optimizer:
+        return getattr(self.optimizer, "optimizer", self.optimizer)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints in a folder, oldest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
