@@ -1,13 +1,15 @@
 """What `test_spread` starts under torchrun: a tiny model trained as a stage is, on data made from its number.
 
-    python tests/spread_driver.py OUT '{"optimizer": "muon", "steps": 6}'
+    python tests/spread_driver.py '{"OUT": {"optimizer": "muon"}, ...}'
 
 Step k holds the same examples under any number of processes; each process takes every n-th, one per pass. Writes
-`history.json` (a loss and a gradient norm per step), checkpoints, and the whole weights as `final.safetensors`.
+into each OUT `history.json` (a loss and a gradient norm per step), checkpoints, and the whole weights as
+`final.safetensors`; goes on from the last checkpoint in OUT if there is one.
 """
 
 import json
 import os
+import resource
 import signal
 import sys
 from dataclasses import dataclass
@@ -24,7 +26,8 @@ from alpha_umi.config import StageConfig
 from alpha_umi.training import spread
 from alpha_umi.training.optimizer import make_optimizer
 
-WORDS, DUMMY_LENGTH = 61, 2
+STEPS = 6
+WORDS = 61  # odd, so that the rows of a table are dealt unevenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class Shares(torch.utils.data.Dataset):
         for _ in range(3 + step % 3):
             length = int(torch.randint(6, 15, (), generator=dice))
             ids = torch.randint(0, WORDS, (length,), generator=dice)
-            rows.append(Row(ids, step % 2, 1.0 + float(torch.rand((), generator=dice))))
+            adapter = int(torch.randint(0, 2, (), generator=dice))
+            rows.append(Row(ids, adapter, 1.0 + float(torch.rand((), generator=dice))))
         return Share(step, rows[process :: self._processes])
 
 
@@ -79,10 +83,10 @@ class TwoAdapters(nn.Module):
 
 
 def build(options: dict) -> LlamaForCausalLM:
-    torch.manual_seed(options.get("init", 0) if not options.get("init_differs") else int(os.environ.get("RANK", "0")))
+    torch.manual_seed(int(os.environ.get("RANK", "0")) if options.get("unseeded") else 0)
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=WORDS,  # no multiple of two: rows are dealt unevenly
+            vocab_size=WORDS,
             hidden_size=24,
             intermediate_size=40,
             num_hidden_layers=3,
@@ -98,7 +102,7 @@ def build(options: dict) -> LlamaForCausalLM:
             layer.mlp.down_proj = TwoAdapters(layer.mlp.down_proj)
         model.get_input_embeddings().requires_grad_(True)
     if options.get("gradient_checkpointing"):
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable()
     return model
 
 
@@ -112,7 +116,7 @@ class Driver(spread.SpreadTrainer):
             args=arguments,
             spread=spread.Spread(reshard=options.get("reshard", True)),
             data_collator=lambda items: {"share": items[0]},
-            train_dataset=Shares(options["steps"], spread.processes()),
+            train_dataset=Shares(STEPS, spread.processes()),
         )
         self.remove_callback(PrinterCallback)
 
@@ -141,7 +145,7 @@ class Driver(spread.SpreadTrainer):
 
     def loss_sum(self, model: nn.Module, row: Row | None) -> Tensor:
         if row is None:  # nothing to do here while others work: a short pass whose gradients are zero
-            return model(input_ids=torch.zeros(1, DUMMY_LENGTH, dtype=torch.long), use_cache=False).logits.sum() * 0
+            return model(input_ids=torch.zeros(1, 2, dtype=torch.long), use_cache=False).logits.sum() * 0
         TwoAdapters.chosen = row.adapter
         logits = model(input_ids=row.ids[None], use_cache=False, layout=row).logits[0, :-1]
         return functional.cross_entropy(logits.float(), row.ids[1:], reduction="sum") * row.weight
@@ -152,26 +156,37 @@ class Driver(spread.SpreadTrainer):
             self.norms.append(logs["grad_norm"])
 
 
-class Murder(TrainerCallback):
-    """Ends its own process without a word, in a step or while a checkpoint is being written."""
+class DieWhileSaving(TrainerCallback):
+    """Ends the first process when all but the last file of a checkpoint is written."""
 
-    def __init__(self, at: int, process: int) -> None:
-        self._at, self._process = at, process
+    def __init__(self, step: int) -> None:
+        self._step = step
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step == self._at and args.process_index == self._process:
+        if state.global_step == self._step and args.process_index == 0:
+            state.save_to_json = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FullDisk(TrainerCallback):
+    """From a step on no file may be longer than 3,000 bytes; on one process only."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if state.global_step == self._step and args.process_index == args.world_size - 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+
+class DieInStep(TrainerCallback):
+    """Ends its own process without a word."""
+
+    def __init__(self, step: int, process: int) -> None:
+        self._step, self._process = step, process
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:
+        if state.global_step == self._step - 1 and args.process_index == self._process:
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_while_saving(at: int, process: int) -> None:
-    save = spread.save_state
-
-    def half(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        save(folder, model, optimizer)
-        if f"-{at}." in folder.parent.name and process == int(os.environ.get("RANK", "0")):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    spread.save_state = half
 
 
 def main(out: Path, options: dict) -> None:
@@ -182,7 +197,6 @@ def main(out: Path, options: dict) -> None:
         num_train_epochs=1,
         learning_rate=3e-3,
         lr_scheduler_type="cosine",
-        max_steps=options.get("stop", -1),
         max_grad_norm=options.get("max_grad_norm", 0.5),
         save_steps=2,
         save_total_limit=2,
@@ -195,10 +209,12 @@ def main(out: Path, options: dict) -> None:
         seed=3,
     )
     trainer = Driver(options, arguments)
-    if "die" in options:
-        trainer.add_callback(Murder(*options["die"]))
+    if "die_in_step" in options:
+        trainer.add_callback(DieInStep(options["die_in_step"], process=1))
     if "die_while_saving" in options:
-        die_while_saving(*options["die_while_saving"])
+        trainer.add_callback(DieWhileSaving(options["die_while_saving"]))
+    if "disk_full_at" in options:
+        trainer.add_callback(FullDisk(options["disk_full_at"]))
     found = spread.checkpoints(out)
     trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
     weights = spread.full_weights(trainer.model)
@@ -206,9 +222,10 @@ def main(out: Path, options: dict) -> None:
         save_file({name: weight.contiguous().clone() for name, weight in weights.items()}, out / "final.safetensors")
         history = {"losses": trainer.losses, "norms": trainer.norms, "resumed": [path.name for path in found]}
         (out / "history.json").write_text(json.dumps(history))
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    for folder, settings in json.loads(sys.argv[1]).items():
+        main(Path(folder), settings)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

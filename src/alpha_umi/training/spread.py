@@ -36,7 +36,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from alpha_umi.errors import ConfigError, StorageError
 
-_OPTIMIZER_FILE, _SCHEDULER, _TRAINER_STATE = "state", "scheduler.pt", "trainer_state.json"
+_STATE, _SCHEDULER, _TRAINER_STATE = "state", "scheduler.pt", "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,9 @@ def shard(model: PreTrainedModel, device: torch.device, spread: Spread | None = 
         model.to(device)  # pyright: ignore[reportArgumentType]
         return
     _check_same_start(model)
-    policy = MixedPrecisionPolicy(param_dtype=spread.dtype, reduce_dtype=None if spread.dtype is None else torch.float32)
+    policy = MixedPrecisionPolicy(
+        param_dtype=spread.dtype, reduce_dtype=None if spread.dtype is None else torch.float32
+    )
     mesh = init_device_mesh(device.type, (processes(),))
     for layer in layers:
         fully_shard(layer, mesh=mesh, reshard_after_forward=spread.reshard, mp_policy=policy)
@@ -208,11 +210,11 @@ def full_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, size: int = 0) -> Iterator[Path]:
     """A folder beside `folder`, on a disk that all processes see; it takes its place when all have left the block.
 
-    Killed at any moment, the place holds what was there or all of the new. When one process fails all do; raises
-    StorageError when the disk is the reason.
+    Killed at any moment, the place never holds a part of it. When one process fails all do; raises StorageError,
+    which tells `size` (bytes needed), when the disk is the reason. What stood at the place is removed at the end.
     """
     part = folder.with_name(f".{folder.name}.part")
     if is_first():
@@ -235,17 +237,19 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         return
     if is_first():
         shutil.rmtree(part, ignore_errors=True)
-    raise _explained(folder, failure) from failure
+    raise _explained(folder, size, failure) from failure
 
 
-def _explained(folder: Path, failure: BaseException | None) -> BaseException:
+def _explained(folder: Path, size: int, failure: BaseException | None) -> BaseException:
+    kept = f"about {size / 1e6:.1f} MB are needed; whole checkpoints stay" if size else "what was there stays"
     if failure is None:
-        return StorageError(f"{folder}: not written, another process failed; what was there is unchanged")
-    causes = [failure, *(getattr(failure, "failures", {}) or {}).values()]
-    found = [cause[0] if isinstance(cause, tuple) else cause for cause in causes]
-    for cause in found:
-        if isinstance(cause, OSError) or "No space left" in str(cause) or "file write failed" in str(cause):
-            return StorageError(f"{folder}: cannot be written: {cause}; what was there is unchanged")
+        return StorageError(f"{folder}: not written, because another process failed; {kept}")
+    causes = [failure]
+    if isinstance(failure, dcp.CheckpointException):
+        causes += [cause for cause, _ in failure.failures.values()]
+    for cause in causes:
+        if isinstance(cause, OSError):
+            return StorageError(f"{folder}: cannot be written: {cause.strerror or cause}; {kept}")
     return failure
 
 
@@ -311,13 +315,14 @@ class SpreadTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         out = Path(cast("str", self.args.output_dir))
-        with whole_folder(out / f"checkpoint-{self.state.global_step}") as part:
-            save_state(part / _OPTIMIZER_FILE, self._plain_model(), self._plain_optimizer())
+        model, optimizer = self._plain_model(), self._plain_optimizer()
+        with whole_folder(out / f"checkpoint-{self.state.global_step}", state_bytes(model, optimizer)) as part:
+            save_state(part / _STATE, model, optimizer)
             if is_first():
                 torch.save(cast("Any", self.lr_scheduler).state_dict(), part / _SCHEDULER)
                 self.state.save_to_json(str(part / _TRAINER_STATE))
         if is_first():
-            for old in checkpoints(out)[: -(self.args.save_total_limit or 1)]:
+            for old in (*checkpoints(out)[: -(self.args.save_total_limit or 1)], *out.glob(".checkpoint-*.part")):
                 shutil.rmtree(old, ignore_errors=True)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
@@ -325,7 +330,7 @@ class SpreadTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            load_state(Path(checkpoint) / _OPTIMIZER_FILE, self._plain_model(), self._plain_optimizer())
+            load_state(Path(checkpoint) / _STATE, self._plain_model(), self._plain_optimizer())
             cast("Any", self.lr_scheduler).load_state_dict(torch.load(Path(checkpoint) / _SCHEDULER, weights_only=True))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
