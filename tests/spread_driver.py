@@ -101,6 +101,10 @@ def build(options: dict) -> LlamaForCausalLM:
             layer.self_attn.q_proj = TwoAdapters(layer.self_attn.q_proj)
             layer.mlp.down_proj = TwoAdapters(layer.mlp.down_proj)
         model.get_input_embeddings().requires_grad_(True)
+        if options.get("half_base"):
+            for weight in model.parameters():
+                if not weight.requires_grad:
+                    weight.data = weight.data.bfloat16()
     if options.get("gradient_checkpointing"):
         model.activation_checkpointing_enable()
     return model
@@ -114,7 +118,9 @@ class Driver(spread.SpreadTrainer):
         super().__init__(
             model=build(options),
             args=arguments,
-            spread=spread.Spread(reshard=options.get("reshard", True)),
+            spread=spread.Spread(
+                reshard=options.get("reshard", True), dtype=torch.bfloat16 if options.get("half") else None
+            ),
             data_collator=lambda items: {"share": items[0]},
             train_dataset=Shares(STEPS, spread.processes()),
         )
@@ -193,6 +199,7 @@ def main(out: Path, options: dict) -> None:
     arguments = TrainingArguments(
         output_dir=str(out),
         use_cpu=True,
+        bf16=options.get("half", False),
         per_device_train_batch_size=1,
         num_train_epochs=1,
         learning_rate=3e-3,

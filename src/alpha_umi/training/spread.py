@@ -21,14 +21,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, distributed, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
@@ -159,10 +162,12 @@ def _join(unit: nn.Module, places: list[_Place]) -> None:
     def add_nothing(module: nn.Module, arguments: Any, output: Any) -> Any:
         if not torch.is_grad_enabled():
             return None
-        nothing = sum(getattr(owner, name).flatten()[:0].sum() for owner, name in places)
-        if isinstance(output, tuple):
-            return (output[0] + nothing.to(output[0].dtype), *output[1:])
-        return output + nothing.to(output.dtype)
+        first, *others = output if isinstance(output, tuple) else (output,)
+        nothing = first.new_zeros(())
+        for owner, name in places:
+            nothing = nothing + getattr(owner, name).flatten()[:0].sum().to(first.dtype)
+        first = first + nothing
+        return (first, *others) if isinstance(output, tuple) else first
 
     if places:
         unit.register_forward_hook(add_nothing)
@@ -224,7 +229,7 @@ def whole_folder(folder: Path, size: int = 0) -> Iterator[Path]:
     try:
         part.mkdir(parents=True, exist_ok=True)
         yield part
-    except (Exception, dcp.CheckpointException) as error:
+    except (Exception, CheckpointException) as error:
         failure = error
     failed_elsewhere = anywhere(failure is not None)
     if failure is None and not failed_elsewhere and is_first():
@@ -244,8 +249,8 @@ def _explained(folder: Path, size: int, failure: BaseException | None) -> BaseEx
     kept = f"about {size / 1e6:.1f} MB are needed; whole checkpoints stay" if size else "what was there stays"
     if failure is None:
         return StorageError(f"{folder}: not written, because another process failed; {kept}")
-    causes = [failure]
-    if isinstance(failure, dcp.CheckpointException):
+    causes: list[BaseException] = [failure]
+    if isinstance(failure, CheckpointException):
         causes += [cause for cause, _ in failure.failures.values()]
     for cause in causes:
         if isinstance(cause, OSError):
@@ -257,14 +262,14 @@ def save_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer)
     """Write trained weights and optimizer state into a folder; every process writes its own part. Frozen weights
     are not written: a run that resumes loads them from where it started."""
     with _alone_is_fine():
-        dcp.save(_state(model, optimizer), storage_writer=dcp.FileSystemWriter(folder), no_dist=processes() == 1)
+        save(_state(model, optimizer), storage_writer=FileSystemWriter(folder), no_dist=processes() == 1)
 
 
 def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Read what `save_state` wrote under any number of processes. The optimizer must be fresh."""
     state = _state(model, optimizer)
     with _alone_is_fine():
-        dcp.load(state, storage_reader=dcp.FileSystemReader(folder), no_dist=processes() == 1)
+        load(state, storage_reader=FileSystemReader(folder), no_dist=processes() == 1)
     set_optimizer_state_dict(model, optimizer, optim_state_dict=state["optimizer"])
 
 
@@ -340,7 +345,7 @@ class SpreadTrainer(Trainer):
         return self.accelerator.unwrap_model(cast("nn.Module", self.model))
 
     def _plain_optimizer(self) -> torch.optim.Optimizer:
-        return getattr(self.optimizer, "optimizer", self.optimizer)
+        return cast("torch.optim.Optimizer", getattr(self.optimizer, "optimizer", self.optimizer))
 
 
 def checkpoints(folder: Path) -> list[Path]:
