@@ -74,6 +74,8 @@ def test_two_processes_lose_and_learn_what_one_does(runs, kind):
     assert together["losses"] == pytest.approx(alone["losses"], abs=1e-5)
     assert together["norms"] == pytest.approx(alone["norms"], abs=1e-5)
     assert largest_difference(weights, same_weights) < 1e-5
+    assert alone["held"] == 1
+    assert together["held"] == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.slow
