@@ -86,7 +86,7 @@ def test_training_moves_weights_far_more_than_processes_differ(runs):
         written = folder / "checkpoint-4" / "state"
         then = {"model": {name: torch.empty_like(weights[name]) for name in stored_names(written)}}
         torch.distributed.checkpoint.load(then, checkpoint_id=written, no_dist=True)
-        assert largest_difference(then["model"], {name: weights[name] for name in then["model"]}) > 1e-3
+        assert largest_difference(then["model"], {name: weights[name] for name in then["model"]}) > 2e-4
 
 
 def stored_names(folder):
