@@ -227,7 +227,13 @@ def main(out: Path, options: dict) -> None:
     weights = spread.full_weights(trainer.model)
     if spread.is_first():
         save_file({name: weight.contiguous().clone() for name, weight in weights.items()}, out / "final.safetensors")
-        history = {"losses": trainer.losses, "norms": trainer.norms, "resumed": [path.name for path in found]}
+        everything = list(trainer.model.parameters())
+        history = {
+            "losses": trainer.losses,
+            "norms": trainer.norms,
+            "resumed": [path.name for path in found],
+            "held": sum(spread.local(w).numel() for w in everything) / sum(w.numel() for w in everything),
+        }
         (out / "history.json").write_text(json.dumps(history))
 
 

@@ -74,6 +74,8 @@ def test_two_processes_lose_and_learn_what_one_does(runs, kind):
     assert together["losses"] == pytest.approx(alone["losses"], abs=1e-5)
     assert together["norms"] == pytest.approx(alone["norms"], abs=1e-5)
     assert largest_difference(weights, same_weights) < 1e-5
+    assert alone["held"] == 1
+    assert together["held"] == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.slow
@@ -84,7 +86,7 @@ def test_training_moves_weights_far_more_than_processes_differ(runs):
         written = folder / "checkpoint-4" / "state"
         then = {"model": {name: torch.empty_like(weights[name]) for name in stored_names(written)}}
         torch.distributed.checkpoint.load(then, checkpoint_id=written, no_dist=True)
-        assert largest_difference(then["model"], {name: weights[name] for name in then["model"]}) > 1e-3
+        assert largest_difference(then["model"], {name: weights[name] for name in then["model"]}) > 2e-4
 
 
 def stored_names(folder):

@@ -112,7 +112,8 @@ def _orthogonalise_spread(mine: Tensor, like: Tensor) -> Tensor:
     """`orthogonalise` for a stack of matrices of which every process holds some rows, as it holds those of `like`.
 
     Each process is sent whole matrices, a share of the stack, and sends back the rows of its results: it computes
-    1/N of the work and holds as many numbers as before.
+    1/N of the work and holds no more numbers than before, if the stack has at least N matrices (gloo has no
+    all-to-all and gathers the whole stack on the way).
     """
     if not isinstance(like, DTensor):
         return orthogonalise(mine)

@@ -348,7 +348,8 @@ class SpreadTrainer(Trainer):
         with whole_folder(out / f"checkpoint-{self.state.global_step}", state_bytes(model, optimizer)) as part:
             save_state(part / _STATE, model, optimizer)
             if is_first():
-                torch.save(cast("Any", self.lr_scheduler).state_dict(), part / _SCHEDULER)
+                with (part / _SCHEDULER).open("wb") as file:  # torch's own writer hides what the disk says
+                    torch.save(cast("Any", self.lr_scheduler).state_dict(), file)
                 self.state.save_to_json(str(part / _TRAINER_STATE))
         if is_first():
             for old in (*checkpoints(out)[: -(self.args.save_total_limit or 1)], *out.glob(".checkpoint-*.part")):
