@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,9 +151,13 @@ def export_examples(
 def _role(name: str) -> Any:
     from alpha_umi.types import Role
 
-    if name not in list(Role):
-        raise ConfigError(f"unknown role {name!r}; known: {', '.join(Role)}")
-    return Role(name)
+    return _choose(Role, name, "role")
+
+
+def _choose(known: type[StrEnum], name: str, what: str) -> Any:
+    if name not in list(known):
+        raise ConfigError(f"unknown {what} {name!r}; known: {', '.join(known)}")
+    return known(name)
 
 
 # --- formats ------------------------------------------------------------------------------------------
@@ -252,12 +257,11 @@ def evaluate_static(
     from alpha_umi.formats.steps import StepShape
     from alpha_umi.store import read_json, write_json, write_text
 
-    if shape is not None and shape not in list(StepShape):
-        raise ConfigError(f"unknown shape {shape!r}; known: {', '.join(StepShape)}")
     published = _is_compat(compat)
+    chosen = None if shape is None else _choose(StepShape, shape, "shape")
     rows = read_json(predictions)
     try:
-        report = evaluate_rows(rows, published=published, shape=StepShape(shape) if shape else None)
+        report = evaluate_rows(rows, published=published, shape=chosen)
     except DataError as error:
         raise DataError(f"{predictions}: {error}") from None
     text = report_text(report)
@@ -327,12 +331,20 @@ def write_world(
     preset: Annotated[str, typer.Option(help="Which world.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
-    max_calls: Annotated[int | None, typer.Option(min=0, help="Only tasks of at most so many calls.")] = None,
+    max_calls: Annotated[int | None, typer.Option(min=1, help="Only tasks of at most so many calls.")] = None,
 ) -> None:
     """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories."""
     from alpha_umi import demo
+    from alpha_umi.world import Split
 
-    choice = demo.Choice(split=split, count=count, preset=preset, seed=seed, first=first, max_calls=max_calls)
+    choice = demo.Choice(
+        split=_choose(Split, split, "world split"),
+        count=count,
+        preset=preset,
+        seed=seed,
+        first=first,
+        max_calls=max_calls,
+    )
     written = demo.write_gold(out, choice)
     print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
 

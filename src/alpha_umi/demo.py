@@ -45,7 +45,7 @@ class Written:
 class Choice:
     """Which tasks of the world."""
 
-    split: str
+    split: Split
     count: int
     preset: str = "tiny"
     seed: int = 0
