@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from alpha_umi.types import (
     Call,
     Completion,
+    FinishReason,
     Observation,
     Prompt,
     Proposal,
@@ -82,6 +83,9 @@ class Format(Protocol):
         """The completion by which `role` says `turns`: one turn, or for the backbone a plan and what follows."""
         ...
 
-    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
-        """The turns that a completion says; total over all strings."""
+    def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
+        """The turns that a completion says; total over all strings.
+
+        A call that LENGTH cut off before its arguments names no tool: its name may be half of another one.
+        """
         ...

@@ -18,7 +18,21 @@ from dataclasses import dataclass, field, fields
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.marks import Marks, write_call
 from alpha_umi.formats.replies import read_reply
-from alpha_umi.types import Answer, Call, Decision, Json, Message, Observation, Plan, Role, Task, ToolSpec, Turn, User
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    FinishReason,
+    Json,
+    Message,
+    Observation,
+    Plan,
+    Role,
+    Task,
+    ToolSpec,
+    Turn,
+    User,
+)
 
 KIND = "chat"
 
@@ -196,8 +210,8 @@ class ChatFormat:
                 said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
                 raise FormatError(f"the {role.value} cannot say {said}")
 
-    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
-        return read_reply(role, text)
+    def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
+        return read_reply(role, text, finish)
 
 
 _MARKS = Marks()

@@ -20,7 +20,20 @@ from typing import cast
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.marks import Marks, find_call, parse_call, write_call
-from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Role, Task, ToolSpec, Turn, User
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    FinishReason,
+    Json,
+    Observation,
+    Plan,
+    Role,
+    Task,
+    ToolSpec,
+    Turn,
+    User,
+)
 
 _PLACEHOLDER = re.compile(r"\{(doc|history|thought|tool_names)\}")
 _TARGET_PART = re.compile(r"\{(thought|call|answer)[^}]*\}")
@@ -198,18 +211,18 @@ class TemplateFormat:
             return plan.thought.strip()
         return self.marks.write_plan(plan).replace(self.marks.decisions[decision], "").strip()
 
-    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
+    def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
         match role:
             case Role.PLANNER:
                 return (self.marks.parse_plan(text),)
             case Role.CALLER:
-                return (parse_call(text),)
+                return (parse_call(text, finish),)
             case Role.SUMMARIZER:
                 return (Answer(text=text),)
             case Role.BACKBONE:
-                return self._parse_step(text)
+                return self._parse_step(text, finish)
 
-    def _parse_step(self, text: str) -> tuple[Turn, ...]:
+    def _parse_step(self, text: str, finish: FinishReason) -> tuple[Turn, ...]:
         gives_up = self.targets[Decision.GIVE_UP].write("", "")
         if text.rstrip().endswith(gives_up.rstrip()):
             return (Plan(thought=text.rstrip().removesuffix(gives_up.rstrip()), decision=Decision.GIVE_UP),)
@@ -220,7 +233,7 @@ class TemplateFormat:
             return plan, Answer(text=text[at_conclusion + len(concludes) :])
         if at_call >= 0:
             thought = text[:at_call].removesuffix(calls)
-            return Plan(thought=thought, decision=Decision.CALL), parse_call(text[at_call:])
+            return Plan(thought=thought, decision=Decision.CALL), parse_call(text[at_call:], finish)
         plan = self.marks.parse_plan(text)
         return (plan if plan.decision is Decision.GIVE_UP else Plan(thought=text, decision=Decision.NONE),)
 
