@@ -293,6 +293,24 @@ def test_a_report_says_what_was_scored_and_what_was_not():
     json.dumps(document, allow_nan=False)
 
 
+def test_the_tables_of_a_report_are_aligned_whatever_a_tool_is_called():
+    odd = (CALL[0], Call(name="a|b\x1b[2J" + "c" * 80, arguments="{}"))
+    text = report_text(evaluate_rows([row(CALL), row(CONCLUDE, CONCLUDE), row(odd, odd)]))
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 3
+    for lines in tables:
+        assert len({len(line) for line in lines}) == 1
+        assert len({line.count("|") for line in lines}) == 1
+    assert "\x1b" not in text
+
+
+def test_rows_with_the_same_note_share_a_line():
+    undecided = (Plan(thought="t", decision=Decision.NONE),)
+    text = report_text(evaluate_rows([row(CALL, undecided)] * 15))
+    (note,) = [line for line in text.splitlines() if line.startswith("- ")]
+    assert note.startswith("- rows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 5 more: the reference names no decision")
+
+
 def test_a_published_report_has_the_published_keys():
     report = evaluate_rows([row(CALL), row(CALL, CONCLUDE)], published=True)
     assert set(report_document(report)["metrics"]) == {

@@ -28,14 +28,16 @@ HALLUCINATION_RATE_CALLS = "hallucination_rate_calls"
 ROUGE_L = "rouge_l"
 
 METRICS: Mapping[str, str] = {
-    PLAN_ACCURACY: "steps whose decision (call, conclude, give up) is the reference's",
+    PLAN_ACCURACY: "steps with the reference's decision (call, conclude, give up)",
     ACTION_EXACT_MATCH: "reference calls whose tool is called",
-    ARGUMENT_F1: "mean F1 of the arguments over reference calls; 0 with another tool",
-    HALLUCINATION_RATE: "steps that call a tool that is not offered",
-    HALLUCINATION_RATE_CALLS: "the same, over the steps that call any tool",
-    ROUGE_L: "mean ROUGE-L F over reference answers; 0 without an answer",
+    ARGUMENT_F1: "mean F1 of the arguments of reference calls; another tool: 0",
+    HALLUCINATION_RATE: "steps that call a tool not on offer; lower is better",
+    HALLUCINATION_RATE_CALLS: "the same, of the steps that call any; lower is better",
+    ROUGE_L: "mean ROUGE-L F of reference answers; no answer: 0",
 }
-"""Every metric, with what it counts, in report order. All but the two hallucination rates: higher is better."""
+"""Every metric, with what it is, in report order."""
+INTERVALS = "95 % intervals (Wilson's; bootstrap where scores lie between 0 and 1)"
+"""What `mean` does, in the words of a report."""
 
 _RESAMPLES = 2000
 _LEVEL = 0.95
