@@ -27,23 +27,24 @@ class Ended:
     err: str
 
 
-def environment():
+def environment(**more):
     return os.environ | {
         "PYTHONPATH": str(SOURCES),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "2",
         "CUDA_VISIBLE_DEVICES": "",
+        **more,
     }
 
 
-def start(*arguments, cwd, module="alpha_umi.cli", file_bytes=None):
-    """A command under way. `file_bytes`: no file may grow beyond, as on a full disk."""
+def start(*arguments, cwd, module="alpha_umi.cli", file_bytes=None, shard=None):
+    """A command under way. `file_bytes`: no file may grow beyond, as on a full disk. `shard`: rank and world size."""
     how = ["-m", module] if file_bytes is None else ["-c", LIMITED, str(file_bytes)]
     return subprocess.Popen(
         [sys.executable, *how, *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=environment() if shard is None else environment(RANK=str(shard[0]), WORLD_SIZE=str(shard[1])),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

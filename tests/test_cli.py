@@ -8,8 +8,7 @@ import warnings
 
 import pytest
 
-from alpha_umi import cli
-from commands import Ended, environment, run
+from commands import environment, run
 from endpoint_server import Reply, chat_reply, serving
 from plain_format import PLAIN
 
@@ -26,23 +25,6 @@ def weather(city: str) -> dict:
     """
     return {"city": city, "degrees": 21}
 '''
-
-
-@pytest.fixture
-def umi(monkeypatch, capsys):
-    """The command line in this process, so that torch is loaded once."""
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["umi", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        said = capsys.readouterr()
-        return Ended(code=code, out=said.out, err=said.err)
-
-    return run_here
 
 
 @pytest.fixture(scope="module")

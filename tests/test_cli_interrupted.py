@@ -9,7 +9,7 @@ import pytest
 
 from alpha_umi.store import write_trajectories
 from alpha_umi.world import Split, World, answer_document
-from commands import interrupt_when, run, start
+from commands import ended, interrupt_when, run, start
 from endpoint_server import Answer, chat_reply, serving
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals to a process group, limits of file sizes")
@@ -77,6 +77,37 @@ def test_prediction_goes_on_where_it_was_stopped(number, desk, endpoint):
     assert len(endpoint.received) - before == asked - sum(len(row["proposal"]) for row in kept)
     assert (desk / "p.json").read_bytes() == (desk / "whole.json").read_bytes()
     assert not list(desk.glob("*.parts"))
+
+
+def test_a_finished_prediction_is_not_made_again_unless_something_changed(umi, desk, endpoint, monkeypatch):
+    monkeypatch.chdir(desk)
+    assert umi(*PREDICT, "p.json", "--limit", "2").code == 0
+    asked, made = len(endpoint.received), (desk / "p.json").read_bytes()
+    again = umi(*PREDICT, "p.json", "--limit", "2")
+    assert again.code == 0
+    assert "all predicted before with these settings" in again.out
+    assert len(endpoint.received) == asked
+    assert (desk / "p.json").read_bytes() == made
+    (desk / "p.json").write_text("[]")  # somebody's own
+    assert umi(*PREDICT, "p.json", "--limit", "2").code == 0
+    assert (desk / "p.json").read_bytes() == made
+    other = umi(*PREDICT, "p.json", "--limit", "3")  # other settings: made anew, as any output is
+    assert (other.code, "before" in other.out) == (0, False)
+    assert len(json.loads((desk / "p.json").read_text())) > len(json.loads(made))
+    assert not list(desk.glob("*.parts"))
+
+
+def test_two_processes_leave_the_result_and_nothing_else_however_late_one_is(desk, endpoint):
+    assert run(*PREDICT, "one.json", cwd=desk).code == 0
+    alone = len(endpoint.received)
+    first, second = (start(*PREDICT, "p.json", cwd=desk, shard=(rank, 2)) for rank in (0, 1))
+    assert [ended(first).code, ended(second).code] == [0, 0]
+    assert (desk / "p.json").read_bytes() == (desk / "one.json").read_bytes()
+    assert len(endpoint.received) == 2 * alone
+    late = run(*PREDICT, "p.json", cwd=desk, shard=(1, 2))  # it finds the parts gone
+    assert late.code == 0
+    assert len(endpoint.received) == 2 * alone
+    assert sorted(path.name for path in desk.glob("p.json*")) == ["p.json", "p.json.made"]
 
 
 def test_prediction_on_a_full_disk_keeps_whole_rows_and_goes_on(desk, endpoint):

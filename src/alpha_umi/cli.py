@@ -221,13 +221,18 @@ def predict(
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
 ) -> None:
-    """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it."""
+    """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
+
+    What is finished is not done again; delete the file for that.
+    """
     import os
 
     from alpha_umi import build, jobs
     from alpha_umi.agent import Undecided
     from alpha_umi.display import progress
+    from alpha_umi.evaluation.runner import Shard
 
+    shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
     options = jobs.PredictOptions(
         agent=build.read_agent(agent),
         data=data,
@@ -236,11 +241,19 @@ def predict(
         undecided=Undecided.CALLER if _is_compat(compat) else Undecided.PLANNER,
         limit=limit,
         concurrency=concurrency,
+        shard=shard,
     )
-    with progress(_console(), quiet=os.environ.get("RANK", "0") != "0") as display:
+    with progress(_console(), quiet=shard.rank != 0) as display:
         bar = display.add_task("predicting")
-        steps = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
-    print(f"{out}: {steps} steps")
+        done = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
+    if shard.rank == 0:
+        print(f"{out}: {done.steps} steps{_kept(done)}")
+
+
+def _kept(done: Any) -> str:
+    if done.kept == done.steps:
+        return ", all predicted before with these settings; delete the file to predict anew"
+    return f", {done.kept} of them predicted before" if done.kept else ""
 
 
 @evaluate_app.command("static")

@@ -142,10 +142,9 @@ def run(out: Path, console: Console, *, fresh: bool = False) -> None:
 def _evaluate(out: Path, agent: Path, test: Path, players: build.Cast, console: Console) -> StaticScores:
     predictions = out / f"{players.value}.predictions.json"
     options = jobs.PredictOptions(agent=build.read_agent(agent), data=test, out=predictions, players=players)
-    if not predictions.exists() or predictions.stat().st_mtime < (agent / build.AGENT_FILE).stat().st_mtime:
-        with progress(console) as display:
-            bar = display.add_task(f"   {players.value}")
-            jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
+    with progress(console) as display:
+        bar = display.add_task(f"   {players.value}")
+        jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
     report = cast("StaticScores", evaluate_rows(read_json(predictions)))
     write_json(out / f"{players.value}.metrics.json", report_document(report))
     with write_text(out / f"{players.value}.md") as file:
