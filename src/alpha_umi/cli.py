@@ -144,8 +144,9 @@ def export_examples(
     write = export.export_published if _is_compat(compat) else export.export_examples
     report = write(read_trajectories(trajectories), _role(role), open_format(format_name), out)
     print(f"{out}: {report.rows} examples")
-    for reason in report.skipped:
-        print(f"  skipped: {reason}")
+    for reason, places in report.places.items():
+        more = f", and {len(places) - 10} more" if len(places) > 10 else ""
+        print(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")
 
 
 def _role(name: str) -> Any:
