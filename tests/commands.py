@@ -1,5 +1,7 @@
 """The real command line: in a process of its own, where exit codes, signals and limits matter, or in this one."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -7,6 +9,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from alpha_umi import cli
 
 SOURCES = Path(__file__).parents[1] / "src"
 LIMITED = """
@@ -64,6 +68,21 @@ def ended(process, timeout_s=120):
 
 def run(*arguments, **how):
     return ended(start(*arguments, **how))
+
+
+def run_here(*arguments, cwd="."):
+    """A command in this process, so that torch is loaded once."""
+    out, err = io.StringIO(), io.StringIO()
+    argv, sys.argv = sys.argv, ["umi", *map(str, arguments)]
+    try:
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            cli.main()
+        code = 0
+    except SystemExit as stopped:
+        code = stopped.code or 0
+    finally:
+        sys.argv = argv
+    return Ended(code=code, out=out.getvalue(), err=err.getvalue())
 
 
 def interrupt_when(ready, process, number=signal.SIGINT, timeout_s=60):

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from alpha_umi import cli
-from commands import Ended
-
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -46,23 +43,6 @@ def _block_network(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_block_network)  # below every client library, so none can go round it
-
-
-@pytest.fixture
-def umi(monkeypatch, capsys):
-    """The command line in this process, so that torch is loaded once."""
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["umi", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        said = capsys.readouterr()
-        return Ended(code=code, out=said.out, err=said.err)
-
-    return run_here
 
 
 def golden_dir(family: str) -> Path:
