@@ -1,8 +1,9 @@
 """Scores of single steps against the reference's, and their means with intervals.
 
-A step is the turns that a model said at one point of a given history. Definitions follow section 2 of the paper's
-evaluation; where its script drops or guesses, the docstring here says what is done instead. Pure: values in, values
-out. Law: a step scored against itself scores 1 in every metric that applies to it (hallucination apart).
+A step is the turns that a model said at one point of a given history. Definitions follow the paper's static
+evaluation as its scripts compute it; where they drop or guess, the docstring here says what is done instead. Pure:
+values in, values out. Law: a step scored against itself scores 1 in every metric that applies to it (hallucination
+apart).
 """
 
 from __future__ import annotations
