@@ -129,6 +129,7 @@ def test_training_lowers_the_loss_and_leaves_a_whole_folder(tmp_path):
     assert [line["step"] for line in lines] == list(range(1, 9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_an_interrupted_stage_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, optimizer):
     settings = SETTINGS.model_copy(update={"optimizer": optimizer})
@@ -174,6 +175,7 @@ def stop_after(step, stage):
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_cut_short_by_a_crash_is_passed_over(tmp_path):
     stage = a_stage(tmp_path)
     with pytest.raises(KeyboardInterrupt):
