@@ -1,5 +1,7 @@
 """The real command line: in a process of its own, where exit codes, signals and limits matter, or in this one."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -7,6 +9,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from alpha_umi import cli
 
 SOURCES = Path(__file__).parents[1] / "src"
 LIMITED = """
@@ -27,23 +31,24 @@ class Ended:
     err: str
 
 
-def environment():
+def environment(**more):
     return os.environ | {
         "PYTHONPATH": str(SOURCES),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "2",
         "CUDA_VISIBLE_DEVICES": "",
+        **more,
     }
 
 
-def start(*arguments, cwd, module="alpha_umi.cli", file_bytes=None):
-    """A command under way. `file_bytes`: no file may grow beyond, as on a full disk."""
+def start(*arguments, cwd, module="alpha_umi.cli", file_bytes=None, shard=None):
+    """A command under way. `file_bytes`: no file may grow beyond, as on a full disk. `shard`: rank and world size."""
     how = ["-m", module] if file_bytes is None else ["-c", LIMITED, str(file_bytes)]
     return subprocess.Popen(
         [sys.executable, *how, *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=environment() if shard is None else environment(RANK=str(shard[0]), WORLD_SIZE=str(shard[1])),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -63,6 +68,21 @@ def ended(process, timeout_s=120):
 
 def run(*arguments, **how):
     return ended(start(*arguments, **how))
+
+
+def run_here(*arguments, cwd="."):
+    """A command in this process, so that torch is loaded once."""
+    out, err = io.StringIO(), io.StringIO()
+    argv, sys.argv = sys.argv, ["umi", *map(str, arguments)]
+    try:
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            cli.main()
+        code = 0
+    except SystemExit as stopped:
+        code = stopped.code or 0
+    finally:
+        sys.argv = argv
+    return Ended(code=code, out=out.getvalue(), err=err.getvalue())
 
 
 def interrupt_when(ready, process, number=signal.SIGINT, timeout_s=60):

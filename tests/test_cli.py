@@ -8,8 +8,7 @@ import warnings
 
 import pytest
 
-from alpha_umi import cli
-from commands import Ended, environment, run
+from commands import environment, run, run_here
 from endpoint_server import Reply, chat_reply, serving
 from plain_format import PLAIN
 
@@ -28,23 +27,6 @@ def weather(city: str) -> dict:
 '''
 
 
-@pytest.fixture
-def umi(monkeypatch, capsys):
-    """The command line in this process, so that torch is loaded once."""
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["umi", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        said = capsys.readouterr()
-        return Ended(code=code, out=said.out, err=said.err)
-
-    return run_here
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A folder with the world's answers, trajectories, a tool module and a trained agent."""
@@ -54,7 +36,7 @@ def home(tmp_path_factory):
         ("world", "write", "--out", "world", "--count", "40"),
         ("prepare", "toolbench", "--answers", "world/train/answer", "--out", "train.jsonl", "--emit-stages", "stages"),
     ):
-        ended = run(*command, cwd=folder)
+        ended = run_here(*command, cwd=folder)
         assert ended.code == 0, ended.err
     return folder
 
@@ -63,7 +45,7 @@ def home(tmp_path_factory):
 def trained(home):
     small = [f"stages.{stage}.max_steps=5" for stage in ("backbone", "planner", "caller", "summarizer")]
     small += ["model.tiny.hidden_size=32", "model.tiny.layers=1", "data.train=train.jsonl", "out=agent"]
-    ended = run("train", "tiny", *(word for override in small for word in ("--set", override)), cwd=home)
+    ended = run_here("train", "tiny", *(word for override in small for word in ("--set", override)), cwd=home)
     assert ended.code == 0, ended.err
     assert ended.out.strip().endswith("agent")
     return home / "agent"
@@ -86,15 +68,15 @@ def test_raw_answers_and_the_worlds_own_trajectories_say_the_same(home):
     assert len(rows(home / "stages" / "raw_data_stage_1.json")) == len(rows(home / "stages" / "raw_data_stage_2.json"))
 
 
-def test_a_trained_agent_predicts_alone_and_as_three_and_is_scored(umi, home, trained):
+def test_a_trained_agent_predicts_alone_and_as_three_and_is_scored(home, trained):
     limits = ("--data", home / "train.jsonl", "--limit", "3")
     three, single = home / "three.json", home / "single.json"
-    assert umi("predict", "--agent", trained, *limits, "--out", three).code == 0
-    assert umi("predict", "--agent", trained, *limits, "--out", single, "--single").code == 0
+    assert run_here("predict", "--agent", trained, *limits, "--out", three).code == 0
+    assert run_here("predict", "--agent", trained, *limits, "--out", single, "--single").code == 0
     assert [row["reference"] for row in rows(three)] == [row["reference"] for row in rows(single)]
     assert all(row.keys() >= {"tools", "reference", "predictions"} for row in rows(three))
     for options in ((), ("--compat", "alpha-umi")):
-        scored = umi("evaluate", "static", three, "--out", home / "metrics.json", *options)
+        scored = run_here("evaluate", "static", three, "--out", home / "metrics.json", *options)
         assert scored.code == 0, scored.err
         assert f"{len(rows(three))} steps" in scored.out
         assert scored.out == (home / "metrics.md").read_text()
@@ -102,7 +84,7 @@ def test_a_trained_agent_predicts_alone_and_as_three_and_is_scored(umi, home, tr
     assert not list(home.glob("*.parts"))
 
 
-def test_an_agent_file_names_checkpoints_adapters_and_a_format(umi, home, trained):
+def test_an_agent_file_names_checkpoints_adapters_and_a_format(home, trained):
     make_adapter(trained / "caller", home / "lora")
     (home / "agent.toml").write_text(
         'format = "agent/format.json"\nmax_input_tokens = 672\n[sampling]\nmax_tokens = 96\n'
@@ -110,10 +92,14 @@ def test_an_agent_file_names_checkpoints_adapters_and_a_format(umi, home, traine
         '[roles.caller]\nmodel = "agent/caller"\nadapter = "lora"\n'
     )
     out = home / "adapted.json"
-    ended = umi("predict", "--agent", home / "agent.toml", "--data", home / "train.jsonl", "--limit", 2, "--out", out)
+    ended = run_here(
+        "predict", "--agent", home / "agent.toml", "--data", home / "train.jsonl", "--limit", 2, "--out", out
+    )
     assert ended.code == 0, ended.err
     plain = home / "plain.json"
-    assert umi("predict", "--agent", trained, "--data", home / "train.jsonl", "--limit", 2, "--out", plain).code == 0
+    assert (
+        run_here("predict", "--agent", trained, "--data", home / "train.jsonl", "--limit", 2, "--out", plain).code == 0
+    )
     assert [row["key"] for row in rows(out)] == [row["key"] for row in rows(plain)]
     assert thoughts(out) == thoughts(plain)  # the planner is the same, the caller is not
 
@@ -137,8 +123,10 @@ def thoughts(path):
     return [turn["thought"] for row in rows(path) for turn in row["proposal"] if turn["turn"] == "plan"]
 
 
-def test_an_untrained_agent_answers_or_says_that_it_has_none(umi, home, trained):
-    ended = umi("ask", "Weather in Oslo?", "--agent", trained, "--tools", home / "tools.py", "--out", home / "a.jsonl")
+def test_an_untrained_agent_answers_or_says_that_it_has_none(home, trained):
+    ended = run_here(
+        "ask", "Weather in Oslo?", "--agent", trained, "--tools", home / "tools.py", "--out", home / "a.jsonl"
+    )
     assert ended.code in (0, 1)
     assert ended.out.strip() or "no answer: " in ended.err
     (trajectory,) = [json.loads(line) for line in (home / "a.jsonl").read_text().splitlines()]
@@ -146,26 +134,26 @@ def test_an_untrained_agent_answers_or_says_that_it_has_none(umi, home, trained)
     assert trajectory["task"]["tools"][0]["name"] == "weather"
 
 
-def test_a_format_is_learned_back_from_the_rows_it_exported(umi, home):
+def test_a_format_is_learned_back_from_the_rows_it_exported(home):
     (home / "plain_format.json").write_text(json.dumps(PLAIN))
     learned, files = home / "learned.json", []
     for role in ("planner", "caller", "summarizer", "backbone"):
         out = home / f"train_{role}.json"
         options = ("--trajectories", home / "train.jsonl", "--role", role, "--out", out)
-        assert umi("export", *options, "--format", home / "plain_format.json").code == 0
+        assert run_here("export", *options, "--format", home / "plain_format.json").code == 0
         assert rows(out)[0].keys() == {"tools", "history", "input", "target"}
         files += ["--role", f"{role}={out}"]
-    ended = umi("format", "learn", *files, "--out", learned)
+    ended = run_here("format", "learn", *files, "--out", learned)
     assert ended.code == 0, ended.err
     explained = re.findall(r"(\d+) of (\d+) inputs reproduced", ended.out)
     assert len(explained) == 4
     assert all(found == all_of_them != "0" for found, all_of_them in explained)
     again = home / "again.json"
-    umi("export", "--trajectories", home / "train.jsonl", "--role", "planner", "--format", learned, "--out", again)
+    run_here("export", "--trajectories", home / "train.jsonl", "--role", "planner", "--format", learned, "--out", again)
     assert again.read_bytes() == (home / "train_planner.json").read_bytes()
 
 
-def test_three_roles_on_an_endpoint_answer_a_query_untrained(umi, home):
+def test_three_roles_on_an_endpoint_answer_a_query_untrained(home):
     says = [
         "The weather of Oslo is needed. Next: caller.",
         'Action: weather\nAction Input: {"city": "Oslo"}',
@@ -173,7 +161,9 @@ def test_three_roles_on_an_endpoint_answer_a_query_untrained(umi, home):
         "It is 21 degrees in Oslo.\x1b[2J",
     ]
     with serving(*(Reply(body=chat_reply(text)) for text in says)) as server:
-        ended = umi("ask", "Weather in Oslo?", "--base-url", server.url, "--model", "m", "--tools", home / "tools.py")
+        ended = run_here(
+            "ask", "Weather in Oslo?", "--base-url", server.url, "--model", "m", "--tools", home / "tools.py"
+        )
         assert ended.code == 0, ended.err
         assert "It is 21 degrees in Oslo." in ended.out
         assert "\x1b" not in ended.out

@@ -83,6 +83,8 @@ CASES = [
     ("evaluate static rows.json --out out", 3, "rows.json: row 0: key 'tools' is missing"),
     ("evaluate static empty.json --out out", 3, "empty.json: there are no rows to score"),
     ("evaluate static rows.json --out out --shape square", 2, "unknown shape 'square'; known: multi-agent, backbone"),
+    ("world write --out out --split exam", 2, "unknown world split 'exam'; known: train, test, unseen_tool"),
+    ("world write --out out --preset vast", 2, "unknown world preset 'vast'; known: tiny"),
     ("ask Why? --tools gone.py --agent agent.toml", 3, "gone.py: no such file"),
     ("ask Why? --tools toolless.py --agent agent.toml", 3, "toolless.py: holds no tools; put @tool"),
     ("ask Why? --tools raises.py --agent agent.toml", 3, "raises.py: cannot be imported: RuntimeError: not today"),
@@ -132,11 +134,19 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path):
     assert "t.jsonl: cannot be read" in ended.err
 
 
-def test_usage_errors_have_the_exit_code_of_configuration_errors(desk):
-    ended = run("predict", "--agent", "agent.toml", cwd=desk)
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("predict --agent agent.toml", "--data"),
+        ("world write --out out --max-calls 0", "--max-calls"),  # there is no such task to be found, ever
+    ],
+)
+def test_usage_errors_have_the_exit_code_of_configuration_errors(command, says, desk):
+    ended = run(*command.split(), cwd=desk)
     assert ended.code == 2
-    assert "--data" in ended.err
+    assert says in ended.err
     assert "Traceback" not in ended.err
+    assert not (desk / "out").exists()
 
 
 @pytest.mark.slow  # it is asked again a few times

@@ -9,7 +9,7 @@ import pytest
 
 from alpha_umi.store import write_trajectories
 from alpha_umi.world import Split, World, answer_document
-from commands import interrupt_when, run, start
+from commands import ended, interrupt_when, run, run_here, start
 from endpoint_server import Answer, chat_reply, serving
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals to a process group, limits of file sizes")
@@ -26,7 +26,7 @@ model = "m"
 base_url = "{url}"
 model = "m"
 """
-TASKS = 12
+TASKS = 8
 
 
 def says(body):
@@ -62,7 +62,7 @@ def finished(desk):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_prediction_goes_on_where_it_was_stopped(number, desk, endpoint):
-    assert run(*PREDICT, "whole.json", cwd=desk).code == 0
+    assert run_here(*PREDICT, "whole.json", cwd=desk).code == 0
     asked = len(endpoint.received)
     ended = interrupt_when(lambda: len(finished(desk)) >= 5, start(*PREDICT, "p.json", cwd=desk), number)
     if number is signal.SIGINT:
@@ -73,14 +73,44 @@ def test_prediction_goes_on_where_it_was_stopped(number, desk, endpoint):
     assert 5 <= len(kept) < steps
     assert not (desk / "p.json").exists()
     before = len(endpoint.received)
-    assert run(*PREDICT, "p.json", cwd=desk).code == 0
+    assert run_here(*PREDICT, "p.json", cwd=desk).code == 0
     assert len(endpoint.received) - before == asked - sum(len(row["proposal"]) for row in kept)
     assert (desk / "p.json").read_bytes() == (desk / "whole.json").read_bytes()
     assert not list(desk.glob("*.parts"))
 
 
+def test_a_finished_prediction_is_not_made_again_unless_something_changed(desk, endpoint):
+    assert run_here(*PREDICT, "p.json", "--limit", "2", cwd=desk).code == 0
+    asked, made = len(endpoint.received), (desk / "p.json").read_bytes()
+    again = run_here(*PREDICT, "p.json", "--limit", "2", cwd=desk)
+    assert again.code == 0
+    assert "all predicted before with these settings" in again.out
+    assert len(endpoint.received) == asked
+    assert (desk / "p.json").read_bytes() == made
+    (desk / "p.json").write_text("[]")  # somebody's own
+    assert run_here(*PREDICT, "p.json", "--limit", "2", cwd=desk).code == 0
+    assert (desk / "p.json").read_bytes() == made
+    other = run_here(*PREDICT, "p.json", "--limit", "3", cwd=desk)  # other settings: made anew, as any output is
+    assert (other.code, "before" in other.out) == (0, False)
+    assert len(json.loads((desk / "p.json").read_text())) > len(json.loads(made))
+    assert not list(desk.glob("*.parts"))
+
+
+def test_two_processes_leave_the_result_and_nothing_else_however_late_one_is(desk, endpoint):
+    assert run_here(*PREDICT, "one.json", cwd=desk).code == 0
+    alone = len(endpoint.received)
+    first, second = (start(*PREDICT, "p.json", cwd=desk, shard=(rank, 2)) for rank in (0, 1))
+    assert [ended(first).code, ended(second).code] == [0, 0]
+    assert (desk / "p.json").read_bytes() == (desk / "one.json").read_bytes()
+    assert len(endpoint.received) == 2 * alone
+    late = run(*PREDICT, "p.json", cwd=desk, shard=(1, 2))  # it finds the parts gone
+    assert late.code == 0
+    assert len(endpoint.received) == 2 * alone
+    assert sorted(path.name for path in desk.glob("p.json*")) == ["p.json", "p.json.made"]
+
+
 def test_prediction_on_a_full_disk_keeps_whole_rows_and_goes_on(desk, endpoint):
-    assert run(*PREDICT, "whole.json", cwd=desk).code == 0
+    assert run_here(*PREDICT, "whole.json", cwd=desk).code == 0
     ended = run(*PREDICT, "p.json", cwd=desk, file_bytes=12_000)
     assert ended.code == 7
     assert ended.err.startswith("error: ")
@@ -88,7 +118,7 @@ def test_prediction_on_a_full_disk_keeps_whole_rows_and_goes_on(desk, endpoint):
     assert len(ended.err.splitlines()) == 1
     assert finished(desk)
     assert not (desk / "p.json").exists()
-    assert run(*PREDICT, "p.json", cwd=desk).code == 0
+    assert run_here(*PREDICT, "p.json", cwd=desk).code == 0
     assert (desk / "p.json").read_bytes() == (desk / "whole.json").read_bytes()
 
 

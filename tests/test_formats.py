@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.documents import read_document, write_document
 from alpha_umi.formats.load import builtin, load_format
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.signatures import signature
@@ -197,6 +198,30 @@ def test_a_signature_shows_types_as_declared_and_what_is_optional():
         'weather(city: string "the \\"city\\" or town", day?: DATE (YYYY-MM-DD), unit?: "c"|"f" = "c", '
         "near?: array<number|null>, box?: {x: integer}, odd?: string|3, free?: any) — Tells the weather."
     )
+
+
+def test_a_document_shows_the_types_of_elements_and_of_choices():
+    schemas = {
+        "days": {"type": "array", "items": {"type": "integer"}, "description": "counted from 1"},
+        "near": {"type": ["string", "null"]},
+        "odd": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "number"}}]},
+        "plain": {"type": "array"},
+        "unit": {"type": "string", "enum": ["c", "f"]},
+        "date": {"type": "DATE  (YYYY-MM-DD)"},
+        "free": {},
+    }
+    tool = ToolSpec(name="weather", parameters={"properties": schemas})
+    document = write_document(tool)
+    assert document["input"] == {
+        "days": "array<integer>, counted from 1",
+        "near": "string|null",
+        "odd": "string|array<number>",
+        "plain": "array",
+        "unit": "string",
+        "date": "DATE  (YYYY-MM-DD)",
+        "free": "any",
+    }
+    assert write_document(read_document(document)) == document
 
 
 def test_without_a_list_of_required_arguments_none_is_marked():

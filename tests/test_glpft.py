@@ -107,6 +107,7 @@ def test_a_directory_holds_one_run(config):
         glpft.run(config(), MATERIAL)
 
 
+@pytest.mark.slow
 def test_roles_start_from_the_backbone_and_a_backbone_from_a_checkpoint(config):
     base = glpft.run(config("out=base"), MATERIAL) / "backbone"
     (base / "done.json").unlink()

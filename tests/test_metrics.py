@@ -226,13 +226,30 @@ def test_no_answer_scores_zero_where_the_reference_answers():
 # --- means ------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(0, 3))
-def test_an_interval_lies_within_the_values_and_repeats_with_its_seed(values, seed):
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=40), st.integers(0, 3))
+def test_an_interval_lies_within_the_possible_values_and_repeats_with_its_seed(values, seed):
     metric = mean(values, seed=seed)
     slack = 1e-9
-    assert min(values) - slack <= metric.low <= metric.high <= max(values) + slack
+    assert -slack <= metric.low <= metric.high <= 1 + slack
     assert metric.count == len(values)
     assert metric == mean(values, seed=seed)
+
+
+@given(st.integers(1, 400), st.data())
+def test_the_interval_of_a_share_holds_the_shares_that_the_observed_one_does_not_rule_out(count, data):
+    right = data.draw(st.integers(0, count))
+    metric = mean([1.0] * right + [0.0] * (count - right))
+    for bound in (metric.low, metric.high):  # each lies 1.96 standard errors of its own from the observed share
+        distance = abs(right / count - bound)
+        assert distance == pytest.approx(1.959964 * math.sqrt(bound * (1 - bound) / count), abs=1e-6)
+    assert metric.low < metric.high
+
+
+def test_values_that_all_agree_leave_room_for_others():
+    assert (mean([0.0] * 89).low, mean([0.0] * 89).high) == pytest.approx((0, 0.0414), abs=1e-4)
+    assert (mean([1.0] * 89).low, mean([1.0] * 89).high) == pytest.approx((0.9586, 1), abs=1e-4)
+    half = mean([0.5] * 89)
+    assert half.low < 0.41 < 0.59 < half.high
 
 
 @pytest.mark.parametrize("spread", [0, 1e-6], ids=["few distinct values", "many"])
@@ -266,12 +283,32 @@ def test_a_report_says_what_was_scored_and_what_was_not():
     document = report_document(report)
     assert report.hallucinated == (2,)
     assert list(document["metrics"]) == list(METRICS)
-    assert document["metrics"]["plan_accuracy"] == {"value": 1.0, "count": 3, "low": 1.0, "high": 1.0}
+    assert document["metrics"]["plan_accuracy"] == {
+        "value": 1.0, "count": 3, "low": pytest.approx(0.4385, abs=1e-4), "high": 1.0,
+    }  # fmt: skip
     assert document["by_decision"]["call"]["call"] == 2
     assert document["by_tool"]["a"]["hallucination_rate"] == 0.5
     assert [note.partition(":")[0] for note in report.notes] == ["row 0", "row 3"]
     assert "row 3" in report_text(report)
     json.dumps(document, allow_nan=False)
+
+
+def test_the_tables_of_a_report_are_aligned_whatever_a_tool_is_called():
+    odd = (CALL[0], Call(name="a|b\x1b[2J" + "c" * 80, arguments="{}"))
+    text = report_text(evaluate_rows([row(CALL), row(CONCLUDE, CONCLUDE), row(odd, odd)]))
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 3
+    for lines in tables:
+        assert len({len(line) for line in lines}) == 1
+        assert len({line.count("|") for line in lines}) == 1
+    assert "\x1b" not in text
+
+
+def test_rows_with_the_same_note_share_a_line():
+    undecided = (Plan(thought="t", decision=Decision.NONE),)
+    text = report_text(evaluate_rows([row(CALL, undecided)] * 15))
+    (note,) = [line for line in text.splitlines() if line.startswith("- ")]
+    assert note.startswith("- rows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 5 more: the reference names no decision")
 
 
 def test_a_published_report_has_the_published_keys():

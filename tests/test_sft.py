@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from alpha_umi.training.rows import NO_LOSS, Order, Rows, collate
 from torch.nn import functional
 
 from alpha_umi.config import DataConfig, ModelConfig, StageConfig, TinyConfig, TrainConfig
@@ -17,7 +18,6 @@ from alpha_umi.errors import ConfigError
 from alpha_umi.models.checkpoint import load_weights
 from alpha_umi.training import sft
 from alpha_umi.training.optimizer import orthogonalise
-from alpha_umi.training.rows import NO_LOSS, Order, Rows, collate
 from alpha_umi.training.sft import Stage, finished, mean_loss, train_stage
 from alpha_umi.training.start import hold_tokens, tiny_model
 from tiny_models import tiny_llama, tiny_tokenizer
@@ -120,6 +120,7 @@ def test_training_lowers_the_loss_and_leaves_a_whole_folder(tmp_path):
     assert [line["step"] for line in lines] == list(range(1, 9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_an_interrupted_stage_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, optimizer):
     settings = SETTINGS.model_copy(update={"optimizer": optimizer})
@@ -165,6 +166,7 @@ def stop_after(step, stage):
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_cut_short_by_a_crash_is_passed_over(tmp_path):
     stage = a_stage(tmp_path)
     with pytest.raises(KeyboardInterrupt):

@@ -34,7 +34,7 @@ class Speaker:
     async def say(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
         read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
         completion = await self.model.complete(format.render(role, task, read), self.sampling)
-        return Proposal(turns=format.parse(role, completion.text), usage=completion.usage)
+        return Proposal(turns=format.parse(role, completion.text, completion.finish), usage=completion.usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -143,16 +144,21 @@ def export_examples(
     write = export.export_published if _is_compat(compat) else export.export_examples
     report = write(read_trajectories(trajectories), _role(role), open_format(format_name), out)
     print(f"{out}: {report.rows} examples")
-    for reason in report.skipped:
-        print(f"  skipped: {reason}")
+    for reason, places in report.places.items():
+        more = f", and {len(places) - 10} more" if len(places) > 10 else ""
+        print(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")
 
 
 def _role(name: str) -> Any:
     from alpha_umi.types import Role
 
-    if name not in list(Role):
-        raise ConfigError(f"unknown role {name!r}; known: {', '.join(Role)}")
-    return Role(name)
+    return _choose(Role, name, "role")
+
+
+def _choose(known: type[StrEnum], name: str, what: str) -> Any:
+    if name not in list(known):
+        raise ConfigError(f"unknown {what} {name!r}; known: {', '.join(known)}")
+    return known(name)
 
 
 # --- formats ------------------------------------------------------------------------------------------
@@ -216,13 +222,18 @@ def predict(
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
 ) -> None:
-    """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it."""
+    """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
+
+    What is finished is not done again; delete the file for that.
+    """
     import os
 
     from alpha_umi import build, jobs
     from alpha_umi.agent import Undecided
     from alpha_umi.display import progress
+    from alpha_umi.evaluation.runner import Shard
 
+    shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
     options = jobs.PredictOptions(
         agent=build.read_agent(agent),
         data=data,
@@ -231,11 +242,19 @@ def predict(
         undecided=Undecided.CALLER if _is_compat(compat) else Undecided.PLANNER,
         limit=limit,
         concurrency=concurrency,
+        shard=shard,
     )
-    with progress(_console(), quiet=os.environ.get("RANK", "0") != "0") as display:
+    with progress(_console(), quiet=shard.rank != 0) as display:
         bar = display.add_task("predicting")
-        steps = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
-    print(f"{out}: {steps} steps")
+        done = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
+    if shard.rank == 0:
+        print(f"{out}: {done.steps} steps{_kept(done)}")
+
+
+def _kept(done: Any) -> str:
+    if done.kept == done.steps:
+        return ", all predicted before with these settings; delete the file to predict anew"
+    return f", {done.kept} of them predicted before" if done.kept else ""
 
 
 @evaluate_app.command("static")
@@ -252,12 +271,11 @@ def evaluate_static(
     from alpha_umi.formats.steps import StepShape
     from alpha_umi.store import read_json, write_json, write_text
 
-    if shape is not None and shape not in list(StepShape):
-        raise ConfigError(f"unknown shape {shape!r}; known: {', '.join(StepShape)}")
     published = _is_compat(compat)
+    chosen = None if shape is None else _choose(StepShape, shape, "shape")
     rows = read_json(predictions)
     try:
-        report = evaluate_rows(rows, published=published, shape=StepShape(shape) if shape else None)
+        report = evaluate_rows(rows, published=published, shape=chosen)
     except DataError as error:
         raise DataError(f"{predictions}: {error}") from None
     text = report_text(report)
@@ -327,12 +345,20 @@ def write_world(
     preset: Annotated[str, typer.Option(help="Which world.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
-    max_calls: Annotated[int | None, typer.Option(min=0, help="Only tasks of at most so many calls.")] = None,
+    max_calls: Annotated[int | None, typer.Option(min=1, help="Only tasks of at most so many calls.")] = None,
 ) -> None:
     """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories."""
     from alpha_umi import demo
+    from alpha_umi.world import Split
 
-    choice = demo.Choice(split=split, count=count, preset=preset, seed=seed, first=first, max_calls=max_calls)
+    choice = demo.Choice(
+        split=_choose(Split, split, "world split"),
+        count=count,
+        preset=preset,
+        seed=seed,
+        first=first,
+        max_calls=max_calls,
+    )
     written = demo.write_gold(out, choice)
     print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
 

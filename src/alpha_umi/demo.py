@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from itertools import count as count_up
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from rich.console import Console
 
 from alpha_umi import build, jobs
 from alpha_umi.display import TurnPrinter, plain, progress, table
 from alpha_umi.environments.world import WorldEnvironment
-from alpha_umi.evaluation.metrics import METRICS
+from alpha_umi.evaluation.metrics import INTERVALS, METRICS, Metric
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows, report_document, report_text
 from alpha_umi.preparation.answers import prepare_answers
 from alpha_umi.store import read_json, write_json, write_text, write_trajectories
@@ -45,7 +45,7 @@ class Written:
 class Choice:
     """Which tasks of the world."""
 
-    split: str
+    split: Split
     count: int
     preset: str = "tiny"
     seed: int = 0
@@ -142,10 +142,9 @@ def run(out: Path, console: Console, *, fresh: bool = False) -> None:
 def _evaluate(out: Path, agent: Path, test: Path, players: build.Cast, console: Console) -> StaticScores:
     predictions = out / f"{players.value}.predictions.json"
     options = jobs.PredictOptions(agent=build.read_agent(agent), data=test, out=predictions, players=players)
-    if not predictions.exists() or predictions.stat().st_mtime < (agent / build.AGENT_FILE).stat().st_mtime:
-        with progress(console) as display:
-            bar = display.add_task(f"   {players.value}")
-            jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
+    with progress(console) as display:
+        bar = display.add_task(f"   {players.value}")
+        jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
     report = cast("StaticScores", evaluate_rows(read_json(predictions)))
     write_json(out / f"{players.value}.metrics.json", report_document(report))
     with write_text(out / f"{players.value}.md") as file:
@@ -156,12 +155,12 @@ def _evaluate(out: Path, agent: Path, test: Path, players: build.Cast, console: 
 def _print_scores(console: Console, reports: dict[build.Cast, StaticScores]) -> None:
     three, single = reports[build.Cast.THREE], reports[build.Cast.SINGLE]
     rows = [[name, _show(three.metrics[name]), _show(single.metrics[name])] for name in METRICS]
-    title = f"{three.count} held-out steps, teacher-forced, greedy (95 % intervals)"
+    title = f"{three.count} held-out steps, teacher-forced, greedy, with\n{INTERVALS}"
     console.print(table(title, ["metric", "three roles", "backbone alone"], rows))
 
 
-def _show(metric: Any) -> str:
-    if metric.value is None:
+def _show(metric: Metric) -> str:
+    if metric.value is None or metric.low is None or metric.high is None:
         return "-"
     return f"{100 * metric.value:.1f} ({100 * metric.low:.1f}-{100 * metric.high:.1f})"
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import cast
 
+from alpha_umi import __version__
 from alpha_umi.agent import Undecided
 from alpha_umi.build import Cast, LoadedAgent, open_agent, open_format, read_agent
 from alpha_umi.config import AgentConfig, EndpointConfig, TrainConfig, load_config, resolved
@@ -28,6 +28,7 @@ from alpha_umi.types import Role, Task, Trajectory
 
 RECIPES = Path(__file__).parent / "recipes"
 _WAIT_S = 0.5
+_WEIGHTS = (".safetensors", ".bin")
 
 
 class InterruptedWorkError(AlphaUMiError):
@@ -86,15 +87,24 @@ class PredictOptions:
     undecided: Undecided = Undecided.PLANNER
     limit: int | None = None
     concurrency: int = 64
+    shard: Shard = field(default_factory=Shard)
 
 
-def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> int:
-    """Teacher-forced predictions of all scored steps; returns how many. Resumes what was interrupted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What became of a prediction."""
+
+    steps: int
+    kept: int
+    """Of them, how many were there before."""
+
+
+def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Predicted:
+    """Teacher-forced predictions of all scored steps. Goes on with what was interrupted; finished work is kept."""
     steps = list(scored_steps(islice(read_any(options.data), options.limit)))
     if not steps:
         raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")
-    shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
-    predictions = Predictions(options.out, steps, _fingerprint(options), shard)
+    predictions = Predictions(options.out, steps, _fingerprint(options), options.shard)
     progress(0, predictions.remaining)
     if predictions.remaining:
         loaded = open_agent(options.agent, options.players, options.undecided)
@@ -102,9 +112,9 @@ def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> in
             asyncio.run(_predict(predictions, loaded, options.concurrency, progress))
         except KeyboardInterrupt:
             raise InterruptedWorkError("interrupted; the same command goes on from what is predicted") from None
-    while shard.rank == 0 and not predictions.write():
+    while options.shard.rank == 0 and not predictions.write():
         time.sleep(_WAIT_S)  # the other processes are still at it; if one fails, its launcher ends this one too
-    return len(steps)
+    return Predicted(steps=len(steps), kept=predictions.kept)
 
 
 async def _predict(
@@ -119,10 +129,11 @@ async def _predict(
 
 
 def _fingerprint(options: PredictOptions) -> str:
-    """Names everything that a prediction depends on, the state of the weights included."""
+    """Names everything that a prediction depends on: data, weights, settings, the words of the prompts, our version."""
     files = [options.data, *_weights(options.agent)]
     state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()]
-    told = [resolved(options.agent), state, options.players, options.undecided, options.limit]
+    prompts = str(open_format(options.agent.format))
+    told = [__version__, resolved(options.agent), prompts, state, options.players, options.undecided, options.limit]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
@@ -130,7 +141,7 @@ def _weights(agent: AgentConfig) -> list[Path]:
     roles = [agent.roles.get(role) for role in Role]
     local = [role for role in roles if role is not None and not isinstance(role, EndpointConfig)]
     folders = {Path(name) for role in local for name in (role.model, role.adapter) if name is not None}
-    return sorted(path for folder in folders if folder.is_dir() for path in folder.glob("*.safetensors"))
+    return sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix in _WEIGHTS)
 
 
 # --- ask ----------------------------------------------------------------------------------------------

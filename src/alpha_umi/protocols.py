@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from alpha_umi.types import (
     Call,
     Completion,
+    FinishReason,
     Observation,
     Prompt,
     Proposal,
@@ -92,6 +93,9 @@ class Format(Protocol):
         """What `write` writes, told apart by what it is; no span is empty."""
         ...
 
-    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
-        """The turns that a completion says; total over all strings."""
+    def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
+        """The turns that a completion says; total over all strings.
+
+        A call that LENGTH cut off before its arguments names no tool: its name may be half of another one.
+        """
         ...

@@ -287,26 +287,30 @@ class Ledger:
     def mend(self) -> None:
         """Drop what a crash left after the last whole row; for the one process that appends."""
         whole = self._scan()[1]
-        if self._path.exists() and whole < self._path.stat().st_size:
-            os.truncate(self._path, whole)
+        try:
+            if whole < self._path.stat().st_size:
+                os.truncate(self._path, whole)
+        except FileNotFoundError:
+            pass
 
     def _scan(self) -> tuple[dict[str, Any], int]:
         """The whole rows, and the bytes they take."""
         rows: dict[str, Any] = {}
         whole = 0
-        if not self._path.exists():
+        try:
+            lines = self._path.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
             return rows, whole
-        with self._path.open("rb") as file:
-            for line in file:
-                try:
-                    row = json.loads(line)
-                    key, value = row["key"], row["row"]
-                except (ValueError, KeyError, TypeError):
-                    break
-                if not line.endswith(b"\n"):
-                    break
-                rows[key] = value
-                whole += len(line)
+        for line in lines:
+            try:
+                row = json.loads(line)
+                key, value = row["key"], row["row"]
+            except (ValueError, KeyError, TypeError):
+                break
+            if not line.endswith(b"\n"):
+                break
+            rows[key] = value
+            whole += len(line)
         return rows, whole
 
     def append(self, key: str, row: Any) -> None:

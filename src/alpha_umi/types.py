@@ -91,7 +91,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """The caller's turn. An empty `name` means the text names no tool; `arguments` then holds all of it."""
+    """The caller's turn. An empty `name`: the text names no tool, or ended within the name; `arguments` holds it."""
 
     name: str
     arguments: str

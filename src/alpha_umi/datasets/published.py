@@ -172,7 +172,10 @@ class _Dialogue:
         return {"tools": self.tools, "history": cast("Json", history), "input": cast("str", prompt), "target": target}
 
     def skip(self, at: int, why: str) -> Skip:
-        return Skip(reason=f"{self.trajectory.task.id}: turn {at}: {_CRASHED}: {why}")
+        return Skip(reason=why, where=f"{self.trajectory.task.id}: turn {at}")
+
+    def crash(self, at: int, why: str) -> Skip:
+        return self.skip(at, f"{_CRASHED}: {why}")
 
 
 def published_examples(
@@ -193,7 +196,7 @@ def published_examples(
             yield from rows(dialogue)
         else:
             kind = type(dialogue.entries[odd]["value"]).__name__
-            yield dialogue.skip(odd, f"its value is no text but {kind}; the dialogue is left out")
+            yield dialogue.crash(odd, f"its value is no text but {kind}; the dialogue is left out")
 
 
 _Rows = Callable[["_Dialogue"], "Iterator[dict[str, Json] | Skip]"]
@@ -218,7 +221,7 @@ def _planner_rows(dialogue: _Dialogue, format: Format) -> Iterator[dict[str, Jso
         following = dialogue.following(at)
         if not _says_give_up(plan):
             if following is None:
-                yield dialogue.skip(at, "a plan that does not give up is the last turn")
+                yield dialogue.crash(at, "a plan that does not give up is the last turn")
             if not isinstance(following, Call | Answer):
                 continue
         if not _is_hallucinated(following):
@@ -236,8 +239,8 @@ def _caller_rows(dialogue: _Dialogue, format: Format) -> Iterator[dict[str, Json
                 prompt = format.render(Role.CALLER, dialogue.trajectory.task, history)
                 yield dialogue.row(at, prompt, write_call(turn))
             else:
-                why = "a call without a plan before it, where another turn would be read as its thought"
-                yield Skip(reason=f"{dialogue.trajectory.task.id}: turn {at}: {why}; not a target")
+                why = "a call without a plan before it, which the published preparation gives"
+                yield dialogue.skip(at, f"{why} the turn before it for a thought")
         history.append(turn)
 
 
@@ -274,11 +277,11 @@ class _BackboneRows:
         following = dialogue.following(at)
         if _says_give_up(plan):
             if self._stale is None:
-                yield dialogue.skip(at, "the first plan of all gives up, before there is any prompt to pair it with")
+                yield dialogue.crash(at, "the first plan of all gives up, before there is any prompt to pair it with")
             else:
                 yield dialogue.row(at, self._stale, self._format.write(Role.BACKBONE, (plan,)))
         elif following is None:
-            yield dialogue.skip(at, "a plan that does not give up is the last turn")
+            yield dialogue.crash(at, "a plan that does not give up is the last turn")
         elif isinstance(following, Call | Answer):
             self._stale = self._format.render(Role.BACKBONE, dialogue.trajectory.task, history)
             yield dialogue.row(at, self._stale, self._format.write(Role.BACKBONE, (plan, following)))

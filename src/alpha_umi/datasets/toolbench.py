@@ -57,9 +57,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """An answer that holds no trajectory, and why."""
+    """Something of the input that is left out, and why."""
 
     reason: str
+    where: str = ""
+    """Task and turn, where not the whole answer is meant."""
 
 
 # --- reading ------------------------------------------------------------------------------------------

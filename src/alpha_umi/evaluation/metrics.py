@@ -1,8 +1,9 @@
 """Scores of single steps against the reference's, and their means with intervals.
 
-A step is the turns that a model said at one point of a given history. Definitions follow section 2 of the paper's
-evaluation; where its script drops or guesses, the docstring here says what is done instead. Pure: values in, values
-out. Law: a step scored against itself scores 1 in every metric that applies to it (hallucination apart).
+A step is the turns that a model said at one point of a given history. Definitions follow the paper's static
+evaluation as its scripts compute it; where they drop or guess, the docstring here says what is done instead. Pure:
+values in, values out. Law: a step scored against itself scores 1 in every metric that applies to it (hallucination
+apart).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import cast
 
 import numpy as np
@@ -27,17 +29,20 @@ HALLUCINATION_RATE_CALLS = "hallucination_rate_calls"
 ROUGE_L = "rouge_l"
 
 METRICS: Mapping[str, str] = {
-    PLAN_ACCURACY: "steps whose decision (call, conclude, give up) is the reference's",
+    PLAN_ACCURACY: "steps with the reference's decision (call, conclude, give up)",
     ACTION_EXACT_MATCH: "reference calls whose tool is called",
-    ARGUMENT_F1: "mean F1 of the arguments over reference calls; 0 with another tool",
-    HALLUCINATION_RATE: "steps that call a tool that is not offered",
-    HALLUCINATION_RATE_CALLS: "the same, over the steps that call any tool",
-    ROUGE_L: "mean ROUGE-L F over reference answers; 0 without an answer",
+    ARGUMENT_F1: "mean F1 of the arguments of reference calls; another tool: 0",
+    HALLUCINATION_RATE: "steps that call a tool not on offer; lower is better",
+    HALLUCINATION_RATE_CALLS: "the same, of the steps that call any; lower is better",
+    ROUGE_L: "mean ROUGE-L F of reference answers; no answer: 0",
 }
-"""Every metric, with what it counts, in report order. All but the two hallucination rates: higher is better."""
+"""Every metric, with what it is, in report order."""
+INTERVALS = "95 % intervals (Wilson's; bootstrap where scores lie between 0 and 1)"
+"""What `mean` does, in the words of a report."""
 
 _RESAMPLES = 2000
 _LEVEL = 0.95
+_Z = NormalDist().inv_cdf((1 + _LEVEL) / 2)
 _FEW = 100
 """Distinct values up to which drawing their counts is faster than drawing steps."""
 
@@ -60,7 +65,7 @@ class StepScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A mean over steps, with its 95 % interval. All None where no step counts."""
+    """A mean over steps, with its 95 % interval as `mean` finds it. All None where no step counts."""
 
     value: float | None
     count: int
@@ -160,14 +165,21 @@ def aggregate(steps: Sequence[StepScore], *, seed: int = 0) -> dict[str, Metric]
 
 
 def mean(values: Sequence[float], *, seed: int = 0) -> Metric:
-    """The mean with its 95 % percentile-bootstrap interval: 2,000 resamples of the steps, the same for a seed."""
+    """The mean of values from 0 to 1 with its 95 % interval; steps count as independent of each other.
+
+    Where every value is 0 or 1, a share of steps: the Wilson score interval (Wilson 1927), which does not shrink to a
+    point where all steps agree. Otherwise the percentile bootstrap: 2,000 resamples of the steps, the same for a seed.
+    Equal values in between have nothing to resample and get Wilson's interval for their mean, too: no values from 0 to
+    1 with that mean vary more than zeros and ones do.
+    """
     if not values:
         return Metric(value=None, count=0, low=None, high=None)
     value = math.fsum(values) / len(values)
     every = np.asarray(values, dtype=np.float64)
     distinct, counts = np.unique(every, return_counts=True)
-    if len(distinct) == 1:
-        return Metric(value=value, count=len(values), low=value, high=value)
+    if len(distinct) == 1 or set(distinct) == {0.0, 1.0}:
+        low, high = _wilson(value, len(values))
+        return Metric(value=value, count=len(values), low=low, high=high)
     rng = np.random.default_rng(seed)
     if len(distinct) <= _FEW:
         # How often each distinct value falls into a resample is multinomial: no need to draw step by step.
@@ -176,6 +188,15 @@ def mean(values: Sequence[float], *, seed: int = 0) -> Metric:
         means = np.array([every[rng.integers(len(every), size=len(every))].mean() for _ in range(_RESAMPLES)])
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Metric(value=value, count=len(values), low=float(low), high=float(high))
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """Every share that lies within z standard errors of its own from the one observed."""
+    middle = share + _Z * _Z / (2 * count)
+    half = _Z * math.sqrt(share * (1 - share) / count + (_Z / (2 * count)) ** 2)
+    shrunk = 1 + _Z * _Z / count
+    # Rounding may miss the ends 0 and 1, at which the exact bounds lie.
+    return max(0.0, min(share, (middle - half) / shrunk)), min(1.0, max(share, (middle + half) / shrunk))
 
 
 def confusion(steps: Iterable[StepScore]) -> dict[Decision, dict[Decision, int]]:

@@ -8,7 +8,7 @@ Where they end in an exception the step is scored by the right reading, and a no
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -30,9 +30,21 @@ _RECURSION_LIMIT = 990
 """Steps of one walk back that the package `rouge` survives under Python's default limit of 1,000 frames."""
 
 
+PUBLISHED: Mapping[str, str] = {
+    "rouge": "mean ROUGE-L F of reference answers",
+    "plan_em": "steps with the reference's decision",
+    "action_em": "reference calls whose tool is called",
+    "easy_f1": "argument F1 where the reference has no arguments; every wrong tool: 0",
+    "hard_f1": "argument F1 where it has some; every wrong tool: 0",
+    "f1": "argument F1 of all reference calls",
+    "hallu_rate": "steps that call a tool not on offer; lower is better",
+}
+"""The published keys, with what they are, in the published order."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedScores:
-    """Under the published keys: rouge, plan_em, action_em, easy_f1, hard_f1, f1, hallu_rate."""
+    """What the published scripts print, under the keys of PUBLISHED."""
 
     shape: StepShape
     count: int

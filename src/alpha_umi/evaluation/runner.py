@@ -2,12 +2,15 @@
 
 Steps are independent of each other, so they run concurrently, resume from what is finished, and shard over
 processes that share nothing but a folder: each appends to a part of its own, and whoever finds all parts
-whole writes the result. The rows have the published shape (`tools, reference, predictions`) and our fields.
+whole writes the result. A small file beside it (`.made`) says what it was made with, so the same work is not
+done twice, not even by a process that starts when the parts are gone. The rows have the published shape
+(`tools, reference, predictions`) and our fields.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +18,11 @@ from itertools import islice
 from pathlib import Path
 
 from alpha_umi.agent import propose_step
+from alpha_umi.errors import DataError
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.steps import write_step
 from alpha_umi.protocols import Agent
-from alpha_umi.store import Ledger, encode_turn, write_json
+from alpha_umi.store import Ledger, encode_turn, read_json, write_json
 from alpha_umi.types import Answer, Call, Decision, Json, Plan, Proposal, Task, Trajectory, Turn
 
 
@@ -69,18 +73,25 @@ class Shard:
 class Predictions:
     """The predictions of one agent on one list of steps, kept in parts until all are there.
 
-    `fingerprint` names what the parts were made with; parts of another fingerprint are not read.
+    `fingerprint` names what they are made with: parts of another one are not read, and a result of another one is
+    replaced. A result that was changed since it was written counts for nothing, too.
     """
 
     def __init__(self, out: Path, steps: Sequence[ScoredStep], fingerprint: str, shard: Shard | None = None) -> None:
         self._out = out
         self._steps = steps
         self._shard = shard or Shard()
+        self._fingerprint = fingerprint
+        self._made = out.with_name(f"{out.name}.made")
         self._parts = out.with_name(f"{out.name}.{fingerprint}.parts")
         self._own = Ledger(self._parts / f"{self._shard.rank:05d}.jsonl")
         self._own.mend()
         done = self._rows()
+        self.kept = sum(step.key in done for step in steps)
         self._open = [step for step in self._shard.take(steps) if step.key not in done]
+        # Looked for after the parts: another process says that all is done before it takes the parts away.
+        if self._is_finished():
+            self.kept, self._open = len(steps), []
 
     @property
     def remaining(self) -> int:
@@ -106,18 +117,33 @@ class Predictions:
 
     def write(self) -> bool:
         """Write the result if every process's rows are there, in the order of the steps; else say False."""
-        rows = self._rows()
-        if any(step.key not in rows for step in self._steps):
-            return False
-        write_json(self._out, [rows[step.key] for step in self._steps])
+        if not self._is_finished():
+            rows = self._rows()
+            if any(step.key not in rows for step in self._steps):
+                return False
+            write_json(self._out, [rows[step.key] for step in self._steps])
+            write_json(self._made, self._certificate())
         shutil.rmtree(self._parts, ignore_errors=True)
         return True
 
     def _rows(self) -> dict[str, Json]:
         rows: dict[str, Json] = {}
-        for part in sorted(self._parts.glob("*.jsonl")):
-            rows |= Ledger(part).read()
+        try:
+            for part in sorted(self._parts.iterdir()):
+                rows |= Ledger(part).read()
+        except FileNotFoundError:
+            pass  # not begun, or another process has just finished
         return rows
+
+    def _is_finished(self) -> bool:
+        try:
+            return read_json(self._made) == self._certificate()
+        except (DataError, OSError):
+            return False
+
+    def _certificate(self) -> dict[str, Json]:
+        with self._out.open("rb") as file:
+            return {"fingerprint": self._fingerprint, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 async def _predict(agent: Agent, step: ScoredStep) -> tuple[ScoredStep, Proposal]:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeAlias, cast
 
 from alpha_umi.evaluation.metrics import (
-    HALLUCINATION_RATE,
+    INTERVALS,
     METRICS,
-    PLAN_ACCURACY,
+    ROUGE_L,
     Metric,
     StepScore,
     ToolScore,
@@ -21,13 +21,15 @@ from alpha_umi.evaluation.metrics import (
     confusion,
     score_step,
 )
-from alpha_umi.evaluation.published import PublishedScores, score_published
+from alpha_umi.evaluation.published import PUBLISHED, PublishedScores, score_published
 from alpha_umi.evaluation.rows import StepRow, read_rows
 from alpha_umi.formats.steps import StepShape, read_step
 from alpha_umi.types import Decision, Json
 
-_TOOLS_SHOWN = 15
+_TOOLS_SHOWN = 10
+_NAME_SHOWN = 48
 _NOTES_SHOWN = 20
+_ROWS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ def _notes(row: StepRow, score: StepScore) -> Iterable[str]:
         yield "the reference names no decision; no plan, call or answer is scored"
     elif score.reference is Decision.CALL and score.tool is None:
         yield "the reference calls no tool; no call is scored"
-    elif score.reference is Decision.CONCLUDE and "rouge_l" not in score.scores:
+    elif score.reference is Decision.CONCLUDE and ROUGE_L not in score.scores:
         yield "the reference has no answer; no answer is scored"
 
 
@@ -99,7 +101,8 @@ def _notes(row: StepRow, score: StepScore) -> Iterable[str]:
 def report_document(report: StaticReport) -> dict[str, Json]:
     """What `metrics.json` holds: `metrics`, `by_tool`, `by_decision`, `hallucinated`, `notes`, and how many rows.
 
-    A metric is `{value, count, low, high}`; published ones are plain numbers under the published keys.
+    A metric is `{value, count, low, high}`, shares of 1; `intervals` says how low and high were found. Published
+    metrics are plain numbers under the published keys.
     """
     shared: dict[str, Json] = {
         "rows": report.count,
@@ -110,6 +113,7 @@ def report_document(report: StaticReport) -> dict[str, Json]:
         return {"metrics": dict(report.metrics), "shape": report.shape.value, **shared}
     return {
         "metrics": {name: cast("Json", asdict(metric)) for name, metric in report.metrics.items()},
+        "intervals": INTERVALS,
         "by_tool": {tool: cast("Json", asdict(score)) for tool, score in report.by_tool.items()},
         "by_decision": {
             expected.value: {predicted.value: count for predicted, count in row.items()}
@@ -123,49 +127,64 @@ def report_document(report: StaticReport) -> dict[str, Json]:
 
 
 def report_text(report: StaticReport) -> str:
-    """The report as Markdown tables that also read well in a terminal."""
-    if isinstance(report, PublishedScores):
-        rows = [[name, f"{value:.4f}"] for name, value in report.metrics.items()]
-        title = f"{report.count} steps, as the published {report.shape.value} script scores them"
-        parts = [title, _table(["metric", "value"], rows)]
-    else:
-        parts = [f"{report.count} steps", *_tables(report)]
-    shown = [f"- {note}" for note in report.notes[:_NOTES_SHOWN]]
-    if len(report.notes) > _NOTES_SHOWN:
-        shown.append(f"- and {len(report.notes) - _NOTES_SHOWN} more")
-    if shown:
-        parts.append("\n".join(["notes:", *shown]))
-    return "\n\n".join(parts) + "\n"
+    """The report as Markdown that also reads well as plain text. Percent; the JSON document has every digit."""
+    parts = _published_parts(report) if isinstance(report, PublishedScores) else _parts(report)
+    return "\n\n".join([*parts, *_notes_part(report.notes)]) + "\n"
 
 
-def _tables(report: StaticScores) -> Iterable[str]:
-    yield _table(
-        ["metric", "value", "95 % interval", "steps", "what it counts"],
-        [[name, *_cells(metric), METRICS[name]] for name, metric in report.metrics.items()],
-    )
-    decisions = [decision for decision, row in report.by_decision.items() if any(row.values())]
-    yield _table(
-        ["reference decision", "steps", PLAN_ACCURACY, *(f"said {predicted.value}" for predicted in Decision)],
-        [
-            [
-                decision.value,
-                str(sum(row.values())),
-                f"{row[decision] / sum(row.values()):.4f}" if decision is not Decision.NONE else "-",
-                *(str(row[predicted]) for predicted in Decision),
-            ]
-            for decision in decisions
-            for row in [report.by_decision[decision]]
-        ],
-    )
-    if not report.by_tool:
-        return
-    tools = list(report.by_tool.items())
-    rows = [
-        [tool, str(score.count), *(f"{value:.4f}" for value in _values(score))] for tool, score in tools[:_TOOLS_SHOWN]
+def _published_parts(report: PublishedScores) -> Iterable[str]:
+    yield f"# Static evaluation: {report.count} steps, as the published {report.shape.value} script scores them"
+    rows = [[name, f"{value:.4f}", PUBLISHED[name]] for name, value in report.metrics.items()]
+    yield _table(["metric", "value", "what it is"], rows, left=(0, 2))
+
+
+def _parts(report: StaticScores) -> Iterable[str]:
+    yield f"# Static evaluation: {report.count} steps"
+    yield f"Each step follows the reference's own history. Percent, with {INTERVALS}."
+    rows = [[name, *_cells(metric), METRICS[name]] for name, metric in report.metrics.items()]
+    yield _table(["metric", "%", "95 % interval", "steps", "what it is"], rows, left=(0, 4))
+    yield "## Decisions"
+    yield "One row per decision of the reference; the columns count what was predicted in its place."
+    yield _decision_table(report.by_decision)
+    if report.by_tool:
+        shown = list(report.by_tool.items())[:_TOOLS_SHOWN]
+        yield "## Tools"
+        yield _which_tools(len(shown), len(report.by_tool))
+        values = [
+            [_short(tool), str(score.count), *(_percent(value) for value in _values(score))] for tool, score in shown
+        ]
+        yield _table(["tool of the reference", "steps", "called %", "argument F1 %", "hallucinated %"], values)
+
+
+def _which_tools(shown: int, known: int) -> str:
+    if shown == known:
+        return "What was predicted where the reference calls a tool."
+    return f"What was predicted where the reference calls its {shown} most frequent tools; the JSON has all {known}."
+
+
+def _decision_table(counts: Mapping[Decision, Mapping[Decision, int]]) -> str:
+    said = [
+        decision
+        for decision in Decision
+        if any(counts[other][decision] or counts[decision][other] for other in Decision)
     ]
-    yield _table(["reference tool", "steps", "action_exact_match", "argument_f1", HALLUCINATION_RATE], rows)
-    if len(tools) > _TOOLS_SHOWN:
-        yield f"and {len(tools) - _TOOLS_SHOWN} more tools"
+    rows = [
+        [
+            _words(expected),
+            str(sum(counts[expected].values())),
+            _percent(counts[expected][expected] / sum(counts[expected].values()))
+            if expected is not Decision.NONE
+            else "-",
+            *(str(counts[expected][predicted]) for predicted in said),
+        ]
+        for expected in said
+        if any(counts[expected].values())
+    ]
+    return _table(["reference", "steps", "right %", *map(_words, said)], rows)
+
+
+def _words(decision: Decision) -> str:
+    return "no decision" if decision is Decision.NONE else decision.value.replace("_", " ")
 
 
 def _values(score: ToolScore) -> tuple[float, ...]:
@@ -173,17 +192,49 @@ def _values(score: ToolScore) -> tuple[float, ...]:
 
 
 def _cells(metric: Metric) -> list[str]:
-    if metric.value is None:
+    if metric.value is None or metric.low is None or metric.high is None:
         return ["-", "-", "0"]
-    return [f"{metric.value:.4f}", f"{metric.low:.4f} to {metric.high:.4f}", str(metric.count)]
+    return [_percent(metric.value), f"{_percent(metric.low)} to {_percent(metric.high)}", str(metric.count)]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _short(name: str) -> str:
+    """One cell of one line, whatever a file calls a tool."""
+    name = "".join(letter if letter.isprintable() and letter != "|" else "�" for letter in name)
+    return name if len(name) <= _NAME_SHOWN else f"{name[: _NAME_SHOWN - 1]}…"
+
+
+def _notes_part(notes: Sequence[str]) -> Iterable[str]:
+    """Rows with the same note share a line."""
+    rows: dict[str, list[str]] = {}
+    for note in notes:
+        where, _, why = note.partition(": ")
+        numbered = where.removeprefix("row ")
+        rows.setdefault(why if numbered != where else note, []).extend([numbered] if numbered != where else [])
+    lines: list[str] = []
+    for why, numbers in rows.items():
+        more = f" and {len(numbers) - _ROWS_SHOWN} more" if len(numbers) > _ROWS_SHOWN else ""
+        which = f"row{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:_ROWS_SHOWN])}{more}: " if numbers else ""
+        lines.append(f"- {which}{why}")
+    if len(lines) > _NOTES_SHOWN:
+        lines[_NOTES_SHOWN:] = [f"- and {len(lines) - _NOTES_SHOWN} more, in the JSON"]
+    return ["## Notes", "\n".join(lines)] if lines else []
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> str:
+    """Columns are aligned to the right, those in `left` to the left."""
     lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
 
     def draw(line: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        cells = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        return f"| {' | '.join(cells)} |"
 
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([draw(header), rule, *map(draw, rows)])
+    rules = ["-" * (width + 2) if column in left else f"{'-' * (width + 1)}:" for column, width in enumerate(widths)]
+    return "\n".join([draw(header), f"|{'|'.join(rules)}|", *map(draw, rows)])

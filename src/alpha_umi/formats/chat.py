@@ -22,6 +22,7 @@ from alpha_umi.types import (
     Answer,
     Call,
     Decision,
+    FinishReason,
     Json,
     Message,
     Observation,
@@ -221,8 +222,8 @@ class ChatFormat:
                 said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
                 raise FormatError(f"the {role.value} cannot say {said}")
 
-    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
-        return read_reply(role, text)
+    def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
+        return read_reply(role, text, finish)
 
 
 _MARKS = Marks()

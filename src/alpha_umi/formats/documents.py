@@ -1,7 +1,8 @@
 """Tool documents: ToolBench's `{Name, function, input}` to and from ToolSpec, without loss.
 
-`input` maps an argument to "type, description", or to "type" alone where none was given. A key or a value
-of any other shape is kept under `x-toolbench` and written back in its place.
+`input` maps an argument to "type, description", or to "type" alone where none was given. A type that is more than
+one word (an array's elements, a list of types) is written as in `signatures`: `array<string>`, `string|null`. A key
+or a value of any other shape is kept under `x-toolbench` and written back in its place.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alpha_umi.errors import DataError
+from alpha_umi.formats.signatures import type_name
 from alpha_umi.types import Json, ToolSpec
 
 _VERBATIM = "x-toolbench"
@@ -53,8 +55,9 @@ def read_document(document: Mapping[str, Json]) -> ToolSpec:
 def _write_argument(schema: Json) -> str:
     if not isinstance(schema, dict):
         return "any"
-    declared = schema.get("type", "any")
-    text = declared if isinstance(declared, str) else "any"
+    declared = schema.get("type")
+    is_word = isinstance(declared, str) and not (declared == "array" and "items" in schema)
+    text = str(declared) if is_word else type_name(schema)
     description = schema.get("description")
     return f"{text}, {description}" if isinstance(description, str) else text
 

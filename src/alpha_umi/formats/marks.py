@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from alpha_umi.types import Call, Decision, Part, Plan, Span
+from alpha_umi.types import Call, Decision, FinishReason, Part, Plan, Span
 
 _PUBLISHED_MARKS = {
     Decision.CALL: "Next: caller.",
@@ -91,7 +91,7 @@ def find_call(text: str) -> int:
     return whole.start() if whole else text.find("Action:")
 
 
-def parse_call(text: str) -> Call:
+def parse_call(text: str, finish: FinishReason = FinishReason.STOP) -> Call:
     """What a model meant: markers may be out of place, spaces missing, arguments left out."""
     call = read_call(text)
     if call.name:
@@ -100,4 +100,12 @@ def parse_call(text: str) -> Call:
     if name is None or not name["name"]:
         return call
     arguments = _LOOSE_ARGUMENTS.search(text)
+    if arguments is None and finish is FinishReason.LENGTH:
+        return cut_call(text)
     return Call(name=name["name"], arguments=arguments["arguments"].strip() if arguments else "{}")
+
+
+def cut_call(text: str) -> Call:
+    """The call of a text that ended before its arguments: it names no tool and holds what was said of the name."""
+    # Without the marker: with it, whoever reads the call back from a file of steps would take the half for a name.
+    return Call(name="", arguments=text.rpartition(_NAME.rstrip())[2].lstrip())

@@ -10,8 +10,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from alpha_umi.formats.marks import read_call
-from alpha_umi.types import Answer, Call, Decision, Json, Plan, Role, Turn
+from alpha_umi.formats.marks import cut_call, read_call
+from alpha_umi.types import Answer, Call, Decision, FinishReason, Json, Plan, Role, Turn
 
 _FLAGS = re.IGNORECASE | re.MULTILINE | re.ASCII
 _EDGE = r"^[ \t>*_#`-]*"
@@ -48,18 +48,18 @@ _CALL_KEYS = (("name", "arguments"), ("name", "parameters"), ("action", "action_
 _DECODER = json.JSONDecoder(strict=False)
 
 
-def read_reply(role: Role, text: str) -> tuple[Turn, ...]:
+def read_reply(role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
     """The turns that `role` says by `text`."""
     said = _without_preamble(role, text)
     match role:
         case Role.PLANNER:
             return (_read_plan(said),)
         case Role.CALLER:
-            return (_call_object(said) or next(_calls(said), (0, Call(name="", arguments=said)))[1],)
+            return (_read_call(said, finish),)
         case Role.SUMMARIZER:
             return (Answer(text=said),)
         case Role.BACKBONE:
-            return _read_step(said)
+            return _read_step(said, finish)
 
 
 def _without_preamble(role: Role, text: str) -> str:
@@ -79,10 +79,15 @@ def _read_plan(text: str) -> Plan:
     return Plan(thought=thought, decision=_NAMED[found["who"][:3].lower()])
 
 
-def _read_step(text: str) -> tuple[Turn, ...]:
+def _read_call(text: str, finish: FinishReason) -> Call:
+    call = _call_object(text)
+    return call or next(_calls(text, finish), (0, Call(name="", arguments=text)))[1]
+
+
+def _read_step(text: str, finish: FinishReason) -> tuple[Turn, ...]:
     """A backbone's reply: a thought, then a call, an answer, or the word that it gives up."""
     concludes = _CONCLUSION.search(text)
-    at, call = next(_calls(text, within=concludes is None), (len(text), None))
+    at, call = next(_calls(text, finish, within=concludes is None), (len(text), None))
     if concludes and concludes.start() < at:
         thought, answer = text[: concludes.start()].removesuffix("\n"), text[concludes.end() :]
         if _GIVES_UP.fullmatch(answer):
@@ -96,13 +101,21 @@ def _read_step(text: str) -> tuple[Turn, ...]:
 # --- calls --------------------------------------------------------------------------------------------
 
 
-def _calls(text: str, *, within: bool = True) -> Iterator[tuple[int, Call]]:
-    """Calls and where they start: those that start a line, and (`within`) then those that do not."""
+def _calls(text: str, finish: FinishReason, *, within: bool = True) -> Iterator[tuple[int, Call]]:
+    """Calls and where they start: those that start a line, and (`within`) then those that do not.
+
+    The last one may be a call that LENGTH cut off before its arguments.
+    """
+    cut: tuple[int, Call] | None = None
     for pattern in (_ACTION, _ACTION_WITHIN) if within else (_ACTION,):
         for header in pattern.finditer(text):
             call = _read_action(text, header.start(), header.end())
-            if call.name:
+            if call.name and finish is FinishReason.LENGTH and _ends_before_arguments(text, header.end()):
+                cut = cut or (header.start(), cut_call(text))
+            elif call.name:
                 yield header.start(), call
+    if cut:
+        yield cut
 
 
 def _read_action(text: str, start: int, after: int) -> Call:
@@ -119,8 +132,19 @@ def _read_action(text: str, start: int, after: int) -> Call:
     if given:
         return Call(name=name, arguments=_arguments(text[given.end() :]))
     _, _, rest = head.strip().partition("\n")
-    looks_given = rest.lstrip().startswith(("{", "`"))
-    return Call(name=name, arguments=_arguments(rest) if looks_given else "{}")
+    return Call(name=name, arguments=_arguments(rest) if _looks_given(rest) else "{}")
+
+
+def _ends_before_arguments(text: str, after: int) -> bool:
+    """Whether the call whose `Action:` ends at `after` is the last thing said, without any arguments."""
+    if _INPUT.search(text, after) or _NEXT_TURN.search(text, after):
+        return False
+    _, _, rest = text[after:].strip().partition("\n")
+    return not _looks_given(rest)
+
+
+def _looks_given(text: str) -> bool:
+    return text.lstrip().startswith(("{", "`"))
 
 
 def _name(text: str) -> str:

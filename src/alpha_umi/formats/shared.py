@@ -23,13 +23,27 @@ expressed; only `Observation.status` is not shown: a model learns of a failure f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.marks import filled, joined
 from alpha_umi.formats.signatures import signature
-from alpha_umi.types import Answer, Call, Decision, Json, Observation, Part, Plan, Role, Span, Task, Turn, User
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    FinishReason,
+    Json,
+    Observation,
+    Part,
+    Plan,
+    Role,
+    Span,
+    Task,
+    Turn,
+    User,
+)
 
 _VERSION = 1
 _TOOLS, _USER, _OBSERVATION, _END = "<|tools|>", "<|user|>", "<|observation|>", "<|end|>"
@@ -99,18 +113,18 @@ class SharedFormat:
                 said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
                 raise FormatError(f"the {role.value} cannot say {said}")
 
-    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
+    def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
         """What stands after the first special token that does not belong there is dropped."""
         words, *rest = _ANY_SPECIAL.split(text)
         match role:
             case Role.PLANNER:
                 return (_read_plan(words, rest),)
             case Role.CALLER:
-                return (_read_call(words),)
+                return (_read_call(words, whole=bool(rest) or finish is FinishReason.STOP),)
             case Role.SUMMARIZER:
                 return (Answer(text=_unescape(words)),)
             case Role.BACKBONE:
-                return _read_step(words, rest)
+                return _read_step(words, rest, finish)
 
 
 # --- turns ------------------------------------------------------------------------------------------------
@@ -161,30 +175,28 @@ def _read_plan(words: str, rest: Sequence[str]) -> Plan:
     return Plan(thought=_unescape(words), decision=decision)
 
 
-def _read_call(words: str) -> Call:
+def _read_call(words: str, *, whole: bool) -> Call:
+    """`whole`: nothing that belongs to the call can be missing at its end."""
     name, line_break, arguments = words.partition("\n")
     if line_break:
         return Call(name=_unescape_name(name), arguments=_unescape(arguments))
-    if name and not re.search(r"[\s{]", name):
+    if whole and name and not re.search(r"[\s{]", name):
         return Call(name=_unescape_name(name), arguments="{}")
     return Call(name="", arguments=_unescape(words))
 
 
-def _read_step(words: str, rest: Sequence[str]) -> tuple[Turn, ...]:
+def _read_step(words: str, rest: Sequence[str], finish: FinishReason) -> tuple[Turn, ...]:
     """A plan and what it asked for; what it asked for alone, where the text starts with a role's token."""
-    plan = () if not words and rest and rest[0] in _FOLLOWERS else (_read_plan(words, rest),)
-    for token, following in zip(rest[0::2], rest[1::2], strict=True):
-        if token in _FOLLOWERS:
-            return *plan, _FOLLOWERS[token](following)
+    plan = () if not words and rest and rest[0] in (_CALLER, _SUMMARIZER) else (_read_plan(words, rest),)
+    for at in range(0, len(rest), 2):
+        token, following = rest[at : at + 2]
+        if token == _CALLER:
+            return *plan, _read_call(following, whole=at + 2 < len(rest) or finish is FinishReason.STOP)
+        if token == _SUMMARIZER:
+            return *plan, Answer(text=_unescape(following))
         if token != _END and token not in _DECIDED:
             break
     return plan
-
-
-_FOLLOWERS: Mapping[str, Callable[[str], Turn]] = {
-    _CALLER: _read_call,
-    _SUMMARIZER: lambda words: Answer(text=_unescape(words)),
-}
 
 
 # --- escapes ----------------------------------------------------------------------------------------------

@@ -37,8 +37,8 @@ def _arguments(schema: Mapping[str, Json]) -> str:
 
 def _argument(schema: Json) -> str:
     if not isinstance(schema, dict):
-        return _type(schema)
-    parts = [_type(schema)]
+        return type_name(schema)
+    parts = [type_name(schema)]
     if "default" in schema:
         parts.append(f"= {_compact(schema['default'])}")
     description = schema.get("description")
@@ -47,7 +47,8 @@ def _argument(schema: Json) -> str:
     return " ".join(parts)
 
 
-def _type(schema: Json) -> str:
+def type_name(schema: Json) -> str:
+    """The type that a schema declares, on one line: `string`, `array<number|null>`, `"c"|"f"`; `any` for none."""
     if not isinstance(schema, dict):
         return _on_one_line(schema) if isinstance(schema, str) else _compact(schema)
     if "const" in schema:
@@ -58,16 +59,16 @@ def _type(schema: Json) -> str:
     for key in _UNIONS:
         options = schema.get(key)
         if isinstance(options, list):
-            return "|".join(_type(option) for option in options)
+            return "|".join(type_name(option) for option in options)
     return _declared(schema)
 
 
 def _declared(schema: Mapping[str, Json]) -> str:
     declared = schema.get("type")
     if isinstance(declared, list):
-        return "|".join(_type(cast("Json", {**schema, "type": option})) for option in declared)
+        return "|".join(type_name(cast("Json", {**schema, "type": option})) for option in declared)
     if declared == "array" and "items" in schema:
-        return f"array<{_type(schema['items'])}>"
+        return f"array<{type_name(schema['items'])}>"
     if declared in ("object", None) and isinstance(schema.get("properties"), dict):
         return f"{{{_arguments(schema)}}}"
     if declared is None:

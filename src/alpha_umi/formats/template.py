@@ -24,6 +24,7 @@ from alpha_umi.types import (
     Answer,
     Call,
     Decision,
+    FinishReason,
     Json,
     Observation,
     Part,
@@ -226,18 +227,18 @@ class TemplateFormat:
             return plan.thought.strip()
         return self.marks.write_plan(plan).replace(self.marks.decisions[decision], "").strip()
 
-    def parse(self, role: Role, text: str) -> tuple[Turn, ...]:
+    def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
         match role:
             case Role.PLANNER:
                 return (self.marks.parse_plan(text),)
             case Role.CALLER:
-                return (parse_call(text),)
+                return (parse_call(text, finish),)
             case Role.SUMMARIZER:
                 return (Answer(text=text),)
             case Role.BACKBONE:
-                return self._parse_step(text)
+                return self._parse_step(text, finish)
 
-    def _parse_step(self, text: str) -> tuple[Turn, ...]:
+    def _parse_step(self, text: str, finish: FinishReason) -> tuple[Turn, ...]:
         gives_up = self.targets[Decision.GIVE_UP].write("", "")
         if text.rstrip().endswith(gives_up.rstrip()):
             return (Plan(thought=text.rstrip().removesuffix(gives_up.rstrip()), decision=Decision.GIVE_UP),)
@@ -248,7 +249,7 @@ class TemplateFormat:
             return plan, Answer(text=text[at_conclusion + len(concludes) :])
         if at_call >= 0:
             thought = text[:at_call].removesuffix(calls)
-            return Plan(thought=thought, decision=Decision.CALL), parse_call(text[at_call:])
+            return Plan(thought=thought, decision=Decision.CALL), parse_call(text[at_call:], finish)
         plan = self.marks.parse_plan(text)
         return (plan if plan.decision is Decision.GIVE_UP else Plan(thought=text, decision=Decision.NONE),)
 

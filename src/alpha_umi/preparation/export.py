@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -24,10 +24,13 @@ _MARKS = Marks()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """Rows of one role file, and the places at which the published script would have stopped."""
+    """Rows of one role file, and what the published script would have stopped at or made another row of."""
 
     rows: int
     skipped: tuple[str, ...] = ()
+    """Task, turn and reason of each."""
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Task and turn of each, by reason."""
 
 
 def export_published(trajectories: Iterable[Trajectory], role: Role, format: Format, out: Path) -> ExportReport:  # noqa: A002
@@ -75,11 +78,16 @@ def _write_prompt(prompt: Prompt) -> Json:
 
 
 def _export(rows: Iterable[dict[str, Json] | Skip], out: Path) -> ExportReport:
-    skipped: list[str] = []
+    skipped: list[Skip] = []
     with writing_list(out) as written:
         for row in rows:
             if isinstance(row, Skip):
-                skipped.append(row.reason)
+                skipped.append(row)
             else:
                 written.add(dump_indented(row))
-    return ExportReport(rows=written.rows, skipped=tuple(skipped))
+    reasons = dict.fromkeys(skip.reason for skip in skipped)
+    return ExportReport(
+        rows=written.rows,
+        skipped=tuple(f"{skip.where}: {skip.reason}" for skip in skipped),
+        places={reason: [skip.where for skip in skipped if skip.reason == reason] for reason in reasons},
+    )

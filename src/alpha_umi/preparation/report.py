@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from alpha_umi.types import Json
-
 Progress = Callable[[int, int], None]
 """Told how many inputs are done, and of how many."""
 _SHOWN = 20
@@ -31,18 +29,6 @@ class PrepareReport:
     """The first of them by name."""
     mends: Mapping[str, int] = field(default_factory=dict[str, int])
     """How often each difference to the published preparation occurred; `docs/compat.md` explains them."""
-
-    def to_json(self) -> dict[str, Json]:
-        return {
-            "compat": self.compat,
-            "read": self.read,
-            "kept": self.kept,
-            "held_out": self.held_out,
-            "ignored": self.ignored,
-            "skipped": dict(self.skipped),
-            "skipped_first": list(self.skipped_first),
-            "mends": dict(sorted(self.mends.items())),
-        }
 
 
 @dataclass(slots=True)
