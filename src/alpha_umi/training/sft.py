@@ -20,7 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PrinterCallback, TrainingArguments
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from alpha_umi.config import StageConfig, TrainConfig
 from alpha_umi.errors import AlphaUMiError, ConfigError, StorageError
@@ -337,7 +337,7 @@ def _arguments(stage: Stage) -> TrainingArguments:
             "or show this one a single GPU with CUDA_VISIBLE_DEVICES=0"
         )
     if run.gradient_checkpointing:
-        stage.model.gradient_checkpointing_enable()
+        stage.model.activation_checkpointing_enable()
     return arguments
 
 

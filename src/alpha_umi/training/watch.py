@@ -78,16 +78,15 @@ class Watch(TrainerCallback):
             self._bar.update()
         watched, step = self._watched, state.global_step
         if watched.validate is not None and watched.validate_every and step % watched.validate_every == 0:
-            self._validate(state, control)
+            self._validate(watched.validate(), state, control)
         if spread.anywhere(self.stop_asked) and step < state.max_steps:
             self.interrupted = True
             control.should_save = control.should_training_stop = True
 
-    def _validate(self, state: TrainerState, control: TrainerControl) -> None:
+    def _validate(self, told: Mapping[str, float], state: TrainerState, control: TrainerControl) -> None:
         watched = self._watched
-        assert watched.validate is not None
         before = [line[VALIDATION_LOSS] for line in state.log_history if VALIDATION_LOSS in line]
-        line = {**watched.validate(), "step": state.global_step}
+        line = {**told, "step": state.global_step}
         state.log_history.append(line)
         self._tell(state, line)
         if watched.patience is None:
