@@ -203,11 +203,14 @@ def train(
 ) -> None:
     """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it."""
     from alpha_umi import jobs
+    from alpha_umi.display import table
 
     try:
         run = jobs.train(jobs.read_train_config(config, overrides or ()), resume=resume)
     except KeyboardInterrupt:
         raise jobs.InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
+    rows = jobs.trained(run)
+    _console().print(table(f"{run}", list(rows[0]), [list(row.values()) for row in rows]))
     print(run)
 
 

@@ -127,6 +127,7 @@ def run(out: Path, console: Console, *, fresh: bool = False) -> None:
     with clock.stage(console, "train", "3. Train: a backbone, then planner, caller and summarizer from it (GLPFT)"):
         config = jobs.read_train_config(RECIPE, [f"data.train='{train.absolute()}'", f"out='{agent.absolute()}'"])
         jobs.train(config, resume=(agent / "config.toml").exists())
+    _print_training(console, agent)
 
     with clock.stage(console, "predict", "4. Predict the held-out steps, three roles and the backbone alone"):
         reports = {players: _evaluate(out, agent, test, players, console) for players in build.Cast}
@@ -137,6 +138,12 @@ def run(out: Path, console: Console, *, fresh: bool = False) -> None:
 
     _print_seconds(console, clock.seconds)
     console.print(f"Everything lies in {out}: the agent in {agent}, reports in {out / 'three.md'} and single.md")
+
+
+def _print_training(console: Console, agent: Path) -> None:
+    rows = jobs.trained(agent)
+    title = "Tokens computed; `saved`: against every example in a row of its own"
+    console.print(table(title, list(rows[0]), [list(row.values()) for row in rows]))
 
 
 def _evaluate(out: Path, agent: Path, test: Path, players: build.Cast, console: Console) -> StaticScores:

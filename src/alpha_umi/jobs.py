@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from alpha_umi import __version__
 from alpha_umi.agent import Undecided
@@ -23,7 +23,7 @@ from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
 from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.protocols import Environment
 from alpha_umi.search import Limits, Node, Tree, explore
-from alpha_umi.store import read_trajectories
+from alpha_umi.store import read_json, read_trajectories
 from alpha_umi.types import Role, Task, Trajectory
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -64,6 +64,25 @@ def train(config: TrainConfig, *, resume: bool) -> Path:
         read_dialogues=read_processed_file,
     )
     return glpft.run(config, material, resume=resume)
+
+
+def trained(run: Path) -> list[dict[str, str]]:
+    """What each stage of a finished run did, as words; `saved` is how many times fewer tokens were computed than
+    with every example in a row of its own."""
+    metrics = cast("dict[str, dict[str, Any]]", read_json(run / "metrics.json"))
+    return [{"stage": name} | _did(stage["result"]) for name, stage in metrics.items()]
+
+
+def _did(result: Mapping[str, Any]) -> dict[str, str]:
+    computed, alone, loss = result["tokens"], result["alone"], result["loss"]
+    return {
+        "steps": f"{result['steps']:,}",
+        "examples": f"{result['examples']:,}",
+        "tokens": f"{computed:,}",
+        "saved": f"{alone / computed:.2f}x" if computed else "-",
+        "loss": "-" if loss is None else f"{loss:.4f}",
+        "seconds": f"{result['seconds']:.1f}",
+    }
 
 
 def read_any(path: Path) -> Iterable[Trajectory]:
