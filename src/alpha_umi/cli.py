@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -200,18 +201,32 @@ def train(
     overrides: Overrides = None,
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what the run will need.")] = False,
+    world_size: Annotated[int | None, typer.Option(min=1, help="With --plan: devices; this one by default.")] = None,
+    memory: Annotated[float | None, typer.Option(help="With --plan: GiB of one device; this one's by default.")] = None,
+    rate: Annotated[float | None, typer.Option(help="With --plan: tokens per second of one device.")] = None,
+    teraflops: Annotated[float | None, typer.Option(help="With --plan: of one device, as its maker says.")] = None,
+    sample: Annotated[int, typer.Option(min=2, help="With --plan: trajectories that stand for all.")] = 400,
 ) -> None:
-    """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it."""
+    """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
     from alpha_umi import jobs
     from alpha_umi.display import table
 
+    wanted = jobs.read_train_config(config, overrides or ())
+    if plan:
+        outlook = jobs.Outlook(
+            world_size=world_size, memory_gib=memory, tokens_per_second=rate, teraflops=teraflops, sample=sample
+        )
+        print(jobs.plan_words(wanted, outlook))
+        return
     try:
-        run = jobs.train(jobs.read_train_config(config, overrides or ()), resume=resume)
+        run = jobs.train(wanted, resume=resume)
     except KeyboardInterrupt:
         raise jobs.InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
-    rows = jobs.trained(run)
-    _console().print(table(f"{run}", list(rows[0]), [list(row.values()) for row in rows]))
-    print(run)
+    if os.environ.get("RANK", "0") == "0":
+        rows = jobs.trained(run)
+        _console().print(table(f"{run}", list(rows[0]), [list(row.values()) for row in rows]))
+        print(run)
 
 
 @app.command()

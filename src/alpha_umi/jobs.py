@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from alpha_umi import __version__
 from alpha_umi.agent import Undecided
@@ -26,8 +27,15 @@ from alpha_umi.search import Limits, Node, Tree, explore
 from alpha_umi.store import read_json, read_trajectories
 from alpha_umi.types import Role, Task, Trajectory
 
+if TYPE_CHECKING:
+    from alpha_umi.training import glpft
+    from alpha_umi.training.curves import StageRow
+    from alpha_umi.training.plan import Plan
+
 RECIPES = Path(__file__).parent / "recipes"
 _WAIT_S = 0.5
+_CHECKED = 64
+"""Trajectories that are looked at before a run starts, to see whether it fits its device."""
 _WEIGHTS = (".safetensors", ".bin")
 
 
@@ -54,23 +62,110 @@ def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
 
 
 def train(config: TrainConfig, *, resume: bool) -> Path:
-    """GLPFT as configured; returns the run directory."""
+    """GLPFT as configured; returns the run directory. Raises PlanError for a run that cannot fit its devices."""
+    with _training_explained():
+        from alpha_umi.training import curves, glpft
+    if config.model.base is not None:
+        plan_training(config, Outlook(sample=_CHECKED)).check()
+    pictures = curves.Pictures(Path(config.out))
+    run = glpft.run(config, _material(config, lambda: pictures.update()), resume=resume)
+    pictures.update(_stage_rows(run, config.max_length), force=True)
+    return run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a plan assumes of the machines. None: as found on this one, or not known."""
+
+    world_size: int | None = None
+    memory_gib: float | None = None
+    """Of one device."""
+    tokens_per_second: float | None = None
+    """Of one device, measured."""
+    teraflops: float | None = None
+    """Of one device, as its maker says."""
+    sample: int = 400
+    """Trajectories that are tokenised to estimate all."""
+
+
+def plan_training(config: TrainConfig, outlook: Outlook) -> Plan:
+    """What a training run will need, without running it. Raises ConfigError, DataError or CheckpointError."""
+    with _training_explained():
+        from alpha_umi.training import plan
+        from alpha_umi.training.survey import survey
+    counts = survey(config, _material(config), outlook.sample)
+    memory = _device_memory(config) if outlook.memory_gib is None else int(outlook.memory_gib * plan.GIB)
+    machine = plan.Machine(
+        world_size=outlook.world_size or int(os.environ.get("WORLD_SIZE", "1")),
+        memory=memory,
+        on_cpu=config.device == "cpu" and outlook.memory_gib is None,
+        tokens_per_second=outlook.tokens_per_second,
+        flops=None if outlook.teraflops is None else outlook.teraflops * 1e12,
+    )
+    return plan.make_plan(config, counts, machine)
+
+
+def plan_words(config: TrainConfig, outlook: Outlook) -> str:
+    """`plan_training` as text. Raises PlanError after it for a run that cannot fit."""
+    plan = plan_training(config, outlook)
+    from alpha_umi.training.plan_text import plan_text
+
+    plan.check()
+    return plan_text(plan)
+
+
+@contextmanager
+def _training_explained() -> Iterator[None]:
     try:
-        from alpha_umi.training import glpft
+        yield
     except ModuleNotFoundError as error:
         raise ConfigError(f"training needs {error.name}; pip install 'alpha-umi[local]'") from None
-    material = glpft.Material(
-        format=cast("glpft.StoredFormat", open_format(config.format)),
-        read_dialogues=read_processed_file,
+
+
+def _material(config: TrainConfig, draw: Callable[[], object] | None = None) -> glpft.Material:
+    from alpha_umi.training.glpft import Material
+
+    return Material(
+        format=cast("glpft.StoredFormat", open_format(config.format)), read_dialogues=read_processed_file, draw=draw
     )
-    return glpft.run(config, material, resume=resume)
+
+
+def _device_memory(config: TrainConfig) -> int | None:
+    """Bytes of the device that a run would use."""
+    import torch
+
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return torch.cuda.get_device_properties(0).total_memory
+
+
+def _stage_rows(run: Path, max_length: int) -> list[StageRow]:
+    from alpha_umi.training.curves import StageRow
+
+    return [
+        StageRow(
+            name=name,
+            examples=did["examples"],
+            steps=did["steps"],
+            tokens=did["tokens"],
+            row_tokens=did["alone"],
+            padded_tokens=did["examples"] * max_length,
+            seconds=did["seconds"],
+            validation_loss=did["validation"].get("validation_loss"),
+        )
+        for name, did in _results(run)
+    ]
 
 
 def trained(run: Path) -> list[dict[str, str]]:
     """What each stage of a finished run did, as words; `saved` is how many times fewer tokens were computed than
     with every example in a row of its own."""
+    return [{"stage": name} | _did(did) for name, did in _results(run)]
+
+
+def _results(run: Path) -> list[tuple[str, dict[str, Any]]]:
     metrics = cast("dict[str, dict[str, Any]]", read_json(run / "metrics.json"))
-    return [{"stage": name} | _did(stage["result"]) for name, stage in metrics.items()]
+    return [(name, stage["result"]) for name, stage in metrics.items()]
 
 
 def _did(result: Mapping[str, Any]) -> dict[str, str]:

@@ -40,7 +40,7 @@ from alpha_umi.training.order import Amount, Shuffle, order
 from alpha_umi.training.packing import Forest
 from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base, make_steps
 from alpha_umi.training.sft import Stage, finished, train_stage
-from alpha_umi.training.start import hold_tokens, tiny_model
+from alpha_umi.training.start import add_tokens, hold_tokens, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Json, Role, Trajectory
 
@@ -67,8 +67,8 @@ class Material:
     """Reads `.json` files of processed dialogues."""
     indexing: Progress | None = None
     """Told how far the data is indexed."""
-    drawing: Callable[[Path], None] | None = None
-    """Draws the histories of a run directory."""
+    draw: Callable[[], object] | None = None
+    """Draws the histories; called often, in the first process."""
 
 
 def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Path:
@@ -82,7 +82,7 @@ def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Pat
         _claim(out, config, material, resume=resume)
     process.wait_for_everyone()
     with process.main_process_first():  # the others find the index ready
-        work = _Run(config, material)
+        work = Run(config, material)
     if keeps_base(config) and process.is_main_process:
         work.keep_base()
     metrics: dict[str, Json] = {}
@@ -113,13 +113,13 @@ class _Start:
     """Ids that the format brought in, whose embeddings nobody has trained."""
 
 
-class _Run:
+class Run:
     """One run: its data, and how its stages start, learn and end."""
 
     def __init__(self, config: TrainConfig, material: Material) -> None:
         self._config = config
         self._format = material.format
-        self._drawing = material.drawing
+        self._draw = material.draw
         self._out = Path(config.out)
         self._cache = Path(config.cache) if config.cache else self._out / "cache"
         self._train = self._open(config.data.train, material, config.data.limit)
@@ -157,7 +157,7 @@ class _Run:
             out=self._out / step.name,
             history=self._out / "history" / f"{step.name}.jsonl",
             write=lambda folder, weights: self._write(step, start, adapters, folder, weights),
-            draw=None if self._drawing is None else lambda: cast("Any", self._drawing)(self._out),
+            draw=self._draw,
         )
         marker = {"fingerprint": self.fingerprint, "parameters": start.model.num_parameters(), "learned": learned}
         train_stage(stage, marker)
@@ -184,15 +184,22 @@ class _Run:
         )
 
     def _data(self, step: Step, tokeniser: Tokeniser, packing: Packing) -> StepData:
-        settings, corpus = step.settings, self._train
-        taken = (corpus.places >= step.part[0]) & (corpus.places < step.part[1])
+        settings = step.settings
         steps = order(
-            np.where(taken, corpus.counts(step.learns), 0),
+            np.where(self.taken(step), self._train.counts(step.learns), 0),
             Amount(batch_size=settings.batch_size, epochs=settings.epochs, max_steps=settings.max_steps),
             seed=self._config.seed,
             shuffle=Shuffle(self._config.shuffle),
         )
-        return StepData(self._units(corpus, tokeniser), steps, packing, spread.processes())
+        return StepData(self._units(self._train, tokeniser), steps, packing, spread.processes())
+
+    def taken(self, step: Step) -> np.ndarray:
+        """[trajectories], whether a step learns from them."""
+        return (self._train.places >= step.part[0]) & (self._train.places < step.part[1])
+
+    def units(self, tokenizer: PreTrainedTokenizerBase, roles: Sequence[Role]) -> Units:
+        """The trajectories as a step tokenises them."""
+        return self._units(self._train, self._tokeniser(tokenizer, roles))
 
     def _units(self, corpus: Corpus, tokeniser: Tokeniser) -> Units:
         name = fingerprint(corpus, tokeniser, self._format.to_document())
@@ -225,11 +232,9 @@ class _Run:
         if name != BASE:
             folder = str(self._out / name)
             return _Start(tokenizer=load_tokenizer(folder), model=load_weights(folder))
-        tiny, form = self._config.model.tiny, self._format
+        tiny = self._config.model.tiny
         if tiny is not None:
-            tokenizer = learn_tokenizer(
-                self._texts(), vocab_size=tiny.vocab_size, special_tokens=form.special_tokens, end=form.end
-            )
+            tokenizer = self.tokenizer()
             return _Start(tokenizer=tokenizer, model=tiny_model(tiny, tokenizer, self._config.seed))
         base = cast("str", self._config.model.base)
         tokenizer, model = load_tokenizer(base), load_weights(base)
@@ -238,8 +243,19 @@ class _Run:
             raise CheckpointError(
                 f"{base}: reads {context} tokens at most; set max_length (now {self._config.max_length}) to it"
             )
-        added = hold_tokens(model, tokenizer, form.special_tokens)
+        added = hold_tokens(model, tokenizer, self._format.special_tokens)
         return _Start(tokenizer=tokenizer, model=model, new_tokens=range(len(tokenizer) - added, len(tokenizer)))
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer that the run begins with, the format's tokens in it."""
+        tiny, form = self._config.model.tiny, self._format
+        if tiny is not None:
+            return learn_tokenizer(
+                self._texts(), vocab_size=tiny.vocab_size, special_tokens=form.special_tokens, end=form.end
+            )
+        tokenizer = load_tokenizer(cast("str", self._config.model.base))
+        add_tokens(tokenizer, form.special_tokens)
+        return tokenizer
 
     def _texts(self) -> Iterator[str]:
         """Texts with the words of the data: every completion, and the longest prompt of every role."""

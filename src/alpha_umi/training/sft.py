@@ -58,7 +58,7 @@ class Stage:
     """JSONL, a line per log_every steps."""
     write: Callable[[Path, Mapping[str, Tensor]], None]
     """Writes the model into a folder, given its whole weights by name; called in the first process only."""
-    draw: Callable[[], None] | None = None
+    draw: Callable[[], object] | None = None
     """Draws the history; called in the first process only."""
 
     @property

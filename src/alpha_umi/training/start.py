@@ -42,10 +42,7 @@ def hold_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, toke
 
     Returns how many were new. A model whose embeddings have rows to spare is not resized.
     """
-    added = tokenizer.add_special_tokens(
-        {"extra_special_tokens": [token for token in tokens if _pieces(tokenizer, token) > 1]},
-        replace_extra_special_tokens=False,
-    )
+    added = add_tokens(tokenizer, tokens)
     first = len(tokenizer) - added
     if len(tokenizer) > len(_tables(model)[0]):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -53,6 +50,14 @@ def hold_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, toke
         for table in _tables(model) if added else []:
             table[first:] = table[:first].mean(dim=0)
     return added
+
+
+def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int:
+    """Make each of `tokens` a single one of the tokenizer; returns how many were new."""
+    return tokenizer.add_special_tokens(
+        {"extra_special_tokens": [token for token in tokens if _pieces(tokenizer, token) > 1]},
+        replace_extra_special_tokens=False,
+    )
 
 
 def _tables(model: PreTrainedModel) -> list[Parameter]:

@@ -43,7 +43,7 @@ class Watched:
     """Validations in a row without a lower loss, after which the stage ends."""
     keep_best: Callable[[], None] | None = None
     """Called when a validation has the lowest loss so far, if there is a patience."""
-    draw: Callable[[], None] | None = None
+    draw: Callable[[], object] | None = None
     """Draws the history; called after lines were added."""
 
 
