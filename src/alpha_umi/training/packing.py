@@ -188,16 +188,16 @@ def _preorder(root: _Node) -> list[_Node]:
     for node in reversed(found):
         node.weight = node.stop - node.start + sum(child.weight for child in node.children)
     nodes: list[_Node] = []
-    waiting = [(child, -1) for child in _lightest_first(root)]
+    waiting = [root]
     while waiting:
-        node, node.parent = waiting.pop()
-        waiting.extend((child, len(nodes)) for child in _lightest_first(node))
+        node = waiting.pop()
+        number = len(nodes) - 1  # of the node; the root has none
         nodes.append(node)
-    return nodes
-
-
-def _lightest_first(node: _Node) -> list[_Node]:
-    return sorted(node.children, key=lambda child: child.weight)
+        ordered = sorted(node.children, key=lambda child: -child.weight)
+        for child in reversed(ordered):
+            child.parent = number
+            waiting.append(child)
+    return nodes[1:]
 
 
 def _split(walked: Sequence[_Keys], budget: int) -> list[range]:

@@ -1,0 +1,398 @@
+"""Loss and gradients of a forest as if each of its examples stood alone, on any device.
+
+`tree_attention` puts an attention of our own into a transformers model, `forest_loss` runs a row through it. On a
+CPU trees are computed by path decomposition: each run of first children attends to itself causally, what branches
+off it attends to the part of the run above, all without a mask, and the parts are merged by their log-sum-exp. On a
+GPU FlexAttention takes the same formula as a block mask; where neither can, a dense mask does.
+
+Nothing here is silently wrong: `suits` names what cannot be trained on trees, and an argument that the attention
+does not know, a mask that it would drop or a layer that it never reached raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask
+from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from alpha_umi.training.packing import Forest
+
+NAME = "alpha_umi_tree"
+"""Of the attention, among transformers' implementations."""
+PROVEN = (
+    "apertus", "arcee", "cohere", "cohere2", "ernie4_5", "exaone4", "gemma", "gemma3_text", "glm", "glm4", "granite",
+    "helium", "llama", "ministral3", "mistral", "mixtral", "olmo", "olmo2", "olmo3", "olmoe", "phi", "phi3", "qwen2",
+    "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "smollm3", "starcoder2",
+)  # fmt: skip
+"""Model types whose gradients the tests compare; no other is trained on trees."""
+
+_BLOCK = 128
+"""Tokens of a side of a block of FlexAttention."""
+_KERNEL_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_HARMLESS = ("position_ids", "cache_position", "use_cache", "output_hidden_states", "return_dict", "num_items_in_batch")
+"""Arguments that transformers hands to every attention and that change nothing here."""
+_SEQUENCE_DEPENDENT_ROPE = ("dynamic", "longrope")
+_Span: TypeAlias = tuple[int, int]
+
+
+# --- what can be trained so -------------------------------------------------------------------------------
+
+
+def suits(config: PreTrainedConfig, max_length: int) -> str | None:
+    """Why examples of up to `max_length` tokens cannot be trained on trees by this architecture; None: they can."""
+    kind = config.model_type
+    window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
+    other = sorted(set(kinds or ()) - {"full_attention", "sliding_attention"})
+    if _is_recurrent(config):
+        return f"{kind} is recurrent: a branch cannot go back to the state that its trunk left"
+    if other:
+        return f"{kind} has layers of {', '.join(other)}"
+    if window is not None and window < max_length and (kinds is None or "sliding_attention" in kinds):
+        return f"{kind} attends within a sliding window of {window} tokens, max_length is {max_length}"
+    if getattr(config, "attn_logit_softcapping", None) is not None:
+        return f"{kind} caps its attention scores (attn_logit_softcapping)"
+    if getattr(config, "attention_dropout", 0.0):
+        return f"{kind} drops attention at random (attention_dropout {config.attention_dropout})"
+    if not getattr(config, "is_causal", True):
+        return f"{kind} is set to attend in both directions"
+    for rope, limit in _ropes(config):
+        if rope in _SEQUENCE_DEPENDENT_ROPE and limit < max_length:
+            return f"{kind} turns positions by the length of the row ({rope} beyond {limit} tokens)"
+    if kind not in PROVEN:
+        return f"nobody has compared the gradients of {kind} on trees with those on rows"
+    return None
+
+
+def _is_recurrent(config: PreTrainedConfig) -> bool:
+    try:
+        classes = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    except KeyError:
+        return False
+    return bool(getattr(classes, "_is_stateful", False))
+
+
+def _ropes(config: PreTrainedConfig) -> Iterator[tuple[str, int]]:
+    """Kinds of rotary positions and the length from which on they depend on the row."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = [each for each in parameters.values() if isinstance(each, dict)]
+    for each in nested or [parameters]:
+        original = each.get("original_max_position_embeddings") or getattr(config, "max_position_embeddings", 0)
+        yield each.get("rope_type", "default"), original
+
+
+# --- the layout of a row, for attention -------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Trees:
+    """How the tokens of one row see each other, ready for any of the ways to compute it."""
+
+    ends: Tensor
+    """[n], as in a Forest, on the model's device."""
+    runs: list[_Span]
+    """Every token is in one: causal in itself."""
+    links: list[tuple[_Span, _Span]]
+    """Queries and keys where each of those queries sees all of those keys."""
+    roots: list[_Span]
+    """The trees."""
+    deepest: int
+    """The highest position."""
+    reached: set[int] = field(default_factory=set[int])
+    """The attention modules that have used it."""
+    _masks: list[Tensor] = field(default_factory=list[Tensor])
+    _blocks: list[BlockMask] = field(default_factory=list[BlockMask])
+
+    @classmethod
+    def of(cls, forest: Forest, device: torch.device) -> Trees:
+        ends, count = forest.ends.tolist(), forest.tokens
+        starts, stops, parents = forest.segments.T.tolist()
+        heads = [index for index, parent in enumerate(parents) if parent != index - 1 or parent < 0]
+        first = [starts[index] for index in heads]
+        links: list[tuple[_Span, _Span]] = []
+        head = 0
+        for index, (start, stop, parent) in enumerate(zip(starts, stops, parents, strict=True)):
+            head = start if parent != index - 1 or parent < 0 else head
+            # The first child goes on with the run; what branches off here stands behind all that it holds.
+            light = (ends[stop] if stop < ends[start] else stop, ends[start])
+            if light[0] < light[1]:
+                links.append((light, (head, stop)))
+        return cls(
+            ends=torch.from_numpy(forest.ends).to(device),
+            runs=list(zip(first, [*first[1:], count], strict=True)),
+            links=links,
+            roots=[(start, ends[start]) for start, parent in zip(starts, parents, strict=True) if parent < 0],
+            deepest=int(forest.depths.max()),
+        )
+
+    def sees(self, query: Tensor, key: Tensor) -> Tensor:
+        """The one formula of visibility, on indices of any shapes that broadcast."""
+        return (key <= query) & (query < self.ends[key])
+
+    @property
+    def masks(self) -> list[Tensor]:
+        """A dense mask per tree, [its tokens, its tokens]; True: attend."""
+        if not self._masks:
+            for start, stop in self.roots:
+                token = torch.arange(start, stop, device=self.ends.device)
+                self._masks.append(self.sees(token[:, None], token))
+        return self._masks
+
+    @property
+    def blocks(self) -> BlockMask:
+        """The mask of FlexAttention, made from the extremes of `ends` in each block without an [n, n] mask."""
+        if not self._blocks:
+            self._blocks.append(self._block_mask())
+        return self._blocks[0]
+
+    def _block_mask(self) -> BlockMask:
+        count = len(self.ends)
+        padding = -count % _BLOCK
+        ends = functional.pad(self.ends, (0, padding)).view(-1, _BLOCK)
+        first = torch.arange(0, count + padding, _BLOCK, device=ends.device, dtype=ends.dtype)
+        last = first + _BLOCK - 1
+        touched = (first <= last[:, None]) & (first[:, None] < ends.amax(dim=1))
+        whole = (last <= first[:, None]) & (last[:, None] < ends.amin(dim=1))
+        partly = touched & ~whole
+
+        def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return self.sees(query, key)
+
+        return BlockMask.from_kv_blocks(
+            *_listed(partly), *_listed(whole), BLOCK_SIZE=_BLOCK, mask_mod=sees, seq_lengths=(count, count)
+        )
+
+
+def _listed(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a [rows, columns] mask: how many columns each row chooses, and which, first; with batch and head of 1."""
+    columns = chosen.to(torch.int32).argsort(dim=1, descending=True, stable=True)
+    return chosen.sum(dim=1, dtype=torch.int32)[None, None], columns.to(torch.int32).contiguous()[None, None]
+
+
+# --- the attention ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def tree_attention(model: nn.Module) -> Iterator[None]:
+    """Within, `model` (or what a wrapper holds) attends along trees and takes nothing but `forest_loss`."""
+    AttentionInterface.register(NAME, _attend)
+    parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
+    before = [(part.config, part.config._attn_implementation) for part in parts]  # noqa: SLF001
+    try:
+        for part in parts:
+            part.set_attn_implementation(NAME)
+        yield
+    finally:
+        for config, implementation in before:
+            config._attn_implementation = implementation  # noqa: SLF001
+
+
+def _attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: object,
+    *,
+    scaling: float | None = None,
+    trees: Trees | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """As transformers calls an attention: [1, heads, n, size] each in, [1, n, heads, size] out."""
+    if trees is None:
+        raise ValueError("the trees did not reach the attention: inside tree_attention a model takes forest_loss alone")
+    if attention_mask is not None:
+        raise ValueError("a mask reached the tree attention, which would drop it")
+    _check(others, trees)
+    trees.reached.add(id(module))
+    if torch.is_autocast_enabled(query.device.type):
+        dtype = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    if query.shape[0] != 1 or query.shape[2] != len(trees.ends):
+        raise ValueError(f"a forest of {len(trees.ends)} tokens cannot be seen through queries {tuple(query.shape)}")
+    return _way(query, value)(query, key, value, trees, scaling).transpose(1, 2).contiguous(), None
+
+
+def _check(others: dict[str, Any], trees: Trees) -> None:
+    """Raise for what would change an attention and is not done here."""
+    window = others.pop("sliding_window", None)
+    if window is not None and window <= trees.deepest:
+        raise ValueError(f"a sliding window of {window} tokens cannot be kept along paths of {trees.deepest + 1}")
+    if others.pop("is_causal", None) is False:
+        raise ValueError("trees are causal; this attention is called with is_causal=False")
+    unknown = [name for name, argument in others.items() if name not in _HARMLESS and not _is_nothing(argument)]
+    if unknown:
+        raise ValueError(f"the tree attention does not know {', '.join(unknown)}; train on rows instead")
+
+
+def _is_nothing(argument: object) -> bool:
+    return argument is None or (isinstance(argument, bool | int | float) and not argument)
+
+
+_Way: TypeAlias = Callable[[Tensor, Tensor, Tensor, Trees, float | None], Tensor]
+
+
+def _way(query: Tensor, value: Tensor) -> _Way:
+    kernels = hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward")
+    if query.device.type == "cpu" and kernels and query.dtype in _KERNEL_TYPES and query.shape[-1] == value.shape[-1]:
+        return _by_paths
+    if query.device.type == "cuda" and query.dtype != torch.float64:
+        return _by_blocks
+    return _by_masks
+
+
+def _by_paths(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
+    return cast("Tensor", _Paths.apply(query, key, value, trees, scale))
+
+
+def _by_masks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
+    """[1, heads, n, size] through a dense mask per tree."""
+    seen = [
+        functional.scaled_dot_product_attention(
+            *(part[:, :, start:stop] for part in (query, key, value)), attn_mask=mask, scale=scale, enable_gqa=True
+        )
+        for (start, stop), mask in zip(trees.roots, trees.masks, strict=True)
+    ]
+    return torch.cat(seen, dim=2)
+
+
+def _by_blocks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
+    """[1, heads, n, size] through FlexAttention, compiled once by transformers."""
+    from transformers.integrations.flex_attention import compile_friendly_flex_attention
+
+    flex = cast("Callable[..., Tensor]", compile_friendly_flex_attention)
+    return flex(query, key, value, block_mask=trees.blocks, enable_gqa=True, scale=scale, training=True)
+
+
+class _Paths(torch.autograd.Function):
+    """Path decomposition over the CPU's flash kernels.
+
+    A kernel that is given the log-sum-exp and the output over all keys returns the gradients of its own part of them:
+    so the backward pass needs the parts of the forward pass no more.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001
+        out, total = _like(query), query.new_empty(query.shape[:3], dtype=_wide(query.dtype))
+        for span in trees.runs:
+            part = kernel(*_cut((query, key, value), span, span), 0.0, True, scale=scale)
+            out[:, :, slice(*span)], total[:, :, slice(*span)] = part
+        for queries, keys in trees.links:
+            more, weight = kernel(*_cut((query, key, value), queries, keys), 0.0, False, scale=scale)
+            here, before = out[:, :, slice(*queries)], total[:, :, slice(*queries)]
+            after = torch.logaddexp(before, weight)
+            here.mul_((before - after).exp_()[..., None]).add_(more * (weight - after).exp_()[..., None])
+            before.copy_(after)
+        seen = out.to(query.dtype)
+        ctx.save_for_backward(query, key, value, seen, total)
+        ctx.trees, ctx.scale = trees, scale
+        return seen
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        query, key, value, seen, total = ctx.saved_tensors
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward  # noqa: SLF001
+        sums = _like(query), _like(key), _like(value)
+
+        def parts(queries: _Span, keys: _Span, *, causal: bool) -> Iterator[tuple[Tensor, Tensor]]:
+            """Each gradient of a part and the place of the sums where it belongs."""
+            rows = slice(*queries)
+            gradient, out, weights = gradients[0][:, :, rows], seen[:, :, rows], total[:, :, rows]
+            cut = _cut((query, key, value), queries, keys)
+            found = kernel(gradient, *cut, out, weights, 0.0, causal, scale=ctx.scale)
+            yield from zip(_cut(sums, queries, keys), found, strict=True)
+
+        for span in ctx.trees.runs:
+            for place, gradient in parts(span, span, causal=True):
+                place.copy_(gradient)
+        for queries, keys in ctx.trees.links:
+            for place, gradient in parts(queries, keys, causal=False):
+                place.add_(gradient)
+        return *(each.to(query.dtype) for each in sums), None, None
+
+
+def _cut(parts: Sequence[Tensor], queries: _Span, keys: _Span) -> tuple[Tensor, Tensor, Tensor]:
+    query, key, value = parts
+    return query[:, :, slice(*queries)], key[:, :, slice(*keys)], value[:, :, slice(*keys)]
+
+
+def _like(heads: Tensor) -> Tensor:
+    """Empty, [1, heads, n, size] on memory [1, n, heads, size], wide enough for sums."""
+    batch, count, length, size = heads.shape
+    return heads.new_empty((batch, length, count, size), dtype=_wide(heads.dtype)).transpose(1, 2)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+# --- the loss ---------------------------------------------------------------------------------------------
+
+
+def forest_loss(model: nn.Module, forest: Forest) -> tuple[Tensor, float]:
+    """The summed weighted cross entropy of a row, in nats, at least float32, and the sum of its weights.
+
+    Only positions that predict something are projected to the vocabulary, each once. Call it inside
+    `tree_attention`; the model must suit (see `suits`). Raises ValueError where the trees would not be kept to.
+    """
+    device = next(model.parameters()).device
+    trees = Trees.of(forest, device)
+    at, which = np.unique(forest.at, return_inverse=True)
+    logits: Tensor = model(
+        input_ids=_on(forest.ids, device)[None],
+        position_ids=_on(forest.depths, device)[None],
+        logits_to_keep=_on(at, device),
+        use_cache=False,
+        trees=trees,
+    ).logits
+    _check_reached(model, trees)
+    if logits.shape[:2] != (1, len(at)):
+        raise ValueError(f"{type(model).__name__} projected {tuple(logits.shape[:2])} positions, not {len(at)}")
+    weights = torch.from_numpy(forest.weights).to(device)
+    wide = logits[0].to(_wide(logits.dtype))
+    loss = _CrossEntropy.apply(wide, _on(which, device), _on(forest.targets, device), weights.to(wide.dtype))
+    return cast("Tensor", loss), float(forest.weights.sum(dtype=np.float64))
+
+
+def _on(numbers: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(numbers.astype(np.int64)).to(device)
+
+
+def _check_reached(model: nn.Module, trees: Trees) -> None:
+    """Every layer must have attended along the trees."""
+    (config, *_) = [part.config for part in model.modules() if isinstance(part, PreTrainedModel)]
+    if len(trees.reached) != config.num_hidden_layers:
+        raise ValueError(
+            f"{len(trees.reached)} of {config.num_hidden_layers} layers attended along trees; "
+            "forest_loss works inside tree_attention, on models that suit"
+        )
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Several weighted targets per row of logits, with one buffer of their size in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, which: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        total = logits.logsumexp(dim=-1)
+        ctx.save_for_backward(logits, total, which, targets, weights)
+        return (weights * (total[which] - logits[which, targets])).sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        logits, total, which, targets, weights = ctx.saved_tensors
+        weights = weights * gradients[0]
+        found = (logits - total[:, None]).exp_()
+        found.mul_(total.new_zeros(len(total)).index_add_(0, which, weights)[:, None])
+        found.index_put_((which, targets), -weights, accumulate=True)
+        return found, None, None, None
