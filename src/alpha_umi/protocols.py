@@ -14,6 +14,7 @@ from alpha_umi.types import (
     Proposal,
     Role,
     Sampling,
+    Span,
     Task,
     ToolSpec,
     Turn,
@@ -59,7 +60,8 @@ class Format(Protocol):
     """Prompt text, both ways; the only thing in the package that knows any.
 
     Laws: `parse(role, write(role, turns)) == turns` for turns the format can express; `parse` never
-    raises on any text. So a model is served exactly the prompts that it was trained on.
+    raises on any text; the texts of `spans` joined are what is written. So a model is served exactly the
+    prompts that it was trained on.
     """
 
     @property
@@ -81,6 +83,10 @@ class Format(Protocol):
 
     def write(self, role: Role, turns: Sequence[Turn]) -> str:
         """The completion by which `role` says `turns`: one turn, or for the backbone a plan and what follows."""
+        ...
+
+    def spans(self, role: Role, turns: Sequence[Turn]) -> tuple[Span, ...]:
+        """What `write` writes, told apart by what it is; no span is empty."""
         ...
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:

@@ -163,6 +163,23 @@ Prompt: TypeAlias = str | tuple[Message, ...]
 """What a model reads: text, or chat messages where the format is a chat."""
 
 
+class Part(StrEnum):
+    """What a stretch of a completion is, so that losses can be weighed by it."""
+
+    THOUGHT = "thought"
+    DECISION = "decision"
+    NAME = "name"
+    """Of the tool that is called."""
+    ARGUMENTS = "arguments"
+    ANSWER = "answer"
+    MARK = "mark"
+    """Labels and separators that the format itself writes."""
+
+
+Span: TypeAlias = tuple[str, Part]
+"""Some text of a completion and what it is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One supervised row. The loss falls on `completion` alone."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from alpha_umi.errors import FormatError
-from alpha_umi.formats.marks import Marks, write_call
+from alpha_umi.formats.marks import Marks, call_spans, filled, joined
 from alpha_umi.formats.replies import read_reply
 from alpha_umi.types import (
     Answer,
@@ -26,8 +26,10 @@ from alpha_umi.types import (
     Json,
     Message,
     Observation,
+    Part,
     Plan,
     Role,
+    Span,
     Task,
     ToolSpec,
     Turn,
@@ -193,19 +195,26 @@ class ChatFormat:
             case Observation(content=content):
                 return "user", f"{self.wording.observation}{content}"
             case Plan() | Call() | Answer():
-                write = _write_part if role is Role.BACKBONE else _write_turn
-                return "assistant", write(turn)
+                spans = _part_spans if role is Role.BACKBONE else _turn_spans
+                return "assistant", joined(spans(turn))
 
     # --- completions ----------------------------------------------------------------------------------
 
     def write(self, role: Role, turns: Sequence[Turn]) -> str:
+        return joined(self.spans(role, turns))
+
+    def spans(self, role: Role, turns: Sequence[Turn]) -> tuple[Span, ...]:
         match role, tuple(turns):
-            case (Role.PLANNER, (Plan() as turn,)) | (Role.CALLER, (Call() as turn,)):
-                return _write_turn(turn)
-            case Role.SUMMARIZER, (Answer(text=text),):
-                return text
-            case Role.BACKBONE, (Plan(),) | (Plan(), Call() | Answer()):
-                return "\n".join(part for turn in turns if (part := _write_part(turn)))
+            case (
+                (Role.PLANNER, (Plan() as turn,))
+                | (Role.CALLER, (Call() as turn,))
+                | (Role.SUMMARIZER, (Answer() as turn,))
+            ):
+                return _turn_spans(turn)
+            case Role.BACKBONE, (Plan() as plan,):
+                return _part_spans(plan)
+            case Role.BACKBONE, (Plan() as plan, (Call() | Answer()) as turn):
+                return _on_lines(_part_spans(plan), _part_spans(turn))
             case _:
                 said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
                 raise FormatError(f"the {role.value} cannot say {said}")
@@ -217,28 +226,34 @@ class ChatFormat:
 _MARKS = Marks()
 
 
-def _write_turn(turn: Turn) -> str:
+def _turn_spans(turn: Plan | Call | Answer) -> tuple[Span, ...]:
     """A turn as its own role writes it."""
     match turn:
         case Plan(thought=thought, decision=decision):
-            return "\n".join(part for part in (thought, _MARKS.decisions.get(decision, "")) if part)
+            return _on_lines(((thought, Part.THOUGHT),), ((_MARKS.decisions.get(decision, ""), Part.DECISION),))
         case Call():
-            return write_call(turn)
-        case User(text=text) | Answer(text=text) | Observation(content=text):
-            return text
+            return filled(call_spans(turn))
+        case Answer(text=text):
+            return filled(((text, Part.ANSWER),))
 
 
-def _write_part(turn: Turn) -> str:
+def _part_spans(turn: Plan | Call | Answer) -> tuple[Span, ...]:
     """A turn as the backbone writes it, where what follows a thought tells the decision."""
     match turn:
         case Plan(thought=thought, decision=Decision.GIVE_UP):
-            return "\n".join(part for part in (thought, "conclusion: give up.") if part)
+            return _on_lines(((thought, Part.THOUGHT),), (("conclusion: give up.", Part.DECISION),))
         case Plan(thought=thought):
-            return thought
+            return filled(((thought, Part.THOUGHT),))
         case Answer(text=text):
-            return f"conclusion: {text}"
-        case _:
-            return _write_turn(turn)
+            return filled((("conclusion: ", Part.MARK), (text, Part.ANSWER)))
+        case Call():
+            return _turn_spans(turn)
+
+
+def _on_lines(first: Sequence[Span], second: Sequence[Span]) -> tuple[Span, ...]:
+    """One after the other with a line break between; what is empty takes no line."""
+    first, second = filled(first), filled(second)
+    return (*first, ("\n", Part.MARK), *second) if first and second else (*first, *second)
 
 
 def _add(messages: list[Message], speaker: str, text: str) -> None:

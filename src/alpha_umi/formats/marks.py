@@ -8,10 +8,10 @@ a plan without a mark is `Plan(text, NONE)`, a call without a name is `Call("", 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from alpha_umi.types import Call, Decision, FinishReason, Plan
+from alpha_umi.types import Call, Decision, FinishReason, Part, Plan, Span
 
 _PUBLISHED_MARKS = {
     Decision.CALL: "Next: caller.",
@@ -32,7 +32,10 @@ class Marks:
     decisions: Mapping[Decision, str] = field(default_factory=lambda: dict(_PUBLISHED_MARKS))
 
     def write_plan(self, plan: Plan) -> str:
-        return plan.thought + self.decisions.get(plan.decision, "")
+        return joined(self.plan_spans(plan))
+
+    def plan_spans(self, plan: Plan) -> tuple[Span, ...]:
+        return (plan.thought, Part.THOUGHT), (self.decisions.get(plan.decision, ""), Part.DECISION)
 
     def read_plan(self, text: str) -> Plan:
         """The plan that `write_plan` writes as exactly `text`: a mark counts only at the very end."""
@@ -53,10 +56,25 @@ class Marks:
         return Plan(thought=text[:at], decision=decision)
 
 
+def joined(spans: Iterable[Span]) -> str:
+    """The text that spans make up."""
+    return "".join(text for text, _ in spans)
+
+
+def filled(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans without the empty ones."""
+    return tuple(span for span in spans if span[0])
+
+
 def write_call(call: Call) -> str:
+    return joined(call_spans(call))
+
+
+def call_spans(call: Call) -> tuple[Span, ...]:
+    arguments = (call.arguments, Part.ARGUMENTS)
     if not call.name:
-        return call.arguments
-    return f"{_NAME}{call.name}{_ARGUMENTS}{call.arguments}"
+        return (arguments,)
+    return (_NAME, Part.MARK), (call.name, Part.NAME), (_ARGUMENTS, Part.MARK), arguments
 
 
 def read_call(text: str) -> Call:

@@ -27,8 +27,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.marks import filled, joined
 from alpha_umi.formats.signatures import signature
-from alpha_umi.types import Answer, Call, Decision, FinishReason, Json, Observation, Plan, Role, Task, Turn, User
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    FinishReason,
+    Json,
+    Observation,
+    Part,
+    Plan,
+    Role,
+    Span,
+    Task,
+    Turn,
+    User,
+)
 
 _VERSION = 1
 _TOOLS, _USER, _OBSERVATION, _END = "<|tools|>", "<|user|>", "<|observation|>", "<|end|>"
@@ -78,15 +93,18 @@ class SharedFormat:
         return f"{_TOOLS}{tools}{_END}{said}{_role_token(role, turns)}"
 
     def write(self, role: Role, turns: Sequence[Turn]) -> str:
+        return joined(self.spans(role, turns))
+
+    def spans(self, role: Role, turns: Sequence[Turn]) -> tuple[Span, ...]:
         match role, tuple(turns):
             case (Role.PLANNER, (Plan() as turn,)) | (Role.BACKBONE, (Plan() as turn,)):
-                return _write(turn)
+                return filled(_spans(turn))
             case (Role.CALLER, (Call() as turn,)) | (Role.SUMMARIZER, (Answer() as turn,)):
-                return _write(turn)
+                return filled(_spans(turn))
             case Role.BACKBONE, (Plan() as plan, (Call() | Answer()) as turn):
-                return _write(plan) + _END + _token(turn) + _write(turn)
+                return filled((*_spans(plan), (_END + _token(turn), Part.MARK), *_spans(turn)))
             case Role.BACKBONE, ((Call() | Answer()) as turn,):
-                return _token(turn) + _write(turn)
+                return filled(((_token(turn), Part.MARK), *_spans(turn)))
             case _:
                 said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
                 raise FormatError(f"the {role.value} cannot say {said}")
@@ -137,14 +155,20 @@ def _token(turn: Turn) -> str:
 
 def _write(turn: Turn) -> str:
     match turn:
-        case User(text=text) | Answer(text=text):
+        case User(text=text) | Observation(content=text):
             return _escape(text)
+        case Plan() | Call() | Answer():
+            return joined(_spans(turn))
+
+
+def _spans(turn: Plan | Call | Answer) -> tuple[Span, ...]:
+    match turn:
         case Plan(thought=thought, decision=decision):
-            return _escape(thought) + _DECISIONS.get(decision, "")
+            return (_escape(thought), Part.THOUGHT), (_DECISIONS.get(decision, ""), Part.DECISION)
         case Call(name=name, arguments=arguments):
-            return f"{_escape_name(name)}\n{_escape(arguments)}"
-        case Observation(content=content):
-            return _escape(content)
+            return (_escape_name(name), Part.NAME), ("\n", Part.MARK), (_escape(arguments), Part.ARGUMENTS)
+        case Answer(text=text):
+            return ((_escape(text), Part.ANSWER),)
 
 
 def _read_plan(words: str, rest: Sequence[str]) -> Plan:

@@ -19,7 +19,7 @@ from typing import cast
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
-from alpha_umi.formats.marks import Marks, find_call, parse_call, write_call
+from alpha_umi.formats.marks import Marks, call_spans, filled, find_call, joined, parse_call, write_call
 from alpha_umi.types import (
     Answer,
     Call,
@@ -27,8 +27,10 @@ from alpha_umi.types import (
     FinishReason,
     Json,
     Observation,
+    Part,
     Plan,
     Role,
+    Span,
     Task,
     ToolSpec,
     Turn,
@@ -64,6 +66,11 @@ class _Target:
 
     def write(self, thought: str, rest: str) -> str:
         return f"{self.before}{thought}{self.middle}{rest}{self.after}"
+
+    def spans(self, thought: str, rest: Sequence[Span]) -> tuple[Span, ...]:
+        """Around a thought and what follows it are labels; where nothing follows, they are the decision."""
+        labels = Part.MARK if rest else Part.DECISION
+        return (self.before, Part.MARK), (thought, Part.THOUGHT), (self.middle, labels), *rest, (self.after, labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,20 +182,26 @@ class TemplateFormat:
     # --- completions ----------------------------------------------------------------------------------
 
     def write(self, role: Role, turns: Sequence[Turn]) -> str:
+        return joined(self.spans(role, turns))
+
+    def spans(self, role: Role, turns: Sequence[Turn]) -> tuple[Span, ...]:
         match role, tuple(turns):
             case Role.PLANNER, (Plan() as plan,):
-                return self.marks.write_plan(plan)
+                return filled(self.marks.plan_spans(plan))
             case Role.CALLER, (Call() as call,):
-                return write_call(call)
+                return filled(call_spans(call))
             case Role.SUMMARIZER, (Answer(text=text),):
-                return text
+                return filled(((text, Part.ANSWER),))
             case Role.BACKBONE, (Plan(), *_):
-                return self._write_step(turns)
+                return filled(self._step_spans(turns))
             case _:
                 said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
                 raise FormatError(f"the {role.value} cannot say {said}")
 
     def _write_step(self, turns: Sequence[Turn]) -> str:
+        return joined(self._step_spans(turns))
+
+    def _step_spans(self, turns: Sequence[Turn]) -> tuple[Span, ...]:
         plan = cast("Plan", turns[0])
         said = turns[1] if len(turns) > 1 else None
         if self.filling is Filling.CHAINED and self.marks.decisions[Decision.GIVE_UP] in self.marks.write_plan(plan):
@@ -198,13 +211,13 @@ class TemplateFormat:
         thought = self._plain_thought(plan, decision)
         match said:
             case Call():
-                return self.targets[Decision.CALL].write(thought, write_call(said))
+                return self.targets[Decision.CALL].spans(thought, call_spans(said))
             case Answer(text=text):
-                return self.targets[Decision.CONCLUDE].write(thought, text)
+                return self.targets[Decision.CONCLUDE].spans(thought, ((text, Part.ANSWER),))
             case _ if decision is Decision.GIVE_UP:
-                return self.targets[Decision.GIVE_UP].write(thought, "")
+                return self.targets[Decision.GIVE_UP].spans(thought, ())
             case _:
-                return self.marks.write_plan(plan)
+                return self.marks.plan_spans(plan)
 
     def _plain_thought(self, plan: Plan, decision: Decision) -> str:
         if self.filling is Filling.ONCE or decision not in self.marks.decisions:
