@@ -7,11 +7,17 @@ the ids of a completion decode to the completion.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, cast
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Protocol, cast
 
 from alpha_umi.errors import FormatError
-from alpha_umi.types import Prompt
+from alpha_umi.formats.marks import joined
+from alpha_umi.types import Part, Prompt, Span
+
+_RECENT_PROMPTS, _RECENT_PIECES = 64, 256
+"""Texts whose ids are at hand: those of a few trajectories."""
 
 
 class Tokenizer(Protocol):
@@ -54,6 +60,51 @@ def completion_ids(tokenizer: Tokenizer, completion: str, end: str) -> list[int]
     return [*tokenizer.encode(completion, add_special_tokens=False), end_ids(tokenizer, end)[0]]
 
 
+def completion_parts(tokenizer: Tokenizer, spans: Sequence[Span]) -> tuple[list[int], list[Part]]:
+    """The ids of a completion without its end mark, and for each the part in which it begins.
+
+    The completion is tokenised as a whole, so a token may reach from one part into the next.
+    """
+    text = joined(spans)
+    ids, begins = _fast_begins(tokenizer, text) if _is_fast(tokenizer) else _slow_begins(tokenizer, text)
+    parts: list[Part] = []
+    reached, following = 0, iter(spans)
+    part = Part.MARK
+    for begin in begins:
+        while reached <= begin and (span := next(following, None)) is not None:
+            reached, part = reached + len(span[0]), span[1]
+        parts.append(part)
+    return ids, parts
+
+
+def _is_fast(tokenizer: Tokenizer) -> bool:
+    return bool(getattr(tokenizer, "is_fast", False))
+
+
+def _fast_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
+    """Offsets may leave out the space that a token starts with, so a token begins where the one before ends."""
+    encoded = cast("Any", tokenizer)(text, add_special_tokens=False, return_offsets_mapping=True)
+    begins: list[int] = []
+    reached = 0
+    for start, stop in cast("list[tuple[int, int]]", encoded["offset_mapping"]):
+        begins.append(min(start, reached))
+        reached = max(reached, stop)
+    return cast("list[int]", encoded["input_ids"]), begins
+
+
+def _slow_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
+    """A token begins where what the ids before it say stops being the text; half a character says nothing."""
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    begins: list[int] = []
+    for index in range(len(ids)):
+        said = tokenizer.decode(ids[:index], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        said = cast("str", said)
+        while not text.startswith(said):
+            said = said[:-1]
+        begins.append(len(said))
+    return ids, begins
+
+
 def end_ids(tokenizer: Tokenizer, end: str) -> tuple[int, ...]:
     """The ids that end a completion, the one to teach first: `end` if it is one token, then the tokenizer's EOS.
 
@@ -80,3 +131,68 @@ def _own_start(tokenizer: Tokenizer) -> list[int]:
     """What the tokenizer puts before any text; what it may put behind is not wanted before a completion."""
     added = tokenizer.encode("", add_special_tokens=True)
     return added[:1] if added and added[0] == tokenizer.bos_token_id else []
+
+
+# --- many prompts that share most of their text -----------------------------------------------------------
+
+
+class PromptIds:
+    """`prompt_ids`, for prompts that share most of their text.
+
+    Where the format's special tokens cut a text in pieces that the tokenizer treats one by one, each piece is
+    tokenised once. Law: the ids are those of `prompt_ids`, always; a tokenizer that could make them differ
+    (see `_cuts_at`) is given the whole text.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, special_tokens: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._start = _own_start(tokenizer)
+        cuts = special_tokens and all(_cuts_at(tokenizer, token) for token in special_tokens)
+        self._piece = re.compile(f"(?={'|'.join(map(re.escape, special_tokens))})") if cuts else None
+        self._ids = lru_cache(maxsize=_RECENT_PIECES if cuts else _RECENT_PROMPTS)(self._encode)
+
+    def __call__(self, prompt: Prompt) -> list[int]:
+        if self._piece is None or not isinstance(prompt, str):
+            return list(self._ids(prompt))
+        ids = self._start.copy()
+        for piece in self._piece.split(prompt):
+            ids.extend(self._ids(piece))
+        return ids
+
+    def _encode(self, prompt: Prompt) -> Sequence[int]:
+        if self._piece is None or not isinstance(prompt, str):
+            return prompt_ids(self._tokenizer, prompt)
+        return self._tokenizer.encode(prompt, add_special_tokens=False)
+
+
+class _Added(Protocol):
+    """What is needed of a token that was added to a vocabulary."""
+
+    content: str
+    lstrip: bool
+    rstrip: bool
+    single_word: bool
+    normalized: bool
+
+
+def _cuts_at(tokenizer: Tokenizer, token: str) -> bool:
+    """Whether text is cut around `token` before anything else is done with it, whatever stands beside it.
+
+    So it is for a fast tokenizer that holds it as an added token, taken literally and without its surroundings,
+    if no other added token can begin before it and reach into it, or be it and more.
+    """
+    if not _is_fast(tokenizer) or getattr(tokenizer, "split_special_tokens", False):
+        return False
+    added = list(cast("dict[int, _Added]", getattr(tokenizer, "added_tokens_decoder", {})).values())
+    own = [one for one in added if one.content == token]
+    literal = own and not any(one.lstrip or one.rstrip or one.single_word or one.normalized for one in own)
+    others = (one.content for one in added if one.content != token)
+    return bool(literal) and not any(_reaches_into(other, token) for other in others)
+
+
+def _reaches_into(other: str, token: str) -> bool:
+    return other.startswith(token) or any(rest.startswith(token) or token.startswith(rest) for rest in _ends_of(other))
+
+
+def _ends_of(text: str) -> Iterator[str]:
+    return (text[start:] for start in range(1, len(text)))
