@@ -152,10 +152,19 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
 def read_trajectories(path: Path) -> Iterator[Trajectory]:
     """Trajectories one by one, in constant memory. Raises DataError naming the line."""
     for number, row in read_rows(path):
-        try:
-            yield decode_trajectory(row)
-        except AlphaUMiError as error:
-            raise DataError(f"{path}:{number}: {error}") from None
+        yield _decode(row, path, number)
+
+
+def parse_trajectory(line: str, path: Path, number: int) -> Trajectory:
+    """The trajectory of one line, which is line `number` of `path`. Raises DataError naming the line."""
+    return _decode(_parse(line.rstrip("\n"), path, before=number - 1), path, number)
+
+
+def _decode(row: Any, path: Path, number: int) -> Trajectory:
+    try:
+        return decode_trajectory(row)
+    except AlphaUMiError as error:
+        raise DataError(f"{path}:{number}: {error}") from None
 
 
 def write_trajectories(path: Path, trajectories: Iterable[Trajectory]) -> int:

@@ -7,7 +7,7 @@ its like, and is no target: plans that name nobody, calls to tools that do not e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alpha_umi.errors import FormatError
@@ -37,23 +37,48 @@ class Target:
     said: tuple[Turn, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one role sees when it is to say a target."""
+
+    target: Target
+    turns: tuple[Turn, ...] | None
+    """None: left out, since no prompt would fit."""
+    cut: bool = False
+
+
 def make_examples(trajectory: Trajectory, role: Role, format: Format, window: Window | None = None) -> Examples:  # noqa: A002
     """The examples of `role`. `window` limits the prompt; its cutting rule is `formats.fit`."""
     rows: list[Example] = []
     cut = left_out = 0
-    for target in targets(trajectory, role):
-        turns: Sequence[Turn] = trajectory.turns[: target.at]
-        if window is not None:
-            try:
-                fitted = fit(format, role, trajectory.task, turns, window)
-            except FormatError:
-                left_out += 1
-                continue
-            cut += fitted.cut
-            turns = fitted.turns
-        prompt = format.render(role, trajectory.task, turns)
-        rows.append(Example(role=role, prompt=prompt, completion=format.write(role, target.said)))
+    for sight in sights(trajectory, role, format, window):
+        if sight.turns is None:
+            left_out += 1
+            continue
+        cut += sight.cut
+        prompt = format.render(role, trajectory.task, sight.turns)
+        rows.append(Example(role=role, prompt=prompt, completion=format.write(role, sight.target.said)))
     return Examples(rows=tuple(rows), cut=cut, left_out=left_out)
+
+
+def sights(
+    trajectory: Trajectory,
+    role: Role,
+    format: Format,  # noqa: A002
+    window: Window | None = None,
+) -> Iterator[Sight]:
+    """Every target of `role` in order, and what its prompt shows."""
+    for target in targets(trajectory, role):
+        turns = trajectory.turns[: target.at]
+        if window is None:
+            yield Sight(target=target, turns=turns)
+            continue
+        try:
+            fitted = fit(format, role, trajectory.task, turns, window)
+        except FormatError:
+            yield Sight(target=target, turns=None)
+        else:
+            yield Sight(target=target, turns=fitted.turns, cut=fitted.cut)
 
 
 def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:
