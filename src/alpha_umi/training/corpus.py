@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from alpha_umi import __version__
 from alpha_umi.errors import AlphaUMiError, DataError, StorageError
 from alpha_umi.store import open_text, parse_trajectory, write_text, write_trajectories
-from alpha_umi.training.examples import targets
+from alpha_umi.training.examples import count_targets
 from alpha_umi.types import Role, Trajectory
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -225,6 +225,7 @@ def _keep(path: Path, index: np.ndarray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             np.save(file, index)
+        Path(file.name).chmod(0o644)
         Path(file.name).replace(path)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -270,4 +271,5 @@ def _measure(trajectory: Trajectory) -> tuple[int, list[int]]:
     """The place of its query, and the examples of each role."""
     query = trajectory.task.query.encode("utf-8", "surrogatepass")
     place = int.from_bytes(hashlib.sha256(query).digest()[:4], "big")
-    return place, [sum(1 for _ in targets(trajectory, role)) for role in _ROLES]
+    counts = count_targets(trajectory)
+    return place, [counts[role] for role in _ROLES]

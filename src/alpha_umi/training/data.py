@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -95,6 +96,11 @@ class Units:
         return unit
 
     @property
+    def modules(self) -> list[str]:
+        """What a process that makes units imports."""
+        return [type(self._tokeniser.tokenizer).__module__]
+
+    @property
     def sizes(self) -> np.ndarray:
         """[n], about proportional to what each unit takes to compute."""
         return self._corpus.sizes
@@ -117,6 +123,11 @@ class StepData(Dataset[StepShare]):
     @property
     def world_size(self) -> int:
         return self._world_size
+
+    @property
+    def modules(self) -> list[str]:
+        """What a process that makes shares imports."""
+        return self._units.modules
 
     def __len__(self) -> int:
         return len(self._steps) * self._world_size
@@ -194,6 +205,10 @@ class Shares:
 
     def __init__(self, data: StepData, *, process: int = 0, first_step: int = 0, workers: int = 0) -> None:
         self._indices = range(first_step * data.world_size + process, len(data), data.world_size)
+        # A process that trains has threads, which forking is not safe with; what forks instead imports once for all.
+        context = multiprocessing.get_context("forkserver") if workers else None
+        if context is not None:
+            context.set_forkserver_preload([__name__, *data.modules])
         self._loader = DataLoader(
             _Caught(data),
             batch_size=None,
@@ -201,8 +216,7 @@ class Shares:
             num_workers=workers,
             collate_fn=_as_it_is,
             worker_init_fn=_start_worker if workers else None,
-            # A process that trains has threads, which forking is not safe with.
-            multiprocessing_context="forkserver" if workers else None,
+            multiprocessing_context=context,
             generator=torch.Generator(),
         )
 

@@ -7,7 +7,7 @@ its like, and is no target: plans that name nobody, calls to tools that do not e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from alpha_umi.errors import FormatError
@@ -84,15 +84,30 @@ def sights(
 def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:
     """Where `role` speaks in a trajectory, and what it says there."""
     for at, step in learnable_steps(trajectory):
-        match role, step:
-            case Role.BACKBONE, _:
-                yield Target(at=at, said=step)
-            case Role.PLANNER, (Plan(), *_):
-                yield Target(at=at, said=step[:1])
-            case (Role.CALLER, (_, Call())) | (Role.SUMMARIZER, (_, Answer())):
-                yield Target(at=at + 1, said=step[1:])
-            case _:
-                pass
+        if role in _SPEAKERS[len(step), type(step[-1])]:
+            start, stop = _SAID[role]
+            yield Target(at=at + start, said=step[start:stop])
+
+
+def count_targets(trajectory: Trajectory) -> dict[Role, int]:
+    """How many targets each role has."""
+    kinds = [(len(step), type(step[-1])) for _, step in learnable_steps(trajectory)]
+    return {role: sum(role in _SPEAKERS[kind] for kind in kinds) for role in Role}
+
+
+_SPEAKERS: Mapping[tuple[int, type[Turn]], tuple[Role, ...]] = {
+    (1, Plan): (Role.BACKBONE, Role.PLANNER),
+    (2, Call): (Role.BACKBONE, Role.PLANNER, Role.CALLER),
+    (2, Answer): (Role.BACKBONE, Role.PLANNER, Role.SUMMARIZER),
+}
+"""Who learns from a step that has so many turns and ends so."""
+_SAID: Mapping[Role, tuple[int, int | None]] = {
+    Role.BACKBONE: (0, None),
+    Role.PLANNER: (0, 1),
+    Role.CALLER: (1, None),
+    Role.SUMMARIZER: (1, None),
+}
+"""Which turns of a step a role says."""
 
 
 def learnable_steps(trajectory: Trajectory) -> Iterator[tuple[int, tuple[Turn, ...]]]:
