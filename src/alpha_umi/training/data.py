@@ -29,7 +29,6 @@ from alpha_umi.training.order import Pick, Steps, shares
 from alpha_umi.training.packing import Forest, Labelled, fill, join, plant
 from alpha_umi.types import Json
 
-
 _RULES = 1
 """Changes with the rules by which a trajectory becomes ids: formats, fitting, examples, tokenising."""
 
