@@ -220,6 +220,7 @@ def test_a_plain_row_is_one_causal_run():
     assert trees.links == []
 
 
+@settings(max_examples=25, deadline=None)
 @given(groups)
 def test_the_block_mask_leaves_out_no_pair_and_takes_no_block_for_whole_that_is_not(examples):
     forest = join([plant([longer(each) for each in examples])[0], plant(branching())[0]])
@@ -380,6 +381,15 @@ def test_depths_as_positions_alone_would_cut_the_branches_off():
 def test_outside_of_tree_attention_nothing_is_computed_wrongly():
     with pytest.raises(ValueError, match="0 of 2 layers"):
         forest_loss(MODELS["llama", torch.float32], plant(branching())[0])
+
+
+def test_a_backward_pass_outside_of_tree_attention_raises():
+    """Gradient checkpointing would compute the layers again, by another attention."""
+    model = MODELS["llama", torch.float32]
+    with tree_attention(model):
+        loss, _ = forest_loss(model, plant(branching())[0])
+    with pytest.raises(ValueError, match="backward"):
+        loss.backward()
 
 
 def test_a_model_with_tree_attention_does_not_take_plain_rows():

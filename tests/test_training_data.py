@@ -209,15 +209,16 @@ def test_a_limit_takes_the_first_trajectories_only(tmp_path, gold_file):
         corpus.read(13)
 
 
-@given(st.lists(st.integers(0, 40_000), max_size=5))
+@given(st.lists(st.integers(0, 40_000), max_size=5), st.lists(st.integers(0, len(GOLD) - 1), max_size=3))
 @settings(max_examples=30, deadline=None)
-def test_a_file_walked_in_any_pieces_has_the_same_entries(tmp_path_factory, cuts):
+def test_a_file_walked_in_any_pieces_has_the_same_entries(tmp_path_factory, cuts, lines):
     path = tmp_path_factory.getbasetemp() / "pieces.jsonl"
     if not path.exists():
         write_trajectories(path, GOLD)
     text = _find(path, path)
-    bounds = sorted({0, text.size, *(min(cut, text.size) for cut in cuts)})
     whole = _walk_piece(text, 0, text.size)
+    starts = whole["offset"][lines].tolist()
+    bounds = sorted({0, text.size, *starts, *(min(cut, text.size) for cut in cuts)})
     pieces = [_walk_piece(text, *bound) for bound in itertools.pairwise(bounds)]
     assert np.concatenate(pieces).tobytes() == whole.tobytes()
     assert len(whole) == len(GOLD)
@@ -260,6 +261,7 @@ def test_a_broken_line_is_named(tmp_path, line, problem, packed):
         Corpus.open(sources(tmp_path, path))
 
 
+@pytest.mark.slow
 def test_many_pieces_are_walked_on_several_cores_and_a_broken_line_in_the_last_is_named(tmp_path):
     path = tmp_path / "big.jsonl"
     lines = "".join(dump_line(encode_trajectory(one)) for one in GOLD)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -268,8 +269,12 @@ def _by_blocks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: f
     """[1, heads, n, size] through FlexAttention, compiled once by transformers."""
     from transformers.integrations.flex_attention import compile_friendly_flex_attention
 
-    flex = cast("Callable[..., Tensor]", compile_friendly_flex_attention)
-    return flex(query, key, value, block_mask=trees.blocks, enable_gqa=True, scale=scale, training=True)
+    flex, count = cast("Callable[..., Tensor]", compile_friendly_flex_attention), query.shape[1]
+    if grouped := count & (count - 1) == 0:  # as transformers does: groups only where heads are a power of two
+        parts = query, key, value
+    else:
+        parts = query, *(part.repeat_interleave(count // part.shape[1], dim=1) for part in (key, value))
+    return flex(*parts, block_mask=trees.blocks, enable_gqa=grouped, scale=scale, training=True)
 
 
 class _Paths(torch.autograd.Function):
@@ -342,8 +347,8 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 def forest_logits(model: nn.Module, forest: Forest) -> tuple[Tensor, Tensor]:
     """The logits of the positions that predict something, [k, vocabulary], and which of them each target has, [m].
 
-    Only these are projected to the vocabulary, each once. Call it inside `tree_attention`; the model must suit
-    (see `suits`). Raises ValueError where the trees would not be kept to.
+    Only these are projected to the vocabulary, each once. Call it, and backward, inside `tree_attention`; the model
+    must suit (see `suits`). Raises ValueError where the trees would not be kept to.
     """
     device = next(model.parameters()).device
     trees = Trees.of(forest, device)
@@ -355,9 +360,12 @@ def forest_logits(model: nn.Module, forest: Forest) -> tuple[Tensor, Tensor]:
         use_cache=False,
         trees=trees,
     ).logits
-    _check_reached(model, trees)
+    config = _core(model).config
+    _check_reached(config, trees)
     if logits.shape[:2] != (1, len(at)):
         raise ValueError(f"{type(model).__name__} projected {tuple(logits.shape[:2])} positions, not {len(at)}")
+    if logits.requires_grad:
+        logits.register_hook(partial(_check_inside, config))
     return logits[0], _on(which, device)
 
 
@@ -381,14 +389,24 @@ def _on(numbers: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(numbers.astype(np.int64)).to(device)
 
 
-def _check_reached(model: nn.Module, trees: Trees) -> None:
+def _core(model: nn.Module) -> PreTrainedModel:
+    """What transformers knows of a model, without its wrappers."""
+    return next(part for part in model.modules() if isinstance(part, PreTrainedModel))
+
+
+def _check_reached(config: PreTrainedConfig, trees: Trees) -> None:
     """Every layer must have attended along the trees."""
-    (config, *_) = [part.config for part in model.modules() if isinstance(part, PreTrainedModel)]
     if len(trees.reached) != config.num_hidden_layers:
         raise ValueError(
             f"{len(trees.reached)} of {config.num_hidden_layers} layers attended along trees; "
             "forest_loss works inside tree_attention, on models that suit"
         )
+
+
+def _check_inside(config: PreTrainedConfig, gradient: Tensor) -> None:
+    """Gradient checkpointing computes the layers again in the backward pass, by what is installed then."""
+    if config._attn_implementation != NAME:  # noqa: SLF001
+        raise ValueError("the backward pass of forest_loss works inside tree_attention too")
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -32,8 +32,8 @@ from alpha_umi.types import Role, Trajectory
 Progress: TypeAlias = Callable[[int, int], None]
 """Told how many bytes of how many are done."""
 
-_VERSION = 1
-"""Of the index."""
+_RULES = 1
+"""Changes with what counts as an example and with what an entry holds."""
 _ROLES = tuple(Role)
 _PACKED = (".gz", ".zst")
 _ENTRY = np.dtype([("offset", "<i8"), ("size", "<i4"), ("place", "<u4"), ("examples", "<i4", (len(_ROLES),))])
@@ -210,7 +210,7 @@ def _find(path: Path, source: Path) -> _Text:
 
 
 def _state(text: _Text) -> str:
-    return hashlib.sha256(f"{text.path}\n{text.size}\n{text.changed}\n{_VERSION}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{text.path}\n{text.size}\n{text.changed}\n{_RULES}".encode()).hexdigest()[:16]
 
 
 # --- the index --------------------------------------------------------------------------------------------

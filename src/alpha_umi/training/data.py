@@ -29,6 +29,9 @@ from alpha_umi.training.order import Pick, Steps, shares
 from alpha_umi.training.packing import Forest, Labelled, fill, join, plant
 from alpha_umi.types import Json
 
+_RULES = 1
+"""Changes with the rules by which a trajectory becomes ids: formats, fitting, examples, tokenising."""
+
 
 class Layout(StrEnum):
     """How examples are laid out."""
@@ -261,6 +264,7 @@ def fingerprint(corpus: Corpus, tokeniser: Tokeniser, format_document: Json) -> 
     tokenizer = cast("Any", tokeniser.tokenizer)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     told = [
+        _RULES,
         corpus.fingerprint,
         format_document,
         tokeniser.roles,
