@@ -382,6 +382,15 @@ def test_outside_of_tree_attention_nothing_is_computed_wrongly():
         forest_loss(MODELS["llama", torch.float32], plant(branching())[0])
 
 
+def test_a_backward_pass_outside_of_tree_attention_raises():
+    """Gradient checkpointing would compute the layers again, by another attention."""
+    model = MODELS["llama", torch.float32]
+    with tree_attention(model):
+        loss, _ = forest_loss(model, plant(branching())[0])
+    with pytest.raises(ValueError, match="backward"):
+        loss.backward()
+
+
 def test_a_model_with_tree_attention_does_not_take_plain_rows():
     model = MODELS["llama", torch.float32]
     with tree_attention(model), pytest.raises(ValueError, match="did not reach"):

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -342,7 +343,7 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 def forest_loss(model: nn.Module, forest: Forest) -> tuple[Tensor, float]:
     """The summed weighted cross entropy of a row, in nats, at least float32, and the sum of its weights.
 
-    Only positions that predict something are projected to the vocabulary, each once. Call it inside
+    Only positions that predict something are projected to the vocabulary, each once. Call it, and backward, inside
     `tree_attention`; the model must suit (see `suits`). Raises ValueError where the trees would not be kept to.
     """
     device = next(model.parameters()).device
@@ -355,12 +356,13 @@ def forest_loss(model: nn.Module, forest: Forest) -> tuple[Tensor, float]:
         use_cache=False,
         trees=trees,
     ).logits
-    _check_reached(model, trees)
+    inside = partial(_check_inside, _core(model).config)
+    _check_reached(_core(model).config, trees)
     if logits.shape[:2] != (1, len(at)):
         raise ValueError(f"{type(model).__name__} projected {tuple(logits.shape[:2])} positions, not {len(at)}")
     weights = torch.from_numpy(forest.weights).to(device)
     wide = logits[0].to(_wide(logits.dtype))
-    loss = _CrossEntropy.apply(wide, _on(which, device), _on(forest.targets, device), weights.to(wide.dtype))
+    loss = _CrossEntropy.apply(wide, _on(which, device), _on(forest.targets, device), weights.to(wide.dtype), inside)
     return cast("Tensor", loss), float(forest.weights.sum(dtype=np.float64))
 
 
@@ -368,9 +370,13 @@ def _on(numbers: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(numbers.astype(np.int64)).to(device)
 
 
-def _check_reached(model: nn.Module, trees: Trees) -> None:
+def _core(model: nn.Module) -> PreTrainedModel:
+    """What transformers knows of a model, without its wrappers."""
+    return next(part for part in model.modules() if isinstance(part, PreTrainedModel))
+
+
+def _check_reached(config: PreTrainedConfig, trees: Trees) -> None:
     """Every layer must have attended along the trees."""
-    (config, *_) = [part.config for part in model.modules() if isinstance(part, PreTrainedModel)]
     if len(trees.reached) != config.num_hidden_layers:
         raise ValueError(
             f"{len(trees.reached)} of {config.num_hidden_layers} layers attended along trees; "
@@ -378,21 +384,32 @@ def _check_reached(model: nn.Module, trees: Trees) -> None:
         )
 
 
+def _check_inside(config: PreTrainedConfig) -> None:
+    """Gradient checkpointing computes the layers again in the backward pass, by what is installed then."""
+    if config._attn_implementation != NAME:  # noqa: SLF001
+        raise ValueError("the backward pass of forest_loss works inside tree_attention too")
+
+
 class _CrossEntropy(torch.autograd.Function):
     """Several weighted targets per row of logits, with one buffer of their size in the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, which: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, logits: Tensor, which: Tensor, targets: Tensor, weights: Tensor, first: Callable[[], None]
+    ) -> Tensor:
+        """`first` is called when the backward pass begins."""
         total = logits.logsumexp(dim=-1)
         ctx.save_for_backward(logits, total, which, targets, weights)
+        ctx.first = first
         return (weights * (total[which] - logits[which, targets])).sum()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.first()
         logits, total, which, targets, weights = ctx.saved_tensors
         weights = weights * gradients[0]
         found = (logits - total[:, None]).exp_()
         found.mul_(total.new_zeros(len(total)).index_add_(0, which, weights)[:, None])
         found.index_put_((which, targets), -weights, accumulate=True)
-        return found, None, None, None
+        return found, None, None, None, None
