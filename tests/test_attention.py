@@ -220,6 +220,7 @@ def test_a_plain_row_is_one_causal_run():
     assert trees.links == []
 
 
+@settings(max_examples=25, deadline=None)
 @given(groups)
 def test_the_block_mask_leaves_out_no_pair_and_takes_no_block_for_whole_that_is_not(examples):
     forest = join([plant([longer(each) for each in examples])[0], plant(branching())[0]])

@@ -269,8 +269,12 @@ def _by_blocks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: f
     """[1, heads, n, size] through FlexAttention, compiled once by transformers."""
     from transformers.integrations.flex_attention import compile_friendly_flex_attention
 
-    flex = cast("Callable[..., Tensor]", compile_friendly_flex_attention)
-    return flex(query, key, value, block_mask=trees.blocks, enable_gqa=True, scale=scale, training=True)
+    flex, count = cast("Callable[..., Tensor]", compile_friendly_flex_attention), query.shape[1]
+    if grouped := count & (count - 1) == 0:  # as transformers does: groups only where heads are a power of two
+        parts = query, key, value
+    else:
+        parts = query, *(part.repeat_interleave(count // part.shape[1], dim=1) for part in (key, value))
+    return flex(*parts, block_mask=trees.blocks, enable_gqa=grouped, scale=scale, training=True)
 
 
 class _Paths(torch.autograd.Function):
