@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from alpha_umi.training.packing import Labelled, fill, join, path, plant
 
+unhurried = settings(deadline=None, max_examples=60)  # a busy machine is no failure
 weights = st.sampled_from([0.0, 0.0, 1.0, 2.0, 0.5])
 
 
@@ -72,6 +73,7 @@ def held(forests):
     return losses
 
 
+@unhurried
 @given(groups)
 def test_a_tree_holds_every_prefix_of_its_examples_once_and_nothing_else(examples):
     (forest,) = plant(examples)
@@ -79,6 +81,7 @@ def test_a_tree_holds_every_prefix_of_its_examples_once_and_nothing_else(example
     assert forest.tokens == len(prefixes(examples))
 
 
+@unhurried
 @given(groups)
 def test_the_depth_of_a_token_is_its_position_in_its_examples(examples):
     (forest,) = plant(examples)
@@ -89,6 +92,7 @@ def test_the_depth_of_a_token_is_its_position_in_its_examples(examples):
         assert start < stop
 
 
+@unhurried
 @given(groups)
 def test_a_query_sees_exactly_its_ancestors_and_itself(examples):
     (forest,) = plant(examples)
@@ -100,11 +104,13 @@ def test_a_query_sees_exactly_its_ancestors_and_itself(examples):
             assert np.flatnonzero(sees[query]).tolist() == along[along <= query].tolist()
 
 
+@unhurried
 @given(groups)
 def test_a_tree_wants_what_its_examples_want(examples):
     assert held(plant(examples)) == wanted(examples)
 
 
+@unhurried
 @given(groups)
 def test_every_loss_stands_once_and_in_order(examples):
     (forest,) = plant(examples)
@@ -112,6 +118,7 @@ def test_every_loss_stands_once_and_in_order(examples):
     assert pairs == sorted(set(pairs))
 
 
+@unhurried
 @given(groups, st.integers(1, 30))
 def test_splitting_keeps_every_example_whole_and_its_losses_once(examples, budget):
     forests = plant(examples, budget)
@@ -123,6 +130,7 @@ def test_splitting_keeps_every_example_whole_and_its_losses_once(examples, budge
     assert all(ends[tuple(keys_of(example))] >= 1 for example in examples)
 
 
+@unhurried
 @given(groups)
 def test_what_fits_is_not_split(examples):
     assert len(plant(examples, len(prefixes(examples)))) == 1
@@ -138,7 +146,7 @@ def test_a_split_repeats_as_little_as_can_be():
     assert sorted(forest.tokens for forest in halves) == [10, 22]
 
 
-@settings(max_examples=40)
+@unhurried
 @given(groups, st.integers(3, 40))
 def test_a_split_is_the_cheapest_of_all_in_tree_order(examples, budget):
     def tokens(part):
@@ -213,6 +221,7 @@ def test_nothing_makes_no_tree_and_an_empty_row():
     assert row.tokens == len(row.segments) == len(row.at) == 0
 
 
+@unhurried
 @given(st.lists(groups, min_size=1, max_size=3))
 def test_joined_trees_stand_side_by_side(several):
     forests = [forest for examples in several for forest in plant(examples)]
@@ -225,6 +234,7 @@ def test_joined_trees_stand_side_by_side(several):
         start += forest.tokens
 
 
+@unhurried
 @given(st.lists(st.integers(1, 12), max_size=20), st.integers(1, 12))
 def test_bins_hold_everything_once_and_no_two_could_be_one(lengths, budget):
     bins = fill(lengths, budget)
