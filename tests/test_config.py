@@ -1,10 +1,20 @@
 """Configuration: what is read, and what is said of what cannot be."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, TrainConfig, load_config, resolved
+from alpha_umi.config import (
+    AdapterConfig,
+    AgentConfig,
+    EndpointConfig,
+    LocalConfig,
+    TrainConfig,
+    WeightsConfig,
+    load_config,
+    resolved,
+)
 from alpha_umi.errors import ConfigError
 from alpha_umi.types import Role
 
@@ -79,6 +89,21 @@ def test_a_role_s_sampling_goes_before_the_common_one(tmp_path):
         (TrainConfig, TINY.replace("[model.tiny]\nlayers = 2", "[model]"), "either 'base'"),
         (TrainConfig, TINY + "heads = 3", "hidden_size (128)"),
         (TrainConfig, "max_length = 9000\n" + TINY, "max_position (4096) is less than max_length (9000)"),
+        (TrainConfig, "tokens_per_pass = 1000\n" + TINY, "tokens_per_pass (1000) is less than max_length (4096)"),
+        (TrainConfig, 'method = "glptf"\n' + TINY, "method: input should be 'glpft', "),
+        (
+            TrainConfig,
+            TINY + "[stages.caller]\nbatch_size = 8\ngradient_accumulation = 6",
+            "[stages.caller]: gradient_accumulation is gone: batch_size now counts the examples of a whole step",
+        ),
+        (TrainConfig, TINY + '[stages.caller]\nweights = "ms-swft"', "write 'ms-swift', or a table"),
+        (TrainConfig, TINY + "[stages.caller.weights]\nargument = 2", "did you mean 'arguments'?"),
+        (TrainConfig, TINY + "[stages.caller]\nearly_stop = 2", "early_stop in [stages.caller] needs data.validation"),
+        (TrainConfig, TINY + "[adapter]\njoint = true", "[adapter]: joint = true needs adapters"),
+        (TrainConfig, TINY + '[adapter]\nkind = "lora"\nranks = 4', "'ranks' in [adapter]; did you mean 'rank'?"),
+        (TrainConfig, TINY + "[spread]\nshard = false\ncpu_offload = true", "cpu_offload = true works on shards"),
+        (TrainConfig, 'deepspeed = "gone.json"\n' + TINY, "deepspeed: DeepSpeed is not used; runs are spread by FSDP2"),
+        (TrainConfig, TINY + '[stages.backbone]\nds_config = "x"', "ds_config in [stages.backbone]: DeepSpeed is not"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_what_was_meant(tmp_path, kind, text, said):
@@ -127,9 +152,101 @@ def test_a_stage_that_names_one_setting_keeps_its_other_defaults(tmp_path):
     stages = load(TrainConfig, tmp_path, TINY + "[stages.backbone]\nbatch_size = 4").stages
     assert (stages.backbone.batch_size, stages.backbone.epochs, stages.backbone.learning_rate) == (4, 2, 5e-5)
     assert (stages.planner.epochs, stages.summarizer.warmup_ratio) == (1, 0.4)
+    assert stages.backbone.schedule == "constant"
 
 
-@pytest.mark.parametrize(("kind", "text"), [(AgentConfig, THREE), (TrainConfig, TINY)])
+def test_a_step_is_of_48_examples_as_published_and_a_pass_holds_the_longest(tmp_path):
+    config = load(TrainConfig, tmp_path, TINY)
+    assert {stage.batch_size for stage in (config.stages.backbone, config.stages.caller)} == {48}
+    assert config.tokens_per_pass == 16384
+    long = "max_length = 50000\n" + TINY + "max_position = 60000"
+    assert load(TrainConfig, tmp_path, long).tokens_per_pass == 50000
+
+
+def test_loss_weights_are_a_table_or_a_preset(tmp_path):
+    assert load(TrainConfig, tmp_path, TINY).stages.caller.weights == WeightsConfig()
+    text = TINY + '[stages.caller]\nweights = "ms-swift"\n[stages.planner.weights]\nthought = 0.5'
+    stages = load(TrainConfig, tmp_path, text).stages
+    assert stages.caller.weights == WeightsConfig(decision=2, name=2, arguments=2, mark=2)
+    assert stages.planner.weights == WeightsConfig(thought=0.5)
+
+
+def test_adapters_are_joint_where_they_share_the_history(tmp_path):
+    kinds = {kind: load(TrainConfig, tmp_path, TINY, f"adapter.kind={kind}").adapter for kind in ("lora", "alora")}
+    assert (kinds["lora"].is_joint, kinds["alora"].is_joint) == (False, True)
+    assert (kinds["lora"].scale, AdapterConfig(rank=8, alpha=8).scale) == (2, 1)
+
+
+# --- files that extend others ----------------------------------------------------------------------------
+
+
+def test_a_file_extends_a_recipe_or_another_file(tmp_path):
+    (tmp_path / "below.toml").write_text('extends = "paper-7b"\nseed = 7\n[stages.planner]\nepochs = 5')
+    config = load(TrainConfig, tmp_path, 'extends = "below.toml"\nout = "mine"\n[stages.planner]\nbatch_size = 3')
+    planner = config.stages.planner
+    assert (planner.epochs, planner.batch_size, planner.warmup_ratio) == (5, 3, 0.2)
+    assert (config.seed, config.gradient_checkpointing, config.out) == (7, True, str(tmp_path / "mine"))
+    assert config.data.train == (str(tmp_path / "train.jsonl"),)
+
+
+def test_an_extending_file_names_another_model_as_a_whole(tmp_path):
+    config = load(TrainConfig, tmp_path, 'extends = "paper-7b"\n[model.tiny]\nlayers = 1')
+    assert config.model.base is None
+
+
+@pytest.mark.parametrize(
+    ("parent", "said"),
+    [
+        ('"paper-7c"', "extends 'paper-7c', which is no recipe and no file there; did you mean 'paper-7b'?"),
+        ('"some.toml"', "extends itself"),
+        ("3", "extends: the name of one recipe or file, not 3"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(tmp_path, parent, said):
+    with pytest.raises(ConfigError) as caught:
+        load(TrainConfig, tmp_path, f"extends = {parent}")
+    assert said in str(caught.value)
+
+
+# --- DeepSpeed ---------------------------------------------------------------------------------------------
+
+ZERO_3 = {
+    "bf16": {"enabled": "auto"},
+    "zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "cpu"}},
+    "scheduler": {"type": "WarmupLR"},
+    "train_micro_batch_size_per_gpu": "auto",
+}
+
+
+@pytest.mark.parametrize(("file", "overrides"), [("stage3.json", []), ("run.toml", ["deepspeed=stage3.json"])])
+def test_a_deepspeed_configuration_is_refused_with_what_replaces_it(tmp_path, file, overrides):
+    (tmp_path / "stage3.json").write_text(json.dumps(ZERO_3))
+    (tmp_path / "run.toml").write_text(TINY)
+    with pytest.raises(ConfigError) as caught:
+        load_config(TrainConfig, tmp_path / file, overrides)
+    for said in ("torchrun", "spread.reshard_after_forward = true", "spread.cpu_offload = true", "tokens_per_pass"):
+        assert said in str(caught.value)
+    assert "dtype" in str(caught.value)
+    assert "warmup_ratio" in str(caught.value)
+
+
+def test_gradients_shared_out_alone_are_weights_that_stay(tmp_path):
+    with pytest.raises(ConfigError, match=r"write spread\.reshard_after_forward = false$"):
+        load(TrainConfig, tmp_path, TINY, "deepspeed.zero_optimization.stage=2")
+
+
+def test_another_json_file_is_no_configuration(tmp_path):
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(ConfigError, match="a configuration is a TOML file"):
+        load_config(TrainConfig, tmp_path / "x.json")
+
+
+# --- as a whole --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [(AgentConfig, THREE), (TrainConfig, TINY), (TrainConfig, 'extends = "alora-4b"')]
+)
 def test_a_resolved_configuration_loads_as_itself(tmp_path, kind, text):
     config = load(kind, tmp_path, text)
     assert load(kind, tmp_path, resolved(config)) == config

@@ -28,10 +28,10 @@ heads = 2
 vocab_size = 400
 max_position = 256
 [stages]
-backbone = { max_steps = 2, batch_size = 2, gradient_accumulation = 1, learning_rate = 1e-3 }
-planner = { max_steps = 2, batch_size = 2, gradient_accumulation = 1, learning_rate = 1e-3 }
-caller = { max_steps = 2, batch_size = 2, gradient_accumulation = 1, learning_rate = 1e-3 }
-summarizer = { max_steps = 2, batch_size = 2, gradient_accumulation = 1, learning_rate = 1e-3 }
+backbone = { max_steps = 2, batch_size = 2, learning_rate = 1e-3 }
+planner = { max_steps = 2, batch_size = 2, learning_rate = 1e-3 }
+caller = { max_steps = 2, batch_size = 2, learning_rate = 1e-3 }
+summarizer = { max_steps = 2, batch_size = 2, learning_rate = 1e-3 }
 """
 
 

@@ -1,0 +1,128 @@
+"""What makes up an agent: the `umi.toml` of a run directory, or one written by hand."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
+
+from alpha_umi.config.tables import Table, file_path, format_name, model_or_hub_id
+from alpha_umi.types import Role, Sampling
+
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+class LocalConfig(Table):
+    """A model that runs here."""
+
+    type: Literal["local"] = "local"
+    model: str
+    """A folder with Hugging Face weights, or a hub id."""
+    adapter: str | None = None
+    """A folder with a PEFT LoRA on top of `model`."""
+    dtype: Dtype = "auto"
+    """auto: as stored on an accelerator, float32 on a CPU."""
+    device: str = "auto"
+
+    def rebased(self, folder: Path) -> typing.Self:
+        adapter = None if self.adapter is None else file_path(self.adapter, folder)
+        return self.model_copy(update={"model": model_or_hub_id(self.model, folder), "adapter": adapter})
+
+
+class EndpointConfig(Table):
+    """A model behind an OpenAI-compatible endpoint."""
+
+    type: Literal["endpoint"] = "endpoint"
+    base_url: str
+    model: str
+    api: Literal["auto", "chat", "completions"] = "auto"
+    """auto: what the format writes goes to the endpoint that takes it."""
+    key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key; may be unset for an endpoint that asks for none."""
+    concurrency: PositiveInt = 8
+    """Requests under way at once."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    extra: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Fields added to every request, such as llama.cpp's `lora`."""
+
+
+def _kind(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(getattr(value, "type", "local"))
+    table = cast("Mapping[str, Any]", value)
+    return str(table.get("type", "endpoint" if "base_url" in table else "local"))
+
+
+RoleConfig = Annotated[
+    Annotated[LocalConfig, Tag("local")] | Annotated[EndpointConfig, Tag("endpoint")], Discriminator(_kind)
+]
+
+
+class RolesConfig(Table):
+    """Three role models, or one backbone that plays them all; a run directory names both."""
+
+    planner: RoleConfig | None = None
+    caller: RoleConfig | None = None
+    summarizer: RoleConfig | None = None
+    backbone: RoleConfig | None = None
+
+    @model_validator(mode="after")
+    def _is_an_agent(self) -> typing.Self:
+        three = {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}
+        missing = [name for name, role in three.items() if role is None]
+        if missing and (self.backbone is None or len(missing) < len(three)):
+            raise ValueError(
+                f"planner, caller and summarizer are needed, or backbone alone; missing: {', '.join(missing)}"
+            )
+        return self
+
+    def get(self, role: Role) -> LocalConfig | EndpointConfig | None:
+        return cast("LocalConfig | EndpointConfig | None", getattr(self, role.value))
+
+    @property
+    def is_multi(self) -> bool:
+        """Whether there are three role models."""
+        return self.planner is not None
+
+
+class SamplingConfig(Table):
+    """How a role's model chooses tokens; see types.Sampling."""
+
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: PositiveInt = 512
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+class SamplingsConfig(SamplingConfig):
+    """One sampling for all roles; what a role's own table says goes before."""
+
+    planner: SamplingConfig | None = None
+    caller: SamplingConfig | None = None
+    summarizer: SamplingConfig | None = None
+    backbone: SamplingConfig | None = None
+
+    def of(self, role: Role) -> Sampling:
+        own = cast("SamplingConfig | None", getattr(self, role.value))
+        chosen = {name: getattr(self, name) for name in SamplingConfig.model_fields}
+        if own is not None:
+            chosen |= {name: getattr(own, name) for name in own.model_fields_set}
+        return Sampling(**chosen)
+
+
+class AgentConfig(Table):
+    """What makes up an agent."""
+
+    format: str
+    """`shared`, `chat`, or a format file, with `@training` or `@evaluation` behind it where its variants matter."""
+    roles: RolesConfig
+    sampling: SamplingsConfig = SamplingsConfig()
+    max_input_tokens: PositiveInt | None = None
+    """Prompts longer than this are cut by the rule of formats.fit; none: as long as the model reads."""
+
+    def rebased(self, folder: Path) -> typing.Self:
+        return super().rebased(folder).model_copy(update={"format": format_name(self.format, folder)})

@@ -1,0 +1,188 @@
+"""Configuration files: reading, extending, overriding, writing back, and saying in words what is wrong in one."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from alpha_umi.config import deepspeed
+from alpha_umi.config.agents import AgentConfig
+from alpha_umi.config.tables import Table
+from alpha_umi.config.training import TrainConfig
+from alpha_umi.errors import ConfigError
+
+Config = TypeVar("Config", AgentConfig, TrainConfig)
+RECIPES = Path(__file__).parents[1] / "recipes"
+"""Training configurations that come with the package."""
+_REPLACED = "model"
+"""A table that an extending file replaces whole: it names one model."""
+
+
+def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Config:
+    """Read `path` as `kind`, with overrides `a.b=c`. Raises ConfigError saying what is wrong where.
+
+    A training file may say `extends = "paper-7b"`: what it leaves open is then as in that recipe, or as in the TOML
+    file of that path. All relative paths are taken from `folder`, or else from the folder of `path`.
+    """
+    document = _extended(path, ()) if kind is TrainConfig else read_toml(path)
+    for override in overrides:
+        _override(document, override)
+    return parse_config(kind, document, str(path)).rebased((folder or path.parent).absolute())
+
+
+def recipe_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in RECIPES.glob("*.toml")))
+
+
+def _extended(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path in above:
+        raise ConfigError(f"{path}: extends itself, through {' and '.join(str(other) for other in above)}")
+    document = _read_json(path) if path.suffix == ".json" else read_toml(path)
+    parent = document.pop("extends", None)
+    if parent is None:
+        return document
+    if not isinstance(parent, str):
+        raise ConfigError(f"{path}: extends: the name of one recipe or file, not {parent!r}")
+    return _merged(_extended(_parent(parent, path), (*above, path)), document)
+
+
+def _parent(name: str, path: Path) -> Path:
+    recipe = RECIPES / f"{name}.toml"
+    if recipe.exists():
+        return recipe
+    found = path.parent / Path(name).expanduser()
+    if not found.exists():
+        known = recipe_names()
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"recipes: {', '.join(known)}"
+        raise ConfigError(f"{path}: extends {name!r}, which is no recipe and no file there; {hint}")
+    return found
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key; what `above` says goes before."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and key != _REPLACED:
+            value = _merged(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", value))
+        merged[key] = value
+    return merged
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON file is never a configuration, but it may be a DeepSpeed one, and then there is more to say."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        document = None
+    if isinstance(document, dict):
+        deepspeed.refuse(cast("dict[str, Any]", document), str(path))
+    raise ConfigError(f"{path}: a configuration is a TOML file")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """One TOML document. Raises ConfigError with line and column where it is broken."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a directory; name the TOML file in it") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text at byte {error.start}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: broken TOML: {error}") from None
+
+
+def parse_config(kind: type[Config], document: Mapping[str, Any], source: str) -> Config:
+    """`document` as `kind`; `source` is named in errors. Paths stay as they are written."""
+    if kind is TrainConfig:
+        deepspeed.refuse(document, source)
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {'; '.join(_explain(kind, error))}") from None
+
+
+def resolved(config: Table) -> str:
+    """The whole configuration as TOML, defaults included."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not equals or not all(parts):
+        raise ConfigError(f"override {override!r}: write it as key.of.table=value")
+    table = document
+    for depth, part in enumerate(parts[:-1], start=1):
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"override {override!r}: {'.'.join(parts[:depth])} is a value, not a table")
+        table = cast("dict[str, Any]", inner)
+    try:
+        table[parts[-1]] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[parts[-1]] = text.strip()
+
+
+# --- what is wrong, in words ------------------------------------------------------------------------------
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        tables, keys = _where(kind, problem["loc"])
+        place = ".".join(keys[:-1])
+        at = f" in [{place}]" if place else ""
+        match problem["type"]:
+            case "extra_forbidden":
+                yield f"unknown key {keys[-1]!r}{at}{_nearest(keys[-1], tables)}"
+            case "missing":
+                yield f"key {keys[-1]!r} is missing{at}"
+            case "value_error":
+                prefix = f"[{'.'.join(keys)}]: " if keys else ""
+                yield prefix + str(problem["msg"]).removeprefix("Value error, ")
+            case _:
+                wrong, key = str(problem["msg"]), keys[-1] if keys else "the file"
+                yield f"{key}{at}: {wrong[:1].lower()}{wrong[1:]}, not {problem['input']!r}"
+
+
+def _where(kind: type[BaseModel], location: Sequence[str | int]) -> tuple[list[type[BaseModel]], list[str]]:
+    """The tables that the last key of a location could stand in, and its keys without the tags of unions."""
+    tables, keys = [kind], list[str]()
+    for index, part in enumerate(location):
+        tagged = [table for table in tables if len(tables) > 1 and table.model_fields["type"].default == part]
+        if tagged:
+            tables = tagged
+            continue
+        keys.append(str(part))
+        if index < len(location) - 1:
+            fields = [table.model_fields[part] for table in tables if part in table.model_fields]
+            tables = [inner for field in fields for inner in _tables(field.annotation)]
+    return tables, keys
+
+
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [table for inner in typing.get_args(annotation) for table in _tables(inner)]
+
+
+def _nearest(key: str, tables: Sequence[type[BaseModel]]) -> str:
+    known = [name for table in tables for name in table.model_fields]
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known: {', '.join(known)}" if known else ""

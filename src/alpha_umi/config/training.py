@@ -1,0 +1,330 @@
+"""One training run: data, model, method, and how every stage of it is tuned."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+
+from alpha_umi.config.tables import Table, file_path, format_name, model_or_hub_id
+from alpha_umi.types import Role
+
+Method = Literal["glpft", "single", "one-stage", "multi-task", "glpft-without-reuse"]
+LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""What the linear layers of a Llama, a Qwen or a Mistral are called."""
+MS_SWIFT = "ms-swift"
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class DataConfig(Table):
+    """What is learned from."""
+
+    train: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    """Trajectory files."""
+    validation: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """Trajectory files whose loss is measured while training (`validate_every`) and after every stage."""
+    limit: PositiveInt | None = None
+    """Only so many trajectories, the first ones."""
+
+    def rebased(self, folder: Path) -> typing.Self:
+        update = {
+            name: tuple(file_path(path, folder) for path in getattr(self, name)) for name in ("train", "validation")
+        }
+        return self.model_copy(update=update)
+
+
+class TinyConfig(Table):
+    """A Llama from scratch, its weights drawn from the run's seed, its tokenizer learned from the data."""
+
+    architecture: Literal["llama"] = "llama"
+    hidden_size: PositiveInt = 128
+    layers: PositiveInt = 4
+    heads: PositiveInt = 4
+    kv_heads: PositiveInt | None = None
+    """None: as many as heads."""
+    intermediate_size: PositiveInt | None = None
+    """None: three times the hidden size."""
+    vocab_size: int = Field(default=2048, ge=300)
+    """At most so many tokens; 256 of them are the bytes."""
+    max_position: PositiveInt = 4096
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> typing.Self:
+        if self.hidden_size % (2 * self.heads):
+            raise ValueError(f"hidden_size ({self.hidden_size}) must be a multiple of twice the heads ({self.heads})")
+        if self.heads % (self.kv_heads or self.heads):
+            raise ValueError(f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})")
+        return self
+
+
+class ModelConfig(Table):
+    """What training starts from: `base` (a folder or a hub id) or `tiny`."""
+
+    base: str | None = None
+    tiny: TinyConfig | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> typing.Self:
+        if (self.base is None) == (self.tiny is None):
+            raise ValueError("name either 'base' (a folder or a hub id) or a table [model.tiny]")
+        return self
+
+    def rebased(self, folder: Path) -> typing.Self:
+        return self if self.base is None else self.model_copy(update={"base": model_or_hub_id(self.base, folder)})
+
+
+class WeightsConfig(Table):
+    """How much the loss of each part of a completion counts; the loss of a step is the weighted mean."""
+
+    thought: float = Field(default=1.0, ge=0)
+    decision: float = Field(default=1.0, ge=0)
+    """Who goes next."""
+    name: float = Field(default=1.0, ge=0)
+    """Of the called tool."""
+    arguments: float = Field(default=1.0, ge=0)
+    answer: float = Field(default=1.0, ge=0)
+    mark: float = Field(default=1.0, ge=0)
+    """Labels and separators that the format itself writes."""
+
+
+_MS_SWIFT_WEIGHTS = WeightsConfig(decision=2, name=2, arguments=2, mark=2)
+"""ms-swift's `alpha_umi` loss scale: `Action:`, `Action Input:` and `Next:` with what follows them count twice."""
+
+
+def _preset(value: object) -> object:
+    if value == MS_SWIFT:
+        return _MS_SWIFT_WEIGHTS
+    if isinstance(value, str):
+        raise ValueError(f"weights: {value!r} is no preset; write {MS_SWIFT!r}, or a table of weights per part")
+    return value
+
+
+class StageConfig(Table):
+    """How one model is tuned."""
+
+    epochs: float = Field(default=1.0, gt=0)
+    learning_rate: float = Field(default=1e-5, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_ratio: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """What the learning rate does after the warm-up."""
+    batch_size: PositiveInt = 48
+    """Examples that an optimizer step learns from, over all devices. Whole trajectories are taken until there are at
+    least so many."""
+    max_steps: PositiveInt | None = None
+    """Goes before `epochs`."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: orthogonalised momentum for the matrices inside the layers, AdamW for all else."""
+    muon_learning_rate: float = Field(default=0.01, gt=0)
+    """For the matrices under muon; `learning_rate` is then for all else."""
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Gradients are scaled down to this norm; 0: never."""
+    early_stop: PositiveInt | None = None
+    """The stage ends after so many validations in a row without a lower loss, and keeps the weights of the lowest."""
+    weights: Annotated[WeightsConfig, BeforeValidator(_preset)] = WeightsConfig()
+    """Or the name of a preset: 'ms-swift'."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_whole_steps(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "gradient_accumulation" in value:
+            raise ValueError(
+                "gradient_accumulation is gone: batch_size now counts the examples of a whole step over all devices, "
+                "and tokens_per_pass, at the top of the file, says how much one device computes at once; the passes "
+                "of a step follow from the two"
+            )
+        return cast("Any", value)
+
+
+_BACKBONE = StageConfig(epochs=2, learning_rate=5e-5, weight_decay=0, warmup_ratio=0.4, schedule="constant")
+_SUMMARIZER = StageConfig(epochs=2, warmup_ratio=0.4)
+_ROLES = StageConfig(learning_rate=1e-4, weight_decay=0)
+
+
+class StagesConfig(Table):
+    """The tunings of a method. The defaults of the first four are the published ones (paper, training details);
+    the first stage was published as cosine, but ran constant after its warm-up, as its DeepSpeed file said."""
+
+    backbone: StageConfig = _BACKBONE
+    planner: StageConfig = StageConfig()
+    caller: StageConfig = StageConfig()
+    summarizer: StageConfig = _SUMMARIZER
+    roles: StageConfig = _ROLES
+    """The three adapters in one pass, where `adapter.joint` holds; not published, a usual rate for LoRA."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, value: Any) -> Any:
+        """A table that names some keys of a stage leaves that stage's other defaults as they are."""
+        if not isinstance(value, Mapping):
+            return value
+        table = dict(cast("Mapping[str, Any]", value))
+        for name, stage in table.items():
+            field = cls.model_fields.get(name)
+            if field is not None and isinstance(stage, Mapping):
+                default = cast("StageConfig", field.default)
+                table[name] = default.model_dump() | dict(cast("Mapping[str, Any]", stage))
+        return table
+
+    def of(self, role: Role) -> StageConfig:
+        return cast("StageConfig", getattr(self, role.value))
+
+
+class AdapterConfig(Table):
+    """What is trained of the role models: all weights, or a LoRA adapter on the backbone."""
+
+    kind: Literal["none", "lora", "alora"] = "none"
+    """lora: acts on every token of a role's examples. alora: acts from the role token on, so that the three roles
+    share what stands before it."""
+    rank: PositiveInt = 16
+    alpha: float | None = Field(default=None, gt=0)
+    """The adapter's output is scaled by alpha / rank. None: twice the rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """With dropout, what a layout shares is dropped once for all examples that share it."""
+    targets: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = LINEAR_LAYERS
+    """Names of the layers that are adapted."""
+    joint: bool | None = None
+    """Whether the three roles are learned in one pass, tuned by [stages.roles]. None: where kind is alora."""
+    backbone: Literal["full", "lora"] = "full"
+    """How a model that is no role's own is tuned (the first stage, and the whole of single and multi-task): all
+    weights, or a LoRA of the same rank that is then merged into them."""
+
+    @property
+    def scale(self) -> float:
+        """alpha / rank."""
+        return 2.0 if self.alpha is None else self.alpha / self.rank
+
+    @property
+    def is_joint(self) -> bool:
+        return self.kind == "alora" if self.joint is None else self.joint
+
+    @model_validator(mode="after")
+    def _joins_adapters(self) -> typing.Self:
+        if self.joint and self.kind == "none":
+            raise ValueError("joint = true needs adapters, which alone share a backbone; set kind to lora or alora")
+        return self
+
+
+class SpreadConfig(Table):
+    """How a run is spread over the processes of torchrun, by FSDP2. Mixed precision follows `dtype`."""
+
+    shard: bool | None = None
+    """Whether weights, gradients and optimizer state are shared out. None: where there are several processes.
+    False: every process holds them whole."""
+    cpu_offload: bool = False
+    """Whether they stay in the memory of the CPU and visit the device layer by layer; slow."""
+    reshard_after_forward: bool = True
+    """Whether a layer's weights leave the device between forward and backward: less memory, more to send."""
+
+    @model_validator(mode="after")
+    def _offloads_shards(self) -> typing.Self:
+        if self.cpu_offload and self.shard is False:
+            raise ValueError("cpu_offload = true works on shards; leave out shard = false")
+        return self
+
+
+_TOKENS_PER_PASS = 16384
+
+
+class TrainConfig(Table):
+    """One training run, with every process that takes part in it."""
+
+    data: DataConfig
+    model: ModelConfig
+    out: str
+    """The run directory."""
+    format: str = "shared"
+    """As in AgentConfig."""
+    method: Method = "glpft"
+    """glpft: a backbone learns whole steps, then each role is tuned from it (the paper). single: the backbone alone.
+    one-stage: each role from the base model. multi-task: one model on the examples of all three roles.
+    glpft-without-reuse: the two stages learn from different instructions. See training.recipe."""
+    adapter: AdapterConfig = AdapterConfig()
+    stages: StagesConfig = StagesConfig()
+    spread: SpreadConfig = SpreadConfig()
+    max_length: PositiveInt = 4096
+    """Tokens of prompt and completion; a longer example is left out, never cut inside its completion."""
+    max_input_tokens: PositiveInt | None = None
+    """Longer prompts are cut by the rule of formats.fit, in training as later live. None: seven eighths of
+    `max_length`."""
+    layout: Literal["tree", "rows", "padded"] = "tree"
+    """How the examples of a step are laid out; the loss is the same. tree: what examples share is computed once.
+    rows: each example alone. padded: each alone, and padded to `max_length`, as published; to compare with."""
+    shuffle: Literal["trajectory", "example"] = "trajectory"
+    """What a step draws. example: single ones, as published; then only the chance examples of a step share anything."""
+    tokens_per_pass: PositiveInt = _TOKENS_PER_PASS
+    """Tokens that a device computes at once. A step takes as many passes as its examples need. Left open: 16384, or
+    `max_length` where that is more."""
+    workers: NonNegativeInt = 0
+    """Processes that tokenise ahead; 0: the training process itself, as it goes."""
+    cache: str | None = None
+    """Where tokenised examples are kept. None: `cache` in the run directory."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the computation; weights and optimizer stay in float32. auto: bfloat16 on an accelerator."""
+    device: Literal["auto", "cpu"] = "auto"
+    gradient_checkpointing: bool = False
+    seed: int = 0
+    save_every: PositiveInt = 200
+    """Steps between the checkpoints from which an interrupted stage goes on."""
+    log_every: PositiveInt = 10
+    """Steps between two lines of the loss history."""
+    validate_every: PositiveInt | None = None
+    """Steps between two measurements on `data.validation`. None: after every stage only."""
+    report_to: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
+    """Trackers by the names that transformers has for them, such as wandb. None: tensorboard where it is installed."""
+
+    @property
+    def prompt_limit(self) -> int:
+        """Tokens that a prompt may have."""
+        return self.max_input_tokens or self.max_length * 7 // 8
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_holds_the_longest(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "tokens_per_pass" not in value:
+            table = cast("Mapping[str, Any]", value)
+            longest = table.get("max_length")
+            if isinstance(longest, int) and longest > _TOKENS_PER_PASS:
+                return {**table, "tokens_per_pass": longest}
+        return cast("Any", value)
+
+    @model_validator(mode="after")
+    def _fits(self) -> typing.Self:
+        if self.prompt_limit >= self.max_length:
+            raise ValueError(
+                f"max_input_tokens ({self.prompt_limit}) leaves no room for a completion "
+                f"within max_length ({self.max_length})"
+            )
+        tiny = self.model.tiny
+        if tiny is not None and tiny.max_position < self.max_length:
+            raise ValueError(
+                f"model.tiny.max_position ({tiny.max_position}) is less than max_length ({self.max_length})"
+            )
+        if self.tokens_per_pass < self.max_length:
+            raise ValueError(
+                f"tokens_per_pass ({self.tokens_per_pass}) is less than max_length ({self.max_length}), "
+                "so the longest examples would fit in no pass"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_stop_early(self) -> typing.Self:
+        stages = [name for name in type(self.stages).model_fields if getattr(self.stages, name).early_stop is not None]
+        if stages and (self.validate_every is None or not self.data.validation):
+            raise ValueError(
+                f"early_stop in [stages.{stages[0]}] needs data.validation and validate_every, which it goes by"
+            )
+        return self
+
+    def rebased(self, folder: Path) -> typing.Self:
+        update: dict[str, Any] = {"format": format_name(self.format, folder), "out": file_path(self.out, folder)}
+        if self.cache is not None:
+            update["cache"] = file_path(self.cache, folder)
+        return super().rebased(folder).model_copy(update=update)

@@ -1,0 +1,163 @@
+"""A method as ordered steps, and which folder every role of the finished agent uses.
+
+| method               | steps                                                      | plays                        |
+|----------------------|------------------------------------------------------------|------------------------------|
+| glpft                | backbone; then planner, caller, summarizer from it         | three roles, or the backbone |
+| glpft-without-reuse  | the same, each stage on its own half of the instructions   | three roles, or the backbone |
+| one-stage            | planner, caller, summarizer from the base model            | three roles                  |
+| multi-task           | one model on the examples of all three roles               | the three roles, by prompt   |
+| single               | backbone                                                   | the backbone                 |
+
+With adapters the role models are LoRA adapters on the backbone (on the base model in one-stage, whose role tokens
+then stay as they were drawn: the first stage is what trains them); learned jointly they are one step, `roles`.
+The paper gives neither the split of "without reuse" nor the training budget of the baselines. Here a hash of the
+query draws the halves, so that they do not follow the order of the files, and equal queries stay together; a
+baseline step is tuned as the table of its name says, and multi-task, which starts from the base model as the first
+stage does, as [stages.backbone] says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from alpha_umi.config import AdapterConfig, LocalConfig, RolesConfig, StageConfig, TrainConfig
+from alpha_umi.types import Role
+
+BASE = "base"
+"""What the first steps start from; a folder of the run only where adapters lie on it."""
+MULTI_TASK = "multi-task"
+JOINT = "roles"
+ROLES = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
+_FIRST_HALF, _SECOND_HALF, _WHOLE = (0.0, 0.5), (0.5, 1.0), (0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One stage of training: a model or some adapters, learned from the examples of some roles."""
+
+    name: str
+    """Its folder in the run directory, and the name of its history."""
+    table: str
+    """Its settings are [stages.TABLE]."""
+    settings: StageConfig
+    learns: tuple[Role, ...]
+    """Whose examples it learns from."""
+    starts_from: str
+    """BASE, or the name of an earlier step."""
+    part: tuple[float, float] = _WHOLE
+    """Of the instructions; see `takes`."""
+    adapter: AdapterConfig | None = None
+    """None: all weights are learned. Else LoRA: one adapter per role in `learns`, or a single one that is `merged`."""
+    merged: bool = False
+    """The step's folder holds a whole model, into which its adapter was merged."""
+
+    @property
+    def folders(self) -> dict[Role, str]:
+        """The role -> the folder, relative to the run directory, of its weights or its adapter."""
+        if self.adapter is None or self.merged or len(self.learns) == 1:
+            return dict.fromkeys(self.learns, self.name)
+        return {role: f"{self.name}/{role.value}" for role in self.learns}
+
+    def takes(self, query: str) -> bool:
+        """Whether the step learns from the trajectories of this query."""
+        return self.part == _WHOLE or self.part[0] <= _place(query) < self.part[1]
+
+
+def make_steps(config: TrainConfig) -> tuple[Step, ...]:
+    """The steps of `config.method`, in an order in which each finds what it starts from."""
+    match config.method:
+        case "single":
+            return (_backbone(config),)
+        case "multi-task":
+            return (_multi_task(config),)
+        case "one-stage":
+            return _role_steps(config, BASE)
+        case "glpft":
+            backbone = _backbone(config)
+            return (backbone, *_role_steps(config, backbone.name))
+        case "glpft-without-reuse":
+            backbone = _backbone(config, _FIRST_HALF)
+            return (backbone, *_role_steps(config, backbone.name, _SECOND_HALF))
+
+
+def keeps_base(config: TrainConfig) -> bool:
+    """Whether the run directory needs a folder BASE: the base model with the format's tokens, under adapters."""
+    return any(step.starts_from == BASE and step.adapter is not None and not step.merged for step in make_steps(config))
+
+
+def agent_roles(config: TrainConfig) -> RolesConfig:
+    """What the finished agent's roles use; folders are relative to the run directory."""
+    roles: dict[str, LocalConfig] = {}
+    for step in make_steps(config):
+        for role, folder in step.folders.items():
+            on_top = step.adapter is not None and not step.merged
+            local = LocalConfig(model=step.starts_from, adapter=folder) if on_top else LocalConfig(model=folder)
+            roles[role.value] = local
+    return RolesConfig.model_validate(roles)
+
+
+def _backbone(config: TrainConfig, part: tuple[float, float] = _WHOLE) -> Step:
+    adapter = _whole_model_adapter(config)
+    return Step(
+        name=Role.BACKBONE.value,
+        table=Role.BACKBONE.value,
+        settings=config.stages.backbone,
+        learns=(Role.BACKBONE,),
+        starts_from=BASE,
+        part=part,
+        adapter=adapter,
+        merged=adapter is not None,
+    )
+
+
+def _multi_task(config: TrainConfig) -> Step:
+    adapter = _whole_model_adapter(config)
+    return Step(
+        name=MULTI_TASK,
+        table=Role.BACKBONE.value,
+        settings=config.stages.backbone,
+        learns=ROLES,
+        starts_from=BASE,
+        adapter=adapter,
+        merged=adapter is not None,
+    )
+
+
+def _role_steps(config: TrainConfig, start: str, part: tuple[float, float] = _WHOLE) -> tuple[Step, ...]:
+    adapter = None if config.adapter.kind == "none" else config.adapter
+    if adapter is not None and adapter.is_joint:
+        joint = Step(
+            name=JOINT,
+            table=JOINT,
+            settings=config.stages.roles,
+            learns=ROLES,
+            starts_from=start,
+            part=part,
+            adapter=adapter,
+        )
+        return (joint,)
+    return tuple(
+        Step(
+            name=role.value,
+            table=role.value,
+            settings=config.stages.of(role),
+            learns=(role,),
+            starts_from=start,
+            part=part,
+            adapter=adapter,
+        )
+        for role in ROLES
+    )
+
+
+def _whole_model_adapter(config: TrainConfig) -> AdapterConfig | None:
+    """A model that is no role's own reads every token with its adapter: it is a plain LoRA, and alone."""
+    if config.adapter.backbone == "full":
+        return None
+    return config.adapter.model_copy(update={"kind": "lora", "joint": False})
+
+
+def _place(query: str) -> float:
+    """Where a query stands between 0 and 1; uniform over queries, and the same in every run."""
+    return int.from_bytes(hashlib.sha256(query.encode()).digest()[:6], "big") / 2**48
