@@ -14,8 +14,19 @@ from alpha_umi.config import TinyConfig
 
 def tiny_model(config: TinyConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """A Llama whose weights are a function of (config, size of the tokenizer, seed)."""
-    shape = LlamaConfig(
-        vocab_size=len(tokenizer),
+    shape = tiny_shape(config, len(tokenizer))
+    shape.bos_token_id = cast("int | None", tokenizer.bos_token_id)
+    shape.eos_token_id = cast("int | None", tokenizer.eos_token_id)
+    shape.pad_token_id = cast("int | None", tokenizer.pad_token_id)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(shape)
+
+
+def tiny_shape(config: TinyConfig, vocabulary: int) -> LlamaConfig:
+    """The architecture of a tiny model with a tokenizer of so many tokens."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size or 3 * config.hidden_size,
         num_hidden_layers=config.layers,
@@ -23,13 +34,7 @@ def tiny_model(config: TinyConfig, tokenizer: PreTrainedTokenizerBase, seed: int
         num_key_value_heads=config.kv_heads or config.heads,
         max_position_embeddings=config.max_position,
         tie_word_embeddings=True,
-        bos_token_id=cast("int | None", tokenizer.bos_token_id),
-        eos_token_id=cast("int | None", tokenizer.eos_token_id),
-        pad_token_id=cast("int | None", tokenizer.pad_token_id),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return LlamaForCausalLM(shape)
 
 
 def hold_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int:
