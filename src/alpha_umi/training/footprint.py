@@ -1,7 +1,7 @@
 """What a model needs, found without its weights: its shape, and the memory of one pass through it.
 
 The memory of a pass is not a formula: the architecture's own code runs forward and backward on tensors that have
-shapes and no contents, with two layers and with three, and every storage that comes to life is counted. What a layer
+shapes and no contents, with one layer and with two, and every storage that comes to life is counted. What a layer
 adds is the difference. Attention is taken to save what flash attention saves, which holds for all of ours but the
 dense mask. Temporaries inside a kernel are not seen.
 """
@@ -27,7 +27,7 @@ from alpha_umi.errors import CheckpointError
 from alpha_umi.models.checkpoint import quiet
 from alpha_umi.training.start import tiny_shape
 
-_FEW_LAYERS = 2
+_FEW_LAYERS = 1
 _CAUSAL = "alpha_umi_causal"
 """An attention for which transformers makes no mask, as ours; without contents it would make one for sdpa."""
 
@@ -156,7 +156,6 @@ def _checkpoint(model: PreTrainedModel) -> None:
     """transformers renames this."""
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     cast("Callable[[], None]", enable)()
-    model.enable_input_require_grads()
 
 
 def _adapt(linear: nn.Linear, rank: int) -> None:

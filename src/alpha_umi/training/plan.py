@@ -28,7 +28,8 @@ _USABLE = 0.92
 """Of a device's memory; its driver, its communication and the gaps between allocations take the rest."""
 _CHECKPOINTS = 2
 """Kept at once while a stage runs."""
-_MIN_TOKENS = 16
+_ROUND = 256
+"""Passes are planned in such steps, so that stages that are about alike need one measurement."""
 _CURES = 3
 """Named at most."""
 _MOST_DEVICES = 64
@@ -100,8 +101,6 @@ class StagePlan:
     pass_tokens: int
     """Of the largest pass of one device."""
     memory: Memory
-    memory_otherwise: Memory
-    """With gradient checkpointing where the run has none, and without where it has."""
     checkpoint: int
     """Bytes on disk of one checkpoint: learned weights and optimizer."""
     folder: int
@@ -134,6 +133,11 @@ class Plan:
     def usable(self) -> int | None:
         """Bytes of a device that the run may take."""
         return None if self.machine.memory is None else int(self.machine.memory * _USABLE)
+
+    def memory_otherwise(self, stage: StagePlan) -> Memory:
+        """With gradient checkpointing where the run has none, and without where it has."""
+        changed = self.config.model_copy(update={"gradient_checkpointing": not self.config.gradient_checkpointing})
+        return _memory(self.model, changed, stage.step, self.machine, stage.counts)
 
     def check(self) -> None:
         """Raise PlanError with numbers and what to change, where a stage does not fit its device."""
@@ -211,7 +215,6 @@ def _stage(model: Model, config: TrainConfig, step: Step, machine: Machine, coun
     steps = settings.max_steps or math.ceil(per_epoch * settings.epochs - 1e-9)
     epochs = steps / per_epoch if settings.max_steps else settings.epochs
     tokens = round(counts.tokens(config) * epochs)
-    otherwise = config.model_copy(update={"gradient_checkpointing": not config.gradient_checkpointing})
     leaves_adapters = step.adapter is not None and not step.merged
     return StagePlan(
         step=step,
@@ -223,7 +226,6 @@ def _stage(model: Model, config: TrainConfig, step: Step, machine: Machine, coun
         learned=learned,
         pass_tokens=_pass_tokens(config, step, machine, counts),
         memory=_memory(model, config, step, machine, counts),
-        memory_otherwise=_memory(model, otherwise, step, machine, counts),
         checkpoint=learned * _WIDE + model.optimizer_bytes(step),
         folder=(learned if leaves_adapters else model.shape.parameters) * _WIDE,
         seconds=machine.seconds(tokens, _work(model, config, step, counts) * epochs),
@@ -245,7 +247,7 @@ def _memory(model: Model, config: TrainConfig, step: Step, machine: Machine, cou
     tokens = _pass_tokens(config, step, machine, counts)
     work = Pass(
         tokens=tokens,
-        losses=max(1, counts.losses(config, tokens)),
+        losses=min(tokens, _ROUND * math.ceil(max(1, counts.losses(config, tokens)) / _ROUND)),
         dtype=dtype,
         weights=dtype if sharded or step.adapter is not None else torch.float32,
         checkpointed=config.gradient_checkpointing,
@@ -281,7 +283,7 @@ def _pass_tokens(config: TrainConfig, step: Step, machine: Machine, counts: Esti
     per_example = counts.tokens(config) / max(1, counts.total.examples)
     longest = config.max_length if config.layout == "padded" else counts.total.longest
     share = math.ceil(step.settings.batch_size * per_example / machine.world_size) + longest
-    return max(_MIN_TOKENS, min(config.tokens_per_pass, share))
+    return min(config.tokens_per_pass, _ROUND * math.ceil(share / _ROUND))
 
 
 def _adapters_at_once(step: Step) -> int:

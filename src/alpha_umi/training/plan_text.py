@@ -70,7 +70,7 @@ def _memory(plan: Plan) -> Iterator[str]:
     for stage in plan.stages:
         memory = stage.memory
         parts = (memory.weights, memory.gradients, memory.optimizer, memory.gathered, memory.activations)
-        sizes = [*parts, -memory.offloaded, memory.total, stage.memory_otherwise.total]
+        sizes = [*parts, -memory.offloaded, memory.total, plan.memory_otherwise(stage).total]
         rows.append([stage.step.name, *(f"{size / GIB:.2f}" if size else "-" for size in sizes)])
     yield from _table(rows)
     passes = sorted({stage.pass_tokens for stage in plan.stages})
