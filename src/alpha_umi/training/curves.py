@@ -33,7 +33,7 @@ _TITLES = {
     "muon_learning_rate": "learning rate under Muon",
 }
 _INK, _BLUE, _ORANGE, _GRID = "#222222", "#2a6f97", "#d1651f", "#dddddd"
-_SMOOTH = 0.9
+_SMOOTH = 0.75
 """What a step keeps of the smoothed loss before it."""
 
 

@@ -330,7 +330,8 @@ def _changes(config: TrainConfig, machine: Machine) -> Iterator[tuple[str, Train
             both = config.model_copy(update=cheap | fewer)
             yield f"gradient_checkpointing = true and tokens_per_pass = {config.max_length}", both, machine
         cheap |= fewer
-    lean, above = config.model_copy(update=cheap), ", and the above" if cheap else ""
+    lean = config.model_copy(update=cheap)
+    above = "".join(f" and {key} = {str(value).lower()}" for key, value in cheap.items())
     if config.adapter.kind == "none" or config.adapter.backbone == "full":
         kind = "lora" if config.adapter.kind == "none" else config.adapter.kind
         adapter = config.adapter.model_copy(update={"kind": kind, "backbone": "lora"})
