@@ -203,9 +203,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what the run will need.")] = False,
     world_size: Annotated[int | None, typer.Option(min=1, help="With --plan: devices; this one by default.")] = None,
-    memory: Annotated[float | None, typer.Option(help="With --plan: GiB of one device; this one's by default.")] = None,
-    rate: Annotated[float | None, typer.Option(help="With --plan: tokens per second of one device.")] = None,
-    teraflops: Annotated[float | None, typer.Option(help="With --plan: of one device, as its maker says.")] = None,
+    device_memory: Annotated[float | None, typer.Option(help="With --plan: GiB of one; this one's by default.")] = None,
+    device_tflops: Annotated[float | None, typer.Option(help="With --plan: of one device, as its maker says.")] = None,
+    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="With --device-tflops: the share reached.")] = 0.4,
+    rate: Annotated[float | None, typer.Option(help="With --plan: tokens per second of one device, measured.")] = None,
     sample: Annotated[int, typer.Option(min=2, help="With --plan: trajectories that stand for all.")] = 400,
 ) -> None:
     """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
@@ -215,7 +216,12 @@ def train(
     wanted = jobs.read_train_config(config, overrides or ())
     if plan:
         outlook = jobs.Outlook(
-            world_size=world_size, memory_gib=memory, tokens_per_second=rate, teraflops=teraflops, sample=sample
+            world_size=world_size,
+            memory_gib=device_memory,
+            tokens_per_second=rate,
+            teraflops=device_tflops,
+            utilisation=mfu,
+            sample=sample,
         )
         print(jobs.plan_words(wanted, outlook))
         return

@@ -84,6 +84,8 @@ class Outlook:
     """Of one device, measured."""
     teraflops: float | None = None
     """Of one device, as its maker says."""
+    utilisation: float = 0.4
+    """Share of `teraflops` that is reached."""
     sample: int = 400
     """Trajectories that are tokenised to estimate all."""
 
@@ -101,6 +103,7 @@ def plan_training(config: TrainConfig, outlook: Outlook) -> Plan:
         on_cpu=config.device == "cpu" and outlook.memory_gib is None,
         tokens_per_second=outlook.tokens_per_second,
         flops=None if outlook.teraflops is None else outlook.teraflops * 1e12,
+        utilisation=outlook.utilisation,
     )
     return plan.make_plan(config, counts, machine)
 

@@ -11,14 +11,13 @@
 With adapters the role models are LoRA adapters on the backbone (on the base model in one-stage, whose role tokens
 then stay as they were drawn: the first stage is what trains them); learned jointly they are one step, `roles`.
 The paper gives neither the split of "without reuse" nor the training budget of the baselines. Here a hash of the
-query draws the halves, so that they do not follow the order of the files, and equal queries stay together; a
-baseline step is tuned as the table of its name says, and multi-task, which starts from the base model as the first
-stage does, as [stages.backbone] says.
+query (its place in the corpus) draws the halves, so that they do not follow the order of the files, and equal
+queries stay together; a baseline step is tuned as the table of its name says, and multi-task, which starts from the
+base model as the first stage does, as [stages.backbone] says.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from alpha_umi.config import AdapterConfig, LocalConfig, RolesConfig, StageConfig, TrainConfig
@@ -46,7 +45,7 @@ class Step:
     starts_from: str
     """BASE, or the name of an earlier step."""
     part: tuple[float, float] = _WHOLE
-    """Of the instructions; see `takes`."""
+    """Which instructions: those whose place (see training.corpus) is from the first to below the second."""
     adapter: AdapterConfig | None = None
     """None: all weights are learned. Else LoRA: one adapter per role in `learns`, or a single one that is `merged`."""
     merged: bool = False
@@ -58,10 +57,6 @@ class Step:
         if self.adapter is None or self.merged or len(self.learns) == 1:
             return dict.fromkeys(self.learns, self.name)
         return {role: f"{self.name}/{role.value}" for role in self.learns}
-
-    def takes(self, query: str) -> bool:
-        """Whether the step learns from the trajectories of this query."""
-        return self.part == _WHOLE or self.part[0] <= _place(query) < self.part[1]
 
 
 def make_steps(config: TrainConfig) -> tuple[Step, ...]:
@@ -156,8 +151,3 @@ def _whole_model_adapter(config: TrainConfig) -> AdapterConfig | None:
     if config.adapter.backbone == "full":
         return None
     return config.adapter.model_copy(update={"kind": "lora", "joint": False})
-
-
-def _place(query: str) -> float:
-    """Where a query stands between 0 and 1; uniform over queries, and the same in every run."""
-    return int.from_bytes(hashlib.sha256(query.encode()).digest()[:6], "big") / 2**48
