@@ -52,7 +52,9 @@ def gold(count=12):
 
 @cache
 def tokenizer(form="shared"):
-    rows = (row for trajectory in gold() for role in Role for row in make_examples(trajectory, role, FORMATS[form]).rows)
+    rows = (
+        row for trajectory in gold() for role in Role for row in make_examples(trajectory, role, FORMATS[form]).rows
+    )
     texts = [text for row in rows for text in (row.prompt, row.completion)]
     return learn_tokenizer(
         texts, vocab_size=TINY.vocab_size, special_tokens=FORMATS[form].special_tokens, end=FORMATS[form].end

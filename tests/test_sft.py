@@ -76,7 +76,9 @@ def test_the_loss_falls_on_completions_alone_and_its_gradient_is_that_of_the_pla
 
 def test_a_step_has_the_mean_loss_and_the_gradient_that_transformers_gives_a_single_row(tmp_path):
     stage = a_stage(tmp_path, settings={"batch_size": 1, "max_steps": 1, "max_grad_norm": 0}, roles=THREE[2:])
-    (example,) = next(iter(unit for unit in map(tokeniser(roles=THREE[2:]), gold()) if unit.id in stage.data[0].ids)).examples
+    (example,) = next(
+        iter(unit for unit in map(tokeniser(roles=THREE[2:]), gold()) if unit.id in stage.data[0].ids)
+    ).examples
     theirs = fresh_model()
     labels = torch.full((1, len(example.ids)), -100)
     ids = torch.tensor(example.ids.astype(np.int64))[None]

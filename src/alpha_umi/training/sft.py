@@ -72,6 +72,8 @@ class Counts:
     """What steps have held and computed so far, over all processes."""
 
     examples: int = 0
+    cut: int = 0
+    """Of them, whose prompt was cut to fit."""
     left_out: int = 0
     """Examples over the length limit."""
     tokens: int = 0
@@ -80,7 +82,7 @@ class Counts:
     """That would have been, had each example been a row."""
 
     def add(self, sums: Sequence[float]) -> None:
-        self.examples, self.left_out, self.tokens, self.alone = (
+        self.examples, self.cut, self.left_out, self.tokens, self.alone = (
             before + round(more) for before, more in zip(asdict(self).values(), sums, strict=True)
         )
 
@@ -91,6 +93,7 @@ class StageResult:
 
     steps: int
     examples: int
+    cut: int
     left_out: int
     tokens: int
     alone: int
@@ -256,7 +259,8 @@ class _StageTrainer(spread.SpreadTrainer):
         kept = cast("dict[str, Any]", self.state.stateful_callbacks)
         if not self._counts.examples:  # a resumed run goes on counting
             self._counts = Counts(**kept.get(_COUNTS, {}))
-        weight, *sums = spread.sums_over([share.weight, share.examples, share.left_out, share.tokens, share.alone])
+        counts = share.examples, share.cut, share.left_out, share.tokens, share.alone
+        weight, *sums = spread.sums_over([share.weight, *counts])
         self._counts.add(sums)
         kept[_COUNTS] = asdict(self._counts)
         return weight
