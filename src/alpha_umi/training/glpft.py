@@ -77,13 +77,14 @@ def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Pat
     Raises ConfigError when the directory holds another run, or this one and `resume` is off; KeyboardInterrupt
     after Ctrl-C, when what is done is saved.
     """
+    _check_role_tokens(config, material.format)
     out, process = Path(config.out), PartialState(cpu=config.device == "cpu")
     if process.is_main_process:
         _claim(out, config, material, resume=resume)
     process.wait_for_everyone()
     with process.main_process_first():  # the others find the index ready
         work = Run(config, material)
-    if keeps_base(config) and process.is_main_process:
+    if keeps_base(config):
         work.keep_base()
     metrics: dict[str, Json] = {}
     for step in make_steps(config):
@@ -304,10 +305,12 @@ class Run:
         folder = self._out / BASE
         if folder.exists():
             return
-        start, part = self._start(BASE), folder.with_name(f".{BASE}.part")
-        start.model.save_pretrained(part)
-        start.tokenizer.save_pretrained(part)
-        part.rename(folder)
+        start = self._start(BASE)
+        size = sum(weight.nbytes for weight in start.model.parameters())
+        with spread.whole_folder(folder, size) as part:
+            if spread.is_first():
+                start.model.save_pretrained(part)
+                start.tokenizer.save_pretrained(part)
 
 
 def _settings(adapter: AdapterConfig) -> AdapterSettings:
@@ -318,6 +321,16 @@ def _settings(adapter: AdapterConfig) -> AdapterSettings:
         dropout=adapter.dropout,
         targets=tuple(adapter.targets),
     )
+
+
+def _check_role_tokens(config: TrainConfig, form: Format) -> None:
+    """Before anything is trained: an activated adapter needs a token that wakes it."""
+    missing = [role.value for role in ROLES if not form.role_token(role)]
+    if config.adapter.kind == "alora" and missing:
+        raise ConfigError(
+            f"adapter.kind = 'alora' needs a token that wakes each adapter; format {form.name!r} has none for "
+            f"{', '.join(missing)}: use format 'shared', or kind 'lora'"
+        )
 
 
 # --- the run directory ------------------------------------------------------------------------------------

@@ -82,6 +82,10 @@ class Passes:
     def _row_logits(self, forest: Forest) -> tuple[Tensor, Tensor]:
         device = next(self._model.parameters()).device
         starts = _roots(forest)
+        if len(starts) < len(forest.segments):
+            raise ValueError(
+                f"a tree with branches cannot be computed as rows, which this model needs: {self.why_rows}"
+            )
         lengths = np.diff([*starts, forest.tokens])
         size = (len(starts), self._pad_to or int(lengths.max()))
         rows = np.repeat(np.arange(len(starts)), lengths)

@@ -9,6 +9,7 @@ checkpoint, under any number of processes, and ends with the weights that it wou
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,6 +72,8 @@ class Counts:
     """What steps have held and computed so far, over all processes."""
 
     examples: int = 0
+    cut: int = 0
+    """Of them, whose prompt was cut to fit."""
     left_out: int = 0
     """Examples over the length limit."""
     tokens: int = 0
@@ -79,7 +82,7 @@ class Counts:
     """That would have been, had each example been a row."""
 
     def add(self, sums: Sequence[float]) -> None:
-        self.examples, self.left_out, self.tokens, self.alone = (
+        self.examples, self.cut, self.left_out, self.tokens, self.alone = (
             before + round(more) for before, more in zip(asdict(self).values(), sums, strict=True)
         )
 
@@ -90,6 +93,7 @@ class StageResult:
 
     steps: int
     examples: int
+    cut: int
     left_out: int
     tokens: int
     alone: int
@@ -107,8 +111,9 @@ class StageResult:
 def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> StageResult:
     """Run or go on with a stage until `stage.out` is whole; `marker` is kept in its `done.json`.
 
-    Ctrl-C saves a checkpoint and raises KeyboardInterrupt with a message. Raises ConfigError when there is
-    nothing to learn from or the loss is no number, StorageError when a file cannot be written.
+    Ctrl-C saves a checkpoint, or the whole stage after its last step, and raises KeyboardInterrupt with a message.
+    Raises ConfigError when there is nothing to learn from or the loss is no number, StorageError when a file cannot
+    be written.
     """
     if not len(stage.data):
         raise ConfigError(f"{stage.name}: no examples to train on; is there data for this role within max_length?")
@@ -126,12 +131,15 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
     trainer.return_to_best()
     result = trainer.result(time.monotonic() - started)
     weights = spread.full_weights(trainer.plain_model)
-    with _full_disks_explained(stage.out), quiet(), spread.whole_folder(stage.out) as part:
+    size = sum({weight.data_ptr(): weight.nbytes for weight in weights.values()}.values())  # tied ones once
+    with _full_disks_explained(stage.out), quiet(), spread.whole_folder(stage.out, size) as part:
         if spread.is_first():
             stage.write(part, weights)
             write_json(part / "done.json", {**(marker or {}), "result": cast("Json", asdict(result))})
     if spread.is_first():
         shutil.rmtree(stage.checkpoints, ignore_errors=True)
+    if spread.anywhere(trainer.watch.stop_asked):
+        raise KeyboardInterrupt(f"{stage.name}: done and saved; run the same command with --resume to go on")
     return result
 
 
@@ -165,6 +173,8 @@ class _StageTrainer(spread.SpreadTrainer):
         run = stage.run
         self._stage = stage
         self._counts = Counts()
+        self._learned: tuple[Sequence[str], Tensor] = (), torch.zeros(())
+        """Of the step under way: ids of its trajectories here, and their part of the loss."""
         self._passes = Passes(
             stage.model,
             max_length=run.max_length,
@@ -175,7 +185,10 @@ class _StageTrainer(spread.SpreadTrainer):
             model=stage.model,
             args=arguments,
             spread=spread.Spread(
-                reshard=run.spread.reshard_after_forward, dtype=torch.bfloat16 if arguments.bf16 else None
+                shard=run.spread.shard is not False,
+                offload=run.spread.cpu_offload,
+                reshard=run.spread.reshard_after_forward,
+                dtype=torch.bfloat16 if arguments.bf16 else None,
             ),
         )
         self.first_step = 0
@@ -223,34 +236,45 @@ class _StageTrainer(spread.SpreadTrainer):
         scale = spread.processes() / weight if weight else 0.0  # gradients are averaged over processes
         total = torch.zeros((), device=self.args.device)
         for turn in range(max(spread.equal_rounds(len(share.forests)), 1)):
-            with self.compute_loss_context_manager():
-                here = turn < len(share.forests)
-                loss = self._passes.loss(share.forests[turn]) if here else self._passes.idle()
+            here = turn < len(share.forests)
+            loss = self._passes.loss(share.forests[turn]) if here else self._passes.idle()
             self.accelerator.backward(loss * scale)
             total += loss.detach() * scale
-        self._check(total, share)
+        spread.average_gradients(self._stage.model)
+        self._learned = share.ids, total
         return total  # the Trainer logs the mean over processes
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> float:
+        """Also the last look at a step before it changes weights."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        ids, loss = self._learned
+        bad_here = not bool(torch.isfinite(loss))
+        bad_loss = spread.anywhere(bad_here)
+        if bad_loss or not math.isfinite(norm):
+            raise ConfigError(self._complaint(norm, ids if bad_here or not bad_loss else []))
+        return norm
 
     def _count(self, share: StepShare) -> float:
         """Count a step and return the sum of its weights, over all processes."""
         kept = cast("dict[str, Any]", self.state.stateful_callbacks)
         if not self._counts.examples:  # a resumed run goes on counting
             self._counts = Counts(**kept.get(_COUNTS, {}))
-        weight, *sums = spread.sums_over([share.weight, share.examples, share.left_out, share.tokens, share.alone])
+        counts = share.examples, share.cut, share.left_out, share.tokens, share.alone
+        weight, *sums = spread.sums_over([share.weight, *counts])
         self._counts.add(sums)
         kept[_COUNTS] = asdict(self._counts)
         return weight
 
-    def _check(self, loss: Tensor, share: StepShare) -> None:
-        bad = not bool(torch.isfinite(loss))
-        if not spread.anywhere(bad):
-            return
+    def _complaint(self, norm: float, ids: Sequence[str]) -> str:
+        """What is said of a loss or a gradient that is no number; `ids`: of the trajectories here, if it is theirs."""
         settings, name = self._stage.settings, self._stage.name
-        whose = f"of trajectories {', '.join(share.ids)} " if bad else "of another process "
-        raise ConfigError(
-            f"{name}: the loss {whose}is {loss.item()} at step {self.state.global_step + 1}; lower "
-            f"learning_rate (now {settings.learning_rate:g}) or raise warmup_ratio in [stages.{name}], or look at "
-            "these trajectories; the last checkpoint is from before"
+        loss = self._learned[1].item()
+        what = f"the norm of the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
+        whose = f"on trajectories {', '.join(ids)}" if ids else "on the trajectories of another process"
+        return (
+            f"{name}: {what} at step {self.state.global_step + 1} {whose}; lower learning_rate (now "
+            f"{settings.learning_rate:g}) or raise warmup_ratio in [stages.{name}], or look at these trajectories; "
+            "weights are as they were before this step"
         )
 
     # --- validation ---
@@ -259,13 +283,13 @@ class _StageTrainer(spread.SpreadTrainer):
         """Of the weights as they are now."""
         model = self.plain_model
         model.eval()
-        with self.compute_loss_context_manager():
-            told = validate(self._passes, self._stage.validation)
+        told = validate(self._passes, self._stage.validation)
         model.train()
         return told
 
     def _keep_best(self) -> None:
-        with spread.whole_folder(self._stage.checkpoints / _BEST) as part:
+        size = sum(weight.nbytes for weight in self.plain_model.parameters() if weight.requires_grad)
+        with spread.whole_folder(self._stage.checkpoints / _BEST, size) as part:
             spread.save_weights(part, self.plain_model)
 
     def return_to_best(self) -> None:

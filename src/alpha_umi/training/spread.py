@@ -1,7 +1,7 @@
 """One model spread over several processes: FSDP2 (torch's `fully_shard`), and checkpoints that any number can read.
 
 A process holds 1/N of every weight, gradient and optimizer state, and gathers the weights of one decoder layer at
-a time. Nothing here asks whether the devices are CPUs (gloo) or GPUs (NCCL), or whether there is one process: then
+a time; or, where that is asked for, holds them whole and averages gradients alone. Nothing here asks whether the devices are CPUs (gloo) or GPUs (NCCL), or whether there is one process: then
 the weights are plain tensors and every function does the obvious thing.
 
 All processes must make the same calls in the same order. So a pass over a model is made by calling the model itself
@@ -11,6 +11,7 @@ in every pass (`shard` sees to it).
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
@@ -46,6 +47,10 @@ _STATE, _SCHEDULER, _TRAINER_STATE = "state", "scheduler.pt", "trainer_state.jso
 class Spread:
     """How the weights lie while they are in use."""
 
+    shard: bool = True
+    """Share them out among the processes; False: every process holds them whole, see `average_gradients`."""
+    offload: bool = False
+    """Keep shards in the memory of the CPU; a layer visits the device while it is in use."""
     reshard: bool = True
     """Let go of a layer's gathered weights after its forward pass and gather them again for its backward pass
     (what DeepSpeed calls ZeRO 3); False keeps them in between (ZeRO 2): faster, and the whole model on each device."""
@@ -116,22 +121,32 @@ def reseed(seed: int, step: int) -> None:
 def shard(model: PreTrainedModel, device: torch.device, spread: Spread | None = None) -> None:
     """Spread a model over the processes, in place: units are the decoder layers and the rest (embeddings, tied or
     not, final norm and head together). To be called once, when adapters are installed and weights frozen, before
-    an optimizer is made; every process holds the same weights then. Raises ConfigError when they differ.
+    an optimizer is made; every process holds the same weights then. Raises ConfigError when they differ, and for
+    shards that are to lie on the CPU when there is no other process to share with.
     """
     spread = spread or Spread()
     layers = _decoder_layers(model)
     _join_idle_weights(model, layers)
-    if processes() == 1:
+    offload = spread.offload and device.type != "cpu"
+    if processes() > 1:
+        _check_same_start(model)
+    elif offload:
+        raise ConfigError("spread.cpu_offload = true works on shards; start two processes or more with torchrun")
+    if processes() == 1 or not spread.shard:
         model.to(device)  # pyright: ignore[reportArgumentType]
         return
-    _check_same_start(model)
-    policy = MixedPrecisionPolicy(
-        param_dtype=spread.dtype, reduce_dtype=None if spread.dtype is None else torch.float32
-    )
     mesh = init_device_mesh(device.type, (processes(),))
+    share_out = partial(
+        fully_shard,
+        mesh=mesh,
+        mp_policy=MixedPrecisionPolicy(
+            param_dtype=spread.dtype, reduce_dtype=None if spread.dtype is None else torch.float32
+        ),
+        offload_policy=CPUOffloadPolicy() if offload else OffloadPolicy(),
+    )
     for layer in layers:
-        fully_shard(layer, mesh=mesh, reshard_after_forward=spread.reshard, mp_policy=policy)
-    fully_shard(model, mesh=mesh, reshard_after_forward=False, mp_policy=policy)
+        share_out(layer, reshard_after_forward=spread.reshard)
+    share_out(model, reshard_after_forward=False)
 
 
 def _decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
@@ -192,17 +207,40 @@ def _check_same_start(model: nn.Module) -> None:
         )
 
 
+def average_gradients(model: nn.Module) -> None:
+    """Make the gradients of weights that every process holds whole those of all processes; shards average their own.
+
+    To be called once per step, after its last pass.
+    """
+    if processes() == 1:
+        return
+    whole = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    whole = [gradient for gradient in whole if not isinstance(gradient, DTensor)]
+    for sent in [distributed.all_reduce(gradient, async_op=True) for gradient in whole]:
+        cast("distributed.Work", sent).wait()
+    for gradient in whole:
+        gradient.div_(processes())
+
+
 def clip(weights: Iterable[nn.Parameter], max_norm: float) -> float:
     """Scale the gradients so that their norm over all weights and processes is at most `max_norm`; returns the norm
     before. `inf` only measures."""
-    gradients = [local(weight.grad) for weight in weights if weight.grad is not None]
-    norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
-    mine = torch.stack(norms).cpu().double().square().sum().item() if norms else 0.0
-    norm = sum_over(mine) ** 0.5
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    shards = [gradient.to_local() for gradient in gradients if isinstance(gradient, DTensor)]
+    whole = [gradient for gradient in gradients if not isinstance(gradient, DTensor)]
+    norm = (sum_over(_square(shards)) + _square(whole)) ** 0.5 if shards else _square(whole) ** 0.5
     if norm > max_norm:
-        for gradient in gradients:
+        for gradient in (*shards, *whole):
             gradient.mul_(max_norm / (norm + 1e-6))
     return norm
+
+
+def _square(gradients: Sequence[Tensor]) -> float:
+    """Of the length of all of them together."""
+    if not gradients:
+        return 0.0
+    norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
+    return torch.stack(norms).cpu().double().square().sum().item()
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -262,9 +300,17 @@ def _explained(folder: Path, size: int, failure: BaseException | None) -> BaseEx
     if isinstance(failure, CheckpointException):
         causes += [cause for cause, _ in failure.failures.values()]
     for cause in causes:
-        if isinstance(cause, OSError):
-            return StorageError(f"{folder}: cannot be written: {cause.strerror or cause}; {kept}")
+        if reason := _disk_says(cause):
+            return StorageError(f"{folder}: cannot be written: {reason}; {kept}")
     return failure
+
+
+def _disk_says(error: BaseException) -> str | None:
+    """What an error of the disk says, also where safetensors has wrapped it."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    wrapped = re.search(r"I/O error: (.+?) \(os error", str(error))
+    return wrapped[1] if wrapped else None
 
 
 def save_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

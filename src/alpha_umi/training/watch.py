@@ -18,6 +18,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from alpha_umi.errors import StorageError
 from alpha_umi.store import dump_line, write_text
 from alpha_umi.training import spread
 from alpha_umi.types import Json
@@ -79,7 +80,8 @@ class Watch(TrainerCallback):
         watched, step = self._watched, state.global_step
         if watched.validate is not None and watched.validate_every and step % watched.validate_every == 0:
             self._validate(watched.validate(), state, control)
-        if spread.anywhere(self.stop_asked) and step < state.max_steps:
+        goes_on = step < state.max_steps and not control.should_training_stop
+        if spread.anywhere(self.stop_asked) and goes_on:
             self.interrupted = True
             control.should_save = control.should_training_stop = True
 
@@ -129,8 +131,12 @@ class Watch(TrainerCallback):
     def _tell(self, state: TrainerState, line: Mapping[str, Any]) -> None:
         if not state.is_world_process_zero:
             return
-        with self._watched.history.open("a", encoding="utf-8") as file:
-            file.write(dump_line(self._line(line)))
+        path = self._watched.history
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(dump_line(self._line(line)))
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
         if self._watched.draw is not None:
             self._watched.draw()
 
