@@ -8,7 +8,6 @@ import pytest
 
 from alpha_umi.agent import MultiAgent, SingleAgent, Speaker
 from alpha_umi.build import open_format
-from alpha_umi.config import DataConfig, ModelConfig, TinyConfig, TrainConfig
 from alpha_umi.datasets.processed import read_processed
 from alpha_umi.datasets.toolbench import Reading, read_answer
 from alpha_umi.environments.replay import ReplayEnvironment
@@ -18,7 +17,7 @@ from alpha_umi.formats.tokens import prompt_ids
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.search import Limits, Tree, explore
 from alpha_umi.training.examples import make_examples, targets
-from alpha_umi.training.glpft import _Source
+from alpha_umi.training.labels import Lengths, Tokeniser
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Answer, Call, Observation, Plan, Role, Task, User
 from alpha_umi.world import Split, World
@@ -160,23 +159,13 @@ def test_ids_seen_live_are_the_ids_trained_on(name):
     trajectories = [*world_gold(30), *islice(out_of_domain(), 0, None, 20)]
     texts = [example.prompt for t in trajectories for example in make_examples(t, Role.PLANNER, form).rows[-1:]]
     tokenizer = learn_tokenizer(texts, vocab_size=1200, special_tokens=form.special_tokens, end=form.end)
-    config = TrainConfig(
-        data=DataConfig(train=("-",)), model=ModelConfig(tiny=TinyConfig(max_position=10**6)), out="-", max_length=10**6
-    )
-    source = _Source(form, tokenizer, config)
+    lengths = Lengths(prompt=10**6, example=10**6)
     for trajectory in trajectories:
         shown = live_prompts(trajectory, form)
         for role in (Role.PLANNER, Role.CALLER, Role.SUMMARIZER):
             wanted = [prompt_ids(tokenizer, shown[role, target.at]) for target in targets(trajectory, role)]
-            trained = [prefix for row in source.rows(role, [trajectory])[0] for prefix in prompts_of(row)]
-            assert trained == wanted
-
-
-def prompts_of(row):
-    """The ids before each marked part of a row."""
-    marked = row.marked.tolist()
-    starts = [at for at in range(1, len(marked)) if marked[at] and not marked[at - 1]]
-    return [row.ids[:at].tolist() for at in starts]
+            examples = Tokeniser(tokenizer, form, [role], lengths)(trajectory).examples
+            assert [example.ids[: -len(example.parts)].tolist() for example in examples] == wanted
 
 
 def test_prompts_that_are_cut_are_cut_alike():

@@ -355,7 +355,7 @@ def test_a_gradient_that_is_no_number_changes_no_weight(tmp_path):
     stage = a_stage(tmp_path)
     stage.model.model.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
     before = {name: weight.detach().clone() for name, weight in stage.model.named_parameters()}
-    with pytest.raises(ConfigError, match="the norm of the gradient is (inf|nan) at step 1 on trajectories"):
+    with pytest.raises(ConfigError, match=r"the norm of the gradient is (inf|nan) at step 1 on trajectories"):
         train_stage(stage)
     assert distance(dict(stage.model.named_parameters()), before) == 0
 

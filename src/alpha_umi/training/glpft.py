@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -21,7 +23,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.config import AdapterConfig, AgentConfig, SamplingsConfig, TrainConfig, read_toml, resolved
-from alpha_umi.errors import CheckpointError, ConfigError
+from alpha_umi.errors import AlphaUMiError, CheckpointError, ConfigError, DataError
 from alpha_umi.formats.tokens import Tokenizer
 from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, Adapters, AdapterSettings, attach, merge
@@ -79,11 +81,12 @@ def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Pat
     """
     _check_role_tokens(config, material.format)
     out, process = Path(config.out), PartialState(cpu=config.device == "cpu")
-    if process.is_main_process:
-        _claim(out, config, material, resume=resume)
+    is_new = _check_place(out, config, resume=resume)
     process.wait_for_everyone()
-    with process.main_process_first():  # the others find the index ready
+    with process.main_process_first(), _leaving_nothing(out if is_new else None):  # the others find the index ready
         work = Run(config, material)
+    if is_new and process.is_main_process:
+        _claim(out, config, material)
     if keeps_base(config):
         work.keep_base()
     metrics: dict[str, Json] = {}
@@ -136,7 +139,7 @@ class Run:
         )
         corpus = Corpus.open(sources, material.indexing)
         if not len(corpus):
-            raise ConfigError(f"{', '.join(paths)}: no trajectories to learn from")
+            raise DataError(f"{', '.join(paths)}: no trajectories to learn from")
         return corpus
 
     # --- one stage ---
@@ -346,21 +349,38 @@ def _agent(config: TrainConfig) -> AgentConfig:
     )
 
 
-def _claim(out: Path, config: TrainConfig, material: Material, *, resume: bool) -> None:
-    """Make `out` this run's directory, or make sure that it is."""
+def _check_place(out: Path, config: TrainConfig, *, resume: bool) -> bool:
+    """Whether `out` is free for a new run. Raises ConfigError where it holds anything but this run, to be resumed."""
     kept = out / "config.toml"
     if not kept.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        started = ("cache", "format.json")  # of a run that was killed before it had claimed the place
+        if out.exists() and (not out.is_dir() or any(entry.name not in started for entry in out.iterdir())):
             raise ConfigError(f"{out}: is there and is no run directory; name another 'out'")
-        write_json(out / "format.json", material.format.to_document())
-        with write_text(kept) as text:
-            text.write(resolved(config))
-        return
+        return True
     changes = sorted(_changes(read_toml(kept), _document(config)))
     if changes:
         raise ConfigError(f"{out}: holds a run with another configuration ({'; '.join(changes)}); name another 'out'")
     if not resume:
         raise ConfigError(f"{out}: holds this run already; go on with it by --resume, or name another 'out'")
+    return False
+
+
+@contextmanager
+def _leaving_nothing(folder: Path | None) -> Iterator[None]:
+    """Take a new run's folder away again when there turns out to be nothing to learn from."""
+    try:
+        yield
+    except AlphaUMiError:
+        if folder is not None and spread.is_first():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _claim(out: Path, config: TrainConfig, material: Material) -> None:
+    """Make `out` this run's directory; config.toml, which says so, comes last."""
+    write_json(out / "format.json", material.format.to_document())
+    with write_text(out / "config.toml") as text:
+        text.write(resolved(config))
 
 
 def _document(config: TrainConfig) -> dict[str, Any]:

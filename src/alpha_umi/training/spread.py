@@ -1,8 +1,9 @@
 """One model spread over several processes: FSDP2 (torch's `fully_shard`), and checkpoints that any number can read.
 
 A process holds 1/N of every weight, gradient and optimizer state, and gathers the weights of one decoder layer at
-a time; or, where that is asked for, holds them whole and averages gradients alone. Nothing here asks whether the devices are CPUs (gloo) or GPUs (NCCL), or whether there is one process: then
-the weights are plain tensors and every function does the obvious thing.
+a time; or, where that is asked for, holds them whole and averages gradients alone. Nothing here asks whether the
+devices are CPUs (gloo) or GPUs (NCCL), or whether there is one process: then the weights are plain tensors and every
+function does the obvious thing.
 
 All processes must make the same calls in the same order. So a pass over a model is made by calling the model itself
 (its layers gather weights in hooks), equally often everywhere (`equal_rounds`), and every trained weight takes part
