@@ -23,6 +23,9 @@ from alpha_umi.search import (
     PublishedTree,
     Tree,
     explore,
+    method_name,
+    open_published,
+    open_strategy,
 )
 from alpha_umi.search.record import Recorder
 from alpha_umi.types import (
@@ -342,18 +345,32 @@ def test_no_agent_breaks_a_search_or_a_limit(replies, strategy, limit, calls, de
     json.dumps(Recorder(strategy=strategy).write(tree))
 
 
-def test_a_model_that_cannot_complete_is_an_error_and_as_published_the_end_of_a_branch():
-    class Down(Map):
-        async def propose(self, task, turns):
-            if not self.asked:
-                self.asked.append(("", turns))
-                raise ModelError("the endpoint is down")
-            return await super().propose(task, turns)
+class Down(Map):
+    """Fails at first, `failures` times."""
 
-    with pytest.raises(ModelError, match="is down"):
-        run(Down({}), DepthFirst())
-    tree = run(Down({"": [answer()]}), PublishedTree())
+    failures = 1
+
+    async def propose(self, task, turns):
+        if self.failures:
+            self.failures -= 1
+            raise ModelError("the endpoint is down")
+        return await super().propose(task, turns)
+
+
+@pytest.mark.parametrize("strategy", [DepthFirst(), PublishedTree()])
+def test_a_model_that_fails_ends_its_branch_alone(strategy):
+    tree = run(Down({"": [answer()]}), strategy)
     assert [node.status for node in tree.nodes[1:]] == [NodeStatus.FAILED, NodeStatus.ANSWERED]
+    assert tree.best.stop is StopReason.ANSWERED
+    assert tree.nodes[2].hint == ""
+
+
+@pytest.mark.parametrize("strategy", [Chain(), DepthFirst()])
+def test_a_model_that_always_fails_is_an_error(strategy):
+    agent = Down({})
+    agent.failures = 99
+    with pytest.raises(ModelError, match="is down"):
+        run(agent, strategy)
 
 
 def test_real_tools_are_searched():
@@ -365,3 +382,29 @@ def test_real_tools_are_searched():
     agent = Map({"": [(go("a")[0], Call(name="add", arguments='{"to": "a"}'))], "a": [answer()]})
     tree = run(agent, DepthFirst(), environment=PythonEnvironment([add]))
     assert tree.best.turns[3] == Observation(content="at a")
+
+
+# --- names ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("chain", "CoT@1"),
+        ("CoT@5", "CoT@5"),
+        ("dfsdt", "DFS_woFilter_w2"),
+        ("DFS_woFilter_w3", "DFS_woFilter_w3"),
+        ("dfs", "DFS_w2"),
+    ],
+)
+def test_strategies_have_names_of_ours_and_toolbenchs(name, method):
+    assert method_name(open_strategy(name, ranker=Likes())) == method
+    published = open_published(name, Limits(max_steps=4, max_completions=9), ranker=Likes())
+    assert method_name(published) == method
+    assert published.max_nodes == 12
+
+
+@pytest.mark.parametrize(("name", "words"), [("dsfdt", "known: chain"), ("CoT@0", "known"), ("DFS_w2", "with a model")])
+def test_a_strategy_that_cannot_be_opened_is_named(name, words):
+    with pytest.raises(ConfigError, match=words):
+        open_strategy(name)

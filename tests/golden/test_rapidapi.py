@@ -16,6 +16,8 @@ from alpha_umi.environments.rapidapi import RapidApiEnvironment, load_apis
 from alpha_umi.environments.recording import Recording
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.tool_json import (
+    DESCRIPTION_LENGTH,
+    PROCESSED_LENGTH,
     argument_name,
     category_name,
     read_api,
@@ -23,6 +25,7 @@ from alpha_umi.formats.tool_json import (
     write_spec,
     write_trained_spec,
 )
+from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.types import Call, Observation, ToolStatus
 from conftest import golden_dir
 from tool_server import serving
@@ -92,20 +95,33 @@ def test_live_documents_are_the_training_documents_byte_for_byte():
     assert compared
 
 
-def test_recorded_functions_of_real_answers_come_out_byte_for_byte(apis):
-    by_name = {}
+def equal_documents(apis, specs, length):
+    """How many specs name a known API, and of how many of them the document is one that we write."""
+    written = {}
     for same in apis.values():
-        for api in same:
-            by_name.setdefault(write_trained_spec(api).name, set()).update(documents([write_trained_spec(api)]))
-    equal = known = 0
+        for spec in (write_trained_spec(api, length) for api in same):
+            written.setdefault(spec.name, set()).update(documents([spec]))
+    known = [spec for spec in specs if spec.name in written]
+    return len(known), sum(set(documents([spec])) <= written[spec.name] for spec in known)
+
+
+def test_documents_of_recorded_answers_come_out_byte_for_byte(apis):
+    specs = []
     for path in golden_dir("prepro").glob("*/answer/*/*.json"):
-        functions = json.loads(path.read_text())["answer_generation"].get("function", [])
-        for document in recorded_documents(functions):
-            candidates = by_name.get(json.loads(document)["Name"])
-            known += candidates is not None
-            equal += candidates is not None and document in candidates
-    # The tool files are not those that the answers were made with: some APIs have changed since.
-    assert equal >= 0.8 * known
+        reading = read_answer(json.loads(path.read_text()), path.stem)
+        specs += reading.trajectory.task.tools if isinstance(reading, Reading) else ()
+    known, equal = equal_documents(apis, specs, DESCRIPTION_LENGTH)
+    assert equal == known > 0
+
+
+def test_documents_of_the_published_test_file_come_out_byte_for_byte_at_its_length(apis):
+    path = FOLDER.parent.parent / "data" / "out_of_domain.json"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    specs = [spec for trajectory in read_processed_file(path) for spec in trajectory.task.tools]
+    known, equal = equal_documents(apis, specs, PROCESSED_LENGTH)
+    assert known > 0.99 * len(specs)
+    assert equal >= known - 1  # one API has another description there
 
 
 # --- the service protocol ---------------------------------------------------------------------------------

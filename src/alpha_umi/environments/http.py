@@ -17,7 +17,7 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.environments.published import Flavour, Replies, read_status
 from alpha_umi.errors import ConfigError
-from alpha_umi.formats.tool_json import Api, argument_name, standard_name, write_trained_spec
+from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
 _ANY = ToolSpec(name="", parameters={"additionalProperties": True})
@@ -35,6 +35,8 @@ class Service:
     limits: AccessLimits = field(default_factory=AccessLimits)
     compat: Flavour | None = None
     """Names match by their ends and observations read as published, cut at 1,024 characters."""
+    description_length: int = DESCRIPTION_LENGTH
+    """What is kept of a tool's description; see formats.tool_json.write_trained_spec."""
 
     def __post_init__(self) -> None:
         try:
@@ -55,7 +57,7 @@ class HttpEnvironment:
         self._specs: dict[str, ToolSpec] = {}
         self._apis: dict[str, Api] = {}
         for api in apis:
-            spec = write_trained_spec(api)
+            spec = write_trained_spec(api, service.description_length)
             self._specs.setdefault(spec.name, spec)
             self._apis.setdefault(spec.name, api)
 

@@ -19,7 +19,7 @@ import httpx
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.errors import ConfigError, DataError
-from alpha_umi.formats.tool_json import Api, argument_name, read_api, write_trained_spec
+from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, read_api, write_trained_spec
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
 _PART = re.compile(r"\{([^{}]*)\}")
@@ -30,12 +30,18 @@ _METHODS = frozenset({"GET", "DELETE", "HEAD", *_WITH_BODY})
 class RapidApiEnvironment:
     """Calls declared APIs over HTTP. What a call changes there is not ours to copy: forks share it."""
 
-    def __init__(self, apis: Sequence[Api], key: str, access: Access | None = None) -> None:
-        """Raises ConfigError without a key, DataError for an API that declares no address or another method."""
+    def __init__(
+        self, apis: Sequence[Api], key: str, access: Access | None = None, description_length: int = DESCRIPTION_LENGTH
+    ) -> None:
+        """Of APIs under one name the first is called.
+
+        Raises ConfigError without a key, DataError for an API that declares no address or another method.
+        """
         if not key:
             raise ConfigError("calling RapidAPI directly needs a key; set RAPIDAPI_KEY, or use a tool service")
         self.access = access or Access(AccessLimits(), secrets=(key,))
         self._key = key
+        self._specs: dict[str, ToolSpec] = {}
         self._apis: dict[str, Api] = {}
         for api in apis:
             where = f"API {api.name!r} of tool {api.tool!r}"
@@ -46,11 +52,13 @@ class RapidApiEnvironment:
                 raise DataError(f"{where} lets an argument choose the host, which would get the key; leave it out")
             if api.method not in _METHODS:
                 raise DataError(f"{where} declares the method {api.method!r}; known: {', '.join(sorted(_METHODS))}")
-            self._apis.setdefault(write_trained_spec(api).name, api)
+            spec = write_trained_spec(api, description_length)
+            self._specs.setdefault(spec.name, spec)
+            self._apis.setdefault(spec.name, api)
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
-        return tuple(write_trained_spec(api) for api in self._apis.values())
+        return tuple(self._specs.values())
 
     def fork(self) -> RapidApiEnvironment:
         return self

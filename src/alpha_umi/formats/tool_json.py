@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from alpha_umi.types import Json, ToolSpec
 
 NAME_LENGTH, DESCRIPTION_LENGTH = 64, 256
+PROCESSED_LENGTH = 150
+"""What X-PLUG's published test file keeps of a tool's description."""
 _NOT_IN_NAMES = re.compile(r"[^\u4e00-\u9fa5^a-zA-Z0-9_]")
 _TAKEN = frozenset({"from", "class", "return", "false", "true", "id", "and"})
 _TYPES: Mapping[str, str] = {"NUMBER": "integer", "STRING": "string", "BOOLEAN": "boolean"}
@@ -98,10 +100,14 @@ def write_spec(api: Api) -> ToolSpec:
     )
 
 
-def write_trained_spec(api: Api) -> ToolSpec:
-    """As write_spec, cut as the training data was: the whole description has at most 256 characters."""
+def write_trained_spec(api: Api, length: int = DESCRIPTION_LENGTH) -> ToolSpec:
+    """As write_spec, with at most `length` characters of the whole description.
+
+    The default is what our preparation of raw answers keeps; checkpoints trained on X-PLUG's processed files have
+    seen PROCESSED_LENGTH.
+    """
     spec = write_spec(api)
-    return ToolSpec(name=spec.name, description=spec.description[:DESCRIPTION_LENGTH], parameters=spec.parameters)
+    return ToolSpec(name=spec.name, description=spec.description[:length], parameters=spec.parameters)
 
 
 def _schema(parameter: Mapping[str, Json]) -> Json:

@@ -13,6 +13,7 @@ from alpha_umi.protocols import Agent, Environment
 from alpha_umi.search.chain import Chain
 from alpha_umi.search.compat import PublishedChain, PublishedTree
 from alpha_umi.search.dfsdt import DepthFirst
+from alpha_umi.search.names import method_name, open_published, open_strategy
 from alpha_umi.search.ranking import Comparison, ModelRanker, Ranker
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
 from alpha_umi.search.walk import Strategy, Walk
@@ -32,6 +33,9 @@ __all__ = [
     "Strategy",
     "Tree",
     "explore",
+    "method_name",
+    "open_published",
+    "open_strategy",
 ]
 
 
@@ -45,6 +49,7 @@ def explore(
     """Solve `task`: propose, execute, go on where the strategy says, until it has its answers or a limit is spent.
 
     A chain unless told otherwise. A strategy that branches forks the environment before anything else, so one that
-    cannot fork is refused before a model is asked (ConfigError). Raises ModelError when a model cannot complete.
+    cannot fork is refused before a model is asked (ConfigError). Raises ModelError when a model cannot complete and
+    there is no other branch.
     """
     return (strategy or Chain()).run(Walk(agent, task, limits or Limits()), environment)

@@ -10,13 +10,12 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from alpha_umi.errors import ModelError
 from alpha_umi.formats.hints import Preference, write_hint
 from alpha_umi.protocols import Environment
 from alpha_umi.search.ranking import Ranker, rank
 from alpha_umi.search.tree import Node, NodeStatus, Tree
 from alpha_umi.search.walk import Walk
-from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Turn, Usage, User
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Turn, User
 
 HALLUCINATED = "invalid_hallucination_function_name"
 """What the published agents are told that they called, in place of a tool that is not there."""
@@ -157,13 +156,12 @@ async def _discard(walk: Walk, node: Node, parent: _Frame) -> Node:
 
 
 async def _grow(walk: Walk, node: Node, place: Environment) -> Node:
-    """As walk.grow; a model that fails has said why, and the branch ends."""
-    try:
-        return await walk.grow(node, place, retell)
-    except ModelError as error:
-        said = Plan(thought=str(error), decision=Decision.NONE)
-        usage = node.usage + Usage(completions=1)
-        return walk.put(replace(node, turns=(*node.turns, said), status=NodeStatus.FAILED, usage=usage))
+    """The node grown; of a model that fails the published search takes the error for a thought."""
+    node = await walk.try_to_grow(node, place, retell)
+    if node.status is not NodeStatus.FAILED:
+        return node
+    said = Plan(thought=str(walk.failure), decision=Decision.NONE)
+    return walk.put(replace(node, turns=(*node.turns, said)))
 
 
 def retell(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:

@@ -15,6 +15,9 @@ from alpha_umi.protocols import Environment
 from alpha_umi.search.ranking import Ranker, rank
 from alpha_umi.search.tree import Node, NodeStatus
 from alpha_umi.search.walk import Walk
+from alpha_umi.types import Turn
+
+_ENDS = (NodeStatus.ANSWERED, NodeStatus.GAVE_UP)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +35,10 @@ class _Frame:
     """Whether it gets no further child."""
     ranked: bool = False
 
+    @property
+    def tried(self) -> list[tuple[Turn, ...]]:
+        return [child.turns for child in self.children if child.status is not NodeStatus.FAILED]
+
     def take(self, node: Node, environment: Environment) -> None:
         self.children.append(node)
         if node.status is NodeStatus.DONE:
@@ -40,7 +47,10 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthFirst:
-    """DFSDT with `width` children per step, until there are `answers` answers. The environment must fork."""
+    """DFSDT with `width` children per step, until there are `answers` answers. The environment must fork.
+
+    A model that fails ends its branch; the error is raised when no branch came to an end of its own.
+    """
 
     width: int = 2
     answers: int = 1
@@ -61,16 +71,16 @@ class DepthFirst:
                     yield walk.end(frame.node)
                     return
                 place = frame.environment.fork()
-                node = walk.open(frame.node, hint=write_hint([child.turns for child in frame.children]))
+                node = walk.open(frame.node, hint=write_hint(frame.tried))
                 while node.status is NodeStatus.OPEN:
-                    node = await walk.grow(node, place)
+                    node = await walk.try_to_grow(node, place)
                     yield node
                 answers += node.status is NodeStatus.ANSWERED
                 if node.status is NodeStatus.LIMIT or answers >= self.answers:
                     return
                 frame.take(node, place)
                 # Two steps back are this step and the one before; before the query there is none to go back to.
-                frame.closed = not self.ranker and node.status is not NodeStatus.DONE and len(frames) > 1
+                frame.closed = not self.ranker and node.status in _ENDS and len(frames) > 1
             elif self.ranker and len(frame.waiting) > 1 and not frame.ranked:
                 node = await self._rank(self.ranker, walk, frame)
                 yield node
@@ -82,6 +92,8 @@ class DepthFirst:
                 yield frames[-1].node
             else:
                 frames.pop()
+        if walk.failure and not any(node.status in _ENDS for node in walk.tree.nodes):
+            raise walk.failure
 
     def _wants_child(self, frame: _Frame) -> bool:
         room = len(frame.children) < self.width and not frame.closed

@@ -15,8 +15,8 @@ from alpha_umi.types import StopReason, Task, Trajectory, Turn, Usage
 class NodeStatus(StrEnum):
     """OPEN: still growing; DONE: a step that another may follow; the others end their branch.
 
-    LIMIT: a budget is spent, be it the branch's depth or one of the whole search. FAILED: the model could not
-    complete (searches as published alone; else the error is raised).
+    LIMIT: a budget is spent, be it the branch's depth or one of the whole search. FAILED: a model could not
+    complete; a chain raises the error instead.
     """
 
     OPEN = "open"

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol, TypeAlias, TypeVar
 
+from alpha_umi.errors import FormatError, ModelError
 from alpha_umi.protocols import Agent, Environment
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
 from alpha_umi.types import Answer, Call, Decision, Plan, Task, Turn, Usage, User
@@ -34,6 +35,8 @@ class Walk:
         self._agent = agent
         self._clock, self._started = clock, clock()
         self._used, self._calls, self._visits = Usage(), 0, 0
+        self.failure: ModelError | FormatError | None = None
+        """What went wrong last where a branch ended for it."""
 
     @property
     def root(self) -> Node:
@@ -93,6 +96,16 @@ class Walk:
         said = proposal.turns or (Plan(thought="", decision=Decision.NONE),)
         usage = node.usage + proposal.usage
         return self.put(replace(node, turns=(*node.turns, *said), status=_status(node.turns, said), usage=usage))
+
+    async def try_to_grow(self, node: Node, environment: Environment, retell: Retelling | None = None) -> Node:
+        """As grow; a model that cannot complete, or a prompt that does not fit it, ends the branch: FAILED."""
+        try:
+            return await self.grow(node, environment, retell)
+        except (ModelError, FormatError) as error:
+            self.failure = error
+            usage = Usage(completions=1)
+            self._used += usage
+            return self.put(replace(node, status=NodeStatus.FAILED, usage=node.usage + usage))
 
     async def _execute(self, node: Node, call: Call, environment: Environment) -> Node:
         limits = self.limits
