@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alpha_umi.arguments import Fault
 from alpha_umi.environments.access import Access, AccessLimits, Request, TokenBucket
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut, fit_json, shorten
 from alpha_umi.environments.composite import CompositeEnvironment
@@ -157,9 +158,9 @@ def test_no_more_run_at_once_than_a_host_may_be_asked():
 
 def test_requests_start_at_the_allowed_rate():
     with serving(lambda _: reply("")) as server:
-        started = time.monotonic()
         ask(service(server.url, limits=replace(FAST, per_second=50.0, burst=2)), *[CALL] * 12)
-        assert time.monotonic() - started >= 0.19  # 10 after the burst of 2
+    arrived = [seen.at for seen in server.seen]
+    assert max(arrived) - min(arrived) >= 0.15  # 10 after the burst of 2 take 0.2 s
 
 
 def test_a_bucket_fills_up_to_its_burst():
@@ -236,6 +237,9 @@ TEXT = st.one_of(
 def test_no_argument_leaves_its_place_in_the_address(identity, query):
     api = declared("https://shop.example/items/{id}/price")
     request = build_request(api, json.dumps({"is_id": identity, "q": query}))
+    if identity in (".", ".."):
+        assert isinstance(request, Fault)
+        return
     url = httpx.URL(request.url, params=dict(request.params))
     assert (url.scheme, url.host) == ("https", "shop.example")
     parts = url.raw_path.decode().partition("?")[0].split("/")
@@ -407,6 +411,11 @@ def test_the_first_entries_are_kept_and_the_rest_is_counted():
     short = json.loads(fit_json(items, 200))
     assert short["items"][0] == {"id": 0, "name": "xxxxxxxxxx"}
     assert short["items"][-1].endswith("left out")
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(10**8, 10**9), min_size=4), st.integers(45, 60))
+def test_entries_that_fit_are_kept(value, room):
+    assert set(json.loads(fit_json(json.dumps(value), room))) & set(value)
 
 
 def test_budgets_wrap_any_environment():

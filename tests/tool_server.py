@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ class Seen:
     path: str
     headers: dict
     body: str
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def json(self):

@@ -103,17 +103,13 @@ def build_request(api: Api, arguments: str) -> Request | Fault:
         return values
     given = {declared[name]: value for name, value in values.items() if value is not None}
     parts = {name: given.pop(name) for name in _PART.findall(api.url) if name in given}
+    if any(_write(value) in (".", "..") for value in parts.values()):
+        return Fault(reason="'.' and '..' cannot be part of an address")
     # A part that is not given stays an empty one: what a model did not write must not be made up.
-    url = _PART.sub(lambda found: _encode_part(parts.get(found[1], "")), api.url)
+    url = _PART.sub(lambda found: quote(_write(parts.get(found[1], "")), safe=""), api.url)
     if api.method in _WITH_BODY:
         return Request(method=api.method, url=url, body=given)
     return Request(method=api.method, url=url, params={name: _write(value) for name, value in given.items()})
-
-
-def _encode_part(value: Json) -> str:
-    """A path part that stays one: no slash, and no `.` or `..` that would leave the folder."""
-    text = quote(_write(value), safe="")
-    return text.replace(".", "%2E") if set(text) <= {"."} else text
 
 
 def _write(value: Json) -> str:
