@@ -68,6 +68,7 @@ def serving(answer):
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 128
 
         def handle_error(self, *_):
             pass
