@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alpha_umi
+from alpha_umi.environments.budgets import Budget, BudgetedEnvironment
+from alpha_umi.environments.composite import CompositeEnvironment
 from alpha_umi.environments.python import PythonEnvironment, load_tools, tool
+from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
 from alpha_umi.environments.replay import ReplayEnvironment
 from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.errors import ConfigError, DataError
@@ -84,15 +87,24 @@ GOLD = WORLD.gold(TASK)
 CALLS = [turn for turn in GOLD.turns if isinstance(turn, Call)]
 TRUTHS = [turn for turn in GOLD.turns if isinstance(turn, Observation)]
 
+RECORDING = Recording()
+for call, truth in zip(CALLS, TRUTHS, strict=True):
+    RECORDING.add(call, truth)
+
 ENVIRONMENTS = {
     "world": lambda: WorldEnvironment(WORLD, TASK),
     "python": lambda: PythonEnvironment([weather, slow, stuck, broken], timeout_s=0.05),
     "replay": lambda: ReplayEnvironment(GOLD),
+    "recorded": lambda: RecordedEnvironment(TASK.tools, RECORDING),
+    "recording": lambda: RecordingEnvironment(WorldEnvironment(WORLD, TASK), Recording()),
+    "budgeted": lambda: BudgetedEnvironment(WorldEnvironment(WORLD, TASK), Budget(max_chars=40)),
+    "composite": lambda: CompositeEnvironment([WorldEnvironment(WORLD, TASK), PythonEnvironment([weather])]),
 }
 GOOD_CALLS = {
     "world": CALLS[0],
     "python": Call(name="weather", arguments='{"city": "Lima"}'),
     "replay": CALLS[0],
+    **dict.fromkeys(("recorded", "recording", "budgeted", "composite"), CALLS[0]),
 }
 
 

@@ -1,12 +1,13 @@
 """A chain: every turn is seen as it happens, limits hold, and what is cut off stays valid."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import pytest
 
 from alpha_umi.protocols import Agent, Environment
-from alpha_umi.search import Limits, Node, NodeStatus, Tree, explore
+from alpha_umi.search import Limits, NodeStatus, Tree, explore
 from alpha_umi.types import (
     Answer,
     Call,
@@ -52,11 +53,11 @@ class Clock:
         return self
 
 
-def run(agent, limits=None):
+def run(agent, limits=None, strategy=None, environment=None):
     async def gather():
         tree = Tree(task=TASK)
         seen = []
-        async for node in explore(agent, Clock(), TASK, limits):
+        async for node in explore(agent, environment or Clock(), TASK, limits, strategy):
             tree.add(node)
             seen.append(node)
         return tree, seen
@@ -107,20 +108,53 @@ def test_a_plan_that_names_nobody_is_a_step_after_which_the_planner_goes_on():
 
 
 @pytest.mark.parametrize(
-    ("limits", "steps"),
+    ("limits", "turns"),
     [
-        (Limits(max_steps=3), 3),
-        (Limits(max_completions=5), 3),
-        (Limits(max_tokens=40), 2),
-        (Limits(max_steps=0), 0),
-        (Limits(max_seconds=0.0), 0),
+        (Limits(max_steps=3), [PLAN_CALL, CALL, NOON] * 3),
+        (Limits(max_completions=5), [*[PLAN_CALL, CALL, NOON] * 2, PLAN_CALL]),
+        (Limits(max_tokens=40), [PLAN_CALL, CALL, NOON] * 2),
+        (Limits(max_calls=1), [PLAN_CALL, CALL, NOON, PLAN_CALL, CALL]),
+        (Limits(max_steps=0), []),
+        (Limits(max_seconds=0.0), []),
     ],
 )
-def test_no_step_starts_beyond_a_limit(limits, steps):
+def test_nothing_starts_beyond_a_limit(limits, turns):
     tree, _ = run(Script([(PLAN_CALL,), (CALL,)] * 20), limits)
-    assert len(tree.nodes) == 1 + steps + 1
-    assert tree.nodes[-1] == Node(index=steps + 1, parent=steps, status=NodeStatus.LIMIT)
+    assert tree.best.turns == (User(text=TASK.query), *turns)
+    assert tree.nodes[-1].status is NodeStatus.LIMIT
     assert tree.best.stop is StopReason.LIMIT
+
+
+@dataclass
+class Slow:
+    """Tools, or an agent, that do not come back."""
+
+    tools: tuple = TASK.tools
+
+    async def execute(self, call):
+        await asyncio.sleep(60)
+
+    async def propose(self, task, turns):
+        await asyncio.sleep(60)
+
+    def fork(self):
+        return self
+
+
+@pytest.mark.parametrize("stuck", ["agent", "tools"])
+def test_wall_time_holds_while_something_hangs(stuck):
+    agent = Slow() if stuck == "agent" else Script([(PLAN_CALL, CALL)])
+    started = time.monotonic()
+    tree, _ = run(agent, Limits(max_seconds=0.05), environment=Slow())
+    assert time.monotonic() - started < 2.0
+    assert tree.best.stop is StopReason.LIMIT
+
+
+def test_an_agent_that_says_nothing_or_only_plans_ends_at_the_depth_limit():
+    for lines in ([()], [(PLAN_CALL,)], [(PLAN_ANSWER,), (PLAN_ANSWER,)]):
+        tree, _ = run(Script(lines * 20), Limits(max_steps=3))
+        assert tree.best.stop is StopReason.LIMIT
+        assert len(tree.nodes) == 4
 
 
 def test_a_closed_search_leaves_a_valid_tree():

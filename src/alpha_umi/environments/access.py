@@ -1,0 +1,172 @@
+"""HTTP for tools: timeouts, retries, rate limits and a bound on what runs at once, per host.
+
+Whatever goes wrong on the way is an Observation with a status; nothing is raised. Keys never show in one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from alpha_umi.types import Observation, ToolStatus
+
+_AGAIN = frozenset({429, 502, 503, 504})
+_QUOTED = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessLimits:
+    """How hard a host may be asked."""
+
+    timeout_s: float = 30.0
+    """Of one try."""
+    retries: int = 2
+    """After the first try, for what may pass: no connection, 429, 502, 503, 504."""
+    first_wait_s: float = 0.5
+    """Doubles with every retry, up to half of it left to chance; a Retry-After in seconds counts instead."""
+    longest_wait_s: float = 20.0
+    concurrency: int = 16
+    """Requests under way to one host."""
+    per_second: float | None = None
+    """Requests started per second to one host, on the average; None: as they come."""
+    burst: int = 1
+    """How many may start at once after a pause."""
+
+
+class TokenBucket:
+    """Lets `rate` pass per second, and up to `burst` at once after a pause."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = rate, max(burst, 1), clock
+        self._tokens, self._at = float(self._burst), clock()
+
+    async def take(self) -> None:
+        """Wait for a token; whoever asks first goes first."""
+        now = self._clock()
+        self._tokens = min(self._tokens + (now - self._at) * self._rate, self._burst) - 1
+        self._at = now
+        if self._tokens < 0:
+            await asyncio.sleep(-self._tokens / self._rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request."""
+
+    method: str
+    url: str
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: Any = None
+    """Sent as JSON; None: no body."""
+
+
+class Access:
+    """Sends requests; one for all forks of an environment, in one event loop.
+
+    An async context manager, or close it with aclose.
+    """
+
+    def __init__(self, limits: AccessLimits | None = None, secrets: tuple[str, ...] = ()) -> None:
+        """`secrets` are blotted out of whatever comes back."""
+        self.limits = limits or AccessLimits()
+        self._secrets = tuple(secret for secret in secrets if secret)
+        self._client: httpx.AsyncClient | None = None
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._buckets: dict[str, TokenBucket] = {}
+
+    async def __aenter__(self) -> Access:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of connections; a later request opens new ones."""
+        client, self._client = self._client, None
+        self._slots.clear()
+        self._buckets.clear()
+        if client is not None:
+            await client.aclose()
+
+    async def send(self, request: Request, repeatable: bool = True) -> httpx.Response | Observation:
+        """The response, whatever its status; an Observation where none came.
+
+        Not `repeatable` requests are tried again only where none can have arrived.
+        """
+        reply: httpx.Response | Observation = _unreachable("no try was made")
+        for tries in range(self.limits.retries + 1):
+            if tries:
+                await asyncio.sleep(self._wait_s(tries - 1, reply))
+            reply, arrived = await self._try(request)
+            again = isinstance(reply, Observation) or reply.status_code in _AGAIN
+            if not again or (arrived and not repeatable):
+                break
+        return reply
+
+    def redact(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
+
+    async def _try(self, request: Request) -> tuple[httpx.Response | Observation, bool]:
+        """What came, and whether the request can have arrived."""
+        timeout_s = self.limits.timeout_s
+        host = httpx.URL(request.url).host
+        slots = self._slots.setdefault(host, asyncio.Semaphore(self.limits.concurrency))
+        try:
+            async with slots:
+                await self._pace(host)
+                async with asyncio.timeout(timeout_s):
+                    return await self._ask(request), True
+        except (TimeoutError, httpx.TimeoutException):
+            content = f"the tool did not answer within {timeout_s:g} s"
+            return Observation(content=content, status=ToolStatus.TIMEOUT), True
+        except httpx.ConnectError as error:
+            return _unreachable(self.redact(str(error))), False
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            return _unreachable(self.redact(f"{type(error).__name__}: {error}")), True
+
+    async def _ask(self, request: Request) -> httpx.Response:
+        client = self._client or httpx.AsyncClient(timeout=None, follow_redirects=False)  # noqa: S113 (see _try)
+        self._client = client
+        return await client.request(
+            request.method,
+            request.url,
+            params=dict(request.params) or None,
+            headers=dict(request.headers),
+            json=request.body,
+        )
+
+    async def _pace(self, host: str) -> None:
+        if self.limits.per_second is not None:
+            bucket = self._buckets.setdefault(host, TokenBucket(self.limits.per_second, self.limits.burst))
+            await bucket.take()
+
+    def _wait_s(self, tries: int, reply: httpx.Response | Observation) -> float:
+        header = "" if isinstance(reply, Observation) else reply.headers.get("Retry-After", "")
+        if header.isascii() and header.isdigit():
+            return min(float(header), self.limits.longest_wait_s)
+        chance = 1 - random.random() / 2  # noqa: S311
+        return min(self.limits.first_wait_s * 2**tries, self.limits.longest_wait_s) * chance
+
+
+def refusal(response: httpx.Response, access: Access) -> Observation:
+    """A response that is no success, as an observation."""
+    said = access.redact(response.text[:_QUOTED])
+    code = response.status_code
+    status = {429: ToolStatus.RATE_LIMITED, 408: ToolStatus.TIMEOUT, 504: ToolStatus.TIMEOUT}.get(
+        code, ToolStatus.ERROR
+    )
+    why = {401: " (the key is refused)", 403: " (access is refused)"}.get(code, "")
+    return Observation(content=f"the tool answered with status {code}{why}: {said}", status=status)
+
+
+def _unreachable(why: str) -> Observation:
+    return Observation(content=f"the tool cannot be reached: {why}", status=ToolStatus.ERROR)

@@ -1,0 +1,133 @@
+"""ToolBench's tool service, real or virtual (StableToolBench's too): one POST per call.
+
+The request is `{category, tool_name, api_name, tool_input, strip, toolbench_key}`, the reply `{error, response}`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
+from alpha_umi.environments.published import Flavour, Replies, read_status
+from alpha_umi.errors import ConfigError
+from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
+from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
+
+_ANY = ToolSpec(name="", parameters={"additionalProperties": True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Where the tool service is and how it is asked."""
+
+    url: str
+    key: str = ""
+    """Sent as `toolbench_key`; a virtual server needs none."""
+    strip: str = "truncate"
+    """How the service shortens replies: truncate, filter or random."""
+    limits: AccessLimits = field(default_factory=AccessLimits)
+    compat: Flavour | None = None
+    """Names match by their ends and observations read as published, cut at 1,024 characters."""
+    description_length: int = DESCRIPTION_LENGTH
+    """What is kept of a tool's description; see formats.tool_json.write_trained_spec."""
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+        except ValueError as error:
+            raise ConfigError(f"the tool service {self.url!r} is no address: {error}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"the tool service {self.url!r} must be like 'http://localhost:8080/virtual'")
+
+
+class HttpEnvironment:
+    """Runs the APIs of one query through a tool service, which keeps nothing between calls: forks share it."""
+
+    def __init__(self, service: Service, apis: Sequence[Api], access: Access | None = None) -> None:
+        """Of APIs under one name the first is asked."""
+        self.service = service
+        self.access = access or Access(service.limits, secrets=(service.key,))
+        self._specs: dict[str, ToolSpec] = {}
+        self._apis: dict[str, Api] = {}
+        for api in apis:
+            spec = write_trained_spec(api, service.description_length)
+            self._specs.setdefault(spec.name, spec)
+            self._apis.setdefault(spec.name, api)
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        return tuple(self._specs.values())
+
+    def fork(self) -> HttpEnvironment:
+        return self
+
+    async def aclose(self) -> None:
+        await self.access.aclose()
+
+    async def execute(self, call: Call) -> Observation:
+        replies = Replies(self.service.compat) if self.service.compat else None
+        api = self._find(call.name)
+        if api is None:
+            return replies.unknown(call.name) if replies else _unknown(call.name)
+        arguments = read_arguments(_ANY, call.arguments)
+        if isinstance(arguments, Fault) and replies is None:
+            return Observation(content=arguments.reason, status=ToolStatus.BAD_ARGUMENTS)
+        response = await self.access.send(self._request(api, call.arguments))
+        if isinstance(response, Observation):
+            return response
+        if replies is not None:
+            return replies.read(response.status_code, response.text)
+        return read_reply(response, self.access)
+
+    def _find(self, name: str) -> Api | None:
+        if name in self._apis or self.service.compat is None:
+            return self._apis.get(name)
+        # As published: the first whose name ends so, the empty name included.
+        return next((api for known, api in self._apis.items() if known.endswith(name)), None)
+
+    def _request(self, api: Api, arguments: str) -> Request:
+        body: Json = {
+            "category": api.category,
+            "tool_name": standard_name(api.tool),
+            "api_name": argument_name(api.name),
+            "tool_input": arguments,
+            "strip": self.service.strip,
+            "toolbench_key": self.service.key,
+        }
+        return Request(method="POST", url=self.service.url, headers={"toolbench_key": self.service.key}, body=body)
+
+
+def read_reply(response: httpx.Response, access: Access) -> Observation:
+    """A reply of the service: its text, after the error where there is one, as in the training data."""
+    if not response.is_success:
+        return refusal(response, access)
+    try:
+        body: object = response.json()
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict) or not {"error", "response"} & set(cast("dict[str, Json]", body)):
+        said = access.redact(response.text[:300])
+        return Observation(content=f"the tool service sent no reply but: {said}", status=ToolStatus.ERROR)
+    reply = cast("dict[str, Json]", body)
+    answered, error = _text(reply.get("response")), _text(reply.get("error"))
+    if not error:
+        return Observation(content=access.redact(answered))
+    content = access.redact(f"{error} {answered}" if answered else error)
+    return Observation(content=content, status=read_status(error))
+
+
+def _text(value: Json) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _unknown(name: str) -> Observation:
+    return Observation(content=f"there is no tool '{name}'", status=ToolStatus.UNKNOWN_TOOL)

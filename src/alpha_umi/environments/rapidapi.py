@@ -1,0 +1,151 @@
+"""RapidAPI tools called directly, with a user's own key, from ToolBench's tool JSON files.
+
+A request is built from what the file declares, and from nothing else: the address is the file's, arguments must be
+declared and become percent-encoded path parts, query parameters or entries of a JSON body. Nothing that a model
+wrote is ever run or takes part in an address unescaped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+from urllib.parse import quote
+
+import httpx
+
+from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
+from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, read_api, write_trained_spec
+from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
+
+_PART = re.compile(r"\{([^{}]*)\}")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_METHODS = frozenset({"GET", "DELETE", "HEAD", *_WITH_BODY})
+
+
+class RapidApiEnvironment:
+    """Calls declared APIs over HTTP. What a call changes there is not ours to copy: forks share it."""
+
+    def __init__(
+        self, apis: Sequence[Api], key: str, access: Access | None = None, description_length: int = DESCRIPTION_LENGTH
+    ) -> None:
+        """Of APIs under one name the first is called.
+
+        Raises ConfigError without a key, DataError for an API that declares no address or another method.
+        """
+        if not key:
+            raise ConfigError("calling RapidAPI directly needs a key; set RAPIDAPI_KEY, or use a tool service")
+        self.access = access or Access(AccessLimits(), secrets=(key,))
+        self._key = key
+        self._specs: dict[str, ToolSpec] = {}
+        self._apis: dict[str, Api] = {}
+        for api in apis:
+            where = f"API {api.name!r} of tool {api.tool!r}"
+            scheme, _, rest = api.url.partition("://")
+            if scheme not in ("http", "https") or not rest:
+                raise DataError(f"{where} declares no 'url' to call; take tool JSON files that do")
+            if _PART.search(re.split("[/?#]", rest)[0]):
+                raise DataError(f"{where} lets an argument choose the host, which would get the key; leave it out")
+            if api.method not in _METHODS:
+                raise DataError(f"{where} declares the method {api.method!r}; known: {', '.join(sorted(_METHODS))}")
+            spec = write_trained_spec(api, description_length)
+            self._specs.setdefault(spec.name, spec)
+            self._apis.setdefault(spec.name, api)
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        return tuple(self._specs.values())
+
+    def fork(self) -> RapidApiEnvironment:
+        return self
+
+    async def aclose(self) -> None:
+        await self.access.aclose()
+
+    async def execute(self, call: Call) -> Observation:
+        api = self._apis.get(call.name)
+        if api is None:
+            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+        request = build_request(api, call.arguments)
+        if isinstance(request, Fault):
+            return Observation(content=request.reason, status=ToolStatus.BAD_ARGUMENTS)
+        host = api.host or httpx.URL(request.url).host
+        headers = {"X-RapidAPI-Key": self._key, "X-RapidAPI-Host": host}
+        request = Request(
+            method=request.method, url=request.url, params=request.params, headers=headers, body=request.body
+        )
+        response = await self.access.send(request, repeatable=api.method == "GET")
+        if isinstance(response, Observation):
+            return response
+        if not response.is_success:
+            return refusal(response, self.access)
+        return Observation(content=self.access.redact(response.text))
+
+
+def build_request(api: Api, arguments: str) -> Request | Fault:
+    """The request that a call means, without a key; a Fault where its arguments are not the declared ones."""
+    declared = {argument_name(_name(each)): _name(each) for each in (*api.required, *api.optional)}
+    required = [argument_name(_name(each)) for each in api.required]
+    spec = ToolSpec(
+        name=api.name,
+        parameters={
+            "type": "object",
+            "properties": {name: {} for name in declared},
+            "required": list[Json](required),
+        },
+    )
+    values = read_arguments(spec, arguments)
+    if isinstance(values, Fault):
+        return values
+    given = {declared[name]: value for name, value in values.items() if value is not None}
+    parts = {name: given.pop(name) for name in _PART.findall(api.url) if name in given}
+    if any(_write(value) in (".", "..") for value in parts.values()):
+        return Fault(reason="'.' and '..' cannot be part of an address")
+    # A part that is not given stays an empty one: what a model did not write must not be made up.
+    url = _PART.sub(lambda found: quote(_write(parts.get(found[1], "")), safe=""), api.url)
+    if api.method in _WITH_BODY:
+        return Request(method=api.method, url=url, body=given)
+    return Request(method=api.method, url=url, params={name: _write(value) for name, value in given.items()})
+
+
+def _write(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _name(parameter: Mapping[str, Json]) -> str:
+    name = parameter.get("name")
+    return name if isinstance(name, str) else ""
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def load_apis(path: Path) -> list[Api]:
+    """The APIs of a tool JSON file, or of all files `CATEGORY/TOOL.json` below a folder.
+
+    Raises DataError naming the file when it is missing, no JSON, or has no `api_list`.
+    """
+    if path.is_dir():
+        files = sorted(path.glob("*/*.json")) or sorted(path.glob("*.json"))
+        if not files:
+            raise DataError(f"{path}: holds no tool JSON files (CATEGORY/TOOL.json)")
+        return [api for file in files for api in _load_file(file)]
+    return list(_load_file(path))
+
+
+def _load_file(path: Path) -> Iterable[Api]:
+    try:
+        document: object = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is no JSON: {error}") from None
+    apis = cast("dict[str, Json]", document).get("api_list") if isinstance(document, dict) else None
+    if not isinstance(apis, list):
+        raise DataError(f"{path}: has no 'api_list'; a ToolBench tool JSON file is needed")
+    tool = cast("dict[str, Json]", document)
+    return [read_api(api, tool, path.parent.name) for api in apis if isinstance(api, dict)]

@@ -1,0 +1,149 @@
+"""Observations by what was called: recorded once, replayed for ever, in any order and by any number of tasks.
+
+A call is known by its tool and its arguments in canonical form (keys sorted, no blanks between), so how a model
+happened to write them does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from alpha_umi.errors import DataError, StorageError
+from alpha_umi.protocols import Environment
+from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
+
+
+def canonical_arguments(text: str) -> str:
+    """One text for all ways to write the same JSON; what is no JSON stays as it is, without blanks around."""
+    try:
+        value: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.strip()
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def address(call: Call) -> str:
+    """What a call is stored under."""
+    told = json.dumps([call.name, canonical_arguments(call.arguments)], ensure_ascii=False)
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Recording:
+    """Observations of calls, in a JSONL file that grows by whole lines, or in memory."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Raises DataError naming file and line where one is broken; a last line cut short is left out."""
+        self._path = path
+        self._known: dict[str, Observation] = {}
+        for call, observation in _read(path) if path is not None and path.exists() else ():
+            self._known.setdefault(address(call), observation)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, call: Call) -> Observation | None:
+        return self._known.get(address(call))
+
+    def add(self, call: Call, observation: Observation) -> None:
+        """Keep an observation; of several of one call the first stays. Raises StorageError."""
+        key = address(call)
+        if key in self._known:
+            return
+        self._known[key] = observation
+        if self._path is not None:
+            row = {
+                "name": call.name,
+                "arguments": canonical_arguments(call.arguments),
+                "content": observation.content,
+                "status": observation.status.value,
+            }
+            _append(self._path, json.dumps(row))
+
+
+class RecordedEnvironment:
+    """Answers from a recording alone."""
+
+    def __init__(self, tools: tuple[ToolSpec, ...], recording: Recording) -> None:
+        self._tools, self._recording = tools, recording
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        return self._tools
+
+    async def execute(self, call: Call) -> Observation:
+        found = self._recording.find(call)
+        if found is not None:
+            return found
+        if call.name not in {tool.name for tool in self._tools}:
+            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+        content = f"no call of '{call.name}' with these arguments is recorded"
+        return Observation(content=content, status=ToolStatus.ERROR)
+
+    def fork(self) -> RecordedEnvironment:
+        return self
+
+
+class RecordingEnvironment:
+    """Asks another environment what is not recorded yet, and records what it says.
+
+    Timeouts and rate limits pass and are not recorded. For tools whose answer depends on the calls alone: what a
+    call changed is not replayed.
+    """
+
+    def __init__(self, inner: Environment, recording: Recording) -> None:
+        self._inner, self._recording = inner, recording
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        return self._inner.tools
+
+    async def execute(self, call: Call) -> Observation:
+        found = self._recording.find(call)
+        if found is None:
+            found = await self._inner.execute(call)
+            if found.status not in (ToolStatus.TIMEOUT, ToolStatus.RATE_LIMITED):
+                self._recording.add(call, found)
+        return found
+
+    def fork(self) -> RecordingEnvironment:
+        return RecordingEnvironment(self._inner.fork(), self._recording)
+
+
+def _read(path: Path) -> Iterator[tuple[Call, Observation]]:
+    try:
+        data = path.read_bytes()
+        # What follows the last line break was cut off while it was written; the next row takes its place.
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            os.truncate(path, whole)
+        lines = data[:whole].decode("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = cast("dict[str, str]", json.loads(line))
+            call = Call(name=row["name"], arguments=row["arguments"])
+            observation = Observation(content=row["content"], status=ToolStatus(row["status"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}:{number}: is no recorded observation: {error}; delete the line") from None
+        yield call, observation
+
+
+def _append(path: Path, line: str) -> None:
+    """One write at the end of the file, so that lines of several writers do not mix."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, f"{line}\n".encode())
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error

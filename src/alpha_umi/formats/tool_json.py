@@ -1,0 +1,127 @@
+"""ToolBench's tool JSON to ToolSpecs, so that a live tool is documented with the words that models were trained on.
+
+A raw ToolBench answer records the functions that were offered to the model which wrote it; they were made from tool
+JSON by the rules below (names of at most 64 characters, descriptions of at most 256, arguments only where one is
+required). Law: the ToolSpec made here has the document of the one that is read from such an answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from alpha_umi.types import Json, ToolSpec
+
+NAME_LENGTH, DESCRIPTION_LENGTH = 64, 256
+PROCESSED_LENGTH = 150
+"""What X-PLUG's published test file keeps of a tool's description."""
+_NOT_IN_NAMES = re.compile(r"[^\u4e00-\u9fa5^a-zA-Z0-9_]")
+_TAKEN = frozenset({"from", "class", "return", "false", "true", "id", "and"})
+_TYPES: Mapping[str, str] = {"NUMBER": "integer", "STRING": "string", "BOOLEAN": "boolean"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """One API of one tool, as tool JSON and the `api_list` of a query declare it."""
+
+    category: str
+    tool: str
+    name: str
+    """As declared; `standard_name(name)` is how a model calls it."""
+    description: str = ""
+    required: tuple[Mapping[str, Json], ...] = ()
+    """Parameters as declared: name, type, description, default."""
+    optional: tuple[Mapping[str, Json], ...] = ()
+    method: str = "GET"
+    url: str = ""
+    host: str = ""
+    """RapidAPI's name of the tool's host; may be empty."""
+    schema: Json = None
+    """What a reply looks like, as declared."""
+
+
+def standard_name(name: str) -> str:
+    """A tool's or a parameter's name as ToolBench writes it: lower case, `_` for what is no letter or digit."""
+    text = re.sub("__+", "_", _NOT_IN_NAMES.sub("_", name)).lower().strip("_")
+    return f"get_{text}" if text[:1].isdigit() else text
+
+
+def argument_name(name: str) -> str:
+    """As standard_name, and never one of the words that ToolBench avoids."""
+    text = standard_name(name)
+    return f"is_{text}" if text in _TAKEN else text
+
+
+def category_name(name: str) -> str:
+    """A category as ToolBench names its folder."""
+    return re.sub("__", "_", re.sub("[ ,/]", "_", name))
+
+
+def read_api(document: Mapping[str, Json], tool: Mapping[str, Json] | None = None, category: str = "") -> Api:
+    """An entry of a query's `api_list`, or of a tool's, with the tool's own document beside it.
+
+    What is missing or of another shape is read as empty; whoever needs it says so.
+    """
+    tool = tool or {}
+    return Api(
+        category=_text(document.get("category_name")) or category,
+        tool=_text(document.get("tool_name")) or _text(tool.get("tool_name")) or _text(tool.get("name")),
+        name=_text(document.get("api_name")) or _text(document.get("name")),
+        description=_text(document.get("api_description")) or _text(document.get("description")),
+        required=_parameters(document.get("required_parameters")),
+        optional=_parameters(document.get("optional_parameters")),
+        method=_text(document.get("method")).upper() or "GET",
+        url=_text(document.get("url")),
+        host=_text(tool.get("host")),
+        schema=document.get("schema", document.get("template_response")),
+    )
+
+
+def write_spec(api: Api) -> ToolSpec:
+    """What a model is told about an API, word for word as in ToolBench's training data."""
+    tool = standard_name(api.tool)
+    name = f"{argument_name(api.name)}_for_{tool}"[-NAME_LENGTH:]
+    description = f'This is the subfunction for tool "{tool}", you can use this tool.'
+    told = api.description.strip().replace(api.name, name)[:DESCRIPTION_LENGTH]
+    if api.description.strip():
+        description += f'The description of this function is: "{told}"'
+    # As recorded: a tool without a required parameter shows none, not even its optional ones.
+    shown = [*api.required, *api.optional] if api.required else []
+    return ToolSpec(
+        name=name,
+        description=description,
+        parameters={
+            "type": "object",
+            "properties": {argument_name(_text(each.get("name"))): _schema(each) for each in shown},
+            "required": [argument_name(_text(each.get("name"))) for each in api.required],
+            "optional": [argument_name(_text(each.get("name"))) for each in api.optional] if api.required else [],
+        },
+    )
+
+
+def write_trained_spec(api: Api, length: int = DESCRIPTION_LENGTH) -> ToolSpec:
+    """As write_spec, with at most `length` characters of the whole description.
+
+    The default is what our preparation of raw answers keeps; checkpoints trained on X-PLUG's processed files have
+    seen PROCESSED_LENGTH.
+    """
+    spec = write_spec(api)
+    return ToolSpec(name=spec.name, description=spec.description[:length], parameters=spec.parameters)
+
+
+def _schema(parameter: Mapping[str, Json]) -> Json:
+    schema: dict[str, Json] = {
+        "type": _TYPES.get(_text(parameter.get("type")), "string"),
+        "description": _text(parameter.get("description"))[:DESCRIPTION_LENGTH],
+    }
+    default = parameter.get("default", "")
+    return {**schema, "example_value": default} if str(default) else schema
+
+
+def _parameters(value: Json | Sequence[Json]) -> tuple[Mapping[str, Json], ...]:
+    return tuple(each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""

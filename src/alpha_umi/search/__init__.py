@@ -1,0 +1,55 @@
+"""Search: one async generator of nodes. A chain is a tree of width one.
+
+A node is one step and is yielded each time it changes, so whoever iterates sees every turn as it happens; a node
+whose status is not OPEN is whole. Closing or cancelling the generator at any moment leaves the tree built from
+what was yielded valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from alpha_umi.protocols import Agent, Environment
+from alpha_umi.search.chain import Chain
+from alpha_umi.search.compat import PublishedChain, PublishedTree
+from alpha_umi.search.dfsdt import DepthFirst
+from alpha_umi.search.names import method_name, open_published, open_strategy
+from alpha_umi.search.ranking import Comparison, ModelRanker, Ranker
+from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
+from alpha_umi.search.walk import Strategy, Walk
+from alpha_umi.types import Task
+
+__all__ = [
+    "Chain",
+    "Comparison",
+    "DepthFirst",
+    "Limits",
+    "ModelRanker",
+    "Node",
+    "NodeStatus",
+    "PublishedChain",
+    "PublishedTree",
+    "Ranker",
+    "Strategy",
+    "Tree",
+    "explore",
+    "method_name",
+    "open_published",
+    "open_strategy",
+]
+
+
+def explore(
+    agent: Agent,
+    environment: Environment,
+    task: Task,
+    limits: Limits | None = None,
+    strategy: Strategy | None = None,
+) -> AsyncGenerator[Node, None]:
+    """Solve `task`: propose, execute, go on where the strategy says, until it has its answers or a limit is spent.
+
+    A chain unless told otherwise. A strategy that branches forks the environment before anything else, so one that
+    cannot fork is refused before a model is asked (ConfigError). Raises ModelError when a model cannot complete and
+    there is no other branch.
+    """
+    return (strategy or Chain()).run(Walk(agent, task, limits or Limits()), environment)

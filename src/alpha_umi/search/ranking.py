@@ -1,0 +1,74 @@
+"""Which of several children is looked into first: a model compares them in pairs, in both orders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Protocol
+
+from alpha_umi.formats.hints import Preference, read_preference, write_comparison
+from alpha_umi.protocols import Model
+from alpha_umi.search.tree import Node
+from alpha_umi.search.walk import Walk
+from alpha_umi.types import Sampling, Task, Turn, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Which of two continuations is better, and what it cost to find out."""
+
+    preference: Preference
+    usage: Usage = field(default_factory=Usage)
+
+
+class Ranker(Protocol):
+    """Compares two continuations of one branch."""
+
+    async def compare(
+        self, task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]
+    ) -> Comparison:
+        """Raises ModelError when it cannot tell because a model could not complete."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRanker:
+    """Asks a chat model, in one completion per comparison."""
+
+    model: Model
+    sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=8))
+
+    async def compare(
+        self, task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]
+    ) -> Comparison:
+        completion = await self.model.complete(write_comparison(task, before, first, second), self.sampling)
+        return Comparison(preference=read_preference(completion.text), usage=completion.usage)
+
+
+async def rank(
+    ranker: Ranker, walk: Walk, parent: Node, children: Sequence[Node], unclear: Preference = Preference.NEITHER
+) -> list[int] | None:
+    """The places of `children`, the best first, equal ones in their order; None where a limit is spent.
+
+    A pair is compared both ways round; who wins gets a point, a tie half of one each (ToolBench's `DFS_w2`). A
+    comparison without a preference counts as `unclear`.
+    """
+    before = walk.tree.branch(parent)
+    points = [0.0] * len(children)
+    for one, other in combinations(range(len(children)), 2):
+        won = 0
+        for first, second in ((one, other), (other, one)):
+            if walk.is_spent:
+                return None
+            turns = children[first].turns, children[second].turns
+            comparison = await walk.within_time(ranker.compare(walk.tree.task, before, *turns))
+            if comparison is None:
+                return None
+            walk.charge(parent, comparison.usage)
+            preference = unclear if comparison.preference is Preference.NEITHER else comparison.preference
+            sign = 1 if first == one else -1
+            won += {Preference.FIRST: sign, Preference.SECOND: -sign, Preference.NEITHER: 0}[preference]
+        points[one] += 0.5 + (won > 0) / 2 - (won < 0) / 2
+        points[other] += 0.5 + (won < 0) / 2 - (won > 0) / 2
+    return sorted(range(len(children)), key=lambda at: -points[at])

@@ -1,0 +1,110 @@
+"""What a search has tried: nodes, the tree they make, and the budgets that end it.
+
+A node is one step: a plan with the call and the observation, or the answer, that follow it. Nodes are named by
+their index, in the order in which they were opened, so a parent always comes before its children.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from alpha_umi.types import StopReason, Task, Trajectory, Turn, Usage
+
+
+class NodeStatus(StrEnum):
+    """OPEN: still growing; DONE: a step that another may follow; the others end their branch.
+
+    LIMIT: a budget is spent, be it the branch's depth or one of the whole search. FAILED: a model could not
+    complete; a chain raises the error instead.
+    """
+
+    OPEN = "open"
+    DONE = "done"
+    ANSWERED = "answered"
+    GAVE_UP = "gave_up"
+    LIMIT = "limit"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every budget of a search; None: no limit. No completion, call or step starts beyond one."""
+
+    max_steps: int = 12
+    """Depth of a branch, in steps."""
+    max_completions: int | None = None
+    """Of all roles together; a comparison of two children is one too."""
+    max_tokens: int | None = None
+    """Prompt and completion tokens together, as the models report them; the completion that passes it is kept."""
+    max_seconds: float | None = None
+    """Wall time. What is awaited when it is over is cancelled."""
+    max_calls: int | None = None
+    """Tool calls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One step of a tree. The root holds the user's query and has no parent."""
+
+    index: int
+    parent: int | None
+    turns: tuple[Turn, ...] = ()
+    status: NodeStatus = NodeStatus.OPEN
+    usage: Usage = field(default_factory=Usage)
+    """What it cost; comparing its children is part of it."""
+    hint: str = ""
+    """What was said to the agent before this step, and to no later one."""
+    visit: int | None = None
+    """When a depth-first search looked into it, counted from 0; None: never, or the search is a chain."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tree:
+    """All that was tried for one task; fed with nodes in the order they are yielded."""
+
+    task: Task
+    nodes: list[Node] = field(default_factory=list[Node])
+
+    def add(self, node: Node) -> None:
+        """Append a new node, or put a grown one in its place."""
+        self.nodes[node.index : node.index + 1] = [node]
+
+    def branch(self, node: Node) -> tuple[Turn, ...]:
+        """The turns from the root to the end of `node`."""
+        return tuple(turn for step in self.path(node) for turn in step.turns)
+
+    def path(self, node: Node) -> list[Node]:
+        """The nodes from the root to `node`."""
+        path = [node]
+        while path[-1].parent is not None:
+            path.append(self.nodes[path[-1].parent])
+        return path[::-1]
+
+    def children(self, node: Node) -> list[Node]:
+        """In the order in which they were opened."""
+        return [child for child in self.nodes[node.index + 1 :] if child.parent == node.index]
+
+    @property
+    def usage(self) -> Usage:
+        """What all of it cost."""
+        return sum((node.usage for node in self.nodes), Usage())
+
+    @property
+    def best(self) -> Trajectory:
+        """The branch of the first answer, else of the last give-up, else of the last node.
+
+        Usage counts the whole tree.
+        """
+        leaf, stop = self._leaf()
+        return Trajectory(task=self.task, turns=self.branch(leaf), stop=stop, usage=self.usage)
+
+    def _leaf(self) -> tuple[Node, StopReason]:
+        by_status = {node.status: node for node in self.nodes}
+        answered = next((node for node in self.nodes if node.status is NodeStatus.ANSWERED), None)
+        if answered is not None:
+            return answered, StopReason.ANSWERED
+        if NodeStatus.GAVE_UP in by_status:
+            return by_status[NodeStatus.GAVE_UP], StopReason.GAVE_UP
+        stopped = NodeStatus.LIMIT in by_status
+        return self.nodes[-1], StopReason.LIMIT if stopped else StopReason.UNFINISHED

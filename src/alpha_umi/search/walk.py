@@ -1,0 +1,146 @@
+"""One search under way: how a node grows, and what that takes from the budgets. Strategies decide where."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol, TypeAlias, TypeVar
+
+from alpha_umi.errors import FormatError, ModelError
+from alpha_umi.protocols import Agent, Environment
+from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
+from alpha_umi.types import Answer, Call, Decision, Plan, Task, Turn, Usage, User
+
+_Result = TypeVar("_Result")
+Retelling: TypeAlias = Callable[[tuple[Turn, ...]], tuple[Turn, ...]]
+
+
+class Strategy(Protocol):
+    """Where a search goes next. Strategies keep no state, so one serves many searches at once."""
+
+    def run(self, walk: Walk, environment: Environment) -> AsyncGenerator[Node, None]:
+        """The nodes of one search, each as often as it grows."""
+        ...
+
+
+class Walk:
+    """The tree that one search has made so far, and what is left of its limits."""
+
+    def __init__(self, agent: Agent, task: Task, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self.tree = Tree(task=task)
+        self.tree.add(Node(index=0, parent=None, turns=(User(text=task.query),), status=NodeStatus.DONE))
+        self._agent = agent
+        self._clock, self._started = clock, clock()
+        self._used, self._calls, self._visits = Usage(), 0, 0
+        self.failure: ModelError | FormatError | None = None
+        """What went wrong last where a branch ended for it."""
+
+    @property
+    def root(self) -> Node:
+        return self.tree.nodes[0]
+
+    def open(self, parent: Node, hint: str = "", turns: tuple[Turn, ...] = ()) -> Node:
+        """A new child. `hint` is heard in this step alone; `turns` stay before it for the whole branch."""
+        return self.put(Node(index=len(self.tree.nodes), parent=parent.index, hint=hint, turns=turns))
+
+    def put(self, node: Node) -> Node:
+        self.tree.add(node)
+        return node
+
+    def visit(self, node: Node) -> Node:
+        """The node, marked as the next one that the search looks into."""
+        self._visits += 1
+        return self.put(replace(self.tree.nodes[node.index], visit=self._visits - 1))
+
+    def end(self, node: Node) -> Node:
+        """The node, marked as one that a limit ended."""
+        return self.put(replace(self.tree.nodes[node.index], status=NodeStatus.LIMIT))
+
+    def charge(self, node: Node, usage: Usage) -> Node:
+        """The node with what was spent on its behalf, not by its own turns."""
+        self._used += usage
+        node = self.tree.nodes[node.index]
+        return self.put(replace(node, usage=node.usage + usage))
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further completion may start."""
+        limits, used = self.limits, self._used
+        amounts: list[tuple[float, float | None]] = [
+            (used.completions, limits.max_completions),
+            (used.prompt_tokens + used.completion_tokens, limits.max_tokens),
+            (self._clock() - self._started, limits.max_seconds),
+        ]
+        return any(limit is not None and amount >= limit for amount, limit in amounts)
+
+    async def grow(self, node: Node, environment: Environment, retell: Retelling | None = None) -> Node:
+        """The node with its next turns, and the status that they give it; LIMIT where a budget is spent.
+
+        `retell` changes what the agent is told of the branch so far.
+        """
+        last = node.turns[-1] if node.turns else None
+        if isinstance(last, Call):
+            return await self._execute(node, last, environment)
+        if self.is_spent:
+            return self.end(node)
+        hint = (User(text=node.hint),) if node.hint else ()
+        before = self.tree.branch(self.tree.nodes[node.parent]) if node.parent is not None else ()
+        history = (*(retell(before) if retell else before), *hint, *node.turns)
+        proposal = await self.within_time(self._agent.propose(self.tree.task, history))
+        if proposal is None:
+            return self.end(node)
+        self._used += proposal.usage
+        said = proposal.turns or (Plan(thought="", decision=Decision.NONE),)
+        usage = node.usage + proposal.usage
+        return self.put(replace(node, turns=(*node.turns, *said), status=_status(node.turns, said), usage=usage))
+
+    async def try_to_grow(self, node: Node, environment: Environment, retell: Retelling | None = None) -> Node:
+        """As grow; a model that cannot complete, or a prompt that does not fit it, ends the branch: FAILED."""
+        try:
+            return await self.grow(node, environment, retell)
+        except (ModelError, FormatError) as error:
+            self.failure = error
+            usage = Usage(completions=1)
+            self._used += usage
+            return self.put(replace(node, status=NodeStatus.FAILED, usage=node.usage + usage))
+
+    async def _execute(self, node: Node, call: Call, environment: Environment) -> Node:
+        limits = self.limits
+        if limits.max_calls is not None and self._calls >= limits.max_calls:
+            return self.end(node)
+        self._calls += 1
+        observation = await self.within_time(environment.execute(call))
+        if observation is None:
+            return self.end(node)
+        return self.put(replace(node, turns=(*node.turns, observation), status=NodeStatus.DONE))
+
+    async def within_time(self, work: Awaitable[_Result]) -> _Result | None:
+        """What `work` gives, or None when the wall time is over first."""
+        if self.limits.max_seconds is None:
+            return await work
+        timer = asyncio.timeout(max(self._started + self.limits.max_seconds - self._clock(), 0.0))
+        try:
+            async with timer:
+                return await work
+        except TimeoutError:
+            if not timer.expired():
+                raise
+        return None
+
+
+def _status(before: tuple[Turn, ...], said: tuple[Turn, ...]) -> NodeStatus:
+    asked = any(isinstance(turn, Plan) for turn in before)
+    match said[-1]:
+        case Answer():
+            return NodeStatus.ANSWERED
+        case Plan(decision=Decision.GIVE_UP):
+            return NodeStatus.GAVE_UP
+        case Plan(decision=Decision.CALL | Decision.CONCLUDE) if not asked:
+            return NodeStatus.OPEN
+        case Call():
+            return NodeStatus.OPEN
+        case _:
+            return NodeStatus.DONE
