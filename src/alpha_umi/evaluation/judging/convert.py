@@ -29,7 +29,7 @@ def convert_answer(document: Json, method: str) -> dict[str, Json]:
     if generation.get("valid_data") and isinstance(last, list):
         nodes = list(_read_messages(last))
     else:
-        nodes = max(_branches(document), key=_count_calls, default=[])
+        nodes = max(_branches(document), key=_count_calls, default=list[Node]())
     return write_answer(generation, method, nodes)
 
 

@@ -333,10 +333,10 @@ def get_steps(case: Case) -> tuple[str, str]:
     """The tool calls as numbered lines, and the last one again."""
     lines: list[str] = []
     final = ""
-    details = cast("Any", case.answer.get("answer_details"))
-    while details:
+    details = case.answer.get("answer_details")
+    while isinstance(details, list) and details and isinstance(details[0], dict):
         node = details[0]
-        if node["message"] and node["role"] == "tool":
+        if node.get("message") and node.get("role") == "tool":
             lines.append(f"Step {len(lines) + 1}: {node['message']}")
             final = f"Final step: {node['message']}"
         details = node.get("next")
@@ -344,13 +344,16 @@ def get_steps(case: Case) -> tuple[str, str]:
 
 
 def _tool_names(case: Case) -> list[str]:
-    tools = cast("Sequence[Any]", case.tools)
-    return [(tool["function"] if isinstance(tool.get("function"), dict) else tool)["name"] for tool in tools]
+    names: list[str] = []
+    for tool in case.tools:
+        inner = tool.get("function", tool) if isinstance(tool, dict) else None
+        names.append(str(inner.get("name", "")) if isinstance(inner, dict) else "")
+    return names
 
 
 def _check_names(case: Case) -> tuple[Case, bool]:
     """Whether every call names an offered tool. The check leaves messages as text, up to the first that does not."""
-    details = cast("Any", json.loads(json.dumps(case.answer.get("answer_details"))))
+    details: Any = json.loads(json.dumps(case.answer.get("answer_details")))
     try:
         offered = {tool["name"] for tool in cast("Sequence[Any]", case.tools)}
         known = _check_nodes(details, offered)
@@ -363,7 +366,7 @@ def _check_nodes(nodes: Any, offered: set[str]) -> bool:
     for node in nodes:
         if node["role"] == "tool":
             if isinstance(node["message"], dict):
-                node["message"] = str(cast("object", node["message"]))
+                node["message"] = str(node["message"])
             if _NAME.findall(node["message"])[0] not in offered:
                 return False
         if not _check_nodes(node["next"], offered):

@@ -173,7 +173,7 @@ def _grow(node: Mapping[str, Any]) -> _Branch:
         raise PublishedStop(f"Exception: Unknown role {kind}")
     put = next((child for child in children if child["node_type"] == "Action Input"), None)
     if kind == "Action Input" or put is None:
-        own = {**node, "children": None if children else []}
+        own: dict[str, Json] = {**node, "children": None if children else []}
         return _Branch(role=kind, message=own, children=[_grow(child) for child in children])
     call = {"name": node["description"], "arguments": put["description"], "response": put["observation"]}
     rest = [child for child in children if child is not put] + list(put["children"])
