@@ -194,17 +194,18 @@ def test_a_solution_passes_and_so_does_anything_on_a_task_that_cannot_be_solved(
         assert known == (answer is AnswerStatus.SOLVED or task is TaskStatus.UNSOLVABLE)
 
 
-@pytest.mark.parametrize("final", ["", None, "  "])
-def test_no_answer_is_unsolved_without_a_question_about_it(final):
-    verdict, model = passed(SOLVABLE, final=final)
-    assert verdict.outcome is Outcome.FAILED
-    assert len(model.requests) == 1
+@pytest.mark.parametrize(("final", "questions"), [("", 1), ("  ", 1), (None, 0)])
+def test_no_answer_is_unsolved_without_a_question_about_it_and_no_end_fails(final, questions):
+    verdict, model = passed(UNSOLVABLE, final=final)
+    assert verdict.votes[0].answer is AnswerStatus.UNSOLVED
+    assert verdict.outcome is (Outcome.PASSED if questions else Outcome.FAILED)
+    assert len(model.requests) == questions
 
 
 def test_known_solvable_tasks_are_not_asked_about():
-    verdict, model = passed(UNSOLVED, solvable=True)
+    verdict, model = passed(UNSOLVED, UNSOLVED, SOLVED, solvable=True, votes=3)
     assert verdict.outcome is Outcome.FAILED
-    assert len(model.requests) == 1
+    assert len(model.requests) == 3  # SoPR is a mean over all votes
 
 
 def test_nonsense_is_asked_again_with_the_reply_shown_and_then_counts_as_unsure():

@@ -71,7 +71,8 @@ def judge_pass(
     *,
     world: Annotated[bool, typer.Option("--world", help="Tasks of the sealed world: judge by its verifier.")] = False,
     solvable: Annotated[
-        bool, typer.Option("--solvable", help="The queries are known to be solvable: do not ask whether they are.")
+        bool,
+        typer.Option("--solvable", help="The queries are known to be solvable: do not ask; cast all votes (SoPR)."),
     ] = False,
 ) -> None:
     """Does each answer pass? Without a judge the run's ledger is scored anew, and nobody is asked."""

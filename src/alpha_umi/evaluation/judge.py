@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -29,8 +29,6 @@ from alpha_umi.types import Json
 _Out = TypeVar("_Out")
 Progress = Callable[[int, int], None]
 """Called with the queries done and all of them."""
-_BLOCK = 16
-"""Queries judged between two words to the progress display, per worker."""
 
 
 # --- runs ---------------------------------------------------------------------------------------------------
@@ -72,20 +70,20 @@ async def run_pass(
     summary: list[str] = []
     fate = "are left out, as published" if published else "fail"
     notes = [_missing(test_set, fate) for test_set in sets if test_set.missing]
-    total, done = sum(len(each.cases) for each in sets), 0
+    total, done = sum(len(test_set.cases) for test_set in sets), 0
+
+    def judged(count: int = 1) -> None:
+        nonlocal done
+        done += count
+        progress(done, total)
+
     for test_set in sets:
         write_json(options.out / "answers" / f"{test_set.name}.json", dict(test_set.records))
         if published is not None:
             summary.append(await _publish_pass(published, name, test_set, options))
-            done += len(test_set.cases)
-            progress(done, total)
+            judged(len(test_set.cases))
         else:
-            verdicts: dict[str, PassVerdict] = {}
-            async for key, verdict in _judge_all(test_set, judge, options):
-                verdicts[key] = verdict
-                progress(done + len(verdicts), total)
-            done += len(verdicts)
-            write_verdicts(options.out, test_set, verdicts)
+            write_verdicts(options.out, test_set, await _judge_all(test_set, judge, options, judged))
     return Written(summary=summary, notes=[*notes, *(published.notes if published else ())])
 
 
@@ -102,20 +100,18 @@ def _needed(judge: Judge | None) -> Judge:
 
 
 async def _judge_all(
-    test_set: TestSet, judge: Judge | None, options: RunOptions
-) -> AsyncIterator[tuple[str, PassVerdict]]:
-    keys = list(test_set.cases)
-
-    async def one(key: str) -> tuple[str, PassVerdict]:
-        case = test_set.cases[key]
+    test_set: TestSet, judge: Judge | None, options: RunOptions, judged: Callable[[], None]
+) -> dict[str, PassVerdict]:
+    async def one(key: str) -> PassVerdict:
         if judge is None:
-            return key, _by_rule(test_set, key)
-        return key, await judge_pass(judge, case, options.votes, solvable=options.solvable)
+            verdict = _by_rule(test_set, key)
+        else:
+            verdict = await judge_pass(judge, test_set.cases[key], options.votes, solvable=options.solvable)
+        judged()
+        return verdict
 
-    step = options.workers * _BLOCK
-    for start in range(0, len(keys), step):
-        for key, verdict in await _all(keys[start : start + step], one, options.workers):
-            yield key, verdict
+    keys = list(test_set.cases)
+    return dict(zip(keys, await _all(keys, one, options.workers), strict=True))
 
 
 async def _all(keys: Sequence[str], one: Callable[[str], Awaitable[_Out]], workers: int) -> list[_Out]:

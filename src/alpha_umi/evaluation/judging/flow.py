@@ -26,7 +26,7 @@ from alpha_umi.evaluation.judging.verdicts import (
     Vote,
     decided,
 )
-from alpha_umi.formats.judging import Case, Evaluator, Question, Reply, final_text, read_reply
+from alpha_umi.formats.judging import Case, Evaluator, Question, Reply, final_text, read_reply, tool_steps
 from alpha_umi.protocols import Model
 from alpha_umi.types import Json, Message, Sampling
 
@@ -149,7 +149,11 @@ async def check_task(judge: Judge, case: Case, vote: int) -> tuple[TaskStatus, s
 
 
 async def vote_pass(judge: Judge, case: Case, vote: int, *, solvable: bool) -> Vote:
-    """One vote. An answer without words is unsolved without a question."""
+    """One vote. An answer without words is unsolved without a question; without an end, it fails, as published."""
+    steps = tool_steps(case)
+    if not final_text(case) and (not steps or steps[-1].get("name") != "Finish"):
+        reason = "the agent neither answered nor gave up"
+        return Vote(answer=AnswerStatus.UNSOLVED, task=TaskStatus.SOLVABLE, reason=reason)
     if final_text(case):
         status, reason, nonsense = await check_answer(judge, case, vote)
     else:
@@ -161,9 +165,12 @@ async def vote_pass(judge: Judge, case: Case, vote: int, *, solvable: bool) -> V
 
 
 async def judge_pass(judge: Judge, case: Case, votes: int, *, solvable: bool = False) -> PassVerdict:
-    """Votes until the rest cannot change the majority. `solvable`: the task is known to be, so nobody is asked."""
+    """Votes until the rest cannot change the majority.
+
+    `solvable`: the task is known to be, so nobody is asked, and all votes are cast: SoPR is a mean over them.
+    """
     cast_votes: list[Vote] = []
-    while not _settled([vote.outcome for vote in cast_votes], votes):
+    while not (len(cast_votes) >= votes if solvable else _settled([vote.outcome for vote in cast_votes], votes)):
         cast_votes.append(await vote_pass(judge, case, len(cast_votes), solvable=solvable))
     return PassVerdict(votes=tuple(cast_votes))
 

@@ -25,7 +25,7 @@ class PassScores:
     pass_rate: Metric
     """Queries that pass by most votes; where votes balance, half."""
     sopr: Metric
-    """Mean answer status over votes, then over queries. Meant for sets of solvable queries."""
+    """Mean answer status over votes, then over queries. Meant for sets of solvable queries, with all votes cast."""
     unsure: int
     """Queries whose votes balance."""
     missing: int
