@@ -266,8 +266,8 @@ def test_a_system_is_not_compared_with_itself(umi, answers):
 
 def test_raw_answers_of_the_world_convert_with_all_their_calls(umi, tmp_path):
     assert umi("world", "write", "--out", tmp_path, "--split", "test", "--count", 5).code == 0
-    folder = next(path for path in (tmp_path / "answer").iterdir() if list(path.iterdir()))
-    by_file = umi("judge", "convert", tmp_path / "test.jsonl", "--out", tmp_path / "t.json")
+    folder = next(path.parent for path in sorted(tmp_path.rglob("G*_answer/*.json")))
+    by_file = umi("judge", "convert", next(tmp_path.rglob("*.jsonl")), "--out", tmp_path / "t.json")
     by_folder = umi("judge", "convert", folder, "--out", tmp_path / "f.json")
     assert by_file.code == by_folder.code == 0, by_file.err + by_folder.err
     counts = [
