@@ -184,6 +184,15 @@ def test_compat_writes_the_published_files_and_prints_the_published_line(umi, an
     assert json.loads((answers / "w/G1_tool_good_bad.json").read_text())["0"].keys() >= {"good", "bad", "round_1"}
 
 
+@pytest.mark.parametrize("more", [[], ["--compat", "openbmb"]], ids=["ours", "compat"])
+def test_a_judge_that_is_not_there_is_one_line(umi, answers, more):
+    with serving(Reply(status=404, body="no such model")) as server:
+        ended = umi("judge", "pass", answers / "good", "--out", answers / "p", *more, *at(server))
+    assert ended.code == 6
+    assert len(ended.err.splitlines()) == 1
+    assert "judge-1" in ended.err
+
+
 def test_an_evaluator_folder_is_used_with_its_own_settings(umi, answers):
     folder = answers / "evaluator"
     folder.mkdir()

@@ -319,6 +319,14 @@ def test_results_keep_the_order_of_the_items_and_no_more_workers_run_than_asked(
     assert most == 2
 
 
+def test_the_first_error_of_many_workers_comes_out_as_itself():
+    async def work(number):
+        raise DataError(f"broken {number}")
+
+    with pytest.raises(DataError, match="broken 0"):
+        asyncio.run(each(range(5), work, 3))
+
+
 # --- conversion -----------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""`umi judge`: from raw answers to pass rates and win rates, by a model or by the sealed world's verifier."""
+"""The verbs of judging: from raw answers to pass rates and win rates, by a model or by the sealed world's verifier."""
 
 from __future__ import annotations
 

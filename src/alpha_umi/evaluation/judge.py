@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
 
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.evaluation.judging.flow import Judge, judge_pair, judge_pass, settled_by_passes
@@ -26,7 +25,6 @@ from alpha_umi.evaluation.judging_files import (
 from alpha_umi.store import write_json
 from alpha_umi.types import Json
 
-_Out = TypeVar("_Out")
 Progress = Callable[[int, int], None]
 """Called with the queries done and all of them."""
 
@@ -111,18 +109,7 @@ async def _judge_all(
         return verdict
 
     keys = list(test_set.cases)
-    return dict(zip(keys, await _all(keys, one, options.workers), strict=True))
-
-
-async def _all(keys: Sequence[str], one: Callable[[str], Awaitable[_Out]], workers: int) -> list[_Out]:
-    """`each`, with the first error itself in place of a group of them."""
-    try:
-        return await each(keys, one, workers)
-    except* AlphaUMiError as errors:
-        first: BaseException = errors
-        while isinstance(first, BaseExceptionGroup):
-            first = cast("BaseExceptionGroup[BaseException]", first).exceptions[0]
-        raise first from None
+    return dict(zip(keys, await each(keys, one, options.workers), strict=True))
 
 
 def _by_rule(test_set: TestSet, key: str) -> PassVerdict:
@@ -208,7 +195,7 @@ async def _compare_set(runs: tuple[PassRun, PassRun], name: str, judge: Judge | 
             return Comparison(votes=(settled,), reason="settled by the pass verdicts")
         return await judge_pair(judge, pair, options.votes)
 
-    compared = await _all(keys, one, options.workers)
+    compared = await each(keys, one, options.workers)
     rows: dict[str, Json] = {
         key: {
             "preference": each.preference.value,

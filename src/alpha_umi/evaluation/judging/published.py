@@ -63,7 +63,7 @@ _Out = TypeVar("_Out")
 
 
 async def each(items: Iterable[_In], work: Callable[[_In], Awaitable[_Out]], workers: int) -> list[_Out]:
-    """The results in the order of the items; one worker goes strictly one by one."""
+    """The results in the order of the items; one worker goes strictly one by one. The first error ends it."""
     waiting = list(enumerate(items))
     results: dict[int, _Out] = {}
     queue = iter(waiting)
@@ -72,9 +72,12 @@ async def each(items: Iterable[_In], work: Callable[[_In], Awaitable[_Out]], wor
         for number, item in queue:
             results[number] = await work(item)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(workers, len(waiting))):
-            group.create_task(take())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(workers, len(waiting))):
+                group.create_task(take())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
     return [results[number] for number, _ in waiting]
 
 
