@@ -110,6 +110,7 @@ def test_a_run_goes_on_after_the_endpoint_died(umi, answers):
     with serving(whole) as server:
         assert umi("judge", "pass", good, "--out", run, *at(server)).code == 0
         assert len(server.received) == 2 * COUNT - kept
+    assert umi("judge", "pass", good, "--out", run).code == 0  # nobody is asked: the ledger is whole
 
 
 def test_a_server_that_knows_no_schema_is_asked_without_one(umi, answers):
