@@ -122,7 +122,7 @@ def evaluator():
             if row["prompt"] and question not in forms:
                 forms[question] = template(question, row["prompt"], every)
     for question in set(Question) - set(forms):  # no log shows a prompt of it, so none can be compared
-        forms[question] = f"{UNKNOWN} {{query}}"
+        forms[question] = UNKNOWN + " {query} {answer} {task} {answer_0} {answer_1}"
     text = "\n".join(
         f"<function>\n<name>{q}</name>\n<description>{t}</description>\n</function>" for q, t in forms.items()
     )
