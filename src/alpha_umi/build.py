@@ -6,7 +6,7 @@ The one place that knows every adapter. Frameworks are imported here only when s
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,12 +15,14 @@ from typing import Protocol, cast
 from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, Undecided
 from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, load_config
 from alpha_umi.errors import CheckpointError, ConfigError, FormatError
+from alpha_umi.evaluation.judging.held import HeldModel
 from alpha_umi.formats.fit import Window
+from alpha_umi.formats.judging import Evaluator, Question
 from alpha_umi.formats.load import BUILTIN, builtin, load_format
 from alpha_umi.formats.template import TemplateFormat, Variant
 from alpha_umi.protocols import Agent, Format, Model
 from alpha_umi.store import read_json
-from alpha_umi.types import Role
+from alpha_umi.types import Json, Role
 
 AGENT_FILE = "umi.toml"
 THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
@@ -202,3 +204,38 @@ def _window(model: _Closable, limit: int | None, max_tokens: int) -> Window | No
     if limit is None and counting.context is not None:
         limit = max(counting.context - max_tokens, 1)
     return None if limit is None else Window(limit=limit, count=counting.count_tokens)
+
+
+# --- judges -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedJudge:
+    """A judge's model by question; an async context manager that lets go of it."""
+
+    ask: Callable[[Question], Model]
+    models: tuple[_Closable, ...]
+
+    async def __aenter__(self) -> LoadedJudge:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for model in self.models:
+            await model.aclose()
+
+
+def open_judge(config: LocalConfig | EndpointConfig, evaluator: Evaluator) -> LoadedJudge:
+    """An endpoint is held to each question's schema where it can be; a model in this process is not."""
+    if isinstance(config, LocalConfig):
+        local = _open_model(config, builtin("chat"))
+        return LoadedJudge(ask=lambda _: local, models=(local,))
+    free = _open_model(config, builtin("chat"))
+    held = {question: _hold(config, question, form.schema) for question, form in evaluator.forms.items()}
+    asked = {question: HeldModel(model, free) for question, model in held.items()}
+    return LoadedJudge(ask=lambda question: asked[question], models=(free, *held.values()))
+
+
+def _hold(config: EndpointConfig, question: Question, schema: Mapping[str, Json]) -> _Closable:
+    wanted: Json = {"name": question.value, "schema": dict(schema), "strict": True}
+    extra = {"response_format": {"type": "json_schema", "json_schema": wanted}, **config.extra}
+    return _open_model(config.model_copy(update={"extra": extra}), builtin("chat"))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi import __version__
+from alpha_umi.cli_judge import judge_app
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -31,6 +32,7 @@ for name, group in (
     ("evaluate", evaluate_app),
     ("format", format_app),
     ("world", world_app),
+    ("judge", judge_app),
 ):
     app.add_typer(group, name=name)
 
