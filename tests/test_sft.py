@@ -345,7 +345,7 @@ def test_a_disk_that_is_full_when_the_model_is_written_leaves_the_stage_to_go_on
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     with pytest.raises(
-        StorageError, match=r"full/planner: cannot be written: File too large; about 0\.1 MB are needed"
+        StorageError, match=r"full/planner: cannot be written: File too large; about 0\.2 MB are needed"
     ):
         train_stage(replace(stage, write=write_on_a_full_disk))
     assert not stage.out.exists()
