@@ -119,7 +119,9 @@ class Driver(spread.SpreadTrainer):
             model=build(options),
             args=arguments,
             spread=spread.Spread(
-                reshard=options.get("reshard", True), dtype=torch.bfloat16 if options.get("half") else None
+                shard=options.get("shard", True),
+                reshard=options.get("reshard", True),
+                dtype=torch.bfloat16 if options.get("half") else None,
             ),
             data_collator=lambda items: {"share": items[0]},
             train_dataset=Shares(STEPS, spread.processes()),
@@ -147,6 +149,7 @@ class Driver(spread.SpreadTrainer):
                 part = self.loss_sum(model, share.rows[turn] if turn < len(share.rows) else None)
             self.accelerator.backward(part * (spread.processes() / total))  # gradients are averaged over processes
             loss += part.detach() * (spread.processes() / total)
+        spread.average_gradients(model)
         return loss  # the Trainer logs the mean over processes
 
     def loss_sum(self, model: nn.Module, row: Row | None) -> Tensor:

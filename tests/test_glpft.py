@@ -144,11 +144,11 @@ def test_long_observations_are_cut_and_counted_and_completions_never(config, tmp
 
 
 def test_examples_over_the_limit_are_left_out_and_counted(config):
-    out = glpft.run(config("max_length=260", "max_input_tokens=250", "method=single"), MATERIAL)
+    out = glpft.run(config("max_length=215", "max_input_tokens=205", "method=single"), MATERIAL)
     everything = glpft.run(config("out=all", "method=single"), MATERIAL)
     less, all_ = done(out, "backbone")["result"], done(everything, "backbone")["result"]
     assert all_["left_out"] == 0
-    assert less["left_out"] >= 0
+    assert less["left_out"] > 0
     assert less["examples"] + less["left_out"] == all_["examples"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from alpha_umi.config import SpreadConfig
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.models.checkpoint import load_weights
 from alpha_umi.training.labels import Weights, label
 from alpha_umi.training.optimizer import orthogonalise
@@ -330,6 +331,28 @@ def test_what_a_crash_left_half_written_is_passed_over(tmp_path, leftover):
     train_stage(a_stage(tmp_path / "whole"))
     assert distance(tmp_path / "resumed" / "planner", tmp_path / "whole" / "planner") == 0
     assert not part.exists()
+
+
+def test_a_disk_that_is_full_when_the_model_is_written_leaves_the_stage_to_go_on(tmp_path):
+    stage = a_stage(tmp_path / "full")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write_on_a_full_disk(part, weights):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        try:
+            stage.write(part, weights)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    with pytest.raises(
+        StorageError, match=r"full/planner: cannot be written: File too large; about 0\.2 MB are needed"
+    ):
+        train_stage(replace(stage, write=write_on_a_full_disk))
+    assert not stage.out.exists()
+    result = train_stage(a_stage(tmp_path / "full"))
+    train_stage(a_stage(tmp_path / "whole"))
+    assert result.steps == 4
+    assert distance(tmp_path / "full" / "planner", tmp_path / "whole" / "planner") == 0
 
 
 def test_a_loss_that_is_no_number_stops_the_stage_and_names_the_trajectories(tmp_path):

@@ -227,9 +227,9 @@ class LoadedJudge:
 def open_judge(config: LocalConfig | EndpointConfig, evaluator: Evaluator) -> LoadedJudge:
     """An endpoint is held to each question's schema where it can be; a model in this process is not."""
     if isinstance(config, LocalConfig):
-        local = _open_model(config, builtin("chat"))
+        local = _open_local(config, {Role.BACKBONE: config.adapter}, builtin("chat"))[Role.BACKBONE]
         return LoadedJudge(ask=lambda _: local, models=(local,))
-    free = _open_model(config, builtin("chat"))
+    free = _open_endpoint(config)
     held = {question: _hold(config, question, form.schema) for question, form in evaluator.forms.items()}
     asked = {question: HeldModel(model, free) for question, model in held.items()}
     return LoadedJudge(ask=lambda question: asked[question], models=(free, *held.values()))
@@ -238,4 +238,4 @@ def open_judge(config: LocalConfig | EndpointConfig, evaluator: Evaluator) -> Lo
 def _hold(config: EndpointConfig, question: Question, schema: Mapping[str, Json]) -> _Closable:
     wanted: Json = {"name": question.value, "schema": dict(schema), "strict": True}
     extra = {"response_format": {"type": "json_schema", "json_schema": wanted}, **config.extra}
-    return _open_model(config.model_copy(update={"extra": extra}), builtin("chat"))
+    return _open_endpoint(config.model_copy(update={"extra": extra}))

@@ -41,7 +41,7 @@ from alpha_umi.training.labels import Lengths, Tagging, Tokeniser, Weights, labe
 from alpha_umi.training.order import Amount, Shuffle, order
 from alpha_umi.training.packing import Forest
 from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base, make_steps
-from alpha_umi.training.sft import Stage, finished, train_stage
+from alpha_umi.training.sft import Stage, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import add_tokens, hold_tokens, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Json, Role, Trajectory
@@ -98,6 +98,7 @@ def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Pat
         done = finished(folder) or {}
         if done.get("fingerprint") != work.fingerprint:
             raise ConfigError(f"{folder}: trained on other data; name another 'out' or remove this folder")
+        forget_checkpoints(folder)
         metrics[step.name] = {name: value for name, value in done.items() if name != "fingerprint"}
     if process.is_main_process:
         write_json(out / "metrics.json", metrics)

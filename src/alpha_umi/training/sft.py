@@ -64,7 +64,7 @@ class Stage:
 
     @property
     def checkpoints(self) -> Path:
-        return self.out.with_name(f".{self.out.name}.checkpoints")
+        return _checkpoints(self.out)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,8 +136,7 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
         if spread.is_first():
             stage.write(part, weights)
             write_json(part / "done.json", {**(marker or {}), "result": cast("Json", asdict(result))})
-    if spread.is_first():
-        shutil.rmtree(stage.checkpoints, ignore_errors=True)
+    forget_checkpoints(stage.out)
     if spread.anywhere(trainer.watch.stop_asked):
         raise KeyboardInterrupt(f"{stage.name}: done and saved; run the same command with --resume to go on")
     return result
@@ -161,6 +160,16 @@ def finished(folder: Path) -> dict[str, Json] | None:
     """What `done.json` says, if the stage of this folder is whole."""
     path = folder / "done.json"
     return cast("dict[str, Json]", read_json(path)) if path.exists() else None
+
+
+def forget_checkpoints(folder: Path) -> None:
+    """Remove what only an unfinished stage needs; of a whole one it is there when the run was killed just then."""
+    if spread.is_first():
+        shutil.rmtree(_checkpoints(folder), ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.checkpoints")
 
 
 # --- the Trainer ------------------------------------------------------------------------------------------

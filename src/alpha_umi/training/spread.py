@@ -1,7 +1,7 @@
 """One model spread over several processes: FSDP2 (torch's `fully_shard`), and checkpoints that any number can read.
 
 A process holds 1/N of every weight, gradient and optimizer state, and gathers the weights of one decoder layer at
-a time; or, where that is asked for, holds them whole and averages gradients alone. Nothing here asks whether the
+a time; or, where that is asked for, holds them whole and only gradients are averaged. Nothing here asks whether the
 devices are CPUs (gloo) or GPUs (NCCL), or whether there is one process: then the weights are plain tensors and every
 function does the obvious thing.
 
@@ -306,12 +306,17 @@ def _explained(folder: Path, size: int, failure: BaseException | None) -> BaseEx
     return failure
 
 
-def _disk_says(error: BaseException) -> str | None:
-    """What an error of the disk says, also where safetensors has wrapped it."""
+def _disk_says(error: BaseException | None) -> str | None:
+    """What the disk said, also where safetensors or torch has wrapped it."""
+    if error is None:
+        return None
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    wrapped = re.search(r"I/O error: (.+?) \(os error", str(error))
-    return wrapped[1] if wrapped else None
+    if wrapped := re.search(r"I/O error: (.+?) \(os error", str(error)):
+        return wrapped[1]
+    # torch goes on to close a file that took only a part; across processes the OSError before is lost
+    cut_short = "not all of a file was taken; is the disk full?" if "inline_container" in str(error) else None
+    return _disk_says(error.__context__) or cut_short
 
 
 def save_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
