@@ -1,7 +1,7 @@
 """Which part of a completion is what: the spans of every format make up exactly what it writes."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
@@ -187,6 +187,7 @@ def test_parts_leave_the_ids_of_a_completion_as_they_are(kind, spans):
 
 @pytest.mark.parametrize("kind", LOSSLESS)
 @given(any_spans)
+@example([(" ", Part.DECISION), ("<|end|>", Part.THOUGHT)])
 @settings(max_examples=50, deadline=None)
 def test_a_token_has_the_part_in_which_its_first_character_stands(kind, spans):
     tokenizer = LOSSLESS[kind]

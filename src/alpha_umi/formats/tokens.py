@@ -86,10 +86,14 @@ def _fast_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]
     encoded = cast("Any", tokenizer)(text, add_special_tokens=False, return_offsets_mapping=True)
     begins: list[int] = []
     reached = 0
-    for start, stop in cast("list[tuple[int, int]]", encoded["offset_mapping"]):
+    ids = cast("list[int]", encoded["input_ids"])
+    for one, (start, stop) in zip(ids, cast("list[tuple[int, int]]", encoded["offset_mapping"]), strict=True):
         begins.append(min(start, reached))
+        if start == stop <= reached:  # a token of blanks alone, all of it left out
+            blanks = text[reached : reached + len(decode(tokenizer, [one], ""))]
+            reached += len(blanks) - len(blanks.lstrip())
         reached = max(reached, stop)
-    return cast("list[int]", encoded["input_ids"]), begins
+    return ids, begins
 
 
 def _slow_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
