@@ -249,7 +249,11 @@ def test_three_activated_adapters_learn_in_one_pass_and_play_the_roles(config):
         assert torch.equal(bare[:start], ours[:start])
         assert (bare[start:] - ours[start:]).abs().max() > 1e-2
     assert done(out, "roles")["learned"] < done(out, "roles")["parameters"]
-    assert done(out, "roles")["result"]["why_rows"] is None
+    result = done(out, "roles")["result"]
+    assert result["why_rows"] is None
+    apart = glpft.run(config("out=apart", "adapter.kind=lora", "adapter.joint=true", "adapter.rank=4"), MATERIAL)
+    assert result["alone"] == done(apart, "roles")["result"]["alone"]
+    assert result["tokens"] < 0.6 * done(apart, "roles")["result"]["tokens"]  # the trunk is the base's, for all three
     assert predicted(out, config)
 
 

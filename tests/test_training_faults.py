@@ -1,5 +1,6 @@
 """Training that is killed, starved of disk or spread over processes: the same weights, and no half of a file."""
 
+import json
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from alpha_umi.store import write_trajectories
 from commands import ended, run, start
@@ -139,11 +141,9 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_says_where_and_how_much_is_
     out = desk / "full"
     last = out / ".backbone.checkpoints" / killed_after_a_checkpoint(desk, out)
     kept = contents(last)
-    full = trains(desk, out.name, resume=True, file_bytes=60_000)
+    full = trains(desk, out.name, resume=True, file_bytes=300_000)
     assert full.code == 7, full.err
-    missed = (
-        out.name + f"/.backbone.checkpoints/checkpoint-{int(last.name[11:]) + 2}: cannot be written: File too large"
-    )
+    missed = f"{out.name}/.backbone.checkpoints/checkpoint-{int(last.name[11:]) + 2}: cannot be written: "
     (told,) = [line for line in full.err.splitlines() if line.startswith("error:")]
     assert missed in told
     assert re.search("File too large|is the disk full", told)
@@ -181,6 +181,35 @@ def test_two_processes_learn_the_weights_of_one(desk, shard):
     for name in ("backbone", "planner", "caller", "summarizer"):
         assert distance(out / name, desk / "whole" / name) < 1e-5
     assert (out / "history" / "backbone.jsonl").read_text().count("\n") == 9
+
+
+ADAPTERS = (
+    "data.validation=v.jsonl", "validate_every=2", "adapter.kind=alora", "adapter.rank=4", "stages.roles.max_steps=6",
+    "stages.roles.batch_size=6", "stages.roles.learning_rate=0.02", "stages.roles.early_stop=1",
+    "stages.backbone.early_stop=1", "stages.roles.warmup_ratio=0",
+)  # fmt: skip
+
+
+def test_two_processes_learn_the_adapters_of_one_and_validate_alike(desk):
+    write_trajectories(desk / "v.jsonl", gold()[-3:])
+    more = [word for setting in ADAPTERS for word in ("--set", setting)]
+    assert trains(desk, "adapters", *more).code == 0
+    two = run(*TORCHRUN, *command("two-adapters", *more), cwd=desk, module="torch.distributed.run")
+    assert two.code == 0, two.err
+    for role in ("planner", "caller", "summarizer"):
+        one, other = (
+            load_file(desk / out / "roles" / role / "adapter_model.safetensors") for out in ("adapters", "two-adapters")
+        )
+        assert distance(one, other) < 1e-5
+        assert max(weight.abs().max().item() for name, weight in one.items() if "lora_B" in name) > 1e-3
+    assert distance(desk / "adapters" / "backbone", desk / "two-adapters" / "backbone") < 1e-5
+    told = [json.loads((desk / out / "metrics.json").read_text()) for out in ("adapters", "two-adapters")]
+    for stage in ("backbone", "roles"):
+        one, other = (metrics[stage]["result"] for metrics in told)
+        assert one["validation"] == pytest.approx(other["validation"], abs=1e-5)
+        assert [one[name] for name in ("steps", "examples", "alone")] == [
+            other[name] for name in ("steps", "examples", "alone")
+        ]
 
 
 def test_what_two_processes_began_one_goes_on_with(desk):

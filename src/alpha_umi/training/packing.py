@@ -19,6 +19,8 @@ Ints: TypeAlias = NDArray[np.int32]
 _Keys: TypeAlias = NDArray[np.int64]
 _ADAPTERS = 1 << 7
 """More than there can be: adapters are int8."""
+_IDS = 1 << 31
+"""More than there can be: ids are int32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -240,30 +242,29 @@ def _lay_out(examples: Sequence[Labelled], nodes: Sequence[_Node], last: Sequenc
         for every, run, size in zip(tagged, runs, sizes, strict=True)
     ]
     losses = list(_losses(examples, segments, last))
-    pairs = np.concatenate([pair for pair, _ in losses])
-    pairs, which = np.unique(pairs, axis=0, return_inverse=True)
-    weights = np.bincount(which.ravel(), np.concatenate([weight for _, weight in losses]), minlength=len(pairs))
+    pairs, which = np.unique(np.concatenate([pair for pair, _ in losses]), return_inverse=True)
+    weights = np.bincount(which, np.concatenate([weight for _, weight in losses]), minlength=len(pairs))
     return Forest(
         ids=_row([examples[node.example].ids[run] for node, run in zip(nodes, runs, strict=True)]),
         depths=_row([np.arange(node.start, node.stop) for node in nodes]),
         ends=np.repeat(below, sizes).astype(np.int32),
         adapters=np.concatenate(tags),
         segments=segments,
-        at=pairs[:, 0].astype(np.int32),
-        targets=pairs[:, 1].astype(np.int32),
+        at=(pairs // _IDS).astype(np.int32),
+        targets=(pairs % _IDS).astype(np.int32),
         weights=weights.astype(np.float32),
     )
 
 
 def _losses(
     examples: Sequence[Labelled], segments: Ints, last: Sequence[int]
-) -> Iterator[tuple[Ints, NDArray[np.float64]]]:
-    """Of each example the pairs (predicting position, target), [k, 2], and their weights, [k]."""
+) -> Iterator[tuple[_Keys, NDArray[np.float64]]]:
+    """Of each example the pairs (predicting position, target) as one number each, and their weights, [k]."""
     for example, node in zip(examples, last, strict=True):
         positions = path(segments, node)
         weights = np.asarray(example.weights, dtype=np.float64)
         wanted = np.flatnonzero(weights)
-        yield np.stack([positions[wanted - 1], np.asarray(example.ids, np.int32)[wanted]], axis=1), weights[wanted]
+        yield positions[wanted - 1].astype(np.int64) * _IDS + np.asarray(example.ids)[wanted], weights[wanted]
 
 
 def path(segments: Ints, segment: int) -> Ints:

@@ -51,7 +51,7 @@ class Passes:
 
     def loss(self, forest: Forest) -> Tensor:
         """The weighted cross entropy, summed, in nats."""
-        return self._losses(forest)[0]
+        return weighted_loss(*self._logits(forest), forest)
 
     def idle(self) -> Tensor:
         """A short pass whose gradients are zero: for a process with nothing to do while others compute."""
@@ -63,17 +63,16 @@ class Passes:
 
         The trees must be single examples.
         """
-        loss, hits = self._losses(forest)
+        logits, which = self._logits(forest)
+        loss = weighted_loss(logits, which, forest)
+        hits = logits.argmax(dim=-1)[which] == torch.from_numpy(forest.targets).to(logits.device)
         owner = np.searchsorted(_roots(forest), forest.at, side="right") - 1
         missed = np.bincount(owner[~hits.cpu().numpy()], minlength=len(_roots(forest)))
         return loss.item(), (missed == 0).tolist()
 
-    def _losses(self, forest: Forest) -> tuple[Tensor, Tensor]:
-        """The summed loss, and of each target whether it is the most likely."""
-        logits, which = self._tree_logits(forest) if self.why_rows is None else self._row_logits(forest)
-        with torch.no_grad():
-            hits = logits.argmax(dim=-1)[which] == torch.from_numpy(forest.targets).to(logits.device)
-        return weighted_loss(logits, which, forest), hits
+    def _logits(self, forest: Forest) -> tuple[Tensor, Tensor]:
+        """Of the positions that predict something, and which of them each target has."""
+        return self._tree_logits(forest) if self.why_rows is None else self._row_logits(forest)
 
     def _tree_logits(self, forest: Forest) -> tuple[Tensor, Tensor]:
         with self._acting(torch.from_numpy(forest.adapters)):

@@ -209,10 +209,11 @@ class _StageTrainer(spread.SpreadTrainer):
 
     def _watched(self) -> Watched:
         stage, settings = self._stage, self._stage.settings
+        epochs = stage.data.steps.epochs
         return Watched(
             name=stage.name,
             history=stage.history,
-            epochs=lambda step: float(stage.data.steps.epochs[step]),
+            epochs=lambda step: float(epochs[step]),
             tokens=lambda: self._counts.tokens,
             validate=self.validate if stage.validation else None,
             validate_every=stage.run.validate_every,

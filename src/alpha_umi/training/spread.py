@@ -113,7 +113,10 @@ def _wire() -> torch.device:
 def reseed(seed: int, step: int) -> None:
     """Make dropout of a step a function of seed, step and process, so that no generator state need be kept."""
     rank = distributed.get_rank() if distributed.is_initialized() else 0
-    torch.manual_seed(hash((seed, step, rank)) % 2**63)
+    drawn = hash((seed, step, rank)) % 2**63
+    torch.default_generator.manual_seed(drawn)
+    if torch.accelerator.is_available():  # where there is none, torch.manual_seed would keep note of every call
+        torch.manual_seed(drawn)
 
 
 # --- the model --------------------------------------------------------------------------------------------
@@ -382,6 +385,7 @@ class SpreadTrainer(Trainer):
     ) -> None:
         shard(model, args.device, spread)
         super().__init__(model=model, args=args, **rest)
+        self._trained = [weight for weight in model.parameters() if weight.requires_grad]
         # evaluation_mode: mixed precision as usual, but no DDP around what is already spread
         self.accelerator.prepare_model = partial(self.accelerator.prepare_model, evaluation_mode=True)
 
@@ -389,10 +393,10 @@ class SpreadTrainer(Trainer):
         return 0
 
     def _clip_grad_norm(self, model: nn.Module) -> float:
-        return clip(model.parameters(), self.args.max_grad_norm)
+        return clip(self._trained, self.args.max_grad_norm)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> float:
-        return clip(model.parameters(), float("inf")) if grad_norm is None else grad_norm
+        return clip(self._trained, float("inf")) if grad_norm is None else grad_norm
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         out = Path(cast("str", self.args.output_dir))
