@@ -299,6 +299,7 @@ class _StageTrainer(spread.SpreadTrainer):
         model = self.plain_model
         model.eval()
         told = validate(self._passes, self._stage.validation)
+        spread.reshard(model)
         model.train()
         return told
 
