@@ -9,7 +9,6 @@ from alpha_umi.serving.virtual_tools.app import Terms, make_app
 from alpha_umi.serving.virtual_tools.cache import ReplyCache
 from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.simulators import WorldSimulator
-from alpha_umi.world import World
 
 
 @dataclass
@@ -38,4 +37,4 @@ def serving(path, simulator=None, recordings=(), apis=None, **terms):
 
 
 def world(preset="tiny", seed=0):
-    return WorldSimulator(World(preset, seed), f"{preset}/{seed}")
+    return WorldSimulator(preset, seed)

@@ -12,7 +12,7 @@ import typer
 
 from alpha_umi import __version__
 from alpha_umi.cli_judge import judge_app
-from alpha_umi.cli_serve import serve_world
+from alpha_umi.cli_serve import cache_app, serve_world
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -391,6 +391,7 @@ def write_world(
 
 
 world_app.command("serve")(serve_world)
+world_app.add_typer(cache_app, name="cache")
 
 
 @app.command("demo")

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from alpha_umi.errors import ConfigError
 
-_GRACE_S = 3
+_GRACE_S, _BACKLOG = 3, 2048
 _WHY = {
     errno.EADDRINUSE: "another program listens there; choose another --port, or 0 for any free one",
     errno.EACCES: "this user may not; choose a --port above 1023",
@@ -22,11 +22,24 @@ _WHY = {
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; of port 0 a free one is taken. Raises ConfigError saying what stands in the way."""
     try:
-        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(kind[4][:2], family=kind[0], backlog=2048)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
-        why = _WHY.get(error.errno or 0, error.strerror or str(error))
-        raise ConfigError(f"cannot listen on port {port} of {host}: {why}") from None
+        raise _refuse(host, port, error) from None
+    # asyncio turns Nagle's algorithm off, which would hold replies back for 40 ms, only where the protocol is named.
+    listening = socket.socket(found[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(found[4])
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _refuse(host, port, error) from None
+    return listening
+
+
+def _refuse(host: str, port: int, error: OSError) -> ConfigError:
+    why = _WHY.get(error.errno or 0, error.strerror or str(error))
+    return ConfigError(f"cannot listen on port {port} of {host}: {why}")
 
 
 def address(listening: socket.socket) -> str:
@@ -52,6 +65,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, ready: Callable[[], None]) -> None:
         super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S))
         self._ready = ready
+        app.state.closing = lambda: self.should_exit
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -40,6 +40,8 @@ class VirtualTools:
         """Replies by where they came from."""
 
     async def aclose(self) -> None:
+        for task in self._under_way.values():
+            task.cancel()
         self._writer.shutdown()
         if self._simulator is not None:
             await self._simulator.aclose()

@@ -17,6 +17,7 @@ from alpha_umi.formats.tool_json import NAME_LENGTH, Api, argument_name, categor
 from alpha_umi.types import Json, Observation, ToolStatus
 
 NOT_WORKING = "API not working error..."
+TOO_MANY = "Too many requests error..."
 UNAUTHORIZED = "Unauthorized error..."
 NOT_READ = "Tool input parse error...\n"
 STATUS_HEADER = "umi-tool-status"
@@ -147,9 +148,14 @@ def read_reply(value: Json) -> Reply | None:
     return Reply(
         error=text,
         response=value.get("response", ""),
-        status=read_status(text) if text else ToolStatus.OK,
+        status=classify(text),
         extra=extra,
     )
+
+
+def classify(error: str) -> ToolStatus:
+    """What an error of a reply means; none at all is fine."""
+    return read_status(error) if error else ToolStatus.OK
 
 
 def reply_of(observation: Observation) -> Reply:
