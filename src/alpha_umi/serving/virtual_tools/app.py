@@ -21,11 +21,11 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request, Response
 
 from alpha_umi.environments.budgets import SERVER_CHARS, Budget, Cut, shorten
+from alpha_umi.environments.http import STATUS_HEADER
 from alpha_umi.errors import StorageError
 from alpha_umi.serving.virtual_tools.faults import Fault, Faults, Kind
 from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.wire import (
-    STATUS_HEADER,
     TOO_MANY,
     UNAUTHORIZED,
     Asked,

@@ -20,8 +20,6 @@ NOT_WORKING = "API not working error..."
 TOO_MANY = "Too many requests error..."
 UNAUTHORIZED = "Unauthorized error..."
 NOT_READ = "Tool input parse error...\n"
-STATUS_HEADER = "umi-tool-status"
-"""Says which of our statuses a reply has; `{error, response}` alone tells errors apart by their words."""
 TASK_HEADER = "umi-task"
 
 
