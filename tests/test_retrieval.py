@@ -110,8 +110,9 @@ def test_the_nearest_come_first_and_what_shares_no_word_does_not_come():
 
 
 def test_equal_scores_keep_the_order_of_the_corpus():
-    corpus = tuple(api(f"tool{number}", "Same", "alike") for number in range(50))
-    assert [each.tool for each in Retriever.index(corpus).offer("alike", 10)] == [f"tool{n}" for n in range(10)]
+    corpus = tuple(api(f"tool{number}", "Same", "alike " * (1 + number % 3)) for number in range(700))
+    hits = Retriever.index(corpus).rank("alike", 700)
+    assert [hit.api for hit in hits] == sorted(corpus, key=lambda each: -len(each.description))
 
 
 def test_names_are_read_as_words():

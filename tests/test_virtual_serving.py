@@ -130,6 +130,10 @@ def test_all_is_every_kind_alike():
 # --- simulated by a model -------------------------------------------------------------------------------
 
 
+def cached(virtual):
+    return CLIENT.get(f"{virtual.url}/health").json()["cached"]
+
+
 def simulator(url):
     loaded = build.open_simulator(EndpointConfig(base_url=url, model="m", timeout_s=20))
     actor = Actor(model=loaded.model, name="m", sampling=Sampling(max_tokens=64), close=loaded.aclose)
@@ -150,7 +154,7 @@ def test_a_model_replies_once_and_the_cache_from_then_on(tmp_path):
         with serving(path, simulator(endpoint.url)) as virtual:
             assert post(virtual, **NOW, tool_input={"zone": "utc"}).json()["response"] == {"hour": 12}
             assert post(virtual, **{**NOW, "api_name": "other"}).json()["error"] == "API not working error..."
-            assert virtual.tools.cached() == {"imported": 1, "model:m": 1}
+            assert cached(virtual) == {"imported": 1, "model:m": 1}
     assert len(endpoint.received) == 1
     prompt = endpoint.received[0].body["messages"][1]["content"]
     for told in ("Clock", "Now", '"zone": "cet"} -> {"hour": 13}', '{"zone": "utc"}'):
@@ -180,7 +184,7 @@ def test_a_simulator_that_refuses_its_key_is_told_and_not_kept(tmp_path):
         reply = post(virtual, **NOW, tool_input={"zone": "utc"})
         assert reply.status_code == 200
         assert "wants a key and got none" in reply.json()["response"]
-        assert virtual.tools.cached() == {}
+        assert cached(virtual) == {}
 
 
 @settings(max_examples=60, deadline=None)
@@ -221,6 +225,23 @@ def test_the_server_prints_its_port_and_ends_gracefully_on_ctrl_c(tmp_path):
     finally:
         process.kill()
     assert (done.code, done.out, done.err) == (0, "stopped; replies: 1 simulator\n", "")
+
+
+def test_a_full_disk_is_told_and_what_was_kept_is_still_there(tmp_path):
+    process = start("world", "serve", "--port", "0", "--cache", "c.sqlite", cwd=tmp_path, file_bytes=100_000)
+    try:
+        url = process.stdout.readline().strip()
+        said = [CLIENT.post(url, json={**CITY, "tool_input": {"city": "x" * 5000 + str(n)}}) for n in range(40)]
+        assert {reply.status_code for reply in said} == {200, 503}
+        assert "is the disk full" in next(reply for reply in said if reply.status_code == 503).json()["error"]
+        assert CLIENT.post(url, json={**CITY, "tool_input": {"city": "x" * 5000 + "0"}}).text == said[0].text
+    finally:
+        process.kill()
+        ended(process)
+    kept = sum(reply.status_code == 200 for reply in said)
+    cache = ReplyCache(tmp_path / "c.sqlite")
+    assert sum(cache.count().values()) == kept
+    cache.close()
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):

@@ -81,7 +81,7 @@ def make_app(tools: VirtualTools, terms: Terms) -> FastAPI:
         document: Json = {
             "status": "ok",
             "apis": len(tools.apis),
-            "cached": dict[str, Json](tools.cached()),
+            "cached": dict[str, Json](await tools.cached()),
             "replied": dict[str, Json](tools.counts),
             "faults": dict[str, Json](terms.faults.dealt),
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -59,29 +59,32 @@ class Row:
 
 
 class ReplyCache:
-    """An open cache file. Threads may share one; what waits for other writers blocks the thread that calls."""
+    """An open cache file. Threads may share one: what waits for other writers blocks the thread that writes alone."""
 
     def __init__(self, path: Path) -> None:
         """Opens or makes the file. Raises DataError for a file that is no cache, StorageError where none can be."""
         self.path = path
-        self._lock = Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            self._writes, self._reads = _Connection(path), _Connection(path)
         except (OSError, sqlite3.Error) as error:
             raise StorageError(f"{path}: the reply cache cannot be opened: {error}") from None
         try:
             self._prepare_when_free()
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
 
     def _prepare(self) -> None:
+        database = self._writes.database
         try:
-            application, version = self._pragma("application_id"), self._pragma("user_version")
-            if (application, version) == (0, 0) and not self._pragma("schema_version"):
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.executescript(_SCHEMA)
+            application, version, tables = (
+                database.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("application_id", "user_version", "schema_version")
+            )
+            if (application, version, tables) == (0, 0, 0):
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(_SCHEMA)
             elif application != _APPLICATION:
                 raise DataError(f"{self.path}: is an SQLite file, but no reply cache; name another with --cache")
             elif version != _VERSION:
@@ -89,10 +92,10 @@ class ReplyCache:
                     f"{self.path}: is a reply cache of version {version}, this program reads version {_VERSION}; "
                     "export it with the version that made it"
                 )
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+            database.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.OperationalError:
-            if self._connection.in_transaction:
-                self._connection.rollback()
+            if database.in_transaction:
+                database.rollback()
             raise
         except sqlite3.DatabaseError as error:
             raise DataError(f"{self.path}: is no reply cache: {error}; name another file with --cache") from None
@@ -108,12 +111,9 @@ class ReplyCache:
                     raise StorageError(f"{self.path}: the reply cache cannot be opened: {error}") from None
                 time.sleep(0.01)
 
-    def _pragma(self, name: str) -> int:
-        return cast("int", self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        self._writes.close()
+        self._reads.close()
 
     def find(self, asked: Asked, scope: str = "") -> Reply | None:
         """The reply that holds in a scope, else the one that holds everywhere."""
@@ -125,23 +125,28 @@ class ReplyCache:
 
     def add(self, row: Row) -> Reply:
         """Keep a reply; returns the one that is kept. Raises StorageError."""
-        self._run(_ADD, _values(row))
-        return self.find(row.asked, row.scope) or row.reply
+        return self.keep([row])[0]
+
+    def keep(self, rows: Sequence[Row]) -> list[Reply]:
+        """Keep all of these replies or none; returns for each the one that is kept. Raises StorageError."""
+        self.add_all(rows)
+        return [self.find(row.asked, row.scope) or row.reply for row in rows]
 
     def add_all(self, rows: Iterable[Row]) -> int:
         """Keep all or none of them; returns how many are new."""
         values = [_values(row) for row in rows]
-        with self._lock:
+        with self._writes.lock:
+            database = self._writes.database
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                before = self._connection.total_changes
-                self._connection.executemany(_ADD, values)
-                added = self._connection.total_changes - before
-                self._connection.execute("COMMIT")
+                database.execute("BEGIN IMMEDIATE")
+                before = database.total_changes
+                database.executemany(_ADD, values)
+                added = database.total_changes - before
+                database.execute("COMMIT")
             except sqlite3.Error as error:
-                if self._connection.in_transaction:
-                    self._connection.rollback()
-                raise self._unwritten(error) from error
+                if database.in_transaction:
+                    database.rollback()
+                raise self._failed(error) from error
         return added
 
     def examples(self, address: ApiAddress, limit: int) -> list[Row]:
@@ -171,16 +176,28 @@ class ReplyCache:
         return bool(self._run("SELECT 1 FROM replies WHERE category=? AND tool=? AND api=? LIMIT 1", _key(address)))
 
     def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
-        with self._lock:
+        with self._reads.lock:
             try:
-                return self._connection.execute(statement, values).fetchall()
+                return self._reads.database.execute(statement, values).fetchall()
             except sqlite3.Error as error:
-                raise self._unwritten(error) from error
+                raise self._failed(error) from error
 
-    def _unwritten(self, error: sqlite3.Error) -> StorageError:
+    def _failed(self, error: sqlite3.Error) -> StorageError:
         return StorageError(
             f"{self.path}: the reply cache failed: {error}; is the disk full, or the file held by another?"
         )
+
+
+class _Connection:
+    """A connection, and the lock of the threads that share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.lock = Lock()
+        self.database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+
+    def close(self) -> None:
+        with self.lock:
+            self.database.close()
 
 
 def _key(address: ApiAddress) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from alpha_umi.environments.recording import Recording
+from alpha_umi.errors import StorageError
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.simulators import Simulator
@@ -35,6 +36,8 @@ class VirtualTools:
         self._cache, self._simulator = cache, simulator
         self._recordings, self.apis = recordings, apis or {}
         self._under_way: dict[Question, asyncio.Task[Reply]] = {}
+        self._waiting: list[tuple[Row, asyncio.Future[Reply]]] = []
+        self._writing: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reply-cache")
         self.counts: Counter[str] = Counter()
         """Replies by where they came from."""
@@ -47,8 +50,9 @@ class VirtualTools:
             await self._simulator.aclose()
         self._cache.close()
 
-    def cached(self) -> dict[str, int]:
-        return self._cache.count()
+    async def cached(self) -> dict[str, int]:
+        """How many replies are kept, by who replied."""
+        return await asyncio.to_thread(self._cache.count)
 
     async def reply(self, asked: Asked) -> Reply:
         """Raises StorageError where the cache cannot be read or written."""
@@ -82,15 +86,35 @@ class VirtualTools:
         simulator = self._simulator
         simulated = None
         if simulator is not None:
-            simulated = await simulator.reply(asked, self._cache.examples(asked.address, _EXAMPLES))
+            simulated = await simulator.reply(asked, lambda: self._cache.examples(asked.address, _EXAMPLES))
         if simulator is None or simulated is None:
             self.counts["unanswered"] += 1
             return self._unanswered(asked)
         self.counts["simulator"] += 1
         if not simulated.keep:
             return simulated.reply
-        row = Row(asked=asked, reply=simulated.reply, source=simulator.source, scope=scope)
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._cache.add, row)
+        return await self._keep(Row(asked=asked, reply=simulated.reply, source=simulator.source, scope=scope))
+
+    async def _keep(self, row: Row) -> Reply:
+        """The reply that is kept. What comes while others are written waits, and is then written as one."""
+        kept = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, kept))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        return await kept
+
+    async def _write(self) -> None:
+        while self._waiting:
+            waiting, self._waiting = self._waiting, []
+            rows = [row for row, _ in waiting]
+            try:
+                replies = await asyncio.get_running_loop().run_in_executor(self._writer, self._cache.keep, rows)
+            except StorageError as error:
+                for _, kept in waiting:
+                    _settle(kept, error)
+            else:
+                for (_, kept), reply in zip(waiting, replies, strict=True):
+                    _settle(kept, reply)
 
     def _unanswered(self, asked: Asked) -> Reply:
         address = asked.address
@@ -99,3 +123,12 @@ class VirtualTools:
         else:
             said = f"there is no {address}"
         return Reply(error=NOT_WORKING, response=said, status=ToolStatus.ERROR)
+
+
+def _settle(kept: asyncio.Future[Reply], result: Reply | StorageError) -> None:
+    if kept.done():
+        return  # whoever waited was cancelled
+    if isinstance(result, StorageError):
+        kept.set_exception(result)
+    else:
+        kept.set_result(result)

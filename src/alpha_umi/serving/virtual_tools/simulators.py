@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from alpha_umi.errors import AlphaUMiError, ModelError
 from alpha_umi.formats.simulator import Example, ask_again, read_simulation, write_simulation
@@ -21,6 +21,9 @@ from alpha_umi.world import VERSION, World
 _log = logging.getLogger(__name__)
 _TASK_ID = re.compile(r"(?P<preset>[^-]+)-(?P<seed>\d{1,18})-(?P<split>[^-]+)-(?P<index>\d{1,18})")
 _TRIES = 3
+
+Examples: TypeAlias = Callable[[], Sequence[Row]]
+"""Recorded replies of the API that is asked, for whoever wants them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ class Simulator(Protocol):
         """Within which its reply holds; empty: everywhere."""
         ...
 
-    async def reply(self, asked: Asked, examples: Sequence[Row]) -> Simulated | None:
+    async def reply(self, asked: Asked, examples: Examples) -> Simulated | None:
         """None: the API is not one that it knows. Never raises for what is asked."""
         ...
 
@@ -76,7 +79,7 @@ class WorldSimulator:
         opened, name = (found[0], found[1].id) if found else (self._plain, self._name)
         return f"world/{VERSION}/{name}" if asked.address.function in opened.names else ""
 
-    async def reply(self, asked: Asked, examples: Sequence[Row]) -> Simulated | None:
+    async def reply(self, asked: Asked, examples: Examples) -> Simulated | None:
         found = self._task(asked)
         opened, task = found or (self._plain, None)
         name = asked.address.function
@@ -135,13 +138,13 @@ class ModelSimulator:
     def scope(self, asked: Asked) -> str:
         return ""
 
-    async def reply(self, asked: Asked, examples: Sequence[Row]) -> Simulated | None:
-        api = self._apis.get(asked.address)
-        if api is None and not examples:
+    async def reply(self, asked: Asked, examples: Examples) -> Simulated | None:
+        api, recorded = self._apis.get(asked.address), examples()
+        if api is None and not recorded:
             return None
         at = asked.address
         api = api or Api(category=at.category, tool=at.tool, name=at.api)
-        shown = [Example(arguments=row.asked.arguments, response=row.reply.response) for row in examples]
+        shown = [Example(arguments=row.asked.arguments, response=row.reply.response) for row in recorded]
         prompt = write_simulation(api, asked.arguments, shown)
         try:
             for _ in range(_TRIES):
