@@ -12,6 +12,8 @@ import typer
 
 from alpha_umi import __version__
 from alpha_umi.cli_judge import judge_app
+from alpha_umi.cli_retrieve import evaluate_retrieval, retrieve
+from alpha_umi.cli_serve import cache_app, serve_world
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -387,6 +389,12 @@ def write_world(
     )
     written = demo.write_gold(out, choice)
     print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
+
+
+app.command("retrieve")(retrieve)
+evaluate_app.command("retrieval")(evaluate_retrieval)
+world_app.command("serve")(serve_world)
+world_app.add_typer(cache_app, name="cache")
 
 
 @app.command("demo")

@@ -1,6 +1,7 @@
 """ToolBench's tool service, real or virtual (StableToolBench's too): one POST per call.
 
-The request is `{category, tool_name, api_name, tool_input, strip, toolbench_key}`, the reply `{error, response}`.
+The request is `{category, tool_name, api_name, tool_input, strip, toolbench_key}`, the reply `{error, response}`. A
+service that knows more than that says it in the header `umi-tool-status`, by the names of our statuses.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from alpha_umi.errors import ConfigError
 from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
+STATUS_HEADER = "umi-tool-status"
 _ANY = ToolSpec(name="", parameters={"additionalProperties": True})
 
 
@@ -117,10 +119,11 @@ def read_reply(response: httpx.Response, access: Access) -> Observation:
         return Observation(content=f"the tool service sent no reply but: {said}", status=ToolStatus.ERROR)
     reply = cast("dict[str, Json]", body)
     answered, error = _text(reply.get("response")), _text(reply.get("error"))
-    if not error:
-        return Observation(content=access.redact(answered))
-    content = access.redact(f"{error} {answered}" if answered else error)
-    return Observation(content=content, status=read_status(error))
+    content = access.redact(" ".join(filter(None, (error, answered))))
+    told = response.headers.get(STATUS_HEADER)
+    if told in list(ToolStatus):
+        return Observation(content=content, status=ToolStatus(told))
+    return Observation(content=content, status=read_status(error) if error else ToolStatus.OK)
 
 
 def _text(value: Json) -> str:
