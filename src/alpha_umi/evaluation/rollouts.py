@@ -36,7 +36,6 @@ from alpha_umi.store import (
     encode_turn,
     encode_usage,
     read_rows,
-    write_json,
     write_text,
 )
 from alpha_umi.types import Json, Observation, StopReason, Task, Trajectory, Usage
@@ -210,7 +209,9 @@ class RolloutFolder:
         name = f"{file_name(rollout.trajectory.task.id)}_{self._method}.json"
         path = self.out / "answers" / rollout.set / name
         if rollout.nodes and (anew or not path.exists()):
-            write_json(path, self._recorder.write(rollout.tree))
+            # On one line: of every task's tree there is one, and indenting takes longer than all the rest of it.
+            with write_text(path) as text:
+                text.write(dump_line(self._recorder.write(rollout.tree)))
 
     def forget(self, unwanted: Callable[[Rollout], bool]) -> None:
         """Take rollouts out of the run, so that they are made again."""
