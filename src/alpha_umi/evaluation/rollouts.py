@@ -122,7 +122,7 @@ class Explorer:
                 raise
             error = f"{type(raised).__name__}: {raised}"
             if not isinstance(raised, AlphaUMiError):
-                _log.warning("%s ended with an error", job.key, exc_info=raised)
+                _log.info("%s ended with an error", job.key, exc_info=raised)
         return Rollout(
             set=job.set,
             trajectory=tree.best if tree.nodes else Trajectory(task=tree.task, turns=()),
