@@ -10,12 +10,24 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from alpha_umi.build_environments import open_environment
-from alpha_umi.build_rollouts import open_explorer, open_recorder
+from alpha_umi.build_rollouts import LoadedExplorer, open_explorer, open_recorder
 from alpha_umi.config import RolloutConfig, load_config, resolved
+from alpha_umi.datasets.queries import Query
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.evaluation.query_sets import read_sets
-from alpha_umi.evaluation.rollouts import ROLLOUTS, Counts, Job, Rollout, RolloutFolder, list_jobs, roll_out_all
+from alpha_umi.evaluation.rollouts import (
+    ROLLOUTS,
+    Counts,
+    Job,
+    Rollout,
+    RolloutFolder,
+    list_jobs,
+    roll_out_all,
+    with_tools,
+)
+from alpha_umi.search import Node, Tree, explore
 from alpha_umi.store import write_text
+from alpha_umi.types import Trajectory
 
 CONFIG = "rollout.toml"
 _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
@@ -90,6 +102,26 @@ def roll_out(options: RolloutOptions, show: Callable[[Progress], None], crew: Cr
         if waiting:
             asyncio.run(_roll_out(options, waiting, folder, crew, lambda each: _tell(each, progress, show)))
     return progress
+
+
+def explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None]) -> Trajectory:
+    """One query by hand; `show` sees every node as it grows. What was loaded is let go of afterwards.
+
+    Raises what goes wrong: ModelError, DataError.
+    """
+    return asyncio.run(_explore_one(loaded, query, show))
+
+
+async def _explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None]) -> Trajectory:
+    async with loaded:
+        explorer = loaded.explorer
+        place = explorer.places.open(query)
+        tree = Tree(task=with_tools(query.task, place))
+        async with aclosing(explore(explorer.agent, place, tree.task, explorer.limits, explorer.strategy)) as nodes:
+            async for node in nodes:
+                tree.add(node)
+                show(node)
+    return tree.best
 
 
 def _tell(rollouts: Sequence[Rollout], progress: Progress, show: Callable[[Progress], None]) -> None:

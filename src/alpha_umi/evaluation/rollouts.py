@@ -112,7 +112,7 @@ class Explorer:
         # Agents, models and tools may be anybody's code, and one task must not end the others.
         try:
             place = self.places.open(job.query)
-            tree = Tree(task=_with_tools(job.query.task, place))
+            tree = Tree(task=with_tools(job.query.task, place))
             async with aclosing(explore(self.agent, place, tree.task, self.limits, self.strategy)) as nodes:
                 async for node in nodes:
                     tree.add(node)
@@ -140,7 +140,8 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _with_tools(task: Task, place: Environment) -> Task:
+def with_tools(task: Task, place: Environment) -> Task:
+    """The task as its environment offers it."""
     return Task(id=task.id, query=task.query, tools=place.tools, metadata=task.metadata)
 
 
