@@ -46,7 +46,7 @@ def slow_dcg(gains):
     return total
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(ranked=RANKED, relevant=RELEVANT, k=st.integers(1, 6))
 def test_ndcg_is_the_gain_over_the_best_that_any_order_of_all_items_has(ranked, relevant, k):
     gains = [1 if item in relevant else 0 for item in range(10)]
@@ -55,7 +55,7 @@ def test_ndcg_is_the_gain_over_the_best_that_any_order_of_all_items_has(ranked, 
     assert ndcg(ranked, relevant, k) == pytest.approx(gained / best, abs=1e-12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(ranked=RANKED, relevant=RELEVANT, k=st.integers(1, 6))
 def test_recall_counts_what_is_found_and_grows_with_the_cut(ranked, relevant, k):
     found = 0
@@ -140,6 +140,7 @@ def test_a_corpus_comes_back_from_the_published_shape(tmp_path_factory, apis):
     assert read_corpus(path) == unite(apis)
 
 
+@pytest.mark.slow
 def test_the_published_clients_reader_reads_our_table(tmp_path):
     pandas = pytest.importorskip("pandas")
     odd = api('A "b"\tc', "new\nline", "d\\e")

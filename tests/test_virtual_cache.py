@@ -150,6 +150,7 @@ def test_processes_that_write_at_once_agree_on_every_reply(tmp_path):
     cache.close()
 
 
+@pytest.mark.slow
 def test_what_was_said_to_be_kept_is_there_after_kills(tmp_path):
     path, said = tmp_path / "replies.sqlite", set()
     path.with_suffix(".go").touch()

@@ -80,7 +80,7 @@ def test_real_observations_come_back_through_the_server_word_for_word(tmp_path):
     async def ask(url):
         async with Access(AccessLimits(retries=0)) as access:
             service = Service(url=url, compat=Flavour.OPENBMB)
-            for api, arguments, decoded, *_ in cases[:: max(1, len(cases) // 100)]:
+            for api, arguments, decoded, *_ in cases[:: max(1, len(cases) // 40)]:
                 environment = HttpEnvironment(service, [api], access)
                 seen = await environment.execute(Call(name=write_spec(api).name, arguments=arguments))
                 text = rows[address_of_api(api), Asked(address=address_of_api(api), arguments=decoded).canonical][1]

@@ -16,7 +16,7 @@ from alpha_umi.protocols import Model
 from alpha_umi.serving.virtual_tools.cache import MODEL, Row
 from alpha_umi.serving.virtual_tools.wire import NOT_WORKING, ApiAddress, Asked, Reply, classify, reply_of
 from alpha_umi.types import Call, Sampling, Task, ToolStatus
-from alpha_umi.world import VERSION, World
+from alpha_umi.world import World
 
 _log = logging.getLogger(__name__)
 _TASK_ID = re.compile(r"(?P<preset>[^-]+)-(?P<seed>\d{1,18})-(?P<split>[^-]+)-(?P<index>\d{1,18})")
@@ -77,7 +77,7 @@ class WorldSimulator:
     def scope(self, asked: Asked) -> str:
         found = self._task(asked)
         opened, name = (found[0], found[1].id) if found else (self._plain, self._name)
-        return f"world/{VERSION}/{name}" if asked.address.function in opened.names else ""
+        return f"world/{opened.version}/{name}" if asked.address.function in opened.names else ""
 
     async def reply(self, asked: Asked, examples: Examples) -> Simulated | None:
         found = self._task(asked)
@@ -108,11 +108,12 @@ class WorldSimulator:
 
 
 class _Opened:
-    """A world and the names of its tools."""
+    """A world, the names of its tools, and the version that its tasks tell."""
 
     def __init__(self, preset: str, seed: int) -> None:
         self.world = World(preset, seed)
         self.names = frozenset(spec.name for spec in self.world.tools)
+        self.version = self.world.task("train", 0).metadata["world"]
 
 
 # --- a model --------------------------------------------------------------------------------------------

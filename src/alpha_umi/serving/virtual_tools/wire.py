@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from alpha_umi.environments.http import TASK_HEADER
 from alpha_umi.environments.published import read_status
 from alpha_umi.formats.tool_json import NAME_LENGTH, Api, argument_name, category_name, standard_name
 from alpha_umi.types import Json, Observation, ToolStatus
@@ -20,7 +21,6 @@ NOT_WORKING = "API not working error..."
 TOO_MANY = "Too many requests error..."
 UNAUTHORIZED = "Unauthorized error..."
 NOT_READ = "Tool input parse error...\n"
-TASK_HEADER = "umi-task"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
