@@ -369,9 +369,6 @@ def ask(
     _print_answer(trajectory)
 
 
-app.command()(cli_rollout.rollout)
-
-
 def _print_answer(trajectory: Any) -> None:
     """The answer alone on the standard output, so that it can be piped."""
     from alpha_umi.display import plain
@@ -382,6 +379,9 @@ def _print_answer(trajectory: Any) -> None:
         print(f"no answer: {trajectory.stop.value}", file=sys.stderr)
         raise typer.Exit(1)
     print(plain(last.text))
+
+
+app.command()(cli_rollout.rollout)
 
 
 @world_app.command("write")
