@@ -90,7 +90,10 @@ def serving(recording: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "alpha_umi.cli", "world", "serve", "--simulator", "none", "--port", "0"]
     process = subprocess.Popen([*command, "--replay", str(recording)], stdout=subprocess.PIPE, text=True)
     try:
-        yield process.stdout.readline().strip()
+        url = process.stdout.readline().strip()
+        if not url:
+            raise SystemExit("'umi world serve' did not start; name a running tool service by --url")
+        yield url
     finally:
         process.terminate()
         process.wait()

@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alpha_umi.build import endpoint_agent
+from alpha_umi.build_rollouts import open_explorer, open_recorder
+from alpha_umi.config import EnvironmentConfig, RolloutConfig, make_config
 from alpha_umi.datasets.queries import Query, QuerySet
 from alpha_umi.errors import DataError
 from alpha_umi.evaluation.rollouts import (
@@ -25,7 +28,7 @@ from alpha_umi.evaluation.rollouts import (
     read_rollouts,
     roll_out_all,
 )
-from alpha_umi.search import Chain, Node, NodeStatus
+from alpha_umi.search import Chain, DepthFirst, Node, NodeStatus, PublishedChain, PublishedTree
 from alpha_umi.search.record import Recorder
 from alpha_umi.store import append_rows, drop_half_line, read_trajectories, write_trajectories
 from alpha_umi.types import Observation, StopReason, Task, Trajectory, Usage
@@ -421,6 +424,28 @@ def test_tools_that_are_missing_are_named_and_the_others_offered(desk, monkeypat
     [rollout] = read_rollouts(desk / "run")
     assert [tool.name for tool in rollout.trajectory.task.tools] == ["now_for_weather"]
     assert "secret" not in (desk / "run" / "rollout.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "compat", "kind", "method"),
+    [
+        ("dfs", None, DepthFirst, "DFS_w2"),
+        ("DFS_woFilter_w3", "openbmb", PublishedTree, "DFS_woFilter_w3"),
+        ("CoT@2", "alpha-umi", PublishedChain, "CoT@2"),
+    ],
+)
+def test_a_chat_model_ranks_its_own_steps_and_compat_searches_as_published(name, compat, kind, method):
+    config = RolloutConfig(
+        agent=endpoint_agent("http://127.0.0.1:9/v1", "m"),
+        environment=make_config(EnvironmentConfig, {"http": {"url": "http://127.0.0.1:9"}}),
+        strategy=name,
+        compat=compat,
+    )
+    explorer = open_explorer(config).explorer
+    assert isinstance(explorer.strategy, kind)
+    assert explorer.method == method
+    assert (getattr(explorer.strategy, "ranker", None) is not None) == (name == "dfs")
+    assert open_recorder(config).flavour.value == (compat or "openbmb")
 
 
 # --- one query by hand --------------------------------------------------------------------------------------

@@ -169,19 +169,17 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
 def _open_folder(options: RolloutOptions) -> RolloutFolder:
     """The run's folder, begun or gone on with."""
     out, config = options.out, options.config
-    path = out / CONFIG
-    if not path.exists():
-        if (out / ROLLOUTS).exists():
-            raise ConfigError(
-                f"{out}: has rollouts but no {CONFIG}, so what made them is not known; name another --out"
-            )
+    path, recorder = out / CONFIG, open_recorder(config)
+    if not (out / ROLLOUTS).exists():
         with write_text(path) as text:
             text.write(resolved(config))
+    elif not path.exists():
+        raise ConfigError(f"{out}: has rollouts but no {CONFIG}, so what made them is not known; name another --out")
     elif not options.resume:
         raise ConfigError(f"{out}: is a run already; --resume goes on with it, another --out begins a new one")
     else:
         _check_same(path, config)
-    folder = RolloutFolder(out, open_recorder(config))
+    folder = RolloutFolder(out, recorder)
     if options.retry:
         folder.forget(lambda rollout: bool(rollout.error))
     return folder
