@@ -8,9 +8,11 @@ Everything is a pure function of (preset, seed, split, index): no files, no netw
 """
 
 from alpha_umi.world.answers import answer_document
-from alpha_umi.world.catalogue import TOOLS, Seen, Tool
+from alpha_umi.world.presets import PRESETS
 from alpha_umi.world.problems import Trouble
-from alpha_umi.world.tasks import PRESETS, VERSION, Split
+from alpha_umi.world.tiny.tasks import VERSION, Split
+from alpha_umi.world.tiny.tools import TOOLS
+from alpha_umi.world.tools import Seen, Tool
 from alpha_umi.world.universe import World
 from alpha_umi.world.verifier import Verdict
 
