@@ -12,6 +12,7 @@ import typer
 
 from alpha_umi import __version__
 from alpha_umi.cli_judge import judge_app
+from alpha_umi.cli_world import write_world
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -363,30 +364,7 @@ def _print_answer(trajectory: Any) -> None:
     print(plain(last.text))
 
 
-@world_app.command("write")
-def write_world(
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    split: Annotated[str, typer.Option(help="train, test, unseen_tool or unseen_category.")] = "train",
-    count: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 1000,
-    preset: Annotated[str, typer.Option(help="Which world.")] = "tiny",
-    seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
-    first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
-    max_calls: Annotated[int | None, typer.Option(min=1, help="Only tasks of at most so many calls.")] = None,
-) -> None:
-    """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories."""
-    from alpha_umi import demo
-    from alpha_umi.world import Split
-
-    choice = demo.Choice(
-        split=_choose(Split, split, "world split"),
-        count=count,
-        preset=preset,
-        seed=seed,
-        first=first,
-        max_calls=max_calls,
-    )
-    written = demo.write_gold(out, choice)
-    print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
+world_app.command("write")(write_world)
 
 
 @app.command("demo")

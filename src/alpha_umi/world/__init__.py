@@ -15,5 +15,21 @@ from alpha_umi.world.tiny.tools import TOOLS
 from alpha_umi.world.tools import Seen, Tool
 from alpha_umi.world.universe import World
 from alpha_umi.world.verifier import Verdict
+from alpha_umi.world.wide.market import TestSet
+from alpha_umi.world.wide.tasks import find_query, query_id
 
-__all__ = ["PRESETS", "TOOLS", "VERSION", "Seen", "Split", "Tool", "Trouble", "Verdict", "World", "answer_document"]
+__all__ = [
+    "PRESETS",
+    "TOOLS",
+    "VERSION",
+    "Seen",
+    "Split",
+    "TestSet",
+    "Tool",
+    "Trouble",
+    "Verdict",
+    "World",
+    "answer_document",
+    "find_query",
+    "query_id",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from alpha_umi.types import Json
 from alpha_umi.world.domains import Domain, Names
 from alpha_umi.world.needs import Need
 from alpha_umi.world.reading import Reader
@@ -24,10 +25,17 @@ class Catalogue:
     """Domain -> plausible names that nobody knows."""
     reader: Reader
     """Finds quantities and names in an answer."""
+    documents: Mapping[tuple[str, str], Mapping[str, Json]]
+    """Category and name of a provider -> its tool JSON; empty where the world has none."""
 
     @classmethod
     def of(
-        cls, needs: Mapping[str, Need], tools: Iterable[Tool], domains: Iterable[Domain], reader: Reader
+        cls,
+        needs: Mapping[str, Need],
+        tools: Iterable[Tool],
+        domains: Iterable[Domain],
+        reader: Reader,
+        documents: Mapping[tuple[str, str], Mapping[str, Json]] | None = None,
     ) -> Catalogue:
         by_name = {tool.spec.name: tool for tool in tools}
         names = [domain for domain in domains if isinstance(domain, Names)]
@@ -38,4 +46,5 @@ class Catalogue:
             former={old: new for domain in names for old, new in domain.former.items()},
             strangers={domain.name: domain.strangers for domain in names if domain.strangers},
             reader=reader,
+            documents=documents or {},
         )

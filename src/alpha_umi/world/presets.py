@@ -19,7 +19,8 @@ class Preset:
     name: str
     version: str
     """Changes with anything that changes a task, a fact or a tool."""
-    catalogue: Catalogue
+    open: Callable[[], Catalogue]
+    """Its catalogue, which takes some milliseconds to make."""
     splits: tuple[str, ...]
     """`train` and the test sets."""
     draw: Callable[[int, str, int], Problem]
@@ -32,7 +33,7 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             name=tiny.NAME,
             version=tiny.VERSION,
-            catalogue=TINY,
+            open=lambda: TINY,
             splits=tuple(tiny.Split),
             draw=tiny.draw_problem,
         ),
@@ -40,7 +41,7 @@ PRESETS: Mapping[str, Preset] = {
             Preset(
                 name=mix.name,
                 version=mix.version,
-                catalogue=mix.market.catalogue,
+                open=mix.open,
                 splits=SPLITS,
                 draw=mix.draw_problem,
             )

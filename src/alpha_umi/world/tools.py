@@ -27,6 +27,17 @@ class Seen(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """Where a tool stands in ToolBench's tool JSON."""
+
+    tool: str = ""
+    """The name of the JSON's tool, that is of the provider."""
+    api: str = ""
+    entry: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """Its entry of the `api_list`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     spec: ToolSpec
     category: str
@@ -43,6 +54,7 @@ class Tool:
     """Canonical input -> canonical value -> how this provider writes it; other values stand as they are."""
     joint: str = ""
     """What stands between inputs that are joined."""
+    document: Document = field(default_factory=Document)
     wrapped: str = ""
     """The key under which results lie; empty: on top. "key[]": as the only one of a list."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from alpha_umi.errors import ConfigError, DataError
-from alpha_umi.types import Call, Observation, Task, ToolSpec, Trajectory
+from alpha_umi.types import Call, Json, Observation, Task, ToolSpec, Trajectory
+from alpha_umi.world.documents import query_document
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.oracle import write_gold
 from alpha_umi.world.presets import find_preset
@@ -24,7 +26,21 @@ class World:
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
         """All tools, the held-out ones too."""
-        return tuple(tool.spec for tool in self._preset.catalogue.tools.values())
+        return tuple(tool.spec for tool in self._preset.open().tools.values())
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """`train` and the test sets."""
+        return self._preset.splits
+
+    @property
+    def documents(self) -> Mapping[tuple[str, str], Mapping[str, Json]]:
+        """Category and name -> tool JSON as ToolBench publishes it; empty in the tiny world."""
+        return self._preset.open().documents
+
+    def query(self, task: Task) -> dict[str, Json]:
+        """The task as an entry of a ToolBench query file. Raises DataError as `check` does."""
+        return query_document(self._problem(task))
 
     def task(self, split: str, index: int) -> Task:
         """The task of an index (0 and up; there is no last one). Raises ConfigError for an unknown split."""
@@ -45,7 +61,7 @@ class World:
         and none is down.
         """
         if task is None:
-            return execute(call, Facts(seed=self._seed, moment=""), self._preset.catalogue.tools, {})
+            return execute(call, Facts(seed=self._seed, moment=""), self._preset.open().tools, {})
         return self._problem(task).execute(call)
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
@@ -55,7 +71,7 @@ class World:
     def _generate(self, split: Any, index: int) -> Problem:
         if split not in self._preset.splits:
             known = ", ".join(self._preset.splits)
-            raise ConfigError(f"the world {self._preset.name!r} has no split {split!r}; known: {known}")
+            raise ConfigError(f"unknown world split {split!r}; known: {known}")
         if index < 0:
             raise ConfigError(f"world task index {index} is below 0")
         return self._preset.draw(self._seed, str(split), index)

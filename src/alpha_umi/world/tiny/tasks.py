@@ -1,4 +1,6 @@
-"""Tasks of the tiny world: a kind, its slots, the tools offered and the trouble that waits, all from (seed, split, index).
+"""Tasks of the tiny world: a kind, its slots, the tools offered and the trouble that waits.
+
+All from (seed, split, index).
 
 Train queries and test queries are disjoint by construction: the query's own hash says which side it is on.
 """

@@ -88,16 +88,16 @@ HEALTH = Category(
     ),
     providers="""
 Medico: Help when you need it.
-  hospital clinic: House for the sick in a town. | city -> hospital beds
-  doctor on_call: Who treats there. | clinic_name=hospital -> doctor minutes
-  drug remedy: Facts about a remedy. | drug -> price currency dose
+  hospital clinic: Hospital in a city and its beds. | city -> hospital beds
+  doctor on_call: Doctor at a hospital. | clinic_name=hospital -> doctor minutes
+  drug remedy: Price and dose of a drug. | drug -> price currency dose
 Pillbox: Remedies and where to get them.
-  drug pill: What to pay and to take. | pill_name=drug -> cost=price money=currency mg=dose
-  pharmacy chemist: Nearest shop for remedies. | town=city -> shop=pharmacy km=distance
+  drug pill: What a drug costs, and its dose. | pill_name=drug -> cost=price money=currency mg=dose
+  pharmacy chemist: Pharmacy in a city and how far it is. | town=city -> shop=pharmacy km=distance
 Carefind: Find care nearby.
-  hospital ward: Where wards are. | place=city -> @care house=hospital capacity=beds
-  doctor duty: Name on the door. | house=hospital -> @care physician=doctor wait=minutes
-  pharmacy open_now: Shop with its light on. | place=city -> @care name=pharmacy away=distance
+  hospital ward: Which hospital a city has. | place=city -> @care house=hospital capacity=beds
+  doctor roster: Doctor on duty at a hospital, and the wait. | house=hospital -> @care physician=doctor wait=minutes
+  pharmacy open_now: Open pharmacy of a city with its distance. | place=city -> @care name=pharmacy away=distance
 """,
 )
 
@@ -171,16 +171,16 @@ EDUCATION = Category(
     ),
     providers="""
 Campusly: Study anywhere.
-  university campus: School of a town. | city -> university students
-  course lecture: What is taught there. | school=university -> subject professor
-  tuition yearly: Cost of one year. | school=university -> price currency
+  university campus: University in a city. | city -> university students
+  course lecture: Course at a university and its professor. | school=university -> subject professor
+  tuition yearly: Fee of a university. | school=university -> price currency
 Scholar: People and papers.
-  degree alma_mater: Where somebody learned. | graduate=person -> university
-  course class_of: Class that is open. | institute=university -> topic=subject teacher=professor
-  university institute: Where to learn in a town. | town=city -> institute=university learners=students
+  degree alma_mater: University where a person studied. | graduate=person -> university
+  course class_of: Subject and teacher of a course at a university. | institute=university -> topic=subject teacher=professor
+  university institute: University of a city and its students. | town=city -> institute=university learners=students
 Studyo: Plan your studies.
-  tuition budget: What a student pays. | name=university -> @study fee=price money=currency
-  degree diploma: Origin of a diploma. | holder=person -> @study school=university
-  university places: Places to learn in a town. | location=city -> @study school=university enrolled=students
+  tuition budget: Cost of a year at a university. | name=university -> @study fee=price money=currency
+  degree diploma: Where a person has a degree from: university. | holder=person -> @study school=university
+  university places: Where to study in a city: university. | location=city -> @study school=university enrolled=students
 """,
 )

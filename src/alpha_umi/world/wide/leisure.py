@@ -79,20 +79,20 @@ BOOKS = Category(
     ),
     providers="""
 Bookhive: All that is printed.
-  book title: Writer and size of a volume. | title_of=book -> author year pages
-  copies shelf: Volumes in a town's library. | title_of=book city -> copies
-  favourite reader: What somebody loves to read. | reader_name=person -> book
+  book title: Author, year and pages of a book. | title_of=book -> author year pages
+  copies shelf: Copies of a book in a city. | title_of=book city -> copies
+  favourite reader: Favourite book of a person. | reader_name=person -> book
 Libris: Library network.
-  book volume: A volume in the catalogue. | name=book -> @entry writer=author published=year length=pages
-  reading event: Evening with a writer. | writer=author -> @entry city hour=time
-  copies lend: What can be borrowed. | name=book library=city -> @entry stock=copies
+  book volume: Facts of a book: author, pages. | name=book -> @entry writer=author published=year length=pages
+  reading event: City of an evening about an author. | writer=author -> @entry city hour=time
+  copies lend: How many copies of a book a library has. | name=book library=city -> @entry stock=copies
 Pageturner: For those who read.
-  favourite loves: Best of somebody's shelf. | user=person -> top=book
-  reading evening: Where a writer is talked of. | author -> town=city starts=time
+  favourite loves: Book that a person likes best. | user=person -> top=book
+  reading evening: Evening about an author: city and time. | author -> town=city starts=time
 *Inkwell: Literature as data.
-  book work: Facts about a work. | work_title=book -> by=author since=year sheets=pages
-  favourite best: The best in somebody's eyes. | whose=person -> work=book
-  copies loan: Loans in a town. | work_title=book place=city -> number=copies
+  book work: Who wrote a book, and when. | work_title=book -> by=author since=year sheets=pages
+  favourite best: Which book is a person's favourite. | whose=person -> work=book
+  copies loan: Library copies of a book. | work_title=book place=city -> number=copies
 """,
 )
 
@@ -173,16 +173,16 @@ MOVIES = Category(
     ),
     providers="""
 Filmotek: An archive of pictures.
-  film picture: Facts about a motion picture. | name=film -> director year minutes
-  showing screens: Where a picture runs. | name=film town=city -> cinema time
-  watched seen_by: Last picture of a visitor. | visitor=person -> film
+  film picture: Director, year and minutes of a film. | name=film -> director year minutes
+  showing screens: Cinema that shows a film in a city. | name=film town=city -> cinema time
+  watched seen_by: Film that a person watched last. | visitor=person -> film
 Reelbase: Reels and stars.
-  film reel: Length and maker. | reel_title=film -> @movie directed_by=director released=year runtime=minutes
-  premiere gala: Next gala of a director. | maker=director -> @gala place=city wait=days
-  watched history: What a user saw. | user=person -> @movie title=film
+  film reel: Facts of a film: director, length. | reel_title=film -> @movie directed_by=director released=year runtime=minutes
+  premiere gala: City of the next premiere of a director. | maker=director -> @gala place=city wait=days
+  watched history: Last film of a person. | user=person -> @movie title=film
 Kinoplan: Tonight in the cinema.
-  showing tonight: Programme of a town. | movie=film place=city -> house=cinema starts=time
-  premiere upcoming: Who comes next. | who=director -> where=city in_days=days
+  showing tonight: Cinema and time for a film in a city. | movie=film place=city -> house=cinema starts=time
+  premiere upcoming: Next premiere of a director: city and days. | who=director -> where=city in_days=days
 """,
 )
 
@@ -265,20 +265,20 @@ MUSIC = Category(
     ),
     providers="""
 Soundbox: A record collection.
-  album record: Last recording of a group. | artist -> album tracks
-  chart hits: Position among the best sellers. | artist -> rank weeks
-  fan listener: What somebody listens to most. | listener_name=person -> artist
+  album record: Latest album of a band. | artist -> album tracks
+  chart hits: Rank of a band in the charts. | artist -> rank weeks
+  fan listener: Favourite band of a person. | listener_name=person -> artist
 Gigfinder: Live music.
-  concert gig: Next date of a group. | band=artist -> city hall=venue ticket=price currency
-  fan follows: Whom somebody follows. | user=person -> band=artist
+  concert gig: Next concert of a band: city, hall, price. | band=artist -> city hall=venue ticket=price currency
+  fan follows: Band that a person likes best. | user=person -> band=artist
 Tunely: Numbers about songs.
-  album release: Newest work. | name=artist -> @music title=album songs=tracks
-  chart position: Where they stand. | name=artist -> @music place=rank since=weeks
-  concert tour: Where they go. | name=artist -> @music town=city stage=venue fee=price money=currency
+  album release: Newest album of a band and its tracks. | name=artist -> @music title=album songs=tracks
+  chart position: Charts: rank and weeks of a band. | name=artist -> @music place=rank since=weeks
+  concert tour: Where a band plays next. | name=artist -> @music town=city stage=venue fee=price money=currency
 *Melodia: Music for all.
-  concert live: Next night on stage. | group=artist -> where=city at=venue entry=price in=currency
-  chart ranking: Rank this week. | group=artist -> no=rank duration=weeks
-  album disc: Last disc of a group. | group=artist -> disc=album pieces=tracks
+  concert live: City of the next concert of a band. | group=artist -> where=city at=venue entry=price in=currency
+  chart ranking: How high a band is in the charts. | group=artist -> no=rank duration=weeks
+  album disc: Album of a band: title, tracks. | group=artist -> disc=album pieces=tracks
 """,
 )
 
@@ -383,21 +383,21 @@ SPORTS = Category(
     ),
     providers="""
 Sportika: Results and more.
-  team club: Home and trainer of a side. | team -> city coach
-  table standings: Where a side stands. | team -> points rank
-  supports fanbase: For whom somebody shouts. | fan=person -> team
+  team club: Home city and coach of a team. | team -> city coach
+  table standings: Points and rank of a team. | team -> points rank
+  supports fanbase: Team that a person supports. | fan=person -> team
 Goalline: All about games.
-  match fixture: Who plays when. | side=team -> opponent kickoff=time place
-  team squad: Who leads a side and from where. | side=team -> home=city trainer=coach
-  stadium ground: Arena of a side. | side=team -> arena=stadium seats
+  match fixture: Next match of a team. | side=team -> opponent kickoff=time place
+  team squad: Coach of a team and its city. | side=team -> home=city trainer=coach
+  stadium ground: Stadium of a team and its seats. | side=team -> arena=stadium seats
 Arenas: Where games are played.
-  stadium arena: Size of an arena. | club=team -> @arena name=stadium capacity=seats
-  supports loyal: Loyalty of a person. | user=person -> @fan club=team
-  match next_game: Coming game. | club=team -> @game versus=opponent hour=time town=place
+  stadium arena: Where a team plays: stadium, seats. | club=team -> @arena name=stadium capacity=seats
+  supports loyal: Favourite team of a person. | user=person -> @fan club=team
+  match next_game: Next opponent of a team, time and place. | club=team -> @game versus=opponent hour=time town=place
 *Leagueo: League tables.
-  table league: Place in the league. | club=team -> score=points position=rank
-  match upcoming: Next date of a side. | club=team -> rival=opponent starts=time where=place
-  team about: What to know about a side. | club=team -> town=city manager=coach
+  table league: Rank of a team in the table, with points. | club=team -> score=points position=rank
+  match upcoming: Whom a team plays next. | club=team -> rival=opponent starts=time where=place
+  team about: Facts of a team: city, coach. | club=team -> town=city manager=coach
 """,
 )
 
@@ -474,20 +474,20 @@ FOOD = Category(
     ),
     providers="""
 Tastebud: Eat out, eat well.
-  restaurant dine: Place to eat in a town. | city -> restaurant price currency
-  menu special: What is cooked on this day. | restaurant -> dish tables
+  restaurant dine: Restaurant in a city with its price. | city -> restaurant price currency
+  menu special: Dish of the day at a restaurant. | restaurant -> dish tables
 Calorix: Know what you eat.
-  nutrition energy: Energy of a meal. | food=dish -> kcal protein
-  recipe prepare: How long it takes to prepare. | food=dish -> minutes steps
+  nutrition energy: Calories and protein of a dish. | food=dish -> kcal protein
+  recipe prepare: Minutes to cook a dish. | food=dish -> minutes steps
 Gourmand: For lovers of food.
-  restaurant table_for: Where to book in a town. | town=city -> @place name=restaurant meal=price money=currency
-  menu card: The card of a house. | house=restaurant -> @place meal_of_day=dish free=tables
-  nutrition facts: Facts about a plate. | plate=dish -> @plate calories=kcal protein_g=protein
+  restaurant table_for: Where to eat: restaurant and price. | town=city -> @place name=restaurant meal=price money=currency
+  menu card: Restaurant menu: dish and free tables. | house=restaurant -> @place meal_of_day=dish free=tables
+  nutrition facts: Energy of a dish in kcal, and protein. | plate=dish -> @plate calories=kcal protein_g=protein
 *Cookwell: The kitchen companion.
-  recipe howto: How it is made. | meal=dish -> takes=minutes stages=steps
-  nutrition label: What the label says. | meal=dish -> energy=kcal proteins=protein
-  menu today: On the stove this day. | venue=restaurant -> serves=dish seats=tables
+  recipe howto: Cooking time of a dish. | meal=dish -> takes=minutes stages=steps
+  nutrition label: How many calories a dish has. | meal=dish -> energy=kcal proteins=protein
+  menu stove: What a restaurant cooks today. | venue=restaurant -> serves=dish seats=tables
 *Forkful: Reservations.
-  restaurant book_in: House with a free seat. | place=city -> house=restaurant bill=price in=currency
+  restaurant book_in: Restaurant of a town and what a meal costs. | place=city -> house=restaurant bill=price in=currency
 """,
 )

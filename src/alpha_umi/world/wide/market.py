@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from alpha_umi.types import Json
 from alpha_umi.world.catalogue import Catalogue
@@ -88,15 +89,19 @@ _UNITS = {
     "EUR": ("EUR", "euros", "euro", "€"),
 }
 _LITERAL = r"[A-Z]\d{2,4}|\d{1,2}:\d{2}"
-_READER = Reader(
-    Words(
-        names=names.NAMES,
-        ordinary=names.ORDINARY,
-        currencies=names.CURRENCY.terms,
-        units=_UNITS,
-        literal=_LITERAL,
+
+
+@cache
+def _reader() -> Reader:
+    return Reader(
+        Words(
+            names=names.NAMES,
+            ordinary=names.ORDINARY,
+            currencies=names.CURRENCY.terms,
+            units=_UNITS,
+            literal=_LITERAL,
+        )
     )
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,7 +119,6 @@ class Pool:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Market:
     catalogue: Catalogue
-    providers: tuple[Provider, ...]
     pools: Mapping[str, Pool]
     """Split -> its pool."""
     sorts: Mapping[tuple[str, int], frozenset[str]]
@@ -126,7 +130,8 @@ class Market:
         providers = tuple(provider for category in chosen for provider in read_providers(category))
         needs = {need.name: need for category in chosen for need in category.needs}
         tools = [tool for provider in providers for tool in provider.tools]
-        catalogue = Catalogue.of(needs, tools, names.DOMAINS.values(), _READER)
+        documents = {(provider.category, provider.name): provider.document for provider in providers}
+        catalogue = Catalogue.of(needs, tools, names.DOMAINS.values(), _reader(), documents)
         seen = _pool(catalogue, providers, {Seen.YES})
         unseen_tools = _pool(catalogue, providers, {Seen.NO})
         unseen_categories = _pool(catalogue, providers, {Seen.NO_CATEGORY})
@@ -142,7 +147,7 @@ class Market:
         sorts = {
             (need.name, number): _sorts(need, ask) for need in needs.values() for number, ask in enumerate(need.asks)
         }
-        return cls(catalogue=catalogue, providers=providers, pools=pools, sorts=sorts)
+        return cls(catalogue=catalogue, pools=pools, sorts=sorts)
 
 
 def _pool(catalogue: Catalogue, providers: tuple[Provider, ...], seen: set[Seen]) -> Pool:

@@ -99,8 +99,8 @@ CURRENCY_OF: Mapping[str, str] = {row[0]: row[2] for row in _COUNTRIES}
 LANGUAGE_OF: Mapping[str, str] = {row[0]: row[3] for row in _COUNTRIES}
 CONTINENT_OF: Mapping[str, str] = {row[0]: row[4] for row in _COUNTRIES}
 COUNTRY_OF: Mapping[str, str] = {
-    **{capital: country for country, capital, *_ in _COUNTRIES},
-    **{city: country for city, country in _OTHER_CITIES},
+    **{row[1]: row[0] for row in _COUNTRIES},
+    **{row[0]: row[1] for row in _OTHER_CITIES},
 }
 AIRPORT_OF: Mapping[str, str] = dict(zip(COUNTRY_OF, _AIRPORTS, strict=True))
 CITIES = tuple(COUNTRY_OF)

@@ -92,23 +92,23 @@ LOCATION = Category(
     ),
     providers="""
 Atlasia: Places of the world.
-  place find_city: Where a town lies. | city -> country postcode
-  country find_nation: Facts about a land. | country -> capital currency language
-  airport find_airport: Code of the airport for a town. | city -> airport
+  place find_city: Country and postcode of a city. | city -> country postcode
+  country find_nation: Capital, currency and language of a country. | country -> capital currency language
+  airport find_airport: Airport of a city. | city -> airport
 Geodex: A register of places.
-  place lookup: Nation and postal code of a place. | name=city -> nation=country zip=postcode
-  clock now: Local hour and minute of a place. | name=city -> local=time
+  place lookup: Country in which a city lies. | name=city -> nation=country zip=postcode
+  clock now: Local time in a city. | name=city -> local=time
 Terrabase: Lands and towns as data.
-  country profile: Profile of a state. | state=country -> @data main_city=capital money=currency tongue=language
-  airport iata: IATA code for a municipality. | municipality=city -> @data code=airport
+  country profile: What the capital and the currency of a country are. | state=country -> @data main_city=capital money=currency tongue=language
+  airport iata: Code of the airport near a city. | municipality=city -> @data code=airport
 *Mapwise: Geography at hand.
-  place locate_town: Land in which a town lies. | town=city -> land=country post=postcode
-  country about_land: What to know about a land. | land=country -> seat=capital coin=currency speech=language
-  airport landing: Airfield near a town. | town=city -> field=airport
+  place locate_town: Which country a city belongs to. | town=city -> land=country post=postcode
+  country about_land: Facts of a country: capital, money, language. | land=country -> seat=capital coin=currency speech=language
+  airport landing: Which airport belongs to a city. | town=city -> field=airport
 Timely: Clocks around the globe.
-  clock local_time: What the clocks show. | city -> time
+  clock local_time: The time of the day in a city. | city -> time
 *Chronos: World time.
-  clock hour: Time of the day at a place. | place=city -> clock=time
+  clock hour: Which time it is in a city. | place=city -> clock=time
 """,
 )
 
@@ -198,22 +198,22 @@ WEATHER = Category(
     ),
     providers="""
 Skycast: Forecasts for developers.
-  weather conditions: Temperature and sky of a town. | city unit day -> temperature unit sky
-  wind gusts: How it blows in a town. | city day -> speed
-  rain showers: Chance that it gets wet. | city day -> chance
+  weather conditions: Weather of a city: temperature and sky. | city unit day -> temperature unit sky
+  wind gusts: Wind of a city. | city day -> speed
+  rain showers: Chance of rain in a city. | city day -> chance
 Meteolab: A weather laboratory.
-  weather current: Present state of the atmosphere. | location=city scale=unit~celsius when=day~offset -> degrees=temperature scale=unit condition=sky
-  wind anemometer: Speed of moving air. | location=city when=day~offset -> kmh=speed
-  air aqi: Air quality index. | location=city -> aqi=index
+  weather current: Current weather at a location. | location=city scale=unit~celsius when=day~offset -> degrees=temperature scale=unit condition=sky
+  wind anemometer: Speed of the wind at a location. | location=city when=day~offset -> kmh=speed
+  air aqi: Air quality of a city. | location=city -> aqi=index
 Nimbus: Rain and sun.
-  rain precipitation: Probability of wet hours. | q=city day -> @forecast percent=chance
-  sun daylight: When the day begins and ends. | q=city -> @forecast rise=sunrise set=sunset
+  rain precipitation: Probability of rain in percent. | q=city day -> @forecast percent=chance
+  sun daylight: Sunrise and sunset in a city. | q=city -> @forecast rise=sunrise set=sunset
 *Windrose: Weather for sailors.
-  weather report: State of sky and heat at a harbour. | port=city degrees=unit day -> heat=temperature in=unit outlook=sky
-  wind breeze: Strength of the breeze. | port=city day -> strength=speed
-  sun almanac: First and last light. | port=city -> first=sunrise last=sunset
+  weather report: Weather in a town, in C or F. | port=city degrees=unit day -> heat=temperature in=unit outlook=sky
+  wind breeze: How strong the wind is in a town. | port=city day -> strength=speed
+  sun almanac: Time of sunrise and of sunset in a town. | port=city -> first=sunrise last=sunset
 *Clearair: Pollution monitor.
-  air quality: Pollution index of a town. | town=city -> pollution=index
-  rain outlook: Will it pour. | town=city day=day~offset -> risk=chance
+  air quality: Index of the air in a town. | town=city -> pollution=index
+  rain outlook: How likely rain is in a town. | town=city day=day~offset -> risk=chance
 """,
 )

@@ -14,7 +14,7 @@ from alpha_umi.formats.tool_json import Api, argument_name, read_api, standard_n
 from alpha_umi.types import Json
 from alpha_umi.world.domains import Amounts
 from alpha_umi.world.needs import Ask, Find, Need, Owed
-from alpha_umi.world.tools import Seen, Tool
+from alpha_umi.world.tools import Document, Seen, Tool
 from alpha_umi.world.wide.names import CURRENCY, DOMAINS
 
 
@@ -171,6 +171,7 @@ def _read_line(
         "method": "GET",
         "required_parameters": required,
         "optional_parameters": optional,
+        "schema": _schema([own for own, _, _ in results], wrapped),
     }
     tool = Tool(
         spec=write_spec(_api(entry, provider, category)),
@@ -183,15 +184,29 @@ def _read_line(
         seen=seen,
         codes=codes,
         joint="/",
+        document=Document(tool=provider, api=found["name"], entry=entry),
         wrapped=wrapped,
     )
     return entry, tool
 
 
+def _schema(keys: list[str], wrapped: str) -> Json:
+    """The keys of a reply."""
+    flat: dict[str, Json] = dict.fromkeys(keys, "value")
+    if not wrapped:
+        return flat
+    return {wrapped.removesuffix("[]"): [flat] if wrapped.endswith("[]") else flat}
+
+
 def _declare(taken: re.Match[str], inputs: list[str], served: Need) -> dict[str, Json]:
-    told = "/".join(served.inputs[name].told for name in inputs)
+    told = served.inputs[inputs[0]].told
+    alike = [name for name, domain in served.inputs.items() if domain.told == told]
+    if len(inputs) > 1:
+        told = f"{'/'.join(inputs)}, each a {told}"
+    elif len(alike) > 1:
+        told = f"{told}, {inputs[0]}"
     if taken["convention"]:
-        told = _CONVENTIONS_TOLD[taken["convention"]]
+        told = _CONVENTIONS_TOLD[taken["convention"]] + (f", {inputs[0]}" if len(alike) > 1 else "")
     default = served.defaults.get(inputs[0])
     if default is not None:
         default = _CONVENTIONS.get(taken["convention"] or "", {}).get(str(default), str(default))

@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import count
 
 from alpha_umi.types import Json, Observation, Task, ToolStatus
+from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.chance import Draws, drawn
 from alpha_umi.world.domains import Amounts, Codes, Names
 from alpha_umi.world.facts import Facts
@@ -63,6 +64,9 @@ class Mix:
     def market(self) -> Market:
         return Market.of(self.categories)
 
+    def open(self) -> Catalogue:
+        return self.market.catalogue
+
     def draw_problem(self, seed: int, split: str, index: int) -> Problem:
         """The problem of an index; the same for ever within a version. Draws until one fits the split."""
         for attempt in count():
@@ -97,9 +101,9 @@ class _Sketch:
         chosen = self._draw_providers(nodes, tools)
         if not _fits(group, chosen.values()):
             return None
-        slots = self._draw_slots(planner.slots, trouble)
         kind = _make_kind(wishes, nodes, planner.slots)
-        if slots is None or not self._is_mine(kind, slots) or not self._makes_sense(kind, slots, trouble):
+        slots = self._draw_my_slots(kind, planner.slots, trouble)
+        if slots is None or not self._makes_sense(kind, slots, trouble):
             return None
         offer = self._draw_offer(chosen, trouble)
         if offer is None:
@@ -137,6 +141,13 @@ class _Sketch:
         sorts = [self._mix.market.sorts[wish.node.need.name, wish.node.need.asks.index(wish.ask)] for wish in wishes]
         return bool(sorts[0] & sorts[1])
 
+    def _draw_my_slots(self, kind: Kind, slots: Mapping[str, Slot], trouble: Trouble) -> dict[str, Json] | None:
+        for _ in range(_TEST_SHARE):
+            values = self._draw_slots(slots, trouble)
+            if values is None or self._is_mine(kind, values):
+                return values
+        return None
+
     def _is_mine(self, kind: Kind, slots: Values) -> bool:
         """Whether what is asked about whom is on this split's side."""
         values = (f"{name}={value}" for name, value in slots.items())
@@ -150,7 +161,7 @@ class _Sketch:
         catalogue = self._mix.market.catalogue
         for request in solve(catalogue, kind, slots, self._facts).requests:
             domains = catalogue.needs[request.need].inputs
-            if len({value for _, value in request.inputs}) < len(domains):
+            if len({str(value) for _, value in request.inputs}) < len(domains):
                 return False
         return True
 
@@ -168,37 +179,29 @@ class _Sketch:
                     while value in values.values():
                         value = draws.pick(terms)
                     values[name] = value
-        renamable = [name for name, slot in slots.items() if isinstance(slot.domain, Names) and slot.domain.former]
-        unknown = [name for name, slot in slots.items() if isinstance(slot.domain, Names) and slot.domain.strangers]
+        named = {name: slot.domain for name, slot in slots.items() if isinstance(slot.domain, Names)}
         match trouble:
             case Trouble.FORMER_NAME:
-                return self._rename(slots, values, renamable)
+                return self._rename(values, {name: domain for name, domain in named.items() if domain.former})
             case Trouble.STRANGER:
-                return self._replace(slots, values, unknown)
+                return self._replace(values, {name: domain for name, domain in named.items() if domain.strangers})
             case Trouble.MISSING if all(isinstance(slot.domain, Amounts) for slot in slots.values()):
                 return None
             case _:
                 return values
 
-    def _rename(
-        self, slots: Mapping[str, Slot], values: dict[str, Json], names: Sequence[str]
-    ) -> dict[str, Json] | None:
+    def _rename(self, values: dict[str, Json], names: Mapping[str, Names]) -> dict[str, Json] | None:
         if not names:
             return None
-        name = self._draws.pick(names)
-        domain = slots[name].domain
-        former = domain.former if isinstance(domain, Names) else {}
-        fitting = [old for old, new in former.items() if new not in values.values()]
+        name = self._draws.pick(list(names))
+        fitting = [old for old, new in names[name].former.items() if new not in values.values()]
         return {**values, name: self._draws.pick(fitting)} if fitting else None
 
-    def _replace(
-        self, slots: Mapping[str, Slot], values: dict[str, Json], names: Sequence[str]
-    ) -> dict[str, Json] | None:
+    def _replace(self, values: dict[str, Json], names: Mapping[str, Names]) -> dict[str, Json] | None:
         if not names:
             return None
-        name = self._draws.pick(names)
-        domain = slots[name].domain
-        return {**values, name: self._draws.pick(domain.strangers)} if isinstance(domain, Names) else None
+        name = self._draws.pick(list(names))
+        return {**values, name: self._draws.pick(names[name].strangers)}
 
     # --- the tools ----------------------------------------------------------------------------------
 
@@ -233,6 +236,8 @@ class _Sketch:
             case _ if rivalled and draws.below(100) < mix.both_rivals:
                 need = draws.pick(rivalled)
                 offered[need].append(draws.pick(rivals[need]))
+            case _:
+                pass
         status, text = draws.pick(mix.failures)
         failures = {
             tool.spec.name: Observation(content=text.format(tool=tool.spec.name), status=status) for tool in down

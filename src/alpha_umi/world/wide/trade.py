@@ -83,23 +83,23 @@ FINANCE = Category(
     ),
     providers="""
 Coinflow: Money in motion.
-  convert fx: Change between currencies. | amount source target -> amount currency
-  tax vat: Duty on goods of a land. | country -> tax
+  convert fx: Convert money to another currency. | amount source target -> amount currency
+  tax vat: Sales tax of a country. | country -> tax
 Moneta: Bank data.
-  convert exchange: What a sum is worth elsewhere. | value=amount have=source~lower want=target~lower -> result=amount currency
-  share equity: Price of one part of a firm. | firm=company -> price currency
+  convert exchange: Value of a sum in another currency. | value=amount have=source~lower want=target~lower -> result=amount currency
+  share equity: Price of a share of a company. | firm=company -> price currency
 Tickerly: Stock market.
-  share quote: Last price on the market. | company -> @quote last=price currency
-  firm overview: Who runs a corporation and where. | company -> @overview ceo=boss headquarters=seat employees=staff
-  tax duty: Rate for goods. | nation=country -> @rate percent=tax
+  share quote: Share of a company on the market. | company -> @quote last=price currency
+  firm overview: Boss and city of a company. | company -> @overview ceo=boss headquarters=seat employees=staff
+  tax duty: Tax of a country in percent. | nation=country -> @rate percent=tax
 Corpdata: A register of firms.
-  firm entry: Head and place of a business. | business=company -> head=boss place=seat size=staff
+  firm entry: Who leads a company and where it is. | business=company -> head=boss place=seat size=staff
 *Cashly: Pocket finance.
-  convert swap: Swap a sum. | sum=amount pair=source+target -> gives=amount of=currency
-  share bid: What one must bid. | name=company -> bid=price of=currency
-  firm people_of: The people behind a name. | name=company -> leader=boss town=seat team=staff
+  convert swap: Change money between currencies. | sum=amount pair=source+target -> gives=amount of=currency
+  share bid: What a share costs. | name=company -> bid=price of=currency
+  firm people_of: Company facts: boss, city, employees. | name=company -> leader=boss town=seat team=staff
 *Fisco: All about duties.
-  tax levy: Levy on what is sold. | state=country -> levy=tax
+  tax levy: Which tax a country takes. | state=country -> levy=tax
 """,
 )
 
@@ -186,24 +186,24 @@ SOCIAL = Category(
     ),
     providers="""
 Peoplebook: Who is where.
-  locate whereabouts: Town in which somebody is. | name=person -> city
-  phone contact: Number to call somebody. | name=person -> phone
-  age birthday: Years somebody has lived. | name=person -> age
+  locate whereabouts: City where a person is. | name=person -> city
+  phone contact: Phone number of a person. | name=person -> phone
+  age birthday: Age of a person. | name=person -> age
 Workline: A network for jobs.
-  work career: Profession and employer. | person -> job company
-  friend contacts: Who is close to somebody. | person -> friend
-  locate checkin: Where somebody was seen last. | person -> place=city
+  work career: Job and company of a person. | person -> job company
+  friend contacts: Best friend of a person. | person -> friend
+  locate checkin: Place of a person now. | person -> place=city
 Circle: Friends and family.
-  friend closest: Nearest of the contacts. | user=person -> @profile buddy=friend
-  age years: Time since birth. | user=person -> @profile old=age
-  work occupation: What somebody does. | user=person -> @profile position=job firm=company
+  friend closest: Closest friend of a person. | user=person -> @profile buddy=friend
+  age lifetime: Age of a person in years. | user=person -> @profile old=age
+  work occupation: Profession and employer of a person. | user=person -> @profile position=job firm=company
 *Yellowpage: The old phone book, renewed.
-  phone dial: Digits to dial. | entry=person -> digits=phone
-  locate address: Town in the address. | entry=person -> town=city
-  work trade: Trade and business. | entry=person -> trade=job business=company
+  phone dial: Number to call a person. | entry=person -> digits=phone
+  locate address: Where to find a person. | entry=person -> town=city
+  work trade: Where a person works. | entry=person -> trade=job business=company
 *Palio: Find your pals.
-  friend pal: Favourite pal. | of=person -> pal=friend
-  age lived: How long on earth. | of=person -> since_birth=age
+  friend pal: Who is the friend of a person. | of=person -> pal=friend
+  age lived: How old a person is. | of=person -> since_birth=age
 """,
 )
 
@@ -288,24 +288,24 @@ ECOMMERCE = Category(
     ),
     providers="""
 Shopster: The department store.
-  item product: What a thing costs. | item -> code price currency
-  stock inventory: Pieces on the shelf. | code -> stock
-  delivery ship: Days until it is there. | code city -> days
-  maker brand: Who produces it. | code -> company
+  item product: Price and code of an item to buy. | item -> code price currency
+  stock inventory: Stock of an article by its code. | code -> stock
+  delivery ship: Days of delivery of an article to a city. | code city -> days
+  maker brand: Company that makes an article. | code -> company
 Bargain: Cheap and good.
-  item find: Offer for a thing. | product=item -> id=code cost=price currency
-  review feedback: Opinion of buyers. | id=code -> stars count=reviews
-  stock available: What can be bought now. | id=code -> pieces=stock
+  item find: What an item costs, with its code. | product=item -> id=code cost=price currency
+  review feedback: Stars that buyers give an article. | id=code -> stars count=reviews
+  stock available: Pieces of an article that are left. | id=code -> pieces=stock
 Mallory: A mall online.
-  review score: What customers think. | article=code -> @article rating=stars votes=reviews
-  maker producer: Firm behind the goods. | article=code -> @article firm=company
-  delivery courier: How soon it comes. | article=code town=city -> @article wait=days
+  review score: Reviews of an article by its code. | article=code -> @article rating=stars votes=reviews
+  maker producer: Maker of an article by its code. | article=code -> @article firm=company
+  delivery courier: Delivery time of an article. | article=code town=city -> @article wait=days
 *Marketo: The market place.
-  item look_up: Price tag of a thing. | article=item -> number=code amount=price money=currency
-  stock warehouse: What the warehouse holds. | number=code -> left=stock
-  delivery arrival: When it gets there. | number=code where=city -> in_days=days
+  item look_up: Find an item in the shop: price, code. | article=item -> number=code amount=price money=currency
+  stock warehouse: How many pieces are in stock. | number=code -> left=stock
+  delivery arrival: When an article arrives in a city. | number=code where=city -> in_days=days
 *Ratello: Only opinions.
-  review verdict: Verdict of the crowd. | sku=code -> points=stars voices=reviews
-  maker origin_firm: Firm it comes from. | sku=code -> made_by=company
+  review verdict: How buyers rate an article. | sku=code -> points=stars voices=reviews
+  maker origin_firm: Which company an article is from. | sku=code -> made_by=company
 """,
 )

@@ -97,22 +97,22 @@ TRAVEL = Category(
     ),
     providers="""
 Flyfinder: Search for flights.
-  flight search: Connections by plane. | origin destination -> flight price currency departure
-  visa entry: Entry papers of a land. | country -> days fee currency
+  flight search: Flight between two airports. | origin destination -> flight price currency departure
+  visa entry: Visa for a country. | country -> days fee currency
 Staywell: Rooms for travellers.
-  hotel rooms: House to stay at in a town. | city -> hotel price currency
-  museum culture: Sights of a town. | city -> museum price currency
+  hotel rooms: Hotel in a city with its price. | city -> hotel price currency
+  museum culture: Museum in a city with its price. | city -> museum price currency
 Nomado: All for a journey.
-  hotel night: Bed for one person. | destination=city -> @offer house=hotel rate=price money=currency
-  flight fare: Fare of a connection. | route=origin+destination -> @offer number=flight fare=price money=currency leaves=departure
-  visa papers: Papers to enter a land. | land=country -> @offer wait=days cost=fee money=currency
+  hotel one_night: A hotel for a night. | destination=city -> @offer house=hotel rate=price money=currency
+  flight fare: Number and price of a flight. | route=origin+destination -> @offer number=flight fare=price money=currency leaves=departure
+  visa papers: Days and fee of a visa. | land=country -> @offer wait=days cost=fee money=currency
 Tripmate: Friends of travellers.
-  museum exhibitions: What to look at in a town. | town=city -> @results[] name=museum ticket=price currency
-  hotel lodging: Where to stay in a town. | town=city -> @results[] name=hotel rate=price currency
+  museum exhibitions: Museum of a town and what a visit costs. | town=city -> @results[] name=museum ticket=price currency
+  hotel lodging: Where to sleep: hotel and price. | town=city -> @results[] name=hotel rate=price currency
 *Aerodeal: Cheap journeys.
-  flight deal: Offer for a trip by plane. | from_airport=origin to_airport=destination -> no=flight amount=price unit=currency at=departure
-  hotel bed: Offer for a night. | place=city -> lodging=hotel amount=price unit=currency
-  museum ticket: Offer for art lovers. | place=city -> gallery=museum amount=price unit=currency
+  flight deal: Flight from an airport to another. | from_airport=origin to_airport=destination -> no=flight amount=price unit=currency at=departure
+  hotel bed: Hotel in a town and its rate. | place=city -> lodging=hotel amount=price unit=currency
+  museum ticket: Which museum a town has. | place=city -> gallery=museum amount=price unit=currency
 """,
 )
 
@@ -205,21 +205,21 @@ TRANSPORTATION = Category(
     ),
     providers="""
 Railway: Trains of the world.
-  train timetable: Connection by rail. | start end -> train platform departure hours
-  taxi cabs: Cab in front of the station. | city -> price currency minutes
+  train timetable: Train between two cities. | start end -> train platform departure hours
+  taxi cabs: Taxi in a city. | city -> price currency minutes
 Roadster: For those who drive.
-  route directions: Way by car. | origin=start target=end -> km=distance minutes
-  parking garage: Room for cars. | place=city -> free=spaces
+  route directions: Distance by road between two cities. | origin=start target=end -> km=distance minutes
+  parking garage: Free parking spaces in a city. | place=city -> free=spaces
 Movely: One app for all ways.
-  train rail: Trip on rails. | trip=start+end -> no=train track=platform leaves=departure duration=hours
-  route road: Trip on wheels. | trip=start+end -> length=distance time=minutes
-  taxi ride: Trip with a driver. | town=city -> fare=price money=currency wait=minutes
+  train rail: Number and departure of a train. | trip=start+end -> no=train track=platform leaves=departure duration=hours
+  route road: Road from a city to another. | trip=start+end -> length=distance time=minutes
+  taxi ride: Price of a taxi and the wait. | town=city -> fare=price money=currency wait=minutes
 *Wheelie: City mobility.
-  taxi hail: Call a driver. | where=city -> @ride cost=price in=currency eta=minutes
-  parking lots: Where to leave a car. | where=city -> @lots open=spaces
-  route drive: How far and how long. | a=start b=end -> @way kilometers=distance min=minutes
+  taxi hail: What a taxi in a town costs. | where=city -> @ride cost=price in=currency eta=minutes
+  parking lots: Parking in a town. | where=city -> @lots open=spaces
+  route drive: How far it is by car. | a=start b=end -> @way kilometers=distance min=minutes
 *Trackline: Rail data.
-  train journey: Journey by rail. | leave=start arrive=end -> service=train gate=platform at=departure lasts=hours
+  train journey: Train from a city to another. | leave=start arrive=end -> service=train gate=platform at=departure lasts=hours
 """,
 )
 
@@ -298,20 +298,20 @@ LOGISTICS = Category(
     ),
     providers="""
 Parcelo: Follow what you sent.
-  order consignment: Tracking number for a customer. | customer=person -> parcel
-  track status: Where a consignment is. | parcel -> city days
-  weight scale: How heavy a consignment is. | parcel -> weight
+  order consignment: Number of the parcel of a person. | customer=person -> parcel
+  track status: City where a parcel is. | parcel -> city days
+  weight scale: Weight of a parcel. | parcel -> weight
 Shipwise: Freight made easy.
-  shipping rates: Rate and duration between towns. | start end -> price currency days
-  order receiver: What somebody gets. | name=person -> id=parcel
-  track trace: Trace of a box. | id=parcel -> location=city eta=days
+  shipping rates: Price of shipping between two cities. | start end -> price currency days
+  order receiver: Which parcel a person expects. | name=person -> id=parcel
+  track trace: Place of a parcel and days left. | id=parcel -> location=city eta=days
 Cargonaut: Cargo of all sizes.
-  weight mass: Kilograms of a piece. | piece=parcel -> @cargo kg=weight
-  shipping quote: Quote for a lane. | lane=start+end -> @cargo cost=price money=currency transit=days
+  weight mass: How heavy a parcel is, in kg. | piece=parcel -> @cargo kg=weight
+  shipping quote: Shipping from a city to another. | lane=start+end -> @cargo cost=price money=currency transit=days
 *Postino: The postman.
-  order letterbox: What is coming for somebody. | addressee=person -> number=parcel
-  track where_is: Present place of a delivery. | number=parcel -> town=city wait=days
-  weight heavy: Is it much to carry. | number=parcel -> kilos=weight
-  shipping postage: What stamps it takes. | sender=start receiver=end -> stamps=price in=currency duration=days
+  order letterbox: Parcel for a person. | addressee=person -> number=parcel
+  track where_is: Where a parcel lies now. | number=parcel -> town=city wait=days
+  weight heavy: Kilograms of a parcel. | number=parcel -> kilos=weight
+  shipping postage: Cost and days of sending a box. | sender=start receiver=end -> stamps=price in=currency duration=days
 """,
 )
