@@ -355,11 +355,11 @@ def test_an_empty_reply_supports_no_answer():
         for made in problems("full", 300, ["train"])
         if made.trouble is Trouble.RIVAL and next(iter(made.down.values())).status is ToolStatus.OK and not made.hinted
     )
-    gold = WORLDS["full"].gold(made.task)
-    needless = [
-        number for number, turn in enumerate(gold.turns) if isinstance(turn, Call) and turn.name not in made.down
-    ]
-    shorter = (*gold.turns[: needless[0] - 1], *gold.turns[needless[0] + 2 :])
+    gold, tools = WORLDS["full"].gold(made.task), made.catalogue.tools
+    need = tools[next(iter(made.down))].need
+    calls = [turn if isinstance(turn, Call) and tools[turn.name].need == need else None for turn in gold.turns]
+    works = next(number for number, call in enumerate(calls) if call is not None and call.name not in made.down)
+    shorter = (*gold.turns[: works - 1], *gold.turns[works + 2 :])
     assert judge(made, gold).passed
     assert not judge(made, dataclasses.replace(gold, turns=shorter)).supported
 
