@@ -26,7 +26,9 @@ def main():
     for preset in PRESETS:
         for split in World(preset).splits:
             measure(preset, split, asked.tasks)
-    print("\n| preset | role | examples | prompt tokens: median | 95 % | longest | completion: mean | one trajectory: mean |")
+    print(
+        "\n| preset | role | examples | prompt: median tokens | 95 % | longest | completion: mean | trajectory: mean |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for preset in PRESETS:
         count(preset, asked.tasks, asked.vocabulary)
