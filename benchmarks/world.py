@@ -27,7 +27,7 @@ def main():
         for split in World(preset).splits:
             measure(preset, split, asked.tasks)
     print(
-        "\n| preset | role | examples | prompt tokens: median | 95 % | longest | completion: mean | one trajectory: mean |"
+        "\n| preset | role | examples | prompt: median tokens | 95 % | longest | completion: mean | trajectory: mean |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for preset in PRESETS:

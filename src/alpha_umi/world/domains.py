@@ -68,7 +68,7 @@ class Codes:
     def read(self, facts: Facts, value: str) -> str | Unknown:
         """The name that a code stands for."""
         digits = value[1:]
-        if value[:1] in _LETTERS and digits.isdecimal() and digits.isascii() and value[:1]:
+        if value[:1] in _LETTERS and digits.isascii() and digits.isdecimal() and len(digits) < 9:
             place = (int(digits) - self.low) * len(_LETTERS) + _LETTERS.index(value[0])
             index, rest = divmod((place - facts.any(self.name)) % self._size, self.stride)
             if not rest and index < len(self.of.terms) and self.write(facts, self.of.terms[index]) == value:

@@ -18,10 +18,10 @@ class Quantity:
 class Words:
     """What is to be recognised."""
 
-    names: Sequence[str]
-    """Every name that an answer may hold."""
-    ordinary: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
-    """Domain -> its names, where these are ordinary words, which say nothing in a task of other domains."""
+    names: Mapping[str, Sequence[str]]
+    """Domain -> every name of it that an answer may hold."""
+    ordinary: frozenset[str] = frozenset()
+    """Domains whose names are ordinary words, which say nothing in a task of other domains."""
     currencies: Iterable[str] = ()
     units: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """Unit -> its spellings."""
@@ -30,6 +30,11 @@ class Words:
 
 
 _NUMBER = re.compile(r"(?<![\w.,])(?:[-+\u2212](?=\d))?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_DOUBT = re.compile(r"\b(?:either|maybe|perhaps|possibly|might be|could be)\b", re.IGNORECASE)
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
+_NEAR = 30
+"""Characters after an "or" in which a value would be another choice."""
+_WORD = re.compile(r"\w+")
 _NEGATION = re.compile(r"\b(?:not|never|cannot|neither|nor|unable)\b|n['’]t\b", re.IGNORECASE)
 
 
@@ -43,10 +48,12 @@ class Reader:
         money = [spelling for spelling, unit in self._spellings.items() if unit in currencies]
         self._unit_after = re.compile(rf"\s?({_any_of(list(self._spellings))})(?!\w)", re.IGNORECASE)
         self._unit_before = re.compile(rf"(?<!\w)({_any_of(money)})\s?$", re.IGNORECASE)
-        ordinary = [name for names in words.ordinary.values() for name in names]
-        self._term = re.compile(rf"(?<!\w)({_any_of([*words.names, *ordinary])})(?!\w)", re.IGNORECASE)
+        self._names: dict[str, list[str]] = {}
+        self._domain = {name.casefold(): domain for domain, names in words.names.items() for name in names}
+        for name in sorted(self._domain, key=len, reverse=True):
+            self._names.setdefault(_WORD.findall(name)[0], []).append(name)
         self._literal = re.compile(rf"(?<!\w)(?:{words.literal})(?!\w)", re.IGNORECASE) if words.literal else None
-        self._domain = {name.casefold(): domain for domain, names in words.ordinary.items() for name in names}
+        self._ordinary = words.ordinary
 
     def quantities(self, text: str) -> Iterator[Quantity]:
         """The numbers of a text, each with the unit after it, else the currency before it."""
@@ -63,15 +70,35 @@ class Reader:
 
     def terms(self, text: str) -> set[str]:
         """The names in a text, in lower case; codes and times, too."""
-        found = {term[1].casefold() for term in self._term.finditer(text)}
+        found = set(self._find_names(text.casefold()))
         if self._literal is not None:
             found |= {literal[0].casefold() for literal in self._literal.finditer(text)}
         return found
 
+    def _find_names(self, text: str) -> Iterator[str]:
+        """As whole words, and of those that begin at one place the longest."""
+        end = 0
+        for word in _WORD.finditer(text):
+            start = word.start()
+            for name in self._names.get(word[0], ()) if start >= end else ():
+                if text.startswith(name, start) and not _WORD.match(text, start + len(name)):
+                    yield name
+                    end = start + len(name)
+                    break
+
+    def domain(self, name: str) -> str:
+        """Of a name in lower case; "literal" for codes and times."""
+        return self._domain.get(name, "literal")
+
     def telling(self, held: set[str], relevant: Iterable[str]) -> set[str]:
         """Those of the names `held` that are no ordinary words, or are such of a domain of the `relevant` names."""
-        domains = {self._domain[name] for name in relevant if name in self._domain}
-        return {name for name in held if name not in self._domain or self._domain[name] in domains}
+        domains = {self.domain(name) for name in relevant}
+        return {name for name in held if self.domain(name) not in self._ordinary - domains}
+
+    def leaves_open(self, text: str) -> bool:
+        """Whether it offers a choice of values, or is not sure of them."""
+        after = (text[found.end() : found.end() + _NEAR] for found in _OR.finditer(text))
+        return _DOUBT.search(text) is not None or any(self.terms(near) or any(self.quantities(near)) for near in after)
 
 
 def denies(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from alpha_umi.errors import ConfigError, DataError
@@ -14,6 +15,9 @@ from alpha_umi.world.presets import find_preset
 from alpha_umi.world.problems import Problem, execute
 from alpha_umi.world.verifier import Verdict, judge
 
+_KEPT = 64
+"""Problems at hand, so that the calls of one task do not draw it again each time."""
+
 
 class World:
     """A sealed universe of tools and tasks: a pure function of (preset, seed), without end and without files."""
@@ -22,6 +26,7 @@ class World:
         """Raises ConfigError for an unknown preset."""
         self._preset = find_preset(preset)
         self._seed = seed
+        self._drawn = lru_cache(_KEPT)(self._preset.draw)
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
@@ -74,7 +79,7 @@ class World:
             raise ConfigError(f"unknown world split {split!r}; known: {known}")
         if index < 0:
             raise ConfigError(f"world task index {index} is below 0")
-        return self._preset.draw(self._seed, str(split), index)
+        return self._drawn(self._seed, str(split), index)
 
     def _problem(self, task: Task) -> Problem:
         """The problem behind a task. Raises DataError as `check` says."""

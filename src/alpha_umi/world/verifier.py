@@ -67,10 +67,10 @@ def judge_answer(problem: Problem, text: str) -> list[str]:
     owed_quantities, owed_terms = _owed(problem, solution)
     reader, query = problem.catalogue.reader, problem.task.query
     held_quantities, held_terms = list(reader.quantities(text)), reader.terms(text)
-    allowed_quantities = {*owed_quantities, *_known_quantities(problem, solution), *reader.quantities(query)}
+    allowed_quantities = {*owed_quantities, *reader.quantities(query), *_side_quantities(problem, solution)}
     allowed_values = {quantity.value for quantity in allowed_quantities}
-    allowed_terms = {str(value).casefold() for value in solution.known.values()}
-    allowed_terms |= reader.terms(query) | {quantity.unit.casefold() for quantity in allowed_quantities}
+    allowed_terms = {term.casefold() for term in owed_terms} | reader.terms(query) | _side_terms(problem, solution)
+    allowed_terms |= {quantity.unit.casefold() for quantity in allowed_quantities}
     missing = [quantity for quantity in owed_quantities if quantity not in held_quantities]
     reasons = [f"the answer lacks {_show(quantity)}" for quantity in missing]
     reasons += [f"the answer lacks {term}" for term in owed_terms if term.casefold() not in held_terms]
@@ -82,6 +82,8 @@ def judge_answer(problem: Problem, text: str) -> list[str]:
     reasons += [f"the answer holds {term}, which is not so" for term in sorted(wrong_terms)]
     if denies(text):
         reasons.append("the answer denies something")
+    if reader.leaves_open(text):
+        reasons.append("the answer leaves something open")
     return reasons
 
 
@@ -97,16 +99,30 @@ def _owed(problem: Problem, solution: Solution) -> tuple[list[Quantity], list[st
     return quantities, terms
 
 
-def _known_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]:
-    """Numbers that come up on the way, with the units that the same reply or request gives them."""
+def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]:
+    """Numbers that come up beside, with the units that the same reply or request gives them.
+
+    What a reply says beyond the question may be told too, unless it could be taken for what was asked.
+    """
+    units = {quantity.unit for quantity in _owed(problem, solution)[0]}
+    used = {str(value) for asked in solution.requests for _, value in asked.inputs}
     for asked, given in zip(solution.requests, solution.outputs, strict=True):
-        for owed in (owed for ask in problem.catalogue.needs[asked.need].asks for owed in ask.owed):
-            if owed.unit and isinstance(given[owed.value], (int, float)):
-                yield Quantity(value=Decimal(str(given[owed.value])), unit=find_unit(owed, given))
+        told = [owed for ask in problem.catalogue.needs[asked.need].asks for owed in ask.owed]
+        known = [(given[owed.value], find_unit(owed, given)) for owed in told]
         for values, unit in ((dict(asked.inputs), "source"), (given, "currency"), (given, "unit")):
-            for value in values.values():
-                if isinstance(value, (int, float)):
-                    yield Quantity(value=Decimal(str(value)), unit=str(values.get(unit, "")))
+            known += [(value, str(values.get(unit, ""))) for value in values.values()]
+        for value, unit in known:
+            if isinstance(value, (int, float)) and (str(value) in used or unit not in units):
+                yield Quantity(value=Decimal(str(value)), unit=unit)
+
+
+def _side_terms(problem: Problem, solution: Solution) -> set[str]:
+    """Names that come up on the way, and those of a reply that could not be taken for what was asked."""
+    domain = problem.catalogue.reader.domain
+    owed = {domain(term.casefold()) for term in _owed(problem, solution)[1]}
+    used = {str(value).casefold() for asked in solution.requests for _, value in asked.inputs}
+    known = {str(value).casefold() for value in solution.known.values()}
+    return used | {term for term in known if domain(term) not in owed}
 
 
 def _show(quantity: Quantity) -> str:

@@ -150,7 +150,11 @@ _UNITS = {
     "USD": ("USD", "US dollars", "dollars", "$"),
     "EUR": ("EUR", "euros", "euro", "€"),
 }
-_NAMES = [name for names in (*known.TERMS.values(), known.FORMER_NAMES, *known.STRANGERS.values()) for name in names]
+_NAMES = {
+    **known.TERMS,
+    **{domain: (*known.TERMS[domain], *strangers) for domain, strangers in known.STRANGERS.items()},
+}
+_NAMES["city"] = (*_NAMES["city"], *known.FORMER_NAMES)
 
 CATALOGUE = Catalogue.of(
     NEEDS,

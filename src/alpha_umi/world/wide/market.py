@@ -95,8 +95,8 @@ _LITERAL = r"[A-Z]\d{2,4}|\d{1,2}:\d{2}"
 def _reader() -> Reader:
     return Reader(
         Words(
-            names=names.NAMES,
-            ordinary=names.ORDINARY,
+            names={**names.NAMES, **names.ORDINARY},
+            ordinary=frozenset(names.ORDINARY),
             currencies=names.CURRENCY.terms,
             units=_UNITS,
             literal=_LITERAL,

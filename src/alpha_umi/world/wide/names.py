@@ -43,7 +43,7 @@ Italy | Rome | EUR | Italian | Europe
 Japan | Tokyo | JPY | Japanese | Asia
 Kenya | Nairobi | KES | Swahili | Africa
 Mexico | Mexico City | MXN | Spanish | America
-Morocco | Rabat | MAD | Arabic | Africa
+Algeria | Algiers | DZD | Arabic | Africa
 Nepal | Kathmandu | NPR | Nepali | Asia
 Norway | Oslo | NOK | Norwegian | Europe
 Peru | Lima | PEN | Spanish | America
@@ -63,7 +63,7 @@ Vietnam | Hanoi | VND | Vietnamese | Asia
 _OTHER_CITIES = _rows("""
 Barcelona | Spain
 Bergen | Norway
-Casablanca | Morocco
+Oran | Algeria
 Chennai | India
 Cusco | Peru
 Geneva | Switzerland
@@ -90,8 +90,8 @@ Zurich | Switzerland
 """)
 _AIRPORTS = _words("""
 EZE, CBR, VIE, BSB, SOF, YOW, SCL, PEK, BOG, PRG, CPH, UIO, CAI, HEL, CDG, BER, ATH, BUD, DEL, DUB, FCO, HND, NBO,
-MEX, RBA, KTM, OSL, LIM, WAW, LIS, OTP, DSS, MAD, ARN, BRN, BKK, TUN, ESB, MVD, HAN,
-BCN, BGO, CMN, MAA, CUZ, GVA, HAM, IST, CCU, KRK, UKY, LYS, MEL, MXP, BOM, MUC, KIX, OPO, SZG, SVQ, PVG, SYD, YYZ,
+MEX, ALG, KTM, OSL, LIM, WAW, LIS, OTP, DSS, MAD, ARN, BRN, BKK, TUN, ESB, MVD, HAN,
+BCN, BGO, ORN, MAA, CUZ, GVA, HAM, IST, CCU, KRK, UKY, LYS, MEL, MXP, BOM, MUC, KIX, OPO, SZG, SVQ, PVG, SYD, YYZ,
 VLC, VCE, ZRH
 """)
 CAPITAL_OF: Mapping[str, str] = {row[0]: row[1] for row in _COUNTRIES}
@@ -106,7 +106,7 @@ AIRPORT_OF: Mapping[str, str] = dict(zip(COUNTRY_OF, _AIRPORTS, strict=True))
 CITIES = tuple(COUNTRY_OF)
 RATES: Mapping[str, float] = {
     "ARS": 900, "AUD": 1.5, "BGN": 1.8, "BRL": 5, "CAD": 1.4, "CHF": 0.9, "CLP": 920, "CNY": 7.2, "COP": 3900,
-    "CZK": 23, "DKK": 6.9, "EGP": 48, "EUR": 0.9, "GBP": 0.8, "HUF": 360, "INR": 83, "JPY": 150, "KES": 130, "MAD": 10,
+    "CZK": 23, "DKK": 6.9, "EGP": 48, "EUR": 0.9, "GBP": 0.8, "HUF": 360, "INR": 83, "JPY": 150, "DZD": 134, "KES": 130,
     "MXN": 17, "NOK": 10.6, "NPR": 133, "PEN": 3.7, "PLN": 4, "RON": 4.6, "SEK": 10.4, "THB": 36, "TND": 3.1,
     "TRY": 32, "USD": 1, "UYU": 39, "VND": 24800, "XOF": 600,
 }  # fmt: skip
@@ -407,8 +407,8 @@ ORDINARY: Mapping[str, tuple[str, ...]] = {
     "team": (*_TEAMS, *TEAM.strangers),
 }
 """Names that are also words, by domain; an answer is held to them only where its task has to do with the domain."""
-NAMES = tuple(
-    name
+NAMES: Mapping[str, tuple[str, ...]] = {
+    domain.name: (*domain.terms, *domain.former, *domain.strangers)
     for domain in (CITY, COUNTRY, PERSON, COMPANY, BOOK, FILM, ARTIST, UNIVERSITY)
-    for name in (*domain.terms, *domain.former, *domain.strangers)
-)
+}
+"""Names that are nothing else."""

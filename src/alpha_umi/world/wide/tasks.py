@@ -115,11 +115,12 @@ class _Sketch:
 
     def _draw_wishes(self, planner: Planner, scope: Scope, fewest: int) -> list[Wish]:
         mix, draws = self._mix, self._draws
-        shares = {calls: share for calls, share in mix.calls.items() if calls in scope.lengths and calls >= fewest}
-        if draws.below(100) >= mix.two_wishes or max(mix.calls) < 2:
-            return self._draw_wish(planner, draws.weighted(shares)) if shares else []
-        both = {calls: share for calls, share in mix.calls.items() if calls > 1}
-        first = draws.between(1, (total := draws.weighted(both)) - 1)
+        total = draws.weighted({calls: share for calls, share in mix.calls.items() if calls >= fewest})
+        if total in scope.lengths and draws.below(100) >= mix.two_wishes:
+            return self._draw_wish(planner, total)
+        if not 1 < total <= 2 * max(scope.lengths):
+            return []
+        first = draws.between(1, total - 1)
         wishes = self._draw_wish(planner, first)
         if wishes:
             planner.share(wishes[0])
