@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi import __version__, cli_rollout
+from alpha_umi.cli_flywheel import prepare_rollouts
 from alpha_umi.cli_judge import judge_app
 from alpha_umi.cli_retrieve import evaluate_retrieval, retrieve
 from alpha_umi.cli_serve import cache_app, serve_world
@@ -121,6 +122,9 @@ def prepare_processed_files(
     from alpha_umi.preparation.processed import prepare_processed
 
     _print_preparation(prepare_processed(files, out, limit), out)
+
+
+prepare_app.command("rollouts")(prepare_rollouts)
 
 
 def _print_preparation(report: Any, out: Path) -> None:
@@ -339,6 +343,7 @@ def ask(
     max_calls: cli_rollout.MaxCalls = None,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
+    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
 ) -> None:
     """Answer one query with tools; every turn is shown as it happens."""
     from alpha_umi import build
@@ -348,12 +353,14 @@ def ask(
     from alpha_umi.rollout import explore_one
     from alpha_umi.store import write_trajectories
 
-    if agent is not None and base_url is None and model is None:
+    if agent is not None and base_url is None and model is None and not native:
         config = build.read_agent(agent)
     elif agent is None and base_url is not None and model is not None:
-        config = build.endpoint_agent(base_url, model)
+        config = build.endpoint_agent(base_url, model, native=native)
     else:
-        raise ConfigError("name an agent by --agent, or an endpoint by --base-url and --model")
+        raise ConfigError(
+            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+        )
     asked = cli_rollout.read_query(query, tools, env)
     limits = LimitsConfig(
         max_steps=max_steps,

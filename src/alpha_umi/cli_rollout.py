@@ -62,6 +62,7 @@ def rollout(
     on: Annotated[str, typer.Option(help="here, or ray: every machine of a Ray cluster takes its share.")] = "here",
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
+    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with this run; nothing finished is repeated.")
     ] = False,
@@ -76,7 +77,7 @@ def rollout(
     if compat not in (None, *COMPATS):
         raise ConfigError(f"--compat {compat!r} is not known; known: {', '.join(COMPATS)}")
     config = RolloutConfig(
-        agent=read_player(agent, base_url, model, concurrency),
+        agent=read_player(agent, base_url, model, concurrency, native=native),
         single=single,
         ranker=_read_ranker(ranker),
         environment=read_environment(env, overrides or (), concurrency),
@@ -102,14 +103,18 @@ def rollout(
 # --- what the options name --------------------------------------------------------------------------------
 
 
-def read_player(agent: str | None, base_url: str | None, model: str | None, concurrency: int | None = None) -> Any:
+def read_player(
+    agent: str | None, base_url: str | None, model: str | None, concurrency: int | None = None, *, native: bool = False
+) -> Any:
     """The agent's configuration, or the name of one that is code."""
     from alpha_umi import build
 
     if agent is None and base_url is not None and model is not None:
-        return build.endpoint_agent(base_url, model, concurrency)
-    if agent is None or base_url is not None or model is not None:
-        raise ConfigError("name an agent by --agent, or an endpoint by --base-url and --model")
+        return build.endpoint_agent(base_url, model, concurrency, native=native)
+    if agent is None or base_url is not None or model is not None or native:
+        raise ConfigError(
+            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+        )
     if agent == "oracle" or (":" in agent and not Path(agent).exists()):
         return agent
     return build.read_agent(Path(agent))

@@ -122,7 +122,8 @@ class AgentConfig(Table):
     """What makes up an agent."""
 
     format: str
-    """`shared`, `chat`, or a format file, with `@training` or `@evaluation` behind it where its variants matter."""
+    """A format file or a built-in format: `shared`, `chat`, or for a backbone alone `native`, `native-finish`, `react`;
+    with `@training` or `@evaluation` behind it where its variants matter."""
     roles: RolesConfig
     sampling: SamplingsConfig = SamplingsConfig()
     max_input_tokens: PositiveInt | None = None
