@@ -19,6 +19,7 @@ from alpha_umi.evaluation.judging.held import HeldModel
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.judging import Evaluator, Question
 from alpha_umi.formats.load import BUILTIN, builtin, load_format
+from alpha_umi.formats.native import NativeFormat
 from alpha_umi.formats.template import TemplateFormat, Variant
 from alpha_umi.protocols import Agent, Format, Model
 from alpha_umi.store import read_json
@@ -120,6 +121,8 @@ def open_agent(
         if named is None:
             raise ConfigError(f"the agent names no {role.value}; it cannot play with {players.value} model(s)")
         chosen[role] = named
+    if isinstance(form, NativeFormat):
+        _check_native(config.format, chosen)
     models = _open_models(chosen, form)
     speakers = {role: _speaker(models[role], role, config) for role in roles}
     agent: Agent = (
@@ -130,10 +133,25 @@ def open_agent(
     return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())))
 
 
-def endpoint_agent(base_url: str, model: str) -> AgentConfig:
-    """The three roles without training, played by one instruct model behind an endpoint."""
+def endpoint_agent(base_url: str, model: str, *, native: bool = False) -> AgentConfig:
+    """One instruct model behind an endpoint, untrained: in the three roles, or alone by native function calling."""
     role = EndpointConfig(base_url=base_url, model=model)
+    if native:
+        return AgentConfig(format="native", roles=RolesConfig(backbone=role))
     return AgentConfig(format="chat", roles=RolesConfig(planner=role, caller=role, summarizer=role))
+
+
+def _check_native(name: str, chosen: Mapping[Role, LocalConfig | EndpointConfig]) -> None:
+    match chosen.get(Role.BACKBONE):
+        case None:
+            raise ConfigError(f"format {name!r} is for one model that does all; name [roles.backbone] alone")
+        case LocalConfig(model=model):
+            raise ConfigError(
+                f"format {name!r} is native function calling, which an endpoint does, not {model} running here; "
+                "serve it and name base_url, or take another format"
+            )
+        case EndpointConfig():
+            return
 
 
 def _open_models(chosen: Mapping[Role, LocalConfig | EndpointConfig], form: Format) -> dict[Role, _Closable]:

@@ -326,6 +326,7 @@ def ask(
     out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
+    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
 ) -> None:
     """Answer one query with tools; every turn is shown as it happens."""
     from alpha_umi import build, jobs
@@ -334,12 +335,14 @@ def ask(
     from alpha_umi.store import write_trajectories
     from alpha_umi.types import Task
 
-    if agent is not None and base_url is None and model is None:
+    if agent is not None and base_url is None and model is None and not native:
         config = build.read_agent(agent)
     elif agent is None and base_url is not None and model is not None:
-        config = build.endpoint_agent(base_url, model)
+        config = build.endpoint_agent(base_url, model, native=native)
     else:
-        raise ConfigError("name an agent by --agent, or an endpoint by --base-url and --model")
+        raise ConfigError(
+            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+        )
     environment = PythonEnvironment(load_tools(tools))
     task = Task(id="ask", query=query, tools=environment.tools)
     console = _console()

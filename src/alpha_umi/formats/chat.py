@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.documents import write_function
 from alpha_umi.formats.marks import Marks, call_spans, filled, joined
 from alpha_umi.formats.replies import read_reply
 from alpha_umi.types import (
@@ -272,13 +273,7 @@ def _add(messages: list[Message], speaker: str, text: str) -> None:
 def _documents(wording: Wording, tools: Sequence[ToolSpec]) -> str:
     if not tools:
         return wording.no_tools
-    return "\n".join((wording.tools, *(json.dumps(_document(tool), ensure_ascii=False) for tool in tools)))
-
-
-def _document(tool: ToolSpec) -> dict[str, Json]:
-    """JSON Schema as instruct models know it, without what is kept only to write a source back."""
-    parameters = {key: value for key, value in tool.parameters.items() if not key.startswith("x-")}
-    return {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return "\n".join((wording.tools, *(json.dumps(write_function(tool), ensure_ascii=False) for tool in tools)))
 
 
 # --- reading a document -------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from typing import Any, Literal, TypeAlias, cast
 import httpx
 
 from alpha_umi.errors import ConfigError, ModelError
-from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, TokenLogprob, Usage
+from alpha_umi.models.tool_calls import ToolWire
+from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, TokenLogprob, ToolPrompt, Usage
 
 Api: TypeAlias = Literal["auto", "completions", "chat"]
 
@@ -107,18 +108,20 @@ class OpenAIModel:
         url, body = self._request(prompt, sampling)
         async with self._slots:
             reply = await self._ask(url, json.dumps(body).encode())
-        return self._read(url, reply, sampling.stop)
+        return self._read(url, reply, prompt, sampling.stop)
 
     # --- the request ----------------------------------------------------------------------------------
 
     def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[httpx.URL, dict[str, Json]]:
         endpoint = self.endpoint
         asked: dict[str, Json] = {"model": endpoint.model}
-        if isinstance(prompt, str) and endpoint.api != "chat":
+        if isinstance(prompt, ToolPrompt) and endpoint.api != "completions":
+            path, asked = "chat/completions", asked | ToolWire(prompt).request()
+        elif isinstance(prompt, str) and endpoint.api != "chat":
             path, asked["prompt"] = "completions", prompt
         elif isinstance(prompt, str):
             path, asked["messages"] = "chat/completions", [_message("user", prompt)]
-        elif endpoint.api != "completions":
+        elif isinstance(prompt, tuple) and endpoint.api != "completions":
             path, asked["messages"] = "chat/completions", [_message(said.role, said.content) for said in prompt]
         else:
             raise ModelError(
@@ -193,13 +196,16 @@ class OpenAIModel:
 
     # --- the reply ------------------------------------------------------------------------------------
 
-    def _read(self, url: httpx.URL, reply: httpx.Response, stop: tuple[str, ...]) -> Completion:
+    def _read(self, url: httpx.URL, reply: httpx.Response, prompt: Prompt, stop: tuple[str, ...]) -> Completion:
         if not reply.is_success:
             raise ModelError(self._refusal(url, reply))
         try:
             document: Any = reply.json()
             choice = document["choices"][0]
-            text = choice["message"]["content"] if "message" in choice else choice["text"]
+            if isinstance(prompt, ToolPrompt):
+                text = choice["message"].get("content")
+            else:
+                text = choice["message"]["content"] if "message" in choice else choice["text"]
             finish = FinishReason.LENGTH if choice.get("finish_reason") == "length" else FinishReason.STOP
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             raise ModelError(f"{url} sent no completion but: {self._quote(reply)}") from None
@@ -209,6 +215,8 @@ class OpenAIModel:
         ends = [at for mark in stop if mark and (at := text.find(mark)) >= 0]
         if ends:
             text, finish = text[: min(ends)], FinishReason.STOP
+        if isinstance(prompt, ToolPrompt):
+            text = ToolWire(prompt).read(choice["message"], text)
         return Completion(text=text, finish=finish, usage=usage, logprobs=_logprobs(choice.get("logprobs")))
 
     def _refusal(self, url: httpx.URL, reply: httpx.Response) -> str:
