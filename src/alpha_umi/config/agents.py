@@ -122,8 +122,8 @@ class AgentConfig(Table):
     """What makes up an agent."""
 
     format: str
-    """A built-in format (`shared`, `chat`; for a backbone alone `native`, `native-finish`), or a format file, with
-    `@training` or `@evaluation` behind it where its variants matter."""
+    """A format file or a built-in format: `shared`, `chat`, or for a backbone alone `native`, `native-finish`, `react`;
+    with `@training` or `@evaluation` behind it where its variants matter."""
     roles: RolesConfig
     sampling: SamplingsConfig = SamplingsConfig()
     max_input_tokens: PositiveInt | None = None

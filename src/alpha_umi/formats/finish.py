@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 
-from alpha_umi.types import Answer, Call, Decision, FinishReason, Json, Plan, ToolSpec, Turn
+from alpha_umi.formats.marks import filled, joined
+from alpha_umi.types import Answer, Call, Decision, FinishReason, Json, Part, Plan, Span, ToolSpec, Turn
 
 FINISH = "Finish"
 _TYPE, _ANSWER = "return_type", "final_answer"
@@ -36,8 +37,22 @@ FINISH_TOOL = ToolSpec(
 
 def write_finish(turn: Plan | Answer) -> Call:
     """The call by which an answer is given; of a plan, the one that gives up."""
-    said = {_TYPE: _GIVES_ANSWER, _ANSWER: turn.text} if isinstance(turn, Answer) else {_TYPE: _GIVES_UP}
-    return Call(name=FINISH, arguments=json.dumps(said, ensure_ascii=False))
+    return Call(name=FINISH, arguments=joined(finish_spans(turn)))
+
+
+def finish_spans(turn: Plan | Answer) -> tuple[Span, ...]:
+    """The arguments of that call, told apart by what they are."""
+    if isinstance(turn, Plan):
+        return ((f'{{"{_TYPE}": "{_GIVES_UP}"}}', Part.DECISION),)
+    answer = json.dumps(turn.text, ensure_ascii=False)[1:-1]
+    return filled(
+        (
+            (f'{{"{_TYPE}": "{_GIVES_ANSWER}"', Part.DECISION),
+            (f', "{_ANSWER}": "', Part.MARK),
+            (answer, Part.ANSWER),
+            ('"}', Part.MARK),
+        )
+    )
 
 
 def read_finish(thought: str, call: Call, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:

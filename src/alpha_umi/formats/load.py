@@ -8,13 +8,14 @@ from typing import Protocol, cast
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.native import Ending, NativeFormat
+from alpha_umi.formats.react import ReActFormat
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.protocols import Format
 from alpha_umi.types import Json
 
-BUILTIN = ("shared", "chat", "native", "native-finish")
-_KINDS = "shared, chat, native"
+BUILTIN = ("shared", "chat", "native", "native-finish", "react")
+_KINDS = "shared, chat, native, react"
 
 
 def load_format(document: Mapping[str, Json]) -> Format:
@@ -26,6 +27,8 @@ def load_format(document: Mapping[str, Json]) -> Format:
             return _chat().from_document(document)
         case "native":
             return NativeFormat.from_document(document)
+        case "react":
+            return ReActFormat.from_document(document)
         case None | "template" if "templates" in document:
             return TemplateFormat.from_document(document)
         case None:
@@ -45,6 +48,8 @@ def builtin(name: str) -> Format:
             return NativeFormat()
         case "native-finish":
             return NativeFormat(name=name, ending=Ending.FINISH)
+        case "react":
+            return ReActFormat()
         case _:
             raise FormatError(f"unknown format {name!r}; known: {', '.join(BUILTIN)}, or a format file (.json)")
 

@@ -216,6 +216,10 @@ class NativeFormat:
             return turns
         return *turns, *(call for call in more if isinstance(self._read_call("", call, finish)[-1], Call))
 
+    def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
+        """None: an endpoint holds its model to the tools itself."""
+        return None
+
     def _read_text(self, content: str) -> tuple[Turn, ...]:
         if self.ending is Ending.REPLY and content.strip():
             return Plan(thought="", decision=Decision.CONCLUDE), Answer(text=content)
