@@ -118,7 +118,9 @@ class Explorer:
                 async for node in nodes:
                     tree.add(node)
             verdict = self.places.verify(tree.task, tree.best)
-        except Exception as raised:
+        except (Exception, SystemExit, asyncio.CancelledError) as raised:
+            if isinstance(raised, asyncio.CancelledError) and _is_cancelled():
+                raise
             error = f"{type(raised).__name__}: {raised}"
             if not isinstance(raised, AlphaUMiError):
                 _log.warning("%s ended with an error", job.key, exc_info=raised)
@@ -131,6 +133,12 @@ class Explorer:
             error=error,
             seconds=round(time.monotonic() - started, 3),
         )
+
+
+def _is_cancelled() -> bool:
+    """Whether it is this task that is to end, and not something in it that was cancelled by others."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _with_tools(task: Task, place: Environment) -> Task:
