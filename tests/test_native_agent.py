@@ -120,7 +120,7 @@ def test_an_answer_file_holds_every_one_of_parallel_calls():
         drawn = drawn["children"][0]
         kinds.append((drawn["node_type"], drawn.get("observation")))
     call = [("Action", None), ("Action Input", "2")]
-    assert kinds == [("Thought", None), *call, *call, ("Action", None), ("Action Input", None)]
+    assert kinds == [("Thought", None), *call, *call, ("Action", None), ("Action Input", drawn["observation"])]
     rows = document["answer_generation"]["train_messages"]
     assert [row[-1]["function_call"]["name"] for row in rows] == ["add", "add", "Finish"]
     assert [message["role"] for message in rows[-1]] == ["system", "user", *["assistant", "function"] * 2, "assistant"]

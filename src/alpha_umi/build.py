@@ -5,6 +5,7 @@ The one place that knows every adapter. Frameworks are imported here only when s
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from alpha_umi.formats.load import BUILTIN, builtin, load_format
 from alpha_umi.formats.native import NativeFormat
 from alpha_umi.formats.template import TemplateFormat, Variant
 from alpha_umi.protocols import Agent, Format, Model
+from alpha_umi.search import ModelRanker, Ranker
 from alpha_umi.store import read_json
 from alpha_umi.types import Json, Role
+from alpha_umi.world.player import Oracle
 
 AGENT_FILE = "umi.toml"
 THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
@@ -45,8 +48,11 @@ class LoadedAgent:
     """An agent with its models in memory; an async context manager that lets go of them."""
 
     agent: Agent
-    format: Format
-    models: tuple[_Closable, ...]
+    format: Format | None = None
+    """None: an agent that is code."""
+    models: tuple[_Closable, ...] = ()
+    ranker: Ranker | None = None
+    """Its planner, or its backbone, as a judge of continuations; None where it does not talk chat."""
 
     async def __aenter__(self) -> LoadedAgent:
         return self
@@ -130,12 +136,35 @@ def open_agent(
         if players is Cast.THREE
         else SingleAgent(backbone=speakers[Role.BACKBONE], format=form)
     )
-    return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())))
+    ranker = ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name == "chat" else None
+    return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())), ranker=ranker)
 
 
-def endpoint_agent(base_url: str, model: str, *, native: bool = False) -> AgentConfig:
+def open_coded_agent(name: str) -> LoadedAgent:
+    """An agent that is code: `oracle` (of the sealed world), or an object or function `module:attribute`.
+
+    Raises ConfigError where there is none of that name.
+    """
+    if name == "oracle":
+        return LoadedAgent(agent=Oracle())
+    module, colon, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute) if colon and attribute else None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"agent {name!r}: {error}; is its folder on PYTHONPATH?") from None
+    made = found if isinstance(found, Agent) and not isinstance(found, type) else found() if callable(found) else None
+    if not isinstance(made, Agent):
+        raise ConfigError(
+            f"agent {name!r} has no 'propose'; name a run directory, an agent file, oracle or module:attr"
+        )
+    return LoadedAgent(agent=made)
+
+
+def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *, native: bool = False) -> AgentConfig:
     """One instruct model behind an endpoint, untrained: in the three roles, or alone by native function calling."""
     role = EndpointConfig(base_url=base_url, model=model)
+    if concurrency is not None:
+        role = role.model_copy(update={"concurrency": concurrency})
     if native:
         return AgentConfig(format="native", roles=RolesConfig(backbone=role))
     return AgentConfig(format="chat", roles=RolesConfig(planner=role, caller=role, summarizer=role))

@@ -12,6 +12,7 @@ import typer
 
 from alpha_umi import __version__
 from alpha_umi.cli_judge import judge_app
+from alpha_umi.cli_rollout import rollout
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -364,6 +365,9 @@ def _print_answer(trajectory: Any) -> None:
         print(f"no answer: {trajectory.stop.value}", file=sys.stderr)
         raise typer.Exit(1)
     print(plain(last.text))
+
+
+app.command()(rollout)
 
 
 @world_app.command("write")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -111,6 +112,8 @@ class Drawing:
             nodes.append(drawn)
             parent = drawn
         end = nodes[-1]
+        if node.status in _SAID:
+            end["observation"] = json.dumps({"response": _SAID[node.status]})
         end["expand_num"] = node.visit or 0
         end["pruned"] = self._is_pruned(node, _number(end["depth"]))
         if (code := _ENDS.get(node.status)) is not None:
@@ -120,6 +123,10 @@ class Drawing:
     def _is_pruned(self, node: Node, depth: int) -> bool:
         at_limit = node.status is NodeStatus.LIMIT and depth >= self._max_nodes
         return at_limit or node.status in (NodeStatus.GAVE_UP, NodeStatus.FAILED)
+
+
+_SAID: Mapping[NodeStatus, str] = {NodeStatus.ANSWERED: "the answer is given", NodeStatus.GAVE_UP: "it is given up"}
+"""What `Finish` observes. ToolBench's converters stop where there is nothing."""
 
 
 def _draw(kind: str, description: str, depth: int) -> Drawn:
