@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi import __version__
+from alpha_umi.cli_flywheel import prepare_rollouts
 from alpha_umi.cli_judge import judge_app
 from alpha_umi.cli_rollout import rollout
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
@@ -119,6 +120,9 @@ def prepare_processed_files(
     from alpha_umi.preparation.processed import prepare_processed
 
     _print_preparation(prepare_processed(files, out, limit), out)
+
+
+prepare_app.command("rollouts")(prepare_rollouts)
 
 
 def _print_preparation(report: Any, out: Path) -> None:
