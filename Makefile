@@ -29,6 +29,7 @@ check: setup ## format, lint, types, layers, tests
 	$(PY) -m pytest -n auto
 
 bench: setup ## every benchmark, each a ratio against a named peer
+	$(PY) -m pip install --quiet -e '.[bench]'
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
 
 clean: ## remove what make made

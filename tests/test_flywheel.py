@@ -130,7 +130,7 @@ statuses = st.sampled_from(
 shapes = st.lists(st.tuples(st.integers(0, 8), st.booleans(), statuses), max_size=12)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(shapes)
 def test_what_is_chosen_leads_to_a_right_answer_and_what_is_rejected_to_none(shape):
     nodes = []

@@ -402,7 +402,7 @@ def fuzz(chance):
     check_written(tree, strategy)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False))
 def test_random_replies_crash_nothing_and_break_no_limit(draws):
     fuzz(Chance(draws))

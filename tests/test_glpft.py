@@ -25,6 +25,7 @@ from alpha_umi.training.examples import make_examples
 from alpha_umi.training.glpft import Material
 from alpha_umi.training.labels import Tagging
 from alpha_umi.training.sft import train_stage
+from alpha_umi.training.start import narrow_frozen
 from alpha_umi.types import Observation, Role, Trajectory
 from stages import FORMATS, THREE, a_stage, distance, fresh_model, gold, packing, tokenizer
 
@@ -255,6 +256,27 @@ def test_three_activated_adapters_learn_in_one_pass_and_play_the_roles(config):
     assert result["alone"] == done(apart, "roles")["result"]["alone"]
     assert result["tokens"] < 0.6 * done(apart, "roles")["result"]["tokens"]  # the trunk is the base's, for all three
     assert predicted(out, config)
+
+
+def test_under_bfloat16_what_is_frozen_is_narrow_while_it_is_used_and_kept_as_it_was(config):
+    base = glpft.run(config("out=base", "method=single"), MATERIAL) / "backbone"
+    text = (base.parent.parent / "train.toml").read_text()
+    table = text[text.index("[model.tiny]") : text.index("[stages]")]
+    (base.parent.parent / "train.toml").write_text(text.replace(table, f'[model]\nbase = "{base}"\n'))
+    lora = ("adapter.kind=lora", "adapter.backbone=lora", "adapter.rank=4")
+    out = glpft.run(config("out=narrow", "method=single", "dtype=bfloat16", *lora), MATERIAL)
+    before, after = load_weights(str(base)).state_dict(), load_weights(str(out / "backbone")).state_dict()
+    assert {weight.dtype for weight in after.values()} == {torch.float32}
+    changed = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
+    assert changed == {name for name in before if "_proj" in name}
+
+
+def test_what_learns_is_never_narrow():
+    model = fresh_model()
+    attach(model, AdapterSettings(kind=AdapterKind.LORA, rank=2), THREE, invocations={}, seed=0)
+    narrow_frozen(model, torch.bfloat16)
+    kinds = {(weight.requires_grad, weight.dtype) for weight in model.parameters()}
+    assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
 
 
 def test_an_adapter_that_nothing_wakes_is_refused_before_anything_is_trained(config):

@@ -92,6 +92,7 @@ def test_a_document_that_is_none_is_refused_naming_the_key(document, said):
 # --- laws -------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=50)
 @given(expressible)
 def test_what_is_written_is_parsed_back(case):
     form, turns = case
@@ -105,13 +106,14 @@ documents = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(FORMATS, st.sampled_from(Role), texts | documents | strategies.json_values.map(json.dumps), st.booleans())
 def test_any_reply_is_turns_that_write_and_parse_as_themselves(form, role, text, cut):
     turns = form.parse(role, text, FinishReason.LENGTH if cut else FinishReason.STOP)
     assert form.parse(Role.BACKBONE, form.write(Role.BACKBONE, turns)) == turns
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
 @given(FORMATS, strategies.tasks, histories)
 def test_every_call_is_followed_by_its_observations_and_the_model_speaks_next(form, task, turns):
     prompt = form.render(Role.BACKBONE, task, turns)
@@ -125,6 +127,7 @@ def test_every_call_is_followed_by_its_observations_and_the_model_speaks_next(fo
     assert owed == 0
 
 
+@settings(max_examples=50)
 @given(FORMATS, strategies.tasks, histories)
 def test_no_word_of_a_turn_is_lost_in_a_prompt(form, task, turns):
     messages = form.render(Role.BACKBONE, task, [User(text="go"), *turns]).messages
@@ -142,6 +145,7 @@ def test_no_word_of_a_turn_is_lost_in_a_prompt(form, task, turns):
                 )
 
 
+@settings(max_examples=50)
 @given(st.lists(st.text(min_size=1, max_size=70), unique=True, max_size=4), st.data())
 def test_names_travel_in_the_characters_of_endpoints_and_come_back(names, data):
     wire = ToolWire(ToolPrompt(messages=(), tools=tuple(ToolSpec(name=name) for name in names)))
@@ -151,6 +155,25 @@ def test_names_travel_in_the_characters_of_endpoints_and_come_back(names, data):
     entries = [{"function": {"name": name, "arguments": "{}"}} for name in sent]
     read = json.loads(wire.read({"tool_calls": entries}, ""))
     assert [call["name"] for call in read["calls"]] == names
+
+
+def test_types_that_no_endpoint_knows_are_told_in_words():
+    day = {"type": "DATE (YYYY-MM-DD)", "description": "when"}
+    shown = {
+        "type": {"type": "string", "default": "day"},
+        "days": {"type": "array", "items": day},
+        "x": {"type": "any"},
+    }
+    tool = ToolSpec(name="find", parameters={"type": "object", "properties": shown, "x-toolbench": {}})
+    sent = ToolWire(ToolPrompt(messages=(), tools=(tool,))).request()["tools"][0]["function"]["parameters"]
+    assert sent == {
+        "type": "object",
+        "properties": {
+            "type": {"type": "string", "default": "day"},
+            "days": {"type": "array", "items": {"description": "DATE (YYYY-MM-DD): when"}},
+            "x": {"description": "any"},
+        },
+    }
 
 
 # --- the words of a history -------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def gold(count):
     return [world.gold(world.task(Split.TRAIN, index)) for index in range(count)]
 
 
-SOURCES = {"world": lambda: gold(100), "out_of_domain": out_of_domain, "raw_answers": raw_answers}
+SOURCES = {"world": lambda: gold(40), "out_of_domain": out_of_domain, "raw_answers": raw_answers}
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -97,6 +97,7 @@ def test_ids_seen_live_are_the_ids_trained_on():
         assert [each.ids[: -len(each.parts)].tolist() for each in examples] == [prompt_ids(tokenizer, t) for t in texts]
 
 
+@pytest.mark.slow
 def test_it_is_trained_by_the_same_command_and_the_run_is_an_agent(tmp_path):
     (tmp_path / "train.toml").write_text(TRAINING)
     write_trajectories(tmp_path / "t.jsonl", gold(4))

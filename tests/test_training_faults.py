@@ -185,7 +185,7 @@ def test_two_processes_learn_the_weights_of_one(desk, shard):
 
 ADAPTERS = (
     "data.validation=v.jsonl", "validate_every=2", "adapter.kind=alora", "adapter.rank=4", "stages.roles.max_steps=6",
-    "stages.roles.batch_size=6", "stages.roles.learning_rate=0.02", "stages.roles.early_stop=1",
+    "stages.roles.batch_size=6", "stages.roles.learning_rate=0.002", "stages.roles.early_stop=1",
     "stages.backbone.early_stop=1", "stages.roles.warmup_ratio=0",
 )  # fmt: skip
 
@@ -210,6 +210,15 @@ def test_two_processes_learn_the_adapters_of_one_and_validate_alike(desk):
         assert [one[name] for name in ("steps", "examples", "alone")] == [
             other[name] for name in ("steps", "examples", "alone")
         ]
+
+
+def test_two_processes_learn_in_bfloat16_what_one_does(desk):
+    more = [word for setting in (*ADAPTERS[2:4], "dtype=bfloat16") for word in ("--set", setting)]
+    assert trains(desk, "narrow", *more).code == 0
+    two = run(*TORCHRUN, *command("two-narrow", *more), cwd=desk, module="torch.distributed.run")
+    assert two.code == 0, two.err
+    one, other = (json.loads((desk / out / "metrics.json").read_text()) for out in ("narrow", "two-narrow"))
+    assert one["backbone"]["result"]["loss"] == pytest.approx(other["backbone"]["result"]["loss"], rel=0.02)
 
 
 def test_what_two_processes_began_one_goes_on_with(desk):

@@ -13,10 +13,11 @@ from typing import Any, cast
 
 from alpha_umi.formats.documents import write_function
 from alpha_umi.formats.native import write_reply
-from alpha_umi.types import Call, Json, ToolPrompt
+from alpha_umi.types import Call, Json, ToolPrompt, ToolSpec
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_NAME = 64
+_TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,7 @@ class ToolWire:
         names = self._names()
         fields: dict[str, Json] = {"messages": self._write_messages(names)}
         if self.prompt.tools:
-            fields["tools"] = [
-                {"type": "function", "function": {**write_function(tool), "name": names[tool.name]}}
-                for tool in self.prompt.tools
-            ]
+            fields["tools"] = [_write_tool(tool, names[tool.name]) for tool in self.prompt.tools]
         return fields
 
     def read(self, message: Mapping[str, Any], content: str) -> str:
@@ -69,6 +67,28 @@ class ToolWire:
                 answered += 1
             written.append(fields)
         return written
+
+
+def _write_tool(tool: ToolSpec, name: str) -> Json:
+    function = write_function(tool)
+    return {"type": "function", "function": {**function, "name": name, "parameters": _known(function["parameters"])}}
+
+
+def _known(schema: Json, *, names: bool = False) -> Json:
+    """A schema that endpoints accept: a type that JSON Schema does not know is told in the description.
+
+    `names`: the keys are those of arguments, not words of JSON Schema.
+    """
+    if isinstance(schema, list):
+        return [_known(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = {key: _known(value, names=key == "properties" and not names) for key, value in schema.items()}
+    declared = known.get("type")
+    if names or not isinstance(declared, str) or declared in _TYPES:
+        return known
+    told = ": ".join(text for text in (declared, known.get("description")) if isinstance(text, str) and text)
+    return {**{key: value for key, value in known.items() if key != "type"}, "description": told}
 
 
 def _id(number: int) -> str:

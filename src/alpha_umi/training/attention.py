@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -93,24 +92,25 @@ def _ropes(config: PreTrainedConfig) -> Iterator[tuple[str, int]]:
 # --- the layout of a row, for attention -------------------------------------------------------------------
 
 
-@dataclass(slots=True, eq=False)
 class Trees:
-    """How the tokens of one row see each other, ready for any of the ways to compute it."""
+    """How the tokens of one row see each other, ready for any of the ways to compute it.
 
-    ends: Tensor
-    """[n], as in a Forest, on the model's device."""
-    runs: list[_Span]
-    """Every token is in one: causal in itself."""
-    links: list[tuple[_Span, _Span]]
-    """Queries and keys where each of those queries sees all of those keys."""
-    roots: list[_Span]
-    """The trees."""
-    deepest: int
-    """The highest position."""
-    reached: set[int] = field(default_factory=set[int])
-    """The attention modules that have used it."""
-    _masks: list[Tensor] = field(default_factory=list[Tensor])
-    _blocks: list[BlockMask] = field(default_factory=list[BlockMask])
+    No dataclass: FSDP2 takes those apart to cast what is in them, and would hand every layer a copy of its own.
+    """
+
+    __slots__ = ("_blocks", "_masks", "deepest", "ends", "links", "reached", "roots", "runs")
+
+    def __init__(
+        self, *, ends: Tensor, runs: list[_Span], links: list[tuple[_Span, _Span]], roots: list[_Span], deepest: int
+    ) -> None:
+        """`ends`: [n], as in a Forest, on the model's device. `runs`: every token is in one, causal in itself.
+        `links`: queries and keys where each of those queries sees all of those keys. `roots`: the trees. `deepest`:
+        the highest position."""
+        self.ends, self.runs, self.links, self.roots, self.deepest = ends, runs, links, roots, deepest
+        self.reached: set[int] = set()
+        """The attention modules that have used it."""
+        self._masks: list[Tensor] = []
+        self._blocks: list[BlockMask] = []
 
     @classmethod
     def of(cls, forest: Forest, device: torch.device) -> Trees:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
+import torch
 from accelerate import PartialState
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -41,8 +42,8 @@ from alpha_umi.training.labels import Lengths, Tagging, Tokeniser, Weights, labe
 from alpha_umi.training.order import Amount, Shuffle, order
 from alpha_umi.training.packing import Forest
 from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base, make_steps
-from alpha_umi.training.sft import Stage, finished, forget_checkpoints, train_stage
-from alpha_umi.training.start import add_tokens, hold_tokens, tiny_model
+from alpha_umi.training.sft import Stage, computes_narrow, finished, forget_checkpoints, train_stage
+from alpha_umi.training.start import add_tokens, hold_tokens, narrow_frozen, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
 
@@ -149,6 +150,8 @@ class Run:
         """Train a step until its folder is whole."""
         config, start = self._config, self._start(step.starts_from)
         adapters = self._adapt(step, start)
+        if computes_narrow(config):
+            narrow_frozen(start.model, torch.bfloat16)
         tokeniser = self._tokeniser(start.tokenizer, step.learns)
         packing = self._packing(step, start.model)
         learned = sum(weight.numel() for weight in start.model.parameters() if weight.requires_grad)
@@ -295,9 +298,10 @@ class Run:
         if step.adapter is None or adapters is None:
             start.model.save_pretrained(folder, state_dict=dict(weights))
         elif step.merged:
-            whole = self._start(step.starts_from)  # the trained one may lie in shards
+            whole = self._start(step.starts_from)  # the trained one may lie in shards, and what is frozen was narrowed
             self._adapt(step, whole)
-            whole.model.load_state_dict(weights)
+            learned = {name for name, weight in whole.model.named_parameters() if weight.requires_grad}
+            whole.model.load_state_dict({name: weights[name] for name in learned}, strict=False)
             merge(whole.model).save_pretrained(folder)
         else:
             for role, name in step.folders.items():

@@ -156,6 +156,11 @@ def validate(passes: Passes, validation: Mapping[str, Sequence[Forest]]) -> dict
     return {VALIDATION_LOSS: total / max(weight, 1e-12), **told}
 
 
+def computes_narrow(run: TrainConfig) -> bool:
+    """Whether passes are computed in bfloat16, whatever weights are held in."""
+    return run.dtype == "bfloat16" or (run.dtype == "auto" and pick_device(run.device) != "cpu")
+
+
 def finished(folder: Path) -> dict[str, Json] | None:
     """What `done.json` says, if the stage of this folder is whole."""
     path = folder / "done.json"
@@ -294,6 +299,7 @@ class _StageTrainer(spread.SpreadTrainer):
         model = self.plain_model
         model.eval()
         told = validate(self._passes, self._stage.validation)
+        spread.reshard(model)
         model.train()
         return told
 
@@ -351,7 +357,7 @@ def _arguments(stage: Stage) -> TrainingArguments:
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=settings.warmup_ratio,
         max_grad_norm=settings.max_grad_norm,
-        bf16=run.dtype == "bfloat16" or (run.dtype == "auto" and not on_cpu),
+        bf16=computes_narrow(run),
         use_cpu=on_cpu,
         seed=run.seed,
         save_steps=run.save_every,

@@ -35,7 +35,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
@@ -151,6 +151,13 @@ def shard(model: PreTrainedModel, device: torch.device, spread: Spread | None = 
     for layer in layers:
         share_out(layer, reshard_after_forward=spread.reshard)
     share_out(model, reshard_after_forward=False)
+
+
+def reshard(model: nn.Module) -> None:
+    """Let go of weights that a forward gathered and no backward will: until then they stand where the shards belong."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def _decoder_layers(model: PreTrainedModel) -> list[nn.Module]:

@@ -60,6 +60,13 @@ def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int
     )
 
 
+def narrow_frozen(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Hold what does not learn in `dtype`, in which it is computed; what learns stays as it is."""
+    for weight in model.parameters():
+        if not weight.requires_grad:
+            weight.data = weight.data.to(dtype)
+
+
 def _tables(model: PreTrainedModel) -> list[Parameter]:
     """The weights of the input and the output embedding, [tokens, hidden] each."""
     modules = (model.get_input_embeddings(), model.get_output_embeddings())
