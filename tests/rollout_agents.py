@@ -35,7 +35,7 @@ class Explorer:
         if depth >= 3 or share("stop", *told) < 0.1:
             return Proposal(turns=(Plan(thought="no", decision=Decision.GIVE_UP),), usage=USAGE)
         tool = task.tools[int(share("tool", *told) * len(task.tools))]
-        arguments = json.dumps({"try": sum(isinstance(turn, User) for turn in turns)})
+        arguments = json.dumps({"task": task.id, "hints": sum(isinstance(turn, User) for turn in turns)})
         return Proposal(
             turns=(Plan(thought="on", decision=Decision.CALL), Call(name=tool.name, arguments=arguments)), usage=USAGE
         )
@@ -61,7 +61,7 @@ class Slow(Oracle):
 
 
 def faulty():
-    return Explorer(faults=0.1, seconds=0.01)
+    return Explorer(faults=0.06, seconds=0.005)
 
 
 explorer = Explorer()

@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alpha_umi.build import endpoint_agent
+from alpha_umi.build_rollouts import open_explorer, open_recorder
+from alpha_umi.config import EnvironmentConfig, RolloutConfig, make_config
 from alpha_umi.datasets.queries import Query, QuerySet
 from alpha_umi.errors import DataError
 from alpha_umi.evaluation.rollouts import (
@@ -25,13 +28,13 @@ from alpha_umi.evaluation.rollouts import (
     read_rollouts,
     roll_out_all,
 )
-from alpha_umi.search import Chain, Node, NodeStatus
+from alpha_umi.search import Chain, DepthFirst, Node, NodeStatus, PublishedChain, PublishedTree
 from alpha_umi.search.record import Recorder
 from alpha_umi.store import append_rows, drop_half_line, read_trajectories, write_trajectories
 from alpha_umi.types import Observation, StopReason, Task, Trajectory, Usage
 from alpha_umi.world import Split, World
 from commands import interrupt_when, run, run_here, start
-from endpoint_server import Reply
+from endpoint_server import Reply, chat_reply
 from endpoint_server import serving as models
 from strategies import texts, trajectories, turns
 from tool_server import serving
@@ -371,7 +374,7 @@ TOOL = {"tool_name": "Weather", "api_list": [{"name": "Now", "url": "https://w.e
          "query 1: .*tools has no 'Now' of 'Weather', so none of its APIs can be called"),
         (["--env", "http://127.0.0.1:9", "--queries", "bare.json"], 3, "set bare: query 1 has no 'api_list'"),
         (["--env", "http://127.0.0.1:9", "--queries", "broken.json"], 3, "broken.json: entry 0: 'query_id' is missing"),
-        (["--env", "http://127.0.0.1:9", "--queries", "tools"], 3, r"tools: holds no query file \(\*.json\)"),
+        (["--env", "http://127.0.0.1:9", "--queries", "tools"], 3, r"tools: holds no query file \(\*.json, "),
         (["--env", "http://127.0.0.1:9", "--queries", "none.json"], 3, "none.json: holds no query"),
         (["--env", "http://127.0.0.1:9", "--strategy", "bfs"], 2, "no strategy 'bfs'"),
         (["--env", "http://127.0.0.1:9", "--strategy", "dfs"], 2, "compares children with a model"),
@@ -421,3 +424,52 @@ def test_tools_that_are_missing_are_named_and_the_others_offered(desk, monkeypat
     [rollout] = read_rollouts(desk / "run")
     assert [tool.name for tool in rollout.trajectory.task.tools] == ["now_for_weather"]
     assert "secret" not in (desk / "run" / "rollout.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "compat", "kind", "method"),
+    [
+        ("dfs", None, DepthFirst, "DFS_w2"),
+        ("DFS_woFilter_w3", "openbmb", PublishedTree, "DFS_woFilter_w3"),
+        ("CoT@2", "alpha-umi", PublishedChain, "CoT@2"),
+    ],
+)
+def test_a_chat_model_ranks_its_own_steps_and_compat_searches_as_published(name, compat, kind, method):
+    config = RolloutConfig(
+        agent=endpoint_agent("http://127.0.0.1:9/v1", "m"),
+        environment=make_config(EnvironmentConfig, {"http": {"url": "http://127.0.0.1:9"}}),
+        strategy=name,
+        compat=compat,
+    )
+    explorer = open_explorer(config).explorer
+    assert isinstance(explorer.strategy, kind)
+    assert explorer.method == method
+    assert (getattr(explorer.strategy, "ranker", None) is not None) == (name == "dfs")
+    assert open_recorder(config).flavour.value == (compat or "openbmb")
+
+
+# --- one query by hand --------------------------------------------------------------------------------------
+
+
+SAYS = (
+    "I look.\nNext: caller.",
+    "Action: now_for_weather\nAction Input: {}",
+    "Enough.\nNext: conclusion.",
+    "It is 12 C.",
+)
+
+
+def test_a_query_by_hand_is_explored_through_a_tool_service_within_its_limits(desk):
+    (desk / "weather.json").write_text(json.dumps(TOOL))
+    answer = json.dumps({"error": "", "response": "12 C"})
+    says = [Reply(body=chat_reply(text)) for text in (*SAYS, *SAYS)]
+    with serving(lambda _: (200, answer)) as tools, models(*says) as model:
+        ask = ("ask", "How warm is it?", "--tools", "weather.json", "--base-url", model.url, "--model", "m")
+        ended = run_here(*ask, "--env", tools.url, "--strategy", "dfsdt", "--out", "t.jsonl", cwd=desk)
+        assert (ended.code, ended.out) == (0, "It is 12 C.\n"), ended.err
+        [trajectory] = read_trajectories(desk / "t.jsonl")
+        assert [turn.content for turn in trajectory.turns if isinstance(turn, Observation)] == ["12 C"]
+        limited = run_here(*ask, "--env", tools.url, "--max-steps", "1", cwd=desk)
+        assert (limited.code, "no answer: limit" in limited.err) == (1, True)
+        nowhere = run_here(*ask, cwd=desk)
+        assert (nowhere.code, "name a service by --env" in nowhere.err) == (2, True)

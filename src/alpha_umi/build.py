@@ -21,6 +21,7 @@ from alpha_umi.formats.fit import Window
 from alpha_umi.formats.judging import Evaluator, Question
 from alpha_umi.formats.load import BUILTIN, builtin, load_format
 from alpha_umi.formats.native import NativeFormat
+from alpha_umi.formats.simulator import SCHEMA as SIMULATION
 from alpha_umi.formats.template import TemplateFormat, Variant
 from alpha_umi.protocols import Agent, Format, Model
 from alpha_umi.search import ModelRanker, Ranker
@@ -286,3 +287,26 @@ def _hold(config: EndpointConfig, question: Question, schema: Mapping[str, Json]
     wanted: Json = {"name": question.value, "schema": dict(schema), "strict": True}
     extra = {"response_format": {"type": "json_schema", "json_schema": wanted}, **config.extra}
     return _open_endpoint(config.model_copy(update={"extra": extra}))
+
+
+# --- simulators ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSimulator:
+    """A model that stands in for APIs, held to the shape of a reply where its server can do that."""
+
+    model: Model
+    models: tuple[_Closable, ...]
+
+    async def aclose(self) -> None:
+        for model in self.models:
+            await model.aclose()
+
+
+def open_simulator(config: EndpointConfig) -> LoadedSimulator:
+    """Nothing is asked yet."""
+    wanted: Json = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(SIMULATION)}}
+    held = _open_endpoint(config.model_copy(update={"extra": {"response_format": wanted, **config.extra}}))
+    free = _open_endpoint(config)
+    return LoadedSimulator(model=HeldModel(held, free), models=(held, free))

@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from alpha_umi import __version__
+from alpha_umi import __version__, cli_rollout
 from alpha_umi.cli_flywheel import prepare_rollouts
 from alpha_umi.cli_judge import judge_app
-from alpha_umi.cli_rollout import rollout
+from alpha_umi.cli_retrieve import evaluate_retrieval, retrieve
+from alpha_umi.cli_serve import cache_app, serve_world
+from alpha_umi.cli_world import write_world
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -324,21 +326,32 @@ def evaluate_static(
 @app.command()
 def ask(
     query: Annotated[str, typer.Argument(help="What to do.")],
-    tools: Annotated[Path, typer.Option(help="A Python module with @tool functions.")],
+    tools: Annotated[Path, typer.Option(help="A Python file with @tool functions, or ToolBench's tool JSON files.")],
     agent: Annotated[Path | None, typer.Option(help="A run directory or an agent file.")] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")] = None,
     model: Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file."),
+    ] = None,
+    strategy: cli_rollout.StrategyName = "chain",
+    max_steps: cli_rollout.MaxSteps = 12,
+    max_completions: cli_rollout.MaxCompletions = None,
+    max_tokens: cli_rollout.MaxTokens = None,
+    max_seconds: cli_rollout.MaxSeconds = None,
+    max_calls: cli_rollout.MaxCalls = None,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
     native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
 ) -> None:
     """Answer one query with tools; every turn is shown as it happens."""
-    from alpha_umi import build, jobs
+    from alpha_umi import build
+    from alpha_umi.build_rollouts import open_explorer
+    from alpha_umi.config import LimitsConfig, RolloutConfig
     from alpha_umi.display import TurnPrinter
-    from alpha_umi.environments.python import PythonEnvironment, load_tools
+    from alpha_umi.rollout import explore_one
     from alpha_umi.store import write_trajectories
-    from alpha_umi.types import Task
 
     if agent is not None and base_url is None and model is None and not native:
         config = build.read_agent(agent)
@@ -348,12 +361,19 @@ def ask(
         raise ConfigError(
             "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
         )
-    environment = PythonEnvironment(load_tools(tools))
-    task = Task(id="ask", query=query, tools=environment.tools)
+    asked = cli_rollout.read_query(query, tools, env)
+    limits = LimitsConfig(
+        max_steps=max_steps,
+        max_completions=max_completions,
+        max_tokens=max_tokens,
+        max_seconds=max_seconds,
+        max_calls=max_calls,
+    )
+    run = RolloutConfig(agent=config, single=single, environment=asked.environment, strategy=strategy, limits=limits)
     console = _console()
     with console.status("loading the models"):
-        loaded = build.open_agent(config, build.Cast.SINGLE if single else None)
-    trajectory = jobs.roll_out(loaded, environment, task, TurnPrinter(console).show)
+        loaded = open_explorer(run)
+    trajectory = explore_one(loaded, asked.query, TurnPrinter(console).show)
     if out is not None:
         write_trajectories(out, [trajectory])
     _print_answer(trajectory)
@@ -371,33 +391,14 @@ def _print_answer(trajectory: Any) -> None:
     print(plain(last.text))
 
 
-app.command()(rollout)
+app.command()(cli_rollout.rollout)
+world_app.command("write")(write_world)
 
 
-@world_app.command("write")
-def write_world(
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    split: Annotated[str, typer.Option(help="train, test, unseen_tool or unseen_category.")] = "train",
-    count: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 1000,
-    preset: Annotated[str, typer.Option(help="Which world.")] = "tiny",
-    seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
-    first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
-    max_calls: Annotated[int | None, typer.Option(min=1, help="Only tasks of at most so many calls.")] = None,
-) -> None:
-    """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories."""
-    from alpha_umi import demo
-    from alpha_umi.world import Split
-
-    choice = demo.Choice(
-        split=_choose(Split, split, "world split"),
-        count=count,
-        preset=preset,
-        seed=seed,
-        first=first,
-        max_calls=max_calls,
-    )
-    written = demo.write_gold(out, choice)
-    print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
+app.command("retrieve")(retrieve)
+evaluate_app.command("retrieval")(evaluate_retrieval)
+world_app.command("serve")(serve_world)
+world_app.add_typer(cache_app, name="cache")
 
 
 @app.command("demo")

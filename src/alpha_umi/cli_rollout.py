@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +37,7 @@ MaxCalls = Annotated[int | None, typer.Option(min=0, help="Tool calls per task."
 
 def rollout(
     queries: Annotated[
-        Path, typer.Option(help="Queries (.json), tasks or trajectories (.jsonl), or a folder of .json.")
+        Path, typer.Option(help="Queries (.json), tasks or trajectories (.jsonl), or a folder of either.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The run's folder.")],
     env: Env,
@@ -137,6 +138,36 @@ def read_environment(name: str, overrides: Any, concurrency: int | None = None) 
             f"--env {name!r} is not known; known: {', '.join(PLACES)}, an address (http://...), TOOLS.py, a TOML file"
         )
     return make_config(EnvironmentConfig, document, overrides, f"--env {name}").rebased(Path.cwd())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One query by hand, and where its tools are run."""
+
+    query: Any
+    environment: Any
+
+
+def read_query(text: str, tools: Path, env: str | None) -> Asked:
+    """A query with Python functions as tools, or with APIs of tool JSON files that `env` calls."""
+    from alpha_umi.config import EnvironmentConfig, make_config
+    from alpha_umi.datasets.queries import Query, offered
+    from alpha_umi.environments.rapidapi import load_apis
+    from alpha_umi.types import Task
+
+    if tools.suffix == ".json" or tools.is_dir():
+        if env is None:
+            raise ConfigError(
+                f"{tools}: tools of JSON files are called somewhere: name a service by --env, or rapidapi"
+            )
+        apis = load_apis(tools)
+        overrides = [f"rapidapi.tools={tools}"] if env == "rapidapi" else []
+        query = Query(task=Task(id="ask", query=text, tools=offered(apis)), apis=tuple(apis))
+        return Asked(query=query, environment=read_environment(env, overrides))
+    if env is not None:
+        raise ConfigError(f"{tools}: Python functions run here; --env is for ToolBench's tool JSON files")
+    place = make_config(EnvironmentConfig, {"python": {"tools": str(tools)}}).rebased(Path.cwd())
+    return Asked(query=Query(task=Task(id="ask", query=text)), environment=place)
 
 
 def _read_ranker(path: Path | None) -> Any:

@@ -10,12 +10,24 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from alpha_umi.build_environments import open_environment
-from alpha_umi.build_rollouts import open_explorer, open_recorder
+from alpha_umi.build_rollouts import LoadedExplorer, open_explorer, open_recorder
 from alpha_umi.config import RolloutConfig, load_config, resolved
+from alpha_umi.datasets.queries import Query
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.evaluation.query_sets import read_sets
-from alpha_umi.evaluation.rollouts import ROLLOUTS, Counts, Job, Rollout, RolloutFolder, list_jobs, roll_out_all
+from alpha_umi.evaluation.rollouts import (
+    ROLLOUTS,
+    Counts,
+    Job,
+    Rollout,
+    RolloutFolder,
+    list_jobs,
+    roll_out_all,
+    with_tools,
+)
+from alpha_umi.search import Node, Tree, explore
 from alpha_umi.store import write_text
+from alpha_umi.types import Trajectory
 
 CONFIG = "rollout.toml"
 _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
@@ -92,6 +104,26 @@ def roll_out(options: RolloutOptions, show: Callable[[Progress], None], crew: Cr
     return progress
 
 
+def explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None]) -> Trajectory:
+    """One query by hand; `show` sees every node as it grows. What was loaded is let go of afterwards.
+
+    Raises what goes wrong: ModelError, DataError.
+    """
+    return asyncio.run(_explore_one(loaded, query, show))
+
+
+async def _explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None]) -> Trajectory:
+    async with loaded:
+        explorer = loaded.explorer
+        place = explorer.places.open(query)
+        tree = Tree(task=with_tools(query.task, place))
+        async with aclosing(explore(explorer.agent, place, tree.task, explorer.limits, explorer.strategy)) as nodes:
+            async for node in nodes:
+                tree.add(node)
+                show(node)
+    return tree.best
+
+
 def _tell(rollouts: Sequence[Rollout], progress: Progress, show: Callable[[Progress], None]) -> None:
     for rollout in rollouts:
         progress.add(rollout)
@@ -137,19 +169,17 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
 def _open_folder(options: RolloutOptions) -> RolloutFolder:
     """The run's folder, begun or gone on with."""
     out, config = options.out, options.config
-    path = out / CONFIG
-    if not path.exists():
-        if (out / ROLLOUTS).exists():
-            raise ConfigError(
-                f"{out}: has rollouts but no {CONFIG}, so what made them is not known; name another --out"
-            )
+    path, recorder = out / CONFIG, open_recorder(config)
+    if not (out / ROLLOUTS).exists():
         with write_text(path) as text:
             text.write(resolved(config))
+    elif not path.exists():
+        raise ConfigError(f"{out}: has rollouts but no {CONFIG}, so what made them is not known; name another --out")
     elif not options.resume:
         raise ConfigError(f"{out}: is a run already; --resume goes on with it, another --out begins a new one")
     else:
         _check_same(path, config)
-    folder = RolloutFolder(out, open_recorder(config))
+    folder = RolloutFolder(out, recorder)
     if options.retry:
         folder.forget(lambda rollout: bool(rollout.error))
     return folder

@@ -11,15 +11,16 @@ from alpha_umi.store import decode_task, decode_trajectory, read_json, read_rows
 
 
 def read_sets(path: Path) -> list[QuerySet]:
-    """The queries of a file, or of all `*.json` of a folder; each file is a set under its own name.
+    """The queries of a file, or of all files of a folder; each file is a set under its own name.
 
-    `.json`: ToolBench's shape. `.jsonl`: trajectories, or tasks alone. Raises DataError naming file and entry.
+    `.json`: ToolBench's shape. `.jsonl`: trajectories, or tasks alone; of a folder they are read where it holds no
+    `.json`. Raises DataError naming file and entry.
     """
     if not path.is_dir():
         return [_read_set(path)]
-    files = sorted(path.glob("*.json"))
+    files = sorted(path.glob("*.json")) or sorted(path.glob("*.jsonl"))
     if not files:
-        raise DataError(f"{path}: holds no query file (*.json); name a file of queries, or a folder of them")
+        raise DataError(f"{path}: holds no query file (*.json, *.jsonl); name a file of queries, or a folder of them")
     return [_read_set(file) for file in files]
 
 

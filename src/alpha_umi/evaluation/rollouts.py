@@ -36,7 +36,6 @@ from alpha_umi.store import (
     encode_turn,
     encode_usage,
     read_rows,
-    write_json,
     write_text,
 )
 from alpha_umi.types import Json, Observation, StopReason, Task, Trajectory, Usage
@@ -113,7 +112,7 @@ class Explorer:
         # Agents, models and tools may be anybody's code, and one task must not end the others.
         try:
             place = self.places.open(job.query)
-            tree = Tree(task=_with_tools(job.query.task, place))
+            tree = Tree(task=with_tools(job.query.task, place))
             async with aclosing(explore(self.agent, place, tree.task, self.limits, self.strategy)) as nodes:
                 async for node in nodes:
                     tree.add(node)
@@ -123,7 +122,7 @@ class Explorer:
                 raise
             error = f"{type(raised).__name__}: {raised}"
             if not isinstance(raised, AlphaUMiError):
-                _log.warning("%s ended with an error", job.key, exc_info=raised)
+                _log.info("%s ended with an error", job.key, exc_info=raised)
         return Rollout(
             set=job.set,
             trajectory=tree.best if tree.nodes else Trajectory(task=tree.task, turns=()),
@@ -141,7 +140,8 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _with_tools(task: Task, place: Environment) -> Task:
+def with_tools(task: Task, place: Environment) -> Task:
+    """The task as its environment offers it."""
     return Task(id=task.id, query=task.query, tools=place.tools, metadata=task.metadata)
 
 
@@ -210,7 +210,9 @@ class RolloutFolder:
         name = f"{file_name(rollout.trajectory.task.id)}_{self._method}.json"
         path = self.out / "answers" / rollout.set / name
         if rollout.nodes and (anew or not path.exists()):
-            write_json(path, self._recorder.write(rollout.tree))
+            # On one line: of every task's tree there is one, and indenting takes longer than all the rest of it.
+            with write_text(path) as text:
+                text.write(dump_line(self._recorder.write(rollout.tree)))
 
     def forget(self, unwanted: Callable[[Rollout], bool]) -> None:
         """Take rollouts out of the run, so that they are made again."""
