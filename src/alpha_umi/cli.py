@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,10 +42,15 @@ for name, group in (
 
 COMPAT = "alpha-umi"
 INTERRUPTED = 130
+_NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Compat = Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
 Agent = Annotated[Path, typer.Option(help="A run directory, or a TOML file that names checkpoints and a format.")]
+Held = Annotated[
+    bool | None,
+    typer.Option("--held/--free", help="Hold calls to the offered tools and their schemas; else as the agent says."),
+]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
 
 
@@ -65,6 +71,10 @@ def _is_compat(compat: str | None) -> bool:
     if compat not in (None, COMPAT):
         raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
     return compat is not None
+
+
+def _holding(agent: Any, held: bool | None) -> Any:
+    return agent if held is None else agent.model_copy(update={"held": held})
 
 
 def _console() -> Any:
@@ -250,6 +260,7 @@ def predict(
     concurrency: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 64,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
+    held: Held = None,
 ) -> None:
     """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
 
@@ -264,7 +275,7 @@ def predict(
 
     shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
     options = jobs.PredictOptions(
-        agent=build.read_agent(agent),
+        agent=_holding(build.read_agent(agent), held),
         data=data,
         out=out,
         players=build.Cast.SINGLE if single else None,
@@ -278,6 +289,10 @@ def predict(
         done = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
     if shard.rank == 0:
         print(f"{out}: {done.steps} steps{_kept(done)}")
+        for note in done.notes[:_NOTES]:
+            print(f"  not held: {note}")
+        if len(done.notes) > _NOTES:
+            print(f"  and {len(done.notes) - _NOTES} more")
 
 
 def _kept(done: Any) -> str:
@@ -290,23 +305,27 @@ def _kept(done: Any) -> str:
 def evaluate_static(
     predictions: Annotated[Path, typer.Argument(help="Rows of {tools, reference, predictions}.")],
     out: Out,
+    held: Annotated[
+        Path | None, typer.Option(help="The same steps predicted with --held, to be shown beside them.")
+    ] = None,
     compat: Compat = None,
     shape: Annotated[
         str | None, typer.Option(help="With --compat, which script: multi-agent or backbone; else the rows tell.")
     ] = None,
 ) -> None:
     """Plan accuracy, action exact match, argument F1, hallucination rate and ROUGE-L, with 95 % intervals."""
-    from alpha_umi.evaluation.static import evaluate_rows, report_document, report_text
+    from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
     from alpha_umi.formats.steps import StepShape
     from alpha_umi.store import read_json, write_json, write_text
 
     published = _is_compat(compat)
+    if held is not None and published:
+        raise ConfigError("--held compares with the free predictions by our own metrics; leave out --compat")
     chosen = None if shape is None else _choose(StepShape, shape, "shape")
     rows = read_json(predictions)
-    try:
-        report = evaluate_rows(rows, published=published, shape=chosen)
-    except DataError as error:
-        raise DataError(f"{predictions}: {error}") from None
+    report = _explained(predictions, lambda: evaluate_rows(rows, published=published, shape=chosen))
+    if held is not None:
+        report = _explained(held, lambda: evaluate_beside(rows, read_json(held)))
     text = report_text(report)
     write_json(out, report_document(report))
     if published:
@@ -314,6 +333,13 @@ def evaluate_static(
     with write_text(out.with_suffix(".md")) as file:
         file.write(text)
     print(text, end="")
+
+
+def _explained(path: Path, score: Callable[[], Any]) -> Any:
+    try:
+        return score()
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 # --- live ---------------------------------------------------------------------------------------------
@@ -339,6 +365,7 @@ def ask(
     max_calls: cli_rollout.MaxCalls = None,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
+    held: Held = None,
 ) -> None:
     """Answer one query with tools; every turn is shown as it happens."""
     from alpha_umi import build
@@ -362,7 +389,9 @@ def ask(
         max_seconds=max_seconds,
         max_calls=max_calls,
     )
-    run = RolloutConfig(agent=config, single=single, environment=asked.environment, strategy=strategy, limits=limits)
+    run = RolloutConfig(
+        agent=_holding(config, held), single=single, environment=asked.environment, strategy=strategy, limits=limits
+    )
     console = _console()
     with console.status("loading the models"):
         loaded = open_explorer(run)
