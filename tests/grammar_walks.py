@@ -147,7 +147,8 @@ def accepts(grammar, text, end="</s>", *, special=True):
     """Whether a model held to `grammar` can write exactly `text`. `special`: what looks like a special token is one."""
     plain, held = tokenizer(end)
     state = held.hold(grammar)
-    for token in [*held._tokenizer.tokenize_str(text, parse_special=special), plain.convert_tokens_to_ids(end)]:
+    ids = plain.encode(text, add_special_tokens=False, split_special_tokens=not special)
+    for token in [*ids, plain.convert_tokens_to_ids(end)]:
         row = torch.zeros(held._vocabulary)
         state.mask(row)
         if row[token] != 0:

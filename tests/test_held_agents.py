@@ -39,16 +39,11 @@ def proposals(model, *, held, turns, seeds=range(6)):
 
     async def together():
         agents = [
-            MultiAgent(
-                speakers=dict.fromkeys(
-                    (Role.PLANNER, Role.CALLER, Role.SUMMARIZER),
-                    Speaker(
-                        model=model, sampling=Sampling(temperature=1.0, max_tokens=120, seed=seed), held=held(seed)
-                    ),
-                ),
-                format=SHARED,
+            MultiAgent(speakers=dict.fromkeys((Role.PLANNER, Role.CALLER, Role.SUMMARIZER), speaker), format=SHARED)
+            for speaker in (
+                Speaker(model=model, sampling=Sampling(temperature=1.0, max_tokens=120, seed=seed), held=held(seed))
+                for seed in seeds
             )
-            for seed in seeds
         ]
         return await asyncio.gather(*(agent.propose(TASK, turns) for agent in agents))
 
@@ -119,7 +114,7 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
 
 def test_an_endpoint_that_takes_no_grammar_is_refused_before_anything_is_asked():
     config = endpoint_agent("http://localhost:1/v1", "m").model_copy(update={"held": True})
-    with pytest.raises(ConfigError, match="planner is to be held .* by 'grammar'"):
+    with pytest.raises(ConfigError, match=r"planner is to be held .* by 'grammar'"):
         open_agent(config)
 
 

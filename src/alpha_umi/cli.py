@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi import __version__, cli_rollout
+from alpha_umi.cli_export import export_app
 from alpha_umi.cli_judge import judge_app
 from alpha_umi.cli_retrieve import evaluate_retrieval, retrieve
 from alpha_umi.cli_serve import cache_app, serve_world
@@ -33,6 +34,7 @@ format_app = typer.Typer(help="Prompt formats.", no_args_is_help=True)
 world_app = typer.Typer(help="The sealed world of executable tools.", no_args_is_help=True)
 for name, group in (
     ("prepare", prepare_app),
+    ("export", export_app),
     ("evaluate", evaluate_app),
     ("format", format_app),
     ("world", world_app),
@@ -142,27 +144,6 @@ def _print_preparation(report: Any, out: Path) -> None:
         print(f"    {name}")
     for mend, count in sorted(report.mends.items()):
         print(f"  {mend.replace('_', ' ')}: {count}")
-
-
-@app.command("export")
-def export_examples(
-    trajectories: Annotated[Path, typer.Option(help="Trajectories (.jsonl).")],
-    role: Annotated[str, typer.Option(help="planner, caller, summarizer or backbone.")],
-    format_name: Annotated[str, typer.Option("--format", help="shared, chat, or a format file [@training].")],
-    out: Out,
-    compat: Compat = None,
-) -> None:
-    """Supervised examples of one role in the published shape {tools, history, input, target}."""
-    from alpha_umi.build import open_format
-    from alpha_umi.preparation import export
-    from alpha_umi.store import read_trajectories
-
-    write = export.export_published if _is_compat(compat) else export.export_examples
-    report = write(read_trajectories(trajectories), _role(role), open_format(format_name), out)
-    print(f"{out}: {report.rows} examples")
-    for reason, places in report.places.items():
-        more = f", and {len(places) - 10} more" if len(places) > 10 else ""
-        print(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")
 
 
 def _role(name: str) -> Any:
