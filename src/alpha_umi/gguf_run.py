@@ -117,12 +117,7 @@ def _agent(
     # The end mark is written as text where the server shows special tokens.
     stop = (form.end,) if form.special_tokens and form.end not in agent.sampling.stop else ()
     sampling = agent.sampling.model_copy(update={"stop": (*agent.sampling.stop, *stop)})
-    changes = {
-        "format": FORMAT,
-        "roles": RolesConfig(**cast("dict[str, EndpointConfig]", chosen)),
-        "sampling": sampling,
-    }
-    return agent.model_copy(update=changes)
+    return agent.model_copy(update={"format": FORMAT, "roles": RolesConfig(**chosen), "sampling": sampling})
 
 
 def _command(server: _Server, out: Path, form: Format) -> str:
