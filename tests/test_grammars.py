@@ -18,7 +18,7 @@ from strategies import texts
 FORMATS = {"shared": builtin("shared"), "template": load_format(PLAIN), "chat": builtin("chat")}
 DECIDED = [Decision.CALL, Decision.CONCLUDE, Decision.GIVE_UP]
 thoughts = texts.filter(lambda text: text == text.strip() and "think" not in text)
-law = settings(max_examples=20, deadline=None)
+law = settings(max_examples=10, deadline=None)
 every_format = pytest.mark.parametrize("name", FORMATS)
 
 
