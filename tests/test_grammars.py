@@ -175,6 +175,15 @@ def test_an_invalid_call_is_refused(name, call):
     assert not accepts(form.grammar(Role.CALLER, TASK), form.write(Role.CALLER, [call]))
 
 
+def test_arguments_beyond_the_declared_ones_cannot_take_their_names():
+    parameters = {"properties": {"a": {"type": "str"}}, "additionalProperties": {"type": "int"}}
+    task = Task(id="t", query="q", tools=(ToolSpec(name="open", parameters=parameters),))
+    grammar = FORMATS["shared"].grammar(Role.CALLER, task)
+    assert accepts(grammar, 'open\n{"b": 3, "a": "x", "c": 4}')
+    assert not accepts(grammar, 'open\n{"a": 3}')
+    assert not accepts(grammar, 'open\n{"b": "x"}')
+
+
 @every_format
 def test_nobody_calls_where_there_is_no_tool(name):
     form, task = FORMATS[name], Task(id="t", query="q")
