@@ -127,6 +127,12 @@ def open_agent(
         named = config.roles.get(role)
         if named is None:
             raise ConfigError(f"the agent names no {role.value}; it cannot play with {players.value} model(s)")
+        if config.held and isinstance(named, EndpointConfig) and named.grammar is None:
+            raise ConfigError(
+                f"the {role.value} is to be held to a grammar, but the endpoint {named.base_url} takes none that is "
+                "known; say which by 'grammar' (structured_outputs, guided_grammar, llguidance, ebnf), or set "
+                "held = false"
+            )
         chosen[role] = named
     if isinstance(form, NativeFormat):
         _check_native(config.format, chosen)
@@ -218,6 +224,7 @@ def _open_endpoint(config: EndpointConfig) -> _Closable:
             api_key_variable=config.key_env,
             timeout_s=config.timeout_s,
             max_concurrency=config.concurrency,
+            grammar=config.grammar,
             extra=config.extra,
         )
     )
@@ -235,7 +242,8 @@ def _open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: Fo
 
 def _speaker(model: _Closable, role: Role, config: AgentConfig) -> Speaker:
     sampling = config.sampling.of(role)
-    return Speaker(model=model, sampling=sampling, window=_window(model, config.max_input_tokens, sampling.max_tokens))
+    window = _window(model, config.max_input_tokens, sampling.max_tokens)
+    return Speaker(model=model, sampling=sampling, window=window, held=config.held)
 
 
 class _Counting(Protocol):

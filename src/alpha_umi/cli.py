@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi import __version__, cli_rollout
+from alpha_umi.cli_export import export_app
 from alpha_umi.cli_flywheel import prepare_rollouts
 from alpha_umi.cli_judge import judge_app
 from alpha_umi.cli_retrieve import evaluate_retrieval, retrieve
@@ -33,6 +35,7 @@ format_app = typer.Typer(help="Prompt formats.", no_args_is_help=True)
 world_app = typer.Typer(help="The sealed world of executable tools.", no_args_is_help=True)
 for name, group in (
     ("prepare", prepare_app),
+    ("export", export_app),
     ("evaluate", evaluate_app),
     ("format", format_app),
     ("world", world_app),
@@ -42,10 +45,15 @@ for name, group in (
 
 COMPAT = "alpha-umi"
 INTERRUPTED = 130
+_NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Compat = Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
 Agent = Annotated[Path, typer.Option(help="A run directory, or a TOML file that names checkpoints and a format.")]
+Held = Annotated[
+    bool | None,
+    typer.Option("--held/--free", help="Hold calls to the offered tools and their schemas; else as the agent says."),
+]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
 
 
@@ -66,6 +74,10 @@ def _is_compat(compat: str | None) -> bool:
     if compat not in (None, COMPAT):
         raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
     return compat is not None
+
+
+def _holding(agent: Any, held: bool | None) -> Any:
+    return agent if held is None else agent.model_copy(update={"held": held})
 
 
 def _console() -> Any:
@@ -136,27 +148,6 @@ def _print_preparation(report: Any, out: Path) -> None:
         print(f"    {name}")
     for mend, count in sorted(report.mends.items()):
         print(f"  {mend.replace('_', ' ')}: {count}")
-
-
-@app.command("export")
-def export_examples(
-    trajectories: Annotated[Path, typer.Option(help="Trajectories (.jsonl).")],
-    role: Annotated[str, typer.Option(help="planner, caller, summarizer or backbone.")],
-    format_name: Annotated[str, typer.Option("--format", help="shared, chat, or a format file [@training].")],
-    out: Out,
-    compat: Compat = None,
-) -> None:
-    """Supervised examples of one role in the published shape {tools, history, input, target}."""
-    from alpha_umi.build import open_format
-    from alpha_umi.preparation import export
-    from alpha_umi.store import read_trajectories
-
-    write = export.export_published if _is_compat(compat) else export.export_examples
-    report = write(read_trajectories(trajectories), _role(role), open_format(format_name), out)
-    print(f"{out}: {report.rows} examples")
-    for reason, places in report.places.items():
-        more = f", and {len(places) - 10} more" if len(places) > 10 else ""
-        print(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")
 
 
 def _role(name: str) -> Any:
@@ -254,6 +245,7 @@ def predict(
     concurrency: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 64,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
+    held: Held = None,
 ) -> None:
     """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
 
@@ -268,7 +260,7 @@ def predict(
 
     shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
     options = jobs.PredictOptions(
-        agent=build.read_agent(agent),
+        agent=_holding(build.read_agent(agent), held),
         data=data,
         out=out,
         players=build.Cast.SINGLE if single else None,
@@ -282,6 +274,10 @@ def predict(
         done = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
     if shard.rank == 0:
         print(f"{out}: {done.steps} steps{_kept(done)}")
+        for note in done.notes[:_NOTES]:
+            print(f"  not held: {note}")
+        if len(done.notes) > _NOTES:
+            print(f"  and {len(done.notes) - _NOTES} more")
 
 
 def _kept(done: Any) -> str:
@@ -294,23 +290,27 @@ def _kept(done: Any) -> str:
 def evaluate_static(
     predictions: Annotated[Path, typer.Argument(help="Rows of {tools, reference, predictions}.")],
     out: Out,
+    held: Annotated[
+        Path | None, typer.Option(help="The same steps predicted with --held, to be shown beside them.")
+    ] = None,
     compat: Compat = None,
     shape: Annotated[
         str | None, typer.Option(help="With --compat, which script: multi-agent or backbone; else the rows tell.")
     ] = None,
 ) -> None:
     """Plan accuracy, action exact match, argument F1, hallucination rate and ROUGE-L, with 95 % intervals."""
-    from alpha_umi.evaluation.static import evaluate_rows, report_document, report_text
+    from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
     from alpha_umi.formats.steps import StepShape
     from alpha_umi.store import read_json, write_json, write_text
 
     published = _is_compat(compat)
+    if held is not None and published:
+        raise ConfigError("--held compares with the free predictions by our own metrics; leave out --compat")
     chosen = None if shape is None else _choose(StepShape, shape, "shape")
     rows = read_json(predictions)
-    try:
-        report = evaluate_rows(rows, published=published, shape=chosen)
-    except DataError as error:
-        raise DataError(f"{predictions}: {error}") from None
+    report = _explained(predictions, lambda: evaluate_rows(rows, published=published, shape=chosen))
+    if held is not None:
+        report = _explained(held, lambda: evaluate_beside(rows, read_json(held)))
     text = report_text(report)
     write_json(out, report_document(report))
     if published:
@@ -318,6 +318,13 @@ def evaluate_static(
     with write_text(out.with_suffix(".md")) as file:
         file.write(text)
     print(text, end="")
+
+
+def _explained(path: Path, score: Callable[[], Any]) -> Any:
+    try:
+        return score()
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 # --- live ---------------------------------------------------------------------------------------------
@@ -344,6 +351,7 @@ def ask(
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
     native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
+    held: Held = None,
 ) -> None:
     """Answer one query with tools; every turn is shown as it happens."""
     from alpha_umi import build
@@ -369,7 +377,9 @@ def ask(
         max_seconds=max_seconds,
         max_calls=max_calls,
     )
-    run = RolloutConfig(agent=config, single=single, environment=asked.environment, strategy=strategy, limits=limits)
+    run = RolloutConfig(
+        agent=_holding(config, held), single=single, environment=asked.environment, strategy=strategy, limits=limits
+    )
     console = _console()
     with console.status("loading the models"):
         loaded = open_explorer(run)
