@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 
-from alpha_umi.build_environments import open_environment
+from alpha_umi.build.environments import open_environment
 from alpha_umi.config import EnvironmentConfig, make_config
 from alpha_umi.datasets.queries import QuerySet
 from alpha_umi.environments.recording import Recording

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.build import endpoint_agent
-from alpha_umi.build_rollouts import open_explorer, open_recorder
+from alpha_umi.build.rollouts import open_explorer, open_recorder
 from alpha_umi.config import EnvironmentConfig, RolloutConfig, make_config
 from alpha_umi.datasets.queries import Query, QuerySet
 from alpha_umi.errors import DataError

@@ -87,7 +87,7 @@ class Rollout:
 
 
 class Places(Protocol):
-    """Where the tools of each query are run; build_environments.LoadedEnvironment."""
+    """Where the tools of each query are run; build.environments.LoadedEnvironment."""
 
     def open(self, query: Query, notes: list[str] | None = None) -> Environment: ...
 

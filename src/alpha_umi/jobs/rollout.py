@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from alpha_umi.build_environments import open_environment
-from alpha_umi.build_rollouts import LoadedExplorer, open_explorer, open_recorder
+from alpha_umi.build.environments import open_environment
+from alpha_umi.build.rollouts import LoadedExplorer, open_explorer, open_recorder
 from alpha_umi.config import RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import Query
 from alpha_umi.errors import ConfigError, DataError

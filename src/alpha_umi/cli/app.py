@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from alpha_umi import __version__, cli_rollout
-from alpha_umi.cli_export import export_app
-from alpha_umi.cli_flywheel import prepare_rollouts
-from alpha_umi.cli_judge import judge_app
-from alpha_umi.cli_retrieve import evaluate_retrieval, retrieve
-from alpha_umi.cli_serve import cache_app, serve_world
-from alpha_umi.cli_world import write_world
+from alpha_umi import __version__
+from alpha_umi.cli import rollout as rollouts
+from alpha_umi.cli.export import export_app
+from alpha_umi.cli.flywheel import prepare_rollouts
+from alpha_umi.cli.judge import judge_app
+from alpha_umi.cli.retrieve import evaluate_retrieval, retrieve
+from alpha_umi.cli.serve import cache_app, serve_world
+from alpha_umi.cli.world import write_world
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -342,12 +343,12 @@ def ask(
         str | None,
         typer.Option(help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file."),
     ] = None,
-    strategy: cli_rollout.StrategyName = "chain",
-    max_steps: cli_rollout.MaxSteps = 12,
-    max_completions: cli_rollout.MaxCompletions = None,
-    max_tokens: cli_rollout.MaxTokens = None,
-    max_seconds: cli_rollout.MaxSeconds = None,
-    max_calls: cli_rollout.MaxCalls = None,
+    strategy: rollouts.StrategyName = "chain",
+    max_steps: rollouts.MaxSteps = 12,
+    max_completions: rollouts.MaxCompletions = None,
+    max_tokens: rollouts.MaxTokens = None,
+    max_seconds: rollouts.MaxSeconds = None,
+    max_calls: rollouts.MaxCalls = None,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
     native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
@@ -355,10 +356,10 @@ def ask(
 ) -> None:
     """Answer one query with tools; every turn is shown as it happens."""
     from alpha_umi import build
-    from alpha_umi.build_rollouts import open_explorer
+    from alpha_umi.build.rollouts import open_explorer
     from alpha_umi.config import LimitsConfig, RolloutConfig
     from alpha_umi.display import TurnPrinter
-    from alpha_umi.rollout import explore_one
+    from alpha_umi.jobs.rollout import explore_one
     from alpha_umi.store import write_trajectories
 
     if agent is not None and base_url is None and model is None and not native:
@@ -369,7 +370,7 @@ def ask(
         raise ConfigError(
             "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
         )
-    asked = cli_rollout.read_query(query, tools, env)
+    asked = rollouts.read_query(query, tools, env)
     limits = LimitsConfig(
         max_steps=max_steps,
         max_completions=max_completions,
@@ -401,7 +402,7 @@ def _print_answer(trajectory: Any) -> None:
     print(plain(last.text))
 
 
-app.command()(cli_rollout.rollout)
+app.command()(rollouts.rollout)
 world_app.command("write")(write_world)
 
 
@@ -423,7 +424,3 @@ def run_demo(
     from alpha_umi import demo
 
     demo.run(out, Console(), fresh=fresh)
-
-
-if __name__ == "__main__":
-    main()

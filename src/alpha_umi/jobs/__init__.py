@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from alpha_umi.training.curves import StageRow
     from alpha_umi.training.plan import Plan
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parents[1] / "recipes"
 _WAIT_S = 0.5
 _CHECKED = 64
 """Trajectories that are looked at before a run starts, to see whether it fits its device."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from alpha_umi.agent import Undecided
 from alpha_umi.build import Cast, LoadedAgent, open_agent, open_coded_agent
-from alpha_umi.build_environments import LoadedEnvironment, open_environment
+from alpha_umi.build.environments import LoadedEnvironment, open_environment
 from alpha_umi.config import RolloutConfig
 from alpha_umi.evaluation.rollouts import Explorer
 from alpha_umi.search import Comparison, Limits, Ranker, method_name, open_published, open_strategy

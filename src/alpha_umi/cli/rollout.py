@@ -70,7 +70,7 @@ def rollout(
 ) -> None:
     """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file."""
     from alpha_umi.config import LimitsConfig, RolloutConfig
-    from alpha_umi.rollout import RolloutOptions, crew_here
+    from alpha_umi.jobs.rollout import RolloutOptions, crew_here
 
     if on not in ON:
         raise ConfigError(f"--on {on!r} is not known; known: {', '.join(ON)}")
@@ -96,7 +96,7 @@ def rollout(
     )
     crew = crew_here
     if on == "ray":
-        from alpha_umi.cluster import crew_on_ray as crew
+        from alpha_umi.jobs.cluster import crew_on_ray as crew
     _report(_run(options, crew), out)
 
 
@@ -184,7 +184,7 @@ def _run(options: Any, crew: Any) -> Any:
 
     from alpha_umi.display import progress
     from alpha_umi.jobs import InterruptedWorkError
-    from alpha_umi.rollout import roll_out
+    from alpha_umi.jobs.rollout import roll_out
 
     with progress(Console(stderr=True)) as display:
         bar = display.add_task("rolling out")

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from alpha_umi.build_rollouts import LoadedExplorer, open_explorer
+from alpha_umi.build.rollouts import LoadedExplorer, open_explorer
 from alpha_umi.config import AgentConfig, LocalConfig, RolloutConfig
 from alpha_umi.errors import ConfigError, ModelError
 from alpha_umi.evaluation.rollouts import Job, Rollout

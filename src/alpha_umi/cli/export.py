@@ -62,7 +62,7 @@ def export_gguf(
 ) -> None:
     """Models and adapters as GGUF for llama.cpp, with the agent file that speaks to its server."""
     from alpha_umi import build
-    from alpha_umi.gguf_run import export_run
+    from alpha_umi.jobs.gguf import export_run
 
     known = ("auto", "float32", "float16", "bfloat16")
     if dtype not in known:
