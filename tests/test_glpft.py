@@ -182,6 +182,7 @@ def test_multi_task_is_one_model_that_plays_all_roles(config):
     assert predicted(out, config)
 
 
+@pytest.mark.slow
 def test_without_reuse_the_stages_learn_from_different_queries(config):
     often = [f"stages.{name}.max_steps=12" for name in ("backbone", "planner", "caller", "summarizer")]
     out = glpft.run(config("method=glpft-without-reuse", *often), MATERIAL)
@@ -286,6 +287,7 @@ def test_an_adapter_that_nothing_wakes_is_refused_before_anything_is_trained(con
     assert not Path(config().out).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(AdapterKind))
 def test_adapters_learn_the_same_in_every_layout_and_the_base_stands_still(tmp_path, kind):
     words, form = tokenizer(), FORMATS["shared"]

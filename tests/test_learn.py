@@ -178,6 +178,7 @@ def wordings(draw: st.DrawFn) -> dict:
     return document(labels, draw(st.sampled_from(["\n", "</end>", "<|x|>\n", "\n\n"])), marks)
 
 
+@pytest.mark.slow
 @given(wordings(), st.integers(0, 2**16))
 @settings(max_examples=25, deadline=None)
 def test_any_labels_are_learned_so_that_unseen_prompts_are_the_same(wording, seed):

@@ -156,6 +156,7 @@ def _measured(architecture, work):
     return highest
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(tokens=st.integers(64, 600), losses=st.integers(1, 60))
 def test_more_tokens_take_more_memory_and_checkpointing_takes_less(tokens, losses):

@@ -99,6 +99,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "optimizer"),
     [
@@ -122,6 +123,7 @@ def test_neither_layout_nor_size_of_passes_changes_the_weights(tmp_path, form, o
     assert trees.tokens < trees.alone / (1.5 if form == "template" else 2.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "shape", "reason"),
     [
@@ -264,6 +266,7 @@ def test_a_stage_ends_when_validation_no_longer_improves_and_keeps_the_best_weig
     assert all(f"validation_exact_match_{role.value}" in line for line in validations for role in THREE)
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_interrupted_stops_early_where_it_would_have(tmp_path):
     train_stage(overfitting(tmp_path / "whole"))
     lines = history(tmp_path / "whole")
@@ -319,6 +322,7 @@ def test_ctrl_c_in_the_last_step_is_not_forgotten(tmp_path):
     assert finished(tmp_path / "planner")["result"]["steps"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leftover", [".checkpoint-4.part", ".planner.part"])
 def test_what_a_crash_left_half_written_is_passed_over(tmp_path, leftover):
     with pytest.raises(KeyboardInterrupt):

@@ -313,6 +313,7 @@ def told(unit):
     )
 
 
+@pytest.mark.slow
 @given(st.lists(units, min_size=1, max_size=3))
 @settings(max_examples=40, deadline=None)
 def test_a_cache_gives_back_what_was_put(tmp_path_factory, kept):
@@ -355,6 +356,7 @@ def test_two_processes_write_to_files_of_their_own_and_a_later_one_goes_on_in_a_
     assert len(list(tmp_path.glob("*/*.tokens"))) == 2
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=25, deadline=None)
 def test_whatever_happens_to_the_end_of_a_file_what_stands_before_is_read_and_the_rest_made_again(
