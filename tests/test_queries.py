@@ -73,7 +73,7 @@ def test_what_cannot_be_a_query_is_refused_by_name(document, said):
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        (query(api_list=None), "it has no 'api_list', so no API is offered"),
+        (query(api_list=None), "it has no 'api_list'; --retrieve-from finds APIs"),
         (query(api_list=[]), "it has no 'api_list'"),
         (query(api_list=[api(), {"api_name": "x"}, 3]), "2 entries of its 'api_list' lack 'tool_name' or 'api_name'"),
         (query(api_list=[api("Now"), api("now!")]), "2 APIs are called 'now_for_weather' ('Now', 'now!')"),

@@ -323,6 +323,23 @@ def test_published_queries_are_rolled_out_through_a_tool_service(desk):
     assert [tool["name"] for tool in document["answer_generation"]["function"]] == ["now_for_weather", "Finish"]
 
 
+def test_tools_are_found_for_queries_that_name_none(desk):
+    apis = [
+        {"category_name": "Data", "tool_name": name, "api_name": "Now", "method": "GET", "api_description": words}
+        for name, words in (("Weather", "how warm it is"), ("Trains", "when trains leave"), ("Cash", "what money buys"))
+    ]
+    query_file(desk / "corpus.json", {"query_id": 9, "query": "x", "api_list": apis})
+    query_file(desk / "open.json", weather(1, api_list=None, query="when do trains leave?"), weather(2))
+    with serving(lambda _: (200, json.dumps({"error": "", "response": "12:05"}))) as server:
+        command = ("rollout", "--agent", "rollout_agents:explorer", "--queries", "open.json", "--env", server.url)
+        found = run_here(*command, "--retrieve-from", "corpus.json", "--retrieve", "1", "--out", "run", cwd=desk)
+    assert found.code == 0, found.err
+    tools = {
+        rollout.key: [tool.name for tool in rollout.trajectory.task.tools] for rollout in read_rollouts(desk / "run")
+    }
+    assert tools == {"open/1": ["now_for_trains"], "open/2": ["now_for_weather"]}
+
+
 def test_observations_are_recorded_and_replayed_without_the_service(desk):
     query_file(desk / "G1_tool.json", weather(1), weather(2), weather(3))
     (desk / "env.toml").write_text('record = "seen.jsonl"\n[http]\nurl = "http://x"\n[budget]\nmax_chars = 40\n')

@@ -57,6 +57,14 @@ def rollout(
     compat: Annotated[
         str | None, typer.Option(help=f"{', '.join(COMPATS)}: searches as that published code, mistakes included.")
     ] = None,
+    retrieve_from: Annotated[
+        Path | None,
+        typer.Option(help="Find tools for queries that name none: tool JSON files, query files, or a corpus.tsv."),
+    ] = None,
+    retrieve: Annotated[int, typer.Option(min=1, help="How many tools are found for such a query.")] = 5,
+    retriever: Annotated[
+        str | None, typer.Option(help="A SentenceTransformer (folder or hub id) that finds them, in place of BM25.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many queries of each set.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Tasks under way at once.")] = 32,
     on: Annotated[str, typer.Option(help="here, or ray: every machine of a Ray cluster takes its share.")] = "here",
@@ -69,7 +77,7 @@ def rollout(
     retry: Annotated[bool, typer.Option("--retry", help="With --resume: again what ended with an error.")] = False,
 ) -> None:
     """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file."""
-    from alpha_umi.config import LimitsConfig, RolloutConfig
+    from alpha_umi.config import LimitsConfig, RetrievalConfig, RolloutConfig
     from alpha_umi.jobs.rollout import RolloutOptions, crew_here
 
     if on not in ON:
@@ -81,6 +89,9 @@ def rollout(
         single=single,
         ranker=_read_ranker(ranker),
         environment=read_environment(env, overrides or (), concurrency),
+        retrieval=None
+        if retrieve_from is None
+        else RetrievalConfig(tools=str(retrieve_from), k=retrieve, model=retriever),
         strategy=strategy,
         limits=LimitsConfig(
             max_steps=max_steps,

@@ -28,7 +28,7 @@ from alpha_umi.config.environments import (
     WorldConfig,
 )
 from alpha_umi.config.files import RECIPES, load_config, make_config, parse_config, read_toml, recipe_names, resolved
-from alpha_umi.config.rollouts import CompatName, LimitsConfig, RolloutConfig
+from alpha_umi.config.rollouts import CompatName, LimitsConfig, RetrievalConfig, RolloutConfig
 from alpha_umi.config.tables import NAMED_FORMATS
 from alpha_umi.config.training import (
     AdapterConfig,
@@ -64,6 +64,7 @@ __all__ = [
     "PythonConfig",
     "RapidApiConfig",
     "ReplayConfig",
+    "RetrievalConfig",
     "RoleConfig",
     "RolesConfig",
     "RolloutConfig",

@@ -24,6 +24,17 @@ class LimitsConfig(Table):
     max_calls: NonNegativeInt | None = None
 
 
+class RetrievalConfig(Table):
+    """Tools for queries that name none."""
+
+    tools: str
+    """Where they are declared: tool JSON files, query files, or a corpus.tsv."""
+    k: PositiveInt = 5
+    """How many are offered."""
+    model: str | None = None
+    """A SentenceTransformer (folder or hub id) in place of BM25."""
+
+
 class RolloutConfig(Table):
     """What decides what a rollout is, beside its query."""
 
@@ -34,6 +45,8 @@ class RolloutConfig(Table):
     ranker: AgentConfig | None = None
     """Who compares children where the strategy ranks them; None: the agent, where it talks chat."""
     environment: EnvironmentConfig
+    retrieval: RetrievalConfig | None = None
+    """None: a query without tools is offered none."""
     strategy: str = "chain"
     limits: LimitsConfig = LimitsConfig()
     compat: CompatName | None = None

@@ -73,7 +73,7 @@ def _read_query(entry: Json, where: str) -> tuple[Query, list[str]]:
     listed, metadata = entry.get("api_list"), entry.get("metadata")
     if listed is not None and not isinstance(listed, list):
         raise DataError(f"{where} (query {identity}): 'api_list' is no list; list the APIs that may be called")
-    notes = [] if listed else ["it has no 'api_list', so no API is offered"]
+    notes = [] if listed else ["it has no 'api_list'; --retrieve-from finds APIs for it"]
     apis = [read_api(api) for api in listed or [] if isinstance(api, dict)]
     named = tuple(api for api in apis if api.tool and api.name)
     if len(named) < len(listed or []):

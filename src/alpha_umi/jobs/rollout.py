@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from alpha_umi.build.environments import open_environment
 from alpha_umi.build.rollouts import LoadedExplorer, open_explorer, open_recorder
-from alpha_umi.config import RolloutConfig, load_config, resolved
-from alpha_umi.datasets.queries import Query
+from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
+from alpha_umi.datasets.queries import Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.evaluation.query_sets import read_sets
 from alpha_umi.evaluation.rollouts import (
@@ -150,6 +150,8 @@ async def _roll_out(
 def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
     """All jobs, after a look at whether each one's tools can be run. Raises DataError."""
     sets = read_sets(options.queries)
+    if options.config.retrieval is not None:
+        sets = _offer(sets, options.config.retrieval)
     jobs = list_jobs(sets, options.limit)
     if not jobs:
         raise DataError(f"{options.queries}: holds no query")
@@ -161,6 +163,21 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
         except DataError as error:
             raise DataError(f"{options.queries}: set {job.set}: {error}") from None
     return jobs, notes
+
+
+def _offer(sets: Sequence[QuerySet], config: RetrievalConfig) -> list[QuerySet]:
+    """The sets with tools found for every query that names none. Raises DataError, ConfigError."""
+    from alpha_umi.retrieval import Retriever, load_corpus
+
+    retriever = Retriever.index(load_corpus(Path(config.tools)), config.model)
+
+    def served(query: Query) -> Query:
+        if query.apis or query.task.tools:
+            return query
+        apis = tuple(retriever.offer(query.task.query, config.k))
+        return replace(query, apis=apis, task=replace(query.task, tools=offered(apis)))
+
+    return [replace(each, queries=tuple(served(query) for query in each.queries)) for each in sets]
 
 
 # --- the folder -------------------------------------------------------------------------------------------
