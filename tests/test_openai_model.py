@@ -11,7 +11,7 @@ import pytest
 from alpha_umi.errors import ConfigError, ModelError
 from alpha_umi.models.openai import Endpoint, OpenAIModel
 from alpha_umi.protocols import Model
-from alpha_umi.types import Completion, FinishReason, Message, Sampling, Usage
+from alpha_umi.types import Completion, FinishReason, Message, Sampling, TokenLogprob, Usage
 from endpoint_server import CutOff, Drip, EndpointServer, Hang, Reply, chat_reply, text_reply
 
 NOW = 1_700_000_000.0
@@ -110,6 +110,29 @@ def test_extra_fields_are_added_and_fields_can_be_renamed_or_left_out():
     assert sent["lora"] == [{"id": 1, "scale": 1.0}]
     assert (sent["max_completion_tokens"], sent["top_p"]) == (16, 0.5)
     assert not {"max_tokens", "temperature"} & set(sent)
+
+
+def test_what_else_decides_about_tokens_is_sent_where_it_is_asked_for():
+    more = Sampling(top_k=5, min_p=0.1, repetition_penalty=1.5, logprobs=True)
+    told = {"content": [{"token": "a", "logprob": -0.5}]}
+    reply = {"choices": [{"message": {"content": "a"}, "logprobs": told}]}
+    completion, server, _ = ask(Reply(body=reply), sampling=more)
+    sent = server.received[0].body
+    assert {key: sent[key] for key in ("top_k", "min_p", "repetition_penalty", "logprobs")} == {
+        "top_k": 5,
+        "min_p": 0.1,
+        "repetition_penalty": 1.5,
+        "logprobs": True,
+    }
+    assert completion.logprobs == (TokenLogprob(text="a", logprob=-0.5),)
+    reply = {"choices": [{"text": "a", "logprobs": {"tokens": ["a"], "token_logprobs": [-0.5]}}]}
+    assert ask(Reply(body=reply), prompt="Hi", sampling=more)[0].logprobs == completion.logprobs
+
+
+def test_what_an_endpoint_cannot_be_held_to_is_refused():
+    for sampling in (Sampling(grammar="start: /a/"), Sampling(repetition_limit=3)):
+        with pytest.raises(ModelError, match="cannot be held to"):
+            ask(GOOD, sampling=sampling)
 
 
 def test_any_text_can_be_sent_even_half_a_surrogate_pair():

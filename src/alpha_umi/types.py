@@ -203,9 +203,34 @@ class Sampling:
 
     temperature: float = 0.0
     top_p: float = 1.0
+    """Draw from the likeliest tokens alone that hold this much probability together."""
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    top_k: int | None = None
+    """Draw from this many likeliest tokens alone."""
+    min_p: float | None = None
+    """Draw from tokens alone that are at least this likely, as a share of the likeliest."""
+    repetition_penalty: float = 1.0
+    """Above 1: tokens of the prompt and the completion so far lose (Keskar and others, 2019); as in transformers."""
+    repetition_limit: int | None = None
+    """No run of this many tokens is written twice in a completion."""
+    logprobs: bool = False
+    """Whether the completion tells how likely its tokens were."""
+    grammar: str | None = None
+    """A Lark grammar in the dialect of llguidance that the completion is held to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """A written token and the natural logarithm of the probability that the model itself gave it."""
+
+    text: str
+    """Of this token alone; a part of a character is shown as U+FFFD."""
+    logprob: float
+    """Before temperature, cuts, penalties and grammar."""
+    id: int | None = None
+    """None where an endpoint does not tell it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +240,8 @@ class Completion:
     text: str
     finish: FinishReason
     usage: Usage = field(default_factory=Usage)
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """Every token that was written, the end token and those of a stop string too; None where nobody asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,10 @@ class SamplingConfig(Table):
     max_tokens: PositiveInt = 512
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    top_k: PositiveInt | None = None
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    repetition_limit: PositiveInt | None = None
 
 
 class SamplingsConfig(SamplingConfig):

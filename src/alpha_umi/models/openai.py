@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias, cast
 import httpx
 
 from alpha_umi.errors import ConfigError, ModelError
-from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, Usage
+from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, TokenLogprob, Usage
 
 Api: TypeAlias = Literal["auto", "completions", "chat"]
 
@@ -130,6 +130,9 @@ class OpenAIModel:
             asked["stop"] = list(sampling.stop)
         if sampling.seed is not None:
             asked["seed"] = sampling.seed
+        asked |= _more(sampling)
+        if sampling.logprobs:
+            asked["logprobs"] = True if "messages" in asked else 0
         named = {endpoint.rename.get(key, key): value for key, value in asked.items()}
         named.pop("", None)
         url = httpx.URL(endpoint.base_url)
@@ -205,8 +208,8 @@ class OpenAIModel:
         text, usage = text or "", _usage(document.get("usage"))
         ends = [at for mark in stop if mark and (at := text.find(mark)) >= 0]
         if ends:
-            return Completion(text=text[: min(ends)], finish=FinishReason.STOP, usage=usage)
-        return Completion(text=text, finish=finish, usage=usage)
+            text, finish = text[: min(ends)], FinishReason.STOP
+        return Completion(text=text, finish=finish, usage=usage, logprobs=_logprobs(choice.get("logprobs")))
 
     def _refusal(self, url: httpx.URL, reply: httpx.Response) -> str:
         endpoint, status, quote = self.endpoint, reply.status_code, self._quote(reply)
@@ -227,6 +230,33 @@ class OpenAIModel:
     def _quote(self, reply: httpx.Response) -> str:
         text, key = reply.text, self.endpoint.api_key
         return repr((text.replace(key, "[key]") if key else text)[:_QUOTED])
+
+
+def _more(sampling: Sampling) -> dict[str, Json]:
+    """Fields beyond OpenAI's own, as vLLM and llama.cpp call them, where they are asked for."""
+    if sampling.grammar is not None or sampling.repetition_limit is not None:
+        what = "a grammar" if sampling.grammar is not None else "repetition_limit"
+        raise ModelError(f"an endpoint cannot be held to {what}; leave it out, or run the model here")
+    more: dict[str, Json] = {}
+    if sampling.top_k is not None:
+        more["top_k"] = sampling.top_k
+    if sampling.min_p is not None:
+        more["min_p"] = sampling.min_p
+    if sampling.repetition_penalty != 1.0:
+        more["repetition_penalty"] = sampling.repetition_penalty
+    return more
+
+
+def _logprobs(told: Any) -> tuple[TokenLogprob, ...] | None:
+    """What was told in either API's shape; None where it was not, or in another."""
+    try:
+        if "content" in told:
+            pairs = [(each["token"], each["logprob"]) for each in told["content"]]
+        else:
+            pairs = list(zip(told["tokens"], told["token_logprobs"], strict=True))
+        return tuple(TokenLogprob(text=str(text), logprob=float(logprob)) for text, logprob in pairs)
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def _message(role: str, content: str) -> Json:
