@@ -1,85 +1,125 @@
-"""Decoding one batch of prompts to completions: left padding, one KV cache, finished rows drop out.
+"""The plain computation, for models that the engine does not run: left-padded batches, one KV cache each.
 
-What a row writes does not depend on the rows beside it, beyond float noise: positions count from its own
-first token, padding is masked, and a sampled row draws from a generator of its own.
+What a prompt is continued with does not depend on the prompts beside it, beyond float noise: positions count from
+its own first token, padding is masked, and a sampled completion draws from a generator of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+import logging
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from alpha_umi.errors import ModelError
 from alpha_umi.models.adapters import adapters_of
-from alpha_umi.types import FinishReason, Sampling
+from alpha_umi.models.engine.requests import Request
+from alpha_umi.models.writing import choose
+
+_GATHER_S = 0.002
+"""How long a batch waits for requests that are made at about the same time."""
+_LOG = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, kw_only=True)
-class Row:
-    """One prompt under way."""
+class PlainRunner:
+    """engine.worker.Runner that runs batches one after the other, each to its end."""
 
-    prompt: Sequence[int]
-    """Ids; at least one."""
-    sampling: Sampling
-    budget: int
-    """Most ids to write."""
-    abandoned: Callable[[], bool] = lambda: False
-    """True as soon as nobody waits for this row any more."""
-    text: Callable[[Sequence[int]], str]
-    adapter: int = 0
-    """The number of the adapter that writes; 0: the base alone."""
-    adapter_from: int = 0
-    """The position in the prompt from which it acts."""
-    written: list[int] = field(default_factory=list[int])
-    """Without the id that ended it."""
-    generator: torch.Generator | None = None
+    def __init__(self, model: PreTrainedModel, *, batch_tokens: int) -> None:
+        """`batch_tokens`: most tokens of prompts and completions in a batch, padded."""
+        self._model = model
+        self._batch_tokens = batch_tokens
+        self._waiting: list[Request] = []
+        self._alone: list[Request] = []
+        """Those of a batch that failed."""
+        self._batch: list[Request] = []
+        self._steps: Iterator[None] | None = None
+        self._gathered = False
 
-    def __post_init__(self) -> None:
-        if self.sampling.temperature > 0:
-            self.generator = torch.Generator()
-            if self.sampling.seed is None:
-                self.generator.seed()
+    @property
+    def idle(self) -> bool:
+        return not self._waiting and not self._alone and self._steps is None
+
+    def submit(self, request: Request) -> None:
+        """Take a request; it hears of a refusal as of any failure."""
+        try:
+            request.writer.start()
+        except Exception as error:  # grammars are other people's code; whoever waits must hear what they raise
+            request.done(request, error)
+        else:
+            if request.writer.finish is None:
+                self._waiting.append(request)
             else:
-                self.generator.manual_seed(self.sampling.seed)
+                request.done(request, None)
 
-    def take(self, token: int, ends: Set[int]) -> FinishReason | None:
-        """Write one more id; says whether and why that was the last."""
-        if token in ends:
-            return FinishReason.STOP
-        self.written.append(token)
-        if self._stops():
-            return FinishReason.STOP
-        return FinishReason.LENGTH if len(self.written) >= self.budget or self.abandoned() else None
+    def step(self) -> None:
+        """One token for every row of the batch; where there is none, wait for requests that come together."""
+        if self._steps is None:
+            if not self._gathered:
+                time.sleep(_GATHER_S)
+                self._gathered = True
+                return
+            self._batch, self._gathered = self._next_batch(), False
+            self._steps = decode_batch(self._model, self._batch)
+        try:
+            if self._batch:
+                next(self._steps)
+                return
+        except StopIteration:
+            pass
+        except Exception as error:  # whatever torch raises, the others must go on
+            left = [request for request in self._batch if request.writer.finish is None]
+            if len(left) > 1:
+                _LOG.warning("a batch failed", exc_info=error, extra={"requests": len(left)})
+                self._alone += left
+            else:
+                self.fail(ModelError(f"the model failed: {error}"))
+        self._batch, self._steps = [], None
 
-    def _stops(self) -> bool:
-        """Whether a stop string has just appeared. A token writes a byte at least, so a short tail shows it."""
-        if not self.sampling.stop:
-            return False
-        tail = self.text(self.written[-(max(len(stop.encode()) for stop in self.sampling.stop) + 4) :])
-        return any(stop in tail for stop in self.sampling.stop)
+    def fail(self, error: Exception) -> None:
+        """The batch under way is lost; who waits for another one is not."""
+        for request in self._batch:
+            if request.writer.finish is None:
+                request.done(request, error)
+        self._batch, self._steps = [], None
+
+    def _next_batch(self) -> list[Request]:
+        """The request that came first, with those that are most like it in length, within `batch_tokens`."""
+        self._waiting, self._alone = (
+            [request for request in queue if not request.abandoned()] for queue in (self._waiting, self._alone)
+        )
+        if self._alone:
+            return [self._alone.pop(0)]
+        if not self._waiting:
+            return []
+        first = self._waiting[0]
+        batch, widest = [first], first.need
+        for request in sorted(self._waiting[1:], key=lambda one: abs(len(one.prompt) - len(first.prompt))):
+            widest = max(widest, request.need)
+            if widest * (len(batch) + 1) > self._batch_tokens:
+                break
+            batch.append(request)
+        self._waiting = [request for request in self._waiting if request not in batch]
+        return batch
 
 
 @torch.inference_mode()
-def decode_batch(
-    model: PreTrainedModel, rows: Sequence[Row], ends: Set[int]
-) -> Iterator[tuple[int, Row, FinishReason]]:
-    """Complete all rows; each is handed out with its index as soon as it is finished.
-
-    Rows with different adapters share every forward.
-    """
+def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterator[None]:
+    """Complete all requests, a token each at a time. Rows with different adapters share every forward."""
     device, adapters = model.device, adapters_of(model)
-    longest = max(len(row.prompt) for row in rows)
-    ids = torch.tensor([[0] * (longest - len(row.prompt)) + list(row.prompt) for row in rows], device=device)
-    lengths = torch.tensor([len(row.prompt) for row in rows], device=device)
+    longest = max(request.length for request in requests)
+    ids = torch.tensor([[0] * (longest - one.length) + one.ids for one in requests], device=device)
+    lengths = torch.tensor([one.length for one in requests], device=device)
     mask = (torch.arange(longest, device=device) >= (longest - lengths)[:, None]).long()
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    chosen = _prompt_adapters(rows, longest)
-    live, cache = list(enumerate(rows)), None
+    chosen = _prompt_adapters(requests, longest)
+    live, cache = list(requests), None
+    for request in live:
+        request.computed = request.length
     while True:
         with nullcontext() if adapters is None else adapters.select(chosen):
             output = cast(
@@ -94,46 +134,48 @@ def decode_batch(
                 ),
             )
         cache = output.past_key_values
-        tokens = choose(output.logits[:, -1], [row for _, row in live])
-        kept: list[int] = []
-        for at, ((index, row), token) in enumerate(zip(live, tokens, strict=True)):
-            finish = row.take(token, ends)
-            if finish is None:
-                kept.append(at)
-            else:
-                yield index, row, finish
+        _write(output.logits[:, -1], live)
+        kept = [at for at, one in enumerate(live) if one.pending and one.writer.finish is None and not one.abandoned()]
+        yield
         if not kept:
             return
         if len(kept) < len(live):
             live = [live[at] for at in kept]
-            chosen = torch.tensor(kept, device=device)
-            mask, positions = mask[chosen], positions[chosen]
-            cache.batch_select_indices(chosen)
-        ids = torch.tensor([[row.written[-1]] for _, row in live], device=device)
-        chosen = torch.tensor([row.adapter for _, row in live], dtype=torch.int8)
+            rows = torch.tensor(kept, device=device)
+            mask, positions = mask[rows], positions[rows]
+            cache.batch_select_indices(rows)
+        ids = torch.tensor([one.part(one.computed, one.computed + 1) for one in live], device=device)
+        for request in live:
+            request.computed += 1
+        chosen = torch.tensor([one.adapter for one in live], dtype=torch.int8)
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
         positions = positions[:, -1:] + 1
 
 
-def _prompt_adapters(rows: Sequence[Row], longest: int) -> Tensor:
-    """[rows, longest] on the CPU: which adapter acts on each token of left-padded prompts."""
-    numbers = torch.zeros(len(rows), longest, dtype=torch.int8)
-    for number, row in zip(numbers, rows, strict=True):
-        number[longest - len(row.prompt) + row.adapter_from :] = row.adapter
+def _write(logits: Tensor, requests: Sequence[Request]) -> None:
+    """One more token for every request all of whose tokens are computed; who fails has nothing pending any more."""
+    asked = [at for at, request in enumerate(requests) if request.pending == 0]
+    live = [requests[at] for at in asked]
+    tokens = choose(logits[asked], [one.writer for one in live], [one.prompt for one in live])
+    for request, token in zip(live, tokens, strict=True):
+        if isinstance(token, ModelError):
+            request.done(request, token)
+            continue
+        try:
+            request.writer.take(token)
+        except Exception as error:  # tokenizers and grammars are other people's code
+            request.done(request, ModelError(f"the completion cannot go on: {error}"))
+            request.computed = request.length
+            continue
+        if request.wrote is not None:
+            request.wrote(request)
+        if request.writer.finish is not None:
+            request.done(request, None)
+
+
+def _prompt_adapters(requests: Sequence[Request], longest: int) -> Tensor:
+    """[requests, longest] on the CPU: which adapter acts on each token of left-padded prompts."""
+    numbers = torch.zeros(len(requests), longest, dtype=torch.int8)
+    for number, request in zip(numbers, requests, strict=True):
+        number[longest - request.length + request.adapter_from :] = request.adapter
     return numbers
-
-
-def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
-    """The next id of every row. `logits`: [rows, vocabulary]."""
-    tokens = logits.argmax(dim=-1).tolist()
-    for at, row in enumerate(rows):
-        if row.generator is not None:
-            tokens[at] = _draw(logits[at], row.sampling, row.generator)
-    return tokens
-
-
-def _draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """Draw from the smallest set of likeliest ids whose probability reaches top_p."""
-    chances, ids = (logits.double().cpu() / sampling.temperature).softmax(dim=-1).sort(descending=True, stable=True)
-    nucleus = chances.cumsum(dim=-1) - chances < sampling.top_p
-    return int(ids[torch.multinomial(chances * nucleus, 1, generator=generator)])

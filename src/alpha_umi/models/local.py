@@ -1,17 +1,17 @@
-"""Models that run here, on transformers: concurrent requests become left-padded batches.
+"""Models that run here, on transformers: callers only await, the engine decides what shares a forward and a cache.
 
-Callers only await. Which prompts share a batch, and when it runs, is decided here and nowhere else; batches
-run one after the other in one worker thread. Roles that are adapters on one base share its weights and every
-forward. Greedy completions are those that a prompt gets alone.
+Roles that are adapters on one base share its weights and every forward, and activated ones its cache. Greedy
+completions are those that a prompt gets alone. Architectures that the engine does not compute exactly are run
+plainly, in padded batches, and named in the log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import cast
 
 import torch
@@ -22,43 +22,65 @@ from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
 from alpha_umi.models.adapter_files import invocation, load_adapters, read_config
 from alpha_umi.models.adapters import ADAPTERS, adapters_of
 from alpha_umi.models.checkpoint import add_adapter, load_tokenizer, load_weights, pick_device, pick_dtype
-from alpha_umi.models.decoding import Row, decode_batch
-from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, Usage
+from alpha_umi.models.decoding import PlainRunner
+from alpha_umi.models.engine.engine import Engine, Room, why_plain
+from alpha_umi.models.engine.requests import Request
+from alpha_umi.models.engine.worker import Turns, Worker
+from alpha_umi.models.writing import Grammar, Writer
+from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
-_GATHER_S = 0.002
-"""How long a batch waits for requests that are made at about the same time."""
 _LOG = logging.getLogger(__name__)
+_GROUP: ContextVar[Hashable] = ContextVar("alpha_umi_group")
+_TURNS: dict[str, Turns] = {}
+"""By device: models on one take turns."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    ids: Sequence[int]
-    sampling: Sampling
-    budget: int
-    role: Role | None
-    reply: asyncio.Future[Completion]
+@contextmanager
+def one_group(group: Hashable) -> Iterator[None]:
+    """What is asked inside counts as one: models here serve groups alike, however much each asks at once."""
+    token = _GROUP.set(group)
+    try:
+        yield
+    finally:
+        _GROUP.reset(token)
 
 
 class LocalModel:
     """protocols.Model over a causal language model in this process."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, end: str, batch_tokens: int = 32_768
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        end: str,
+        batch_tokens: int = 32_768,
+        room: Room | None = None,
+        hold: Callable[[str], Grammar] | None = None,
     ) -> None:
-        """`end`: the format's end mark. `batch_tokens`: most tokens of prompts and completions in a batch."""
+        """`end`: the format's end mark. `room`: what the engine may take; `batch_tokens`: most tokens of prompts and
+        completions in a batch where the model is run plainly. `hold`: what holds a completion to a grammar."""
         self._model = model.eval()
         self._tokenizer = cast("Tokenizer", tokenizer)
         self._end = end
         self._ends = frozenset(end_ids(self._tokenizer, end)) | _own_ends(model)
         self._batch_tokens = batch_tokens
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alpha-umi-model")
-        self._waiting: list[_Request] = []
-        self._pump: asyncio.Task[None] | None = None
+        self._room = room or Room()
+        self._hold = hold
+        self._worker: Worker | None = None
+        self._open: set[asyncio.Future[Completion]] = set()
         self._closed = False
 
     @classmethod
     def load(
-        cls, name: str, *, end: str, adapter: str | None = None, device: str = "auto", dtype: str = "auto"
+        cls,
+        name: str,
+        *,
+        end: str,
+        adapter: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        room: Room | None = None,
     ) -> LocalModel:
         """A model and its tokenizer from a folder or a hub id, with a LoRA on it if named. Raises CheckpointError."""
         place = pick_device(device)
@@ -66,7 +88,7 @@ class LocalModel:
         if adapter is not None:
             model = add_adapter(model, adapter)
         torch.nn.Module.to(model, place)
-        return cls(model, load_tokenizer(name), end=end)
+        return cls(model, load_tokenizer(name), end=end, room=room)
 
     @property
     def context(self) -> int | None:
@@ -80,29 +102,100 @@ class LocalModel:
     async def complete(self, prompt: Prompt, sampling: Sampling, role: Role | None = None) -> Completion:
         """Continue `prompt`, by the adapter of `role` where one is named.
 
-        Raises ModelError when it does not fit the context, or the model cannot run.
+        Raises ModelError when it does not fit the context or the memory, or the model cannot run.
         """
-        if self._closed:
-            raise ModelError("this model is closed")
-        ids = prompt_ids(self._tokenizer, prompt)
-        budget = self._budget(len(ids), sampling.max_tokens)
-        loop = asyncio.get_running_loop()
-        if self._pump is None or self._pump.done() or self._pump.get_loop() is not loop:
-            self._waiting.clear()  # whoever waited in a loop that is gone cannot be answered
-            self._pump = loop.create_task(self._run())
-        reply: asyncio.Future[Completion] = loop.create_future()
-        self._waiting.append(_Request(ids=ids, sampling=sampling, budget=budget, role=role, reply=reply))
+        _, reply = self._ask(prompt, sampling, role, None)
         return await reply
+
+    async def stream(
+        self, prompt: Prompt, sampling: Sampling, role: Role | None = None
+    ) -> AsyncGenerator[str | Completion]:
+        """As `complete`, but its text piece by piece as it is written, and at last the Completion.
+
+        Law: the pieces joined are the text of the completion.
+        """
+        more = asyncio.Event()
+        writer, reply = self._ask(prompt, sampling, role, more.set)
+        told = 0
+        try:
+            while not reply.done():
+                await more.wait()
+                more.clear()
+                sure = self._sure(writer)
+                if len(sure) > told and not reply.done():
+                    yield sure[told:]
+                    told = len(sure)
+            completion = await reply
+            if completion.text[told:]:
+                yield completion.text[told:]
+            yield completion
+        finally:
+            reply.cancel()
 
     async def aclose(self) -> None:
         """Let go of the model; requests under way fail with ModelError."""
         self._closed = True
-        if self._pump is not None and not self._pump.done():
-            self._pump.cancel()
-        for request in self._waiting:
-            _fail(request, "the model was closed")
-        self._waiting.clear()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        for reply in self._open:
+            if not reply.done():
+                reply.set_exception(ModelError("the model was closed"))
+        under_way = self._worker.close() if self._worker is not None else None
+        if under_way is not None:
+            await asyncio.wrap_future(under_way)
+
+    # --- one request ----------------------------------------------------------------------------------
+
+    def _ask(
+        self, prompt: Prompt, sampling: Sampling, role: Role | None, wrote: Callable[[], object] | None
+    ) -> tuple[Writer, asyncio.Future[Completion]]:
+        """Hand a request to the worker. `wrote` is called in this loop whenever there is more, and at the end."""
+        if self._closed:
+            raise ModelError("this model is closed")
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[Completion] = loop.create_future()
+
+        def call(function: Callable[..., object], *arguments: object) -> None:
+            try:
+                loop.call_soon_threadsafe(function, *arguments)
+            except RuntimeError:  # the loop is closed: nobody waits
+                return
+
+        def done(request: Request, error: Exception | None) -> None:
+            call(self._settle, reply, request, error)
+            if wrote is not None:
+                call(wrote)
+
+        request = self._request(prompt, sampling, role)
+        request.done = done
+        request.abandoned = lambda: reply.done() or loop.is_closed()
+        if wrote is not None:
+            request.wrote = lambda _: call(wrote)
+        self._open.add(reply)
+        reply.add_done_callback(self._open.discard)
+        self._started().submit(request)
+        return request.writer, reply
+
+    def _request(self, prompt: Prompt, sampling: Sampling, role: Role | None) -> Request:
+        ids = prompt_ids(self._tokenizer, prompt)
+        budget = self._budget(len(ids), sampling.max_tokens)
+        number, start = 0, None
+        adapters = adapters_of(self._model)
+        if adapters is not None and role is not None:
+            start = adapters.active_from(role, ids)
+            number = 0 if start is None else ADAPTERS[role]
+        return Request(
+            prompt=ids,
+            writer=Writer(sampling, budget, self._ends, self._text, self._grammar(sampling)),
+            adapter=number,
+            adapter_from=start or 0,
+            group=_GROUP.get(id(asyncio.current_task())),
+        )
+
+    def _grammar(self, sampling: Sampling) -> Grammar | None:
+        if sampling.grammar is None:
+            return None
+        if self._hold is None:
+            raise ModelError("this model cannot be held to a grammar; leave it out")
+        return self._hold(sampling.grammar)
 
     def _budget(self, length: int, wanted: int) -> int:
         """How much may be written after a prompt of `length` ids."""
@@ -117,73 +210,63 @@ class LocalModel:
             )
         return min(wanted, self.context - length)
 
-    async def _run(self) -> None:
-        """Batch after batch while requests come in."""
-        while True:
-            await asyncio.sleep(_GATHER_S)
-            gathered, self._waiting = self._waiting, []
-            if not gathered:
-                return
-            for batch in self._batches([request for request in gathered if not request.reply.done()]):
-                await self._answer(batch)
-
-    def _batches(self, requests: Sequence[_Request]) -> list[list[_Request]]:
-        """Requests of about the same length together, within `batch_tokens` when padded."""
-        batches: list[list[_Request]] = []
-        for request in sorted(requests, key=lambda request: len(request.ids)):
-            batch = [*batches[-1], request] if batches else [request]
-            widest = len(request.ids) + max(member.budget for member in batch)
-            if batches and widest * len(batch) <= self._batch_tokens:
-                batches[-1] = batch
+    def _started(self) -> Worker:
+        if self._worker is None:
+            reason = why_plain(self._model, self.context)
+            if reason is None:
+                runner = Engine(self._model, self._room)
             else:
-                batches.append([request])
-        return batches
+                _LOG.warning("run plainly, without a shared cache: %s", reason)
+                runner = PlainRunner(self._model, batch_tokens=self._batch_tokens)
+            self._worker = Worker(runner, _TURNS.setdefault(str(self._model.device), Turns()))
+        return self._worker
 
-    async def _answer(self, batch: Sequence[_Request]) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._worker, self._decode, batch, loop)
-        except asyncio.CancelledError:
-            for request in batch:
-                _fail(request, "the model was closed")
-            raise
-        except Exception as error:  # the pump must go on, and whoever waits must hear whatever torch raised
-            _LOG.exception("a batch failed", extra={"requests": len(batch)})
-            for request in batch:
-                _fail(request, f"the model failed: {error}")
-
-    def _decode(self, batch: Sequence[_Request], loop: asyncio.AbstractEventLoop) -> None:
-        """In the worker thread: decode a batch and hand out each completion when it is finished."""
-        rows = [self._row(request) for request in batch]
-        for index, row, finish in decode_batch(self._model, rows, self._ends):
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_resolve, batch[index], self._completion(row, finish))
-
-    def _row(self, request: _Request) -> Row:
-        number, start = 0, None
-        adapters = adapters_of(self._model)
-        if adapters is not None and request.role is not None:
-            start = adapters.active_from(request.role, request.ids)
-            number = 0 if start is None else ADAPTERS[request.role]
-        return Row(
-            prompt=request.ids,
-            sampling=request.sampling,
-            budget=request.budget,
-            abandoned=request.reply.done,
-            text=self._text,
-            adapter=number,
-            adapter_from=start or 0,
-        )
+    # --- what was written -----------------------------------------------------------------------------
 
     def _text(self, ids: Sequence[int]) -> str:
         return decode(self._tokenizer, ids, self._end)
 
-    def _completion(self, row: Row, finish: FinishReason) -> Completion:
-        text = self._text(row.written)
-        cuts = [at for stop in row.sampling.stop if (at := text.find(stop)) >= 0]
+    def _sure(self, writer: Writer) -> str:
+        """What the completion will begin with, whatever comes next: without half characters and half stop strings."""
+        text = self._text(writer.written.copy())
+        sure = text.rstrip("\ufffd")
+        for stop in writer.sampling.stop:
+            if (at := text.find(stop)) >= 0:
+                return text[:at]
+            held = next((width for width in range(len(stop) - 1, 0, -1) if text.endswith(stop[:width])), 0)
+            sure = sure[: min(len(sure), len(text) - held)]
+        return sure
+
+    def _settle(self, reply: asyncio.Future[Completion], request: Request, error: Exception | None) -> None:
+        if reply.done():
+            return
+        if error is not None:
+            reply.set_exception(error if isinstance(error, ModelError) else ModelError(f"the model failed: {error}"))
+        else:
+            reply.set_result(self._completion(request))
+
+    def _completion(self, request: Request) -> Completion:
+        writer = request.writer
+        text = self._text(writer.written)
+        cuts = [at for stop in writer.sampling.stop if (at := text.find(stop)) >= 0]
+        finish = writer.finish or FinishReason.LENGTH
         ended = finish is FinishReason.STOP and not cuts
-        usage = Usage(prompt_tokens=len(row.prompt), completion_tokens=len(row.written) + ended, completions=1)
-        return Completion(text=text[: min(cuts)] if cuts else text, finish=finish, usage=usage)
+        usage = Usage(prompt_tokens=len(request.prompt), completion_tokens=len(writer.written) + ended, completions=1)
+        return Completion(
+            text=text[: min(cuts)] if cuts else text, finish=finish, usage=usage, logprobs=self._logprobs(writer)
+        )
+
+    def _logprobs(self, writer: Writer) -> tuple[TokenLogprob, ...] | None:
+        if not writer.sampling.logprobs:
+            return None
+        decoded = (
+            self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            for token, _ in writer.logprobs
+        )
+        return tuple(
+            TokenLogprob(id=token, text=cast("str", text), logprob=logprob)
+            for (token, logprob), text in zip(writer.logprobs, decoded, strict=True)
+        )
 
 
 class AdaptedModel:
@@ -205,6 +288,10 @@ class AdaptedModel:
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """Continue `prompt`. Raises ModelError when it does not fit the context, or the model cannot run."""
         return await self._model.complete(prompt, sampling, self._role)
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Completion]:
+        """As `complete`, piece by piece; see LocalModel.stream."""
+        return self._model.stream(prompt, sampling, self._role)
 
     async def aclose(self) -> None:
         """Let go of the base, for all roles that use it."""
@@ -237,13 +324,3 @@ def _own_ends(model: PreTrainedModel) -> frozenset[int]:
     """The ids that end a completion by the model's own word; chat models often have several."""
     own = model.generation_config.eos_token_id if model.generation_config is not None else None
     return frozenset([own] if isinstance(own, int) else own or [])
-
-
-def _resolve(request: _Request, completion: Completion) -> None:
-    if not request.reply.done():
-        request.reply.set_result(completion)
-
-
-def _fail(request: _Request, reason: str) -> None:
-    if not request.reply.done():
-        request.reply.set_exception(ModelError(reason))

@@ -22,25 +22,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from alpha_umi.models.architectures import PROVEN, obstacle
 from alpha_umi.training.packing import Forest
 
 NAME = "alpha_umi_tree"
 """Of the attention, among transformers' implementations."""
-PROVEN = (
-    "apertus", "arcee", "cohere", "cohere2", "ernie4_5", "exaone4", "gemma", "gemma3_text", "glm", "glm4", "granite",
-    "helium", "llama", "ministral3", "mistral", "mixtral", "olmo", "olmo2", "olmo3", "olmoe", "phi", "phi3", "qwen2",
-    "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "smollm3", "starcoder2",
-)  # fmt: skip
-"""Model types whose gradients the tests compare; no other is trained on trees."""
 
 _BLOCK = 128
 """Tokens of a side of a block of FlexAttention."""
 _KERNEL_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _HARMLESS = ("position_ids", "cache_position", "use_cache", "output_hidden_states", "return_dict", "num_items_in_batch")
 """Arguments that transformers hands to every attention and that change nothing here."""
-_SEQUENCE_DEPENDENT_ROPE = ("dynamic", "longrope")
 _Span: TypeAlias = tuple[int, int]
 
 
@@ -50,43 +43,13 @@ _Span: TypeAlias = tuple[int, int]
 def suits(config: PreTrainedConfig, max_length: int) -> str | None:
     """Why examples of up to `max_length` tokens cannot be trained on trees by this architecture; None: they can."""
     kind = config.model_type
-    window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
-    other = sorted(set(kinds or ()) - {"full_attention", "sliding_attention"})
-    if _is_recurrent(config):
-        return f"{kind} is recurrent: a branch cannot go back to the state that its trunk left"
-    if other:
-        return f"{kind} has layers of {', '.join(other)}"
-    if window is not None and window < max_length and (kinds is None or "sliding_attention" in kinds):
-        return f"{kind} attends within a sliding window of {window} tokens, max_length is {max_length}"
-    if getattr(config, "attn_logit_softcapping", None) is not None:
-        return f"{kind} caps its attention scores (attn_logit_softcapping)"
+    if (reason := obstacle(config, max_length)) is not None:
+        return reason
     if getattr(config, "attention_dropout", 0.0):
         return f"{kind} drops attention at random (attention_dropout {config.attention_dropout})"
-    if not getattr(config, "is_causal", True):
-        return f"{kind} is set to attend in both directions"
-    for rope, limit in _ropes(config):
-        if rope in _SEQUENCE_DEPENDENT_ROPE and limit < max_length:
-            return f"{kind} turns positions by the length of the row ({rope} beyond {limit} tokens)"
     if kind not in PROVEN:
         return f"nobody has compared the gradients of {kind} on trees with those on rows"
     return None
-
-
-def _is_recurrent(config: PreTrainedConfig) -> bool:
-    try:
-        classes = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    except KeyError:
-        return False
-    return bool(getattr(classes, "_is_stateful", False))
-
-
-def _ropes(config: PreTrainedConfig) -> Iterator[tuple[str, int]]:
-    """Kinds of rotary positions and the length from which on they depend on the row."""
-    parameters = getattr(config, "rope_parameters", None) or {}
-    nested = [each for each in parameters.values() if isinstance(each, dict)]
-    for each in nested or [parameters]:
-        original = each.get("original_max_position_embeddings") or getattr(config, "max_position_embeddings", 0)
-        yield each.get("rope_type", "default"), original
 
 
 # --- the layout of a row, for attention -------------------------------------------------------------------

@@ -1,0 +1,215 @@
+"""One forward for the tokens of many requests: how they lie in one row, and how each sees its own lane.
+
+Installed as one of transformers' attention implementations, so model definitions stay transformers' own. In every
+layer keys and values are written first, to the pool for what is shared and to the lanes, so that requests can share
+what another one computes in the same forward. Without a Step the same model attends as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from alpha_umi.models.engine.memory import Memory
+from alpha_umi.models.engine.trie import NONE, Numbers
+
+NAME = "alpha_umi_engine"
+"""Of the attention, among transformers' implementations."""
+ARGUMENT = "engine_step"
+"""What a forward calls the Step."""
+_HARMLESS = ("position_ids", "cache_position", "use_cache", "output_hidden_states", "return_dict", "dropout")
+_CALL_COST = 512
+"""A kernel call costs about as much as attending to so many tokens more."""
+
+_Run: TypeAlias = tuple[slice, slice, int, Tensor | None]
+"""Rows, their lanes, the longest of them in tokens, and what to add to the scores."""
+_Fill: TypeAlias = tuple[int, int, int, Tensor]
+"""A lane, from where to where, and the slots to fill it from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The tokens that one request gives to a step: those at positions start to stop of its lane."""
+
+    ids: Sequence[int]
+    lane: int
+    start: int
+    adapters: Sequence[int] = ()
+    """The number of the adapter per token; () for none at all."""
+    fill_from: int = 0
+    fill: Numbers = field(default_factory=lambda: NONE)
+    """Slots whose tokens are copied to the lane, at positions fill_from and on, before anything else."""
+    kept_from: int = 0
+    kept: Numbers = field(default_factory=lambda: NONE)
+    """Slots that tokens of this part are written to as well, those at positions kept_from and on."""
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.ids)
+
+
+class Step:
+    """The parts of one forward, laid out once for all layers: single tokens by lane first, then longer parts."""
+
+    def __init__(self, parts: Iterable[Part], memory: Memory) -> None:
+        self.memory = memory
+        self.parts = sorted(parts, key=lambda part: (len(part.ids) > 1, part.lane))
+        self.starts = np.cumsum([0, *(len(part.ids) for part in self.parts)]).tolist()
+        self.rows: int = self.starts[-1]
+        self._device = memory.shape.device
+        single = [part for part in self.parts if len(part.ids) == 1]
+        self._singles = len(single)
+        self._single_lanes = self._tensor([part.lane for part in single])
+        self._single_places = self._tensor([part.start for part in single])
+        self._runs = list(self._make_runs(single))
+        self._longer: list[tuple[Part, slice, Tensor | None]] = [
+            (part, slice(start, start + len(part.ids)), self._causal(part))
+            for part, start in zip(self.parts[len(single) :], self.starts[len(single) :], strict=False)
+        ]
+        self._fills: list[_Fill] = [
+            (part.lane, part.fill_from, part.fill_from + len(part.fill), self._tensor(part.fill))
+            for part in self.parts
+            if len(part.fill)
+        ]
+        kept = [
+            (start + part.kept_from - part.start + np.arange(len(part.kept)), part.kept)
+            for part, start in zip(self.parts, self.starts, strict=False)
+            if len(part.kept)
+        ]
+        self._kept_rows = self._tensor(np.concatenate([rows for rows, _ in kept])) if kept else None
+        self._kept_slots = self._tensor(np.concatenate([slots for _, slots in kept])) if kept else None
+
+    def inputs(self) -> dict[str, Any]:
+        """What a forward is given, the rows of which logits are wanted apart."""
+        positions = [place for part in self.parts for place in range(part.start, part.stop)]
+        return {
+            "input_ids": self._tensor([token for part in self.parts for token in part.ids])[None],
+            "position_ids": self._tensor(positions)[None],
+            # Four dimensions end transformers' own making of masks; this one is never looked at.
+            "attention_mask": torch.ones((1, 1, 1, 1), dtype=torch.bool, device=self._device),
+            "use_cache": False,
+            ARGUMENT: self,
+        }
+
+    def adapters(self) -> Tensor | None:
+        """[tokens] on the CPU: which adapter acts on each; None: none on any."""
+        if not any(part.adapters for part in self.parts):
+            return None
+        numbers = [number for part in self.parts for number in part.adapters or [0] * len(part.ids)]
+        return torch.tensor(numbers, dtype=torch.int8)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
+        """[1, heads, tokens, size] each in, [1, tokens, heads, size] out."""
+        memory = self.memory
+        lanes = memory.keys[layer], memory.values[layer]
+        self._write(lanes, (memory.pool_keys[layer], memory.pool_values[layer]), (key[0], value[0]))
+        seen = query.new_empty((query.shape[2], query.shape[1], query.shape[3]))
+        # One token's query heads that share a key head stand in the place of several tokens of one head.
+        grouped = self._singles, key.shape[1], query.shape[1] // key.shape[1], query.shape[3]
+        single = query[0, :, : self._singles].transpose(0, 1).reshape(grouped)
+        for rows, where, length, mask in self._runs:
+            parts = single[rows], lanes[0][where, :, :length], lanes[1][where, :, :length]
+            out = functional.scaled_dot_product_attention(*parts, attn_mask=mask, scale=scaling)
+            seen[rows] = out.reshape(-1, *seen.shape[1:])
+        for part, rows, mask in self._longer:
+            own = (each[part.lane, None, :, : part.stop] for each in lanes)
+            out = functional.scaled_dot_product_attention(
+                query[:, :, rows], *own, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=True
+            )
+            seen[rows] = out[0].transpose(0, 1)
+        return seen[None]
+
+    def _write(self, lanes: tuple[Tensor, Tensor], pools: tuple[Tensor, Tensor], new: tuple[Tensor, Tensor]) -> None:
+        """`new`: [heads, tokens, size] keys and values."""
+        for lane, pool, states in zip(lanes, pools, new, strict=True):
+            by_token = states.transpose(0, 1)
+            if self._kept_rows is not None and self._kept_slots is not None:
+                pool.index_copy_(0, self._kept_slots, by_token.index_select(0, self._kept_rows))
+            for number, start, stop, slots in self._fills:
+                lane[number, :, start:stop] = pool.index_select(0, slots).transpose(0, 1)
+            if self._singles:
+                lane[self._single_lanes, :, self._single_places] = by_token[: self._singles]
+            for part, rows, _ in self._longer:
+                lane[part.lane, :, part.start : part.stop] = states[:, rows]
+
+    def _make_runs(self, single: Sequence[Part]) -> Iterator[_Run]:
+        """Neighbouring lanes together, as long as padding them costs less than another kernel call."""
+        begin = 0
+        for end in range(1, len(single) + 1):
+            members = single[begin : end + 1]
+            joined = end < len(single) and single[end].lane == single[end - 1].lane + 1
+            longest = max(part.stop for part in members)
+            if joined and longest * len(members) <= 1.25 * sum(part.stop for part in members) + _CALL_COST:
+                continue
+            members = single[begin:end]
+            lengths = [part.stop for part in members]
+            where = slice(members[0].lane, members[-1].lane + 1)
+            yield slice(begin, end), where, max(lengths), self._padding(lengths)
+            begin = end
+
+    def _padding(self, lengths: Sequence[int]) -> Tensor | None:
+        """[rows, 1, 1, longest] to add to scores; None where all are of one length."""
+        if min(lengths) == max(lengths):
+            return None
+        hidden = torch.arange(max(lengths), device=self._device) >= self._tensor(lengths)[:, None]
+        return self._hiding(hidden)[:, None, None]
+
+    def _causal(self, part: Part) -> Tensor | None:
+        """[tokens, positions] to add to scores; None where the part is all there is."""
+        if part.start == 0:
+            return None
+        places = torch.arange(part.stop, device=self._device)
+        return self._hiding(places > places[part.start :, None])
+
+    def _hiding(self, hidden: Tensor) -> Tensor:
+        zeros = torch.zeros(hidden.shape, dtype=self.memory.shape.dtype, device=self._device)
+        return zeros.masked_fill_(hidden, float("-inf"))
+
+    def _tensor(self, numbers: Sequence[int] | Numbers) -> Tensor:
+        return torch.as_tensor(numbers, dtype=torch.int64).to(self._device)
+
+
+def install(model: PreTrainedModel) -> None:
+    """Let `model` attend along the Step that a forward names; without one as PyTorch's own attention does."""
+    AttentionInterface.register(NAME, _attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    model.set_attn_implementation(NAME)
+
+
+def _attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """As transformers calls an attention."""
+    step = others.pop(ARGUMENT, None)
+    if step is None:
+        seen, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
+        return seen, None
+    step = cast("Step", step)
+    window = others.pop("sliding_window", None)
+    if window is not None and window < max(part.stop for part in step.parts):
+        raise ValueError(f"a sliding window of {window} tokens cannot be kept in lanes")
+    if others.pop("is_causal", None) is False:
+        raise ValueError("lanes are causal; this attention is called with is_causal=False")
+    unknown = [name for name, argument in others.items() if name not in _HARMLESS and not _is_nothing(argument)]
+    if unknown:
+        raise ValueError(f"the engine's attention does not know {', '.join(unknown)}")
+    return step.attend(cast("int", module.layer_idx), query, key, value, scaling), None
+
+
+def _is_nothing(argument: object) -> bool:
+    return argument is None or (isinstance(argument, bool | int | float) and not argument)

@@ -1,0 +1,193 @@
+"""The engine: step after step, one ragged forward each, for requests that join and leave at any step.
+
+What a request writes does not depend on what shares its steps, beyond float noise. A step that fails is taken back
+and its requests are run alone, so that only those fail that fail alone; logits that are no numbers fail the request
+that they belong to, and what it had computed is forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from alpha_umi.errors import ModelError
+from alpha_umi.models.adapters import adapters_of
+from alpha_umi.models.architectures import PROVEN, obstacle
+from alpha_umi.models.engine.attention import Step, install
+from alpha_umi.models.engine.memory import Memory, Shape, spare_memory
+from alpha_umi.models.engine.requests import Request
+from alpha_umi.models.engine.scheduler import Counts, Plan, Scheduler
+from alpha_umi.models.engine.trie import Node
+from alpha_umi.models.writing import NotFiniteError, choose
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What an engine may take."""
+
+    bytes: int | None = None
+    """For keys and values; None: a part of what is free."""
+    step_tokens: int | None = None
+    """Most tokens of a forward; None: 512 on a CPU, 4,096 elsewhere."""
+    requests: int = 64
+    """Most requests that run at once."""
+
+
+def why_plain(model: PreTrainedModel, context: int | None) -> str | None:
+    """Why this model cannot be run by the engine; None: it can."""
+    config = model.config
+    if (reason := obstacle(config, context or 1 << 62)) is not None:
+        return reason
+    if config.model_type not in PROVEN:
+        return f"nobody has compared {config.model_type} in the engine with the plain computation"
+    return None
+
+
+class Engine:
+    """Requests on one model. Not for several threads; whoever waits is called back."""
+
+    def __init__(self, model: PreTrainedModel, room: Room | None = None) -> None:
+        room = room or Room()
+        shape = Shape.of(model)
+        tokens = (room.bytes or spare_memory(shape.device)) // shape.bytes
+        if tokens < 2:
+            raise ModelError(f"no memory: {room.bytes} bytes hold no token of {shape.bytes} bytes; raise cache_gb")
+        on_cpu = shape.device.type == "cpu"
+        memory = Memory(shape, tokens, most_lanes=room.requests)
+        self.scheduler = Scheduler(memory, step_tokens=room.step_tokens or (512 if on_cpu else 4096))
+        self._model = model
+        self._adapters = adapters_of(model)
+        install(model)
+
+    @property
+    def counts(self) -> Counts:
+        return self.scheduler.counts
+
+    @property
+    def idle(self) -> bool:
+        return not (self.scheduler.waiting or self.scheduler.running)
+
+    def submit(self, request: Request) -> None:
+        """Take a request; it hears of a refusal as of any failure."""
+        try:
+            request.writer.start()
+            if request.writer.finish is not None:
+                request.done(request, None)
+            else:
+                self.scheduler.submit(request)
+        except Exception as error:  # grammars are other people's code; whoever waits must hear what they raise
+            request.done(request, error)
+
+    def fail(self, error: Exception) -> None:
+        """Tell all requests that this happened, and forget them."""
+        for request in [*self.scheduler.running, *self.scheduler.waiting]:
+            self._fail(request, error)
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """One forward, and what follows from it."""
+        self.scheduler.drop_abandoned()
+        plan = self.scheduler.plan()
+        if not plan.parts:
+            return
+        self.counts.steps += 1
+        try:
+            step = Step(plan.parts, self.scheduler.memory)
+            asked = [(request, row) for request, row in _last_rows(step, plan) if request.pending == 0]
+            logits = self._forward(step, [row for _, row in asked])
+        except Exception as error:  # whatever torch raises, the others must go on
+            self._take_back(plan, error)
+            return
+        self.scheduler.trie.commit()
+        self._write(logits, [request for request, _ in asked])
+
+    def _forward(self, step: Step, rows: Sequence[int]) -> Tensor:
+        """The logits of some rows, [rows, vocabulary]."""
+        numbers = step.adapters()
+        selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
+        wanted = torch.tensor(rows, device=self._model.device)
+        with selected:
+            return cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
+
+    def _write(self, logits: Tensor, requests: Sequence[Request]) -> None:
+        tokens = choose(logits, [one.writer for one in requests], [one.prompt for one in requests])
+        for request, token in zip(requests, tokens, strict=True):
+            if request not in self.scheduler.running:
+                continue
+            if isinstance(token, ModelError):
+                self._fail(request, token)
+                continue
+            with self._blamed_on(request):
+                request.writer.take(token)
+                self._go_on(request)
+
+    def _go_on(self, request: Request) -> None:
+        self.counts.written += 1
+        if request in self.scheduler.suspects:
+            self.scheduler.suspects.remove(request)
+        if request.wrote is not None:
+            request.wrote(request)
+        if request.writer.finish is not None:
+            self.scheduler.finish(request)
+            request.done(request, None)
+
+    @contextmanager
+    def _blamed_on(self, request: Request) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # tokenizers and grammars are other people's code
+            self._fail(request, ModelError(f"the completion cannot go on: {error}"))
+
+    def _fail(self, request: Request, error: Exception) -> None:
+        """`error` is this request's own; where what it computed is no number, whoever shares that fails with it."""
+        scheduler = self.scheduler
+        broken = self._broken(request) if isinstance(error, NotFiniteError) else None
+        failing = [request]
+        if broken is not None:
+            failing += [one for one in scheduler.running if one is not request and broken in _path(scheduler, one)]
+        for one in failing:
+            if isinstance(error, NotFiniteError) and one.lane is not None:
+                scheduler.memory.clear_lane(one.lane)
+            scheduler.release(one)
+            one.done(one, error)
+        if broken is not None:
+            scheduler.trie.discard(broken)
+
+    def _broken(self, request: Request) -> Node | None:
+        """The first of its shared tokens whose keys or values are no numbers."""
+        for node in _path(self.scheduler, request):
+            if not self.scheduler.memory.is_sound(node.slots):
+                return node
+        return None
+
+    def _take_back(self, plan: Plan, error: Exception) -> None:
+        """The step did not happen; whoever took part in it alone fails, several are run alone."""
+        requests = list(plan.requests.values())
+        _LOG.warning("a step failed", exc_info=error, extra={"requests": len(requests), "tokens": plan.tokens})
+        for request in requests:
+            self.scheduler.preempt(request, clear=True)
+        self.scheduler.trie.rollback()
+        if len(requests) == 1:
+            self._fail(requests[0], ModelError(f"the model failed: {error}"))
+        else:
+            suspects = self.scheduler.suspects
+            suspects.extend(request for request in requests if request not in suspects)
+
+
+def _path(scheduler: Scheduler, request: Request) -> list[Node]:
+    return [] if request.node is None else scheduler.trie.path(request.node)
+
+
+def _last_rows(step: Step, plan: Plan) -> Iterator[tuple[Request, int]]:
+    """Who takes part, with the row of its last token."""
+    for part, start in zip(step.parts, step.starts, strict=False):
+        yield plan.requests[part.lane], start + len(part.ids) - 1

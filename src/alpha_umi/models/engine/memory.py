@@ -1,0 +1,124 @@
+"""Keys and values in memory: a pool that requests share, and one contiguous lane per running request.
+
+The pool is what the trie's slots number. A lane is filled from the pool once and appended to from then on, so that
+decoding reads contiguous memory. Both are parts of a stated number of bytes; a lane's width follows from the longest
+request at hand, and how many lanes there are follows from that.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from alpha_umi.models.engine.trie import Numbers
+
+_NARROWEST = 256
+_ON_CPU = 4 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The keys and values of one token."""
+
+    layers: int
+    heads: int
+    size: int
+    dtype: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Shape:
+        config = model.config
+        heads = config.num_attention_heads
+        return cls(
+            layers=config.num_hidden_layers,
+            heads=getattr(config, "num_key_value_heads", None) or heads,
+            size=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            dtype=model.dtype,
+            device=model.device,
+        )
+
+    @property
+    def bytes(self) -> int:
+        """Of one token, keys and values."""
+        return 2 * self.layers * self.heads * self.size * self.dtype.itemsize
+
+
+def spare_memory(device: torch.device) -> int:
+    """Bytes for keys and values where nobody states them: a part of what is free."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0] * 0.6)
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else _ON_CPU
+    return min(free // 4, _ON_CPU)
+
+
+class Memory:
+    """The pool [layers, slots, heads, size] and the lanes [layers, lanes, heads, width, size], for keys and values."""
+
+    def __init__(self, shape: Shape, tokens: int, *, most_lanes: int) -> None:
+        """`tokens`: as many keys and values are held at most, half of them in lanes."""
+        self.shape = shape
+        self.slots = tokens // 2
+        self.lane_tokens = tokens - self.slots
+        self.most_lanes = most_lanes
+        self.width = 0
+        self.lanes = 0
+        self._free: list[int] = []
+        # Zeros, not whatever was there: what a mask hides is still multiplied by zero, and zero times NaN is NaN.
+        # On a CPU pages are taken when they are first written.
+        pool = (shape.layers, self.slots, shape.heads, shape.size)
+        arena = (shape.layers, self.lane_tokens * shape.heads * shape.size)
+        self.pool_keys, self.pool_values, self._arena_keys, self._arena_values = (
+            torch.zeros(wanted, dtype=shape.dtype, device=shape.device) for wanted in (pool, pool, arena, arena)
+        )
+        self.keys = self.values = self._arena_keys
+
+    def arrange(self, width: int) -> None:
+        """Make lanes of at least `width` tokens. What was in lanes is lost."""
+        if len(self._free) != self.lanes:
+            raise ValueError("lanes in use cannot be arranged")
+        self.width = min(max(_NARROWEST, 1 << (width - 1).bit_length()), self.lane_tokens)
+        self.lanes = min(self.most_lanes, self.lane_tokens // self.width)
+        self._free = list(range(self.lanes))
+        self.keys, self.values = self._view(self._arena_keys), self._view(self._arena_values)
+
+    @property
+    def free_lanes(self) -> int:
+        return len(self._free)
+
+    def take_lane(self) -> int:
+        """The lowest free one, so that lanes in use lie side by side."""
+        return heapq.heappop(self._free)
+
+    def give_lane(self, lane: int) -> None:
+        heapq.heappush(self._free, lane)
+
+    def clear_lane(self, lane: int) -> None:
+        """Write zeros, where something may be no number."""
+        self.keys[:, lane].zero_()
+        self.values[:, lane].zero_()
+
+    def copy_lane(self, source: int, target: int, length: int) -> None:
+        for part in (self.keys, self.values):
+            part[:, target, :, :length] = part[:, source, :, :length]
+
+    def keep(self, lane: int, start: int, slots: Numbers) -> None:
+        """Copy the tokens of a lane from `start` on into slots of the pool."""
+        where = torch.from_numpy(slots).to(self.shape.device)
+        for lanes, pool in ((self.keys, self.pool_keys), (self.values, self.pool_values)):
+            pool[:, where] = lanes[:, lane, :, start : start + len(slots)].transpose(1, 2)
+
+    def is_sound(self, slots: Numbers) -> bool:
+        """Whether what is in these slots are numbers."""
+        where = torch.from_numpy(slots).to(self.shape.device)
+        return all(bool(pool[:, where].isfinite().all()) for pool in (self.pool_keys, self.pool_values))
+
+    def _view(self, arena: Tensor) -> Tensor:
+        shape, whole = self.shape, self.lanes * self.width
+        used = arena[:, : whole * shape.heads * shape.size]
+        return used.view(shape.layers, self.lanes, shape.heads, self.width, shape.size)

@@ -1,0 +1,267 @@
+"""Who computes what in the next step, and what memory that takes.
+
+A request is admitted only with a lane and the slots for all that it will share, so whoever runs can finish and
+nobody waits for somebody who waits. What computes one token goes first; what is left of a step's tokens goes to
+prompts, in turns between groups. Laws: what is cancelled, fails or finishes gives back all it had; whatever a
+request finds in the trie when its turn comes, another one computed, is not computed again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alpha_umi.errors import ModelError
+from alpha_umi.models.engine.attention import Part
+from alpha_umi.models.engine.memory import Memory
+from alpha_umi.models.engine.requests import Request
+from alpha_umi.models.engine.trie import NONE, Node, Numbers, Trie
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What was done, in tokens if nothing else is said."""
+
+    steps: int = 0
+    prefilled: int = 0
+    """Of prompts, computed."""
+    shared: int = 0
+    """Of prompts, found in memory."""
+    written: int = 0
+    evicted: int = 0
+    preempted: int = 0
+    """Requests that lost their lane and had to wait for another one."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """The parts of one step, each with the request that it belongs to."""
+
+    parts: list[Part] = field(default_factory=list[Part])
+    requests: dict[int, Request] = field(default_factory=dict[int, Request])
+    """By lane."""
+    tokens: int = 0
+
+    def add(self, request: Request, part: Part) -> None:
+        self.parts.append(part)
+        self.requests[part.lane] = request
+        self.tokens += len(part.ids)
+
+
+class Scheduler:
+    """The requests and their memory."""
+
+    def __init__(self, memory: Memory, *, step_tokens: int) -> None:
+        """`step_tokens`: most tokens of a step."""
+        self.memory = memory
+        self.trie = Trie(memory.slots)
+        self.waiting: list[Request] = []
+        self.running: list[Request] = []
+        self.suspects: list[Request] = []
+        """Those of a step that failed, to be run alone; they are among the others as well."""
+        self.counts = Counts()
+        self._step_tokens = step_tokens
+        self._served: dict[Hashable, int] = {}
+        self._number = 0
+
+    # --- coming and going -----------------------------------------------------------------------------
+
+    def submit(self, request: Request) -> None:
+        """Put a request in the queue. Raises ModelError, with the numbers, for one that memory could never hold."""
+        shared, each = len(request.shareable()), self.memory.shape.bytes
+        if request.need > self.memory.lane_tokens or shared > self.memory.slots:
+            wanted = request.need + shared
+            have = self.memory.lane_tokens + self.memory.slots
+            raise ModelError(
+                f"no memory for this request: its keys and values take {wanted:,} tokens x {each:,} bytes = "
+                f"{wanted * each / 1e6:,.1f} MB, half of them shared at most, and there is room for {have:,} tokens "
+                f"({have * each / 1e6:,.1f} MB); raise cache_gb of the model, or lower max_tokens"
+            )
+        self._number += 1
+        request.number = self._number
+        self.waiting.append(request)
+        self._join(request.group)
+
+    def release(self, request: Request) -> None:
+        """Take a request out, and all it had back."""
+        self._let_go(request)
+        for queue in (self.waiting, self.running, self.suspects):
+            if request in queue:
+                queue.remove(request)
+        if not any(other.group == request.group for other in self._all()):
+            self._served.pop(request.group, None)
+
+    def drop_abandoned(self) -> None:
+        """Release those that nobody waits for any more."""
+        for request in self._all():
+            if request.abandoned():
+                self.release(request)
+
+    def preempt(self, request: Request, *, clear: bool = False) -> None:
+        """Take a running request's memory; it goes on later from what it has written. `clear`: the lane is suspect."""
+        if clear and request.lane is not None:
+            self.memory.clear_lane(request.lane)
+        self._let_go(request)
+        self.running.remove(request)
+        self.waiting.append(request)
+        self.counts.preempted += 1
+
+    def finish(self, request: Request) -> None:
+        """Take a request out whose completion is written, and keep what later prompts can go on from."""
+        if request.is_uniform and request.lane is not None and request.node is not None:
+            keys = request.shareable()[request.known : request.computed]
+            node, found = self.trie.walk(request.node, keys)
+            self._move(request, node, request.known + len(found))
+            new = keys[len(found) :]
+            slots = self.trie.reserve(len(new)) if len(new) else None
+            if slots is not None:
+                self.memory.keep(request.lane, request.known, slots)
+                self.trie.add(node, new, slots)
+                self.trie.commit()
+        self.release(request)
+
+    def fork(self, request: Request, twin: Request) -> None:
+        """Submit `twin`, which has the tokens of a running request, with a copy of its lane where there is room."""
+        self.submit(twin)
+        if request.lane is None or request.node is None or not self.memory.free_lanes:
+            return
+        if twin.need > self.memory.width:
+            return
+        if (reserved := self.trie.reserve(len(request.reserved))) is None:
+            return
+        self.waiting.remove(twin)
+        self.running.append(twin)
+        twin.reserved, twin.keys, twin.known, twin.node = reserved, request.keys, request.known, request.node
+        twin.node.pins += 1
+        twin.lane = self.memory.take_lane()
+        twin.computed = request.computed
+        self.memory.copy_lane(request.lane, twin.lane, request.computed)
+
+    def _let_go(self, request: Request) -> None:
+        if request.lane is not None:
+            self.memory.give_lane(request.lane)
+        if request.node is not None:
+            request.node.pins -= 1
+        self.trie.release(request.reserved)
+        request.lane, request.node, request.reserved, request.keys = None, None, NONE, NONE
+        request.computed = request.known = 0
+
+    def _all(self) -> list[Request]:
+        return [*self.running, *self.waiting]
+
+    def _join(self, group: Hashable) -> None:
+        """A newcomer starts level with the one that had least, so that it neither waits nor overtakes for long."""
+        if group not in self._served:
+            self._served[group] = min(self._served.values(), default=0)
+
+    # --- planning -------------------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """The next step; empty where nobody waits."""
+        plan = Plan()
+        if self.suspects:
+            self._add_prompts(plan, [self.suspects[0]])
+            if plan.parts:
+                return plan
+        self._fit_lanes()
+        for request in self.running:
+            if request.pending == 1 and request not in self.suspects:
+                self._add(plan, request, 1)
+        self._add_prompts(plan, self._turns(request for request in self._all() if request not in self.suspects))
+        return plan
+
+    def _turns(self, requests: Iterable[Request]) -> Iterator[Request]:
+        """Those with more than one token to compute: who has begun to write first, then the groups in turns."""
+        longer = [request for request in requests if request.lane is None or request.pending > 1]
+        while longer:
+            following = min(
+                longer, key=lambda one: (not one.writer.written, self._served.get(one.group, 0), one.number)
+            )
+            longer.remove(following)
+            yield following
+
+    def _add_prompts(self, plan: Plan, requests: Iterable[Request]) -> None:
+        for request in requests:
+            room = self._step_tokens - plan.tokens
+            if room < 1 or (request.lane is None and not self._admit(request)):
+                return
+            self._add(plan, request, room)
+
+    def _admit(self, request: Request) -> bool:
+        """Give a waiting request its lane and slots, or nothing."""
+        if request.need > self.memory.width or not self.memory.free_lanes:
+            return False
+        keys = request.shareable()
+        node, found = self.trie.walk(self.trie.root, keys)
+        node.pins += 1
+        reserved = self.trie.reserve(len(keys) - len(found))
+        if reserved is None:
+            node.pins -= 1
+            return False
+        request.keys, request.node, request.reserved = keys, node, reserved
+        request.known, request.computed = len(found), 0
+        request.lane = self.memory.take_lane()
+        self.waiting.remove(request)
+        self.running.append(request)
+        self.counts.evicted = self.trie.evicted
+        return True
+
+    def _add(self, plan: Plan, request: Request, room: int) -> None:
+        """Give a running request at most `room` tokens of a step."""
+        if request.lane is None or request.node is None:
+            raise ValueError("only a running request takes part in a step")
+        node, found = self.trie.walk(request.node, request.keys[request.known :])
+        self._move(request, node, request.known + len(found))
+        # The last token is computed in any case: what comes after it is asked of its logits.
+        filled_from, start = request.computed, max(request.computed, min(request.known, request.length - 1))
+        stop = min(request.length, start + room)
+        fill = self._known_slots(request, filled_from, start)
+        kept_from = max(request.known, start)
+        new = request.keys[kept_from:stop]
+        kept, request.reserved = request.reserved[: len(new)], request.reserved[len(new) :]
+        if len(new):
+            self._move(request, self.trie.add(request.node, new, kept), kept_from + len(new))
+        part = Part(
+            ids=request.part(start, stop), lane=request.lane, start=start, adapters=request.adapters(start, stop),
+            fill_from=filled_from, fill=fill, kept_from=kept_from, kept=kept,
+        )  # fmt: skip
+        plan.add(request, part)
+        request.computed = stop
+        self._served[request.group] = self._served.get(request.group, 0) + stop - start
+        self._count(request, start - filled_from, start, stop)
+
+    def _move(self, request: Request, node: Node, known: int) -> None:
+        """Pin what was found or added, and give back slots that are not needed any more."""
+        if request.node is not None:
+            request.node.pins -= 1
+        node.pins += 1
+        request.node, request.known = node, known
+        surplus = len(request.reserved) - (len(request.keys) - known)
+        self.trie.release(request.reserved[:surplus])
+        request.reserved = request.reserved[surplus:]
+
+    def _known_slots(self, request: Request, start: int, stop: int) -> Numbers:
+        if request.node is None or start >= stop:
+            return NONE
+        return np.concatenate([node.slots for node in self.trie.path(request.node)])[start:stop]
+
+    def _count(self, request: Request, shared: int, start: int, stop: int) -> None:
+        self.counts.shared += shared
+        self.counts.prefilled += max(0, min(stop, len(request.prompt)) - start)
+
+    def _fit_lanes(self) -> None:
+        """Lanes as wide as who is next needs; those who run then start again from what they have written."""
+        if not self.waiting:
+            return
+        if not self.running:
+            self.memory.arrange(max(request.need for request in self.waiting))
+        elif (need := next(self._turns(self.waiting)).need) > self.memory.width:
+            _LOG.info("wider lanes", extra={"tokens": need, "running": len(self.running)})
+            for request in list(self.running):
+                self.preempt(request)
+            self.memory.arrange(need)

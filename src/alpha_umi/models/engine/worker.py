@@ -1,0 +1,104 @@
+"""Where models run: a thread that steps while there is something to do, and hands out what is finished.
+
+Whoever asks only awaits. Models on one device take turns, step by step.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol
+
+from alpha_umi.errors import ModelError
+from alpha_umi.models.engine.requests import Request
+
+_LOG = logging.getLogger(__name__)
+
+
+class Runner(Protocol):
+    """What runs requests: the engine, or the plain computation. Used by one thread at a time."""
+
+    @property
+    def idle(self) -> bool: ...
+
+    def submit(self, request: Request) -> None: ...
+
+    def step(self) -> None:
+        """Do a part of the work, and drop what is abandoned."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Tell all requests that this happened, and forget them."""
+        ...
+
+
+class Turns:
+    """Who steps next on a device: first come, first served, so that several models do not fight for it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            self._changed.wait_for(lambda: self._queue[0] is ticket)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._queue.popleft()
+                self._changed.notify_all()
+
+
+class Worker:
+    """One thread for one runner."""
+
+    def __init__(self, runner: Runner, turns: Turns) -> None:
+        self._runner = runner
+        self._turns = turns
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alpha-umi-model")
+        self._lock = threading.Lock()
+        self._inbox: deque[Request] = deque()
+        self._work: Future[None] | None = None
+        self._closed = False
+
+    def submit(self, request: Request) -> None:
+        """Take a request, from any thread. Raises ModelError once closed."""
+        with self._lock:
+            if self._closed:
+                raise ModelError("this model is closed")
+            self._inbox.append(request)
+            if self._work is None:
+                self._work = self._threads.submit(self._run)
+
+    def close(self) -> Future[None] | None:
+        """Take no more. What is under way must be abandoned; returns what is done when the thread has let go of it."""
+        with self._lock:
+            self._closed = True
+            self._threads.shutdown(wait=False)
+            return self._work
+
+    def _run(self) -> None:
+        """Step until nothing is left; whatever is asked for meanwhile joins."""
+        while True:
+            with self._lock:
+                new = list(self._inbox)
+                self._inbox.clear()
+                if not new and self._runner.idle:
+                    self._work = None
+                    return
+            for request in new:
+                self._runner.submit(request)
+            try:
+                with self._turns.take():
+                    self._runner.step()
+            except Exception as error:  # whoever waits must hear of it, and the thread must go on for the next
+                _LOG.exception("a model failed")
+                self._runner.fail(ModelError(f"the model failed: {error}"))
