@@ -6,6 +6,7 @@ probabilities in the order of the ids, so that float noise from whatever shares 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence, Set
 from typing import Protocol
 
@@ -153,10 +154,10 @@ class Writer:
 def choose(logits: Tensor, writers: Sequence[Writer], prompts: Sequence[Sequence[int]]) -> list[int | ModelError]:
     """The next id of every writer, or why there is none. `logits`: [writers, vocabulary]."""
     highest, likeliest = logits.max(dim=-1)
-    sound, tokens = highest.isfinite().tolist(), likeliest.tolist()
+    best, tokens = highest.tolist(), likeliest.tolist()
     chosen: list[int | ModelError] = []
     for at, (writer, prompt) in enumerate(zip(writers, prompts, strict=True)):
-        if not sound[at]:
+        if not math.isfinite(best[at]):
             chosen.append(NotFiniteError())
         elif writer.is_greedy:
             chosen.append(tokens[at])

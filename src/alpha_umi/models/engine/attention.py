@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -63,8 +64,8 @@ class Step:
     def __init__(self, parts: Iterable[Part], memory: Memory) -> None:
         self.memory = memory
         self.parts = sorted(parts, key=lambda part: (len(part.ids) > 1, part.lane))
-        self.starts = np.cumsum([0, *(len(part.ids) for part in self.parts)]).tolist()
-        self.rows: int = self.starts[-1]
+        self.starts = [0, *accumulate(len(part.ids) for part in self.parts)]
+        """The row of the first token of each part, and the number of rows."""
         self._device = memory.shape.device
         single = [part for part in self.parts if len(part.ids) == 1]
         self._singles = len(single)
@@ -136,7 +137,9 @@ class Step:
                 pool.index_copy_(0, self._kept_slots, by_token.index_select(0, self._kept_rows))
             for number, start, stop, slots in self._fills:
                 lane[number, :, start:stop] = pool.index_select(0, slots).transpose(0, 1)
-            if self._singles:
+            if self._singles == 1:
+                lane[self.parts[0].lane, :, self.parts[0].start] = states[:, 0]
+            elif self._singles:
                 lane[self._single_lanes, :, self._single_places] = by_token[: self._singles]
             for part, rows, _ in self._longer:
                 lane[part.lane, :, part.start : part.stop] = states[:, rows]
@@ -175,7 +178,7 @@ class Step:
         return zeros.masked_fill_(hidden, float("-inf"))
 
     def _tensor(self, numbers: Sequence[int] | Numbers) -> Tensor:
-        return torch.as_tensor(numbers, dtype=torch.int64).to(self._device)
+        return torch.as_tensor(numbers, dtype=torch.int64, device=self._device)
 
 
 def install(model: PreTrainedModel) -> None:

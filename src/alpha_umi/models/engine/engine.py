@@ -66,7 +66,7 @@ class Engine:
         self.scheduler = Scheduler(memory, step_tokens=room.step_tokens or (512 if on_cpu else 4096))
         self._model = model
         self._adapters = adapters_of(model)
-        install(model)
+        install(model.eval())
 
     @property
     def counts(self) -> Counts:
@@ -114,7 +114,7 @@ class Engine:
         """The logits of some rows, [rows, vocabulary]."""
         numbers = step.adapters()
         selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
-        wanted = torch.tensor(rows, device=self._model.device)
+        wanted = torch.tensor(rows, dtype=torch.int64, device=self.scheduler.memory.shape.device)
         with selected:
             return cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
 

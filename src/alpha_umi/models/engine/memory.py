@@ -8,9 +8,12 @@ request at hand, and how many lanes there are follows from that.
 from __future__ import annotations
 
 import heapq
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -69,12 +72,10 @@ class Memory:
         self.width = 0
         self.lanes = 0
         self._free: list[int] = []
-        # Zeros, not whatever was there: what a mask hides is still multiplied by zero, and zero times NaN is NaN.
-        # On a CPU pages are taken when they are first written.
         pool = (shape.layers, self.slots, shape.heads, shape.size)
         arena = (shape.layers, self.lane_tokens * shape.heads * shape.size)
         self.pool_keys, self.pool_values, self._arena_keys, self._arena_values = (
-            torch.zeros(wanted, dtype=shape.dtype, device=shape.device) for wanted in (pool, pool, arena, arena)
+            _zeros(wanted, shape) for wanted in (pool, pool, arena, arena)
         )
         self.keys = self.values = self._arena_keys
 
@@ -122,3 +123,14 @@ class Memory:
         shape, whole = self.shape, self.lanes * self.width
         used = arena[:, : whole * shape.heads * shape.size]
         return used.view(shape.layers, self.lanes, shape.heads, self.width, shape.size)
+
+
+def _zeros(wanted: Sequence[int], shape: Shape) -> Tensor:
+    """Not whatever was there: what a mask hides is still multiplied by zero, and zero times NaN is NaN.
+
+    On a CPU numpy leaves it to the system to take pages when they are first written; torch would write them all.
+    """
+    if shape.device.type != "cpu":
+        return torch.zeros(wanted, dtype=shape.dtype, device=shape.device)
+    raw = np.zeros(math.prod(wanted) * shape.dtype.itemsize, dtype=np.uint8)
+    return torch.from_numpy(raw).view(shape.dtype).view(wanted)

@@ -37,7 +37,7 @@ class Node:
     children: dict[int, Node] = field(default_factory=dict[int, "Node"])
     pins: int = 0
     used: int = 0
-    """When it was last walked over; never before its children."""
+    """When it was last walked over, or what was behind it."""
     fresh: bool = False
     """Its slots are not known to be written yet."""
 
@@ -184,6 +184,8 @@ class Trie:
                 leaf.keys, leaf.slots = leaf.keys[:-gone], leaf.slots[:-gone]
                 continue
             self._remove(leaf)
+            if leaf.parent is not None:
+                leaf.parent.used = max(leaf.parent.used, leaf.used)
             if leaf.parent is not None and _may_go(leaf.parent):
                 heapq.heappush(leaves, (leaf.parent.used, id(leaf.parent), leaf.parent))
         return True

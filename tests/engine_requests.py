@@ -1,0 +1,77 @@
+"""Requests to an engine without a tokenizer around it, for tests."""
+
+from alpha_umi.models.adapters import ADAPTERS, active_from
+from alpha_umi.models.engine.requests import Request
+from alpha_umi.models.writing import Writer
+from alpha_umi.types import Sampling
+
+
+class Asked:
+    """A request, what became of it, and a switch by which nobody waits for it any more."""
+
+    def __init__(self, prompt, *, tokens=8, ends=(), grammar=None, group=None, adapter=(0, 0), **sampling):
+        self.error, self.finished, self.gone, self.steps = None, False, False, 0
+        said = Sampling(max_tokens=tokens, **sampling)
+        self.request = Request(
+            prompt=list(prompt),
+            writer=Writer(said, tokens, frozenset(ends), lambda ids: "".join(map(chr, ids)), grammar),
+            adapter=adapter[0],
+            adapter_from=adapter[1],
+            group=group,
+            done=self._done,
+            wrote=self._wrote,
+            abandoned=lambda: self.gone,
+        )
+
+    @property
+    def written(self):
+        return self.request.writer.written
+
+    def _done(self, request, error):
+        assert not self.finished, "told twice"
+        self.finished, self.error = True, error
+
+    def _wrote(self, request):
+        self.steps += 1
+
+
+def asked_of(role, prompt, invocation, **more):
+    start = active_from(prompt, invocation)
+    return Asked(prompt, adapter=(0, 0) if start is None else (ADAPTERS[role], start), **more)
+
+
+def run(engine, asked, limit=5000):
+    """Submit and step until nothing is left; what was written."""
+    for one in asked:
+        engine.submit(one.request)
+    for _ in range(limit):
+        if engine.idle:
+            return [one.written for one in asked]
+        engine.step()
+    raise AssertionError("the engine does not come to an end")
+
+
+def held(engine):
+    """What of the memory is free, in the trie, and reserved by requests; pins, and lanes in use."""
+    scheduler = engine.scheduler
+    return {
+        "free": scheduler.trie.free,
+        "in trie": sum(len(node.slots) for node in scheduler.trie.nodes()),
+        "reserved": sum(len(request.reserved) for request in scheduler.running),
+        "pins": sum(node.pins for node in scheduler.trie.nodes()),
+        "lanes": scheduler.memory.lanes - scheduler.memory.free_lanes,
+    }
+
+
+def assert_conserved(engine):
+    scheduler, now = engine.scheduler, held(engine)
+    assert now["free"] + now["in trie"] + now["reserved"] == scheduler.trie.capacity
+    assert now["pins"] == now["lanes"] == len(scheduler.running)
+    owned = [slot for node in scheduler.trie.nodes() for slot in node.slots.tolist()]
+    owned += [slot for request in scheduler.running for slot in request.reserved.tolist()]
+    assert len(owned) == len(set(owned)), "a slot has two owners"
+    for request in scheduler.waiting:
+        assert (request.lane, request.node, len(request.reserved)) == (None, None, 0)
+    for node in scheduler.trie.nodes():
+        assert len(node.keys) == len(node.slots)
+        assert all(child.parent is node for child in node.children.values())
