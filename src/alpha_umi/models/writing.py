@@ -113,9 +113,9 @@ class Writer:
         if self._grammar is None or self.sampling.logprobs:
             return
         for token in self._grammar.forced():
+            self._append(token)
             if self.finish is not None:
                 return
-            self._append(token)
             self._grammar.accept(token)
 
     def _stops(self) -> bool:
