@@ -108,6 +108,7 @@ class TokenLora(nn.ModuleDict):
         self.dropout = 0.0
         self._selection = selection
         self._hook = linear.register_forward_hook(self._add)
+        self._joined: tuple[tuple[object, ...], Tensor, Tensor] | None = None
 
     @property
     def pairs(self) -> list[LoraPair]:
@@ -118,7 +119,10 @@ class TokenLora(nn.ModuleDict):
 
     def _add(self, linear: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
         chosen = self._selection.chosen
-        if chosen is None:
+        if chosen is None or not self._keeps_step(chosen, arguments[0]):
+            return
+        if not torch.is_grad_enabled() and not self.training:
+            self._add_frozen(chosen, arguments[0], result)
             return
         # An adapter that no token chose still takes part in a training pass: its gradient is zero and not
         # missing, so that all processes of a sharded run reduce the same weights.
@@ -126,8 +130,6 @@ class TokenLora(nn.ModuleDict):
         if not pairs:
             return
         tokens = arguments[0].reshape(-1, arguments[0].shape[-1])
-        if chosen.tokens is not None and len(tokens) != chosen.tokens:
-            raise ValueError(f"adapters were chosen for {chosen.tokens} tokens, a layer was given {len(tokens)}")
         active = (tokens if chosen.rows is None else tokens.index_select(0, chosen.rows)).to(pairs[0].lora_A.dtype)
         lora_a, lora_b = pairs[0].lora_A, pairs[0].lora_B
         if len(pairs) > 1:
@@ -140,6 +142,36 @@ class TokenLora(nn.ModuleDict):
             out.add_(added.to(out.dtype))
         else:
             out.index_add_(0, chosen.rows, added.to(out.dtype))
+
+
+    def _keeps_step(self, chosen: _Chosen, given: Tensor) -> bool:
+        """Whether there is something to add. Raises ValueError where the choice was made for other tokens."""
+        tokens = given.numel() // given.shape[-1]
+        if chosen.tokens is not None and tokens != chosen.tokens:
+            raise ValueError(f"adapters were chosen for {chosen.tokens} tokens, a layer was given {tokens}")
+        return bool(chosen.present)
+
+    def _add_frozen(self, chosen: _Chosen, given: Tensor, result: Tensor) -> None:
+        """As below where nothing learns, in as few operations as there can be: all adapters as one."""
+        lora_a, lora_b = self._join()
+        tokens, out = given.reshape(-1, given.shape[-1]), result.view(-1, result.shape[-1])
+        active = (tokens if chosen.rows is None else tokens.index_select(0, chosen.rows)).to(lora_a.dtype)
+        low = (active @ lora_a) * chosen.weights(self.pairs)
+        if chosen.rows is not None:
+            out.index_add_(0, chosen.rows, (low @ lora_b).to(out.dtype))
+        elif out.dtype == low.dtype:
+            out.addmm_(low, lora_b)
+        else:
+            out.add_((low @ lora_b).to(out.dtype))
+
+    def _join(self) -> tuple[Tensor, Tensor]:
+        """The adapters side by side, [in, ranks] and [ranks, out], until one of them changes."""
+        parts = [part for pair in self.pairs for part in (pair.lora_A, pair.lora_B)]
+        now = tuple((part.data_ptr(), part._version) for part in parts)  # noqa: SLF001
+        if self._joined is None or self._joined[0] != now:
+            lora_a = torch.cat(parts[::2]).t().contiguous()
+            self._joined = now, lora_a, torch.cat(parts[1::2], dim=1).t().contiguous()
+        return self._joined[1], self._joined[2]
 
 
 def _learns(pair: LoraPair) -> bool:
