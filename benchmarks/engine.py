@@ -178,27 +178,17 @@ def engine(size, todo, kind=AdapterKind.ALORA):
                 adapter_from=start,
                 group=episode.group,
                 done=done,
-            )  # fmt: skip
+            )
         )
 
     for episode in todo:
         ask(episode)
-    forward, steps = 0.0, 0
-    original = one._forward
-
-    def timed(*arguments):
-        nonlocal forward, steps
-        begun = time.perf_counter()
-        try:
-            return original(*arguments)
-        finally:
-            forward, steps = forward + time.perf_counter() - begun, steps + 1
-
-    one._forward = timed
     while not one.idle:
         one.step()
     wall = time.perf_counter() - started
-    note = f"{steps} steps, {forward / wall:.0%} in forwards, {one.counts.shared:,} tokens found in memory"
+    counts = one.counts
+    share = counts.forward_seconds / counts.seconds
+    note = f"{counts.steps} steps, {share:.0%} in forwards, {counts.shared:,} tokens found in memory"
     return Result(wall, one.counts.prefilled, note)
 
 
@@ -333,7 +323,7 @@ def replay_wall(size, prompts, kind):
                 adapter_from=start,
                 group=group,
                 done=lambda _, error: ask(group, left[1:]),
-            )  # fmt: skip
+            )
         )
 
     for group, trajectory in enumerate(prompts):

@@ -143,7 +143,6 @@ class TokenLora(nn.ModuleDict):
         else:
             out.index_add_(0, chosen.rows, added.to(out.dtype))
 
-
     def _keeps_step(self, chosen: _Chosen, given: Tensor) -> bool:
         """Whether there is something to add. Raises ValueError where the choice was made for other tokens."""
         tokens = given.numel() // given.shape[-1]
@@ -166,7 +165,7 @@ class TokenLora(nn.ModuleDict):
 
     def _join(self) -> tuple[Tensor, Tensor]:
         """The adapters side by side, [in, ranks] and [ranks, out], until one of them changes."""
-        parts = [part for pair in self.pairs for part in (pair.lora_A, pair.lora_B)]
+        parts: list[Tensor] = [part for pair in self.pairs for part in (pair.lora_A, pair.lora_B)]
         now = tuple((part.data_ptr(), part._version) for part in parts)  # noqa: SLF001
         if self._joined is None or self._joined[0] != now:
             lora_a = torch.cat(parts[::2]).t().contiguous()

@@ -8,6 +8,7 @@ that they belong to, and what it had computed is forgotten.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> None:
         """One forward, and what follows from it."""
+        started = time.perf_counter()
+        self._step()
+        self.counts.seconds += time.perf_counter() - started
+
+    def _step(self) -> None:
         self.scheduler.drop_abandoned()
         plan = self.scheduler.plan()
         if not plan.parts:
@@ -122,8 +128,11 @@ class Engine:
         numbers = step.adapters()
         selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
         wanted = torch.tensor(rows, dtype=torch.int64, device=self.scheduler.memory.shape.device)
+        started = time.perf_counter()
         with selected:
-            return cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
+            logits = cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
+        self.counts.forward_seconds += time.perf_counter() - started
+        return logits
 
     def _write(self, logits: Tensor, requests: Sequence[Request]) -> None:
         tokens = choose(logits, [one.writer for one in requests], [one.prompt for one in requests])

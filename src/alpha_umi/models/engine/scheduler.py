@@ -36,6 +36,10 @@ class Counts:
     evicted: int = 0
     preempted: int = 0
     """Requests that lost their lane and had to wait for another one."""
+    seconds: float = 0.0
+    """In steps."""
+    forward_seconds: float = 0.0
+    """Of these, in the model."""
 
 
 @dataclass(slots=True)
