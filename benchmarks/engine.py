@@ -12,7 +12,7 @@ ways:   published        three models, one prompt at a time, no cache between ca
         engine           our engine with activated LoRAs: one cache
         base, continuous transformers' own continuous batching, and `base, engine`: ours; both without adapters
 
-usage: python benchmarks/engine.py [--repeat 3] [--tasks 16] [--steps 2] [--replay 40]
+usage: python benchmarks/engine.py [--repeat 3] [--tasks 32] [--steps 2] [--replay 40]
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ def memory():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--tasks", type=int, default=16)
+    parser.add_argument("--tasks", type=int, default=32)
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--replay", type=int, default=40, help="trajectories whose wall time is taken; 0: none")
     parser.add_argument("--sizes", nargs="*", default=list(SHAPES))

@@ -146,18 +146,20 @@ class Step:
 
     def _make_runs(self, single: Sequence[Part]) -> Iterator[_Run]:
         """Neighbouring lanes together, as long as padding them costs less than another kernel call."""
-        begin = 0
-        for end in range(1, len(single) + 1):
-            members = single[begin : end + 1]
-            joined = end < len(single) and single[end].lane == single[end - 1].lane + 1
-            longest = max(part.stop for part in members)
-            if joined and longest * len(members) <= 1.25 * sum(part.stop for part in members) + _CALL_COST:
-                continue
-            members = single[begin:end]
-            lengths = [part.stop for part in members]
-            where = slice(members[0].lane, members[-1].lane + 1)
-            yield slice(begin, end), where, max(lengths), self._padding(lengths)
-            begin = end
+        lengths: list[int] = []
+        for at, part in enumerate(single):
+            joined = bool(lengths) and part.lane == single[at - 1].lane + 1
+            padded = max(*lengths, part.stop) * (len(lengths) + 1) if joined else 0
+            if lengths and not (joined and padded <= 1.25 * (sum(lengths) + part.stop) + _CALL_COST):
+                yield self._run(single[at - 1].lane, at, lengths)
+                lengths = []
+            lengths.append(part.stop)
+        if lengths:
+            yield self._run(single[-1].lane, len(single), lengths)
+
+    def _run(self, last_lane: int, end: int, lengths: Sequence[int]) -> _Run:
+        lanes = slice(last_lane + 1 - len(lengths), last_lane + 1)
+        return slice(end - len(lengths), end), lanes, max(lengths), self._padding(lengths)
 
     def _padding(self, lengths: Sequence[int]) -> Tensor | None:
         """[rows, 1, 1, longest] to add to scores; None where all are of one length."""
