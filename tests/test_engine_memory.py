@@ -94,7 +94,10 @@ class EngineMachine(RuleBasedStateMachine):
             assert one.error is None or broken or "no memory" in str(one.error)
         memory, trie = self.engine.scheduler.memory, self.engine.scheduler.trie
         for node in trie.nodes():
-            assert not len(node.slots) or memory.is_sound(node.slots)
+            read = {key & 0xFFFF for above in [*trie.path(node)] for key in above.keys.tolist()}
+            assert NOTHING in read or not len(node.slots) or memory.is_sound(node.slots)
+        assert memory.keys.isfinite().all()
+        assert memory.values.isfinite().all()
 
     def _submit(self, asked):
         self.asked.append(asked)
@@ -102,7 +105,7 @@ class EngineMachine(RuleBasedStateMachine):
 
 
 TestEngineMachine = EngineMachine.TestCase
-TestEngineMachine.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestEngineMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
 
 # --- the trie ---------------------------------------------------------------------------------------------

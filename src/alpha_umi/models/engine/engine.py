@@ -142,6 +142,7 @@ class Engine:
             if isinstance(token, ModelError):
                 self._fail(request, token)
                 continue
+            request.sound = request.computed
             with self._blamed_on(request):
                 request.writer.take(token)
                 self._go_on(request)
@@ -171,8 +172,6 @@ class Engine:
         if broken is not None:
             failing += [one for one in scheduler.running if one is not request and broken in _path(scheduler, one)]
         for one in failing:
-            if isinstance(error, NotFiniteError) and one.lane is not None:
-                scheduler.memory.clear_lane(one.lane)
             scheduler.release(one)
             one.done(one, error)
         if broken is not None:
@@ -190,7 +189,7 @@ class Engine:
         requests = list(plan.requests.values())
         _LOG.warning("a step failed", exc_info=error, extra={"requests": len(requests), "tokens": plan.tokens})
         for request in requests:
-            self.scheduler.preempt(request, clear=True)
+            self.scheduler.preempt(request)
         self.scheduler.trie.rollback()
         if len(requests) == 1:
             self._fail(requests[0], ModelError(f"the model failed: {error}"))

@@ -99,10 +99,10 @@ class Memory:
     def give_lane(self, lane: int) -> None:
         heapq.heappush(self._free, lane)
 
-    def clear_lane(self, lane: int) -> None:
+    def clear_lane(self, lane: int, length: int) -> None:
         """Write zeros, where something may be no number."""
-        self.keys[:, lane].zero_()
-        self.values[:, lane].zero_()
+        self.keys[:, lane, :, :length] = 0
+        self.values[:, lane, :, :length] = 0
 
     def copy_lane(self, source: int, target: int, length: int) -> None:
         for part in (self.keys, self.values):

@@ -106,10 +106,8 @@ class Scheduler:
             if request.abandoned():
                 self.release(request)
 
-    def preempt(self, request: Request, *, clear: bool = False) -> None:
-        """Take a running request's memory; it goes on later from what it has written. `clear`: the lane is suspect."""
-        if clear and request.lane is not None:
-            self.memory.clear_lane(request.lane)
+    def preempt(self, request: Request) -> None:
+        """Take a running request's memory; it goes on later from what it has written."""
         self._let_go(request)
         self.running.remove(request)
         self.waiting.append(request)
@@ -143,17 +141,19 @@ class Scheduler:
         twin.reserved, twin.keys, twin.known, twin.node = reserved, request.keys, request.known, request.node
         twin.node.pins += 1
         twin.lane = self.memory.take_lane()
-        twin.computed = request.computed
+        twin.computed, twin.sound = request.computed, request.sound
         self.memory.copy_lane(request.lane, twin.lane, request.computed)
 
     def _let_go(self, request: Request) -> None:
         if request.lane is not None:
+            if request.sound < request.computed:
+                self.memory.clear_lane(request.lane, request.computed)
             self.memory.give_lane(request.lane)
         if request.node is not None:
             request.node.pins -= 1
         self.trie.release(request.reserved)
         request.lane, request.node, request.reserved, request.keys = None, None, NONE, NONE
-        request.computed = request.known = 0
+        request.computed = request.sound = request.known = 0
 
     def _all(self) -> list[Request]:
         return [*self.running, *self.waiting]
