@@ -65,6 +65,19 @@ def chat_reply(text: str, finish: str = "stop") -> dict[str, Any]:
     }
 
 
+def tool_reply(*calls: tuple[str, Any], content: str | None = None, finish: str = "tool_calls") -> dict[str, Any]:
+    """A chat reply that calls tools, each (name, arguments)."""
+    reply = chat_reply("", finish)
+    reply["choices"][0]["message"] |= {
+        "content": content,
+        "tool_calls": [
+            {"id": f"server-{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for number, (name, arguments) in enumerate(calls)
+        ],
+    }
+    return reply
+
+
 def text_reply(text: str, finish: str = "stop") -> dict[str, Any]:
     return {
         "choices": [{"index": 0, "text": text, "finish_reason": finish}],

@@ -1,13 +1,18 @@
 """The command line's reference is what the command line says of itself."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from typer.main import get_command
 
+from alpha_umi.build import THREE, read_agent
 from alpha_umi.cli import app
+from alpha_umi.types import Role
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "cli.md"
+SERVING = Path(__file__).parents[1] / "docs" / "serving.md"
 
 
 def reference():
@@ -56,3 +61,10 @@ def test_the_reference_of_the_command_line_is_up_to_date(request):
 def test_every_option_of_every_verb_says_what_it_is_for():
     unsaid = [line for line in reference().splitlines() if line.startswith("| `") and line.endswith("|  |")]
     assert not unsaid
+
+
+@pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", SERVING.read_text(encoding="utf-8"), re.DOTALL))
+def test_every_agent_file_of_the_serving_recipes_is_one(text, tmp_path):
+    (tmp_path / "agent.toml").write_text(text)
+    agent = read_agent(tmp_path / "agent.toml")
+    assert all(agent.roles.get(role) is not None for role in (THREE if agent.roles.is_multi else (Role.BACKBONE,)))

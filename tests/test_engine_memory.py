@@ -2,10 +2,11 @@
 
 import functools
 
+import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from adapted_models import adapter_settings, tiny, with_adapters
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind
@@ -105,7 +106,12 @@ class EngineMachine(RuleBasedStateMachine):
 
 
 TestEngineMachine = EngineMachine.TestCase
-TestEngineMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestEngineMachine.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.slow
+def test_many_more_sequences_conserve_what_there_is():
+    run_state_machine_as_test(EngineMachine, settings=settings(max_examples=120, deadline=None))
 
 
 # --- the trie ---------------------------------------------------------------------------------------------

@@ -223,8 +223,14 @@ def test_a_grammar_is_handed_to_whoever_holds_to_it():
     (completion,) = ask(model, ["Paris"], Sampling(max_tokens=3, grammar="start: /five/"))
     assert grammars == ["start: /five/"]
     assert completion.text == decode(TOKENIZER, [5, 5, 5], "</s>")
+
+
+def test_a_completion_is_held_to_a_grammar_by_itself(model):
+    free, held = ask(model, ["Paris"] * 2, Sampling(max_tokens=20), Sampling(max_tokens=20, grammar='start: "planner"'))
+    assert (held.text, held.finish) == ("planner", FinishReason.STOP)
+    assert free == ask(model, ["Paris"], Sampling(max_tokens=20))[0]
     with pytest.raises(ModelError, match="grammar"):
-        ask(LocalModel(tiny_llama(len(TOKENIZER)), TOKENIZER, end="</s>"), ["Paris"], Sampling(grammar="start: /a/"))
+        ask(model, ["Paris"], Sampling(grammar="no grammar"))
 
 
 def test_what_is_not_exact_in_the_engine_is_run_plainly_and_named(caplog):

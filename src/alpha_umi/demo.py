@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count as count_up
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -23,60 +22,12 @@ from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.evaluation.metrics import INTERVALS, METRICS, Metric
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows, report_document, report_text
 from alpha_umi.preparation.answers import prepare_answers
-from alpha_umi.store import read_json, write_json, write_text, write_trajectories
-from alpha_umi.types import Task, Trajectory
-from alpha_umi.world import Split, Verdict, World, answer_document
+from alpha_umi.preparation.world_files import Choice, write_gold
+from alpha_umi.store import read_json, write_json, write_text
+from alpha_umi.types import Task
+from alpha_umi.world import Split, Verdict, World
 
 RECIPE = "tiny"
-
-
-# --- the world's data -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """Where gold trajectories went."""
-
-    answers: Path
-    trajectories: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which tasks of the world."""
-
-    split: Split
-    count: int
-    preset: str = "tiny"
-    seed: int = 0
-    first: int = 0
-    """The index to start from."""
-    max_calls: int | None = None
-    """Only tasks whose gold needs at most so many calls."""
-
-    def tasks(self, world: World) -> Iterator[Task]:
-        """The tasks in the order of their indices, without end."""
-        for index in count_up(self.first):
-            task = world.task(self.split, index)
-            if self.max_calls is None or cast("int", task.metadata["calls"]) <= self.max_calls:
-                yield task
-
-
-def write_gold(out: Path, choice: Choice) -> Written:
-    """The first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL."""
-    world = World(choice.preset, choice.seed)
-    answers, trajectories = out / choice.split / "answer", out / f"{choice.split}.jsonl"
-    for group in ("G1_answer", "G2_answer", "G3_answer"):
-        (answers / group).mkdir(parents=True, exist_ok=True)
-
-    def gold() -> Iterator[Trajectory]:
-        for task in islice(choice.tasks(world), choice.count):
-            trajectory = world.gold(task)
-            write_json(answers / "G1_answer" / f"{task.metadata['index']}_Oracle.json", answer_document(trajectory))
-            yield trajectory
-
-    write_trajectories(trajectories, gold())
-    return Written(answers=answers, trajectories=trajectories)
 
 
 TRAIN = Choice(split=Split.TRAIN, count=3000, max_calls=2)

@@ -99,3 +99,12 @@ class Format(Protocol):
         A call that LENGTH cut off before its arguments names no tool: its name may be half of another one.
         """
         ...
+
+    def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
+        """A Lark grammar in llguidance's dialect that a completion of `role` after `turns` can be held to.
+
+        Callers are held to the tools of the task and arguments that their schemas allow, planners to end with one of
+        their decisions, the backbone to both; None where any text will do, or no tool can be called. The end mark
+        is not part of it. Laws: what `write` writes for such turns is accepted; what is accepted parses to such turns.
+        """
+        ...

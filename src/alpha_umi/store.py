@@ -190,25 +190,32 @@ def dump_line(row: Any) -> str:
 
 def encode_trajectory(trajectory: Trajectory) -> dict[str, Json]:
     """The JSON form of one trajectory; it holds all there is to know of it."""
-    task, usage = trajectory.task, trajectory.usage
     return {
         "schema": SCHEMA,
-        "task": {
-            "id": task.id,
-            "query": task.query,
-            "tools": [
-                {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
-                for tool in task.tools
-            ],
-            "metadata": dict(task.metadata),
-        },
+        "task": encode_task(trajectory.task),
         "turns": [encode_turn(turn) for turn in trajectory.turns],
         "stop": trajectory.stop.value,
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "completions": usage.completions,
-        },
+        "usage": encode_usage(trajectory.usage),
+    }
+
+
+def encode_task(task: Task) -> dict[str, Json]:
+    return {
+        "id": task.id,
+        "query": task.query,
+        "tools": [
+            {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+            for tool in task.tools
+        ],
+        "metadata": dict(task.metadata),
+    }
+
+
+def encode_usage(usage: Usage) -> dict[str, Json]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "completions": usage.completions,
     }
 
 
@@ -236,22 +243,35 @@ def decode_trajectory(row: Any) -> Trajectory:
             f"schema is {row.get('schema')!r}, this version reads {SCHEMA!r}; is this file made by 'umi prepare'?"
         )
     try:
-        task, usage = row["task"], row.get("usage") or {}
         return Trajectory(
-            task=Task(
-                id=task["id"],
-                query=task["query"],
-                tools=tuple(ToolSpec(**tool) for tool in task["tools"]),
-                metadata=task.get("metadata") or {},
-            ),
+            task=_task(row["task"]),
             turns=tuple(decode_turn(turn) for turn in row["turns"]),
             stop=StopReason(row.get("stop", StopReason.UNFINISHED)),
-            usage=Usage(**usage),
+            usage=Usage(**(row.get("usage") or {})),
         )
     except KeyError as error:
         raise DataError(f"not a trajectory: field {error} is missing") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"not a trajectory: {error}") from None
+
+
+def decode_task(row: Any) -> Task:
+    """The inverse of `encode_task`. Raises DataError that names the field."""
+    try:
+        return _task(row)
+    except KeyError as error:
+        raise DataError(f"not a task: field {error} is missing") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"not a task: {error}") from None
+
+
+def _task(row: Any) -> Task:
+    return Task(
+        id=row["id"],
+        query=row["query"],
+        tools=tuple(ToolSpec(**tool) for tool in row["tools"]),
+        metadata=row.get("metadata") or {},
+    )
 
 
 _TURNS: Mapping[str, Callable[[Mapping[str, Any]], Turn]] = {
@@ -269,6 +289,47 @@ def decode_turn(row: Mapping[str, Any]) -> Turn:
     if kind not in _TURNS:
         raise DataError(f"unknown turn {kind!r}; known: {', '.join(_TURNS)}")
     return _TURNS[kind](row)
+
+
+# --- files that grow ------------------------------------------------------------------------------------
+
+
+def append_rows(path: Path, rows: Iterable[Any]) -> None:
+    """Rows at the end of a JSONL file, all of them in one write; they are on the disk when this returns."""
+    text = "".join(dump_line(row) for row in rows).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:
+            whole = file.tell()
+            try:
+                while text:
+                    text = text[file.write(text) or 0 :]
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(path, whole)
+                raise
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def drop_half_line(path: Path) -> None:
+    """Take away what a kill left after the last line break; for the one process that appends."""
+    try:
+        with path.open("rb+") as file:
+            end = whole = file.seek(0, os.SEEK_END)
+            while whole and (at := _last_break(file, whole)) != whole:
+                whole = at
+            if whole < end:
+                file.truncate(whole)
+    except FileNotFoundError:
+        pass
+
+
+def _last_break(file: IO[bytes], end: int, block: int = 1 << 16) -> int:
+    """Just behind the last line break of the block before `end`; where there is none, where that block starts."""
+    start = max(end - block, 0)
+    file.seek(start)
+    return start + file.read(end - start).rfind(b"\n") + 1
 
 
 # --- ledgers ----------------------------------------------------------------------------------------------

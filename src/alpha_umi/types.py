@@ -137,7 +137,7 @@ class Proposal:
     """What an agent would say next, and what it cost to find out."""
 
     turns: tuple[Turn, ...]
-    """A plan; then, where it decided so, the call or the answer."""
+    """A plan; then, where it decided so, the answer or the call, or several calls to be run one after the other."""
     usage: Usage = field(default_factory=Usage)
 
 
@@ -153,13 +153,26 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One chat message, as chat completion endpoints take them. `role`: system, user or assistant."""
+    """One chat message, as chat completion endpoints take them. `role`: system, user, assistant or tool."""
 
     role: str
     content: str
+    calls: tuple[Call, ...] = ()
+    """What an assistant's message calls in native function calling; a tool message for each follows, in order."""
 
 
-Prompt: TypeAlias = str | tuple[Message, ...]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPrompt:
+    """Chat messages with the tools beside them, for native function calling.
+
+    Its completion is the text that `formats.native.write_reply` makes of the content and the calls.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = field(default=(), hash=False)
+
+
+Prompt: TypeAlias = str | tuple[Message, ...] | ToolPrompt
 """What a model reads: text, or chat messages where the format is a chat."""
 
 

@@ -1,8 +1,9 @@
 """Configuration: TOML files become frozen data, and everything a user can get wrong in one has a clear error.
 
-Two documents: `AgentConfig` (the `umi.toml` of a run directory, or written by hand to name checkpoints and
-endpoints) and `TrainConfig` (one training run). Relative paths are relative to the file's own folder. An
-override `a.b=c` is read as if the file said so; `resolved` writes a configuration back so that it loads equal.
+Four documents: `AgentConfig` (the `umi.toml` of a run directory, or written by hand to name checkpoints and
+endpoints), `EnvironmentConfig` (where tools are run), `RolloutConfig` and `TrainConfig` (one run of either kind).
+Relative paths are relative to the file's own folder. An override `a.b=c` is read as if the file said so; `resolved`
+writes a configuration back so that it loads equal.
 """
 
 from alpha_umi.config.agents import (
@@ -15,7 +16,19 @@ from alpha_umi.config.agents import (
     SamplingConfig,
     SamplingsConfig,
 )
-from alpha_umi.config.files import RECIPES, load_config, parse_config, read_toml, recipe_names, resolved
+from alpha_umi.config.environments import (
+    PLACES,
+    AccessConfig,
+    BudgetConfig,
+    EnvironmentConfig,
+    HttpConfig,
+    PythonConfig,
+    RapidApiConfig,
+    ReplayConfig,
+    WorldConfig,
+)
+from alpha_umi.config.files import RECIPES, load_config, make_config, parse_config, read_toml, recipe_names, resolved
+from alpha_umi.config.rollouts import CompatName, LimitsConfig, RolloutConfig
 from alpha_umi.config.tables import NAMED_FORMATS
 from alpha_umi.config.training import (
     AdapterConfig,
@@ -32,17 +45,28 @@ from alpha_umi.config.training import (
 
 __all__ = [
     "NAMED_FORMATS",
+    "PLACES",
     "RECIPES",
+    "AccessConfig",
     "AdapterConfig",
     "AgentConfig",
+    "BudgetConfig",
+    "CompatName",
     "DataConfig",
     "Dtype",
     "EndpointConfig",
+    "EnvironmentConfig",
+    "HttpConfig",
+    "LimitsConfig",
     "LocalConfig",
     "Method",
     "ModelConfig",
+    "PythonConfig",
+    "RapidApiConfig",
+    "ReplayConfig",
     "RoleConfig",
     "RolesConfig",
+    "RolloutConfig",
     "SamplingConfig",
     "SamplingsConfig",
     "SpreadConfig",
@@ -51,7 +75,9 @@ __all__ = [
     "TinyConfig",
     "TrainConfig",
     "WeightsConfig",
+    "WorldConfig",
     "load_config",
+    "make_config",
     "parse_config",
     "read_toml",
     "recipe_names",

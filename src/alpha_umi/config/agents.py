@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
 from alpha_umi.config.tables import Table, file_path, format_name, model_or_hub_id
 from alpha_umi.types import Role, Sampling
 
+GrammarField = Literal["structured_outputs", "guided_grammar", "llguidance", "ebnf"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
 
@@ -47,6 +48,10 @@ class EndpointConfig(Table):
     concurrency: PositiveInt = 8
     """Requests under way at once."""
     timeout_s: float = Field(default=120.0, gt=0)
+    grammar: GrammarField | None = None
+    """How the endpoint takes a grammar, for agents that are held: `structured_outputs` or (before 0.12)
+    `guided_grammar` for vLLM with its backend 'guidance', `llguidance` for llama.cpp built with LLAMA_LLGUIDANCE,
+    `ebnf` for SGLang with its backend 'llguidance'; none: it takes none."""
     extra: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Fields added to every request, such as llama.cpp's `lora`."""
 
@@ -124,11 +129,14 @@ class AgentConfig(Table):
     """What makes up an agent."""
 
     format: str
-    """`shared`, `chat`, or a format file, with `@training` or `@evaluation` behind it where its variants matter."""
+    """A format file or a built-in format: `shared`, `chat`, or for a backbone alone `native`, `native-finish`, `react`;
+    with `@training` or `@evaluation` behind it where its variants matter."""
     roles: RolesConfig
     sampling: SamplingsConfig = SamplingsConfig()
     max_input_tokens: PositiveInt | None = None
     """Prompts longer than this are cut by the rule of formats.fit; none: as long as the model reads."""
+    held: bool = False
+    """Whether callers are held to the offered tools and their schemas, and planners to one of their decisions."""
 
     def rebased(self, folder: Path) -> typing.Self:
         return super().rebased(folder).model_copy(update={"format": format_name(self.format, folder)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 import tomllib
@@ -16,11 +17,13 @@ from pydantic import BaseModel, ValidationError
 
 from alpha_umi.config import deepspeed
 from alpha_umi.config.agents import AgentConfig
+from alpha_umi.config.environments import EnvironmentConfig
+from alpha_umi.config.rollouts import RolloutConfig
 from alpha_umi.config.tables import Table
 from alpha_umi.config.training import TrainConfig
 from alpha_umi.errors import ConfigError
 
-Config = TypeVar("Config", AgentConfig, TrainConfig)
+Config = TypeVar("Config", AgentConfig, EnvironmentConfig, RolloutConfig, TrainConfig)
 RECIPES = Path(__file__).parents[1] / "recipes"
 """Training configurations that come with the package."""
 _REPLACED = "model"
@@ -34,9 +37,17 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = (), f
     file of that path. All relative paths are taken from `folder`, or else from the folder of `path`.
     """
     document = _extended(path, ()) if kind is TrainConfig else read_toml(path)
+    return make_config(kind, document, overrides, str(path)).rebased((folder or path.parent).absolute())
+
+
+def make_config(
+    kind: type[Config], document: Mapping[str, Any], overrides: Sequence[str] = (), source: str = "options"
+) -> Config:
+    """`document` with overrides `a.b=c`, as `kind`. Paths stay as they are written; errors name `source`."""
+    changed: dict[str, Any] = copy.deepcopy(dict(document))
     for override in overrides:
-        _override(document, override)
-    return parse_config(kind, document, str(path)).rebased((folder or path.parent).absolute())
+        _override(changed, override)
+    return parse_config(kind, changed, source)
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-NAMED_FORMATS = ("shared", "chat")
+NAMED_FORMATS = ("shared", "chat", "native", "native-finish", "react")
 
 
 class Table(BaseModel):

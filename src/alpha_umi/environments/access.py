@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
@@ -77,7 +79,8 @@ class Access:
         """`secrets` are blotted out of whatever comes back."""
         self.limits = limits or AccessLimits()
         self._secrets = tuple(secret for secret in secrets if secret)
-        self._client: httpx.AsyncClient | None = None
+        self._clients: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._buckets: dict[str, TokenBucket] = {}
 
@@ -89,10 +92,10 @@ class Access:
 
     async def aclose(self) -> None:
         """Let go of connections; a later request opens new ones."""
-        client, self._client = self._client, None
+        clients, self._clients, self._idle = self._clients, [], []
         self._slots.clear()
         self._buckets.clear()
-        if client is not None:
+        for client in clients:
             await client.aclose()
 
     async def send(self, request: Request, repeatable: bool = True) -> httpx.Response | Observation:
@@ -134,15 +137,23 @@ class Access:
             return _unreachable(self.redact(f"{type(error).__name__}: {error}")), True
 
     async def _ask(self, request: Request) -> httpx.Response:
-        client = self._client or httpx.AsyncClient(timeout=None, follow_redirects=False)  # noqa: S113 (see _try)
-        self._client = client
-        return await client.request(
-            request.method,
-            request.url,
-            params=dict(request.params) or None,
-            headers=dict(request.headers),
-            json=request.body,
-        )
+        # One request at a time per client: httpx looks at all connections of a client for each of its requests.
+        client = self._idle.pop() if self._idle else self._connect()
+        try:
+            return await client.request(
+                request.method,
+                request.url,
+                params=dict(request.params) or None,
+                headers=dict(request.headers),
+                json=request.body,
+            )
+        finally:
+            self._idle.append(client)
+
+    def _connect(self) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(timeout=None, follow_redirects=False, verify=_tls())  # noqa: S113 (see _try)
+        self._clients.append(client)
+        return client
 
     async def _pace(self, host: str) -> None:
         if self.limits.per_second is not None:
@@ -155,6 +166,12 @@ class Access:
             return min(float(header), self.limits.longest_wait_s)
         chance = 1 - random.random() / 2  # noqa: S311
         return min(self.limits.first_wait_s * 2**tries, self.limits.longest_wait_s) * chance
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates takes a while."""
+    return httpx.create_ssl_context()
 
 
 def refusal(response: httpx.Response, access: Access) -> Observation:

@@ -1,6 +1,8 @@
 """ToolBench's tool service, real or virtual (StableToolBench's too): one POST per call.
 
-The request is `{category, tool_name, api_name, tool_input, strip, toolbench_key}`, the reply `{error, response}`.
+The request is `{category, tool_name, api_name, tool_input, strip, toolbench_key}`, the reply `{error, response}`. A
+service that knows more than that says it in the header `umi-tool-status`, by the names of our statuses; one that keeps
+tasks apart (a virtual one of the sealed world) is told in the header `umi-task` which it is.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from alpha_umi.errors import ConfigError
 from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
+STATUS_HEADER, TASK_HEADER = "umi-tool-status", "umi-task"
 _ANY = ToolSpec(name="", parameters={"additionalProperties": True})
 
 
@@ -50,9 +53,9 @@ class Service:
 class HttpEnvironment:
     """Runs the APIs of one query through a tool service, which keeps nothing between calls: forks share it."""
 
-    def __init__(self, service: Service, apis: Sequence[Api], access: Access | None = None) -> None:
-        """Of APIs under one name the first is asked."""
-        self.service = service
+    def __init__(self, service: Service, apis: Sequence[Api], access: Access | None = None, task: str = "") -> None:
+        """Of APIs under one name the first is asked. `task`: the id that the service is told; empty: none."""
+        self.service, self._task = service, task
         self.access = access or Access(service.limits, secrets=(service.key,))
         self._specs: dict[str, ToolSpec] = {}
         self._apis: dict[str, Api] = {}
@@ -101,7 +104,11 @@ class HttpEnvironment:
             "strip": self.service.strip,
             "toolbench_key": self.service.key,
         }
-        return Request(method="POST", url=self.service.url, headers={"toolbench_key": self.service.key}, body=body)
+        headers = {"toolbench_key": self.service.key}
+        # What is no header text is no id of a service that we know of.
+        if self._task and self._task.isascii() and self._task.isprintable():
+            headers[TASK_HEADER] = self._task
+        return Request(method="POST", url=self.service.url, headers=headers, body=body)
 
 
 def read_reply(response: httpx.Response, access: Access) -> Observation:
@@ -117,10 +124,11 @@ def read_reply(response: httpx.Response, access: Access) -> Observation:
         return Observation(content=f"the tool service sent no reply but: {said}", status=ToolStatus.ERROR)
     reply = cast("dict[str, Json]", body)
     answered, error = _text(reply.get("response")), _text(reply.get("error"))
-    if not error:
-        return Observation(content=access.redact(answered))
-    content = access.redact(f"{error} {answered}" if answered else error)
-    return Observation(content=content, status=read_status(error))
+    content = access.redact(" ".join(filter(None, (error, answered))))
+    told = response.headers.get(STATUS_HEADER)
+    if told in list(ToolStatus):
+        return Observation(content=content, status=ToolStatus(told))
+    return Observation(content=content, status=read_status(error) if error else ToolStatus.OK)
 
 
 def _text(value: Json) -> str:

@@ -23,6 +23,7 @@ from alpha_umi.evaluation.judging.published import TEST_SETS, Rows
 from alpha_umi.evaluation.judging.published_convert import Published, PublishedConverter
 from alpha_umi.evaluation.judging.published_rates import Labels
 from alpha_umi.evaluation.judging.verdicts import AnswerStatus, Comparison, PassVerdict, Preference, TaskStatus, Vote
+from alpha_umi.evaluation.rollouts import ROLLOUTS, read_rollouts
 from alpha_umi.formats.judging import Case, Evaluator, load_evaluator
 from alpha_umi.store import Ledger, open_text, read_json, read_trajectories, write_json, write_text
 from alpha_umi.types import Json
@@ -54,9 +55,22 @@ def convert_file_or_folder(path: Path, method: str | None, compat: Published | N
     return Converted(records=records, notes=())
 
 
+def convert_run(run: Path, method: str | None) -> dict[str, Converted]:
+    """The rollouts of a run (`umi rollout`) by query set."""
+    sets: dict[str, dict[str, dict[str, Json]]] = {}
+    for rollout in read_rollouts(run):
+        converted = convert_trajectory(rollout.trajectory, method or rollout.method)
+        sets.setdefault(rollout.set, {})[rollout.trajectory.task.id] = converted
+    if not sets:
+        raise DataError(f"{run}: the run has no finished rollout; go on with it by 'umi rollout --resume'")
+    return {name: Converted(records=dict(sorted(records.items())), notes=()) for name, records in sets.items()}
+
+
 def _convert_folder(folder: Path, method: str | None, compat: Published | None) -> Converted:
     files = [path for path in sorted(folder.glob("*.json")) if method is None or method in path.name]
     if not files:
+        if (folder / ROLLOUTS).exists():
+            raise ConfigError(f"{folder}: --compat converts folders of raw answers: name {folder}/answers/SET")
         named = f" with {method!r} in its name" if method else ""
         raise DataError(f"{folder}: no .json file{named}; name the folder that holds the ID_METHOD.json files")
     if method is None:

@@ -77,8 +77,18 @@ class Predictions:
     replaced. A result that was changed since it was written counts for nothing, too.
     """
 
-    def __init__(self, out: Path, steps: Sequence[ScoredStep], fingerprint: str, shard: Shard | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        steps: Sequence[ScoredStep],
+        fingerprint: str,
+        shard: Shard | None = None,
+        *,
+        held: bool = False,
+    ) -> None:
+        """`held`: whether the agent is held to a grammar; every row says so."""
         self._out = out
+        self._held = held
         self._steps = steps
         self._shard = shard or Shard()
         self._fingerprint = fingerprint
@@ -107,7 +117,7 @@ class Predictions:
                 finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in finished:
                     step, proposal = task.result()
-                    self._own.append(step.key, _row(step, proposal))
+                    self._own.append(step.key, {**_row(step, proposal), "held": self._held})
                     yield step
                 running |= {asyncio.create_task(_predict(agent, step)) for step in islice(waiting, len(finished))}
         finally:

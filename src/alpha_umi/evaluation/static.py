@@ -1,6 +1,8 @@
 """Static evaluation: rows of reference and prediction texts in, one report out. Pure: whoever calls reads and writes.
 
-`evaluate_rows` scores by the definitions in `metrics`, `evaluate_rows(..., published=True)` by the published scripts'.
+`evaluate_rows` scores by the definitions in `metrics`, `evaluate_rows(..., published=True)` by the published scripts',
+`evaluate_beside` the same steps twice: predicted freely, and held to a grammar. A held figure alone says little of a
+model, so a report on held rows asks for the free ones.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeAlias, cast
 
+from alpha_umi.errors import DataError
 from alpha_umi.evaluation.metrics import (
     INTERVALS,
     METRICS,
@@ -48,7 +51,15 @@ class StaticScores:
     """What could not be scored, and why."""
 
 
-StaticReport: TypeAlias = StaticScores | PublishedScores
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BesideScores:
+    """The same steps predicted freely and held to a grammar."""
+
+    free: StaticScores
+    held: StaticScores
+
+
+StaticReport: TypeAlias = StaticScores | PublishedScores | BesideScores
 
 
 def evaluate_rows(
@@ -60,10 +71,32 @@ def evaluate_rows(
     references do). `seed`: of the intervals. Raises DataError when the rows have another shape.
     """
     steps = read_rows(rows)
-    if published:
-        return score_published(steps, shape)
+    return score_published(steps, shape) if published else _evaluate(steps, _held_notes(rows), seed)
+
+
+def evaluate_beside(free: Json, held: Json, *, seed: int = 0) -> BesideScores:
+    """Score two files of predictions of the same steps. Raises DataError, too, where the steps are not the same."""
+    steps, others = read_rows(free), read_rows(held)
+    if len(steps) != len(others):
+        raise DataError(f"has {len(others)} rows, the free predictions have {len(steps)}; predict the same steps")
+    for number, (row, other) in enumerate(zip(steps, others, strict=True)):
+        if (row.reference, row.tools) != (other.reference, other.tools):
+            raise DataError(f"row {number} is another step than in the free predictions; predict the same steps")
+    if not _held_notes(held) or _held_notes(free):
+        raise DataError("the first file must hold free predictions, --held those of 'umi predict --held'")
+    return BesideScores(free=_evaluate(steps, (), seed), held=_evaluate(others, (), seed))
+
+
+def _held_notes(rows: Json) -> tuple[str, ...]:
+    number = sum(isinstance(row, dict) and row.get("held") is True for row in rows) if isinstance(rows, list) else 0
+    if not number:
+        return ()
+    return (f"{number} predictions were held to a grammar; see --held for showing them beside the free ones",)
+
+
+def _evaluate(steps: Sequence[StepRow], known: Sequence[str], seed: int) -> StaticScores:
     scores: list[StepScore] = []
-    notes: list[str] = []
+    notes = [*known]
     for number, row in enumerate(steps):
         score = _score(row)
         scores.append(score)
@@ -102,8 +135,10 @@ def report_document(report: StaticReport) -> dict[str, Json]:
     """What `metrics.json` holds: `metrics`, `by_tool`, `by_decision`, `hallucinated`, `notes`, and how many rows.
 
     A metric is `{value, count, low, high}`, shares of 1; `intervals` says how low and high were found. Published
-    metrics are plain numbers under the published keys.
+    metrics are plain numbers under the published keys. Beside free predictions `held` is the document of the held.
     """
+    if isinstance(report, BesideScores):
+        return {**report_document(report.free), "held": report_document(report.held)}
     shared: dict[str, Json] = {
         "rows": report.count,
         "hallucinated": list(report.hallucinated),
@@ -128,8 +163,14 @@ def report_document(report: StaticReport) -> dict[str, Json]:
 
 def report_text(report: StaticReport) -> str:
     """The report as Markdown that also reads well as plain text. Percent; the JSON document has every digit."""
-    parts = _published_parts(report) if isinstance(report, PublishedScores) else _parts(report)
-    return "\n\n".join([*parts, *_notes_part(report.notes)]) + "\n"
+    match report:
+        case PublishedScores():
+            parts, notes = _published_parts(report), report.notes
+        case StaticScores():
+            parts, notes = _parts(report), report.notes
+        case BesideScores(free=free, held=held):
+            parts, notes = _beside_parts(free, held), tuple(dict.fromkeys((*free.notes, *held.notes)))
+    return "\n\n".join([*parts, *_notes_part(notes)]) + "\n"
 
 
 def _published_parts(report: PublishedScores) -> Iterable[str]:
@@ -154,6 +195,19 @@ def _parts(report: StaticScores) -> Iterable[str]:
             [_short(tool), str(score.count), *(_percent(value) for value in _values(score))] for tool, score in shown
         ]
         yield _table(["tool of the reference", "steps", "called %", "argument F1 %", "hallucinated %"], values)
+
+
+def _beside_parts(free: StaticScores, held: StaticScores) -> Iterable[str]:
+    yield f"# Static evaluation: {free.count} steps, free and held to a grammar"
+    yield f"Each step follows the reference's own history. Percent, with {INTERVALS}."
+    rows = [
+        [name, *_cells(metric)[:2], *_cells(held.metrics[name]), METRICS[name]] for name, metric in free.metrics.items()
+    ]
+    header = ["metric", "free %", "95 % interval", "held %", "95 % interval", "steps", "what it is"]
+    yield _table(header, rows, left=(0, 6))
+    for name, report in (("free", free), ("held", held)):
+        yield f"## Decisions, {name}"
+        yield _decision_table(report.by_decision)
 
 
 def _which_tools(shown: int, known: int) -> str:

@@ -16,7 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from alpha_umi.errors import FormatError
-from alpha_umi.formats.marks import Marks, call_spans, filled, joined
+from alpha_umi.formats.documents import write_function
+from alpha_umi.formats.grammars import PLAIN, Calls, Spelling, one_decision, one_step, quoted, without
+from alpha_umi.formats.marks import ACTION, Marks, call_spans, filled, joined, write_call
 from alpha_umi.formats.replies import read_reply
 from alpha_umi.types import (
     Answer,
@@ -225,8 +227,33 @@ class ChatFormat:
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
         return read_reply(role, text, finish)
 
+    def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
+        """A reasoning block counts as thought; callers write none."""
+        calls = Calls.of(task.tools, write_call, lambda text: read_reply(Role.CALLER, text), _SPELLING)
+        match role:
+            case Role.PLANNER:
+                return one_decision(_MARKS.told(callable=calls is not None), _ON_A_LINE.format("/(?s:.+)/"))
+            case Role.CALLER if calls is not None:
+                return "\n".join(["start: call", *calls.lines("call")])
+            case Role.BACKBONE:
+                thought = _ON_A_LINE.format(without(_ENDS_THOUGHT))
+                endings = [(f"{thought} {quoted(_CONCLUSION)}", "TEXT?")]
+                if calls is not None:
+                    endings.append((f"{thought} {quoted(ACTION)}", "call"))
+                return one_step(endings, calls.lines("call", ACTION) if calls is not None else ())
+            case _:
+                return None
+
 
 _MARKS = Marks()
+_CONCLUSION = "conclusion: "
+_ON_A_LINE = '({} "\\n")?'
+"""A thought and its line break; what follows a thought stands on a line of its own."""
+_ENDS_THOUGHT = (r"/(?i:action)[*_`]*[ \t]*:/", r"/(?i:conclusion|final answer)[*_`]*[ \t]*:/")
+"""What `replies` takes for the end of a thought, wherever it stands."""
+_UNTHOUGHT = '& ~(/(?s:.*)/ "</think>" /(?s:.*)/)'
+_SPELLING = Spelling(string=f"{PLAIN.string} {_UNTHOUGHT}", key=f"{PLAIN.key} {_UNTHOUGHT}")
+"""A reply is read from behind its last reasoning block."""
 
 
 def _turn_spans(turn: Plan | Call | Answer) -> tuple[Span, ...]:
@@ -244,11 +271,11 @@ def _part_spans(turn: Plan | Call | Answer) -> tuple[Span, ...]:
     """A turn as the backbone writes it, where what follows a thought tells the decision."""
     match turn:
         case Plan(thought=thought, decision=Decision.GIVE_UP):
-            return _on_lines(((thought, Part.THOUGHT),), (("conclusion: give up.", Part.DECISION),))
+            return _on_lines(((thought, Part.THOUGHT),), ((f"{_CONCLUSION}give up.", Part.DECISION),))
         case Plan(thought=thought):
             return filled(((thought, Part.THOUGHT),))
         case Answer(text=text):
-            return filled((("conclusion: ", Part.MARK), (text, Part.ANSWER)))
+            return filled(((_CONCLUSION, Part.MARK), (text, Part.ANSWER)))
         case Call():
             return _turn_spans(turn)
 
@@ -272,13 +299,7 @@ def _add(messages: list[Message], speaker: str, text: str) -> None:
 def _documents(wording: Wording, tools: Sequence[ToolSpec]) -> str:
     if not tools:
         return wording.no_tools
-    return "\n".join((wording.tools, *(json.dumps(_document(tool), ensure_ascii=False) for tool in tools)))
-
-
-def _document(tool: ToolSpec) -> dict[str, Json]:
-    """JSON Schema as instruct models know it, without what is kept only to write a source back."""
-    parameters = {key: value for key, value in tool.parameters.items() if not key.startswith("x-")}
-    return {"name": tool.name, "description": tool.description, "parameters": parameters}
+    return "\n".join((wording.tools, *(json.dumps(write_function(tool), ensure_ascii=False) for tool in tools)))
 
 
 # --- reading a document -------------------------------------------------------------------------------

@@ -67,3 +67,9 @@ def _read_argument(text: Json) -> dict[str, Json]:
         return {"type": "any"}
     declared, comma, description = text.partition(", ")
     return {"type": declared, "description": description} if comma else {"type": declared}
+
+
+def write_function(tool: ToolSpec) -> dict[str, Json]:
+    """JSON Schema as instruct models know it, without what is kept only to write a source back."""
+    parameters = {key: value for key, value in tool.parameters.items() if not key.startswith("x-")}
+    return {"name": tool.name, "description": tool.description, "parameters": parameters}

@@ -129,7 +129,7 @@ def _filled(found: re.Match[str], fields: Mapping[str, str]) -> str:
 def read_reply(question: Question, text: str) -> Reply | None:
     """The verdict of a reply: of its last JSON object that holds one, whatever stands around it."""
     name, choices = VERDICT_FIELD[question], {choice.casefold(): choice for choice in _CHOICES[question]}
-    for found in reversed(_objects(text)):
+    for found in reversed(json_objects(text)):
         verdict = choices.get(_plain(found.get(name)))
         if verdict is not None:
             reason = found.get("reason", "")
@@ -145,7 +145,7 @@ def _plain(value: Json) -> str:
     return str(value).strip().removeprefix("Answer_").casefold()
 
 
-def _objects(text: str) -> list[dict[str, Json]]:
+def json_objects(text: str) -> list[dict[str, Json]]:
     """The JSON objects in a text, from left to right."""
     decoder, objects, at = json.JSONDecoder(strict=False), list[dict[str, Json]](), text.find("{")
     while at >= 0 and len(objects) < 100:

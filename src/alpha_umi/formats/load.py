@@ -7,12 +7,15 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.native import Ending, NativeFormat
+from alpha_umi.formats.react import ReActFormat
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.protocols import Format
 from alpha_umi.types import Json
 
-BUILTIN = ("shared", "chat")
+BUILTIN = ("shared", "chat", "native", "native-finish", "react")
+_KINDS = "shared, chat, native, react"
 
 
 def load_format(document: Mapping[str, Json]) -> Format:
@@ -22,12 +25,16 @@ def load_format(document: Mapping[str, Json]) -> Format:
             return SharedFormat.from_document(document)
         case "chat":
             return _chat().from_document(document)
+        case "native":
+            return NativeFormat.from_document(document)
+        case "react":
+            return ReActFormat.from_document(document)
         case None | "template" if "templates" in document:
             return TemplateFormat.from_document(document)
         case None:
-            raise FormatError("not a format: a document needs 'templates', or 'kind': \"shared\" or \"chat\"")
+            raise FormatError(f"not a format: a document needs 'templates', or one of these under 'kind': {_KINDS}")
         case kind:
-            raise FormatError(f"unknown kind of format {kind!r}; known: shared, chat, template (with 'templates')")
+            raise FormatError(f"unknown kind of format {kind!r}; known: {_KINDS}, template (with 'templates')")
 
 
 def builtin(name: str) -> Format:
@@ -37,6 +44,12 @@ def builtin(name: str) -> Format:
             return SharedFormat()
         case "chat":
             return _chat()()
+        case "native":
+            return NativeFormat()
+        case "native-finish":
+            return NativeFormat(name=name, ending=Ending.FINISH)
+        case "react":
+            return ReActFormat()
         case _:
             raise FormatError(f"unknown format {name!r}; known: {', '.join(BUILTIN)}, or a format file (.json)")
 

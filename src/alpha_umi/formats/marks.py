@@ -18,7 +18,8 @@ _PUBLISHED_MARKS = {
     Decision.CONCLUDE: "Next: conclusion.",
     Decision.GIVE_UP: "Next: give up.",
 }
-_NAME = "Action: "
+ACTION = "Action: "
+"""What every call begins with."""
 _ARGUMENTS = "\nAction Input: "
 _CALL = re.compile(r"Action: [^\n]+\nAction Input: ")
 _LOOSE_NAME = re.compile(r"Action:[ \t]*(?P<name>.*?)[ \t]*(?:\n|Action Input:|$)")
@@ -36,6 +37,10 @@ class Marks:
 
     def plan_spans(self, plan: Plan) -> tuple[Span, ...]:
         return (plan.thought, Part.THOUGHT), (self.decisions.get(plan.decision, ""), Part.DECISION)
+
+    def told(self, *, callable: bool) -> tuple[str, ...]:  # noqa: A002
+        """The marks that a plan may end with; without the call's where no tool can be called."""
+        return tuple(m for d, m in self.decisions.items() if m and (callable or d is not Decision.CALL))
 
     def read_plan(self, text: str) -> Plan:
         """The plan that `write_plan` writes as exactly `text`: a mark counts only at the very end."""
@@ -74,13 +79,13 @@ def call_spans(call: Call) -> tuple[Span, ...]:
     arguments = (call.arguments, Part.ARGUMENTS)
     if not call.name:
         return (arguments,)
-    return (_NAME, Part.MARK), (call.name, Part.NAME), (_ARGUMENTS, Part.MARK), arguments
+    return (ACTION, Part.MARK), (call.name, Part.NAME), (_ARGUMENTS, Part.MARK), arguments
 
 
 def read_call(text: str) -> Call:
     """The call that `write_call` writes as exactly `text`."""
-    name, found, arguments = text.removeprefix(_NAME).partition(_ARGUMENTS)
-    if text.startswith(_NAME) and found and name and "\n" not in name:
+    name, found, arguments = text.removeprefix(ACTION).partition(_ARGUMENTS)
+    if text.startswith(ACTION) and found and name and "\n" not in name:
         return Call(name=name, arguments=arguments)
     return Call(name="", arguments=text)
 
@@ -108,4 +113,4 @@ def parse_call(text: str, finish: FinishReason = FinishReason.STOP) -> Call:
 def cut_call(text: str) -> Call:
     """The call of a text that ended before its arguments: it names no tool and holds what was said of the name."""
     # Without the marker: with it, whoever reads the call back from a file of steps would take the half for a name.
-    return Call(name="", arguments=text.rpartition(_NAME.rstrip())[2].lstrip())
+    return Call(name="", arguments=text.rpartition(ACTION.rstrip())[2].lstrip())

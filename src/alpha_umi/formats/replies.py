@@ -81,13 +81,13 @@ def _read_plan(text: str) -> Plan:
 
 def _read_call(text: str, finish: FinishReason) -> Call:
     call = _call_object(text)
-    return call or next(_calls(text, finish), (0, Call(name="", arguments=text)))[1]
+    return call or next(find_calls(text, finish), (0, Call(name="", arguments=text)))[1]
 
 
 def _read_step(text: str, finish: FinishReason) -> tuple[Turn, ...]:
     """A backbone's reply: a thought, then a call, an answer, or the word that it gives up."""
     concludes = _CONCLUSION.search(text)
-    at, call = next(_calls(text, finish, within=concludes is None), (len(text), None))
+    at, call = next(find_calls(text, finish, within=concludes is None), (len(text), None))
     if concludes and concludes.start() < at:
         thought, answer = text[: concludes.start()].removesuffix("\n"), text[concludes.end() :]
         if _GIVES_UP.fullmatch(answer):
@@ -101,7 +101,7 @@ def _read_step(text: str, finish: FinishReason) -> tuple[Turn, ...]:
 # --- calls --------------------------------------------------------------------------------------------
 
 
-def _calls(text: str, finish: FinishReason, *, within: bool = True) -> Iterator[tuple[int, Call]]:
+def find_calls(text: str, finish: FinishReason, *, within: bool = True) -> Iterator[tuple[int, Call]]:
     """Calls and where they start: those that start a line, and (`within`) then those that do not.
 
     The last one may be a call that LENGTH cut off before its arguments.

@@ -27,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.grammars import CODE, Calls, Spelling
 from alpha_umi.formats.marks import filled, joined
 from alpha_umi.formats.signatures import signature
 from alpha_umi.types import (
@@ -57,6 +58,12 @@ _ANY_SPECIAL = re.compile("(" + "|".join(map(re.escape, _SPECIAL)) + ")")
 _OPEN = re.compile(r"<(\\*)\|")
 _ESCAPED_OPEN = re.compile(r"<\\(\\*)\|")
 _NAME_ESCAPE = re.compile(r"\\([\\n])")
+_TEXT = r"TEXT: /([^<]|<+[^<|])*<*/"
+"""Every text that escaping can yield: none with `<|` in it."""
+_PLAIN, _ESCAPED = r'[^"\\<\x00-\x1f]', rf'\\(["\\\/bfnrt]|{CODE})'
+_BEHIND_OPEN = rf'([^"\\<|\x00-\x1f]|\\(["\/bfnrt]|{CODE})|\\\|)'
+_STRING = rf'/"({_PLAIN}|{_ESCAPED})*(<(<|\\\\)*({_BEHIND_OPEN}({_PLAIN}|{_ESCAPED})*)?)*"/'
+"""A JSON string in which a bar that follows `<` and backslashes has one backslash more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,22 @@ class SharedFormat:
                 return (Answer(text=_unescape(words)),)
             case Role.BACKBONE:
                 return _read_step(words, rest, finish)
+
+    def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
+        """The tokens of roles and decisions must be special ones of whatever tokenizer the grammar is used with."""
+        calls = Calls.of(task.tools, _write, lambda text: (_read_call(text, whole=True),), _SPELLING)
+        last = turns[-1] if turns else None
+        match role:
+            case Role.PLANNER:
+                start, rules = _decisions(calls is not None), [_TEXT]
+            case Role.CALLER if calls is not None:
+                start, rules = "call", calls.lines("call")
+            case Role.BACKBONE:
+                said = last.decision if isinstance(last, Plan) else None
+                start, rules = _step(said, callable=calls is not None), [_TEXT, *(calls.lines("call") if calls else ())]
+            case _:
+                return None
+        return "\n".join([f"start: {start}", *rules])
 
 
 # --- turns ------------------------------------------------------------------------------------------------
@@ -199,6 +222,24 @@ def _read_step(words: str, rest: Sequence[str], finish: FinishReason) -> tuple[T
     return plan
 
 
+def _decisions(callable: bool) -> str:  # noqa: A002
+    tokens = [token for token, decision in _DECIDED.items() if callable or decision is not Decision.CALL]
+    return f"TEXT? ({' | '.join(tokens)})"
+
+
+def _step(said: Decision | None, *, callable: bool) -> str:  # noqa: A002
+    """What the backbone may write after a plan that says `said`, or anywhere else (None)."""
+    call, answer = f"{_CALLER} call", f"{_SUMMARIZER} TEXT?"
+    match said:
+        case Decision.CALL if callable:
+            return call
+        case Decision.CONCLUDE:
+            return answer
+        case _:
+            called = f" | <|call|> ({_END} {call})?" if callable else ""
+            return f"TEXT? (<|give_up|> | <|conclude|> ({_END} {answer})?{called})"
+
+
 # --- escapes ----------------------------------------------------------------------------------------------
 
 
@@ -216,3 +257,6 @@ def _escape_name(name: str) -> str:
 
 def _unescape_name(text: str) -> str:
     return _NAME_ESCAPE.sub(lambda found: "\n" if found[1] == "n" else "\\", _unescape(text))
+
+
+_SPELLING = Spelling(string=_STRING, key=r'/"[^"\\<\x00-\x1f]*"/', literal=_escape)

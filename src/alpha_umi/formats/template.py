@@ -19,7 +19,8 @@ from typing import cast
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
-from alpha_umi.formats.marks import Marks, call_spans, filled, find_call, joined, parse_call, write_call
+from alpha_umi.formats.grammars import Calls, one_decision, one_step, quoted, without
+from alpha_umi.formats.marks import ACTION, Marks, call_spans, filled, find_call, joined, parse_call, write_call
 from alpha_umi.types import (
     Answer,
     Call,
@@ -252,6 +253,35 @@ class TemplateFormat:
             return Plan(thought=thought, decision=Decision.CALL), parse_call(text[at_call:], finish)
         plan = self.marks.parse_plan(text)
         return (plan if plan.decision is Decision.GIVE_UP else Plan(thought=text, decision=Decision.NONE),)
+
+    def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
+        calls = Calls.of(task.tools, write_call, lambda text: (parse_call(text),))
+        match role:
+            case Role.PLANNER:
+                marks = self.marks.told(callable=calls is not None)
+                return one_decision(marks) if marks else None
+            case Role.CALLER if calls is not None:
+                return "\n".join(["start: call", *calls.lines("call")])
+            case Role.BACKBONE if role in self.templates:
+                return self._step_grammar(calls)
+            case _:
+                return None
+
+    def _step_grammar(self, calls: Calls | None) -> str | None:
+        calling, concluding, giving_up = (self.targets[decision] for decision in _DECIDED)
+        if not concluding.middle:
+            return None  # nothing tells a thought from an answer
+        free = without([quoted(ACTION.rstrip()), quoted(concluding.middle)])
+
+        def ends(target: _Target, mark: str) -> str:
+            return f"{quoted(target.before)} {free} {quoted(target.middle + mark)}"
+
+        endings = [(ends(concluding, ""), f"TEXT? {quoted(concluding.after)}")]
+        if calls is not None:
+            endings.append((ends(calling, ACTION), f"call {quoted(calling.after)}"))
+        if not giving_up.middle.startswith(concluding.middle):  # else it is an answer like any other
+            endings.append((ends(giving_up, giving_up.after), ""))
+        return one_step(endings, calls.lines("call", ACTION) if calls is not None else ())
 
 
 # --- reading a document -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.marks import joined
-from alpha_umi.types import Part, Prompt, Span
+from alpha_umi.types import Part, Prompt, Span, ToolPrompt
 
 _RECENT_PROMPTS, _RECENT_PIECES = 64, 256
 """Texts whose ids are at hand: those of a few trajectories."""
@@ -43,8 +43,10 @@ class Tokenizer(Protocol):
 def prompt_ids(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
     """What a model reads: text behind the tokenizer's own BOS where it has one, or messages by its chat template.
 
-    Raises FormatError for messages when the tokenizer has no usable chat template.
+    Raises FormatError for messages when the tokenizer has no usable chat template, and for native function calling.
     """
+    if isinstance(prompt, ToolPrompt):
+        raise FormatError("a model that runs here knows no native function calling; name an endpoint or another format")
     if isinstance(prompt, str):
         return _own_start(tokenizer) + tokenizer.encode(prompt, add_special_tokens=False)
     conversation = [{"role": message.role, "content": message.content} for message in prompt]

@@ -30,6 +30,8 @@ class Api:
     name: str
     """As declared; `standard_name(name)` is how a model calls it."""
     description: str = ""
+    tool_description: str = ""
+    """Of the whole tool, where its own file is at hand."""
     required: tuple[Mapping[str, Json], ...] = ()
     """Parameters as declared: name, type, description, default."""
     optional: tuple[Mapping[str, Json], ...] = ()
@@ -69,6 +71,7 @@ def read_api(document: Mapping[str, Json], tool: Mapping[str, Json] | None = Non
         tool=_text(document.get("tool_name")) or _text(tool.get("tool_name")) or _text(tool.get("name")),
         name=_text(document.get("api_name")) or _text(document.get("name")),
         description=_text(document.get("api_description")) or _text(document.get("description")),
+        tool_description=_text(document.get("tool_description")) or _text(tool.get("tool_description")),
         required=_parameters(document.get("required_parameters")),
         optional=_parameters(document.get("optional_parameters")),
         method=_text(document.get("method")).upper() or "GET",

@@ -121,7 +121,7 @@ def _names(adapters: Adapters, role: Role) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
+class StoredAdapter:
     """An adapter as it lies in a folder."""
 
     folder: str
@@ -136,7 +136,7 @@ def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapte
     Raises CheckpointError saying which folder does not fit and why: no adapter, another base, layers that the
     model does not have or that have another shape, or a feature of PEFT beyond LoRA on linear layers.
     """
-    stored = {role: _read(folder) for role, folder in folders.items()}
+    stored = {role: read_adapter(folder) for role, folder in folders.items()}
     layers = linear_layers(model)
     mark = base_mark(model)
     for adapter in stored.values():
@@ -150,7 +150,7 @@ def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapte
         for name, weights in adapter.pairs.items():
             device = layers[name].weight.device
             weights = (weights[0].to(device), weights[1].to(device))
-            add_pair(adapters, name, role, weights, _scaling(adapter.config, name, len(weights[0])))
+            add_pair(adapters, name, role, weights, scaling(adapter.config, name, len(weights[0])))
     for layer in adapters.layers.values():
         layer.requires_grad_(False)
     return adapters
@@ -175,7 +175,8 @@ def invocation(config: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(config.get("alora_invocation_tokens") or ())
 
 
-def _read(folder: str) -> _Stored:
+def read_adapter(folder: str) -> StoredAdapter:
+    """The adapter of a folder. Raises CheckpointError for what is no LoRA on linear layers alone."""
     config = read_config(folder)
     unread = [name for name in _NOT_READ if config.get(name)]
     start = config.get("init_lora_weights")
@@ -189,7 +190,7 @@ def _read(folder: str) -> _Stored:
             "merge it with PEFT into a model of its own and name that"
         )
     tensors, base = _tensors(folder)
-    return _Stored(folder=folder, config=config, pairs=_paired(folder, tensors), base=base)
+    return StoredAdapter(folder=folder, config=config, pairs=_paired(folder, tensors), base=base)
 
 
 def _tensors(folder: str) -> tuple[dict[str, Tensor], str | None]:
@@ -224,7 +225,7 @@ def _paired(folder: str, tensors: Mapping[str, Tensor]) -> _Pairs:
 # --- does it fit? -----------------------------------------------------------------------------------------
 
 
-def _check_layers(adapter: _Stored, layers: Mapping[str, nn.Linear]) -> None:
+def _check_layers(adapter: StoredAdapter, layers: Mapping[str, nn.Linear]) -> None:
     for name, (lora_a, lora_b) in adapter.pairs.items():
         if name not in layers:
             raise _misfit(adapter, f"it has no linear layer {name} that can be adapted")
@@ -237,7 +238,7 @@ def _check_layers(adapter: _Stored, layers: Mapping[str, nn.Linear]) -> None:
         raise _misfit(adapter, f"the adapter has no weights for {missing[0] if missing else 'any layer'}")
 
 
-def _check_tokens(adapter: _Stored, vocabulary: int) -> None:
+def _check_tokens(adapter: StoredAdapter, vocabulary: int) -> None:
     beyond = [token for token in invocation(adapter.config) if token >= vocabulary]
     if beyond:
         raise _misfit(
@@ -247,7 +248,7 @@ def _check_tokens(adapter: _Stored, vocabulary: int) -> None:
         )
 
 
-def _misfit(adapter: _Stored, reason: str) -> CheckpointError:
+def _misfit(adapter: StoredAdapter, reason: str) -> CheckpointError:
     return CheckpointError(f"{adapter.folder}: this adapter does not fit the base model: {reason}")
 
 
@@ -259,7 +260,8 @@ def _meant(config: Mapping[str, Any], name: str) -> bool:
     return any(matches(name, str(target)) for target in cast("list[object]", targets))
 
 
-def _scaling(config: Mapping[str, Any], name: str, rank: int) -> float:
+def scaling(config: Mapping[str, Any], name: str, rank: int) -> float:
+    """What B A of the layer `name` is multiplied by."""
     alphas = cast("Mapping[str, float]", config.get("alpha_pattern") or {})
     alpha = next((alphas[key] for key in alphas if re.match(rf"(.*\.)?({key})$", name)), config["lora_alpha"])
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)

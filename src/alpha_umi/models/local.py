@@ -26,6 +26,7 @@ from alpha_umi.models.decoding import PlainRunner
 from alpha_umi.models.engine.engine import Engine, Room, why_plain
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.worker import Turns, Worker
+from alpha_umi.models.held import HeldTokenizer
 from alpha_umi.models.writing import Grammar, Writer
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
@@ -197,7 +198,9 @@ class LocalModel:
         if sampling.grammar is None:
             return None
         if self._hold is None:
-            raise ModelError("this model cannot be held to a grammar; leave it out")
+            tokenizer = cast("PreTrainedTokenizerBase", self._tokenizer)
+            vocabulary = cast("int", self._model.config.vocab_size)
+            self._hold = HeldTokenizer(tokenizer, vocabulary=vocabulary, ends=self._ends).hold
         return self._hold(sampling.grammar)
 
     def _budget(self, length: int, wanted: int) -> int:

@@ -20,11 +20,19 @@ from typing import Any, Literal, TypeAlias, cast
 import httpx
 
 from alpha_umi.errors import ConfigError, ModelError
-from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, TokenLogprob, Usage
+from alpha_umi.models.tool_calls import ToolWire
+from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, TokenLogprob, ToolPrompt, Usage
 
 Api: TypeAlias = Literal["auto", "completions", "chat"]
 
 _log = logging.getLogger(__name__)
+GRAMMAR_FIELDS: Mapping[str, Callable[[str], dict[str, Json]]] = {
+    "structured_outputs": lambda grammar: {"structured_outputs": {"grammar": grammar}},
+    "guided_grammar": lambda grammar: {"guided_grammar": grammar},
+    "llguidance": lambda grammar: {"grammar": f"%llguidance {{}}\n{grammar}"},
+    "ebnf": lambda grammar: {"ebnf": f"%llguidance {{}}\n{grammar}"},
+}
+"""How servers take a Lark grammar of llguidance: vLLM, vLLM before 0.12, llama.cpp built with it, SGLang."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 0.5, 30.0, 120.0
 _QUOTED = 200
 
@@ -47,6 +55,8 @@ class Endpoint:
     """Requests after the first one, where that was throttled, timed out or broke."""
     max_concurrency: int = 8
     """Requests open at once."""
+    grammar: str | None = None
+    """How a grammar is sent: one of the keys of `GRAMMAR_FIELDS`; None: it takes none."""
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """Fields added to every request, such as llama.cpp's `lora`; they win over ours."""
     rename: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -64,6 +74,8 @@ class Endpoint:
             raise ConfigError(f"base_url {self.base_url!r} must be like 'http://localhost:8000/v1'")
         if self.api not in ("auto", "completions", "chat"):
             raise ConfigError(f"api is {self.api!r}; choose auto, completions or chat")
+        if self.grammar is not None and self.grammar not in GRAMMAR_FIELDS:
+            raise ConfigError(f"grammar is {self.grammar!r}; choose {', '.join(GRAMMAR_FIELDS)}")
         if self.timeout_s <= 0 or self.max_retries < 0 or self.max_concurrency < 1:
             raise ConfigError("timeout_s must be above 0, max_retries at least 0 and max_concurrency at least 1")
         if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable() and " " not in self.api_key):
@@ -107,18 +119,20 @@ class OpenAIModel:
         url, body = self._request(prompt, sampling)
         async with self._slots:
             reply = await self._ask(url, json.dumps(body).encode())
-        return self._read(url, reply, sampling.stop)
+        return self._read(url, reply, prompt, sampling.stop)
 
     # --- the request ----------------------------------------------------------------------------------
 
     def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[httpx.URL, dict[str, Json]]:
         endpoint = self.endpoint
         asked: dict[str, Json] = {"model": endpoint.model}
-        if isinstance(prompt, str) and endpoint.api != "chat":
+        if isinstance(prompt, ToolPrompt) and endpoint.api != "completions":
+            path, asked = "chat/completions", asked | ToolWire(prompt).request()
+        elif isinstance(prompt, str) and endpoint.api != "chat":
             path, asked["prompt"] = "completions", prompt
         elif isinstance(prompt, str):
             path, asked["messages"] = "chat/completions", [_message("user", prompt)]
-        elif endpoint.api != "completions":
+        elif isinstance(prompt, tuple) and endpoint.api != "completions":
             path, asked["messages"] = "chat/completions", [_message(said.role, said.content) for said in prompt]
         else:
             raise ModelError(
@@ -130,7 +144,7 @@ class OpenAIModel:
             asked["stop"] = list(sampling.stop)
         if sampling.seed is not None:
             asked["seed"] = sampling.seed
-        asked |= _more(sampling)
+        asked |= _more(sampling) | self._grammar(sampling.grammar)
         if sampling.logprobs:
             asked["logprobs"] = True if "messages" in asked else 0
         named = {endpoint.rename.get(key, key): value for key, value in asked.items()}
@@ -138,6 +152,16 @@ class OpenAIModel:
         url = httpx.URL(endpoint.base_url)
         root = url.path.rstrip("/") or "/v1"
         return url.copy_with(path=f"{root}/{path}"), {**named, **endpoint.extra}
+
+    def _grammar(self, grammar: str | None) -> dict[str, Json]:
+        if grammar is None:
+            return {}
+        if self.endpoint.grammar is None:
+            raise ModelError(
+                f"{self.endpoint.base_url} cannot be held to a grammar unless its 'grammar' says how it takes one "
+                f"({', '.join(GRAMMAR_FIELDS)})"
+            )
+        return GRAMMAR_FIELDS[self.endpoint.grammar](grammar)
 
     # --- asking, and asking again ---------------------------------------------------------------------
 
@@ -193,13 +217,16 @@ class OpenAIModel:
 
     # --- the reply ------------------------------------------------------------------------------------
 
-    def _read(self, url: httpx.URL, reply: httpx.Response, stop: tuple[str, ...]) -> Completion:
+    def _read(self, url: httpx.URL, reply: httpx.Response, prompt: Prompt, stop: tuple[str, ...]) -> Completion:
         if not reply.is_success:
             raise ModelError(self._refusal(url, reply))
         try:
             document: Any = reply.json()
             choice = document["choices"][0]
-            text = choice["message"]["content"] if "message" in choice else choice["text"]
+            if isinstance(prompt, ToolPrompt):
+                text = choice["message"].get("content")
+            else:
+                text = choice["message"]["content"] if "message" in choice else choice["text"]
             finish = FinishReason.LENGTH if choice.get("finish_reason") == "length" else FinishReason.STOP
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             raise ModelError(f"{url} sent no completion but: {self._quote(reply)}") from None
@@ -209,6 +236,8 @@ class OpenAIModel:
         ends = [at for mark in stop if mark and (at := text.find(mark)) >= 0]
         if ends:
             text, finish = text[: min(ends)], FinishReason.STOP
+        if isinstance(prompt, ToolPrompt):
+            text = ToolWire(prompt).read(choice["message"], text)
         return Completion(text=text, finish=finish, usage=usage, logprobs=_logprobs(choice.get("logprobs")))
 
     def _refusal(self, url: httpx.URL, reply: httpx.Response) -> str:
@@ -234,9 +263,8 @@ class OpenAIModel:
 
 def _more(sampling: Sampling) -> dict[str, Json]:
     """Fields beyond OpenAI's own, as vLLM and llama.cpp call them, where they are asked for."""
-    if sampling.grammar is not None or sampling.repetition_limit is not None:
-        what = "a grammar" if sampling.grammar is not None else "repetition_limit"
-        raise ModelError(f"an endpoint cannot be held to {what}; leave it out, or run the model here")
+    if sampling.repetition_limit is not None:
+        raise ModelError("an endpoint cannot be held to repetition_limit; leave it out, or run the model here")
     more: dict[str, Json] = {}
     if sampling.top_k is not None:
         more["top_k"] = sampling.top_k

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from alpha_umi.errors import ModelError
-from alpha_umi.types import Completion, FinishReason, Prompt, Sampling, Usage
+from alpha_umi.types import Completion, FinishReason, Prompt, Sampling, ToolPrompt, Usage
 
 Reply: TypeAlias = str | Completion
 """What to reply; a str is a completion that stopped by itself, with no tokens counted."""
@@ -68,6 +68,7 @@ def _replier(script: Script) -> Callable[[Prompt], Reply]:
 
 def _look_up(script: Mapping[Prompt, Reply], prompt: Prompt) -> Reply:
     if prompt not in script:
-        shown = prompt if isinstance(prompt, str) else prompt[-1].content if prompt else ""
+        messages = prompt.messages if isinstance(prompt, ToolPrompt) else prompt
+        shown = messages if isinstance(messages, str) else messages[-1].content if messages else ""
         raise ModelError(f"the script has {len(script)} replies and none for the prompt that ends {shown[-80:]!r}")
     return script[prompt]

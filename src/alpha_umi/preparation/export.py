@@ -14,10 +14,11 @@ from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.marks import Marks
 from alpha_umi.formats.template import Filling, TemplateFormat
+from alpha_umi.models.tool_calls import ToolWire
 from alpha_umi.preparation.lists import dump_indented, writing_list
 from alpha_umi.protocols import Format
 from alpha_umi.training.examples import targets
-from alpha_umi.types import Json, Plan, Prompt, Role, Trajectory
+from alpha_umi.types import Json, Plan, Prompt, Role, ToolPrompt, Trajectory
 
 _MARKS = Marks()
 
@@ -74,6 +75,8 @@ def _write_history(trajectory: Trajectory, format: Format) -> list[dict[str, Jso
 def _write_prompt(prompt: Prompt) -> Json:
     if isinstance(prompt, str):
         return prompt
+    if isinstance(prompt, ToolPrompt):
+        return ToolWire(prompt).request()
     return [{"role": message.role, "content": message.content} for message in prompt]
 
 

@@ -12,10 +12,11 @@ from itertools import pairwise
 
 from alpha_umi.formats.hints import Preference, write_hint
 from alpha_umi.protocols import Environment
+from alpha_umi.search.drawing import write_acts
 from alpha_umi.search.ranking import Ranker, rank
 from alpha_umi.search.tree import Node, NodeStatus, Tree
 from alpha_umi.search.walk import Walk
-from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Turn, User
+from alpha_umi.types import Call, Decision, Observation, Plan, ToolStatus, Turn, User
 
 HALLUCINATED = "invalid_hallucination_function_name"
 """What the published agents are told that they called, in place of a tool that is not there."""
@@ -31,13 +32,7 @@ def count_nodes(turns: Sequence[Turn]) -> int:
     if not any(not isinstance(turn, User) for turn in turns):
         return 0
     thought = any(isinstance(turn, Plan) and turn.thought for turn in turns)
-    return max(thought + 2 * acts(turns), 1)
-
-
-def acts(turns: Sequence[Turn]) -> bool:
-    """Whether a step calls a tool, answers or gives up; ToolBench makes no difference between them."""
-    gives_up = any(isinstance(turn, Plan) and turn.decision is Decision.GIVE_UP for turn in turns)
-    return gives_up or any(isinstance(turn, Call | Answer) for turn in turns)
+    return max(thought + 2 * len(write_acts(turns)), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +136,9 @@ class PublishedTree:
 
 def _first_act(tree: Tree, node: Node) -> tuple[Turn, ...]:
     """What a child did, be it a call or an end: else its first descendant that did anything."""
-    while not acts(node.turns) and (children := tree.children(node)):
+    while not write_acts(node.turns) and (children := tree.children(node)):
         node = children[0]
-    return tuple(turn for turn in node.turns if not isinstance(turn, User)) if acts(node.turns) else ()
+    return tuple(turn for turn in node.turns if not isinstance(turn, User)) if write_acts(node.turns) else ()
 
 
 async def _discard(walk: Walk, node: Node, parent: _Frame) -> Node:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TypeAlias
 
+from alpha_umi.formats.finish import write_finish
 from alpha_umi.search.tree import Node, NodeStatus, Tree
 from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, ToolStatus, Turn
 
 Drawn: TypeAlias = dict[str, Json]
 
-FINISH = "Finish"
-"""The tool by whose call ToolBench's agents answer and give up."""
 _CODES: Mapping[ToolStatus, int] = {
     ToolStatus.OK: 0,
     ToolStatus.UNKNOWN_TOOL: 1,
@@ -21,9 +22,35 @@ _CODES: Mapping[ToolStatus, int] = {
     ToolStatus.ERROR: 11,
     ToolStatus.TIMEOUT: 12,
 }
-_ANSWERED, _GAVE_UP, _FAILED = 3, 4, -1
+_ENDS: Mapping[NodeStatus, int] = {NodeStatus.ANSWERED: 3, NodeStatus.GAVE_UP: 4, NodeStatus.FAILED: -1}
 _BACK = 2
 """How many action inputs above its own an answer marks as finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What ToolBench knows as a call; an answer and a give-up are calls of `Finish`."""
+
+    name: str
+    arguments: str
+    observation: Observation | None = None
+
+
+def write_acts(turns: Sequence[Turn]) -> list[Act]:
+    """The calls that a step is in ToolBench, in order: one, unless a model wrote several at once."""
+    acts: list[Act] = []
+    for turn, after in zip_longest(turns, turns[1:]):
+        match turn:
+            case Call(name=name, arguments=arguments):
+                acts.append(
+                    Act(name=name, arguments=arguments, observation=after if isinstance(after, Observation) else None)
+                )
+            case Answer() | Plan(decision=Decision.GIVE_UP):
+                finish = write_finish(turn)
+                acts.append(Act(name=finish.name, arguments=finish.arguments))
+            case _:
+                continue
+    return acts
 
 
 class Drawing:
@@ -74,26 +101,32 @@ class Drawing:
 
     def _add(self, node: Node, parent: Drawn) -> list[Drawn]:
         nodes: list[Drawn] = []
-        for kind, description in _parts(node.turns):
+        for kind, description, observed in _parts(node.turns):
             drawn = _draw(kind, description, _number(parent["depth"]) + 1)
+            if observed is not None:
+                drawn |= {"observation": observed.content} if observed.content else {}
+                drawn["observation_code"] = _CODES[observed.status]
             _children(parent).append(drawn)
             parent["child_count"] = len(_children(parent))
             self._fathers[id(drawn)] = parent
             nodes.append(drawn)
             parent = drawn
         end = nodes[-1]
+        if node.status in _SAID:
+            end["observation"] = json.dumps({"response": _SAID[node.status]})
         end["expand_num"] = node.visit or 0
         end["pruned"] = self._is_pruned(node, _number(end["depth"]))
-        observation, code = _outcome(node)
-        if observation:
-            end["observation"] = observation
-        if code is not None:
+        if (code := _ENDS.get(node.status)) is not None:
             end["observation_code"] = code
         return nodes
 
     def _is_pruned(self, node: Node, depth: int) -> bool:
         at_limit = node.status is NodeStatus.LIMIT and depth >= self._max_nodes
         return at_limit or node.status in (NodeStatus.GAVE_UP, NodeStatus.FAILED)
+
+
+_SAID: Mapping[NodeStatus, str] = {NodeStatus.ANSWERED: "the answer is given", NodeStatus.GAVE_UP: "it is given up"}
+"""What `Finish` observes. ToolBench's converters stop where there is nothing."""
 
 
 def _draw(kind: str, description: str, depth: int) -> Drawn:
@@ -110,44 +143,15 @@ def _draw(kind: str, description: str, depth: int) -> Drawn:
     }
 
 
-def _parts(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
+def _parts(turns: Sequence[Turn]) -> Iterator[tuple[str, str, Observation | None]]:
+    """Kinds, texts, and what was observed after them."""
     thought = next((turn.thought for turn in turns if isinstance(turn, Plan)), "")
-    call = write_act(turns)
-    if thought or call is None:
-        yield "Thought", thought
-    if call is not None:
-        yield "Action", call[0]
-        yield "Action Input", call[1]
-
-
-def write_act(turns: Sequence[Turn]) -> tuple[str, str] | None:
-    """Name and arguments of the call that a step is in ToolBench; an answer and a give-up are calls of `Finish`."""
-    for turn in turns:
-        match turn:
-            case Call(name=name, arguments=arguments):
-                return name, arguments
-            case Answer(text=text):
-                return FINISH, json.dumps({"return_type": "give_answer", "final_answer": text}, ensure_ascii=False)
-            case Plan(decision=Decision.GIVE_UP):
-                return FINISH, json.dumps({"return_type": "give_up_and_restart"})
-            case _:
-                continue
-    return None
-
-
-def _outcome(node: Node) -> tuple[str, int | None]:
-    last = node.turns[-1] if node.turns else None
-    match node.status, last:
-        case NodeStatus.ANSWERED, _:
-            return "", _ANSWERED
-        case NodeStatus.GAVE_UP, _:
-            return "", _GAVE_UP
-        case NodeStatus.FAILED, _:
-            return "", _FAILED
-        case _, Observation(content=content, status=status):
-            return content, _CODES[status]
-        case _:
-            return "", None
+    acts = write_acts(turns)
+    if thought or not acts:
+        yield "Thought", thought, None
+    for act in acts:
+        yield "Action", act.name, None
+        yield "Action Input", act.arguments, act.observation
 
 
 def _children(drawn: Drawn) -> list[Json]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from alpha_umi.formats.finish import FINISH
 from alpha_umi.search.chain import Chain
 from alpha_umi.search.compat import PublishedChain, PublishedTree, node_depth, retell
 from alpha_umi.search.dfsdt import DepthFirst
-from alpha_umi.search.drawing import FINISH, Drawing, write_act
+from alpha_umi.search.drawing import Act, Drawing, write_acts
 from alpha_umi.search.tree import Node, NodeStatus, Tree
-from alpha_umi.types import Json, Observation, Plan, ToolSpec, Turn, User
+from alpha_umi.types import Json, Plan, ToolSpec, Turn, User
 
 _Message: TypeAlias = dict[str, Json]
 _ENOUGH, _EXHAUSTED, _CUT = 10_000, 1, 100_000
@@ -42,12 +43,12 @@ class Recorder:
         answered = self._counted(tree, NodeStatus.ANSWERED)
         gave_up = [] if self._is_chain else self._counted(tree, NodeStatus.GAVE_UP)
         leaf = answered[0] if answered else self._choose(gave_up) if gave_up else None
-        act = write_act(leaf.turns) if leaf else None
+        acts = write_acts(leaf.turns) if leaf else []
         generation: dict[str, Json] = {
             "valid_data": leaf is not None,
             "query_count": self._queries(tree),
             "total_tokens": tree.usage.prompt_tokens + tree.usage.completion_tokens,
-            "final_answer": act[1] if act else "",
+            "final_answer": acts[-1].arguments if acts else "",
             "finish_type": "give_up" if gave_up and not answered else "give_answer",
             "function": [*map(_write_tool, tree.task.tools), {"name": FINISH}],
             "chain": [],
@@ -136,21 +137,31 @@ class Recorder:
                 rows.append(_last_hint_alone(said))  # as published: once more before what follows a mere thought
             hints = [turn.text for turn in turns if isinstance(turn, User)] + [step.hint] * bool(step.hint)
             said = [*said, *({**self._message("user", hint), "valid": False} for hint in hints)]
-            said = [*said, _write_step(turns)]
-            rows.append(_last_hint_alone(said))
-            said = [*said, *self._write_observation(turns)]
+            for message, observed in self._write_step(turns):
+                said = [*said, message]
+                rows.append(_last_hint_alone(said))
+                said = [*said, *observed]
         return rows
 
     def _message(self, role: str, content: str) -> _Message:
         value: _Message = {"value": content} if self._is_umi else {}
         return {"role": role, "content": content, **value}
 
-    def _write_observation(self, turns: Sequence[Turn]) -> list[_Message]:
-        act, last = write_act(turns), turns[-1]
-        if act is None or not isinstance(last, Observation):
+    def _write_step(self, turns: Sequence[Turn]) -> Iterator[tuple[_Message, list[_Message]]]:
+        """A message for each call of a step, with what was observed after it; of a mere thought one message."""
+        content, acts = _thought(turns), write_acts(turns)
+        if not acts:
+            yield {"role": "assistant", "content": content}, []
+        for act in acts:
+            call: Json = {"name": act.name, "arguments": act.arguments}
+            yield {"role": "assistant", "content": content, "function_call": call}, self._write_observation(act)
+            content = None
+
+    def _write_observation(self, act: Act) -> list[_Message]:
+        if act.observation is None:
             return []
         role = "observation" if self._is_umi else "function"
-        return [{**self._message(role, last.content), "name": act[0]}]
+        return [{**self._message(role, act.observation.content), "name": act.name}]
 
 
 def cut_at(tree: Tree, strategy: PublishedTree) -> Node | None:
@@ -170,16 +181,10 @@ def _last_hint_alone(said: Sequence[_Message]) -> list[Json]:
     return [message for at, message in enumerate(said) if at not in hints[:-1]]
 
 
-def _write_step(turns: Sequence[Turn]) -> _Message:
-    act = write_act(turns)
-    message: _Message = {"role": "assistant", "content": _thought(turns)}
-    return {**message, "function_call": {"name": act[0], "arguments": act[1]}} if act else message
-
-
 def _thought(turns: Sequence[Turn]) -> str | None:
     """None where there is none and a call follows."""
     thought = next((turn.thought for turn in turns if isinstance(turn, Plan)), "").removesuffix(_SEPARATOR)
-    return thought if thought or write_act(turns) is None else None
+    return thought if thought or not write_acts(turns) else None
 
 
 def _write_tool(tool: ToolSpec) -> Json:

@@ -35,6 +35,8 @@ class Walk:
         self._agent = agent
         self._clock, self._started = clock, clock()
         self._used, self._calls, self._visits = Usage(), 0, 0
+        self._waiting: dict[int, tuple[Turn, ...]] = {}
+        """By node, what of a proposal follows its first call."""
         self.failure: ModelError | FormatError | None = None
         """What went wrong last where a branch ended for it."""
 
@@ -93,7 +95,7 @@ class Walk:
         if proposal is None:
             return self.end(node)
         self._used += proposal.usage
-        said = proposal.turns or (Plan(thought="", decision=Decision.NONE),)
+        said, self._waiting[node.index] = _until_call(proposal.turns or (Plan(thought="", decision=Decision.NONE),))
         usage = node.usage + proposal.usage
         return self.put(replace(node, turns=(*node.turns, *said), status=_status(node.turns, said), usage=usage))
 
@@ -115,7 +117,9 @@ class Walk:
         observation = await self.within_time(environment.execute(call))
         if observation is None:
             return self.end(node)
-        return self.put(replace(node, turns=(*node.turns, observation), status=NodeStatus.DONE))
+        said, self._waiting[node.index] = _until_call(self._waiting[node.index])
+        status = _status(node.turns, said) if said else NodeStatus.DONE
+        return self.put(replace(node, turns=(*node.turns, observation, *said), status=status))
 
     async def within_time(self, work: Awaitable[_Result]) -> _Result | None:
         """What `work` gives, or None when the wall time is over first."""
@@ -129,6 +133,12 @@ class Walk:
             if not timer.expired():
                 raise
         return None
+
+
+def _until_call(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
+    """The turns up to the first call, which is run before anything follows it, and the rest."""
+    end = next((at for at, turn in enumerate(turns, 1) if isinstance(turn, Call)), len(turns))
+    return turns[:end], turns[end:]
 
 
 def _status(before: tuple[Turn, ...], said: tuple[Turn, ...]) -> NodeStatus:

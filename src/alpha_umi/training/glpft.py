@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.config import AdapterConfig, AgentConfig, SamplingsConfig, TrainConfig, read_toml, resolved
-from alpha_umi.errors import AlphaUMiError, CheckpointError, ConfigError, DataError
+from alpha_umi.errors import AlphaUMiError, CheckpointError, ConfigError, DataError, FormatError
 from alpha_umi.formats.tokens import Tokenizer
 from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, Adapters, AdapterSettings, attach, merge
@@ -45,7 +45,7 @@ from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base
 from alpha_umi.training.sft import Stage, computes_narrow, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import add_tokens, hold_tokens, narrow_frozen, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
-from alpha_umi.types import Json, Role, Trajectory
+from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
 
 _FREE_TO_CHANGE = (
     "out", "save_every", "log_every", "device", "workers", "cache", "tokens_per_pass", "report_to", "spread",
@@ -80,7 +80,7 @@ def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Pat
     Raises ConfigError when the directory holds another run, or this one and `resume` is off; KeyboardInterrupt
     after Ctrl-C, when what is done is saved.
     """
-    _check_role_tokens(config, material.format)
+    _check_format(config, material.format)
     out, process = Path(config.out), PartialState(cpu=config.device == "cpu")
     is_new = _check_place(out, config, resume=resume)
     process.wait_for_everyone()
@@ -271,6 +271,8 @@ class Run:
         for index in range(0, len(self._train), stride):
             trajectory = self._train.read(index)
             for role in Role:
+                if not _renders(self._format, role):
+                    continue
                 rows = make_examples(trajectory, role, self._format).rows
                 yield from (row.completion for row in rows)
                 yield from (row.prompt for row in rows[-1:] if isinstance(row.prompt, str))
@@ -331,8 +333,22 @@ def _settings(adapter: AdapterConfig) -> AdapterSettings:
     )
 
 
-def _check_role_tokens(config: TrainConfig, form: Format) -> None:
-    """Before anything is trained: an activated adapter needs a token that wakes it."""
+def _renders(form: Format, role: Role) -> bool:
+    """Whether a format has prompts of a role that a model here can read."""
+    try:
+        return not isinstance(form.render(role, Task(id="", query=""), ()), ToolPrompt)
+    except FormatError:
+        return False
+
+
+def _check_format(config: TrainConfig, form: Format) -> None:
+    """Before anything is trained: every role has prompts, and an activated adapter a token that wakes it."""
+    mute = [role.value for step in make_steps(config) for role in step.learns if not _renders(form, role)]
+    if mute:
+        raise ConfigError(
+            f"method {config.method!r} trains the {mute[0]}, for which format {form.name!r} has no prompt that a model "
+            "here reads; choose another format, or method 'single' for one that has a backbone alone"
+        )
     missing = [role.value for role in ROLES if not form.role_token(role)]
     if config.adapter.kind == "alora" and missing:
         raise ConfigError(

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from alpha_umi.types import Json
-from alpha_umi.world.facts import BOOKS, CITIES, FORMER_NAMES, TERMS, Facts
+from alpha_umi.world.domains import Codes, Domain, Unknown
+from alpha_umi.world.facts import Facts
 
 Values = Mapping[str, Json]
-_LARGEST_SUM = 10**9
+Find: TypeAlias = Callable[[Facts, Mapping[str, str]], Json]
+"""One output from the facts and the inputs, each read as its domain reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,157 +28,119 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """One part of an answer, by the names under which it is known."""
+
+    value: str
+    unit: str = ""
+    """Of a number; "=text" for a fixed unit. Empty: a name, or a number without unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One thing that users want of a need; texts hold inputs and outputs in braces."""
+
+    owed: tuple[Owed, ...]
+    answer: str
+    """The sentence that answers."""
+    nouns: tuple[str, ...]
+    """What is wanted, as noun phrases over the inputs."""
+    questions: tuple[str, ...] = ()
+    """The same as whole sentences."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
     name: str
     goal: str
     """What it finds, as a noun phrase over the inputs."""
-    inputs: Mapping[str, str]
-    """Canonical input -> domain of its values; empty where any value of the declared type is known."""
-    compute: Callable[[Facts, Mapping[str, str]], Values]
-    """Total over known inputs, given as text."""
+    inputs: Mapping[str, Domain]
+    outputs: Mapping[str, Find]
     defaults: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """Inputs that may be left out."""
+    asks: tuple[Ask, ...] = ()
+    refs: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Output -> noun phrases that stand for it in a query, so that what one need finds is asked of another."""
+    makes: Mapping[str, Domain] = field(default_factory=dict[str, Domain])
+    """Output of `refs` -> its domain."""
+    options: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
+        default_factory=dict[str, Mapping[str, tuple[str, ...]]]
+    )
+    """Input that may be left out -> value other than the default -> how a query says it."""
 
     def answer(self, facts: Facts, inputs: Values) -> Values | Refusal:
-        known = {**self.defaults, **inputs}
+        known: dict[str, str] = {}
         for name, domain in self.inputs.items():
-            refusal = _refuse(facts, name, domain, str(known[name]))
-            if refusal is not None:
-                return refusal
-        return self.compute(facts, {name: str(value) for name, value in known.items()})
+            value = inputs[name] if name in inputs else self.defaults[name]
+            read = domain.read(facts, str(value))
+            if isinstance(read, Unknown):
+                return Refusal(input=name, reason=read.reason)
+            known[name] = read
+        return {name: find(facts, known) for name, find in self.outputs.items()}
 
 
-def _refuse(facts: Facts, name: str, domain: str, value: str) -> Refusal | None:
-    if not domain or value in TERMS.get(domain, ()):
-        return None
-    if domain == "amount":
-        return None if 0 <= float(value) <= _LARGEST_SUM else Refusal(input=name, reason=f"{value} is no sum of money")
-    if domain == "code" and facts.item(value) is not None:
-        return None
-    if domain == "city" and value in FORMER_NAMES:
-        return Refusal(input=name, reason=f"{value} is now {FORMER_NAMES[value]}")
-    return Refusal(input=name, reason=f"{value} is unknown")
+# --- where outputs come from ----------------------------------------------------------------------------
 
 
-def _weather(facts: Facts, of: Mapping[str, str]) -> Values:
-    return {
-        "temperature": facts.temperature(of["city"], of["unit"]),
-        "unit": of["unit"],
-        "sky": facts.sky(of["city"]),
-    }
+def number(key: str, low: int, high: int, *inputs: str) -> Find:
+    """A number of `low` to `high` drawn for these inputs."""
+    return lambda facts, of: facts.between(low, high, key, *(of[name] for name in inputs))
 
 
-def _hotel(facts: Facts, of: Mapping[str, str]) -> Values:
-    return {"hotel": facts.hotel(of["city"]), "price": facts.night(of["city"]), "currency": "USD"}
+def name_of(key: str, options: tuple[str, ...], *inputs: str) -> Find:
+    """A name drawn for these inputs."""
+    return lambda facts, of: facts.pick(options, key, *(of[name] for name in inputs))
 
 
-def _flight(facts: Facts, of: Mapping[str, str]) -> Values:
-    between = of["origin"], of["destination"]
-    return {"flight": facts.flight(*between), "price": facts.fare(*between), "currency": "USD"}
+def looked_up(table: Mapping[str, str | int], name: str) -> Find:
+    """What never changes."""
+    return lambda _, of: table[of[name]]
 
 
-def _converted(facts: Facts, of: Mapping[str, str]) -> Values:
-    amount = facts.converted(float(of["amount"]), of["source"], of["target"])
-    return {"amount": amount, "currency": of["target"]}
+def given(name: str) -> Find:
+    """The input again."""
+    return lambda _, of: of[name]
 
 
-def _item(facts: Facts, of: Mapping[str, str]) -> Values:
-    return {"code": facts.code(of["item"]), "price": facts.price(of["item"]), "currency": "USD"}
+def fixed(value: str) -> Find:
+    return lambda _facts, _of: value
 
 
-def _delivery(facts: Facts, of: Mapping[str, str]) -> Values:
-    return {"days": facts.delivery(facts.item(of["code"]) or "", of["city"])}
+def code(domain: Codes, name: str) -> Find:
+    """The code of the name that an input gives."""
+    return lambda facts, of: domain.write(facts, of[name])
 
 
-NEEDS: Mapping[str, Need] = {
-    need.name: need
-    for need in (
-        Need(
-            name="city",
-            goal="the country of {city}",
-            inputs={"city": "city"},
-            compute=lambda _, of: {"country": CITIES[of["city"]].country, "currency": CITIES[of["city"]].currency},
-        ),
-        Need(
-            name="airport",
-            goal="the airport of {city}",
-            inputs={"city": "city"},
-            compute=lambda _, of: {"airport": CITIES[of["city"]].airport},
-        ),
-        Need(
-            name="weather",
-            goal="the weather of {city}",
-            inputs={"city": "city", "unit": ""},
-            compute=_weather,
-            defaults={"unit": "C"},
-        ),
-        Need(
-            name="wind",
-            goal="the wind of {city}",
-            inputs={"city": "city"},
-            compute=lambda facts, of: {"speed": facts.wind(of["city"]), "unit": "km/h"},
-        ),
-        Need(
-            name="flight",
-            goal="the flight from {origin} to {destination}",
-            inputs={"origin": "airport", "destination": "airport"},
-            compute=_flight,
-        ),
-        Need(name="hotel", goal="the hotel of {city}", inputs={"city": "city"}, compute=_hotel),
-        Need(
-            name="convert",
-            goal="{amount} {source} in {target}",
-            inputs={"amount": "amount", "source": "currency", "target": "currency"},
-            compute=_converted,
-        ),
-        Need(
-            name="share",
-            goal="the share of {company}",
-            inputs={"company": "company"},
-            compute=lambda facts, of: {"price": facts.share(of["company"]), "currency": "USD"},
-        ),
-        Need(
-            name="locate",
-            goal="the city of {person}",
-            inputs={"person": "person"},
-            compute=lambda facts, of: {"city": facts.whereabouts(of["person"])},
-        ),
-        Need(
-            name="phone",
-            goal="the phone of {person}",
-            inputs={"person": "person"},
-            compute=lambda facts, of: {"phone": facts.phone(of["person"])},
-        ),
-        Need(
-            name="work",
-            goal="the job of {person}",
-            inputs={"person": "person"},
-            compute=lambda facts, of: {"job": facts.job(of["person"]), "company": facts.company(of["person"])},
-        ),
-        Need(name="item", goal="the price of {item}", inputs={"item": "item"}, compute=_item),
-        Need(
-            name="stock",
-            goal="the stock of {code}",
-            inputs={"code": "code"},
-            compute=lambda facts, of: {"stock": facts.stock(facts.item(of["code"]) or "")},
-        ),
-        Need(
-            name="delivery",
-            goal="the delivery of {code} to {city}",
-            inputs={"code": "code", "city": "city"},
-            compute=_delivery,
-        ),
-        Need(
-            name="book",
-            goal="the book {book}",
-            inputs={"book": "book"},
-            compute=lambda facts, of: {"author": BOOKS[of["book"]], "pages": facts.pages(of["book"])},
-        ),
-        Need(
-            name="author",
-            goal="the city of {author}",
-            inputs={"author": "author"},
-            compute=lambda facts, of: {"city": facts.whereabouts(of["author"])},
-        ),
-    )
-}
+def temperature(key: str, *inputs: str) -> Find:
+    """Whole degrees in the unit that the input `unit` asks for, C or F."""
+
+    def find(facts: Facts, of: Mapping[str, str]) -> Json:
+        celsius = facts.between(-9, 39, key, *(of[name] for name in inputs))
+        return celsius if of["unit"] == "C" else round(celsius * 9 / 5 + 32)
+
+    return find
+
+
+def clock(key: str, first: int, last: int, *inputs: str) -> Find:
+    """A time of the day between two full hours, on five minutes."""
+
+    def find(facts: Facts, of: Mapping[str, str]) -> str:
+        minutes = 5 * facts.between(first * 12, last * 12 - 1, key, *(of[name] for name in inputs))
+        return f"{minutes // 60:02}:{minutes % 60:02}"
+
+    return find
+
+
+def converted(rates: Mapping[str, float]) -> Find:
+    """`amount` of `source` in whole units of `target`, rounded half up; `rates`: about what one US dollar is worth.
+
+    The rate of a moment lies within a tenth of it.
+    """
+
+    def rate(facts: Facts, currency: str) -> float:
+        return rates[currency] * facts.between(91, 109, "rate", currency) / 100 if currency != "USD" else 1.0
+
+    def find(facts: Facts, of: Mapping[str, str]) -> Json:
+        return int(float(of["amount"]) * rate(facts, of["target"]) / rate(facts, of["source"]) + 0.5)
+
+    return find

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 
+from alpha_umi.formats.hints import write_hint
 from alpha_umi.types import (
     Answer,
     Call,
@@ -23,25 +24,25 @@ from alpha_umi.types import (
     Turn,
     User,
 )
-from alpha_umi.world.catalogue import Tool
 from alpha_umi.world.kinds import Kind, Step
-from alpha_umi.world.needs import NEEDS
-from alpha_umi.world.problems import Problem, bind, keep
+from alpha_umi.world.problems import Problem, Trouble, bind, find_unit, keep
+from alpha_umi.world.tools import Tool
 
-_RENAMED = re.compile(r"is invalid: (?P<old>\S+) is now (?P<new>\S+)$")
+_RENAMED = re.compile(r"is invalid: (?P<old>.+) is now (?P<new>.+)$")
 _END = "\n "
 """What stands between a thought and the mark of its decision."""
-_UNKNOWN = re.compile(r"is invalid: (?P<name>\S+) is unknown$")
+_UNKNOWN = re.compile(r"is invalid: (?P<name>.+) is unknown$")
 
 
 def write_gold(problem: Problem) -> Trajectory:
     turns: list[Turn] = [User(text=problem.task.query)]
+    if problem.trouble is Trouble.MISSING:
+        return _give_up(problem, turns, "The query does not say what it is about.")
     known = dict(problem.slots)
     for step in problem.kind.steps:
         found = _do(problem, step, known, turns)
         if not isinstance(found, dict):
-            turns.append(Plan(thought=f"{found} I give up.{_END}", decision=Decision.GIVE_UP))
-            return Trajectory(task=problem.task, turns=tuple(turns), stop=StopReason.GAVE_UP)
+            return _give_up(problem, turns, found)
         known |= found
     turns.append(
         Plan(thought=f"I have {_values(problem.kind, known)}. I can answer.{_END}", decision=Decision.CONCLUDE)
@@ -50,38 +51,47 @@ def write_gold(problem: Problem) -> Trajectory:
     return Trajectory(task=problem.task, turns=tuple(turns), stop=StopReason.ANSWERED)
 
 
+def _give_up(problem: Problem, turns: list[Turn], why: str) -> Trajectory:
+    turns.append(Plan(thought=f"{why} I give up.{_END}", decision=Decision.GIVE_UP))
+    return Trajectory(task=problem.task, turns=tuple(turns), stop=StopReason.GAVE_UP)
+
+
 def _do(problem: Problem, step: Step, known: dict[str, Json], turns: list[Turn]) -> dict[str, Json] | str:
     """One step with all its retries; what it made known, or why nothing can be done."""
     lead = ""
-    for tool in problem.providers(step.need):
+    tools = problem.providers(step.need)
+    for tool in tools:
+        before = len(turns)
         observation = _ask(problem, tool, step, known, lead, turns)
         renamed = _RENAMED.search(observation.content)
         if observation.status is ToolStatus.BAD_ARGUMENTS and renamed:
             _rename(known, renamed["old"], renamed["new"])
             observation = _ask(problem, tool, step, known, f"{renamed['old']} is now {renamed['new']}. ", turns)
-        if observation.status is ToolStatus.OK:
-            return keep(step, tool.outputs(observation.content))
+        outputs = tool.outputs(observation.content) if observation.status is ToolStatus.OK else None
+        if outputs is not None:
+            return keep(step, outputs)
         unknown = _UNKNOWN.search(observation.content)
         if observation.status is ToolStatus.BAD_ARGUMENTS and unknown:
             return f"{unknown['name']} is unknown."
-        lead = f"{tool.spec.name} failed. "
-    return f"{lead}No tool can find {_goal(step, known)}."
+        found_nothing = observation.status is ToolStatus.OK
+        lead = f"{tool.spec.name} {'found nothing' if found_nothing else 'failed'}. "
+        if problem.hinted and tool is not tools[-1]:
+            turns[before:] = [User(text=write_hint([turns[before:]]))]
+    return f"{lead}No tool can find {_goal(problem, step, known)}."
 
 
 def _ask(
     problem: Problem, tool: Tool, step: Step, known: Mapping[str, Json], lead: str, turns: list[Turn]
 ) -> Observation:
-    thought = f"{lead}I need {_goal(step, known)}. I will call {tool.spec.name}.{_END}"
-    inputs = bind(step, known)
-    arguments = {own: inputs[name] for name, own in tool.arguments.items() if name in inputs}
-    call = Call(name=tool.spec.name, arguments=json.dumps(arguments))
+    thought = f"{lead}I need {_goal(problem, step, known)}. I will call {tool.spec.name}.{_END}"
+    call = Call(name=tool.spec.name, arguments=json.dumps(tool.write(bind(step, known))))
     observation = problem.execute(call)
     turns += (Plan(thought=thought, decision=Decision.CALL), call, observation)
     return observation
 
 
-def _goal(step: Step, known: Mapping[str, Json]) -> str:
-    return (step.goal or NEEDS[step.need].goal).format(**bind(step, known))
+def _goal(problem: Problem, step: Step, known: Mapping[str, Json]) -> str:
+    return (step.goal or problem.catalogue.needs[step.need].goal).format(**bind(step, known))
 
 
 def _rename(known: dict[str, Json], old: str, new: str) -> None:
@@ -91,8 +101,4 @@ def _rename(known: dict[str, Json], old: str, new: str) -> None:
 
 
 def _values(kind: Kind, known: Mapping[str, Json]) -> str:
-    parts: list[str] = []
-    for owed in kind.owed:
-        unit = owed.unit[1:] if owed.unit.startswith("=") else known.get(owed.unit, "")
-        parts.append(f"{known[owed.value]} {unit}".strip())
-    return " and ".join(parts)
+    return " and ".join(f"{known[owed.value]} {find_unit(owed, known)}".strip() for owed in kind.owed)

@@ -5,19 +5,20 @@ What a call finds and what the task asks for are computed here, by needs, never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from alpha_umi.types import Call, Json, Observation, Task, ToolStatus
-from alpha_umi.world.catalogue import TOOLS, Tool
-from alpha_umi.world.facts import FORMER_NAMES, Facts
+from alpha_umi.world.catalogue import Catalogue
+from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
-from alpha_umi.world.needs import NEEDS, Refusal, Values
+from alpha_umi.world.needs import Need, Owed, Refusal, Values
+from alpha_umi.world.tools import Tool
 
 
 class Trouble(StrEnum):
-    """What stands in the way. The last three cannot be overcome: the right end is to give up."""
+    """What stands in the way. The last four cannot be overcome: the right end is to give up."""
 
     NONE = "none"
     RIVAL = "rival"
@@ -29,15 +30,12 @@ class Trouble(StrEnum):
     DOWN = "down"
     """Every offered provider of one need is down."""
     NO_TOOL = "no_tool"
-    """No offered tool does the first step."""
+    """No offered tool serves one need."""
+    MISSING = "missing"
+    """The query leaves out what it is about."""
 
 
-HOPELESS = frozenset({Trouble.STRANGER, Trouble.DOWN, Trouble.NO_TOOL})
-OUTAGES = {
-    ToolStatus.ERROR: "{tool} is down",
-    ToolStatus.RATE_LIMITED: "{tool} is over its limit",
-    ToolStatus.TIMEOUT: "{tool} did not answer",
-}
+HOPELESS = frozenset({Trouble.STRANGER, Trouble.DOWN, Trouble.NO_TOOL, Trouble.MISSING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +46,8 @@ class Request:
     inputs: tuple[tuple[str, Json], ...]
 
 
-def request(need: str, inputs: Values) -> Request:
-    return Request(need=need, inputs=tuple(sorted({**NEEDS[need].defaults, **inputs}.items())))
+def request(need: Need, inputs: Values) -> Request:
+    return Request(need=need.name, inputs=tuple(sorted({**need.defaults, **inputs}.items())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +64,18 @@ class Solution:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     task: Task
+    catalogue: Catalogue
     kind: Kind
     slots: Values
     """As the query names them."""
     facts: Facts
     trouble: Trouble
-    down: Mapping[str, ToolStatus]
-    """Tools that fail whatever they are asked."""
+    down: Mapping[str, Observation]
+    """Tools that fail whatever they are asked, and what they say then; an empty reply is a failure, too."""
     blocked: str
-    """The need at which a hopeless problem ends; empty for a solvable one."""
+    """The need at which a hopeless problem ends; empty for a solvable one, and where something is left out."""
+    hinted: bool = False
+    """The gold trajectory is a later branch of a search: it holds the hint that tells of the failed one."""
 
     @property
     def solvable(self) -> bool:
@@ -82,26 +83,25 @@ class Problem:
 
     def providers(self, need: str) -> tuple[Tool, ...]:
         """The offered tools for it, in the order offered, which is the order in which to try them."""
-        offered = (TOOLS[spec.name] for spec in self.task.tools)
+        offered = (self.catalogue.tools[spec.name] for spec in self.task.tools)
         return tuple(tool for tool in offered if tool.need == need)
 
     def execute(self, call: Call) -> Observation:
         """What a call finds in this problem; total over all calls."""
-        return execute(call, self.facts, [spec.name for spec in self.task.tools], self.down)
+        offered = {spec.name: self.catalogue.tools[spec.name] for spec in self.task.tools}
+        return execute(call, self.facts, offered, self.down)
 
     def solution(self) -> Solution:
-        return solve(self.kind, self.slots, self.facts)
+        return solve(self.catalogue, self.kind, self.slots, self.facts)
 
 
-def execute(call: Call, facts: Facts, offered: Iterable[str], down: Mapping[str, ToolStatus]) -> Observation:
-    names = list(offered)
-    if call.name not in names:
+def execute(call: Call, facts: Facts, offered: Mapping[str, Tool], down: Mapping[str, Observation]) -> Observation:
+    if call.name not in offered:
         content = f"there is no tool '{call.name}'"
         return Observation(content=content, status=ToolStatus.UNKNOWN_TOOL)
     if call.name in down:
-        status = down[call.name]
-        return Observation(content=OUTAGES[status].format(tool=call.name), status=status)
-    return TOOLS[call.name].run(facts, call.arguments)
+        return down[call.name]
+    return offered[call.name].run(facts, call.arguments)
 
 
 def bind(step: Step, known: Values) -> dict[str, Json]:
@@ -114,16 +114,21 @@ def keep(step: Step, outputs: Values) -> dict[str, Json]:
     return {step.keep.get(name, name): value for name, value in outputs.items()}
 
 
-def solve(kind: Kind, slots: Values, facts: Facts) -> Solution:
-    known = {name: FORMER_NAMES.get(str(value), value) for name, value in slots.items()}
+def find_unit(owed: Owed, known: Values) -> str:
+    return owed.unit[1:] if owed.unit.startswith("=") else str(known.get(owed.unit, ""))
+
+
+def solve(catalogue: Catalogue, kind: Kind, slots: Values, facts: Facts) -> Solution:
+    known = {name: catalogue.former.get(str(value), value) for name, value in slots.items()}
     requests: list[Request] = []
     given: list[Values] = []
     for step in kind.steps:
         inputs = bind(step, known)
-        outputs = NEEDS[step.need].answer(facts, inputs)
+        need = catalogue.needs[step.need]
+        outputs = need.answer(facts, inputs)
         if isinstance(outputs, Refusal):
             raise AssertionError(f"{kind.name} is not solvable: {outputs.reason}")
-        requests.append(request(step.need, inputs))
+        requests.append(request(need, inputs))
         given.append(outputs)
         known |= keep(step, outputs)
     return Solution(requests=tuple(requests), outputs=tuple(given), known=known)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from alpha_umi.errors import ConfigError, DataError
-from alpha_umi.types import Call, Observation, Task, ToolSpec, Trajectory
-from alpha_umi.world.catalogue import TOOLS
+from alpha_umi.types import Call, Json, Observation, Task, ToolSpec, Trajectory
+from alpha_umi.world.documents import query_document
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.oracle import write_gold
+from alpha_umi.world.presets import find_preset
 from alpha_umi.world.problems import Problem, execute
-from alpha_umi.world.tasks import VERSION, Split, find_preset, generate
 from alpha_umi.world.verifier import Verdict, judge
+
+_KEPT = 64
+"""Problems at hand, so that the calls of one task do not draw it again each time."""
 
 
 class World:
@@ -21,13 +26,28 @@ class World:
         """Raises ConfigError for an unknown preset."""
         self._preset = find_preset(preset)
         self._seed = seed
+        self._drawn = lru_cache(_KEPT)(self._preset.draw)
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
         """All tools, the held-out ones too."""
-        return tuple(tool.spec for tool in TOOLS.values())
+        return tuple(tool.spec for tool in self._preset.open().tools.values())
 
-    def task(self, split: Split | str, index: int) -> Task:
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """`train` and the test sets."""
+        return self._preset.splits
+
+    @property
+    def documents(self) -> Mapping[tuple[str, str], Mapping[str, Json]]:
+        """Category and name -> tool JSON as ToolBench publishes it; empty in the tiny world."""
+        return self._preset.open().documents
+
+    def query(self, task: Task) -> dict[str, Json]:
+        """The task as an entry of a ToolBench query file. Raises DataError as `check` does."""
+        return query_document(self._problem(task))
+
+    def task(self, split: str, index: int) -> Task:
         """The task of an index (0 and up; there is no last one). Raises ConfigError for an unknown split."""
         return self._generate(split, index).task
 
@@ -46,7 +66,7 @@ class World:
         and none is down.
         """
         if task is None:
-            return execute(call, Facts(seed=self._seed, moment=""), TOOLS, {})
+            return execute(call, Facts(seed=self._seed, moment=""), self._preset.open().tools, {})
         return self._problem(task).execute(call)
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
@@ -54,16 +74,17 @@ class World:
         return judge(self._problem(task), trajectory)
 
     def _generate(self, split: Any, index: int) -> Problem:
-        if split not in list(Split):
-            raise ConfigError(f"unknown world split {split!r}; known: {', '.join(Split)}")
+        if split not in self._preset.splits:
+            known = ", ".join(self._preset.splits)
+            raise ConfigError(f"unknown world split {split!r}; known: {known}")
         if index < 0:
             raise ConfigError(f"world task index {index} is below 0")
-        return generate(self._preset, self._seed, Split(split), index)
+        return self._drawn(self._seed, str(split), index)
 
     def _problem(self, task: Task) -> Problem:
         """The problem behind a task. Raises DataError as `check` says."""
         made_by = {name: task.metadata.get(name) for name in ("world", "preset", "seed")}
-        mine = {"world": VERSION, "preset": self._preset.name, "seed": self._seed}
+        mine = {"world": self._preset.version, "preset": self._preset.name, "seed": self._seed}
         if made_by != mine:
             raise DataError(f"task {task.id!r} was made by {made_by}; this is {mine}. Make the tasks anew or match it")
         index = task.metadata.get("index")

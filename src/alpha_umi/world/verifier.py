@@ -7,17 +7,16 @@ world really answers so. A task that cannot be solved is passed by giving up, af
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain, pairwise
+from itertools import pairwise
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Score, ToolStatus, Trajectory, Turn
-from alpha_umi.world.catalogue import TOOLS
-from alpha_umi.world.facts import FORMER_NAMES, STRANGERS, TERMS
-from alpha_umi.world.problems import Problem, Request, Solution, Trouble, request
+from alpha_umi.world.needs import Refusal
+from alpha_umi.world.problems import Problem, Request, Solution, Trouble, find_unit, request
+from alpha_umi.world.reading import Quantity, denies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +37,6 @@ class Verdict:
         """One row of the pass rate."""
         details: dict[str, Json] = {"right": self.right, "supported": self.supported, "reasons": list(self.reasons)}
         return Score(metric="pass_rate", value=float(self.passed), details=details)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
-    value: Decimal
-    unit: str = ""
 
 
 def judge(problem: Problem, trajectory: Trajectory) -> Verdict:
@@ -72,11 +65,12 @@ def judge_answer(problem: Problem, text: str) -> list[str]:
     """What is wrong with an answer to a solvable problem."""
     solution = problem.solution()
     owed_quantities, owed_terms = _owed(problem, solution)
-    held_quantities, held_terms = list(_read_quantities(text)), _read_terms(text)
-    allowed_quantities = {*owed_quantities, *_known_quantities(solution), *_read_quantities(problem.task.query)}
+    reader, query = problem.catalogue.reader, problem.task.query
+    held_quantities, held_terms = list(reader.quantities(text)), reader.terms(text)
+    allowed_quantities = {*owed_quantities, *reader.quantities(query), *_side_quantities(problem, solution)}
     allowed_values = {quantity.value for quantity in allowed_quantities}
-    allowed_terms = {str(value).casefold() for value in solution.known.values()}
-    allowed_terms |= _read_terms(problem.task.query) | {quantity.unit.casefold() for quantity in allowed_quantities}
+    allowed_terms = {term.casefold() for term in owed_terms} | reader.terms(query) | _side_terms(problem, solution)
+    allowed_terms |= {quantity.unit.casefold() for quantity in allowed_quantities}
     missing = [quantity for quantity in owed_quantities if quantity not in held_quantities]
     reasons = [f"the answer lacks {_show(quantity)}" for quantity in missing]
     reasons += [f"the answer lacks {term}" for term in owed_terms if term.casefold() not in held_terms]
@@ -84,9 +78,12 @@ def judge_answer(problem: Problem, text: str) -> list[str]:
         bare = not quantity.unit and quantity.value in allowed_values
         if not bare and quantity not in allowed_quantities:
             reasons.append(f"the answer holds {_show(quantity)}, which is not so")
-    reasons += [f"the answer holds {term}, which is not so" for term in sorted(held_terms - allowed_terms)]
-    if _NEGATION.search(text):
+    wrong_terms = reader.telling(held_terms - allowed_terms, allowed_terms)
+    reasons += [f"the answer holds {term}, which is not so" for term in sorted(wrong_terms)]
+    if denies(text):
         reasons.append("the answer denies something")
+    if reader.leaves_open(text):
+        reasons.append("the answer leaves something open")
     return reasons
 
 
@@ -98,71 +95,38 @@ def _owed(problem: Problem, solution: Solution) -> tuple[list[Quantity], list[st
         if isinstance(value, str):
             terms.append(value)
             continue
-        unit = owed.unit[1:] if owed.unit.startswith("=") else str(solution.known.get(owed.unit, ""))
-        quantities.append(Quantity(value=Decimal(str(value)), unit=unit))
+        quantities.append(Quantity(value=Decimal(str(value)), unit=find_unit(owed, solution.known)))
     return quantities, terms
 
 
-def _known_quantities(solution: Solution) -> Iterator[Quantity]:
-    """Numbers that come up on the way, with the units that the same reply or request gives them."""
+def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]:
+    """Numbers that come up beside, with the units that the same reply or request gives them.
+
+    What a reply says beyond the question may be told too, unless it could be taken for what was asked.
+    """
+    units = {quantity.unit for quantity in _owed(problem, solution)[0]}
+    used = {str(value) for asked in solution.requests for _, value in asked.inputs}
     for asked, given in zip(solution.requests, solution.outputs, strict=True):
+        told = [owed for ask in problem.catalogue.needs[asked.need].asks for owed in ask.owed]
+        known = [(given[owed.value], find_unit(owed, given)) for owed in told]
         for values, unit in ((dict(asked.inputs), "source"), (given, "currency"), (given, "unit")):
-            for value in values.values():
-                if isinstance(value, (int, float)):
-                    yield Quantity(value=Decimal(str(value)), unit=str(values.get(unit, "")))
+            known += [(value, str(values.get(unit, ""))) for value in values.values()]
+        for value, unit in known:
+            if isinstance(value, (int, float)) and (str(value) in used or unit not in units):
+                yield Quantity(value=Decimal(str(value)), unit=unit)
+
+
+def _side_terms(problem: Problem, solution: Solution) -> set[str]:
+    """Names that come up on the way, and those of a reply that could not be taken for what was asked."""
+    domain = problem.catalogue.reader.domain
+    owed = {domain(term.casefold()) for term in _owed(problem, solution)[1]}
+    used = {str(value).casefold() for asked in solution.requests for _, value in asked.inputs}
+    known = {str(value).casefold() for value in solution.known.values()}
+    return used | {term for term in known if domain(term) not in owed}
 
 
 def _show(quantity: Quantity) -> str:
     return f"{quantity.value} {quantity.unit}".strip()
-
-
-# --- reading an answer ------------------------------------------------------------------------------------
-
-_UNITS = {
-    "C": ("C", "°C", "° C", "degrees C", "degrees Celsius", "degree Celsius", "Celsius"),
-    "F": ("F", "°F", "° F", "degrees F", "degrees Fahrenheit", "degree Fahrenheit", "Fahrenheit"),
-    "km/h": ("km/h", "kmh", "kph", "kilometers per hour", "kilometres per hour"),
-    "pieces": ("pieces", "piece", "units", "unit", "items", "item"),
-    "days": ("days", "day"),
-    "pages": ("pages", "page"),
-    "USD": ("USD", "US dollars", "dollars", "$"),
-    "EUR": ("EUR", "euros", "euro", "€"),
-}
-_SPELLINGS = {
-    **{code.casefold(): code for code in TERMS["currency"]},
-    **{spelling.casefold(): unit for unit, spellings in _UNITS.items() for spelling in spellings},
-}
-_MONEY = frozenset(TERMS["currency"])
-
-
-def _any_of(words: Sequence[str]) -> str:
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-
-
-_NUMBER = re.compile(r"(?<![\w.,])(?:[-+\u2212](?=\d))?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
-_UNIT_AFTER = re.compile(rf"\s?({_any_of(list(_SPELLINGS))})(?!\w)", re.IGNORECASE)
-_UNIT_BEFORE = re.compile(
-    rf"(?<!\w)({_any_of([spelling for spelling, unit in _SPELLINGS.items() if unit in _MONEY])})\s?$", re.IGNORECASE
-)
-_NAMES = [*chain(*TERMS.values()), *FORMER_NAMES, *chain(*STRANGERS.values())]
-_TERM = re.compile(rf"(?<!\w)({_any_of(_NAMES)})(?!\w)", re.IGNORECASE)
-_NEGATION = re.compile(r"\b(?:not|never|cannot|neither|nor|unable)\b|n['’]t\b", re.IGNORECASE)
-
-
-def _read_quantities(text: str) -> Iterator[Quantity]:
-    """The numbers of a text, each with the unit after it, else the currency before it."""
-    taken = 0
-    for number in _NUMBER.finditer(text):
-        after = _UNIT_AFTER.match(text, number.end())
-        before = _UNIT_BEFORE.search(text[taken : number.start()])
-        unit = after or before
-        taken = after.end() if after else number.end()
-        value = Decimal(number[0].replace(",", "").replace("\u2212", "-"))
-        yield Quantity(value=value, unit=_SPELLINGS[unit[1].casefold()] if unit else "")
-
-
-def _read_terms(text: str) -> set[str]:
-    return {found[1].casefold() for found in _TERM.finditer(text)}
 
 
 # --- the calls --------------------------------------------------------------------------------------------
@@ -182,26 +146,29 @@ def _judge_calls(problem: Problem, turns: Sequence[Turn]) -> list[str]:
             reasons.append(f"{call.name} did not answer {observation.content!r}")
             continue
         truths.append((call, truth))
-        if truth.status is ToolStatus.OK:
-            made.add(_request_of(call))
+        if truth.status is ToolStatus.OK and call.name not in problem.down:
+            made.add(_request_of(problem, call))
     if not problem.solvable:
         return [*reasons, *_judge_despair(problem, truths)]
     missing = [asked for asked in problem.solution().requests if asked not in made]
     return [*reasons, *(f"no call found {asked.need} of {dict(asked.inputs)}" for asked in missing)]
 
 
-def _request_of(call: Call) -> Request:
-    tool = TOOLS[call.name]
+def _request_of(problem: Problem, call: Call) -> Request:
+    tool = problem.catalogue.tools[call.name]
     arguments = read_arguments(tool.spec, call.arguments)
-    if isinstance(arguments, Fault):
-        raise AssertionError(f"{call.name} succeeded with bad arguments: {arguments.reason}")
-    return request(tool.need, tool.inputs(arguments))
+    inputs = arguments if isinstance(arguments, Fault) else tool.inputs(arguments)
+    if isinstance(inputs, (Fault, Refusal)):
+        raise AssertionError(f"{call.name} succeeded with bad arguments: {inputs.reason}")
+    return request(tool.finds, inputs)
 
 
 def _judge_despair(problem: Problem, truths: Sequence[tuple[Call, Observation]]) -> list[str]:
     """Giving up is supported once the calls have shown that nothing else is left."""
     providers = [tool.spec.name for tool in problem.providers(problem.blocked)]
     seen = {call.name: observation for call, observation in truths}
+    if problem.trouble is Trouble.MISSING:
+        return []
     if problem.trouble is Trouble.STRANGER:
         told = any(call.name in providers and "is unknown" in truth.content for call, truth in truths)
         return [] if told else ["no call shows that a name is unknown"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,13 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi import __version__
-from alpha_umi.cli_judge import judge_app
+from alpha_umi.cli import rollout as rollouts
+from alpha_umi.cli.export import export_app
+from alpha_umi.cli.flywheel import prepare_rollouts
+from alpha_umi.cli.judge import judge_app
+from alpha_umi.cli.retrieve import evaluate_retrieval, retrieve
+from alpha_umi.cli.serve import cache_app, serve_world
+from alpha_umi.cli.world import write_world
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -29,6 +36,7 @@ format_app = typer.Typer(help="Prompt formats.", no_args_is_help=True)
 world_app = typer.Typer(help="The sealed world of executable tools.", no_args_is_help=True)
 for name, group in (
     ("prepare", prepare_app),
+    ("export", export_app),
     ("evaluate", evaluate_app),
     ("format", format_app),
     ("world", world_app),
@@ -38,10 +46,15 @@ for name, group in (
 
 COMPAT = "alpha-umi"
 INTERRUPTED = 130
+_NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Compat = Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
 Agent = Annotated[Path, typer.Option(help="A run directory, or a TOML file that names checkpoints and a format.")]
+Held = Annotated[
+    bool | None,
+    typer.Option("--held/--free", help="Hold calls to the offered tools and their schemas; else as the agent says."),
+]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
 
 
@@ -62,6 +75,10 @@ def _is_compat(compat: str | None) -> bool:
     if compat not in (None, COMPAT):
         raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
     return compat is not None
+
+
+def _holding(agent: Any, held: bool | None) -> Any:
+    return agent if held is None else agent.model_copy(update={"held": held})
 
 
 def _console() -> Any:
@@ -120,6 +137,9 @@ def prepare_processed_files(
     _print_preparation(prepare_processed(files, out, limit), out)
 
 
+prepare_app.command("rollouts")(prepare_rollouts)
+
+
 def _print_preparation(report: Any, out: Path) -> None:
     print(f"{out}: {report.kept} trajectories of {report.read} read", end="")
     print(f", {report.held_out} held out" if report.held_out else "")
@@ -129,27 +149,6 @@ def _print_preparation(report: Any, out: Path) -> None:
         print(f"    {name}")
     for mend, count in sorted(report.mends.items()):
         print(f"  {mend.replace('_', ' ')}: {count}")
-
-
-@app.command("export")
-def export_examples(
-    trajectories: Annotated[Path, typer.Option(help="Trajectories (.jsonl).")],
-    role: Annotated[str, typer.Option(help="planner, caller, summarizer or backbone.")],
-    format_name: Annotated[str, typer.Option("--format", help="shared, chat, or a format file [@training].")],
-    out: Out,
-    compat: Compat = None,
-) -> None:
-    """Supervised examples of one role in the published shape {tools, history, input, target}."""
-    from alpha_umi.build import open_format
-    from alpha_umi.preparation import export
-    from alpha_umi.store import read_trajectories
-
-    write = export.export_published if _is_compat(compat) else export.export_examples
-    report = write(read_trajectories(trajectories), _role(role), open_format(format_name), out)
-    print(f"{out}: {report.rows} examples")
-    for reason, places in report.places.items():
-        more = f", and {len(places) - 10} more" if len(places) > 10 else ""
-        print(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")
 
 
 def _role(name: str) -> Any:
@@ -247,6 +246,7 @@ def predict(
     concurrency: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 64,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
+    held: Held = None,
 ) -> None:
     """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
 
@@ -261,7 +261,7 @@ def predict(
 
     shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
     options = jobs.PredictOptions(
-        agent=build.read_agent(agent),
+        agent=_holding(build.read_agent(agent), held),
         data=data,
         out=out,
         players=build.Cast.SINGLE if single else None,
@@ -275,6 +275,10 @@ def predict(
         done = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
     if shard.rank == 0:
         print(f"{out}: {done.steps} steps{_kept(done)}")
+        for note in done.notes[:_NOTES]:
+            print(f"  not held: {note}")
+        if len(done.notes) > _NOTES:
+            print(f"  and {len(done.notes) - _NOTES} more")
 
 
 def _kept(done: Any) -> str:
@@ -287,23 +291,27 @@ def _kept(done: Any) -> str:
 def evaluate_static(
     predictions: Annotated[Path, typer.Argument(help="Rows of {tools, reference, predictions}.")],
     out: Out,
+    held: Annotated[
+        Path | None, typer.Option(help="The same steps predicted with --held, to be shown beside them.")
+    ] = None,
     compat: Compat = None,
     shape: Annotated[
         str | None, typer.Option(help="With --compat, which script: multi-agent or backbone; else the rows tell.")
     ] = None,
 ) -> None:
     """Plan accuracy, action exact match, argument F1, hallucination rate and ROUGE-L, with 95 % intervals."""
-    from alpha_umi.evaluation.static import evaluate_rows, report_document, report_text
+    from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
     from alpha_umi.formats.steps import StepShape
     from alpha_umi.store import read_json, write_json, write_text
 
     published = _is_compat(compat)
+    if held is not None and published:
+        raise ConfigError("--held compares with the free predictions by our own metrics; leave out --compat")
     chosen = None if shape is None else _choose(StepShape, shape, "shape")
     rows = read_json(predictions)
-    try:
-        report = evaluate_rows(rows, published=published, shape=chosen)
-    except DataError as error:
-        raise DataError(f"{predictions}: {error}") from None
+    report = _explained(predictions, lambda: evaluate_rows(rows, published=published, shape=chosen))
+    if held is not None:
+        report = _explained(held, lambda: evaluate_beside(rows, read_json(held)))
     text = report_text(report)
     write_json(out, report_document(report))
     if published:
@@ -313,39 +321,70 @@ def evaluate_static(
     print(text, end="")
 
 
+def _explained(path: Path, score: Callable[[], Any]) -> Any:
+    try:
+        return score()
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
 # --- live ---------------------------------------------------------------------------------------------
 
 
 @app.command()
 def ask(
     query: Annotated[str, typer.Argument(help="What to do.")],
-    tools: Annotated[Path, typer.Option(help="A Python module with @tool functions.")],
+    tools: Annotated[Path, typer.Option(help="A Python file with @tool functions, or ToolBench's tool JSON files.")],
     agent: Annotated[Path | None, typer.Option(help="A run directory or an agent file.")] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")] = None,
     model: Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file."),
+    ] = None,
+    strategy: rollouts.StrategyName = "chain",
+    max_steps: rollouts.MaxSteps = 12,
+    max_completions: rollouts.MaxCompletions = None,
+    max_tokens: rollouts.MaxTokens = None,
+    max_seconds: rollouts.MaxSeconds = None,
+    max_calls: rollouts.MaxCalls = None,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
+    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
+    held: Held = None,
 ) -> None:
     """Answer one query with tools; every turn is shown as it happens."""
-    from alpha_umi import build, jobs
+    from alpha_umi import build
+    from alpha_umi.build.rollouts import open_explorer
+    from alpha_umi.config import LimitsConfig, RolloutConfig
     from alpha_umi.display import TurnPrinter
-    from alpha_umi.environments.python import PythonEnvironment, load_tools
+    from alpha_umi.jobs.rollout import explore_one
     from alpha_umi.store import write_trajectories
-    from alpha_umi.types import Task
 
-    if agent is not None and base_url is None and model is None:
+    if agent is not None and base_url is None and model is None and not native:
         config = build.read_agent(agent)
     elif agent is None and base_url is not None and model is not None:
-        config = build.endpoint_agent(base_url, model)
+        config = build.endpoint_agent(base_url, model, native=native)
     else:
-        raise ConfigError("name an agent by --agent, or an endpoint by --base-url and --model")
-    environment = PythonEnvironment(load_tools(tools))
-    task = Task(id="ask", query=query, tools=environment.tools)
+        raise ConfigError(
+            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+        )
+    asked = rollouts.read_query(query, tools, env)
+    limits = LimitsConfig(
+        max_steps=max_steps,
+        max_completions=max_completions,
+        max_tokens=max_tokens,
+        max_seconds=max_seconds,
+        max_calls=max_calls,
+    )
+    run = RolloutConfig(
+        agent=_holding(config, held), single=single, environment=asked.environment, strategy=strategy, limits=limits
+    )
     console = _console()
     with console.status("loading the models"):
-        loaded = build.open_agent(config, build.Cast.SINGLE if single else None)
-    trajectory = jobs.roll_out(loaded, environment, task, TurnPrinter(console).show)
+        loaded = open_explorer(run)
+    trajectory = explore_one(loaded, asked.query, TurnPrinter(console).show)
     if out is not None:
         write_trajectories(out, [trajectory])
     _print_answer(trajectory)
@@ -363,30 +402,14 @@ def _print_answer(trajectory: Any) -> None:
     print(plain(last.text))
 
 
-@world_app.command("write")
-def write_world(
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    split: Annotated[str, typer.Option(help="train, test, unseen_tool or unseen_category.")] = "train",
-    count: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 1000,
-    preset: Annotated[str, typer.Option(help="Which world.")] = "tiny",
-    seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
-    first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
-    max_calls: Annotated[int | None, typer.Option(min=1, help="Only tasks of at most so many calls.")] = None,
-) -> None:
-    """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories."""
-    from alpha_umi import demo
-    from alpha_umi.world import Split
+app.command()(rollouts.rollout)
+world_app.command("write")(write_world)
 
-    choice = demo.Choice(
-        split=_choose(Split, split, "world split"),
-        count=count,
-        preset=preset,
-        seed=seed,
-        first=first,
-        max_calls=max_calls,
-    )
-    written = demo.write_gold(out, choice)
-    print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
+
+app.command("retrieve")(retrieve)
+evaluate_app.command("retrieval")(evaluate_retrieval)
+world_app.command("serve")(serve_world)
+world_app.add_typer(cache_app, name="cache")
 
 
 @app.command("demo")
@@ -401,7 +424,3 @@ def run_demo(
     from alpha_umi import demo
 
     demo.run(out, Console(), fresh=fresh)
-
-
-if __name__ == "__main__":
-    main()

@@ -21,6 +21,7 @@ from alpha_umi.config import AgentConfig, EndpointConfig, TrainConfig, load_conf
 from alpha_umi.environments.python import PythonEnvironment, PythonTool
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
+from alpha_umi.formats.json_types import normalise
 from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.protocols import Environment
 from alpha_umi.search import Limits, Node, Tree, explore
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from alpha_umi.training.curves import StageRow
     from alpha_umi.training.plan import Plan
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parents[1] / "recipes"
 _WAIT_S = 0.5
 _CHECKED = 64
 """Trajectories that are looked at before a run starts, to see whether it fits its device."""
@@ -214,6 +215,8 @@ class Predicted:
     steps: int
     kept: int
     """Of them, how many were there before."""
+    notes: tuple[str, ...] = ()
+    """Where the agent is held: what its tools declare and the grammar leaves out."""
 
 
 def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Predicted:
@@ -221,7 +224,7 @@ def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Pr
     steps = list(scored_steps(islice(read_any(options.data), options.limit)))
     if not steps:
         raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")
-    predictions = Predictions(options.out, steps, _fingerprint(options), options.shard)
+    predictions = Predictions(options.out, steps, _fingerprint(options), options.shard, held=options.agent.held)
     progress(0, predictions.remaining)
     if predictions.remaining:
         loaded = open_agent(options.agent, options.players, options.undecided)
@@ -231,7 +234,17 @@ def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Pr
             raise InterruptedWorkError("interrupted; the same command goes on from what is predicted") from None
     while options.shard.rank == 0 and not predictions.write():
         time.sleep(_WAIT_S)  # the other processes are still at it; if one fails, its launcher ends this one too
-    return Predicted(steps=len(steps), kept=predictions.kept)
+    notes = unheld(step.task for step in steps) if options.agent.held else ()
+    return Predicted(steps=len(steps), kept=predictions.kept, notes=notes)
+
+
+def unheld(tasks: Iterable[Task]) -> tuple[str, ...]:
+    """What the tools of tasks say of their arguments that no grammar holds, each once."""
+    found: dict[str, None] = {}
+    tools = {tool.name: tool for task in tasks for tool in task.tools}
+    for tool in tools.values():
+        found |= dict.fromkeys(f"{tool.name}: {note}" for note in normalise(tool).notes)
+    return tuple(found)
 
 
 async def _predict(

@@ -1,4 +1,6 @@
-"""Tasks: a kind, its slots, the tools offered and the trouble that waits, all from (preset, seed, split, index).
+"""Tasks of the tiny world: a kind, its slots, the tools offered and the trouble that waits.
+
+All from (seed, split, index).
 
 Train queries and test queries are disjoint by construction: the query's own hash says which side it is on.
 """
@@ -6,27 +8,44 @@ Train queries and test queries are disjoint by construction: the query's own has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from itertools import count
 
-from alpha_umi.errors import ConfigError
-from alpha_umi.types import Json, Task, ToolStatus
-from alpha_umi.world.catalogue import TOOLS, Seen, Tool
+from alpha_umi.types import Json, Observation, Task, ToolStatus
 from alpha_umi.world.chance import Draws, drawn
-from alpha_umi.world.facts import FORMER_NAMES, STRANGERS, TERMS, Facts
-from alpha_umi.world.kinds import KINDS, Kind, Step
-from alpha_umi.world.needs import NEEDS, Values
-from alpha_umi.world.problems import HOPELESS, OUTAGES, Problem, Trouble, solve
+from alpha_umi.world.facts import Facts
+from alpha_umi.world.kinds import Kind, Step
+from alpha_umi.world.needs import Values
+from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
+from alpha_umi.world.tiny.kinds import KINDS
+from alpha_umi.world.tiny.names import FORMER_NAMES, STRANGERS, TERMS
+from alpha_umi.world.tiny.tools import CATALOGUE, TOOLS
+from alpha_umi.world.tools import Seen, Tool
 
-VERSION = "1"
-"""Changes with anything that changes a task, a fact or a tool."""
+NAME, VERSION = "tiny", "1"
+"""The version changes with anything that changes a task, a fact or a tool."""
 
 _TEST_SHARE = 10
 """One query in so many is on the test side."""
-
-_PROVIDERS = {need: tuple(tool for tool in TOOLS.values() if tool.need == need) for need in NEEDS}
+_CALLS: Mapping[int, int] = {1: 50, 2: 25, 3: 15, 4: 10}
+"""Calls that the plain way takes -> share."""
+_TROUBLES: Mapping[Trouble, int] = {
+    Trouble.NONE: 70,
+    Trouble.RIVAL: 10,
+    Trouble.FORMER_NAME: 7,
+    Trouble.STRANGER: 4,
+    Trouble.DOWN: 5,
+    Trouble.NO_TOOL: 4,
+}
+_FEWEST_TOOLS, _MOST_TOOLS = 3, 6
+_BOTH_RIVALS = 8
+"""Percent of tasks that offer a second provider without need."""
+_OUTAGES = {
+    ToolStatus.ERROR: "{tool} is down",
+    ToolStatus.RATE_LIMITED: "{tool} is over its limit",
+    ToolStatus.TIMEOUT: "{tool} did not answer",
+}
 
 
 class Split(StrEnum):
@@ -39,61 +58,19 @@ class Split(StrEnum):
     """New queries that need tools of a held-out category (ToolBench: category)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
-    """How tasks are mixed; shares are weights."""
-
-    name: str
-    calls: Mapping[int, int]
-    """Calls that the plain way takes -> share."""
-    troubles: Mapping[Trouble, int]
-    tools: tuple[int, int]
-    """Fewest and most tools offered."""
-    both_rivals: int
-    """Percent of tasks that offer a second provider without need."""
-
-
-PRESETS: Mapping[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            name="tiny",
-            calls={1: 50, 2: 25, 3: 15, 4: 10},
-            troubles={
-                Trouble.NONE: 70,
-                Trouble.RIVAL: 10,
-                Trouble.FORMER_NAME: 7,
-                Trouble.STRANGER: 4,
-                Trouble.DOWN: 5,
-                Trouble.NO_TOOL: 4,
-            },
-            tools=(3, 6),
-            both_rivals=8,
-        ),
-    )
-}
-
-
-def find_preset(name: str) -> Preset:
-    """Raises ConfigError naming the known ones."""
-    if name not in PRESETS:
-        raise ConfigError(f"unknown world preset {name!r}; known: {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
-def generate(preset: Preset, seed: int, split: Split, index: int) -> Problem:
+def draw_problem(seed: int, split: str, index: int) -> Problem:
     """The problem of an index; the same for ever within a world version. Draws until one fits the split."""
     for attempt in count():
-        draws = Draws(VERSION, preset.name, seed, split, index, attempt)
-        problem = _draw(preset, seed, split, index, draws)
+        draws = Draws(VERSION, NAME, seed, split, index, attempt)
+        problem = _draw(seed, Split(split), index, draws)
         if problem is not None:
             return problem
     raise AssertionError("unreachable")
 
 
-def _draw(preset: Preset, seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
-    trouble = draws.weighted(preset.troubles)
-    kind = _draw_kind(preset, split, trouble, draws)
+def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
+    trouble = draws.weighted(_TROUBLES)
+    kind = _draw_kind(split, trouble, draws)
     if kind is None:
         return None
     slots = _draw_slots(kind, trouble, draws)
@@ -102,10 +79,10 @@ def _draw(preset: Preset, seed: int, split: Split, index: int, draws: Draws) -> 
     facts = Facts(seed=seed, moment=f"{split}/{index}")
     if on_test_side is (split is Split.TRAIN) or not _makes_sense(kind, slots, facts, trouble):
         return None
-    offered, down, blocked = _draw_tools(preset, split, kind, trouble, draws)
+    offered, down, blocked = _draw_tools(split, kind, trouble, draws)
     metadata: dict[str, Json] = {
         "world": VERSION,
-        "preset": preset.name,
+        "preset": NAME,
         "seed": seed,
         "split": split.value,
         "index": index,
@@ -115,31 +92,40 @@ def _draw(preset: Preset, seed: int, split: Split, index: int, draws: Draws) -> 
         "solvable": trouble not in HOPELESS,
     }
     task = Task(
-        id=f"{preset.name}-{seed}-{split.value}-{index}",
+        id=f"{NAME}-{seed}-{split.value}-{index}",
         query=query,
         tools=tuple(tool.spec for tool in TOOLS.values() if tool.spec.name in offered),
         metadata=metadata,
     )
     if trouble is Trouble.STRANGER:
         blocked = _step_of_stranger(kind, slots).need
-    return Problem(task=task, kind=kind, slots=slots, facts=facts, trouble=trouble, down=down, blocked=blocked)
+    return Problem(
+        task=task,
+        catalogue=CATALOGUE,
+        kind=kind,
+        slots=slots,
+        facts=facts,
+        trouble=trouble,
+        down=down,
+        blocked=blocked,
+    )
 
 
 def _makes_sense(kind: Kind, slots: Values, facts: Facts, trouble: Trouble) -> bool:
     """Nobody flies to where they are."""
     if trouble is Trouble.STRANGER:
         return True
-    known = solve(kind, slots, facts).known
+    known = solve(CATALOGUE, kind, slots, facts).known
     return known.get("start", "") != known.get("end")
 
 
-def _draw_kind(preset: Preset, split: Split, trouble: Trouble, draws: Draws) -> Kind | None:
+def _draw_kind(split: Split, trouble: Trouble, draws: Draws) -> Kind | None:
     """None where the split has no kind that can have the trouble."""
     kinds = _eligible(split, trouble)
     if not kinds:
         return None
     lengths = {len(kind.steps) for kind in kinds}
-    length = draws.weighted({calls: share for calls, share in preset.calls.items() if calls in lengths})
+    length = draws.weighted({calls: share for calls, share in _CALLS.items() if calls in lengths})
     return draws.pick([kind for kind in kinds if len(kind.steps) == length])
 
 
@@ -149,7 +135,7 @@ def _eligible(split: Split, trouble: Trouble) -> tuple[Kind, ...]:
 
 
 def _belongs(kind: Kind, split: Split) -> bool:
-    sorts = [{tool.seen for tool in _PROVIDERS[step.need]} for step in kind.steps]
+    sorts = [{tool.seen for tool in CATALOGUE.providers[step.need]} for step in kind.steps]
     match split:
         case Split.TRAIN | Split.TEST:
             return all(Seen.YES in seen for seen in sorts)
@@ -168,14 +154,14 @@ def _can_have(kind: Kind, split: Split, trouble: Trouble) -> bool:
             return "city" in domains
         case Trouble.STRANGER:
             return bool(domains & set(STRANGERS))
-        case Trouble.NONE | Trouble.DOWN | Trouble.NO_TOOL:
+        case _:
             return True
 
 
 @cache
 def _usable(need: str, split: Split) -> tuple[Tool, ...]:
     """The providers that a split may offer for a need. Where one is held out, unseen-tool tasks lean on it."""
-    tools = _PROVIDERS[need]
+    tools = CATALOGUE.providers[need]
     seen = tuple(tool for tool in tools if tool.seen is Seen.YES)
     held_out = tuple(tool for tool in tools if tool.seen is Seen.NO)
     if split is Split.UNSEEN_TOOL and held_out:
@@ -207,35 +193,39 @@ def _step_of_stranger(kind: Kind, slots: Values) -> Step:
 
 
 def _draw_tools(
-    preset: Preset, split: Split, kind: Kind, trouble: Trouble, draws: Draws
-) -> tuple[set[str], dict[str, ToolStatus], str]:
+    split: Split, kind: Kind, trouble: Trouble, draws: Draws
+) -> tuple[set[str], dict[str, Observation], str]:
     """The names offered, those of them that are down, and the need at which all of them are."""
     needs = list(dict.fromkeys(step.need for step in kind.steps))
     chosen: dict[str, tuple[Tool, ...]] = {
         need: (_draw_provider(_usable(need, split), split, draws),) for need in needs
     }
     rivalled = [need for need in needs if len(_usable(need, split)) > 1]
-    down: dict[str, ToolStatus] = {}
+    down: dict[str, Observation] = {}
     blocked = ""
-    failure = draws.pick(list(OUTAGES))
+    failure = draws.pick(list(_OUTAGES))
     if trouble is Trouble.RIVAL:
         need = draws.pick(rivalled)
         chosen[need] = _usable(need, split)[:2]
-        down = {chosen[need][0].spec.name: failure}
-    elif rivalled and draws.below(100) < preset.both_rivals:
+        down = _fail(chosen[need][:1], failure)
+    elif rivalled and draws.below(100) < _BOTH_RIVALS:
         need = draws.pick(rivalled)
         chosen[need] = _usable(need, split)[:2]
     if trouble is Trouble.DOWN:
         blocked = draws.pick(needs)
-        down = {tool.spec.name: failure for tool in chosen[blocked]}
+        down = _fail(chosen[blocked], failure)
     if trouble is Trouble.NO_TOOL:
         blocked = needs[0]
         chosen[blocked] = ()
     offered = [tool.spec.name for need in needs for tool in chosen[need]]
-    fewest, most = preset.tools
     others = [tool.spec.name for tool in TOOLS.values() if tool.seen is Seen.YES and tool.need not in needs]
-    wanted = min(most, max(fewest, len(offered) + draws.below(3)))
+    wanted = min(_MOST_TOOLS, max(_FEWEST_TOOLS, len(offered) + draws.below(3)))
     return {*offered, *draws.sample(others, wanted - len(offered))}, down, blocked
+
+
+def _fail(tools: tuple[Tool, ...], status: ToolStatus) -> dict[str, Observation]:
+    names = [tool.spec.name for tool in tools]
+    return {name: Observation(content=_OUTAGES[status].format(tool=name), status=status) for name in names}
 
 
 def _draw_provider(usable: tuple[Tool, ...], split: Split, draws: Draws) -> Tool:

@@ -35,17 +35,26 @@ RunFolder = Annotated[Path, typer.Option("--out", help="The run's folder; the sa
 
 @judge_app.command("convert")
 def convert(
-    answers: Annotated[Path, typer.Argument(help="A folder of raw answers ID_METHOD.json, or trajectories (.jsonl).")],
-    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    answers: Annotated[
+        Path,
+        typer.Argument(help="A run of 'umi rollout', a folder of raw answers ID_METHOD.json, trajectories (.jsonl)."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The file to write; of a run the folder, a file per query set.")],
     method: Annotated[
         str | None, typer.Option(help="Only files with this in their name; recorded as the method.")
     ] = None,
     compat: Compat = None,
 ) -> None:
     """Raw answers in ToolEval's answer format."""
-    from alpha_umi.evaluation.judging_files import convert_file_or_folder
+    from alpha_umi.evaluation.judging_files import convert_file_or_folder, convert_run
+    from alpha_umi.evaluation.rollouts import ROLLOUTS
     from alpha_umi.store import write_json
 
+    if compat is None and (answers / ROLLOUTS).exists():
+        for name, each in convert_run(answers, method).items():
+            write_json(out / f"{name}.json", each.records)
+            print(f"{out / name}.json: {len(each.records)} answers")
+        return
     converted = convert_file_or_folder(answers, method, _compat(compat))
     write_json(out, converted.records)
     print(f"{out}: {len(converted.records)} answers")

@@ -5,6 +5,7 @@ The one place that knows every adapter. Frameworks are imported here only when s
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,10 +20,14 @@ from alpha_umi.evaluation.judging.held import HeldModel
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.judging import Evaluator, Question
 from alpha_umi.formats.load import BUILTIN, builtin, load_format
+from alpha_umi.formats.native import NativeFormat
+from alpha_umi.formats.simulator import SCHEMA as SIMULATION
 from alpha_umi.formats.template import TemplateFormat, Variant
 from alpha_umi.protocols import Agent, Format, Model
+from alpha_umi.search import ModelRanker, Ranker
 from alpha_umi.store import read_json
 from alpha_umi.types import Json, Role
+from alpha_umi.world.player import Oracle
 
 AGENT_FILE = "umi.toml"
 THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
@@ -44,8 +49,11 @@ class LoadedAgent:
     """An agent with its models in memory; an async context manager that lets go of them."""
 
     agent: Agent
-    format: Format
-    models: tuple[_Closable, ...]
+    format: Format | None = None
+    """None: an agent that is code."""
+    models: tuple[_Closable, ...] = ()
+    ranker: Ranker | None = None
+    """Its planner, or its backbone, as a judge of continuations; None where it does not talk chat."""
 
     async def __aenter__(self) -> LoadedAgent:
         return self
@@ -119,7 +127,15 @@ def open_agent(
         named = config.roles.get(role)
         if named is None:
             raise ConfigError(f"the agent names no {role.value}; it cannot play with {players.value} model(s)")
+        if config.held and isinstance(named, EndpointConfig) and named.grammar is None:
+            raise ConfigError(
+                f"the {role.value} is to be held to a grammar, but the endpoint {named.base_url} takes none that is "
+                "known; say which by 'grammar' (structured_outputs, guided_grammar, llguidance, ebnf), or set "
+                "held = false"
+            )
         chosen[role] = named
+    if isinstance(form, NativeFormat):
+        _check_native(config.format, chosen)
     models = _open_models(chosen, form)
     speakers = {role: _speaker(models[role], role, config) for role in roles}
     agent: Agent = (
@@ -127,13 +143,51 @@ def open_agent(
         if players is Cast.THREE
         else SingleAgent(backbone=speakers[Role.BACKBONE], format=form)
     )
-    return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())))
+    ranker = ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name == "chat" else None
+    return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())), ranker=ranker)
 
 
-def endpoint_agent(base_url: str, model: str) -> AgentConfig:
-    """The three roles without training, played by one instruct model behind an endpoint."""
+def open_coded_agent(name: str) -> LoadedAgent:
+    """An agent that is code: `oracle` (of the sealed world), or an object or function `module:attribute`.
+
+    Raises ConfigError where there is none of that name.
+    """
+    if name == "oracle":
+        return LoadedAgent(agent=Oracle())
+    module, colon, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute) if colon and attribute else None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"agent {name!r}: {error}; is its folder on PYTHONPATH?") from None
+    made = found if isinstance(found, Agent) and not isinstance(found, type) else found() if callable(found) else None
+    if not isinstance(made, Agent):
+        raise ConfigError(
+            f"agent {name!r} has no 'propose'; name a run directory, an agent file, oracle or module:attr"
+        )
+    return LoadedAgent(agent=made)
+
+
+def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *, native: bool = False) -> AgentConfig:
+    """One instruct model behind an endpoint, untrained: in the three roles, or alone by native function calling."""
     role = EndpointConfig(base_url=base_url, model=model)
+    if concurrency is not None:
+        role = role.model_copy(update={"concurrency": concurrency})
+    if native:
+        return AgentConfig(format="native", roles=RolesConfig(backbone=role))
     return AgentConfig(format="chat", roles=RolesConfig(planner=role, caller=role, summarizer=role))
+
+
+def _check_native(name: str, chosen: Mapping[Role, LocalConfig | EndpointConfig]) -> None:
+    match chosen.get(Role.BACKBONE):
+        case None:
+            raise ConfigError(f"format {name!r} is for one model that does all; name [roles.backbone] alone")
+        case LocalConfig(model=model):
+            raise ConfigError(
+                f"format {name!r} is native function calling, which an endpoint does, not {model} running here; "
+                "serve it and name base_url, or take another format"
+            )
+        case EndpointConfig():
+            return
 
 
 def _open_models(chosen: Mapping[Role, LocalConfig | EndpointConfig], form: Format) -> dict[Role, _Closable]:
@@ -170,6 +224,7 @@ def _open_endpoint(config: EndpointConfig) -> _Closable:
             api_key_variable=config.key_env,
             timeout_s=config.timeout_s,
             max_concurrency=config.concurrency,
+            grammar=config.grammar,
             extra=config.extra,
         )
     )
@@ -187,7 +242,8 @@ def _open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: Fo
 
 def _speaker(model: _Closable, role: Role, config: AgentConfig) -> Speaker:
     sampling = config.sampling.of(role)
-    return Speaker(model=model, sampling=sampling, window=_window(model, config.max_input_tokens, sampling.max_tokens))
+    window = _window(model, config.max_input_tokens, sampling.max_tokens)
+    return Speaker(model=model, sampling=sampling, window=window, held=config.held)
 
 
 class _Counting(Protocol):
@@ -239,3 +295,26 @@ def _hold(config: EndpointConfig, question: Question, schema: Mapping[str, Json]
     wanted: Json = {"name": question.value, "schema": dict(schema), "strict": True}
     extra = {"response_format": {"type": "json_schema", "json_schema": wanted}, **config.extra}
     return _open_endpoint(config.model_copy(update={"extra": extra}))
+
+
+# --- simulators ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSimulator:
+    """A model that stands in for APIs, held to the shape of a reply where its server can do that."""
+
+    model: Model
+    models: tuple[_Closable, ...]
+
+    async def aclose(self) -> None:
+        for model in self.models:
+            await model.aclose()
+
+
+def open_simulator(config: EndpointConfig) -> LoadedSimulator:
+    """Nothing is asked yet."""
+    wanted: Json = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(SIMULATION)}}
+    held = _open_endpoint(config.model_copy(update={"extra": {"response_format": wanted, **config.extra}}))
+    free = _open_endpoint(config)
+    return LoadedSimulator(model=HeldModel(held, free), models=(held, free))

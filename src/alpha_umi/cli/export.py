@@ -1,0 +1,76 @@
+"""The verbs of exporting: supervised examples for other trainers, GGUF files for llama.cpp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alpha_umi.errors import ConfigError
+
+COMPAT = "alpha-umi"
+
+export_app = typer.Typer(
+    help="Supervised examples of one role in the published shape {tools, history, input, target}.",
+    invoke_without_command=True,
+)
+
+
+@export_app.callback()
+def export_examples(
+    context: typer.Context,
+    trajectories: Annotated[Path | None, typer.Option(help="Trajectories (.jsonl).")] = None,
+    role: Annotated[str | None, typer.Option(help="planner, caller, summarizer or backbone.")] = None,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="shared, chat, or a format file [@training].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The file to write.")] = None,
+    compat: Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")] = None,
+) -> None:
+    """Supervised examples of one role in the published shape {tools, history, input, target}."""
+    if context.invoked_subcommand is not None:
+        return
+    if trajectories is None or role is None or format_name is None or out is None:
+        raise ConfigError("examples need --trajectories, --role, --format and --out; for llama.cpp: umi export gguf")
+    if compat not in (None, COMPAT):
+        raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
+    from alpha_umi.build import open_format
+    from alpha_umi.preparation import export
+    from alpha_umi.store import read_trajectories
+    from alpha_umi.types import Role
+
+    if role not in list(Role):
+        raise ConfigError(f"unknown role {role!r}; known: {', '.join(Role)}")
+    write = export.export_examples if compat is None else export.export_published
+    report = write(read_trajectories(trajectories), Role(role), open_format(format_name), out)
+    print(f"{out}: {report.rows} examples")
+    for reason, places in report.places.items():
+        more = f", and {len(places) - 10} more" if len(places) > 10 else ""
+        print(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")
+
+
+@export_app.command("gguf")
+def export_gguf(
+    run: Annotated[Path, typer.Argument(help="A run directory, or a TOML file that names checkpoints and a format.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
+    dtype: Annotated[str, typer.Option(help="Of matrices: auto (as stored), float32, float16, bfloat16.")] = "auto",
+    *,
+    adapters_only: Annotated[
+        bool, typer.Option("--adapters-only", help="The base models are there already, from llama.cpp's converter.")
+    ] = False,
+) -> None:
+    """Models and adapters as GGUF for llama.cpp, with the agent file that speaks to its server."""
+    from alpha_umi import build
+    from alpha_umi.jobs.gguf import export_run
+
+    known = ("auto", "float32", "float16", "bfloat16")
+    if dtype not in known:
+        raise ConfigError(f"--dtype {dtype!r} is not known; known: {', '.join(known)}")
+    done = export_run(build.read_agent(run), out, dtype=dtype, adapters_only=adapters_only)
+    for path in done.files:
+        print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+    print("serve:")
+    for command in done.commands:
+        print(f"  {command}")
+    print(f'then: umi ask "..." --tools TOOLS.py --agent {done.agent}')

@@ -1,0 +1,51 @@
+"""The verb of the flywheel: rollouts to training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alpha_umi.errors import ConfigError
+
+
+def prepare_rollouts(
+    runs: Annotated[list[Path], typer.Argument(help="Runs of 'umi rollout', or their rollouts.jsonl.")],
+    out: Annotated[Path, typer.Option("--out", help="The file of trajectories to write.")],
+    pairs: Annotated[Path | None, typer.Option(help="Also write preference pairs here (.jsonl, TRL's names).")] = None,
+    format_name: Annotated[str, typer.Option("--format", help="Of the pairs: as their models are trained.")] = "shared",
+    roles: Annotated[
+        list[str] | None, typer.Option("--role", help="Only pairs of this role; by default of all that the format has.")
+    ] = None,
+    judged: Annotated[
+        Path | None, typer.Option(help="A run of 'judge pass' whose verdicts count where a rollout has none.")
+    ] = None,
+    *,
+    everything: Annotated[
+        bool,
+        typer.Option("--all/--verified", help="Whatever was answered or given up, or only what is verified."),
+    ] = False,
+) -> None:
+    """Rollouts to training trajectories, and what their searches tried to preference pairs."""
+    from alpha_umi.build import open_format
+    from alpha_umi.jobs.flywheel import HarvestOptions, harvest
+    from alpha_umi.types import Role
+
+    if unknown := set(roles or ()) - set(Role):
+        raise ConfigError(f"unknown role {min(unknown)!r}; known: {', '.join(Role)}")
+    options = HarvestOptions(
+        runs=runs,
+        out=out,
+        pairs=pairs,
+        everything=everything,
+        judged=judged,
+        roles=[Role(role) for role in roles or Role],
+    )
+    done = harvest(options, open_format(format_name))
+    print(f"{out}: {done.kept} trajectories of {done.read} rollouts")
+    for reason, count in done.skipped.most_common():
+        print(f"  left out {count}: {reason}")
+    if pairs is not None:
+        told = ", ".join(f"{count} of the {role.value}" for role, count in done.pairs.items())
+        print(f"{pairs}: {done.pairs.total()} pairs{f': {told}' if told else ''}")

@@ -1,0 +1,233 @@
+"""The verb of rollouts: query sets explored by an agent, each finished task on disk at once."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alpha_umi.errors import ConfigError, ModelError
+
+_SHOWN_NOTES = 10
+ON = ("here", "ray")
+COMPATS = ("alpha-umi", "openbmb")
+
+AgentName = Annotated[
+    str | None,
+    typer.Option("--agent", help="A run directory, an agent file, 'oracle' (of the sealed world), or 'module:attr'."),
+]
+BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")]
+Model = Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")]
+Env = Annotated[
+    str, typer.Option(help="world, http, rapidapi, replay, python; a service's address; TOOLS.py; or a TOML file.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key of the environment: http.url=...")
+]
+StrategyName = Annotated[str, typer.Option(help="chain, CoT@N, dfsdt, dfs, or DFS_woFilter_wN, DFS_wN.")]
+MaxSteps = Annotated[int, typer.Option(min=1, help="Depth in steps; ToolBench's 12 nodes are 4.")]
+MaxCompletions = Annotated[int | None, typer.Option(min=1, help="Completions per task, of all roles together.")]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens per task, prompts and completions together.")]
+MaxSeconds = Annotated[float | None, typer.Option(help="Wall time per task.")]
+MaxCalls = Annotated[int | None, typer.Option(min=0, help="Tool calls per task.")]
+
+
+def rollout(
+    queries: Annotated[
+        Path, typer.Option(help="Queries (.json), tasks or trajectories (.jsonl), or a folder of either.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The run's folder.")],
+    env: Env,
+    agent: AgentName = None,
+    base_url: BaseUrl = None,
+    model: Model = None,
+    overrides: Overrides = None,
+    strategy: StrategyName = "chain",
+    max_steps: MaxSteps = 12,
+    max_completions: MaxCompletions = None,
+    max_tokens: MaxTokens = None,
+    max_seconds: MaxSeconds = None,
+    max_calls: MaxCalls = None,
+    ranker: Annotated[
+        Path | None, typer.Option(help="An agent file in the chat format that compares, for dfs.")
+    ] = None,
+    compat: Annotated[
+        str | None, typer.Option(help=f"{', '.join(COMPATS)}: searches as that published code, mistakes included.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many queries of each set.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Tasks under way at once.")] = 32,
+    on: Annotated[str, typer.Option(help="here, or ray: every machine of a Ray cluster takes its share.")] = "here",
+    *,
+    single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
+    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with this run; nothing finished is repeated.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="With --resume: again what ended with an error.")] = False,
+) -> None:
+    """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file."""
+    from alpha_umi.config import LimitsConfig, RolloutConfig
+    from alpha_umi.jobs.rollout import RolloutOptions, crew_here
+
+    if on not in ON:
+        raise ConfigError(f"--on {on!r} is not known; known: {', '.join(ON)}")
+    if compat not in (None, *COMPATS):
+        raise ConfigError(f"--compat {compat!r} is not known; known: {', '.join(COMPATS)}")
+    config = RolloutConfig(
+        agent=read_player(agent, base_url, model, concurrency, native=native),
+        single=single,
+        ranker=_read_ranker(ranker),
+        environment=read_environment(env, overrides or (), concurrency),
+        strategy=strategy,
+        limits=LimitsConfig(
+            max_steps=max_steps,
+            max_completions=max_completions,
+            max_tokens=max_tokens,
+            max_seconds=max_seconds,
+            max_calls=max_calls,
+        ),
+        compat=compat,  # type: ignore[arg-type]
+    )
+    options = RolloutOptions(
+        config=config, queries=queries, out=out, concurrency=concurrency, limit=limit, resume=resume, retry=retry
+    )
+    crew = crew_here
+    if on == "ray":
+        from alpha_umi.jobs.cluster import crew_on_ray as crew
+    _report(_run(options, crew), out)
+
+
+# --- what the options name --------------------------------------------------------------------------------
+
+
+def read_player(
+    agent: str | None, base_url: str | None, model: str | None, concurrency: int | None = None, *, native: bool = False
+) -> Any:
+    """The agent's configuration, or the name of one that is code."""
+    from alpha_umi import build
+
+    if agent is None and base_url is not None and model is not None:
+        return build.endpoint_agent(base_url, model, concurrency, native=native)
+    if agent is None or base_url is not None or model is not None or native:
+        raise ConfigError(
+            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+        )
+    if agent == "oracle" or (":" in agent and not Path(agent).exists()):
+        return agent
+    return build.read_agent(Path(agent))
+
+
+def read_environment(name: str, overrides: Any, concurrency: int | None = None) -> Any:
+    """The environment's configuration from a file's path, an address, or the name of a kind."""
+    from alpha_umi.config import PLACES, EnvironmentConfig, load_config, make_config
+
+    if name.endswith(".toml"):
+        return load_config(EnvironmentConfig, Path(name), overrides)
+    place: dict[str, Any] = {} if concurrency is None else {"concurrency": concurrency}
+    if name.startswith(("http://", "https://")):
+        document: dict[str, Any] = {"http": {"url": name, **place}}
+    elif name.endswith(".py"):
+        document = {"python": {"tools": name}}
+    elif name in PLACES:
+        document = {name: place if name in ("http", "rapidapi") else {}}
+    else:
+        raise ConfigError(
+            f"--env {name!r} is not known; known: {', '.join(PLACES)}, an address (http://...), TOOLS.py, a TOML file"
+        )
+    return make_config(EnvironmentConfig, document, overrides, f"--env {name}").rebased(Path.cwd())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One query by hand, and where its tools are run."""
+
+    query: Any
+    environment: Any
+
+
+def read_query(text: str, tools: Path, env: str | None) -> Asked:
+    """A query with Python functions as tools, or with APIs of tool JSON files that `env` calls."""
+    from alpha_umi.config import EnvironmentConfig, make_config
+    from alpha_umi.datasets.queries import Query, offered
+    from alpha_umi.environments.rapidapi import load_apis
+    from alpha_umi.types import Task
+
+    if tools.suffix == ".json" or tools.is_dir():
+        if env is None:
+            raise ConfigError(
+                f"{tools}: tools of JSON files are called somewhere: name a service by --env, or rapidapi"
+            )
+        apis = load_apis(tools)
+        overrides = [f"rapidapi.tools={tools}"] if env == "rapidapi" else []
+        query = Query(task=Task(id="ask", query=text, tools=offered(apis)), apis=tuple(apis))
+        return Asked(query=query, environment=read_environment(env, overrides))
+    if env is not None:
+        raise ConfigError(f"{tools}: Python functions run here; --env is for ToolBench's tool JSON files")
+    place = make_config(EnvironmentConfig, {"python": {"tools": str(tools)}}).rebased(Path.cwd())
+    return Asked(query=Query(task=Task(id="ask", query=text)), environment=place)
+
+
+def _read_ranker(path: Path | None) -> Any:
+    from alpha_umi import build
+
+    return None if path is None else build.read_agent(path)
+
+
+# --- running ----------------------------------------------------------------------------------------------
+
+
+def _run(options: Any, crew: Any) -> Any:
+    from rich.console import Console
+
+    from alpha_umi.display import progress
+    from alpha_umi.jobs import InterruptedWorkError
+    from alpha_umi.jobs.rollout import roll_out
+
+    with progress(Console(stderr=True)) as display:
+        bar = display.add_task("rolling out")
+
+        def show(done: Any) -> None:
+            counts = done.all
+            display.update(bar, description=_words(counts), completed=counts.tasks, total=done.total)
+
+        try:
+            return roll_out(options, show, crew)
+        except KeyboardInterrupt:
+            raise InterruptedWorkError(
+                "interrupted; every finished task is kept, the same command with --resume goes on"
+            ) from None
+
+
+def _words(counts: Any) -> str:
+    success = f"{counts.passed} passed" if counts.verified else f"{counts.answered} answered"
+    wrong = f", {counts.errors} errors" if counts.errors else ""
+    return f"{success}{wrong}, {counts.tokens:,} tokens, {counts.calls:,} calls"
+
+
+def _report(done: Any, out: Path) -> None:
+    from rich.console import Console
+
+    from alpha_umi.display import plain, table
+
+    for note in done.notes[:_SHOWN_NOTES]:
+        print(f"  {plain(note)}", file=sys.stderr)
+    if len(done.notes) > _SHOWN_NOTES:
+        print(f"  ... and {len(done.notes) - _SHOWN_NOTES} more notes on the queries", file=sys.stderr)
+    columns = ["set", "tasks", "passed", "answered", "gave up", "errors", "calls", "tokens"]
+    rows = [_row(name, counts) for name, counts in done.sets.items()]
+    Console(stderr=True).print(table(f"{out}", columns, [*rows, _row("all", done.all)]))
+    kept = f", {done.kept} of them from before" if done.kept else ""
+    print(f"{out}: {done.all.tasks} tasks{kept}; next: umi judge convert {out} --out ANSWERS")
+    if done.all.errors:
+        print(f"  {done.all.errors} ended with an error, the first: {plain(done.first_error)}", file=sys.stderr)
+    if done.all.tasks and done.all.errors == done.all.tasks:
+        raise ModelError(f"all {done.all.tasks} tasks ended with an error; mend it and roll out with --resume --retry")
+
+
+def _row(name: str, counts: Any) -> list[str]:
+    passed = f"{counts.passed} of {counts.verified}" if counts.verified else "-"
+    numbers = (counts.answered, counts.gave_up, counts.errors, counts.calls, counts.tokens)
+    return [name, f"{counts.tasks:,}", passed, *(f"{number:,}" for number in numbers)]

@@ -1,0 +1,47 @@
+"""The verbs of the sealed world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def write_world(
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    *,
+    split: Annotated[
+        str | None, typer.Option(help="train; of the tiny world also test, unseen_tool or unseen_category.")
+    ] = None,
+    test_sets: Annotated[
+        list[str] | None, typer.Option("--set", help="A test set, such as G1_instruction; may be given again.")
+    ] = None,
+    all_sets: Annotated[bool, typer.Option("--sets", help="All test sets.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="How many tasks of each.")] = 1000,
+    preset: Annotated[str, typer.Option(help="Which world: tiny, small or full.")] = "tiny",
+    seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
+    max_calls: Annotated[int | None, typer.Option(min=1, help="Only tasks of at most so many calls.")] = None,
+) -> None:
+    """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories.
+
+    Of small and full also the tools' JSON files, query files and the ids of the test sets.
+    """
+    from alpha_umi.preparation.world_files import Choice, write_gold, write_tools
+    from alpha_umi.world import World
+
+    world = World(preset, seed)
+    named = [*([split] if split else []), *(test_sets or []), *(world.splits[1:] if all_sets else [])]
+    splits = list(dict.fromkeys(named)) or ["train"]
+    for name in splits:
+        world.task(name, first)  # Whatever is wrong with one is said before any is written.
+    for name in splits:
+        choice = Choice(split=name, count=count, preset=preset, seed=seed, first=first, max_calls=max_calls)
+        written = write_gold(out, choice)
+        print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
+        if written.queries is not None:
+            print(f"{written.queries}: their queries")
+    tools = write_tools(out, preset)
+    if tools:
+        print(f"{out / 'tools'}: {tools} tool JSON files")

@@ -1,0 +1,102 @@
+"""Where tool calls are run: one table per kind of place; with several, every tool is run where it is from."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from alpha_umi.config.tables import Table, file_path
+
+
+class WorldConfig(Table):
+    """The sealed world; its tasks say themselves which."""
+
+
+class AccessConfig(Table):
+    """How hard a host may be asked; see environments.access.AccessLimits."""
+
+    timeout_s: float = Field(default=30.0, gt=0)
+    retries: int = Field(default=2, ge=0)
+    concurrency: PositiveInt = 16
+    """Requests under way to one host."""
+    per_second: float | None = Field(default=None, gt=0)
+    burst: PositiveInt = 1
+
+
+class HttpConfig(AccessConfig):
+    """A tool service that speaks ToolBench's protocol."""
+
+    url: str
+    key_env: str = "TOOLBENCH_KEY"
+    """The environment variable that holds its key; may be unset for one that asks for none."""
+    strip: Literal["truncate", "filter", "random"] = "truncate"
+
+
+class RapidApiConfig(AccessConfig):
+    """RapidAPI itself, with a key of one's own."""
+
+    tools: str
+    """A folder of ToolBench's tool JSON files, CATEGORY/TOOL.json."""
+    key_env: str = "RAPIDAPI_KEY"
+
+    def rebased(self, folder: Path) -> typing.Self:
+        return self.model_copy(update={"tools": file_path(self.tools, folder)})
+
+
+class ReplayConfig(Table):
+    """What was recorded, and nothing else."""
+
+    recording: str | None = None
+    """A recording of calls (`record` writes one); without it every task is a trajectory that is played again."""
+
+    def rebased(self, folder: Path) -> typing.Self:
+        recording = None if self.recording is None else file_path(self.recording, folder)
+        return self.model_copy(update={"recording": recording})
+
+
+class PythonConfig(Table):
+    """Python functions, the same for every task."""
+
+    tools: str
+    """A Python file with @tool functions."""
+    timeout_s: float | None = Field(default=30.0, gt=0)
+
+    def rebased(self, folder: Path) -> typing.Self:
+        return self.model_copy(update={"tools": file_path(self.tools, folder)})
+
+
+class BudgetConfig(Table):
+    """How observations are shortened; see environments.budgets."""
+
+    cut: Literal["whole", "truncate", "filter", "random"] = "whole"
+    max_chars: PositiveInt = 1024
+
+
+class EnvironmentConfig(Table):
+    """The places of one environment."""
+
+    world: WorldConfig | None = None
+    http: HttpConfig | None = None
+    rapidapi: RapidApiConfig | None = None
+    replay: ReplayConfig | None = None
+    python: PythonConfig | None = None
+    budget: BudgetConfig | None = None
+    """None: observations as they come."""
+    record: str | None = None
+    """A file to which observations are recorded, and from which they are answered when they come again."""
+
+    @model_validator(mode="after")
+    def _is_a_place(self) -> typing.Self:
+        if not any(getattr(self, name) is not None for name in PLACES):
+            raise ValueError(f"it names no place to run tools; write one of the tables [{'], ['.join(PLACES)}]")
+        return self
+
+    def rebased(self, folder: Path) -> typing.Self:
+        record = None if self.record is None else file_path(self.record, folder)
+        return super().rebased(folder).model_copy(update={"record": record})
+
+
+PLACES = ("world", "http", "rapidapi", "replay", "python")

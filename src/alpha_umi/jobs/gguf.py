@@ -1,0 +1,129 @@
+"""A run as files for llama.cpp: its models and adapters as GGUF, its format, and the agent that speaks to its server.
+
+Roles that are adapters on one model share that model's file and server; every request names its own adapter.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+
+from alpha_umi.build import open_format
+from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, resolved
+from alpha_umi.errors import ConfigError
+from alpha_umi.protocols import Format
+from alpha_umi.store import write_json, write_text
+from alpha_umi.types import Json, Role
+
+AGENT, FORMAT = "agent.toml", "format.json"
+_PORT = 8080
+
+
+class _Stored(Protocol):
+    """What formats with a document of their own have; every built-in one does."""
+
+    def to_document(self) -> dict[str, Json]: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Server:
+    """One base model and the adapters on it."""
+
+    model: str
+    file: str
+    port: int
+    adapters: dict[str, str] = field(default_factory=dict[str, str])
+    """Folders and the files they become; llama.cpp numbers adapters in this order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What was written, and how it is served."""
+
+    files: tuple[Path, ...]
+    commands: tuple[str, ...]
+    """One for each server."""
+    agent: Path
+
+
+def export_run(agent: AgentConfig, out: Path, *, dtype: str = "auto", adapters_only: bool = False) -> Exported:
+    """Write all that llama.cpp needs for `agent` into the folder `out`.
+
+    Raises ConfigError where a role is no model here or gguf is not installed, CheckpointError for a model, tokenizer
+    or adapter that llama.cpp would compute otherwise, StorageError when the disk is full.
+    """
+    roles = _local_roles(agent)
+    form = open_format(agent.format)
+    servers = _servers(roles)
+    try:
+        from alpha_umi.models.gguf_files import write_adapter, write_model
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"reading models needs {error.name}; pip install 'alpha-umi[local]'") from None
+    files: list[Path] = []
+    for server in servers.values():
+        if not adapters_only:
+            write_model(server.model, out / server.file, end=form.end, dtype=dtype)
+            files.append(out / server.file)
+        for folder, name in server.adapters.items():
+            write_adapter(folder, server.model, out / name)
+            files.append(out / name)
+    write_json(out / FORMAT, cast("_Stored", form).to_document())
+    with write_text(out / AGENT) as text:
+        text.write(resolved(_agent(agent, roles, servers, form)))
+    commands = tuple(_command(server, out, form) for server in servers.values())
+    return Exported(files=tuple(files), commands=commands, agent=out / AGENT)
+
+
+def _local_roles(agent: AgentConfig) -> dict[Role, LocalConfig]:
+    named = {role: agent.roles.get(role) for role in (Role.BACKBONE, Role.PLANNER, Role.CALLER, Role.SUMMARIZER)}
+    for role, config in named.items():
+        if isinstance(config, EndpointConfig):
+            raise ConfigError(f"the {role.value} is behind an endpoint, so there is nothing here to export")
+    return {role: config for role, config in named.items() if isinstance(config, LocalConfig)}
+
+
+def _servers(roles: Mapping[Role, LocalConfig]) -> dict[str, _Server]:
+    """By the name of the model."""
+    alone = len({config.model for config in roles.values()}) == 1
+    servers: dict[str, _Server] = {}
+    for role, config in roles.items():
+        server = servers.get(config.model)
+        if server is None:
+            name = "model" if alone else role.value
+            server = _Server(model=config.model, file=f"{name}.gguf", port=_PORT + len(servers))
+            servers[config.model] = server
+        if config.adapter is not None:
+            server.adapters.setdefault(config.adapter, f"{role.value}.lora.gguf")
+    return servers
+
+
+def _agent(
+    agent: AgentConfig, roles: Mapping[Role, LocalConfig], servers: Mapping[str, _Server], form: Format
+) -> AgentConfig:
+    """The same agent behind the servers that `_command` starts."""
+    chosen: dict[str, EndpointConfig] = {}
+    for role, config in roles.items():
+        server = servers[config.model]
+        numbers = {folder: number for number, folder in enumerate(server.adapters)}
+        own = [] if config.adapter is None else [{"id": numbers[config.adapter], "scale": 1.0}]
+        chosen[role.value] = EndpointConfig(
+            base_url=f"http://127.0.0.1:{server.port}/v1",
+            model=Path(server.file).stem,
+            extra={"lora": own} if server.adapters else {},
+        )
+    # The end mark is written as text where the server shows special tokens.
+    stop = (form.end,) if form.special_tokens and form.end not in agent.sampling.stop else ()
+    sampling = agent.sampling.model_copy(update={"stop": (*agent.sampling.stop, *stop)})
+    return agent.model_copy(update={"format": FORMAT, "roles": RolesConfig(**chosen), "sampling": sampling})
+
+
+def _command(server: _Server, out: Path, form: Format) -> str:
+    words = ["llama-server", "-m", str(out / server.file), "--port", str(server.port)]
+    for name in server.adapters.values():
+        words += ["--lora", str(out / name)]
+    words += ["--lora-init-without-apply"] if server.adapters else []
+    words += ["--special"] if form.special_tokens else []
+    return shlex.join(words)

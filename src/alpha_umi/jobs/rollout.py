@@ -1,0 +1,217 @@
+"""A run of rollouts, from its configuration to its folder: what `umi rollout` does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from alpha_umi.build.environments import open_environment
+from alpha_umi.build.rollouts import LoadedExplorer, open_explorer, open_recorder
+from alpha_umi.config import RolloutConfig, load_config, resolved
+from alpha_umi.datasets.queries import Query
+from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.evaluation.query_sets import read_sets
+from alpha_umi.evaluation.rollouts import (
+    ROLLOUTS,
+    Counts,
+    Job,
+    Rollout,
+    RolloutFolder,
+    list_jobs,
+    roll_out_all,
+    with_tools,
+)
+from alpha_umi.search import Node, Tree, explore
+from alpha_umi.store import write_text
+from alpha_umi.types import Trajectory
+
+CONFIG = "rollout.toml"
+_INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
+"""What changes how fast a run is, not what it makes."""
+
+RollOut: TypeAlias = Callable[[Job], Awaitable[Rollout]]
+Crew: TypeAlias = Callable[[RolloutConfig, int], AbstractAsyncContextManager[RollOut]]
+"""Who does the work: given the configuration and how many tasks are under way at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutOptions:
+    """What is rolled out and where it goes."""
+
+    config: RolloutConfig
+    queries: Path
+    out: Path
+    concurrency: int = 32
+    limit: int | None = None
+    """Only the first so many of each set."""
+    resume: bool = False
+    retry: bool = False
+    """Roll out again what ended with an error."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    total: int
+    sets: dict[str, Counts] = field(default_factory=dict[str, Counts])
+    kept: int = 0
+    """Tasks that were finished before."""
+    notes: Sequence[str] = ()
+    """What is odd about the queries."""
+    first_error: str = ""
+
+    def add(self, rollout: Rollout) -> None:
+        self.sets.setdefault(rollout.set, Counts()).add(rollout)
+        self.first_error = self.first_error or rollout.error
+
+    @property
+    def all(self) -> Counts:
+        return sum(self.sets.values(), Counts())
+
+
+@asynccontextmanager
+async def crew_here(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
+    """This process, with its own agent and environment."""
+    async with open_explorer(config) as loaded:
+        yield loaded.explorer.roll_out
+
+
+def roll_out(options: RolloutOptions, show: Callable[[Progress], None], crew: Crew = crew_here) -> Progress:
+    """Roll out what is not finished yet. Raises ConfigError for a folder that holds something else.
+
+    KeyboardInterrupt leaves every finished task on the disk.
+    """
+    jobs, notes = _list_jobs(options)
+    with _locked(options.out):
+        folder = _open_folder(options)
+        progress, finished = Progress(total=len(jobs), notes=notes), set[str]()
+        wanted = {job.key for job in jobs}
+        for rollout in folder.read():
+            if rollout.key in wanted and rollout.key not in finished:
+                finished.add(rollout.key)
+                folder.write_answer(rollout, anew=False)
+                progress.add(rollout)
+        progress.kept = len(finished)
+        show(progress)
+        waiting = [job for job in jobs if job.key not in finished]
+        if waiting:
+            asyncio.run(_roll_out(options, waiting, folder, crew, lambda each: _tell(each, progress, show)))
+    return progress
+
+
+def explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None]) -> Trajectory:
+    """One query by hand; `show` sees every node as it grows. What was loaded is let go of afterwards.
+
+    Raises what goes wrong: ModelError, DataError.
+    """
+    return asyncio.run(_explore_one(loaded, query, show))
+
+
+async def _explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None]) -> Trajectory:
+    async with loaded:
+        explorer = loaded.explorer
+        place = explorer.places.open(query)
+        tree = Tree(task=with_tools(query.task, place))
+        async with aclosing(explore(explorer.agent, place, tree.task, explorer.limits, explorer.strategy)) as nodes:
+            async for node in nodes:
+                tree.add(node)
+                show(node)
+    return tree.best
+
+
+def _tell(rollouts: Sequence[Rollout], progress: Progress, show: Callable[[Progress], None]) -> None:
+    for rollout in rollouts:
+        progress.add(rollout)
+    show(progress)
+
+
+async def _roll_out(
+    options: RolloutOptions,
+    jobs: Sequence[Job],
+    folder: RolloutFolder,
+    crew: Crew,
+    tell: Callable[[Sequence[Rollout]], None],
+) -> None:
+    async with (
+        crew(options.config, options.concurrency) as roll_out_one,
+        aclosing(roll_out_all(jobs, roll_out_one, options.concurrency)) as finished,
+    ):
+        async for rollouts in finished:
+            # In a thread: the others go on while these are brought to the disk.
+            await asyncio.to_thread(folder.add, rollouts)
+            tell(rollouts)
+
+
+def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
+    """All jobs, after a look at whether each one's tools can be run. Raises DataError."""
+    sets = read_sets(options.queries)
+    jobs = list_jobs(sets, options.limit)
+    if not jobs:
+        raise DataError(f"{options.queries}: holds no query")
+    notes = [note for each in sets for note in each.notes]
+    environment = open_environment(options.config.environment, options.config.compat)
+    for job in jobs:
+        try:
+            environment.open(job.query, notes)
+        except DataError as error:
+            raise DataError(f"{options.queries}: set {job.set}: {error}") from None
+    return jobs, notes
+
+
+# --- the folder -------------------------------------------------------------------------------------------
+
+
+def _open_folder(options: RolloutOptions) -> RolloutFolder:
+    """The run's folder, begun or gone on with."""
+    out, config = options.out, options.config
+    path, recorder = out / CONFIG, open_recorder(config)
+    if not (out / ROLLOUTS).exists():
+        with write_text(path) as text:
+            text.write(resolved(config))
+    elif not path.exists():
+        raise ConfigError(f"{out}: has rollouts but no {CONFIG}, so what made them is not known; name another --out")
+    elif not options.resume:
+        raise ConfigError(f"{out}: is a run already; --resume goes on with it, another --out begins a new one")
+    else:
+        _check_same(path, config)
+    folder = RolloutFolder(out, recorder)
+    if options.retry:
+        folder.forget(lambda rollout: bool(rollout.error))
+    return folder
+
+
+def _check_same(path: Path, config: RolloutConfig) -> None:
+    before, now = (dict(_flat(each.model_dump(mode="json"))) for each in (load_config(RolloutConfig, path), config))
+    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if changed:
+        told = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in changed[:3])
+        raise ConfigError(f"{path}: the run was begun with other settings ({told}); name another --out for these")
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if value and isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        elif name not in _INDIFFERENT and value is not None:
+            yield f"{above}{name}", value
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """One process at a time adds to a run; a killed one holds nothing."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ModuleNotFoundError:
+            pass  # not on this system
+        except OSError:
+            raise ConfigError(f"{out}: another process is at work on this run; wait for it, or end it") from None
+        yield

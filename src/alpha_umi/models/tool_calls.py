@@ -1,0 +1,133 @@
+"""Native function calling on OpenAI's wire: tools and messages into a request, a message's calls out of a reply.
+
+Endpoints allow few characters in a name: other names travel under one of their own and come back as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from alpha_umi.formats.documents import write_function
+from alpha_umi.formats.native import write_reply
+from alpha_umi.types import Call, Json, ToolPrompt, ToolSpec
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_NAME = 64
+_TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolWire:
+    """One prompt's tools and the names by which they travel."""
+
+    prompt: ToolPrompt
+
+    def request(self) -> dict[str, Json]:
+        """The fields of a chat completion request that the prompt makes."""
+        names = self._names()
+        fields: dict[str, Json] = {"messages": self._write_messages(names)}
+        if self.prompt.tools:
+            fields["tools"] = [_write_tool(tool, names[tool.name]) for tool in self.prompt.tools]
+        return fields
+
+    def read(self, message: Mapping[str, Any], content: str) -> str:
+        """The reply of an assistant's message as text; whatever it calls is kept, of what shape it may be."""
+        names = {wired: name for name, wired in self._names().items()}
+        found = message.get("tool_calls") or ([message["function_call"]] if message.get("function_call") else [])
+        entries = cast("list[Any]", found if isinstance(found, list) else [found])
+        return write_reply(content, [_read_call(entry, names) for entry in entries])
+
+    def _names(self) -> dict[str, str]:
+        """By tool, the name it travels under: its own where endpoints allow it."""
+        names = [tool.name for tool in self.prompt.tools]
+        wired = {name: name for name in names if _allowed(name) == name}
+        for name in names:
+            if name not in wired:
+                wired[name] = _free(_allowed(name), set(wired.values()))
+        return wired
+
+    def _write_messages(self, names: Mapping[str, str]) -> list[Json]:
+        written: list[Json] = []
+        made = answered = 0
+        for message in self.prompt.messages:
+            fields: dict[str, Json] = {"role": message.role, "content": message.content}
+            if message.calls:
+                fields["content"] = message.content or None
+                fields["tool_calls"] = [
+                    _write_call(call, names.get(call.name, _allowed(call.name)), _id(made + number))
+                    for number, call in enumerate(message.calls)
+                ]
+                made += len(message.calls)
+            elif message.role == "tool":
+                fields["tool_call_id"] = _id(answered)
+                answered += 1
+            written.append(fields)
+        return written
+
+
+def _write_tool(tool: ToolSpec, name: str) -> Json:
+    function = write_function(tool)
+    return {"type": "function", "function": {**function, "name": name, "parameters": _known(function["parameters"])}}
+
+
+def _known(schema: Json, *, names: bool = False) -> Json:
+    """A schema that endpoints accept: a type that JSON Schema does not know is told in the description.
+
+    `names`: the keys are those of arguments, not words of JSON Schema.
+    """
+    if isinstance(schema, list):
+        return [_known(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = {key: _known(value, names=key == "properties" and not names) for key, value in schema.items()}
+    declared = known.get("type")
+    if names or not isinstance(declared, str) or declared in _TYPES:
+        return known
+    told = ": ".join(text for text in (declared, known.get("description")) if isinstance(text, str) and text)
+    return {**{key: value for key, value in known.items() if key != "type"}, "description": told}
+
+
+def _id(number: int) -> str:
+    """Nine letters and digits, which is what the strictest endpoints ask for."""
+    return f"call{number:05}"
+
+
+def _allowed(name: str) -> str:
+    return _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME] or "_"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name[: _LONGEST_NAME - len(str(number)) - 1]}_{number}"
+    return free
+
+
+def _write_call(call: Call, name: str, call_id: str) -> Json:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": _object(call.arguments)}}
+
+
+def _object(arguments: str) -> str:
+    """Arguments as an endpoint can read them back: whatever is no JSON object stands in one as text."""
+    try:
+        if isinstance(json.loads(arguments), dict):
+            return arguments
+    except (ValueError, RecursionError):
+        pass
+    return json.dumps({"arguments": arguments})
+
+
+def _read_call(entry: Any, names: Mapping[str, str]) -> Call:
+    """A call of the present or the former shape; another one is a call without a name."""
+    function = entry.get("function", entry) if isinstance(entry, dict) else None
+    name = cast("dict[str, Any]", function).get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str):
+        return Call(name="", arguments=json.dumps(entry, ensure_ascii=False))
+    arguments = cast("dict[str, Any]", function).get("arguments", "")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return Call(name=names.get(name, name), arguments="" if arguments is None else text)

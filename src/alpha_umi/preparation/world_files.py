@@ -1,0 +1,92 @@
+"""Tasks of the sealed world as files: gold trajectories, raw ToolBench answers, query files, test ids and tool JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count as count_up
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+from alpha_umi.preparation.answers import GROUPS
+from alpha_umi.store import write_json, write_trajectories
+from alpha_umi.types import Json, Task, Trajectory
+from alpha_umi.world import World, answer_document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which tasks of the world."""
+
+    split: str
+    count: int
+    preset: str = "tiny"
+    seed: int = 0
+    first: int = 0
+    """The index to start from."""
+    max_calls: int | None = None
+    """Only tasks whose gold needs at most so many calls."""
+
+    def tasks(self, world: World) -> Iterator[Task]:
+        """The tasks in the order of their indices, without end."""
+        for index in count_up(self.first):
+            task = world.task(self.split, index)
+            if self.max_calls is None or cast("int", task.metadata["calls"]) <= self.max_calls:
+                yield task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Where the files of a choice went."""
+
+    answers: Path
+    trajectories: Path
+    queries: Path | None = None
+    """None in the tiny world, whose tools have no tool JSON."""
+
+
+def write_gold(out: Path, choice: Choice) -> Written:
+    """The first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL.
+
+    Where the world has tool JSON also a query file and, of a test set, its ids. Raises ConfigError for an unknown
+    preset or split.
+    """
+    world = World(choice.preset, choice.seed)
+    answers, trajectories = out / choice.split / "answer", out / f"{choice.split}.jsonl"
+    documented = bool(world.documents)
+    world.task(choice.split, choice.first)  # An unknown split leaves nothing behind.
+    queries: list[Json] = []
+
+    def gold() -> Iterator[Trajectory]:
+        for task in islice(choice.tasks(world), choice.count):
+            trajectory = world.gold(task)
+            write_json(answers / _answer_name(task), answer_document(trajectory))
+            if documented:
+                queries.append(world.query(task))
+            yield trajectory
+
+    for group in GROUPS:
+        (answers / group).mkdir(parents=True, exist_ok=True)
+    write_trajectories(trajectories, gold())
+    if not documented:
+        return Written(answers=answers, trajectories=trajectories)
+    write_json(out / "queries" / f"{choice.split}.json", queries)
+    if choice.split != "train":
+        ids = [str(cast("dict[str, Json]", query)["query_id"]) for query in queries]
+        write_json(out / "test_query_ids" / f"{choice.split}.json", {name: place for place, name in enumerate(ids)})
+    return Written(answers=answers, trajectories=trajectories, queries=out / "queries" / f"{choice.split}.json")
+
+
+def write_tools(out: Path, preset: str) -> int:
+    """The tool JSON files of a world as `tools/CATEGORY/TOOL.json`; how many there are."""
+    documents = World(preset).documents
+    for (category, name), document in documents.items():
+        write_json(out / "tools" / category / f"{name.lower()}.json", dict(document))
+    return len(documents)
+
+
+def _answer_name(task: Task) -> str:
+    """Its group's folder, and a name that begins with its query id, as ToolBench's do."""
+    group = task.metadata.get("group", "G1")
+    return f"{group}_answer/{task.metadata.get('query_id', task.metadata['index'])}_Oracle.json"

@@ -1,0 +1,119 @@
+"""The APIs that can be found: those of tool JSON files, query files, or the published `corpus.tsv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from alpha_umi.environments.rapidapi import load_apis
+from alpha_umi.errors import DataError
+from alpha_umi.formats.tool_json import Api, read_api
+from alpha_umi.store import open_text, read_json, write_text
+from alpha_umi.types import Json
+
+Corpus: TypeAlias = tuple[Api, ...]
+"""Every API once, by category, tool and name."""
+_COLUMNS = ["docid", "document_content"]
+_LONGEST_FIELD = 1 << 28
+
+
+def identity(api: Api) -> tuple[str, str, str]:
+    """What makes an API one and the same."""
+    return api.category, api.tool, api.name
+
+
+def unite(apis: Iterable[Api]) -> Corpus:
+    """Every API once; of those under one identity the first."""
+    known: dict[tuple[str, str, str], Api] = {}
+    for api in apis:
+        known.setdefault(identity(api), api)
+    return tuple(known.values())
+
+
+def load_corpus(path: Path) -> Corpus:
+    """A `.tsv` of the published shape, a query file or tool JSON file, or a folder of either.
+
+    Raises DataError for what is none of these or holds no API.
+    """
+    if path.suffix == ".tsv":
+        found = read_corpus(path)
+    elif path.is_dir() and not any(path.glob("*/*.json")) and any(path.glob("*.json")):
+        found = unite(api for file in sorted(path.glob("*.json")) for api in _load_file(file))
+    else:
+        found = unite(load_apis(path) if path.is_dir() else _load_file(path))
+    if not found:
+        raise DataError(f"{path}: declares no API, so nothing can be found; name tool JSON files or query files")
+    return found
+
+
+def _load_file(path: Path) -> Iterable[Api]:
+    document = read_json(path)
+    return load_apis(path) if isinstance(document, dict) else listed_apis(document, path)
+
+
+def listed_apis(document: Json, path: Path) -> list[Api]:
+    """The APIs of all queries of a decoded query file. Raises DataError for another shape."""
+    if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
+        raise DataError(f"{path}: is neither a tool JSON file nor a list of queries with an 'api_list'")
+    lists = [cast("dict[str, Json]", entry).get("api_list") for entry in document]
+    return [read_api(api) for each in lists if isinstance(each, list) for api in each if isinstance(api, dict)]
+
+
+# --- corpus.tsv -----------------------------------------------------------------------------------------
+
+
+def read_corpus(path: Path) -> Corpus:
+    """The published shape: a table of `docid` and `document_content` (JSON). Raises DataError naming the row."""
+    apis: list[Api] = []
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        with open_text(path) as text:
+            for number, row in enumerate(csv.DictReader(text, dialect="excel-tab"), start=2):
+                apis.append(_read_row(row, f"{path}: row {number}"))
+    except csv.Error as error:
+        raise DataError(f"{path}: is no table: {error}") from None
+    finally:
+        csv.field_size_limit(before)
+    return unite(apis)
+
+
+def _read_row(row: dict[str, str | None], where: str) -> Api:
+    content = row.get("document_content")
+    if content is None:
+        raise DataError(f"{where} has no 'document_content'; the columns docid and document_content are needed")
+    try:
+        document: object = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: its 'document_content' is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{where}: its 'document_content' is no object")
+    return read_api(cast("dict[str, Json]", document))
+
+
+def write_corpus(path: Path, corpus: Corpus) -> None:
+    """The published shape; `read_corpus` gives the same APIs back, but for their addresses."""
+    with write_text(path) as text:
+        table = io.StringIO(newline="")
+        writer = csv.writer(table, dialect="excel-tab", lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows((number, json.dumps(_document(api))) for number, api in enumerate(corpus))
+        text.write(table.getvalue())
+
+
+def _document(api: Api) -> dict[str, Json]:
+    return {
+        "category_name": api.category,
+        "tool_name": api.tool,
+        "tool_description": api.tool_description,
+        "api_name": api.name,
+        "api_description": api.description,
+        "required_parameters": [dict(each) for each in api.required],
+        "optional_parameters": [dict(each) for each in api.optional],
+        "method": api.method,
+        "url": api.url,
+        "template_response": api.schema,
+    }

@@ -1,0 +1,67 @@
+"""A dense encoder: an API is found by the angle between its vector and the query's (sentence-transformers)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alpha_umi.errors import CheckpointError, ConfigError, DataError
+from alpha_umi.formats.retrieval import write_retrieval_text
+from alpha_umi.retrieval.corpus import Corpus
+
+_VECTORS = "vectors.npy"
+
+
+class DenseIndex:
+    """Cosine similarity; the encoder is loaded once."""
+
+    kind = "dense"
+
+    def __init__(self, vectors: np.ndarray, encoder: Any) -> None:
+        self._vectors, self._encoder = vectors, encoder
+
+    @classmethod
+    def build(cls, corpus: Corpus, model: str) -> DenseIndex:
+        """`model`: a folder of a SentenceTransformer, or a hub id. Raises CheckpointError where it cannot be loaded."""
+        encoder = _load_encoder(model)
+        return cls(_encode(encoder, [write_retrieval_text(api) for api in corpus]), encoder)
+
+    @classmethod
+    def load(cls, folder: Path, model: str) -> DenseIndex:
+        try:
+            vectors = np.load(folder / _VECTORS)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder / _VECTORS}: cannot be read: {error}; make the index anew") from None
+        encoder = _load_encoder(model)
+        width = _encode(encoder, ["tool"]).shape[1]
+        if vectors.shape[1:] != (width,):
+            raise DataError(
+                f"{folder}: holds vectors of {vectors.shape[-1]} numbers, {model} makes {width}; make the index anew"
+            )
+        return cls(vectors, encoder)
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / _VECTORS, self._vectors)
+
+    def scores(self, query: str) -> np.ndarray:
+        """One per API, between -1 and 1."""
+        return self._vectors @ _encode(self._encoder, [query])[0]
+
+
+def _load_encoder(model: str) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"a dense encoder needs {error.name}; pip install 'alpha-umi[retrieval]'") from None
+    try:
+        return SentenceTransformer(model)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{model}: no encoder can be loaded from there: {error}") from None
+
+
+def _encode(encoder: Any, texts: Sequence[str]) -> np.ndarray:
+    vectors = encoder.encode(list(texts), normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
+    return np.asarray(vectors, dtype=np.float32)

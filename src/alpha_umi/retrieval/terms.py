@@ -1,0 +1,49 @@
+"""BM25: an API is found by the terms that it shares with a query, rare ones before common ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alpha_umi.errors import ConfigError
+from alpha_umi.formats.retrieval import split_terms, write_terms
+from alpha_umi.retrieval.corpus import Corpus
+
+
+def _bm25() -> Any:
+    try:
+        import bm25s
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"retrieval needs {error.name}; pip install 'alpha-umi[retrieval]'") from None
+    return bm25s.BM25
+
+
+class TermIndex:
+    """Okapi BM25 as Lucene computes it, k1 = 1.5 and b = 0.75."""
+
+    kind = "bm25"
+
+    def __init__(self, counted: Any) -> None:
+        self._counted = counted
+
+    @classmethod
+    def build(cls, corpus: Corpus) -> TermIndex:
+        counted = _bm25()(k1=1.5, b=0.75, method="lucene")
+        counted.index([write_terms(api) for api in corpus], show_progress=False)
+        return cls(counted)
+
+    @classmethod
+    def load(cls, folder: Path) -> TermIndex:
+        return cls(_bm25().load(str(folder)))
+
+    def save(self, folder: Path) -> None:
+        self._counted.save(str(folder), show_progress=False)
+
+    def scores(self, query: str) -> np.ndarray:
+        """One per API; 0 for one that shares no term."""
+        known = [term for term in split_terms(query) if term in self._counted.vocab_dict]
+        if not known:
+            return np.zeros(self._counted.scores["num_docs"], dtype=np.float32)
+        return self._counted.get_scores(known)

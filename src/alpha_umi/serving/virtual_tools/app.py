@@ -1,0 +1,205 @@
+"""The ASGI application: `POST /virtual` as StableToolBench's server, `POST /rapidapi` as ToolBench's, `GET /health`.
+
+What goes wrong with a tool is a reply of the protocol; HTTP errors are for what is no request of the protocol, for a
+cache that fails, and for faults on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+
+from alpha_umi.environments.budgets import SERVER_CHARS, Budget, Cut, shorten
+from alpha_umi.environments.http import STATUS_HEADER
+from alpha_umi.errors import StorageError
+from alpha_umi.serving.virtual_tools.faults import Fault, Faults, Kind
+from alpha_umi.serving.virtual_tools.service import VirtualTools
+from alpha_umi.serving.virtual_tools.wire import (
+    TOO_MANY,
+    UNAUTHORIZED,
+    Asked,
+    Reply,
+    Unreadable,
+    read_request,
+)
+from alpha_umi.types import Json, ToolStatus
+
+_log = logging.getLogger(__name__)
+_LARGEST = 1 << 20
+_POLL_S = 0.1
+_FILTERS = (Cut.FILTER, Cut.RANDOM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms requests are answered."""
+
+    key: str = ""
+    """The toolbench_key that a request must have; empty: any, or none."""
+    faults: Faults = field(default_factory=Faults)
+    seed: int = 0
+    """Decides for `strip` "random"."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Desk:
+    tools: VirtualTools
+    terms: Terms
+    closing: Callable[[], bool]
+
+
+def make_app(tools: VirtualTools, terms: Terms) -> FastAPI:
+    """`tools` is closed when the application is shut down. Set `state.closing` to say when that comes."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await tools.aclose()
+
+    app = FastAPI(title="virtual ToolBench", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.closing = lambda: False
+    desk = _Desk(tools=tools, terms=terms, closing=lambda: app.state.closing())
+
+    async def virtual(request: Request) -> Response:
+        return await _answer(request, desk, max_chars=None)
+
+    async def rapidapi(request: Request) -> Response:
+        return await _answer(request, desk, max_chars=SERVER_CHARS)
+
+    async def health(_: Request) -> Response:
+        document: Json = {
+            "status": "ok",
+            "apis": len(tools.apis),
+            "cached": dict[str, Json](await tools.cached()),
+            "replied": dict[str, Json](tools.counts),
+            "faults": dict[str, Json](terms.faults.dealt),
+        }
+        return _json(json.dumps(document))
+
+    for path, endpoint in (("/virtual", virtual), ("/rapidapi", rapidapi)):
+        app.add_route(path, endpoint, methods=["POST"])
+        app.add_route(f"{path}/", endpoint, methods=["POST"])
+    app.add_route("/health", health, methods=["GET"])
+    return app
+
+
+async def _answer(request: Request, desk: _Desk, *, max_chars: int | None) -> Response:
+    body = await _read_body(request)
+    asked = read_request(body, request.headers) if body is not None else _TOO_LARGE
+    match asked:
+        case Unreadable(reason=reason, http_status=status):
+            return _json(json.dumps({"error": reason, "response": ""}), status)
+        case Reply():
+            return _send(asked)
+        case Asked():
+            return await _treat(request, asked, desk, max_chars)
+
+
+async def _treat(request: Request, asked: Asked, desk: _Desk, max_chars: int | None) -> Response:
+    if desk.terms.key and not hmac.compare_digest(asked.key.encode(), desk.terms.key.encode()):
+        said = "this toolbench_key is not accepted here" if asked.key else "a toolbench_key is needed here"
+        return _send(Reply(error=UNAUTHORIZED, response=said, status=ToolStatus.ERROR))
+    fault = desk.terms.faults.deal(asked)
+    if fault is not None:
+        refused = await _meet(fault, request, desk.closing)
+        if refused is not None:
+            return refused
+    try:
+        reply = await desk.tools.reply(asked)
+    except StorageError as error:
+        _log.error("no reply: %s", error)
+        return _json(json.dumps({"error": f"the server cannot keep replies: {error}", "response": ""}), 503)
+    response = _send(_strip(reply, asked, desk, max_chars))
+    if fault is not None and fault.kind is Kind.BROKEN:
+        text = bytes(response.body)
+        return _json(text[: 1 + int(fault.at * (len(text) - 1))])
+    return response
+
+
+# --- faults ---------------------------------------------------------------------------------------------
+
+
+async def _meet(fault: Fault, request: Request, closing: Callable[[], bool]) -> Response | None:
+    """The response of a request that gets no reply; None once it may have one."""
+    match fault.kind:
+        case Kind.LATENCY:
+            await asyncio.sleep(fault.seconds)
+            return None
+        case Kind.TOO_MANY:
+            response = _json(Reply(error=TOO_MANY).dump(), 429)
+            response.headers["Retry-After"] = str(math.ceil(fault.seconds))
+            return response
+        case Kind.SERVER_ERROR:
+            return Response(HTTPStatus(fault.status).phrase, status_code=fault.status, media_type="text/plain")
+        case Kind.HANG:
+            until = time.monotonic() + fault.seconds
+            while time.monotonic() < until and not closing() and not await request.is_disconnected():
+                await asyncio.sleep(_POLL_S)
+            return Response(status_code=504)
+        case Kind.BROKEN:
+            return None
+
+
+# --- requests and responses -----------------------------------------------------------------------------
+
+
+def _strip(reply: Reply, asked: Asked, desk: _Desk, max_chars: int | None) -> Reply:
+    """The reply with what is kept of its response: by `strip` what the tool declares, of ToolBench's own the start."""
+    response = reply.response
+    if asked.strip in _FILTERS and response:
+        response = _filter(response, asked, desk)
+    if max_chars is not None:
+        text = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
+        response = text[:max_chars]
+    return Reply(error=reply.error, response=response, status=reply.status, extra=reply.extra)
+
+
+def _filter(response: Json, asked: Asked, desk: _Desk) -> Json:
+    name, api = asked.address.function, desk.tools.apis.get(asked.address)
+    schema = _read(api.schema) if api is not None and isinstance(api.schema, str) else api.schema if api else None
+    text = response if isinstance(response, str) else json.dumps(response)
+    budget = Budget(cut=Cut(asked.strip), max_chars=len(text) * 2, schemas={name: schema})
+    chance = random.Random(f"{desk.terms.seed} {name} {asked.canonical}")  # noqa: S311
+    kept = shorten(text, budget, name, chance)
+    return kept if isinstance(response, str) else _read(kept)
+
+
+def _read(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _send(reply: Reply) -> Response:
+    response = _json(reply.dump())
+    response.headers[STATUS_HEADER] = reply.status.value
+    return response
+
+
+def _json(content: str | bytes, status: int = 200) -> Response:
+    return Response(content, status_code=status, media_type="application/json")
+
+
+_TOO_LARGE = Unreadable(reason=f"the request is larger than {_LARGEST} bytes", http_status=413)
+
+
+async def _read_body(request: Request) -> bytes | None:
+    """None: it is too large."""
+    parts = bytearray()
+    async for part in request.stream():
+        parts += part
+        if len(parts) > _LARGEST:
+            return None
+    return bytes(parts)

@@ -1,0 +1,116 @@
+"""StableToolBench's cache folders, `CATEGORY/TOOL_for_CATEGORY/API.json` = {arguments: reply}, to and from the cache.
+
+The arguments are written there as Python writes a dictionary; they are read as a literal and never run. Two ways to
+write the same arguments are one question here, and the first stays.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import cast
+
+from alpha_umi.errors import DataError
+from alpha_umi.formats.tool_json import category_name
+from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
+from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, read_reply
+from alpha_umi.store import read_json, write_json
+from alpha_umi.types import Json
+
+SOURCE = "imported"
+_LONGEST_NAME = 200
+
+
+@dataclass(slots=True, kw_only=True)
+class Moved:
+    """What an import or an export did."""
+
+    files: int = 0
+    replies: int = 0
+    """Of an import: those that are new."""
+    known: int = 0
+    """Replies to questions that had one."""
+    skipped: Counter[str] = field(default_factory=Counter[str])
+    """How many were left out, by reason."""
+
+
+def import_folder(folder: Path, cache: ReplyCache, tell: Callable[[int, int], None] | None = None) -> Moved:
+    """Add all replies below a folder; `tell` is called with files done and in all.
+
+    Raises DataError for a folder that holds no such files, or a file that is no JSON; what was read before it stays.
+    """
+    files = sorted(folder.glob("*/*/*.json"))
+    if not files:
+        raise DataError(f"{folder}: holds no reply cache (CATEGORY/TOOL/API.json)")
+    moved = Moved()
+    for number, path in enumerate(files, start=1):
+        rows = list(_read_file(path, moved))
+        added = cache.add_all(rows)
+        moved.files, moved.replies, moved.known = number, moved.replies + added, moved.known + len(rows) - added
+        if tell is not None:
+            tell(number, len(files))
+    return moved
+
+
+def export_folder(cache: ReplyCache, folder: Path) -> Moved:
+    """Write all replies that hold everywhere; those of one world's tasks have no place in such a folder."""
+    moved = Moved()
+    for address, rows in groupby(cache.rows(), key=lambda row: row.asked.address):
+        replies: dict[str, Json] = {}
+        path = _place(folder, address)
+        for row in rows:
+            if row.scope:
+                moved.skipped["they hold within one world only"] += 1
+            elif path is None:
+                moved.skipped["the names of their API make no file name"] += 1
+            else:
+                replies[str(dict(row.asked.arguments))] = row.reply.body
+        if path is not None and replies:
+            write_json(path, replies)
+            moved.files, moved.replies = moved.files + 1, moved.replies + len(replies)
+    return moved
+
+
+def _place(folder: Path, address: ApiAddress) -> Path | None:
+    """None where a name, which anybody who asks may choose, would not stay within the folder."""
+    names = (address.category, f"{address.tool}_for_{address.category}", f"{address.api}.json")
+    if address.category in ("", ".", "..") or not address.tool or not address.api:
+        return None
+    if any(len(name.encode()) > _LONGEST_NAME or set(name) & set("/\\\0") for name in names):
+        return None
+    return folder.joinpath(*names)
+
+
+def _read_file(path: Path, moved: Moved) -> Iterator[Row]:
+    document: object = read_json(path)
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: is no reply cache: an object of replies by their arguments is needed")
+    category = category_name(path.parent.parent.name)
+    tool = path.parent.name.removesuffix(f"_for_{path.parent.parent.name}").removesuffix(f"_for_{category}")
+    address = ApiAddress(category=category, tool=tool, api=path.stem)
+    for key, value in cast("dict[str, Json]", document).items():
+        arguments, reply = _read_arguments(key), read_reply(value)
+        if arguments is None:
+            moved.skipped["their arguments are no dictionary"] += 1
+        elif reply is None:
+            moved.skipped["they are no {error, response}"] += 1
+        else:
+            yield Row(asked=Asked(address=address, arguments=arguments), reply=reply, source=SOURCE)
+
+
+def _read_arguments(text: str) -> dict[str, Json] | None:
+    if not text:
+        return {}
+    for read in (ast.literal_eval, json.loads):
+        try:
+            value: object = json.loads(json.dumps(read(text)))
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, dict):
+            return cast("dict[str, Json]", value)
+    return None

@@ -1,0 +1,166 @@
+"""Who replies where nothing is recorded: the sealed world, or a model that reads the documents of the API."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol, TypeAlias
+
+from alpha_umi.errors import AlphaUMiError, ModelError
+from alpha_umi.formats.simulator import Example, ask_again, read_simulation, write_simulation
+from alpha_umi.formats.tool_json import Api
+from alpha_umi.protocols import Model
+from alpha_umi.serving.virtual_tools.cache import MODEL, Row
+from alpha_umi.serving.virtual_tools.wire import NOT_WORKING, ApiAddress, Asked, Reply, classify, reply_of
+from alpha_umi.types import Call, Sampling, Task, ToolStatus
+from alpha_umi.world import World
+
+_log = logging.getLogger(__name__)
+_TASK_ID = re.compile(r"(?P<preset>[^-]+)-(?P<seed>\d{1,18})-(?P<split>[^-]+)-(?P<index>\d{1,18})")
+_TRIES = 3
+
+Examples: TypeAlias = Callable[[], Sequence[Row]]
+"""Recorded replies of the API that is asked, for whoever wants them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulated:
+    """What a simulator replies."""
+
+    reply: Reply
+    keep: bool = True
+    """Whether the cache is to keep it; a failure of the simulator itself is not kept."""
+
+
+class Simulator(Protocol):
+    """Replies in the place of an API."""
+
+    @property
+    def source(self) -> str:
+        """What the cache names as the source of its replies."""
+        ...
+
+    def scope(self, asked: Asked) -> str:
+        """Within which its reply holds; empty: everywhere."""
+        ...
+
+    async def reply(self, asked: Asked, examples: Examples) -> Simulated | None:
+        """None: the API is not one that it knows. Never raises for what is asked."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+# --- the sealed world -----------------------------------------------------------------------------------
+
+
+class WorldSimulator:
+    """The sealed world: an API is a tool of the world, `API_for_TOOL`.
+
+    A request that names a task by its id, in the header `umi-task` or as its toolbench_key, sees the facts, the tools
+    and the outages of that task, whichever world it is of; any other sees one world's facts of no task, with all
+    tools up.
+    """
+
+    source = "world"
+
+    def __init__(self, preset: str = "tiny", seed: int = 0) -> None:
+        """Which world is seen without a task. Raises ConfigError for an unknown preset."""
+        self._open = lru_cache(maxsize=16)(_Opened)
+        self._find = lru_cache(maxsize=4096)(self._make)
+        self._plain = self._open(preset, seed)
+        self._name = f"{preset}-{seed}"
+
+    def scope(self, asked: Asked) -> str:
+        found = self._task(asked)
+        opened, name = (found[0], found[1].id) if found else (self._plain, self._name)
+        return f"world/{opened.version}/{name}" if asked.address.function in opened.names else ""
+
+    async def reply(self, asked: Asked, examples: Examples) -> Simulated | None:
+        found = self._task(asked)
+        opened, task = found or (self._plain, None)
+        name = asked.address.function
+        if name not in opened.names:
+            return None
+        call = Call(name=name, arguments=asked.canonical)
+        return Simulated(reply=reply_of(opened.world.execute(call, task)))
+
+    async def aclose(self) -> None:
+        self._find.cache_clear()
+
+    def _task(self, asked: Asked) -> tuple[_Opened, Task] | None:
+        return self._find(asked.task) or self._find(asked.key)
+
+    def _make(self, identity: str) -> tuple[_Opened, Task] | None:
+        """The task of an id, with its world; None for what is no id of one."""
+        parts = _TASK_ID.fullmatch(identity)
+        if parts is None:
+            return None
+        try:
+            opened = self._open(parts["preset"], int(parts["seed"]))
+            task = opened.world.task(parts["split"], int(parts["index"]))
+        except AlphaUMiError:
+            return None
+        return (opened, task) if task.id == identity else None
+
+
+class _Opened:
+    """A world, the names of its tools, and the version that its tasks tell."""
+
+    def __init__(self, preset: str, seed: int) -> None:
+        self.world = World(preset, seed)
+        self.names = frozenset(spec.name for spec in self.world.tools)
+        self.version = self.world.task("train", 0).metadata["world"]
+
+
+# --- a model --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """A model that stands in for APIs."""
+
+    model: Model
+    name: str
+    sampling: Sampling
+    close: Callable[[], Awaitable[None]]
+
+
+class ModelSimulator:
+    """A model writes the reply of every documented API, shown what is recorded of it."""
+
+    def __init__(self, actor: Actor, apis: Mapping[ApiAddress, Api]) -> None:
+        self._actor, self._apis = actor, apis
+        self.source = f"{MODEL}{actor.name}"
+
+    def scope(self, asked: Asked) -> str:
+        return ""
+
+    async def reply(self, asked: Asked, examples: Examples) -> Simulated | None:
+        api, recorded = self._apis.get(asked.address), examples()
+        if api is None and not recorded:
+            return None
+        at = asked.address
+        api = api or Api(category=at.category, tool=at.tool, name=at.api)
+        shown = [Example(arguments=row.asked.arguments, response=row.reply.response) for row in recorded]
+        prompt = write_simulation(api, asked.arguments, shown)
+        try:
+            for _ in range(_TRIES):
+                text = (await self._actor.model.complete(prompt, self._actor.sampling)).text
+                said = read_simulation(text)
+                if said is not None:
+                    status = classify(said.error)
+                    return Simulated(reply=Reply(error=said.error, response=said.response, status=status))
+                prompt = ask_again(prompt[:2], text)
+            why = f"the model wrote no reply in {_TRIES} tries"
+        except ModelError as error:
+            why = str(error)
+        _log.warning("no simulated reply of %s: %s", at, why)
+        reply = Reply(error=NOT_WORKING, response=f"the simulator failed: {why}", status=ToolStatus.ERROR)
+        return Simulated(reply=reply, keep=False)
+
+    async def aclose(self) -> None:
+        await self._actor.close()

@@ -1,0 +1,102 @@
+"""What a value can be: a name that the world knows, a code that stands for one, or an amount.
+
+A need's inputs are read by their domains, so that every provider refuses the same values for the same reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from alpha_umi.world.facts import Facts
+
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+_LARGEST_AMOUNT = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """Why a value is none of its domain."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """A list of names."""
+
+    name: str
+    terms: tuple[str, ...]
+    former: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Names that tools refuse, saying the new one."""
+    strangers: tuple[str, ...] = ()
+    """Plausible names that nobody in the world knows."""
+    told: str = ""
+    """What a tool says of such an argument."""
+    vague: tuple[str, ...] = ()
+    """How a query speaks of one without naming it; empty where users do not name these."""
+
+    def read(self, _: Facts, value: str) -> str | Unknown:
+        if value in self.terms:
+            return value
+        if value in self.former:
+            return Unknown(reason=f"{value} is now {self.former[value]}")
+        return Unknown(reason=f"{value} is unknown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codes:
+    """Codes for names: a letter and digits, at every moment another for every name."""
+
+    name: str
+    of: Names
+    low: int = 10
+    """The digits are from here ..."""
+    count: int = 90
+    """... so many."""
+    stride: int = 37
+    told: str = ""
+    spoken: str = "{}"
+    """How a query names one."""
+    vague: tuple[str, ...] = ()
+
+    def write(self, facts: Facts, name: str) -> str:
+        place = (facts.any(self.name) + self.of.terms.index(name) * self.stride) % self._size
+        return f"{_LETTERS[place % len(_LETTERS)]}{self.low + place // len(_LETTERS)}"
+
+    def read(self, facts: Facts, value: str) -> str | Unknown:
+        """The name that a code stands for."""
+        digits = value[1:]
+        if value[:1] in _LETTERS and digits.isascii() and digits.isdecimal() and len(digits) < 9:
+            place = (int(digits) - self.low) * len(_LETTERS) + _LETTERS.index(value[0])
+            index, rest = divmod((place - facts.any(self.name)) % self._size, self.stride)
+            if not rest and index < len(self.of.terms) and self.write(facts, self.of.terms[index]) == value:
+                return self.of.terms[index]
+        return Unknown(reason=f"{value} is unknown")
+
+    @property
+    def _size(self) -> int:
+        return self.count * len(_LETTERS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """Numbers that a user may name; tools take any from 0 up to a large one."""
+
+    name: str
+    low: int = 5
+    high: int = 500
+    called: str = "sum of money"
+    told: str = ""
+    vague: tuple[str, ...] = ()
+
+    def read(self, _: Facts, value: str) -> str | Unknown:
+        try:
+            known = 0 <= float(value) <= _LARGEST_AMOUNT
+        except ValueError:
+            known = False
+        return value if known else Unknown(reason=f"{value} is no {self.called}")
+
+
+Domain: TypeAlias = Names | Codes | Amounts

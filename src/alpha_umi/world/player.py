@@ -1,0 +1,33 @@
+"""The oracle as an agent: what it would say next, for dry runs and as the mark that agents are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from alpha_umi.errors import DataError
+from alpha_umi.types import Answer, Call, Decision, Plan, Proposal, Task, Turn, Usage, User
+from alpha_umi.world.universe import World
+
+
+class Oracle:
+    """protocols.Agent for tasks of the sealed world. It says its own next step, whatever the last tool answered."""
+
+    async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        """Raises DataError for a task of another world version, or of none."""
+        said = sum(not isinstance(turn, User) for turn in turns)
+        rest = world_of(task).gold(task).turns[1 + said :]
+        end = next((at for at, turn in enumerate(rest, start=1) if isinstance(turn, Call | Answer)), len(rest))
+        step = rest[:end] or (Plan(thought="", decision=Decision.GIVE_UP),)
+        return Proposal(turns=step, usage=Usage(completions=1))
+
+
+def world_of(task: Task) -> World:
+    """The world that made a task, as its metadata says. Raises DataError where it says none."""
+    preset, seed = task.metadata.get("preset"), task.metadata.get("seed")
+    if "world" not in task.metadata or not isinstance(preset, str) or not isinstance(seed, int):
+        raise DataError(f"task {task.id!r} is no task of the sealed world; make some by 'umi world write'")
+    return _world(preset, seed)
+
+
+_world = lru_cache(maxsize=8)(World)

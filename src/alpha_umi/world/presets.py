@@ -1,0 +1,58 @@
+"""The worlds that there are, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from alpha_umi.errors import ConfigError
+from alpha_umi.world.catalogue import Catalogue
+from alpha_umi.world.problems import Problem
+from alpha_umi.world.tiny import tasks as tiny
+from alpha_umi.world.tiny.tools import CATALOGUE as TINY
+from alpha_umi.world.wide.mixes import FULL, SMALL
+from alpha_umi.world.wide.tasks import SPLITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    name: str
+    version: str
+    """Changes with anything that changes a task, a fact or a tool."""
+    open: Callable[[], Catalogue]
+    """Its catalogue, which takes some milliseconds to make."""
+    splits: tuple[str, ...]
+    """`train` and the test sets."""
+    draw: Callable[[int, str, int], Problem]
+    """(seed, split, index) -> the problem; the same for ever within a version."""
+
+
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name=tiny.NAME,
+            version=tiny.VERSION,
+            open=lambda: TINY,
+            splits=tuple(tiny.Split),
+            draw=tiny.draw_problem,
+        ),
+        *(
+            Preset(
+                name=mix.name,
+                version=mix.version,
+                open=mix.open,
+                splits=SPLITS,
+                draw=mix.draw_problem,
+            )
+            for mix in (SMALL, FULL)
+        ),
+    )
+}
+
+
+def find_preset(name: str) -> Preset:
+    """Raises ConfigError naming the known ones."""
+    if name not in PRESETS:
+        raise ConfigError(f"unknown world preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,1 @@
+"""The smallest world, written out by hand: few tools, short words."""

@@ -1,0 +1,200 @@
+"""The wide world's tools as a preset offers them: which may be used for which test set, and what plans they allow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from alpha_umi.types import Json
+from alpha_umi.world.catalogue import Catalogue
+from alpha_umi.world.domains import Codes, Names
+from alpha_umi.world.facts import Facts
+from alpha_umi.world.needs import Ask, Need, Refusal
+from alpha_umi.world.reading import Reader, Words
+from alpha_umi.world.tools import Seen, Tool
+from alpha_umi.world.wide import names
+from alpha_umi.world.wide.learning import EDUCATION, HEALTH
+from alpha_umi.world.wide.leisure import BOOKS, FOOD, MOVIES, MUSIC, SPORTS
+from alpha_umi.world.wide.nature import LOCATION, WEATHER
+from alpha_umi.world.wide.plans import Scope
+from alpha_umi.world.wide.tables import Category, Provider, read_providers
+from alpha_umi.world.wide.trade import ECOMMERCE, FINANCE, SOCIAL
+from alpha_umi.world.wide.travel import LOGISTICS, TRANSPORTATION, TRAVEL
+
+CATEGORIES: tuple[Category, ...] = (
+    LOCATION, WEATHER, TRAVEL, FINANCE, SOCIAL, ECOMMERCE, MOVIES, BOOKS, MUSIC, SPORTS, FOOD, TRANSPORTATION,
+    LOGISTICS, HEALTH, EDUCATION,
+)  # fmt: skip
+
+
+class TestSet(StrEnum):
+    """ToolBench's six: what is new in them, and how many tools a query needs."""
+
+    __test__ = False
+
+    G1_INSTRUCTION = "G1_instruction"
+    """New queries for one seen tool."""
+    G1_TOOL = "G1_tool"
+    """One tool that training never offers, of a category that it knows."""
+    G1_CATEGORY = "G1_category"
+    """One tool of a category that training never offers."""
+    G2_INSTRUCTION = "G2_instruction"
+    """New queries for several seen tools of one category."""
+    G2_CATEGORY = "G2_category"
+    """Several tools of a category that training never offers."""
+    G3_INSTRUCTION = "G3_instruction"
+    """New queries for seen tools of several categories."""
+
+
+class Group(StrEnum):
+    """How many tools a query needs: one; several of one category; several of several categories."""
+
+    G1 = "G1"
+    G2 = "G2"
+    G3 = "G3"
+
+
+_UNITS = {
+    "C": ("C", "°C", "° C", "degrees C", "degrees Celsius", "degree Celsius", "Celsius"),
+    "F": ("F", "°F", "° F", "degrees F", "degrees Fahrenheit", "degree Fahrenheit", "Fahrenheit"),
+    "km/h": ("km/h", "kmh", "kph", "kilometers per hour", "kilometres per hour"),
+    "km": ("km", "kilometers", "kilometres", "kilometer", "kilometre"),
+    "kg": ("kg", "kilograms", "kilogram", "kilos", "kilo"),
+    "mg": ("mg", "milligrams", "milligram"),
+    "grams": ("grams", "gram", "g"),
+    "kcal": ("kcal", "kilocalories", "calories"),
+    "percent": ("percent", "per cent", "%"),
+    "days": ("days", "day"),
+    "hours": ("hours", "hour", "h"),
+    "minutes": ("minutes", "minute", "min", "mins"),
+    "weeks": ("weeks", "week"),
+    "years": ("years", "year"),
+    "pieces": ("pieces", "piece", "units", "unit", "items", "item"),
+    "pages": ("pages", "page"),
+    "stars": ("stars", "star"),
+    "reviews": ("reviews", "review"),
+    "points": ("points", "point"),
+    "seats": ("seats", "seat"),
+    "tracks": ("tracks", "track", "songs", "song"),
+    "copies": ("copies", "copy"),
+    "tables": ("tables", "table", "free tables", "free table"),
+    "beds": ("beds", "bed"),
+    "students": ("students", "student"),
+    "employees": ("employees", "employee", "people"),
+    "spaces": ("spaces", "space", "parking spaces", "free parking spaces"),
+    "USD": ("USD", "US dollars", "dollars", "$"),
+    "EUR": ("EUR", "euros", "euro", "€"),
+}
+_LITERAL = r"[A-Z]\d{2,4}|\d{1,2}:\d{2}"
+
+
+@cache
+def _reader() -> Reader:
+    return Reader(
+        Words(
+            names={**names.NAMES, **names.ORDINARY},
+            ordinary=frozenset(names.ORDINARY),
+            currencies=names.CURRENCY.terms,
+            units=_UNITS,
+            literal=_LITERAL,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pool:
+    """What the queries of one split may be made of."""
+
+    scopes: Mapping[Group, tuple[tuple[Scope, tuple[Tool, ...]], ...]]
+    """Group -> plans that can be made, and of which tools: one per tool, per category, or one for all."""
+    rivals: Mapping[str, tuple[Tool, ...]]
+    """Need -> tools that may stand beside the one that is used."""
+    others: tuple[Tool, ...]
+    """Tools that may be offered without need."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Market:
+    catalogue: Catalogue
+    pools: Mapping[str, Pool]
+    """Split -> its pool."""
+    sorts: Mapping[tuple[str, int], frozenset[str]]
+    """Need and number of its ask -> the sorts of values owed. Two of a sort in one answer could be taken for each other."""
+
+    @classmethod
+    def of(cls, categories: Iterable[str]) -> Market:
+        chosen = [category for category in CATEGORIES if category.name in set(categories)]
+        providers = tuple(provider for category in chosen for provider in read_providers(category))
+        needs = {need.name: need for category in chosen for need in category.needs}
+        tools = [tool for provider in providers for tool in provider.tools]
+        documents = {(provider.category, provider.name): provider.document for provider in providers}
+        catalogue = Catalogue.of(needs, tools, names.DOMAINS.values(), _reader(), documents)
+        seen = _pool(catalogue, providers, {Seen.YES})
+        unseen_tools = _pool(catalogue, providers, {Seen.NO})
+        unseen_categories = _pool(catalogue, providers, {Seen.NO_CATEGORY})
+        pools = {
+            "train": seen,
+            TestSet.G1_INSTRUCTION.value: seen,
+            TestSet.G1_TOOL.value: unseen_tools,
+            TestSet.G1_CATEGORY.value: unseen_categories,
+            TestSet.G2_INSTRUCTION.value: seen,
+            TestSet.G2_CATEGORY.value: unseen_categories,
+            TestSet.G3_INSTRUCTION.value: seen,
+        }
+        sorts = {
+            (need.name, number): _sorts(need, ask) for need in needs.values() for number, ask in enumerate(need.asks)
+        }
+        return cls(catalogue=catalogue, pools=pools, sorts=sorts)
+
+
+def _pool(catalogue: Catalogue, providers: tuple[Provider, ...], seen: set[Seen]) -> Pool:
+    mine = [provider for provider in providers if provider.seen in seen]
+    tools = tuple(tool for provider in mine for tool in provider.tools)
+    categories = dict.fromkeys(provider.category for provider in mine)
+    by_category = [tuple(tool for tool in tools if tool.category == category) for category in categories]
+    scopes = {
+        Group.G1: tuple((_scope(provider.tools), provider.tools) for provider in mine),
+        Group.G2: tuple((_scope(some), some) for some in by_category if len({tool.provider for tool in some}) > 1),
+        Group.G3: ((_scope(tools), tools),),
+    }
+    rivals = {
+        need: tuple(tool for tool in served if tool.seen in seen or tool.seen is Seen.YES)
+        for need, served in catalogue.providers.items()
+    }
+    others = tuple(tool for tool in catalogue.tools.values() if tool.seen is Seen.YES or tool.seen in seen)
+    return Pool(scopes=scopes, rivals=rivals, others=others)
+
+
+def _scope(tools: Iterable[Tool]) -> Scope:
+    return Scope.of({tool.need: tool.finds for tool in tools}.values())
+
+
+def _sorts(need: Need, ask: Ask) -> frozenset[str]:
+    sample = need.answer(Facts(seed=0, moment="sample"), _sample_inputs(need))
+    if isinstance(sample, Refusal):
+        raise ValueError(f"{need.name} refuses its own names: {sample.reason}")
+    return frozenset(_sort(need, owed.value, owed.unit, sample[owed.value]) for owed in ask.owed)
+
+
+def _sample_inputs(need: Need) -> dict[str, Json]:
+    facts = Facts(seed=0, moment="sample")
+    sample: dict[str, Json] = {}
+    for name, domain in need.inputs.items():
+        if isinstance(domain, Codes):
+            sample[name] = domain.write(facts, domain.of.terms[0])
+        else:
+            sample[name] = domain.terms[0] if isinstance(domain, Names) else domain.low
+    return sample
+
+
+def _sort(need: Need, value: str, unit: str, sample: Json) -> str:
+    if unit:
+        return unit
+    if not isinstance(sample, str):
+        return "number"
+    if value in need.makes:
+        return need.makes[value].name
+    return "literal" if re.fullmatch(_LITERAL, sample) else value

@@ -1,0 +1,73 @@
+"""The presets of the wide world."""
+
+from __future__ import annotations
+
+from alpha_umi.types import ToolStatus
+from alpha_umi.world.problems import Trouble
+from alpha_umi.world.wide.market import CATEGORIES, Group
+from alpha_umi.world.wide.tasks import Mix
+
+_FAILURES = (
+    (ToolStatus.ERROR, "{tool} is down"),
+    (ToolStatus.RATE_LIMITED, "{tool} is over its limit"),
+    (ToolStatus.TIMEOUT, "{tool} did not answer"),
+    (ToolStatus.OK, "{{}}"),
+)
+
+SMALL = Mix(
+    name="small",
+    version="1",
+    categories=("Location", "Weather", "Travel", "Finance", "Social", "eCommerce", "Movies"),
+    calls={1: 55, 2: 30, 3: 15},
+    groups={Group.G1: 40, Group.G2: 25, Group.G3: 35},
+    troubles={
+        Trouble.NONE: 70,
+        Trouble.RIVAL: 10,
+        Trouble.FORMER_NAME: 5,
+        Trouble.STRANGER: 4,
+        Trouble.DOWN: 5,
+        Trouble.NO_TOOL: 4,
+        Trouble.MISSING: 2,
+    },
+    failures=_FAILURES,
+    tools=(3, 5),
+    both_rivals=8,
+    two_wishes=10,
+    options=20,
+    changes=8,
+    contexts=0,
+    hinted=10,
+)
+FULL = Mix(
+    name="full",
+    version="1",
+    categories=tuple(category.name for category in CATEGORIES),
+    calls={1: 30, 2: 25, 3: 18, 4: 13, 5: 8, 6: 6},
+    groups={Group.G1: 35, Group.G2: 25, Group.G3: 40},
+    troubles={
+        Trouble.NONE: 60,
+        Trouble.RIVAL: 15,
+        Trouble.FORMER_NAME: 6,
+        Trouble.STRANGER: 4,
+        Trouble.DOWN: 6,
+        Trouble.NO_TOOL: 5,
+        Trouble.MISSING: 4,
+    },
+    failures=(
+        *_FAILURES,
+        (ToolStatus.ERROR, "internal server error in {tool}"),
+        (ToolStatus.ERROR, "{tool} is under maintenance, try another provider"),
+        (ToolStatus.ERROR, "no subscription for {tool}"),
+        (ToolStatus.RATE_LIMITED, "too many requests to {tool} within a minute"),
+        (ToolStatus.TIMEOUT, "{tool} timed out after 10 s"),
+        (ToolStatus.OK, "[]"),
+        (ToolStatus.OK, '{{"results": []}}'),
+    ),
+    tools=(4, 9),
+    both_rivals=15,
+    two_wishes=20,
+    options=25,
+    changes=10,
+    contexts=30,
+    hinted=25,
+)

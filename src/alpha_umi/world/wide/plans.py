@@ -1,0 +1,267 @@
+"""Plans: which needs are asked of which, drawn backwards from what is wanted to what the query names.
+
+A need's input is named by the query, or found by another need that makes values of its domain. How many calls that
+can take is known beforehand for every need, so that a plan of a given length is drawn without search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TypeAlias
+
+from alpha_umi.world.chance import Draws
+from alpha_umi.world.domains import Domain
+from alpha_umi.world.needs import Ask, Need
+
+LONGEST = 6
+"""Calls."""
+_SHARED = 60
+"""Percent of second wishes that are about the same thing as the first, where they can be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Slot:
+    """Something that the query names."""
+
+    name: str
+    domain: Domain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Made:
+    """What another need finds."""
+
+    node: Node
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A value of an input that may be left out."""
+
+    value: str
+
+
+Source: TypeAlias = Slot | Made | Chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Node:
+    """One call."""
+
+    need: Need
+    inputs: Mapping[str, Source]
+
+    @property
+    def signature(self) -> str:
+        """The shape of the plan below, without the values."""
+        return f"{self.need.name}({','.join(_shape(source) for source in self.inputs.values())})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One thing that the query wants."""
+
+    node: Node
+    ask: Ask
+    target: Source | None = None
+    """A currency into which the price is to be changed."""
+    change: Node | None = None
+    """The call that does it."""
+
+    @property
+    def last(self) -> Node:
+        return self.change or self.node
+
+    @property
+    def signature(self) -> str:
+        return f"{self.last.signature}.{'+'.join(owed.value for owed in self.ask.owed)}"
+
+
+def _shape(source: Source) -> str:
+    match source:
+        case Slot(domain=domain):
+            return domain.name
+        case Made(node=node, output=output):
+            return f"{node.signature}.{output}"
+        case Chosen(value=value):
+            return value
+
+
+# --- what is possible -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scope:
+    """The needs of which a plan may be made, and how many calls each can take."""
+
+    needs: Mapping[str, Need]
+    makers: Mapping[str, tuple[tuple[Need, str], ...]]
+    """Domain -> the needs that find values of it, and under which output."""
+    calls: Mapping[str, frozenset[int]]
+    """Need -> possible numbers of calls, its own included."""
+    lengths: frozenset[int]
+    """Of all of them."""
+    _splits: dict[tuple[str, int], list[tuple[int, ...]]] = field(
+        default_factory=dict[tuple[str, int], list[tuple[int, ...]]]
+    )
+
+    @classmethod
+    def of(cls, needs: Iterable[Need]) -> Scope:
+        by_name = {need.name: need for need in needs}
+        makers: dict[str, tuple[tuple[Need, str], ...]] = {}
+        for need in by_name.values():
+            for output, domain in need.makes.items():
+                makers[domain.name] = (*makers.get(domain.name, ()), (need, output))
+        calls = {name: frozenset[int]() for name in by_name}
+        for _ in range(LONGEST):
+            calls = {name: _lengths(need, makers, calls) for name, need in by_name.items()}
+        lengths = frozenset(length for name, counts in calls.items() if by_name[name].asks for length in counts)
+        return cls(needs=by_name, makers=makers, calls=calls, lengths=lengths)
+
+    def splits(self, need: Need, length: int) -> list[tuple[int, ...]]:
+        """The ways to share `length` - 1 calls among the inputs of a need."""
+        key = need.name, length
+        if key not in self._splits:
+            choices = [sorted(_ways(domain, self.makers, self.calls)) for domain in _required(need).values()]
+            self._splits[key] = [split for split in product(*choices) if sum(split) == length - 1]
+        return self._splits[key]
+
+
+def _required(need: Need) -> dict[str, Domain]:
+    return {name: domain for name, domain in need.inputs.items() if name not in need.defaults}
+
+
+def _ways(
+    domain: Domain, makers: Mapping[str, tuple[tuple[Need, str], ...]], calls: Mapping[str, frozenset[int]]
+) -> set[int]:
+    """In how many calls a value of the domain can be had; 0: the query names it."""
+    ways = {0} if is_nameable(domain) else set[int]()
+    return ways.union(*(calls[need.name] for need, _ in makers.get(domain.name, ())))
+
+
+def _lengths(
+    need: Need, makers: Mapping[str, tuple[tuple[Need, str], ...]], calls: Mapping[str, frozenset[int]]
+) -> frozenset[int]:
+    ways = [_ways(domain, makers, calls) for domain in _required(need).values()]
+    return frozenset(length for split in product(*ways) if (length := 1 + sum(split)) <= LONGEST)
+
+
+def is_nameable(domain: Domain) -> bool:
+    return domain.name == "amount" or bool(domain.vague)
+
+
+# --- drawing --------------------------------------------------------------------------------------------
+
+
+class Planner:
+    """Draws one plan."""
+
+    def __init__(self, scope: Scope, draws: Draws) -> None:
+        self._scope = scope
+        self._draws = draws
+        self.slots: dict[str, Slot] = {}
+        self._shared: dict[str, Source] = {}
+
+    def wish(self, length: int, *, option: bool, change: bool) -> Wish | None:
+        """Something to ask that takes `length` calls; None where the draw leads nowhere."""
+        scope, draws = self._scope, self._draws
+        convert = scope.needs.get("convert")
+        if change and convert is not None and length > 1:
+            return self._changed(convert, length)
+        options = [need for need in scope.needs.values() if need.asks and length in scope.calls[need.name]]
+        if not options:
+            return None
+        need = draws.pick(options)
+        node = self._node(need, length, frozenset())
+        if node is None:
+            return None
+        if option and need.options:
+            name = draws.pick(list(need.options))
+            chosen = Chosen(value=draws.pick(list(need.options[name])))
+            node = Node(need=need, inputs={**node.inputs, name: chosen})
+        return Wish(node=node, ask=draws.pick(need.asks))
+
+    def _changed(self, convert: Need, length: int) -> Wish | None:
+        """A price in another currency."""
+        scope, draws = self._scope, self._draws
+        options = [
+            (need, ask, spare)
+            for need in scope.needs.values()
+            for ask in need.asks
+            if need is not convert and any(owed.unit == "currency" for owed in ask.owed)
+            for spare in _ways(convert.inputs["target"], scope.makers, scope.calls)
+            if length - 1 - spare in scope.calls[need.name]
+        ]
+        if not options:
+            return None
+        need, ask, spare = draws.pick(options)
+        node = self._node(need, length - 1 - spare, frozenset((convert.name,)))
+        target = self._source("target", convert.inputs["target"], spare, frozenset((convert.name, need.name)))
+        if node is None or target is None:
+            return None
+        price = next(owed.value for owed in ask.owed if owed.unit == "currency")
+        inputs = {
+            "amount": Made(node=node, output=price),
+            "source": Made(node=node, output="currency"),
+            "target": target,
+        }
+        return Wish(node=node, ask=ask, target=target, change=Node(need=convert, inputs=inputs))
+
+    def share(self, wish: Wish) -> None:
+        """What is wanted next may be about the same things."""
+        self._shared = {
+            wish.node.need.inputs[name].name: source
+            for name, source in wish.node.inputs.items()
+            if self._draws.below(100) < _SHARED
+        }
+
+    def _node(self, need: Need, length: int, above: frozenset[str]) -> Node | None:
+        splits = self._scope.splits(need, length)
+        if not splits:
+            return None
+        inputs: dict[str, Source] = {}
+        for (name, domain), calls in zip(_required(need).items(), self._draws.pick(splits), strict=True):
+            source = self._source(name, domain, calls, above | {need.name})
+            if source is None:
+                return None
+            inputs[name] = source
+        return Node(need=need, inputs=inputs)
+
+    def _source(self, name: str, domain: Domain, calls: int, above: frozenset[str]) -> Source | None:
+        if domain.name in self._shared:
+            return self._shared.pop(domain.name)
+        if not calls:
+            return self._slot(name, domain)
+        makers = [
+            (need, output)
+            for need, output in self._scope.makers.get(domain.name, ())
+            if calls in self._scope.calls[need.name] and need.name not in above
+        ]
+        if not makers:
+            return None
+        need, output = self._draws.pick(makers)
+        node = self._node(need, calls, above)
+        return Made(node=node, output=output) if node is not None else None
+
+    def _slot(self, name: str, domain: Domain) -> Slot:
+        label = name if name not in self.slots else f"{name}{len(self.slots)}"
+        self.slots[label] = Slot(name=label, domain=domain)
+        return self.slots[label]
+
+
+def in_order(wishes: Iterable[Wish]) -> list[Node]:
+    """All calls, each after those that it rests on, none twice."""
+    ordered: dict[int, Node] = {}
+
+    def visit(node: Node) -> None:
+        for source in node.inputs.values():
+            if isinstance(source, Made) and id(source.node) not in ordered:
+                visit(source.node)
+        ordered.setdefault(id(node), node)
+
+    for wish in wishes:
+        visit(wish.last)
+    return list(ordered.values())

@@ -1,0 +1,446 @@
+"""Tasks of the wide world: a plan, its words, the tools offered and the trouble that waits.
+
+All from (preset, seed, split, index). Train and test are disjoint twice: no frame of a training query words a test
+query, and what is asked about whom (the plan with its names) lies on one side, as its own hash says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+
+from alpha_umi.types import Json, Observation, Task, ToolStatus
+from alpha_umi.world.catalogue import Catalogue
+from alpha_umi.world.chance import Draws, drawn
+from alpha_umi.world.domains import Amounts, Codes, Names
+from alpha_umi.world.facts import Facts
+from alpha_umi.world.kinds import Kind, Step
+from alpha_umi.world.needs import Owed, Values
+from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
+from alpha_umi.world.tools import Tool
+from alpha_umi.world.wide import wording
+from alpha_umi.world.wide.market import Group, Market, Pool, TestSet
+from alpha_umi.world.wide.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order
+
+TRAIN = "train"
+SPLITS = (TRAIN, *(test_set.value for test_set in TestSet))
+_TEST_SHARE = 5
+"""One plan with names in so many is on the test side."""
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """A preset: its categories and how its tasks are mixed. Shares are weights, the rest percents."""
+
+    name: str
+    version: str
+    categories: tuple[str, ...]
+    calls: Mapping[int, int]
+    """Calls that the plain way takes -> share."""
+    groups: Mapping[Group, int]
+    """Of training."""
+    troubles: Mapping[Trouble, int]
+    failures: tuple[tuple[ToolStatus, str], ...]
+    """What a dead provider says; OK: its reply is empty."""
+    tools: tuple[int, int]
+    """Fewest and most tools offered."""
+    both_rivals: int
+    """Tasks that offer a second provider without need."""
+    two_wishes: int
+    options: int
+    """Wishes that give an input which may be left out."""
+    changes: int
+    """Wishes that want a price in another currency."""
+    contexts: int
+    """Queries with a sentence before what they want."""
+    hinted: int
+    """Of the tasks with a dead provider: gold that is a later branch of a search."""
+
+    @cached_property
+    def market(self) -> Market:
+        return Market.of(self.categories)
+
+    def open(self) -> Catalogue:
+        return self.market.catalogue
+
+    def draw_problem(self, seed: int, split: str, index: int) -> Problem:
+        """The problem of an index; the same for ever within a version. Draws until one fits the split."""
+        for attempt in count():
+            draws = Draws(self.version, self.name, seed, split, index, attempt)
+            problem = _Sketch(self, seed, split, index, draws).draw()
+            if problem is not None:
+                return problem
+        raise AssertionError("unreachable")
+
+
+class _Sketch:
+    """One attempt at a problem."""
+
+    def __init__(self, mix: Mix, seed: int, split: str, index: int, draws: Draws) -> None:
+        self._mix, self._draws = mix, draws
+        self._seed, self._split, self._index = seed, split, index
+        self._train = split == TRAIN
+        self._frames = wording.TRAIN if self._train else wording.TEST
+        self._pool: Pool = mix.market.pools[split]
+        self._facts = Facts(seed=seed, moment=f"{split}/{index}")
+
+    def draw(self) -> Problem | None:
+        mix, draws = self._mix, self._draws
+        trouble = draws.weighted(mix.troubles)
+        group = draws.weighted(mix.groups) if self._train else Group(self._split[:2])
+        scope, tools = draws.pick(self._pool.scopes[group])
+        planner = Planner(scope, draws)
+        wishes = self._draw_wishes(planner, scope, 1 if group is Group.G1 else 2)
+        if not wishes:
+            return None
+        nodes = in_order(wishes)
+        chosen = self._draw_providers(nodes, tools)
+        if not _fits(group, chosen.values()):
+            return None
+        kind = _make_kind(wishes, nodes, planner.slots)
+        slots = self._draw_my_slots(kind, planner.slots, trouble)
+        if slots is None or not self._makes_sense(kind, slots, trouble):
+            return None
+        offer = self._draw_offer(chosen, trouble)
+        if offer is None:
+            return None
+        query = self._write_query(wishes, planner.slots, slots, trouble)
+        return self._make_problem(kind, slots, query, group, trouble, offer)
+
+    # --- the plan -----------------------------------------------------------------------------------
+
+    def _draw_wishes(self, planner: Planner, scope: Scope, fewest: int) -> list[Wish]:
+        mix, draws = self._mix, self._draws
+        total = draws.weighted({calls: share for calls, share in mix.calls.items() if calls >= fewest})
+        if total in scope.lengths and draws.below(100) >= mix.two_wishes:
+            return self._draw_wish(planner, total)
+        if not 1 < total <= 2 * max(scope.lengths):
+            return []
+        first = draws.between(1, total - 1)
+        wishes = self._draw_wish(planner, first)
+        if wishes:
+            planner.share(wishes[0])
+            wishes += self._draw_wish(planner, total - first)
+        return wishes if len(wishes) == 2 and not self._confusable(wishes) else []
+
+    def _draw_wish(self, planner: Planner, length: int) -> list[Wish]:
+        percent = self._draws.below(100)
+        wish = planner.wish(
+            length,
+            option=percent < self._mix.options,
+            change=percent >= 100 - self._mix.changes,
+        )
+        return [wish] if wish is not None else []
+
+    def _confusable(self, wishes: Sequence[Wish]) -> bool:
+        if wishes[0].node.need is wishes[1].node.need:
+            return True
+        sorts = [self._mix.market.sorts[wish.node.need.name, wish.node.need.asks.index(wish.ask)] for wish in wishes]
+        return bool(sorts[0] & sorts[1])
+
+    def _draw_my_slots(self, kind: Kind, slots: Mapping[str, Slot], trouble: Trouble) -> dict[str, Json] | None:
+        for _ in range(_TEST_SHARE):
+            values = self._draw_slots(slots, trouble)
+            if values is None or self._is_mine(kind, values):
+                return values
+        return None
+
+    def _is_mine(self, kind: Kind, slots: Values) -> bool:
+        """Whether what is asked about whom is on this split's side."""
+        values = (f"{name}={value}" for name, value in slots.items())
+        on_test_side = drawn("side", kind.name, *values) % _TEST_SHARE == 0
+        return on_test_side is not self._train
+
+    def _makes_sense(self, kind: Kind, slots: Values, trouble: Trouble) -> bool:
+        """Nobody flies to where they are."""
+        if trouble in (Trouble.STRANGER, Trouble.MISSING):
+            return True
+        catalogue = self._mix.market.catalogue
+        for request in solve(catalogue, kind, slots, self._facts).requests:
+            domains = catalogue.needs[request.need].inputs
+            if len({str(value) for _, value in request.inputs}) < len(domains):
+                return False
+        return True
+
+    def _draw_slots(self, slots: Mapping[str, Slot], trouble: Trouble) -> dict[str, Json] | None:
+        draws = self._draws
+        values: dict[str, Json] = {}
+        for name, slot in slots.items():
+            match slot.domain:
+                case Amounts(low=low, high=high):
+                    values[name] = draws.between(low, high)
+                case Codes() as domain:
+                    values[name] = domain.write(self._facts, draws.pick(domain.of.terms))
+                case Names(terms=terms):
+                    value = draws.pick(terms)
+                    while value in values.values():
+                        value = draws.pick(terms)
+                    values[name] = value
+        named = {name: slot.domain for name, slot in slots.items() if isinstance(slot.domain, Names)}
+        match trouble:
+            case Trouble.FORMER_NAME:
+                return self._rename(values, {name: domain for name, domain in named.items() if domain.former})
+            case Trouble.STRANGER:
+                return self._replace(values, {name: domain for name, domain in named.items() if domain.strangers})
+            case Trouble.MISSING if all(isinstance(slot.domain, Amounts) for slot in slots.values()):
+                return None
+            case _:
+                return values
+
+    def _rename(self, values: dict[str, Json], names: Mapping[str, Names]) -> dict[str, Json] | None:
+        if not names:
+            return None
+        name = self._draws.pick(list(names))
+        fitting = [old for old, new in names[name].former.items() if new not in values.values()]
+        return {**values, name: self._draws.pick(fitting)} if fitting else None
+
+    def _replace(self, values: dict[str, Json], names: Mapping[str, Names]) -> dict[str, Json] | None:
+        if not names:
+            return None
+        name = self._draws.pick(list(names))
+        return {**values, name: self._draws.pick(names[name].strangers)}
+
+    # --- the tools ----------------------------------------------------------------------------------
+
+    def _draw_providers(self, nodes: Sequence[Node], tools: Sequence[Tool]) -> dict[str, Tool]:
+        needs = dict.fromkeys(node.need.name for node in nodes)
+        return {need: self._draws.pick([tool for tool in tools if tool.need == need]) for need in needs}
+
+    def _draw_offer(self, chosen: Mapping[str, Tool], trouble: Trouble) -> _Offer | None:
+        mix, draws = self._mix, self._draws
+        rivals = {
+            need: [other for other in self._pool.rivals[need] if other is not tool] for need, tool in chosen.items()
+        }
+        rivalled = [need for need, others in rivals.items() if others]
+        offered = {need: [tool] for need, tool in chosen.items()}
+        down: list[Tool] = []
+        blocked = ""
+        match trouble:
+            case Trouble.RIVAL:
+                if not rivalled:
+                    return None
+                need = draws.pick(rivalled)
+                down = [draws.pick(rivals[need])]
+                offered[need] = [*down, chosen[need]]
+            case Trouble.DOWN:
+                blocked = draws.pick(list(chosen))
+                if rivals[blocked] and draws.below(2):
+                    offered[blocked].append(draws.pick(rivals[blocked]))
+                down = offered[blocked]
+            case Trouble.NO_TOOL:
+                blocked = draws.pick(list(chosen))
+                offered[blocked] = []
+            case _ if rivalled and draws.below(100) < mix.both_rivals:
+                need = draws.pick(rivalled)
+                offered[need].append(draws.pick(rivals[need]))
+            case _:
+                pass
+        status, text = draws.pick(mix.failures)
+        failures = {
+            tool.spec.name: Observation(content=text.format(tool=tool.spec.name), status=status) for tool in down
+        }
+        return _Offer(tools=self._draw_places(offered), down=failures, blocked=blocked)
+
+    def _draw_places(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
+        """The tools in the order in which they are offered; rivals keep theirs. Half of the others are akin."""
+        mix, draws = self._mix, self._draws
+        needed = [tool for tools in offered.values() for tool in tools]
+        others = [tool for tool in self._pool.others if tool.need not in offered]
+        akin = {tool.category for tool in needed}
+        fewest, most = mix.tools
+        wanted = draws.between(fewest, most) - len(needed)
+        near = draws.sample([tool for tool in others if tool.category in akin], (wanted + 1) // 2)
+        far = draws.sample([tool for tool in others if tool.category not in akin], wanted - len(near))
+        places: list[Tool] = [*near, *far]
+        for tools in offered.values():
+            cuts = sorted(draws.below(len(places) + 1) for _ in tools)
+            for shift, (cut, tool) in enumerate(zip(cuts, tools, strict=True)):
+                places.insert(cut + shift, tool)
+        return tuple(places)
+
+    # --- the words ----------------------------------------------------------------------------------
+
+    def _write_query(self, wishes: Sequence[Wish], slots: Mapping[str, Slot], values: Values, trouble: Trouble) -> str:
+        draws, frames = self._draws, self._frames
+        spoken = {name: _speak(slot, values[name]) for name, slot in slots.items()}
+        if trouble is Trouble.MISSING:
+            name = draws.pick([name for name, slot in slots.items() if not isinstance(slot.domain, Amounts)])
+            domain = slots[name].domain
+            spoken[name] = "" if isinstance(domain, Amounts) else draws.pick(domain.vague)
+        text = self._write_wishes(wishes, spoken)
+        if draws.below(100) < self._mix.contexts:
+            return f"{draws.pick(frames.contexts)} {text}"
+        return text
+
+    def _write_wishes(self, wishes: Sequence[Wish], spoken: Mapping[str, str]) -> str:
+        draws, frames = self._draws, self._frames
+        first = wishes[0]
+        whole = wording.questions(first.ask, train=self._train)
+        plain = first.change is None and not any(isinstance(given, Chosen) for given in first.node.inputs.values())
+        if len(wishes) == 1 and plain and whole and draws.below(3) == 0:
+            return self._fill(draws.pick(whole), first.node, spoken)
+        wanted = draws.pick(frames.joints).join(self._write_wish(wish, spoken) for wish in wishes)
+        text = draws.pick(frames.plain).format(x=wanted)
+        return text[0].upper() + text[1:]
+
+    def _write_wish(self, wish: Wish, spoken: Mapping[str, str]) -> str:
+        draws = self._draws
+        text = self._fill(draws.pick(wish.ask.nouns), wish.node, spoken)
+        for name, given in wish.node.inputs.items():
+            if isinstance(given, Chosen):
+                text += f" {draws.pick(wish.node.need.options[name][given.value])}"
+        return f"{text} in {self._name(wish.target, spoken)}" if wish.target is not None else text
+
+    def _fill(self, phrase: str, node: Node, spoken: Mapping[str, str]) -> str:
+        return phrase.format_map({name: self._name(given, spoken) for name, given in node.inputs.items()})
+
+    def _name(self, source: Source, spoken: Mapping[str, str]) -> str:
+        match source:
+            case Slot(name=name):
+                return spoken[name]
+            case Made(node=node, output=output):
+                return self._fill(self._draws.pick(node.need.refs[output]), node, spoken)
+            case Chosen(value=value):
+                return value
+
+    def _make_problem(
+        self, kind: Kind, slots: dict[str, Json], query: str, group: Group, trouble: Trouble, offer: _Offer
+    ) -> Problem:
+        mix = self._mix
+        metadata: dict[str, Json] = {
+            "world": mix.version,
+            "preset": mix.name,
+            "seed": self._seed,
+            "split": self._split,
+            "index": self._index,
+            "query_id": query_id(self._split, self._index),
+            "group": group.value,
+            "kind": kind.name,
+            "calls": len(kind.steps),
+            "trouble": trouble.value,
+            "solvable": trouble not in HOPELESS,
+        }
+        blocked = offer.blocked
+        if trouble is Trouble.STRANGER:
+            blocked = _step_of_stranger(kind, slots, mix.market).need
+        return Problem(
+            task=Task(
+                id=f"{mix.name}-{self._seed}-{self._split}-{self._index}",
+                query=query,
+                tools=tuple(tool.spec for tool in offer.tools),
+                metadata=metadata,
+            ),
+            catalogue=mix.market.catalogue,
+            kind=kind,
+            slots=slots,
+            facts=self._facts,
+            trouble=trouble,
+            down=offer.down,
+            blocked=blocked,
+            hinted=trouble is Trouble.RIVAL and self._draws.below(100) < mix.hinted,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    tools: tuple[Tool, ...]
+    down: Mapping[str, Observation]
+    blocked: str
+
+
+def query_id(split: str, index: int) -> int:
+    """A number that no other task of the preset and the seed has."""
+    return index * len(SPLITS) + SPLITS.index(split)
+
+
+def find_query(number: int) -> tuple[str, int]:
+    """The split and the index behind a query_id."""
+    index, place = divmod(number, len(SPLITS))
+    return SPLITS[place], index
+
+
+def _fits(group: Group, tools: Iterable[Tool]) -> bool:
+    used = list(tools)
+    match group:
+        case Group.G1:
+            return True
+        case Group.G2:
+            return len({tool.provider for tool in used}) > 1
+        case Group.G3:
+            return len({tool.category for tool in used}) > 1
+
+
+def _speak(slot: Slot, value: Json) -> str:
+    return slot.domain.spoken.format(value) if isinstance(slot.domain, Codes) else str(value)
+
+
+def _step_of_stranger(kind: Kind, slots: Values, market: Market) -> Step:
+    strangers = market.catalogue.strangers
+    unknown = {name for name, value in slots.items() if str(value) in strangers.get(kind.slots[name], ())}
+    return next(step for step in kind.steps if unknown & set(step.inputs.values()))
+
+
+# --- the kind of a plan ---------------------------------------------------------------------------------
+
+
+def _make_kind(wishes: Sequence[Wish], nodes: Sequence[Node], slots: Mapping[str, Slot]) -> Kind:
+    places = {id(node): place for place, node in enumerate(nodes)}
+
+    def known(source: Source) -> str:
+        match source:
+            case Slot(name=name):
+                return name
+            case Made(node=node, output=output):
+                return f"{output}_{places[id(node)]}"
+            case Chosen(value=value):
+                return f"={value}"
+
+    steps = tuple(
+        Step(
+            need=node.need.name,
+            inputs={name: known(source) for name, source in node.inputs.items()},
+            keep={output: f"{output}_{place}" for output in node.need.outputs},
+            goal=_goal(node),
+        )
+        for place, node in enumerate(nodes)
+    )
+    owed: list[Owed] = []
+    answers: list[str] = []
+    for wish in wishes:
+        place = places[id(wish.node)]
+        terms = {output: f"{{{output}_{place}}}" for output in wish.node.need.outputs}
+        terms |= {
+            name: source.value if isinstance(source, Chosen) else f"{{{known(source)}}}"
+            for name, source in wish.node.inputs.items()
+            if name not in terms
+        }
+        answer = wish.ask.answer
+        for part in wish.ask.owed:
+            value, unit = part.value, part.unit
+            if wish.change is not None and unit == "currency":
+                place = places[id(wish.change)]
+                answer = answer.replace(f"{{{value}}} {{{unit}}}", "{_sum} {_money}")
+                terms |= {"_sum": f"{{amount_{place}}}", "_money": f"{{currency_{place}}}"}
+                owed.append(Owed(value=f"amount_{place}", unit=f"currency_{place}"))
+                continue
+            at = places[id(wish.node)]
+            owed.append(Owed(value=f"{value}_{at}", unit=unit if not unit or unit[0] == "=" else f"{unit}_{at}"))
+        answers.append(_PLACEHOLDER.sub(lambda found, terms=terms: terms[found[1]], answer))
+    return Kind(
+        name=" & ".join(wish.signature for wish in wishes),
+        slots={name: slot.domain.name for name, slot in slots.items()},
+        steps=steps,
+        queries=(),
+        answer=" ".join(answers),
+        owed=tuple(owed),
+    )
+
+
+def _goal(node: Node) -> str:
+    """The need's noun phrase, with what the query says beyond it."""
+    chosen = [f"{{{name}}}" for name, source in node.inputs.items() if isinstance(source, Chosen)]
+    return f"{node.need.goal} ({', '.join(chosen)})" if chosen else ""

@@ -1,0 +1,69 @@
+"""Scripted agents, named on the command line as `rollout_agents:NAME`; what they do is a function of what they see."""
+
+import asyncio
+import hashlib
+import json
+import os
+
+from alpha_umi.errors import ModelError
+from alpha_umi.types import Answer, Call, Decision, Plan, Proposal, Usage, User
+from alpha_umi.world.player import Oracle
+
+USAGE = Usage(prompt_tokens=10, completion_tokens=5, completions=1)
+
+
+def share(*told):
+    """A number in [0, 1) that is always the same for the same things."""
+    return int(hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12], 16) / 16**12
+
+
+class Explorer:
+    """Calls tools and gives up now and then; `faults` is the share of proposals that fail, in every way there is."""
+
+    def __init__(self, faults=0.0, seconds=0.0):
+        self._faults, self._seconds = faults, seconds
+
+    async def propose(self, task, turns):
+        told = (task.id, [str(turn) for turn in turns])
+        if self._seconds:
+            await asyncio.sleep(self._seconds * share("wait", *told))
+        if share("fault", *told) < self._faults:
+            self._fail(share("kind", *told))
+        depth = sum(isinstance(turn, Call) for turn in turns)
+        if depth >= 3 and share("end", *told) < 0.4:
+            return Proposal(turns=(Plan(thought="so", decision=Decision.CONCLUDE), Answer(text=task.id)), usage=USAGE)
+        if depth >= 3 or share("stop", *told) < 0.1:
+            return Proposal(turns=(Plan(thought="no", decision=Decision.GIVE_UP),), usage=USAGE)
+        tool = task.tools[int(share("tool", *told) * len(task.tools))]
+        arguments = json.dumps({"task": task.id, "hints": sum(isinstance(turn, User) for turn in turns)})
+        return Proposal(
+            turns=(Plan(thought="on", decision=Decision.CALL), Call(name=tool.name, arguments=arguments)), usage=USAGE
+        )
+
+    def _fail(self, kind):
+        raise (
+            ModelError("the endpoint is busy"),
+            RuntimeError("a bug"),
+            TimeoutError(),
+            asyncio.CancelledError(),
+            RecursionError("too deep"),
+            MemoryError(),
+            SystemExit(3),
+        )[int(kind * 7)]
+
+
+class Slow(Oracle):
+    """The oracle, with time to be interrupted in."""
+
+    async def propose(self, task, turns):
+        await asyncio.sleep(float(os.environ.get("SLOW_S", "0.02")))
+        return await super().propose(task, turns)
+
+
+def faulty():
+    return Explorer(faults=0.06, seconds=0.005)
+
+
+explorer = Explorer()
+slow = Slow()
+nothing = object()
