@@ -127,7 +127,9 @@ class Engine:
         """The logits of some rows, [rows, vocabulary]."""
         numbers = step.adapters()
         selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
-        wanted = torch.tensor(rows, dtype=torch.int64, device=self.scheduler.memory.shape.device)
+        device, wanted = self.scheduler.memory.shape.device, 0  # all
+        if len(rows) < step.starts[-1]:
+            wanted = torch.tensor(rows, dtype=torch.int64, device=device)
         started = time.perf_counter()
         with selected:
             logits = cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]

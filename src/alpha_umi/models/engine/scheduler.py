@@ -219,16 +219,16 @@ class Scheduler:
         """Give a running request at most `room` tokens of a step."""
         if request.lane is None or request.node is None:
             raise ValueError("only a running request takes part in a step")
-        node, found = self.trie.walk(request.node, request.keys[request.known :])
-        self._move(request, node, request.known + len(found))
+        if request.known < len(request.keys):
+            node, found = self.trie.walk(request.node, request.keys[request.known :])
+            self._move(request, node, request.known + len(found))
         # The last token is computed in any case: what comes after it is asked of its logits.
         filled_from, start = request.computed, max(request.computed, min(request.known, request.length - 1))
         stop = min(request.length, start + room)
         fill = self._known_slots(request, filled_from, start)
-        kept_from = max(request.known, start)
-        new = request.keys[kept_from:stop]
-        kept, request.reserved = request.reserved[: len(new)], request.reserved[len(new) :]
-        if len(new):
+        kept_from, kept = max(request.known, start), NONE
+        if len(new := request.keys[kept_from:stop]):
+            kept, request.reserved = request.reserved[: len(new)], request.reserved[len(new) :]
             self._move(request, self.trie.add(request.node, new, kept), kept_from + len(new))
         part = Part(
             ids=request.part(start, stop), lane=request.lane, start=start, adapters=request.adapters(start, stop),
