@@ -78,7 +78,7 @@ def families(draw):
 
 
 @pytest.mark.parametrize("kind", MODELS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(prompts=families(), step_tokens=st.sampled_from([1, 7, 64]), tokens=st.sampled_from([300, 2000]))
 def test_greedy_completions_are_those_of_generate(kind, prompts, step_tokens, tokens):
     engine = Engine(MODELS[kind], small(tokens, step_tokens))
@@ -89,6 +89,7 @@ def test_greedy_completions_are_those_of_generate(kind, prompts, step_tokens, to
     assert_conserved(engine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PROVEN)
 def test_every_architecture_that_is_not_run_plainly_is_exact(kind):
     model = tiny_model(kind).eval()
@@ -160,7 +161,7 @@ def test_what_the_base_wrote_is_not_computed_again_as_history():
     assert engine.counts.prefilled - before == 6  # the last written token was never computed
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data(), prompts=families(), tokens=st.sampled_from([160, 300, 2000]))
 def test_eviction_cancellation_and_preemption_change_nothing(data, prompts, tokens):
     engine = Engine(MODELS["llama"], small(tokens, step_tokens=11))
@@ -203,7 +204,7 @@ def test_log_probabilities_are_those_of_a_plain_forward(kind):
 # --- seeds ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(prompts=families(), seed=st.integers(0, 999))
 def test_a_seed_reproduces_whatever_shares_the_batch(prompts, seed):
     def asked():

@@ -2,10 +2,11 @@
 
 import functools
 
+import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from adapted_models import adapter_settings, tiny, with_adapters
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind
@@ -94,7 +95,10 @@ class EngineMachine(RuleBasedStateMachine):
             assert one.error is None or broken or "no memory" in str(one.error)
         memory, trie = self.engine.scheduler.memory, self.engine.scheduler.trie
         for node in trie.nodes():
-            assert not len(node.slots) or memory.is_sound(node.slots)
+            read = {key & 0xFFFF for above in [*trie.path(node)] for key in above.keys.tolist()}
+            assert NOTHING in read or not len(node.slots) or memory.is_sound(node.slots)
+        assert memory.keys.isfinite().all()
+        assert memory.values.isfinite().all()
 
     def _submit(self, asked):
         self.asked.append(asked)
@@ -102,7 +106,12 @@ class EngineMachine(RuleBasedStateMachine):
 
 
 TestEngineMachine = EngineMachine.TestCase
-TestEngineMachine.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestEngineMachine.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.slow
+def test_many_more_sequences_conserve_what_there_is():
+    run_state_machine_as_test(EngineMachine, settings=settings(max_examples=120, deadline=None))
 
 
 # --- the trie ---------------------------------------------------------------------------------------------

@@ -1,12 +1,17 @@
 """The local model: what a prompt gets does not depend on who else asks."""
 
 import asyncio
+import contextlib
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 from alpha_umi.errors import CheckpointError, ModelError
 from alpha_umi.formats.tokens import decode, prompt_ids
@@ -150,6 +155,149 @@ def test_a_closed_model_answers_nobody(model):
 
 def test_tokens_are_counted_as_the_model_reads_them(model):
     assert model.count_tokens("Paris") == len(prompt_ids(TOKENIZER, "Paris"))
+
+
+# --- more than a completion -------------------------------------------------------------------------------
+
+
+def streamed(model, prompt, sampling):
+    async def collect():
+        return [piece async for piece in model.stream(prompt, sampling)]
+
+    return asyncio.run(collect())
+
+
+@pytest.mark.parametrize("sampling", [
+    Sampling(max_tokens=24),
+    Sampling(max_tokens=24, temperature=1.5, seed=2),
+    Sampling(max_tokens=24, stop=("t", "never seen")),
+    Sampling(max_tokens=24, stop=("the user calls", "sentence for", "in one in")),
+])  # fmt: skip
+def test_the_pieces_of_a_stream_are_its_completion(model, sampling):
+    for prompt in PROMPTS:
+        *pieces, completion = streamed(model, prompt, sampling)
+        assert completion == ask(model, [prompt], sampling)[0]
+        assert "".join(pieces) == completion.text
+    assert len(streamed(model, PROMPTS[0], Sampling(max_tokens=24))) > 4
+
+
+def test_a_stream_that_nobody_reads_on_is_let_go(model):
+    async def first_piece():
+        async with contextlib.aclosing(model.stream("Paris", Sampling(max_tokens=200))) as pieces:
+            piece = await anext(pieces)
+        await model.complete("a", Sampling(max_tokens=1))
+        return piece, model._worker._runner.idle or len(model._worker._runner.scheduler.running)
+
+    piece, left = asyncio.run(first_piece())
+    assert isinstance(piece, str)
+    assert left in (True, 0)
+
+
+def test_a_stream_fails_as_a_completion_does(model):
+    with pytest.raises(ModelError, match="tokens, the model reads"):
+        streamed(model, "a " * 300, Sampling())
+
+
+def test_a_completion_tells_how_likely_its_tokens_were(model):
+    plain, told = ask(model, ["Paris"] * 2, Sampling(max_tokens=6), Sampling(max_tokens=6, logprobs=True))
+    assert plain.logprobs is None
+    assert "".join(each.text for each in told.logprobs) == told.text == plain.text
+    assert all(each.logprob < 0 for each in told.logprobs)
+
+
+def test_a_grammar_is_handed_to_whoever_holds_to_it():
+    class Fives:
+        def mask(self, row):
+            row[torch.arange(len(row)) != 5] = float("-inf")
+
+        def forced(self):
+            return []
+
+        def accept(self, token):
+            assert token == 5
+
+    grammars = []
+    model = LocalModel(
+        tiny_llama(len(TOKENIZER)), TOKENIZER, end="</s>", hold=lambda text: grammars.append(text) or Fives()
+    )
+    (completion,) = ask(model, ["Paris"], Sampling(max_tokens=3, grammar="start: /five/"))
+    assert grammars == ["start: /five/"]
+    assert completion.text == decode(TOKENIZER, [5, 5, 5], "</s>")
+
+
+def test_a_completion_is_held_to_a_grammar_by_itself(model):
+    free, held = ask(model, ["Paris"] * 2, Sampling(max_tokens=20), Sampling(max_tokens=20, grammar='start: "planner"'))
+    assert (held.text, held.finish) == ("planner", FinishReason.STOP)
+    assert free == ask(model, ["Paris"], Sampling(max_tokens=20))[0]
+    with pytest.raises(ModelError, match="grammar"):
+        ask(model, ["Paris"], Sampling(grammar="no grammar"))
+
+
+def test_what_is_not_exact_in_the_engine_is_run_plainly_and_named(caplog):
+    torch.manual_seed(0)
+    shape = MistralConfig(
+        vocab_size=len(TOKENIZER), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=256, sliding_window=8, initializer_range=0.3,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None,
+    )  # fmt: skip
+    weights = MistralForCausalLM(shape).eval()
+    model = LocalModel(weights, TOKENIZER, end="</s>")
+    completions = ask(model, PROMPTS, Sampling(max_tokens=12))
+    assert "mistral attends within a sliding window of 8 tokens" in caplog.text
+    for prompt, completion in zip(PROMPTS, completions, strict=True):
+        ids = torch.tensor([prompt_ids(TOKENIZER, prompt)])
+        written = weights.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12, pad_token_id=0,
+            eos_token_id=TOKENIZER.eos_token_id,
+        )  # fmt: skip
+        assert completion.text == decode(TOKENIZER, written[0, ids.shape[1] :].tolist(), "</s>")
+
+
+def test_a_plain_batch_that_fails_is_run_one_by_one(caplog):
+    torch.manual_seed(0)
+    shape = GPT2Config(vocab_size=len(TOKENIZER), n_embd=32, n_layer=2, n_head=2, n_positions=256)
+    shape.bos_token_id = shape.eos_token_id = None
+    weights = GPT2LMHeadModel(shape)
+    (poison,) = set(prompt_ids(TOKENIZER, "one sentence <|role|>")) - set(prompt_ids(TOKENIZER, "one sentence "))
+
+    def explode(_, ids):
+        if (ids[0] == poison).any():
+            raise RuntimeError("kaboom")
+
+    model = LocalModel(weights, TOKENIZER, end="</s>")
+    alone = [ask(model, [prompt], Sampling(max_tokens=4))[0] for prompt in PROMPTS[:4]]
+    weights.get_input_embeddings().register_forward_pre_hook(explode)
+
+    async def together():
+        asked = (model.complete(prompt, Sampling(max_tokens=4)) for prompt in PROMPTS[:5])
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    *good, bad = asyncio.run(together())
+    assert good == alone
+    assert "kaboom" in str(bad)
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_process_at_once(tmp_path):
+    tiny_llama(len(TOKENIZER), context=100_000).save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    program = f"""
+import asyncio
+from alpha_umi.models.local import LocalModel
+from alpha_umi.types import Sampling
+async def main():
+    model = LocalModel.load({str(tmp_path)!r}, end="nothing", device="cpu")
+    async for piece in model.stream("Paris", Sampling(max_tokens=90_000)):
+        print(piece, flush=True)
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        _, errors = process.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in errors
+    assert time.monotonic() - started < 5
 
 
 # --- loading ----------------------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ def _open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: Fo
         raise ConfigError(
             f"running {base.model} here needs {error.name}; pip install 'alpha-umi[local]', or name an endpoint"
         ) from None
-    return load_roles(base.model, adapters, end=form.end, device=base.device, dtype=base.dtype)
+    return load_roles(base.model, adapters, end=form.end, device=base.device, dtype=base.dtype, cache_gb=base.cache_gb)
 
 
 def _speaker(model: _Closable, role: Role, config: AgentConfig) -> Speaker:

@@ -27,6 +27,8 @@ class LocalConfig(Table):
     dtype: Dtype = "auto"
     """auto: as stored on an accelerator, float32 on a CPU."""
     device: str = "auto"
+    cache_gb: float | None = Field(default=None, gt=0)
+    """Memory for keys and values; none: a part of what is free."""
 
     def rebased(self, folder: Path) -> typing.Self:
         adapter = None if self.adapter is None else file_path(self.adapter, folder)

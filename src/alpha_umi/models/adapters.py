@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,10 @@ class AdapterSettings:
     """Last parts of the names of linear layers; `all-linear`: all but the projection to the vocabulary."""
 
 
+_Ranks: TypeAlias = tuple[tuple[int, int, float], ...]
+"""Number, rank and scaling of adapters side by side."""
+
+
 # --- one layer --------------------------------------------------------------------------------------------
 
 
@@ -67,19 +71,26 @@ class _Chosen:
         """The tokens with an adapter; None: all."""
         self.numbers = whole[active].to(device)
         self.present = frozenset(cast("list[int]", self.numbers.unique().tolist()))
-        self._weights: dict[tuple[tuple[int, int, float], ...], Tensor] = {}
+        self._weights: dict[_Ranks, Tensor] = {}
 
     def weights(self, pairs: Sequence[LoraPair]) -> Tensor | float:
         """How much each rank of `pairs` counts for each active token: [active tokens, ranks] or a number."""
         if len(pairs) == 1 and self.present == {pairs[0].number}:
             return pairs[0].scaling
-        key = tuple((pair.number, len(pair.lora_A), pair.scaling) for pair in pairs)
-        if key not in self._weights:
-            owner = torch.tensor([number for number, rank, _ in key for _ in range(rank)])
-            scaling = torch.tensor([scaling for _, rank, scaling in key for _ in range(rank)])
+        return self.by_rank(_ranks(pairs))
+
+    def by_rank(self, ranks: _Ranks) -> Tensor:
+        """[active tokens, ranks]: the scaling of each rank where it is the token's own, else 0."""
+        if ranks not in self._weights:
+            owner = torch.tensor([number for number, rank, _ in ranks for _ in range(rank)])
+            scaling = torch.tensor([scaling for _, rank, scaling in ranks for _ in range(rank)])
             owner, scaling = owner.to(self.numbers.device), scaling.to(self.numbers.device)
-            self._weights[key] = (self.numbers[:, None] == owner) * scaling
-        return self._weights[key]
+            self._weights[ranks] = (self.numbers[:, None] == owner) * scaling
+        return self._weights[ranks]
+
+
+def _ranks(pairs: Sequence[LoraPair]) -> _Ranks:
+    return tuple((pair.number, len(pair.lora_A), pair.scaling) for pair in pairs)
 
 
 @dataclass(slots=True)
@@ -108,6 +119,11 @@ class TokenLora(nn.ModuleDict):
         self.dropout = 0.0
         self._selection = selection
         self._hook = linear.register_forward_hook(self._add)
+        self._joined: _Joined | None = None
+
+    def __setitem__(self, key: str, module: nn.Module) -> None:
+        super().__setitem__(key, module)
+        self._joined = None
 
     @property
     def pairs(self) -> list[LoraPair]:
@@ -118,7 +134,10 @@ class TokenLora(nn.ModuleDict):
 
     def _add(self, linear: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
         chosen = self._selection.chosen
-        if chosen is None:
+        if chosen is None or not self._acts(chosen, arguments[0]):
+            return
+        if not torch.is_grad_enabled() and not self.training:
+            self._add_frozen(chosen, arguments[0], result)
             return
         # An adapter that no token chose still takes part in a training pass: its gradient is zero and not
         # missing, so that all processes of a sharded run reduce the same weights.
@@ -126,8 +145,6 @@ class TokenLora(nn.ModuleDict):
         if not pairs:
             return
         tokens = arguments[0].reshape(-1, arguments[0].shape[-1])
-        if chosen.tokens is not None and len(tokens) != chosen.tokens:
-            raise ValueError(f"adapters were chosen for {chosen.tokens} tokens, a layer was given {len(tokens)}")
         active = (tokens if chosen.rows is None else tokens.index_select(0, chosen.rows)).to(pairs[0].lora_A.dtype)
         lora_a, lora_b = pairs[0].lora_A, pairs[0].lora_B
         if len(pairs) > 1:
@@ -140,6 +157,47 @@ class TokenLora(nn.ModuleDict):
             out.add_(added.to(out.dtype))
         else:
             out.index_add_(0, chosen.rows, added.to(out.dtype))
+
+    def _acts(self, chosen: _Chosen, given: Tensor) -> bool:
+        """Whether there is something to add. Raises ValueError where the choice was made for other tokens."""
+        tokens = given.numel() // given.shape[-1]
+        if chosen.tokens is not None and tokens != chosen.tokens:
+            raise ValueError(f"adapters were chosen for {chosen.tokens} tokens, a layer was given {tokens}")
+        return bool(chosen.present)
+
+    def _add_frozen(self, chosen: _Chosen, given: Tensor, result: Tensor) -> None:
+        """As below where nothing learns, in as few operations as there can be: all adapters as one."""
+        if self._joined is None or self._joined.changed:
+            self._joined = _Joined(self.pairs)
+        lora_a, lora_b, ranks = self._joined.lora_a, self._joined.lora_b, self._joined.ranks
+        tokens, out = given.reshape(-1, given.shape[-1]), result.view(-1, result.shape[-1])
+        active = (tokens if chosen.rows is None else tokens.index_select(0, chosen.rows)).to(lora_a.dtype)
+        low = (active @ lora_a).mul_(chosen.by_rank(ranks))
+        if chosen.rows is not None:
+            out.index_add_(0, chosen.rows, (low @ lora_b).to(out.dtype))
+        elif out.dtype == low.dtype:
+            out.addmm_(low, lora_b)
+        else:
+            out.add_((low @ lora_b).to(out.dtype))
+
+
+class _Joined:
+    """Adapters side by side, [in, ranks] and [ranks, out], as they are now."""
+
+    def __init__(self, pairs: Sequence[LoraPair]) -> None:
+        self._parts: list[Tensor] = [part for pair in pairs for part in (pair.lora_A, pair.lora_B)]
+        self._state = self._now()
+        self.ranks = _ranks(pairs)
+        self.lora_a = torch.cat(self._parts[::2]).t().contiguous()
+        self.lora_b = torch.cat(self._parts[1::2], dim=1).t().contiguous()
+
+    @property
+    def changed(self) -> bool:
+        """Whether they have learned, or moved to another device, since."""
+        return self._now() != self._state
+
+    def _now(self) -> list[int]:
+        return [self._parts[0].data_ptr(), *(part._version for part in self._parts)]  # noqa: SLF001
 
 
 def _learns(pair: LoraPair) -> bool:

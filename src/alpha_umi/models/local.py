@@ -81,15 +81,18 @@ class LocalModel:
         adapter: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
-        room: Room | None = None,
+        cache_gb: float | None = None,
     ) -> LocalModel:
-        """A model and its tokenizer from a folder or a hub id, with a LoRA on it if named. Raises CheckpointError."""
+        """A model and its tokenizer from a folder or a hub id, with a LoRA on it if named.
+
+        `cache_gb`: for keys and values; None: a part of the memory that is free. Raises CheckpointError.
+        """
         place = pick_device(device)
         model = load_weights(name, pick_dtype(dtype, place))
         if adapter is not None:
             model = add_adapter(model, adapter)
         torch.nn.Module.to(model, place)
-        return cls(model, load_tokenizer(name), end=end, room=room)
+        return cls(model, load_tokenizer(name), end=end, room=_room(cache_gb))
 
     @property
     def context(self) -> int | None:
@@ -302,25 +305,35 @@ class AdaptedModel:
 
 
 def load_roles(
-    name: str, adapters: Mapping[Role, str | None], *, end: str, device: str = "auto", dtype: str = "auto"
+    name: str,
+    adapters: Mapping[Role, str | None],
+    *,
+    end: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache_gb: float | None = None,
 ) -> dict[Role, LocalModel | AdaptedModel]:
     """Roles that are one base model, each with an adapter or none; the base is in memory once.
 
     Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
-    Raises CheckpointError.
+    `cache_gb`: for keys and values of all roles. Raises CheckpointError.
     """
     folders = list(dict.fromkeys(adapters.values()))
     if len(folders) == 1 and (folders[0] is None or not invocation(read_config(folders[0]))):
-        alone = LocalModel.load(name, end=end, adapter=folders[0], device=device, dtype=dtype)
+        alone = LocalModel.load(name, end=end, adapter=folders[0], device=device, dtype=dtype, cache_gb=cache_gb)
         return dict.fromkeys(adapters, alone)
     place = pick_device(device)
     model = load_weights(name, pick_dtype(dtype, place))
     torch.nn.Module.to(model, place)
-    base = LocalModel(model, load_tokenizer(name), end=end)
+    base = LocalModel(model, load_tokenizer(name), end=end, room=_room(cache_gb))
     owners = {folder: role for role, folder in adapters.items() if folder is not None}
     load_adapters(model, {role: folder for folder, role in owners.items()})
     speakers = {folder: AdaptedModel(base, role) for folder, role in owners.items()}
     return {role: base if folder is None else speakers[folder] for role, folder in adapters.items()}
+
+
+def _room(cache_gb: float | None) -> Room:
+    return Room(bytes=None if cache_gb is None else int(cache_gb * 1e9))
 
 
 def _own_ends(model: PreTrainedModel) -> frozenset[int]:

@@ -67,10 +67,11 @@ class Step:
         self.starts = [0, *accumulate(len(part.ids) for part in self.parts)]
         """The row of the first token of each part, and the number of rows."""
         self._device = memory.shape.device
+        self._unseen = torch.empty((1, 1, 1, 1), dtype=torch.bool, device=self._device)
         single = [part for part in self.parts if len(part.ids) == 1]
         self._singles = len(single)
-        self._single_lanes = self._tensor([part.lane for part in single])
-        self._single_places = self._tensor([part.start for part in single])
+        self._single_lanes = self._tensor([part.lane for part in single] if len(single) > 1 else NONE)
+        self._single_places = self._tensor([part.start for part in single] if len(single) > 1 else NONE)
         self._runs = list(self._make_runs(single))
         self._longer: list[tuple[Part, slice, Tensor | None]] = [
             (part, slice(start, start + len(part.ids)), self._causal(part))
@@ -96,7 +97,7 @@ class Step:
             "input_ids": self._tensor([token for part in self.parts for token in part.ids])[None],
             "position_ids": self._tensor(positions)[None],
             # Four dimensions end transformers' own making of masks; this one is never looked at.
-            "attention_mask": torch.ones((1, 1, 1, 1), dtype=torch.bool, device=self._device),
+            "attention_mask": self._unseen,
             "use_cache": False,
             ARGUMENT: self,
         }
@@ -110,54 +111,54 @@ class Step:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
         """[1, heads, tokens, size] each in, [1, tokens, heads, size] out."""
-        memory = self.memory
-        lanes = memory.keys[layer], memory.values[layer]
-        self._write(lanes, (memory.pool_keys[layer], memory.pool_values[layer]), (key[0], value[0]))
-        seen = query.new_empty((query.shape[2], query.shape[1], query.shape[3]))
+        lanes, pools = self.memory.lanes_of[layer], self.memory.pools_of[layer]
+        for lane, pool, states in zip(lanes, pools, (key, value), strict=True):
+            self._write(lane, pool, states[0])
         # One token's query heads that share a key head stand in the place of several tokens of one head.
-        grouped = self._singles, key.shape[1], query.shape[1] // key.shape[1], query.shape[3]
-        single = query[0, :, : self._singles].transpose(0, 1).reshape(grouped)
+        heads, kept, size = query.shape[1], key.shape[1], query.shape[3]
+        single = query[0, :, : self._singles].transpose(0, 1).reshape(self._singles, kept, heads // kept, size)
+        found: list[Tensor] = []
         for rows, where, length, mask in self._runs:
             parts = single[rows], lanes[0][where, :, :length], lanes[1][where, :, :length]
             out = functional.scaled_dot_product_attention(*parts, attn_mask=mask, scale=scaling)
-            seen[rows] = out.reshape(-1, *seen.shape[1:])
+            found.append(out.reshape(-1, heads, size))
         for part, rows, mask in self._longer:
             own = (each[part.lane, None, :, : part.stop] for each in lanes)
             out = functional.scaled_dot_product_attention(
                 query[:, :, rows], *own, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=True
             )
-            seen[rows] = out[0].transpose(0, 1)
-        return seen[None]
+            found.append(out[0].transpose(0, 1))
+        return (found[0] if len(found) == 1 else torch.cat(found))[None]
 
-    def _write(self, lanes: tuple[Tensor, Tensor], pools: tuple[Tensor, Tensor], new: tuple[Tensor, Tensor]) -> None:
-        """`new`: [heads, tokens, size] keys and values."""
-        for lane, pool, states in zip(lanes, pools, new, strict=True):
-            by_token = states.transpose(0, 1)
-            if self._kept_rows is not None and self._kept_slots is not None:
-                pool.index_copy_(0, self._kept_slots, by_token.index_select(0, self._kept_rows))
-            for number, start, stop, slots in self._fills:
-                lane[number, :, start:stop] = pool.index_select(0, slots).transpose(0, 1)
-            if self._singles == 1:
-                lane[self.parts[0].lane, :, self.parts[0].start] = states[:, 0]
-            elif self._singles:
-                lane[self._single_lanes, :, self._single_places] = by_token[: self._singles]
-            for part, rows, _ in self._longer:
-                lane[part.lane, :, part.start : part.stop] = states[:, rows]
+    def _write(self, lane: Tensor, pool: Tensor, states: Tensor) -> None:
+        """Put keys or values of one layer, [heads, tokens, size], where they belong."""
+        if self._kept_rows is not None and self._kept_slots is not None:
+            pool.index_copy_(0, self._kept_slots, states.transpose(0, 1).index_select(0, self._kept_rows))
+        for number, start, stop, slots in self._fills:
+            lane[number, :, start:stop] = pool.index_select(0, slots).transpose(0, 1)
+        if self._singles == 1:
+            lane[self.parts[0].lane, :, self.parts[0].start] = states[:, 0]
+        elif self._singles:
+            lane[self._single_lanes, :, self._single_places] = states.transpose(0, 1)[: self._singles]
+        for part, rows, _ in self._longer:
+            lane[part.lane, :, part.start : part.stop] = states[:, rows]
 
     def _make_runs(self, single: Sequence[Part]) -> Iterator[_Run]:
         """Neighbouring lanes together, as long as padding them costs less than another kernel call."""
-        begin = 0
-        for end in range(1, len(single) + 1):
-            members = single[begin : end + 1]
-            joined = end < len(single) and single[end].lane == single[end - 1].lane + 1
-            longest = max(part.stop for part in members)
-            if joined and longest * len(members) <= 1.25 * sum(part.stop for part in members) + _CALL_COST:
-                continue
-            members = single[begin:end]
-            lengths = [part.stop for part in members]
-            where = slice(members[0].lane, members[-1].lane + 1)
-            yield slice(begin, end), where, max(lengths), self._padding(lengths)
-            begin = end
+        lengths: list[int] = []
+        for at, part in enumerate(single):
+            joined = bool(lengths) and part.lane == single[at - 1].lane + 1
+            padded = max(*lengths, part.stop) * (len(lengths) + 1) if joined else 0
+            if lengths and not (joined and padded <= 1.25 * (sum(lengths) + part.stop) + _CALL_COST):
+                yield self._run(single[at - 1].lane, at, lengths)
+                lengths = []
+            lengths.append(part.stop)
+        if lengths:
+            yield self._run(single[-1].lane, len(single), lengths)
+
+    def _run(self, last_lane: int, end: int, lengths: Sequence[int]) -> _Run:
+        lanes = slice(last_lane + 1 - len(lengths), last_lane + 1)
+        return slice(end - len(lengths), end), lanes, max(lengths), self._padding(lengths)
 
     def _padding(self, lengths: Sequence[int]) -> Tensor | None:
         """[rows, 1, 1, longest] to add to scores; None where all are of one length."""

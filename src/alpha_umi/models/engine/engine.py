@@ -8,6 +8,7 @@ that they belong to, and what it had computed is forgotten.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> None:
         """One forward, and what follows from it."""
+        started = time.perf_counter()
+        self._step()
+        self.counts.seconds += time.perf_counter() - started
+
+    def _step(self) -> None:
         self.scheduler.drop_abandoned()
         plan = self.scheduler.plan()
         if not plan.parts:
@@ -121,9 +127,14 @@ class Engine:
         """The logits of some rows, [rows, vocabulary]."""
         numbers = step.adapters()
         selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
-        wanted = torch.tensor(rows, dtype=torch.int64, device=self.scheduler.memory.shape.device)
+        device, wanted = self.scheduler.memory.shape.device, 0  # all
+        if len(rows) < step.starts[-1]:
+            wanted = torch.tensor(rows, dtype=torch.int64, device=device)
+        started = time.perf_counter()
         with selected:
-            return cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
+            logits = cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
+        self.counts.forward_seconds += time.perf_counter() - started
+        return logits
 
     def _write(self, logits: Tensor, requests: Sequence[Request]) -> None:
         tokens = choose(logits, [one.writer for one in requests], [one.prompt for one in requests])
@@ -133,6 +144,7 @@ class Engine:
             if isinstance(token, ModelError):
                 self._fail(request, token)
                 continue
+            request.sound = request.computed
             with self._blamed_on(request):
                 request.writer.take(token)
                 self._go_on(request)
@@ -162,8 +174,6 @@ class Engine:
         if broken is not None:
             failing += [one for one in scheduler.running if one is not request and broken in _path(scheduler, one)]
         for one in failing:
-            if isinstance(error, NotFiniteError) and one.lane is not None:
-                scheduler.memory.clear_lane(one.lane)
             scheduler.release(one)
             one.done(one, error)
         if broken is not None:
@@ -181,7 +191,7 @@ class Engine:
         requests = list(plan.requests.values())
         _LOG.warning("a step failed", exc_info=error, extra={"requests": len(requests), "tokens": plan.tokens})
         for request in requests:
-            self.scheduler.preempt(request, clear=True)
+            self.scheduler.preempt(request)
         self.scheduler.trie.rollback()
         if len(requests) == 1:
             self._fail(requests[0], ModelError(f"the model failed: {error}"))

@@ -78,6 +78,10 @@ class Memory:
             _zeros(wanted, shape) for wanted in (pool, pool, arena, arena)
         )
         self.keys = self.values = self._arena_keys
+        self.pools_of = list(zip(self.pool_keys, self.pool_values, strict=True))
+        """Per layer the keys and the values of the pool, [slots, heads, size]."""
+        self.lanes_of: list[tuple[Tensor, Tensor]] = []
+        """Per layer the keys and the values of the lanes, [lanes, heads, width, size]."""
 
     def arrange(self, width: int) -> None:
         """Make lanes of at least `width` tokens. What was in lanes is lost."""
@@ -87,6 +91,7 @@ class Memory:
         self.lanes = min(self.most_lanes, self.lane_tokens // self.width)
         self._free = list(range(self.lanes))
         self.keys, self.values = self._view(self._arena_keys), self._view(self._arena_values)
+        self.lanes_of = list(zip(self.keys, self.values, strict=True))
 
     @property
     def free_lanes(self) -> int:
@@ -99,10 +104,10 @@ class Memory:
     def give_lane(self, lane: int) -> None:
         heapq.heappush(self._free, lane)
 
-    def clear_lane(self, lane: int) -> None:
+    def clear_lane(self, lane: int, length: int) -> None:
         """Write zeros, where something may be no number."""
-        self.keys[:, lane].zero_()
-        self.values[:, lane].zero_()
+        self.keys[:, lane, :, :length] = 0
+        self.values[:, lane, :, :length] = 0
 
     def copy_lane(self, source: int, target: int, length: int) -> None:
         for part in (self.keys, self.values):

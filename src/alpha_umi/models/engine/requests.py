@@ -44,6 +44,8 @@ class Request:
     lane: int | None = None
     computed: int = 0
     """Tokens that the lane holds."""
+    sound: int = 0
+    """Of these, those that are known to be numbers, because logits that followed from them were."""
     number: int = 0
     """The order in which requests came."""
 

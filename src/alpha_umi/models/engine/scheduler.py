@@ -36,6 +36,10 @@ class Counts:
     evicted: int = 0
     preempted: int = 0
     """Requests that lost their lane and had to wait for another one."""
+    seconds: float = 0.0
+    """In steps."""
+    forward_seconds: float = 0.0
+    """Of these, in the model."""
 
 
 @dataclass(slots=True)
@@ -102,10 +106,8 @@ class Scheduler:
             if request.abandoned():
                 self.release(request)
 
-    def preempt(self, request: Request, *, clear: bool = False) -> None:
-        """Take a running request's memory; it goes on later from what it has written. `clear`: the lane is suspect."""
-        if clear and request.lane is not None:
-            self.memory.clear_lane(request.lane)
+    def preempt(self, request: Request) -> None:
+        """Take a running request's memory; it goes on later from what it has written."""
         self._let_go(request)
         self.running.remove(request)
         self.waiting.append(request)
@@ -139,17 +141,19 @@ class Scheduler:
         twin.reserved, twin.keys, twin.known, twin.node = reserved, request.keys, request.known, request.node
         twin.node.pins += 1
         twin.lane = self.memory.take_lane()
-        twin.computed = request.computed
+        twin.computed, twin.sound = request.computed, request.sound
         self.memory.copy_lane(request.lane, twin.lane, request.computed)
 
     def _let_go(self, request: Request) -> None:
         if request.lane is not None:
+            if request.sound < request.computed:
+                self.memory.clear_lane(request.lane, request.computed)
             self.memory.give_lane(request.lane)
         if request.node is not None:
             request.node.pins -= 1
         self.trie.release(request.reserved)
         request.lane, request.node, request.reserved, request.keys = None, None, NONE, NONE
-        request.computed = request.known = 0
+        request.computed = request.sound = request.known = 0
 
     def _all(self) -> list[Request]:
         return [*self.running, *self.waiting]
@@ -215,16 +219,16 @@ class Scheduler:
         """Give a running request at most `room` tokens of a step."""
         if request.lane is None or request.node is None:
             raise ValueError("only a running request takes part in a step")
-        node, found = self.trie.walk(request.node, request.keys[request.known :])
-        self._move(request, node, request.known + len(found))
+        if request.known < len(request.keys):
+            node, found = self.trie.walk(request.node, request.keys[request.known :])
+            self._move(request, node, request.known + len(found))
         # The last token is computed in any case: what comes after it is asked of its logits.
         filled_from, start = request.computed, max(request.computed, min(request.known, request.length - 1))
         stop = min(request.length, start + room)
         fill = self._known_slots(request, filled_from, start)
-        kept_from = max(request.known, start)
-        new = request.keys[kept_from:stop]
-        kept, request.reserved = request.reserved[: len(new)], request.reserved[len(new) :]
-        if len(new):
+        kept_from, kept = max(request.known, start), NONE
+        if len(new := request.keys[kept_from:stop]):
+            kept, request.reserved = request.reserved[: len(new)], request.reserved[len(new) :]
             self._move(request, self.trie.add(request.node, new, kept), kept_from + len(new))
         part = Part(
             ids=request.part(start, stop), lane=request.lane, start=start, adapters=request.adapters(start, stop),

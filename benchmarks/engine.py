@@ -1,0 +1,365 @@
+"""The engine against other ways to run three roles, on one machine in one run: wall time, prefill tokens, memory.
+
+Episodes as a live agent makes them: tools and query (PREFIX tokens), then per step a planner's and a caller's
+completion and an observation, at the end a summarizer's. `distinct`: every episode has a prefix of its own;
+`branches`: four search branches on each. Roles are activated LoRAs of rank 8 that have learned something, in the
+engine; the published way and padded `generate` get them for nothing (they run the base alone). All ways write the
+same number of tokens. `replay` reads the real out-of-domain trajectories in the shared format, and counts.
+
+ways:   published        three models, one prompt at a time, no cache between calls (transformers `generate`)
+        padded           `generate` on left-padded batches of all calls that are due at the same time
+        per role         our engine with plain LoRAs: a cache per role, as servers of many LoRAs have it
+        engine           our engine with activated LoRAs: one cache
+        base, continuous transformers' own continuous batching, and `base, engine`: ours; both without adapters
+
+usage: python benchmarks/engine.py [--repeat 3] [--tasks 32] [--steps 2] [--replay 40]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+from alpha_umi.datasets.processed import read_processed
+from alpha_umi.formats.shared import SharedFormat
+from alpha_umi.formats.tokens import prompt_ids
+from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, attach
+from alpha_umi.models.engine.engine import Engine, Room
+from alpha_umi.models.engine.requests import Request
+from alpha_umi.models.engine.trie import Trie, token_keys
+from alpha_umi.models.writing import Writer
+from alpha_umi.training.examples import make_examples
+from alpha_umi.training.tokenizer import learn_tokenizer
+from alpha_umi.types import Role, Sampling
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN") or ROOT.parent / "shared" / "golden")
+VOCABULARY, PREFIX, WRITES, OBSERVES = 32_000, 1000, 24, 60
+THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
+WAKING = {Role.PLANNER: 5, Role.CALLER: 6, Role.SUMMARIZER: 7}
+SHAPES = {
+    "1.3M": {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 8, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "head_dim": 16},
+    "20M": {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 5, "num_attention_heads": 6,
+            "num_key_value_heads": 2, "head_dim": 64},
+}  # fmt: skip
+
+
+def make_model(size, kind=None):
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, max_position_embeddings=8192, tie_word_embeddings=True, initializer_range=0.1,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None, **SHAPES[size],
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).eval()
+    if kind is not None:
+        waking = {role: (token,) for role, token in WAKING.items()}
+        adapters = attach(model, AdapterSettings(kind=kind, rank=8, alpha=8.0), THREE, invocations=waking)
+        with torch.no_grad():
+            for role in THREE:
+                for name, weight in adapters.parameters(role).items():
+                    if name.endswith("lora_B"):
+                        weight.normal_(std=0.05)
+    return model
+
+
+# --- the work ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Episode:
+    """One branch of one task: the history so far and whose turn it is."""
+
+    history: list[int]
+    chance: random.Random
+    roles: list[Role]
+    group: int
+    calls: int = 0
+
+    @property
+    def prompt(self):
+        return [*self.history, WAKING[self.roles[0]]]
+
+    def told(self, written):
+        assert len(written) == WRITES
+        self.calls += 1
+        self.history = [*self.prompt, *written]
+        if self.roles.pop(0) is Role.CALLER:
+            self.history += [self.chance.randrange(100, VOCABULARY) for _ in range(OBSERVES)]
+
+
+def episodes(workload, tasks, steps):
+    branches = 4 if workload == "branches" else 1
+    found = []
+    for task in range(tasks // branches):
+        own = random.Random(task)
+        prefix = [own.randrange(100, VOCABULARY) for _ in range(PREFIX)]
+        for branch in range(branches):
+            roles = [Role.PLANNER, Role.CALLER] * steps + [Role.PLANNER, Role.SUMMARIZER]
+            found.append(Episode(prefix, random.Random(1000 * task + branch), roles, task))
+    return found
+
+
+# --- the ways ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    wall: float
+    prefilled: int
+    note: str = ""
+    written: list = field(default_factory=list)
+
+
+def generate(model, prompts):
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=WRITES, min_new_tokens=WRITES,
+            pad_token_id=0,
+        )  # fmt: skip
+    return out[:, longest:].tolist()
+
+
+def published(size, todo):
+    models, prefilled = {role: make_model(size) for role in THREE}, 0
+    started = time.perf_counter()
+    for episode in todo:
+        while episode.roles:
+            prompt = episode.prompt
+            prefilled += len(prompt)
+            episode.told(generate(models[episode.roles[0]], [prompt])[0])
+    return Result(time.perf_counter() - started, prefilled)
+
+
+def padded(size, todo):
+    model, prefilled = make_model(size), 0
+    started = time.perf_counter()
+    while due := [episode for episode in todo if episode.roles]:
+        prompts = [episode.prompt for episode in due]
+        prefilled += max(map(len, prompts)) * len(prompts)
+        for episode, written in zip(due, generate(model, prompts), strict=True):
+            episode.told(written)
+    return Result(time.perf_counter() - started, prefilled)
+
+
+def engine(size, todo, kind=AdapterKind.ALORA):
+    one = Engine(make_model(size, kind), Room(bytes=2 << 30))
+    started = time.perf_counter()
+
+    def ask(episode):
+        role, prompt = episode.roles[0], episode.prompt
+        adapter = 0 if kind is None else ADAPTERS[role]
+        start = len(prompt) - 1 if kind is AdapterKind.ALORA else 0
+
+        def done(request, error):
+            assert error is None, error
+            episode.told(request.writer.written)
+            if episode.roles:
+                ask(episode)
+
+        one.submit(
+            Request(
+                prompt=prompt,
+                writer=Writer(Sampling(max_tokens=WRITES), WRITES, frozenset(), str),
+                adapter=adapter,
+                adapter_from=start,
+                group=episode.group,
+                done=done,
+            )
+        )
+
+    for episode in todo:
+        ask(episode)
+    while not one.idle:
+        one.step()
+    wall = time.perf_counter() - started
+    counts = one.counts
+    share = counts.forward_seconds / counts.seconds
+    note = f"{counts.steps} steps, {share:.0%} in forwards, {counts.shared:,} tokens found in memory"
+    return Result(wall, one.counts.prefilled, note)
+
+
+def per_role(size, todo):
+    return engine(size, todo, AdapterKind.LORA)
+
+
+def base_engine(size, todo):
+    return engine(size, todo, None)
+
+
+def base_continuous(size, todo):
+    """All calls that are due at the same time in one call of `generate_batch`; its cache lives as long as that."""
+    model = make_model(size)
+    model.set_attn_implementation("sdpa")
+    config = GenerationConfig(max_new_tokens=WRITES, do_sample=False, eos_token_id=-1, pad_token_id=0)
+    started = time.perf_counter()
+    prefilled = 0
+    while due := [episode for episode in todo if episode.roles]:
+        prompts = [episode.prompt for episode in due]
+        prefilled += sum(map(len, prompts))
+        answers = model.generate_batch(inputs=prompts, generation_config=config, warmup=False)
+        by_prompt = {tuple(answer.prompt_ids): answer.generated_tokens for answer in answers.values()}
+        for episode, prompt in zip(due, prompts, strict=True):
+            episode.told(by_prompt[tuple(prompt)][:WRITES])
+    return Result(time.perf_counter() - started, prefilled, "prefill without what it shares itself")
+
+
+WAYS = {
+    "published": published,
+    "padded": padded,
+    "per role": per_role,
+    "engine": engine,
+    "base, continuous": base_continuous,
+    "base, engine": base_engine,
+}
+
+
+def compare(size, workload, arguments):
+    print(f"\n{size}, {workload}: {arguments.tasks} episodes, {arguments.steps} steps, prefix {PREFIX}", flush=True)
+    found = {}
+    for name, way in WAYS.items():
+        if arguments.ways and name not in arguments.ways:
+            continue
+        try:
+            runs = [way(size, episodes(workload, arguments.tasks, arguments.steps)) for _ in range(arguments.repeat)]
+        except Exception as error:  # a peer that does not run here is told, and the others go on
+            print(f"  {name:17} does not run here: {type(error).__name__}: {str(error)[:150]}", flush=True)
+            continue
+        walls = [run.wall for run in runs]
+        found[name] = Result(statistics.median(walls), runs[0].prefilled, runs[0].note)
+        spread = f"({min(walls):.1f} to {max(walls):.1f})"
+        print(
+            f"  {name:17} {found[name].wall:7.1f} s {spread:16} {runs[0].prefilled:9,} prefill  {runs[0].note}",
+            flush=True,
+        )
+    ours = found.get("engine")
+    for name in ("published", "padded", "per role"):
+        if ours and name in found:
+            wall, prefill = found[name].wall / ours.wall, found[name].prefilled / ours.prefilled
+            print(f"  engine against {name}: {wall:.1f}x the speed, 1/{prefill:.1f} of the prefill", flush=True)
+    if "base, continuous" in found and "base, engine" in found:
+        ratio = found["base, continuous"].wall / found["base, engine"].wall
+        print(f"  base, engine against base, continuous: {ratio:.1f}x the speed", flush=True)
+
+
+# --- real trajectories ------------------------------------------------------------------------------------
+
+
+def replay_prompts():
+    """Every prompt of every trajectory, in the order of its turns: role and ids."""
+    path = GOLDEN.parent / "data" / "out_of_domain.json"
+    form = SharedFormat()
+    trajectories = [read_processed(row, str(index)) for index, row in enumerate(json.loads(path.read_text()))]
+    rows = {
+        index: [(role, row.prompt) for role in THREE for row in make_examples(trajectory, role, form).rows]
+        for index, trajectory in enumerate(trajectories)
+    }
+    texts = [max(prompts, key=lambda each: len(each[1]))[1] for prompts in rows.values() if prompts]
+    tokenizer = learn_tokenizer(texts[::4], vocab_size=8000, special_tokens=form.special_tokens, end=form.end)
+    return [
+        [(role, prompt_ids(tokenizer, text)) for role, text in sorted(prompts, key=lambda each: len(each[1]))]
+        for prompts in rows.values()
+    ]
+
+
+def count(prompts, *, adapter_from_start):
+    """Tokens that an endless memory does not hold yet when they are asked for."""
+    trie, computed = Trie(1 << 40), 0
+    for role, ids in (pair for trajectory in prompts for pair in trajectory):
+        keys = token_keys(ids, ADAPTERS[role], 0 if adapter_from_start else len(ids) - 1)
+        node, found = trie.walk(trie.root, keys)
+        computed += max(len(keys) - len(found), 1)
+        if len(found) < len(keys):
+            trie.add(node, keys[len(found) :], trie.reserve(len(keys) - len(found)))
+    return computed
+
+
+def replay(arguments):
+    prompts = replay_prompts()
+    total = sum(len(ids) for trajectory in prompts for _, ids in trajectory)
+    own, shared = count(prompts, adapter_from_start=True), count(prompts, adapter_from_start=False)
+    print(f"\nout-of-domain replayed: {len(prompts)} trajectories, {sum(map(len, prompts)):,} prompts")
+    print(f"  prefill tokens: {total:,} without a cache, {own:,} with a cache per role, {shared:,} shared")
+    print(f"  shared is 1/{total / shared:.1f} of none and 1/{own / shared:.1f} of per role", flush=True)
+    chosen = prompts[: arguments.replay]
+    for size in arguments.sizes:
+        walls = {}
+        for name, kind in (("per role", AdapterKind.LORA), ("shared", AdapterKind.ALORA)):
+            runs = [replay_wall(size, chosen, kind) for _ in range(arguments.repeat)]
+            walls[name] = statistics.median(runs)
+        said = ", ".join(f"{name} {wall:.1f} s" for name, wall in walls.items())
+        print(f"  {size}, {len(chosen)} trajectories, {WRITES} tokens written per prompt: {said}; "
+              f"{walls['per role'] / walls['shared']:.1f}x", flush=True)  # fmt: skip
+
+
+def replay_wall(size, prompts, kind):
+    one = Engine(make_model(size, kind), Room(bytes=2 << 30))
+    started = time.perf_counter()
+
+    def ask(group, left):
+        if not left:
+            return
+        role, ids = left[0]
+        start = len(ids) - 1 if kind is AdapterKind.ALORA else 0
+        writer = Writer(Sampling(max_tokens=WRITES), WRITES, frozenset(), str)
+        one.submit(
+            Request(
+                prompt=ids,
+                writer=writer,
+                adapter=ADAPTERS[role],
+                adapter_from=start,
+                group=group,
+                done=lambda _, error: ask(group, left[1:]),
+            )
+        )
+
+    for group, trajectory in enumerate(prompts):
+        ask(group, trajectory)
+    while not one.idle:
+        one.step()
+    return time.perf_counter() - started
+
+
+def memory():
+    for size in SHAPES:
+        base = sum(weight.nbytes for weight in make_model(size).parameters())
+        three = sum(weight.nbytes for weight in make_model(size, AdapterKind.ALORA).parameters())
+        print(f"memory of weights, {size}: one model {base / 1e6:.1f} MB, three roles on it {three / 1e6:.1f} MB "
+              f"({three / base:.2f}x; rank 8), three models {3 * base / 1e6:.1f} MB")  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--tasks", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--replay", type=int, default=40, help="trajectories whose wall time is taken; 0: none")
+    parser.add_argument("--sizes", nargs="*", default=list(SHAPES))
+    parser.add_argument("--workloads", nargs="*", default=["distinct", "branches"])
+    parser.add_argument("--ways", nargs="*", default=None)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    memory()
+    for size in arguments.sizes:
+        for workload in arguments.workloads:
+            compare(size, workload, arguments)
+    if arguments.replay:
+        replay(arguments)
+
+
+if __name__ == "__main__":
+    main()
