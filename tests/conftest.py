@@ -7,7 +7,14 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; read when torch is first imported
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
