@@ -4,7 +4,9 @@ Episodes as a live agent makes them: tools and query (PREFIX tokens), then per s
 completion and an observation, at the end a summarizer's. `distinct`: every episode has a prefix of its own;
 `branches`: four search branches on each. Roles are activated LoRAs of rank 8 that have learned something, in the
 engine; the published way and padded `generate` get them for nothing (they run the base alone). All ways write the
-same number of tokens. `replay` reads the real out-of-domain trajectories in the shared format, and counts.
+same number of tokens. Ratios are of CPU seconds, which other work on the machine disturbs less than wall
+seconds (OMP_NUM_THREADS=1: the threads of several would wait for each other). `replay` reads the real out-of-domain
+trajectories in the shared format, and counts.
 
 ways:   published        three models, one prompt at a time, no cache between calls (transformers `generate`)
         padded           `generate` on left-padded batches of all calls that are due at the same time
@@ -18,13 +20,13 @@ usage: python benchmarks/engine.py [--repeat 3] [--tasks 32] [--steps 2] [--repl
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
-import statistics
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -55,6 +57,7 @@ SHAPES = {
 }  # fmt: skip
 
 
+@functools.cache
 def make_model(size, kind=None):
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -115,10 +118,10 @@ def episodes(workload, tasks, steps):
 
 @dataclass
 class Result:
-    wall: float
     prefilled: int
     note: str = ""
-    written: list = field(default_factory=list)
+    wall: float = 0.0
+    cpu: float = 0.0
 
 
 def generate(model, prompts):
@@ -134,30 +137,27 @@ def generate(model, prompts):
 
 
 def published(size, todo):
-    models, prefilled = {role: make_model(size) for role in THREE}, 0
-    started = time.perf_counter()
+    models, prefilled = dict.fromkeys(THREE, make_model(size)), 0  # alike, so that only one is kept
     for episode in todo:
         while episode.roles:
             prompt = episode.prompt
             prefilled += len(prompt)
             episode.told(generate(models[episode.roles[0]], [prompt])[0])
-    return Result(time.perf_counter() - started, prefilled)
+    return Result(prefilled)
 
 
 def padded(size, todo):
     model, prefilled = make_model(size), 0
-    started = time.perf_counter()
     while due := [episode for episode in todo if episode.roles]:
         prompts = [episode.prompt for episode in due]
         prefilled += max(map(len, prompts)) * len(prompts)
         for episode, written in zip(due, generate(model, prompts), strict=True):
             episode.told(written)
-    return Result(time.perf_counter() - started, prefilled)
+    return Result(prefilled)
 
 
 def engine(size, todo, kind=AdapterKind.ALORA):
     one = Engine(make_model(size, kind), Room(bytes=2 << 30))
-    started = time.perf_counter()
 
     def ask(episode):
         role, prompt = episode.roles[0], episode.prompt
@@ -185,11 +185,10 @@ def engine(size, todo, kind=AdapterKind.ALORA):
         ask(episode)
     while not one.idle:
         one.step()
-    wall = time.perf_counter() - started
     counts = one.counts
     share = counts.forward_seconds / counts.seconds
     note = f"{counts.steps} steps, {share:.0%} in forwards, {counts.shared:,} tokens found in memory"
-    return Result(wall, one.counts.prefilled, note)
+    return Result(counts.prefilled, note)
 
 
 def per_role(size, todo):
@@ -203,9 +202,7 @@ def base_engine(size, todo):
 def base_continuous(size, todo):
     """All calls that are due at the same time in one call of `generate_batch`; its cache lives as long as that."""
     model = make_model(size)
-    model.set_attn_implementation("sdpa")
     config = GenerationConfig(max_new_tokens=WRITES, do_sample=False, eos_token_id=-1, pad_token_id=0)
-    started = time.perf_counter()
     prefilled = 0
     while due := [episode for episode in todo if episode.roles]:
         prompts = [episode.prompt for episode in due]
@@ -214,7 +211,7 @@ def base_continuous(size, todo):
         by_prompt = {tuple(answer.prompt_ids): answer.generated_tokens for answer in answers.values()}
         for episode, prompt in zip(due, prompts, strict=True):
             episode.told(by_prompt[tuple(prompt)][:WRITES])
-    return Result(time.perf_counter() - started, prefilled, "prefill without what it shares itself")
+    return Result(prefilled, "prefill without what it shares itself")
 
 
 WAYS = {
@@ -227,6 +224,15 @@ WAYS = {
 }
 
 
+def timed(way, size, *arguments):
+    for kind in (None, *AdapterKind):
+        make_model(size, kind).set_attn_implementation("sdpa")  # an engine puts its own in
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = way(size, *arguments)
+    result.wall, result.cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return result
+
+
 def compare(size, workload, arguments):
     print(f"\n{size}, {workload}: {arguments.tasks} episodes, {arguments.steps} steps, prefix {PREFIX}", flush=True)
     found = {}
@@ -234,25 +240,30 @@ def compare(size, workload, arguments):
         if arguments.ways and name not in arguments.ways:
             continue
         try:
-            runs = [way(size, episodes(workload, arguments.tasks, arguments.steps)) for _ in range(arguments.repeat)]
+            runs = [
+                timed(way, size, episodes(workload, arguments.tasks, arguments.steps)) for _ in range(arguments.repeat)
+            ]
         except Exception as error:  # a peer that does not run here is told, and the others go on
             print(f"  {name:17} does not run here: {type(error).__name__}: {str(error)[:150]}", flush=True)
             continue
-        walls = [run.wall for run in runs]
-        found[name] = Result(statistics.median(walls), runs[0].prefilled, runs[0].note)
-        spread = f"({min(walls):.1f} to {max(walls):.1f})"
+        found[name] = one = middle(runs)
+        spread = f"({min(run.cpu for run in runs):.1f} to {max(run.cpu for run in runs):.1f})"
         print(
-            f"  {name:17} {found[name].wall:7.1f} s {spread:16} {runs[0].prefilled:9,} prefill  {runs[0].note}",
+            f"  {name:17} {one.cpu:7.1f} s {spread:16} wall {one.wall:7.1f} s {one.prefilled:9,} prefill  {one.note}",
             flush=True,
         )
     ours = found.get("engine")
     for name in ("published", "padded", "per role"):
         if ours and name in found:
-            wall, prefill = found[name].wall / ours.wall, found[name].prefilled / ours.prefilled
-            print(f"  engine against {name}: {wall:.1f}x the speed, 1/{prefill:.1f} of the prefill", flush=True)
+            speed, prefill = found[name].cpu / ours.cpu, found[name].prefilled / ours.prefilled
+            print(f"  engine against {name}: {speed:.1f}x the speed, 1/{prefill:.1f} of the prefill", flush=True)
     if "base, continuous" in found and "base, engine" in found:
-        ratio = found["base, continuous"].wall / found["base, engine"].wall
+        ratio = found["base, continuous"].cpu / found["base, engine"].cpu
         print(f"  base, engine against base, continuous: {ratio:.1f}x the speed", flush=True)
+
+
+def middle(runs):
+    return sorted(runs, key=lambda run: run.cpu)[len(runs) // 2]
 
 
 # --- real trajectories ------------------------------------------------------------------------------------
@@ -296,18 +307,20 @@ def replay(arguments):
     print(f"  shared is 1/{total / shared:.1f} of none and 1/{own / shared:.1f} of per role", flush=True)
     chosen = prompts[: arguments.replay]
     for size in arguments.sizes:
-        walls = {}
-        for name, kind in (("per role", AdapterKind.LORA), ("shared", AdapterKind.ALORA)):
-            runs = [replay_wall(size, chosen, kind) for _ in range(arguments.repeat)]
-            walls[name] = statistics.median(runs)
-        said = ", ".join(f"{name} {wall:.1f} s" for name, wall in walls.items())
-        print(f"  {size}, {len(chosen)} trajectories, {WRITES} tokens written per prompt: {said}; "
-              f"{walls['per role'] / walls['shared']:.1f}x", flush=True)  # fmt: skip
+        found = {
+            kind: middle([timed(replay_once, size, chosen, kind) for _ in range(arguments.repeat)])
+            for kind in (AdapterKind.LORA, AdapterKind.ALORA)
+        }
+        per_role, shared = found[AdapterKind.LORA].cpu, found[AdapterKind.ALORA].cpu
+        print(
+            f"  {size}, {len(chosen)} trajectories, {WRITES} tokens written per prompt: "
+            f"per role {per_role:.1f} s, shared {shared:.1f} s; {per_role / shared:.1f}x the speed",
+            flush=True,
+        )
 
 
-def replay_wall(size, prompts, kind):
+def replay_once(size, prompts, kind):
     one = Engine(make_model(size, kind), Room(bytes=2 << 30))
-    started = time.perf_counter()
 
     def ask(group, left):
         if not left:
@@ -330,7 +343,7 @@ def replay_wall(size, prompts, kind):
         ask(group, trajectory)
     while not one.idle:
         one.step()
-    return time.perf_counter() - started
+    return Result(one.counts.prefilled)
 
 
 def memory():
@@ -346,7 +359,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=32)
     parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--replay", type=int, default=40, help="trajectories whose wall time is taken; 0: none")
+    parser.add_argument("--replay", type=int, default=40, help="trajectories whose time is taken; 0: none")
     parser.add_argument("--sizes", nargs="*", default=list(SHAPES))
     parser.add_argument("--workloads", nargs="*", default=["distinct", "branches"])
     parser.add_argument("--ways", nargs="*", default=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence, Set
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from alpha_umi.types import FinishReason, Sampling
 _LIKELIEST = 1024
 """Ids among which the nucleus is sought first."""
 _NEVER = float("-inf")
+
+Likeliest: TypeAlias = tuple[list[float], list[int]]
+"""Per row its highest logit and the id that has it."""
 
 
 class Grammar(Protocol):
@@ -151,10 +154,11 @@ class Writer:
         return fewer if bool(fewer.amax() > _NEVER) else scores
 
 
-def choose(logits: Tensor, writers: Sequence[Writer], prompts: Sequence[Sequence[int]]) -> list[int | ModelError]:
+def choose(
+    logits: Tensor, writers: Sequence[Writer], prompts: Sequence[Sequence[int]], likeliest: Likeliest | None = None
+) -> list[int | ModelError]:
     """The next id of every writer, or why there is none. `logits`: [writers, vocabulary]."""
-    highest, likeliest = logits.max(dim=-1)
-    best, tokens = highest.tolist(), likeliest.tolist()
+    best, tokens = likeliest or likeliest_of(logits)
     chosen: list[int | ModelError] = []
     for at, (writer, prompt) in enumerate(zip(writers, prompts, strict=True)):
         if not math.isfinite(best[at]):
@@ -167,6 +171,12 @@ def choose(logits: Tensor, writers: Sequence[Writer], prompts: Sequence[Sequence
             except ModelError as error:
                 chosen.append(error)
     return chosen
+
+
+def likeliest_of(logits: Tensor) -> Likeliest:
+    """The highest logits and whose they are; no number where any of a row is none."""
+    best, tokens = logits.max(dim=-1)
+    return best.tolist(), tokens.tolist()
 
 
 class NotFiniteError(ModelError):

@@ -1,19 +1,21 @@
 """The engine: step after step, one ragged forward each, for requests that join and leave at any step.
 
-What a request writes does not depend on what shares its steps, beyond float noise. A step that fails is taken back
-and its requests are run alone, so that only those fail that fail alone; logits that are no numbers fail the request
-that they belong to, and what it had computed is forgotten.
+What a request writes does not depend on what shares its steps, beyond float noise. A step that fails, or computes what
+is no number, is taken back and its requests are run alone, so that only those fail that fail alone, and what is no
+number never enters the shared cache.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -25,8 +27,7 @@ from alpha_umi.models.engine.attention import Step, install
 from alpha_umi.models.engine.memory import Memory, Shape, spare_memory
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import Counts, Plan, Scheduler
-from alpha_umi.models.engine.trie import Node
-from alpha_umi.models.writing import NotFiniteError, choose
+from alpha_umi.models.writing import NotFiniteError, choose, likeliest_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -117,11 +118,16 @@ class Engine:
             step = Step(plan.parts, self.scheduler.memory)
             asked = [(request, row) for request, row in _last_rows(step, plan) if request.pending == 0]
             logits = self._forward(step, [row for _, row in asked])
+            likeliest = likeliest_of(logits)
+            if not all(map(math.isfinite, likeliest[0])) or not self._is_sound(plan):
+                raise NotFiniteError
         except Exception as error:  # whatever torch raises, the others must go on
             self._take_back(plan, error)
             return
         self.scheduler.trie.commit()
-        self._write(logits, [request for request, _ in asked])
+        requests = [request for request, _ in asked]
+        prompts, writers = [one.prompt for one in requests], [one.writer for one in requests]
+        self._write(requests, choose(logits, writers, prompts, likeliest))
 
     def _forward(self, step: Step, rows: Sequence[int]) -> Tensor:
         """The logits of some rows, [rows, vocabulary]."""
@@ -136,11 +142,13 @@ class Engine:
         self.counts.forward_seconds += time.perf_counter() - started
         return logits
 
-    def _write(self, logits: Tensor, requests: Sequence[Request]) -> None:
-        tokens = choose(logits, [one.writer for one in requests], [one.prompt for one in requests])
+    def _is_sound(self, plan: Plan) -> bool:
+        """Whether what the step put into the pool are numbers: one that is none spoils what stands before it, too."""
+        kept = [part.kept for part in plan.parts if len(part.kept)]
+        return not kept or self.scheduler.memory.is_sound(np.concatenate(kept))
+
+    def _write(self, requests: Sequence[Request], tokens: Sequence[int | ModelError]) -> None:
         for request, token in zip(requests, tokens, strict=True):
-            if request not in self.scheduler.running:
-                continue
             if isinstance(token, ModelError):
                 self._fail(request, token)
                 continue
@@ -167,24 +175,8 @@ class Engine:
             self._fail(request, ModelError(f"the completion cannot go on: {error}"))
 
     def _fail(self, request: Request, error: Exception) -> None:
-        """`error` is this request's own; where what it computed is no number, whoever shares that fails with it."""
-        scheduler = self.scheduler
-        broken = self._broken(request) if isinstance(error, NotFiniteError) else None
-        failing = [request]
-        if broken is not None:
-            failing += [one for one in scheduler.running if one is not request and broken in _path(scheduler, one)]
-        for one in failing:
-            scheduler.release(one)
-            one.done(one, error)
-        if broken is not None:
-            scheduler.trie.discard(broken)
-
-    def _broken(self, request: Request) -> Node | None:
-        """The first of its shared tokens whose keys or values are no numbers."""
-        for node in _path(self.scheduler, request):
-            if not self.scheduler.memory.is_sound(node.slots):
-                return node
-        return None
+        self.scheduler.release(request)
+        request.done(request, error)
 
     def _take_back(self, plan: Plan, error: Exception) -> None:
         """The step did not happen; whoever took part in it alone fails, several are run alone."""
@@ -194,14 +186,11 @@ class Engine:
             self.scheduler.preempt(request)
         self.scheduler.trie.rollback()
         if len(requests) == 1:
-            self._fail(requests[0], ModelError(f"the model failed: {error}"))
+            own = error if isinstance(error, NotFiniteError) else ModelError(f"the model failed: {error}")
+            self._fail(requests[0], own)
         else:
             suspects = self.scheduler.suspects
             suspects.extend(request for request in requests if request not in suspects)
-
-
-def _path(scheduler: Scheduler, request: Request) -> list[Node]:
-    return [] if request.node is None else scheduler.trie.path(request.node)
 
 
 def _last_rows(step: Step, plan: Plan) -> Iterator[tuple[Request, int]]:

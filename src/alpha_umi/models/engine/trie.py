@@ -109,14 +109,6 @@ class Trie:
             self._remove(node)
         self._fresh.clear()
 
-    def discard(self, node: Node) -> None:
-        """Take `node` and what is behind it out. Nothing of it may be pinned."""
-        below = [node]
-        for each in below:
-            below.extend(each.children.values())
-        for each in reversed(below):
-            self._remove(each)
-
     def path(self, node: Node) -> list[Node]:
         """The nodes from below the root down to `node`."""
         found: list[Node] = []
