@@ -20,10 +20,10 @@ from alpha_umi.config.agents import AgentConfig
 from alpha_umi.config.environments import EnvironmentConfig
 from alpha_umi.config.rollouts import RolloutConfig
 from alpha_umi.config.tables import Table
-from alpha_umi.config.training import TrainConfig
+from alpha_umi.config.training import PretrainConfig, TrainConfig
 from alpha_umi.errors import ConfigError
 
-Config = TypeVar("Config", AgentConfig, EnvironmentConfig, RolloutConfig, TrainConfig)
+Config = TypeVar("Config", AgentConfig, EnvironmentConfig, RolloutConfig, PretrainConfig, TrainConfig)
 RECIPES = Path(__file__).parents[1] / "recipes"
 """Training configurations that come with the package."""
 _REPLACED = "model"
@@ -36,7 +36,7 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = (), f
     A training file may say `extends = "paper-7b"`: what it leaves open is then as in that recipe, or as in the TOML
     file of that path. All relative paths are taken from `folder`, or else from the folder of `path`.
     """
-    document = _extended(path, ()) if kind is TrainConfig else read_toml(path)
+    document = _extended(path, ()) if kind in (TrainConfig, PretrainConfig) else read_toml(path)
     return make_config(kind, document, overrides, str(path)).rebased((folder or path.parent).absolute())
 
 
