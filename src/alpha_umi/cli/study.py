@@ -18,7 +18,7 @@ def study(
     *,
     report: Annotated[bool, typer.Option("--report", help="Only write the report on what is done.")] = False,
 ) -> None:
-    """Train and measure every variant from every base with every seed. The same command goes on; nothing is repeated."""
+    """Train and measure every variant from every base with every seed. The same command goes on where it stopped."""
     from rich.console import Console
 
     from alpha_umi.display import progress
@@ -47,9 +47,7 @@ def study(
             bar = bars.setdefault(update.what, None)
             if bar is None:
                 bar = bars[update.what] = display.add_task(update.what)
-            display.update(
-                bar, description=f"  {update.what}: {update.at}", completed=update.done, total=update.total
-            )
+            display.update(bar, description=f"  {update.what}: {update.at}", completed=update.done, total=update.total)
 
         folder = run_study(config, place, show, workers=workers)
     print(folder / "study.md")

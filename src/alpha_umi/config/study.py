@@ -27,7 +27,7 @@ class StudyWorldConfig(Table):
     max_calls: PositiveInt | None = None
     """Only tasks of at most so many calls, in training and in tests."""
     hallucinated: float = Field(default=0.0, ge=0, le=1)
-    """Share of the raw training answers that hold a call of a tool that is not there, marked as ToolBench marks them."""
+    """Share of the raw training answers with a call of a tool that is not there, marked as ToolBench marks them."""
     validation: NonNegativeInt = 0
     """Tasks of the training split, behind those for training, whose loss is measured after every stage."""
 
@@ -114,8 +114,10 @@ class VariantConfig(Table):
     """In place of the budget's."""
 
     @model_validator(mode="after")
-    def _leaves_the_studys_own(self) -> typing.Self:
+    def _can_be_made(self) -> typing.Self:
         _check_keys(self.train)
+        if self.share < 1 and self.preparation != "ours":
+            raise ValueError("share: only of our preparation; the published one pairs prompts across trajectories")
         return self
 
 

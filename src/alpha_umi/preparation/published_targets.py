@@ -1,4 +1,4 @@
-"""Training data as the published preparation makes it, mistakes included, in trajectories that this package learns from.
+"""Training data as the published preparation makes it, mistakes included, in trajectories that are learned from here.
 
 What its role files pair and leave out is said by the trajectories themselves (`training.examples.LEARN`), so that any
 method learns from it in any format: the backbone learns calls of tools that were not offered, planner and caller do

@@ -46,13 +46,11 @@ class Written:
     """None in the tiny world, whose tools have no tool JSON."""
 
 
-def write_gold(
-    out: Path, choice: Choice, change: Callable[[int, Trajectory], Trajectory] | None = None
-) -> Written:
+def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Trajectory] | None = None) -> Written:
     """The first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL.
 
-    `change` may make something else of each, given its place among them. Where the world has tool JSON also a query file and, of a test set, its ids. Raises ConfigError for an unknown
-    preset or split.
+    `change` may make something else of each, given its place among them. Where the world has tool JSON also a query
+    file and, of a test set, its ids. Raises ConfigError for an unknown preset or split.
     """
     world = World(choice.preset, choice.seed)
     answers, trajectories = out / choice.split / "answer", out / f"{choice.split}.jsonl"

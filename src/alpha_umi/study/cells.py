@@ -51,6 +51,17 @@ def read_study(name: str, overrides: tuple[str, ...] = ()) -> StudyConfig:
     return config
 
 
+def check_bases(config: StudyConfig) -> None:
+    """Raise ConfigError for a base model that is named by its folder and is not there."""
+    for name, base in config.bases.items():
+        folder = base.model.base
+        if folder is None or not Path(folder).is_absolute() or Path(folder).exists():
+            continue
+        if base.bundled is not None:
+            raise ConfigError(f"base {name!r}: no agent {base.bundled!r} with a base model comes with this package")
+        raise ConfigError(f"base {name!r}: {folder} is not there; make it first (umi pretrain), or leave this base out")
+
+
 def cells(config: StudyConfig) -> Iterator[Cell]:
     """All cells, seed by seed, so that a study that is cut short has compared all variants on the first seeds."""
     for seed in config.seeds:

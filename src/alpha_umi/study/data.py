@@ -53,8 +53,9 @@ class Data:
 
     def document(self, variant: VariantConfig) -> dict[str, Json]:
         """[data] of a variant's training run."""
-        limit = max(1, round(variant.share * self.config.world.train))
-        document: dict[str, Json] = {"train": str(self.training(variant.preparation)), "limit": limit}
+        document: dict[str, Json] = {"train": str(self.training(variant.preparation))}
+        if variant.share < 1:
+            document["limit"] = max(1, round(variant.share * self.config.world.train))
         if self.config.world.validation:
             document["validation"] = str(self.validation)
         return document

@@ -35,9 +35,7 @@ def draw_scaling(results: Mapping[str, Any]) -> str | None:
             shown = [(point["share"], point[kind][name]) for point in mine if point[kind][name]["value"] is not None]
             shares = [share for share, _ in shown]
             values = [100 * metric["value"] for _, metric in shown]
-            around = [
-                [100 * abs(metric["value"] - metric[end]) for _, metric in shown] for end in ("low", "high")
-            ]
+            around = [[100 * abs(metric["value"] - metric[end]) for _, metric in shown] for end in ("low", "high")]
             axes.errorbar(shares, values, around, color=colour, marker="o", capsize=3, label=f"{line[1]}, {line[0]}")
         axes.set_xscale("log", base=2)
         dress(axes, f"{title}, %", "share of the training tasks, same budget")

@@ -134,10 +134,8 @@ def _live(config: StudyConfig, done: Sequence[Document]) -> Iterator[dict[str, J
                 }
 
 
-def _tasks(
-    cell: Document, strategy: str, sets: Iterable[str], value: Callable[[Document], float]
-) -> dict[str, float]:
-    return {f"{name}/{key}": value(task) for name in sets for key, task in cell["live"][strategy][name].items()}
+def _tasks(cell: Document, strategy: str, sets: Iterable[str], value: Callable[[Document], float]) -> dict[str, float]:
+    return {f"{name}/{key}": value(task) for name in sets for key, task in cell["live"][strategy]["sets"][name].items()}
 
 
 def _wins(
@@ -146,7 +144,10 @@ def _wins(
     """1 where the candidate is better, 0.5 for a tie: who passes, then who needs fewer calls."""
     found: dict[str, float] = {}
     for name in sets:
-        before, after = reference["live"][strategies[0]][name], candidate["live"][strategies[1]][name]
+        before, after = (
+            one["live"][strategy]["sets"][name]
+            for one, strategy in zip((reference, candidate), strategies, strict=True)
+        )
         for key in before.keys() & after.keys():
             pair = before[key], after[key]
             better = prefer((pair[0]["passed"], pair[1]["passed"]), (pair[0]["calls"], pair[1]["calls"]))
@@ -161,16 +162,7 @@ def _costs(config: StudyConfig, done: Sequence[Document]) -> Iterator[dict[str, 
     for base, variant, seeds in _groups(config, done):
         every = list(seeds.values())
         live: dict[str, Json] = {
-            strategy: {
-                what: _average(
-                    value
-                    for one in every
-                    for value in _tasks(
-                        one, strategy, config.live.sets, lambda task, what=what: float(task[what])
-                    ).values()
-                )
-                for what in ("read", "written", "completions", "calls")
-            }
+            strategy: _used(every, strategy, config.live.sets)
             for strategy in (config.live.strategies if config.live.sets else ())
         }
         yield {
@@ -183,6 +175,20 @@ def _costs(config: StudyConfig, done: Sequence[Document]) -> Iterator[dict[str, 
             "stages": {name: _stage(name, every) for name in every[0]["stages"]},
             "live": live,
         }
+
+
+def _used(every: Sequence[Document], strategy: str, sets: Sequence[str]) -> dict[str, Json]:
+    """Per task: tokens of all prompts, and of these what an engine computed; tokens written; completions; calls."""
+    used: dict[str, Json] = {
+        what: _average(
+            value
+            for one in every
+            for value in _tasks(one, strategy, sets, lambda task, what=what: float(task[what])).values()
+        )
+        for what in ("read", "written", "completions", "calls")
+    }
+    engines = [one["live"][strategy]["engine"] for one in every]
+    return {**used, "prefilled": _average(one["prefilled"] for one in engines if one)}
 
 
 _SUMMED = ("row_tokens", "computed_tokens", "steps", "examples", "left_out", "seconds")

@@ -16,7 +16,7 @@ from alpha_umi.config import StudyConfig, resolved
 from alpha_umi.errors import AlphaUMiError
 from alpha_umi.jobs import InterruptedWorkError
 from alpha_umi.store import write_text
-from alpha_umi.study.cells import Cell, cells
+from alpha_umi.study.cells import Cell, cells, check_bases
 from alpha_umi.study.data import Data
 from alpha_umi.study.report import write_report
 from alpha_umi.study.work import is_done, run_cell
@@ -50,6 +50,7 @@ def run_study(config: StudyConfig, out: Path, show: Show, *, workers: int = 1) -
     Raises InterruptedWorkError after Ctrl-C, with everything finished kept; StudyError where cells failed, after the
     report on the others.
     """
+    check_bases(config)
     try:
         waiting = [cell for cell in cells(config) if not is_done(config, cell, out)]
         with write_text(out / "study.toml") as text:
@@ -59,8 +60,10 @@ def run_study(config: StudyConfig, out: Path, show: Show, *, workers: int = 1) -
         for cell in cells(config):
             if cell not in waiting:
                 show(Update(what=cell.key, at="done before", ended=True))
-        failed = _one_by_one(config, waiting, out, show) if workers == 1 else _side_by_side(
-            config, waiting, out, show, workers
+        failed = (
+            _one_by_one(config, waiting, out, show)
+            if workers == 1
+            else _side_by_side(config, waiting, out, show, workers)
         )
     except KeyboardInterrupt:
         raise InterruptedWorkError(_GO_ON) from None

@@ -63,7 +63,9 @@ def _static(results: Results) -> Iterator[str]:
     if _several_seeds(results):
         rows = [row for row in results["static"] if row["group"] == "in-domain" and row["variant"] in titles]
         yield "In-domain by seed, lowest and highest."
-        cells = [[row["base"], titles[row["variant"]], *(_range(row["metrics"][name]) for name in STATIC)] for row in rows]
+        cells = [
+            [row["base"], titles[row["variant"]], *(_range(row["metrics"][name]) for name in STATIC)] for row in rows
+        ]
         yield _table(["base", "variant", *STATIC.values()], cells, left=2)
 
 
@@ -82,11 +84,11 @@ def _live(results: Results) -> Iterator[str]:
     for (base, variant, strategy, name), row in found.items():
         if name == ALL and variant in titles:
             each = [found[base, variant, strategy, one] for one in sets]
-            by_set = [f"{_percent(one['pass'])} / {_percent(one['win'])}" for one in each]
+            itself = (variant, strategy) == (config["baseline"], first)
+            by_set = [f"{_percent(one['pass'])} / {_NONE if itself else _percent(one['win'])}" for one in each]
+            win = _NONE if itself else _interval(row["win"])
             spread = [_range(row["pass"])] if _several_seeds(results) else []
-            cells.append(
-                [base, strategy, titles[variant], *by_set, _interval(row["pass"]), _interval(row["win"]), *spread]
-            )
+            cells.append([base, strategy, titles[variant], *by_set, _interval(row["pass"]), win, *spread])
     head = ["base", "by", "variant", *(f"{name}, pass / win" for name in sets), "pass, all", "win, all"]
     yield _table([*head, *(["pass, by seed"] if _several_seeds(results) else [])], cells, left=3)
 
@@ -156,7 +158,9 @@ def _costs(results: Results) -> Iterator[str]:
     cells: list[list[str]] = []
     for row in rows:
         to = base_rows.get(row["base"], {})
-        shares = ", ".join(f"{name} {stage['row_tokens'] / row['row_tokens']:.0%}" for name, stage in row["stages"].items())
+        shares = ", ".join(
+            f"{name} {stage['row_tokens'] / row['row_tokens']:.0%}" for name, stage in row["stages"].items()
+        )
         cells.append(
             [
                 row["base"],
@@ -173,8 +177,11 @@ def _costs(results: Results) -> Iterator[str]:
         for strategy, used in row["live"].items()
     ]
     if live:
-        yield "Per task, live: tokens of all prompts (what a cache saves is not taken off), tokens written, completions."
-        yield _table(["base", "by", "variant", "read", "written", "completions"], live, left=3)
+        yield (
+            "Per task, live: tokens of all prompts; of these, those that the engine computed (prefill), the others "
+            "being in its cache; tokens written (decode); completions."
+        )
+        yield _table(["base", "by", "variant", "prompts", "prefill", "decode", "completions"], live, left=3)
 
 
 _COSTS = (
@@ -185,7 +192,7 @@ _COSTS = (
     ("steps", 1, 0),
     ("seconds", 1, 0),
 )
-_USED = ("read", "written", "completions")
+_USED = ("read", "prefilled", "written", "completions")
 
 
 def _times(value: float, baseline: float | None, scale: float, digits: int) -> str:

@@ -6,13 +6,14 @@ Every part of it goes on where it was interrupted; a cell whose `cell.json` is t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from alpha_umi import build, jobs
+from alpha_umi.build.rollouts import open_explorer
 from alpha_umi.config import (
     AgentConfig,
     EnvironmentConfig,
@@ -24,9 +25,9 @@ from alpha_umi.config import (
     WorldConfig,
 )
 from alpha_umi.errors import ConfigError
-from alpha_umi.evaluation.rollouts import Rollout, read_rollouts
+from alpha_umi.evaluation.rollouts import Job, Rollout, read_rollouts
 from alpha_umi.evaluation.static import score_rows
-from alpha_umi.jobs.rollout import RolloutOptions, roll_out
+from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
 from alpha_umi.store import read_json, write_json
 from alpha_umi.study import budget
 from alpha_umi.study.cells import DONE, Cell, fingerprint, train_config
@@ -192,11 +193,62 @@ def _roll_out(
     )
     out = folder / "live" / strategy
     options = RolloutOptions(config=wanted, queries=data.live, out=out, concurrency=_CONCURRENCY, resume=True)
-    roll_out(options, lambda done: tell(strategy, done.all.tasks, done.total))
+    engine = _Engine(path=out / "engine.json")
+    roll_out(options, lambda done: tell(strategy, done.all.tasks, done.total), engine.crew)
     found: dict[str, dict[str, Json]] = {name: {} for name in live.sets}
     for rollout in sorted(read_rollouts(out), key=lambda each: each.key):
         found[rollout.set][rollout.trajectory.task.id] = _told(rollout)
-    return cast("dict[str, Json]", found)
+    return {"sets": cast("Json", found), "engine": cast("Json", engine.per_task)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Engine:
+    """What the engines compute for rollouts, kept in a file so that a run that goes on adds to it."""
+
+    path: Path
+
+    @asynccontextmanager
+    async def crew(self, config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
+        """As jobs.rollout.crew_here, and counts."""
+        done = 0
+        async with open_explorer(config) as loaded:
+
+            async def one(job: Job) -> Rollout:
+                nonlocal done
+                rollout = await loaded.explorer.roll_out(job)
+                done += 1
+                return rollout
+
+            try:
+                yield one
+            finally:
+                self._add({"tasks": done, **_counted(loaded.agent.models)})
+
+    @property
+    def per_task(self) -> dict[str, float]:
+        """Tokens of prompts that were computed, and that were found in memory; empty where no engine ran."""
+        sums = self._read()
+        if "prefilled" not in sums or not sums["tasks"]:
+            return {}
+        return {what: sums[what] / sums["tasks"] for what in _COUNTED}
+
+    def _read(self) -> dict[str, float]:
+        return cast("dict[str, float]", read_json(self.path)) if self.path.exists() else {}
+
+    def _add(self, more: Mapping[str, float]) -> None:
+        before = self._read()
+        write_json(self.path, {what: before.get(what, 0) + more.get(what, 0) for what in before.keys() | more.keys()})
+
+
+_COUNTED = ("prefilled", "shared")
+
+
+def _counted(models: Iterable[object]) -> dict[str, float]:
+    """Of all engines, each once."""
+    engines = {id(counts): counts for model in models if (counts := getattr(model, "counts", None)) is not None}
+    if not engines:
+        return {}
+    return {what: sum(getattr(counts, what) for counts in engines.values()) for what in _COUNTED}
 
 
 def _told(rollout: Rollout) -> dict[str, Json]:
