@@ -26,6 +26,7 @@ sets = ["test"]
 tasks = 2
 max_steps = 2
 max_completions = 4
+strategies = ["chain", "dfsdt"]
 
 [budget]
 tokens = 12_000

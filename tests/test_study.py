@@ -1,7 +1,7 @@
 """Studies: what is wrong in a file, equal budgets, going on, and the report."""
 
-import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ from alpha_umi.study.run import run_study
 from alpha_umi.study.text import results_text
 from alpha_umi.study.work import is_done
 from alpha_umi.training.recipe import BASE, make_steps
-from commands import interrupt_when, run, start
+from commands import ended, interrupt_when, start
 from studies import STUDY, finish_all, measured, write_study
 
 METHODS = ("glpft", "single", "one-stage", "multi-task", "glpft-without-reuse")
@@ -244,26 +244,42 @@ def test_variants_with_less_data_are_shown_apart(compared, tmp_path):
 
 @pytest.mark.slow
 def test_a_whole_study_runs_is_interrupted_and_goes_on_to_the_same_numbers(tmp_path):
-    path = write_study(tmp_path, seeds="[0]")
-    straight = run("study", path, "--out", tmp_path / "straight", "--workers", 2, cwd=tmp_path)
-    assert straight.code == 0, straight.err
-    assert straight.out.strip().endswith("report/study.md")
+    path, out = write_study(tmp_path, seeds="[0]", strategies='["chain"]'), tmp_path / "broken"
+    straight = run_study(read_study(str(path)), tmp_path / "straight", lambda _: None)
 
-    out = tmp_path / "broken"
     training = out / "cells" / "nothing" / "three" / "0" / "run" / "history"
-    broken = interrupt_when(training.exists, start("study", path, "--out", out, cwd=tmp_path))
+    broken = interrupt_when(training.exists, start("study", path, "--out", out, cwd=tmp_path), timeout_s=300)
     assert broken.code == 130
     assert "the same command goes on" in broken.err
     kept = out / "cells" / "nothing" / "one" / "0" / "cell.json"
     before = kept.stat().st_mtime_ns
-    again = run("study", path, "--out", out, cwd=tmp_path)
+    again = ended(start("study", path, "--out", out, "--workers", 2, cwd=tmp_path), timeout_s=300)
     assert again.code == 0, again.err
+    assert again.out.strip().endswith("report/study.md")
     assert kept.stat().st_mtime_ns == before
 
-    found = [json.loads((one / "report" / "results.json").read_text()) for one in (tmp_path / "straight", out)]
+    found = [read_json(report / "results.json") for report in (straight, out / "report")]
     assert found[0]["static"] == found[1]["static"]
-    assert [row["pass"] for row in found[0]["live"]] == [row["pass"] for row in found[1]["live"]]
+    assert found[0]["live"] == found[1]["live"]
     for row in found[0]["costs"]:
         assert row["row_tokens"] == pytest.approx(12_000, rel=0.03)
     for name in ("study.md", "losses.svg"):
         assert (out / "report" / name).stat().st_size > 100
+
+
+@pytest.mark.slow
+def test_processes_beside_each_other_are_interrupted_together_and_none_is_left(tmp_path):
+    path, out = write_study(tmp_path, seeds="[0]"), tmp_path / "out"
+    under_way = start("study", path, "--out", out, "--workers", 2, cwd=tmp_path)
+    both = [out / "cells" / "nothing" / name / "0" / "run" / "config.toml" for name in ("one", "three")]
+    broken = interrupt_when(lambda: all(each.exists() for each in both), under_way, timeout_s=300)
+    assert broken.code == 130, broken.err
+    assert "the same command goes on" in broken.err
+    assert not [entry for entry in Path("/proc").glob("[0-9]*/cwd") if works_in(entry, tmp_path)]
+
+
+def works_in(link, folder):
+    try:
+        return link.readlink() == folder
+    except OSError:  # it has ended, or is another user's
+        return False

@@ -52,7 +52,8 @@ def draw_losses(runs: Mapping[str, Path]) -> str | None:
     figure, grid = _grid(len(found))
     for axes, (title, stages) in zip(grid, found.items(), strict=False):
         for colour, (stage, (tokens, losses)) in zip(_COLOURS * len(stages), stages.items(), strict=False):
-            axes.plot(tokens, list(smoothed(losses)), color=colour, linewidth=1.4, label=stage)
+            marker = "o" if len(tokens) == 1 else None
+            axes.plot(tokens, list(smoothed(losses)), color=colour, linewidth=1.4, marker=marker, label=stage)
         axes.set_yscale("log")
         axes.legend(frameon=False, fontsize=7)
         dress(axes, title, "million tokens computed in the stage")

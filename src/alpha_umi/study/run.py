@@ -134,11 +134,12 @@ class _Crew:
             pass
 
     def interrupt(self) -> None:
+        """Pass Ctrl-C on and wait; what they still tell is taken, since nobody ends while nobody listens."""
         for process in self.running.values():
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signal.SIGINT)
-        for process in self.running.values():
-            process.join()
+        while any(process.is_alive() for process in self.running.values()):
+            self.listen(lambda _: None)
 
 
 def _side_by_side(config: StudyConfig, waiting: Sequence[Cell], out: Path, show: Show, workers: int) -> dict[str, str]:

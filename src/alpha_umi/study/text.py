@@ -171,6 +171,9 @@ def _costs(results: Results) -> Iterator[str]:
         )
     head = ["base", "variant", "storage, MB", "memory, MB", "tokens, M", "computed, M", "updates", "seconds", "stages"]
     yield _table(head, cells, left=2)
+    for row in rows:
+        if row["left_out"]:
+            yield f"{row['base']}, {titles[row['variant']]}: {_number(row['left_out'])} examples were too long."
     live = [
         [row["base"], strategy, titles[row["variant"]], *(_number(used[what]) for what in _USED)]
         for row in rows
