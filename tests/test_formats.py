@@ -200,6 +200,23 @@ def test_a_signature_shows_types_as_declared_and_what_is_optional():
     )
 
 
+@pytest.mark.parametrize(
+    ("description", "shown"),
+    [
+        ('This is the subfunction for tool "geo", you can use this tool.The description of this function is: "A "b"."',
+         'A "b".'),
+        ('This is the subfunction for tool "geo", you can use this tool.The description of this function is: "Cut',
+         "Cut"),
+        ('This is the subfunction for tool "geo", you can use this tool.', ""),
+        ('This is the subfunction for tool "geo". "Other"', 'This is the subfunction for tool "geo". "Other"'),
+    ],
+)  # fmt: skip
+def test_a_line_leaves_out_the_sentence_that_toolbench_wraps_a_description_in(description, shown):
+    assert signature(ToolSpec(name="f_for_geo", description=description)) == (
+        "f_for_geo() — " + shown if shown else "f_for_geo()"
+    )
+
+
 def test_a_document_shows_the_types_of_elements_and_of_choices():
     schemas = {
         "days": {"type": "array", "items": {"type": "integer"}, "description": "counted from 1"},
@@ -316,7 +333,7 @@ def test_a_format_is_loaded_from_its_own_document():
 
 @pytest.mark.parametrize(
     ("document", "said"),
-    [({}, "not a format"), ({"kind": "shard"}, "unknown kind"), ({"kind": "shared", "version": 2}, "version 2")],
+    [({}, "not a format"), ({"kind": "shard"}, "unknown kind"), ({"kind": "shared", "version": 1}, "version 1")],
 )
 def test_a_document_of_no_known_format_is_refused(document, said):
     with pytest.raises(FormatError, match=said):

@@ -5,6 +5,7 @@ from itertools import islice
 
 import pytest
 
+from alpha_umi.config.study import StudyWorldConfig
 from alpha_umi.datasets.published import published_examples
 from alpha_umi.datasets.toolbench import HALLUCINATED, Skip
 from alpha_umi.formats.shared import SharedFormat
@@ -12,7 +13,7 @@ from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.published_targets import prepare_published, published_targets
 from alpha_umi.preparation.world_files import Choice, write_gold
 from alpha_umi.store import read_trajectories
-from alpha_umi.study.hallucinations import hallucinating
+from alpha_umi.study.changes import changing
 from alpha_umi.training.examples import LEARN, count_targets, make_examples
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Trajectory, User
 from alpha_umi.world import World
@@ -24,7 +25,7 @@ FORMAT = SharedFormat()
 def raw(tmp_path_factory):
     """Raw answers of 80 tasks, a third of which hold a call of a tool that is not there."""
     folder = tmp_path_factory.mktemp("raw")
-    change = hallucinating(World("tiny"), 0.35, 0)
+    change = changing(StudyWorldConfig(preset="tiny", train=80, hallucinated=0.35))
     return write_gold(folder, Choice(split="train", count=80), change).answers
 
 
@@ -114,7 +115,7 @@ def test_a_trajectory_that_names_no_step_there_is_nothing_to_learn_from(learned,
 
 def test_a_hallucination_stands_before_the_first_call_and_is_the_same_every_time():
     world = World("small")
-    change = hallucinating(world, 1.0, 3)
+    change = changing(StudyWorldConfig(preset="small", train=20, seed=0, hallucinated=1.0))
     for place in range(20):
         gold = world.gold(world.task("train", place))
         changed = change(place, gold)
@@ -128,3 +129,14 @@ def test_a_hallucination_stands_before_the_first_call_and_is_the_same_every_time
         at = changed.turns.index(first)
         assert changed.turns[at + 2 :] == gold.turns[at - 1 :]
         assert all(calls[0].name not in turn.thought for turn in islice(changed.turns, at - 1, at))
+
+
+def test_masked_trajectories_are_masked_before_anything_is_hallucinated():
+    world = World("small")
+    change = changing(StudyWorldConfig(preset="small", train=20, masked=0.5, hallucinated=0.5))
+    changed = [change(place, world.gold(world.task("train", place))) for place in range(40)]
+    masked = [one for one in changed if "masked" in one.task.metadata]
+    assert 10 < len(masked) < 30
+    for one in changed:
+        offered = {tool.name for tool in one.task.tools}
+        assert {turn.name for turn in one.turns if isinstance(turn, Call)} <= {*offered, HALLUCINATED}

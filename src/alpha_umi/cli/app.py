@@ -14,12 +14,12 @@ import typer
 from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.cli.export import export_app
-from alpha_umi.cli.flywheel import prepare_rollouts
+from alpha_umi.cli.flywheel import prepare_mask, prepare_rollouts
 from alpha_umi.cli.judge import judge_app
 from alpha_umi.cli.retrieve import evaluate_retrieval, retrieve
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.study import study
-from alpha_umi.cli.world import write_world
+from alpha_umi.cli.world import write_pages, write_world
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -139,6 +139,7 @@ def prepare_processed_files(
 
 
 prepare_app.command("rollouts")(prepare_rollouts)
+prepare_app.command("mask")(prepare_mask)
 
 
 def _print_preparation(report: Any, out: Path) -> None:
@@ -213,7 +214,6 @@ def train(
 ) -> None:
     """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
     from alpha_umi import jobs
-    from alpha_umi.display import table
 
     wanted = jobs.read_train_config(config, overrides or ())
     if plan:
@@ -232,9 +232,36 @@ def train(
     except KeyboardInterrupt:
         raise jobs.InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
     if os.environ.get("RANK", "0") == "0":
-        rows = jobs.trained(run)
-        _console().print(table(f"{run}", list(rows[0]), [list(row.values()) for row in rows]))
+        _print_stages(run)
         print(run)
+
+
+def _print_stages(run: Path) -> None:
+    from alpha_umi import jobs
+    from alpha_umi.display import table
+
+    rows = jobs.trained(run)
+    _console().print(table(f"{run}", list(rows[0]), [list(row.values()) for row in rows]))
+
+
+@app.command()
+def pretrain(
+    config: Annotated[str, typer.Argument(help="A pretraining configuration (TOML), or the name of a recipe.")],
+    overrides: Overrides = None,
+    *,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this run.")] = False,
+) -> None:
+    """A small base model from texts, such as `umi world pages` writes; GLPFT starts from it."""
+    from alpha_umi import jobs
+
+    wanted = jobs.read_pretrain_config(config, overrides or ())
+    try:
+        folder = jobs.pretrain(wanted, resume=resume)
+    except KeyboardInterrupt:
+        raise jobs.InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
+    if os.environ.get("RANK", "0") == "0":
+        _print_stages(folder.parent)
+        print(folder)
 
 
 @app.command()
@@ -406,6 +433,7 @@ def _print_answer(trajectory: Any) -> None:
 app.command()(rollouts.rollout)
 app.command()(study)
 world_app.command("write")(write_world)
+world_app.command("pages")(write_pages)
 
 
 app.command("retrieve")(retrieve)

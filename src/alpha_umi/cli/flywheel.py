@@ -1,4 +1,4 @@
-"""The verb of the flywheel: rollouts to training data."""
+"""Verbs that make training data of trajectories and rollouts."""
 
 from __future__ import annotations
 
@@ -49,3 +49,19 @@ def prepare_rollouts(
     if pairs is not None:
         told = ", ".join(f"{count} of the {role.value}" for role, count in done.pairs.items())
         print(f"{pairs}: {done.pairs.total()} pairs{f': {told}' if told else ''}")
+
+
+def prepare_mask(
+    files: Annotated[list[Path], typer.Argument(help="Trajectories (.jsonl).")],
+    out: Annotated[Path, typer.Option("--out", help="The file of trajectories to write.")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="How many of them are masked.")] = 0.5,
+    seed: Annotated[int, typer.Option(help="Of the words and the choice.")] = 0,
+) -> None:
+    """Trajectories, some of them with invented names of tools and arguments, so that documents must be read."""
+    from itertools import chain
+
+    from alpha_umi.preparation.masking import mask_some
+    from alpha_umi.store import read_trajectories, write_trajectories
+
+    count = write_trajectories(out, mask_some(chain.from_iterable(map(read_trajectories, files)), share, seed))
+    print(f"{out}: {count} trajectories")

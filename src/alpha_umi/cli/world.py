@@ -45,3 +45,21 @@ def write_world(
     tools = write_tools(out, preset)
     if tools:
         print(f"{out / 'tools'}: {tools} tool JSON files")
+
+
+def write_pages(
+    out: Annotated[Path, typer.Option(help="The JSONL file to write.")],
+    *,
+    count: Annotated[int, typer.Option(min=1, help="How many pages.")] = 100_000,
+    preset: Annotated[str, typer.Option(help="Which world: small or full.")] = "small",
+    seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="The index of the page to start from.")] = 0,
+) -> None:
+    """Texts about the sealed world for `umi pretrain`: facts, manuals, records, tables. No trajectories."""
+    from alpha_umi.store import dump_line, write_text
+    from alpha_umi.world import World
+
+    pages = World(preset, seed).pages
+    with write_text(out) as file:
+        file.writelines(dump_line({"text": pages[index]}) for index in range(first, first + count))
+    print(f"{out}: {count} pages")

@@ -1,8 +1,8 @@
 """Configuration: TOML files become frozen data, and everything a user can get wrong in one has a clear error.
 
-Five documents: `AgentConfig` (the `umi.toml` of a run directory, or written by hand to name checkpoints and
-endpoints), `EnvironmentConfig` (where tools are run), `RolloutConfig` and `TrainConfig` (one run of either kind), and
-`StudyConfig` (many training runs, compared).
+Six documents: `AgentConfig` (the `umi.toml` of a run directory, or written by hand to name checkpoints and
+endpoints), `EnvironmentConfig` (where tools are run), `RolloutConfig`, `TrainConfig` and `PretrainConfig` (one run of
+either kind), and `StudyConfig` (many training runs, compared).
 Relative paths are relative to the file's own folder. An override `a.b=c` is read as if the file said so; `resolved`
 writes a configuration back so that it loads equal.
 """
@@ -47,6 +47,7 @@ from alpha_umi.config.training import (
     DataConfig,
     Method,
     ModelConfig,
+    PretrainConfig,
     SpreadConfig,
     StageConfig,
     StagesConfig,
@@ -73,6 +74,7 @@ __all__ = [
     "LocalConfig",
     "Method",
     "ModelConfig",
+    "PretrainConfig",
     "PythonConfig",
     "RapidApiConfig",
     "ReplayConfig",

@@ -21,12 +21,13 @@ from alpha_umi.config.environments import EnvironmentConfig
 from alpha_umi.config.rollouts import RolloutConfig
 from alpha_umi.config.study import StudyConfig
 from alpha_umi.config.tables import Table
-from alpha_umi.config.training import TrainConfig
+from alpha_umi.config.training import PretrainConfig, TrainConfig
 from alpha_umi.errors import ConfigError
 
-Config = TypeVar("Config", AgentConfig, EnvironmentConfig, RolloutConfig, StudyConfig, TrainConfig)
+Config = TypeVar("Config", AgentConfig, EnvironmentConfig, RolloutConfig, StudyConfig, PretrainConfig, TrainConfig)
 RECIPES = Path(__file__).parents[1] / "recipes"
 """Training configurations that come with the package."""
+_EXTENDING = (TrainConfig, PretrainConfig, StudyConfig)
 _REPLACED = "model"
 """A table that an extending file replaces whole: it names one model."""
 
@@ -37,7 +38,7 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = (), f
     A training or study file may say `extends = "paper-7b"`: what it leaves open is then as in that recipe, or as in the
     TOML file of that path. All relative paths are taken from `folder`, or else from the folder of `path`.
     """
-    document = _extended(path, ()) if kind in (TrainConfig, StudyConfig) else read_toml(path)
+    document = _extended(path, ()) if kind in _EXTENDING else read_toml(path)
     return make_config(kind, document, overrides, str(path)).rebased((folder or path.parent).absolute())
 
 

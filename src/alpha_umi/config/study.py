@@ -26,6 +26,8 @@ class StudyWorldConfig(Table):
     """Training tasks."""
     max_calls: PositiveInt | None = None
     """Only tasks of at most so many calls, in training and in tests."""
+    masked: float = Field(default=0.0, ge=0, le=1)
+    """Share of the training tasks whose tools get invented names (see preparation.masking)."""
     hallucinated: float = Field(default=0.0, ge=0, le=1)
     """Share of the raw training answers with a call of a tool that is not there, marked as ToolBench marks them."""
     validation: NonNegativeInt = 0

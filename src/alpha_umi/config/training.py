@@ -328,3 +328,60 @@ class TrainConfig(Table):
         if self.cache is not None:
             update["cache"] = file_path(self.cache, folder)
         return super().rebased(folder).model_copy(update=update)
+
+
+_READING = StageConfig(learning_rate=3e-3, weight_decay=0.0, warmup_ratio=0.05, schedule="linear", optimizer="muon")
+
+
+class PretrainConfig(Table):
+    """A base model from texts: a small Llama that reads them once."""
+
+    texts: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    """JSONL files, `{"text": ...}` each."""
+    model: TinyConfig = TinyConfig()
+    out: str
+    """The run directory; the model lies in its folder `base`."""
+    format: str = "shared"
+    """Whose special tokens the tokenizer holds; a text ends as a turn does."""
+    stage: StageConfig = _READING
+    """`batch_size` counts texts."""
+    max_length: PositiveInt = 512
+    """Tokens of a text; what is longer is cut."""
+    tokens_per_pass: PositiveInt = _TOKENS_PER_PASS
+    workers: NonNegativeInt = 0
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu"] = "auto"
+    seed: int = 0
+    save_every: PositiveInt = 200
+    log_every: PositiveInt = 10
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, value: Any) -> Any:
+        """A table that names some keys of the stage leaves its other defaults as they are."""
+        if isinstance(value, Mapping):
+            table = cast("Mapping[str, Any]", value)
+            stage = table.get("stage")
+            if isinstance(stage, Mapping):
+                return {**table, "stage": _READING.model_dump() | dict(cast("Mapping[str, Any]", stage))}
+        return cast("Any", value)
+
+    def rebased(self, folder: Path) -> typing.Self:
+        update: dict[str, Any] = {
+            "texts": tuple(file_path(path, folder) for path in self.texts),
+            "out": file_path(self.out, folder),
+            "format": format_name(self.format, folder),
+        }
+        return self.model_copy(update=update)
+
+    def as_run(self) -> TrainConfig:
+        """The settings of its one stage, as a stage of training knows them."""
+        shared = ("max_length", "tokens_per_pass", "workers", "dtype", "device", "seed", "save_every", "log_every")
+        return TrainConfig(
+            data=DataConfig(train=self.texts),
+            model=ModelConfig(tiny=self.model),
+            out=self.out,
+            format=self.format,
+            method="single",
+            **{name: getattr(self, name) for name in shared},
+        )

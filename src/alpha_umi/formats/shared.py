@@ -46,7 +46,8 @@ from alpha_umi.types import (
     User,
 )
 
-_VERSION = 1
+_VERSION = 2
+"""Changes with anything that changes a prompt or a completion."""
 _TOOLS, _USER, _OBSERVATION, _END = "<|tools|>", "<|user|>", "<|observation|>", "<|end|>"
 _PLANNER, _CALLER, _SUMMARIZER = "<|planner|>", "<|caller|>", "<|summarizer|>"
 _ROLE_TOKENS = {Role.PLANNER: _PLANNER, Role.CALLER: _CALLER, Role.SUMMARIZER: _SUMMARIZER}

@@ -2,7 +2,8 @@
 
 Made from `ToolSpec.parameters` alone and the same every time. `?` marks an optional argument, and only
 where the tool says which arguments are required at all (ToolBench's documents do not). Types stand as they
-were declared, odd ones too.
+were declared, odd ones too. Of a description that ToolBench wrapped into a sentence with the tool's name, the
+wrapping is left out: the name says as much.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
+from alpha_umi.formats.tool_json import own_words
 from alpha_umi.types import Json, ToolSpec
 
 _UNIONS = ("anyOf", "oneOf", "allOf")
@@ -19,7 +21,7 @@ _UNIONS = ("anyOf", "oneOf", "allOf")
 def signature(tool: ToolSpec) -> str:
     """One line of text; line breaks in names and descriptions become spaces."""
     line = f"{_on_one_line(tool.name)}({_arguments(tool.parameters)})"
-    description = _on_one_line(tool.description)
+    description = _on_one_line(own_words(tool.description))
     return f"{line} — {description}" if description else line
 
 

@@ -81,6 +81,13 @@ def read_api(document: Mapping[str, Json], tool: Mapping[str, Json] | None = Non
     )
 
 
+_WRAPPED = re.compile(
+    r'This is the subfunction for tool "[^"]*", you can use this tool\.'
+    r'(The description of this function is: "(?P<told>.*))?',
+    re.DOTALL,
+)
+
+
 def write_spec(api: Api) -> ToolSpec:
     """What a model is told about an API, word for word as in ToolBench's training data."""
     tool = standard_name(api.tool)
@@ -101,6 +108,14 @@ def write_spec(api: Api) -> ToolSpec:
             "optional": [argument_name(_text(each.get("name"))) for each in api.optional] if api.required else [],
         },
     )
+
+
+def own_words(description: str) -> str:
+    """What the provider says of an API, without ToolBench's sentence around it; other texts as they are."""
+    wrapped = _WRAPPED.fullmatch(description.strip())
+    if wrapped is None:
+        return description
+    return (wrapped["told"] or "").removesuffix('"')
 
 
 def write_trained_spec(api: Api, length: int = DESCRIPTION_LENGTH) -> ToolSpec:

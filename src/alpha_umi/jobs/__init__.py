@@ -12,12 +12,12 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from alpha_umi import __version__
 from alpha_umi.agent import Undecided
 from alpha_umi.build import Cast, LoadedAgent, open_agent, open_format, read_agent
-from alpha_umi.config import AgentConfig, EndpointConfig, TrainConfig, load_config, resolved
+from alpha_umi.config import AgentConfig, EndpointConfig, PretrainConfig, TrainConfig, load_config, resolved
 from alpha_umi.environments.python import PythonEnvironment, PythonTool
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from alpha_umi.training.curves import StageRow
     from alpha_umi.training.plan import Plan
 
+Recipe = TypeVar("Recipe", TrainConfig, PretrainConfig)
 RECIPES = Path(__file__).parents[1] / "recipes"
 _WAIT_S = 0.5
 _CHECKED = 64
@@ -51,15 +52,19 @@ class InterruptedWorkError(AlphaUMiError):
 
 def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
     """A training configuration from a file, or from the recipe of that name that comes with the package."""
-    path = Path(name)
-    recipe = RECIPES / f"{name}.toml"
+    return _read_recipe(TrainConfig, name, overrides)
+
+
+def _read_recipe(kind: type[Recipe], name: str, overrides: Sequence[str]) -> Recipe:
+    path, folder = Path(name), RECIPES / "pretrain" if kind is PretrainConfig else RECIPES
+    recipe = folder / f"{name}.toml"
     if not path.exists() and recipe.exists():
         # A recipe's paths are the user's: they are taken from where the command runs.
-        return load_config(TrainConfig, recipe, overrides, folder=Path.cwd())
+        return load_config(kind, recipe, overrides, folder=Path.cwd())
     if not path.exists() and not path.suffix:
-        known = ", ".join(sorted(entry.stem for entry in RECIPES.glob("*.toml")))
+        known = ", ".join(sorted(entry.stem for entry in folder.glob("*.toml")))
         raise ConfigError(f"{name}: no such file, and no recipe of that name; recipes: {known}")
-    return load_config(TrainConfig, path, overrides)
+    return load_config(kind, path, overrides)
 
 
 def train(config: TrainConfig, *, resume: bool) -> Path:
@@ -72,6 +77,24 @@ def train(config: TrainConfig, *, resume: bool) -> Path:
     run = glpft.run(config, _material(config, lambda: pictures.update()), resume=resume)
     pictures.update(_stage_rows(run, config.max_length), force=True)
     return run
+
+
+def read_pretrain_config(name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """A pretraining configuration from a file, or from the recipe of that name that comes with the package."""
+    return _read_recipe(PretrainConfig, name, overrides)
+
+
+def pretrain(config: PretrainConfig, *, resume: bool) -> Path:
+    """A base model from texts; returns its folder."""
+    with _training_explained():
+        from alpha_umi.training import curves
+        from alpha_umi.training.pretrain import Ground, run
+    form = cast("glpft.StoredFormat", open_format(config.format))
+    pictures = curves.Pictures(Path(config.out))
+    ground = Ground(format=form, format_document=form.to_document(), draw=pictures.update)
+    folder = run(config, ground, resume=resume)
+    pictures.update(_stage_rows(folder.parent, config.max_length), force=True)
+    return folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

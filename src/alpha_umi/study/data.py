@@ -15,9 +15,8 @@ from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.published_targets import prepare_published
 from alpha_umi.preparation.world_files import Choice, write_gold
 from alpha_umi.store import read_json, write_json
-from alpha_umi.study.hallucinations import hallucinating
+from alpha_umi.study.changes import changing
 from alpha_umi.types import Json
-from alpha_umi.world import World
 
 _DONE = "done.json"
 _TRAIN = "train"
@@ -92,10 +91,7 @@ class Data:
         choice = Choice(
             split=split, count=count, preset=config.preset, seed=config.seed, first=first, max_calls=config.max_calls
         )
-        change = None
-        if train and config.hallucinated:
-            change = hallucinating(World(config.preset, config.seed), config.hallucinated, config.seed)
-        written = write_gold(folder, choice, change)
+        written = write_gold(folder, choice, changing(config) if train else None)
         if not train:
             for extra in (folder / split, folder / "queries", folder / "test_query_ids"):
                 shutil.rmtree(extra, ignore_errors=True)  # live runs read the trajectories beside them

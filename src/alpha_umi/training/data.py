@@ -15,7 +15,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -82,6 +82,22 @@ class StepShare:
         return sum(forest.tokens for forest in self.forests)
 
 
+class UnitSource(Protocol):
+    """Units by index."""
+
+    def __getitem__(self, index: int) -> Unit: ...
+
+    @property
+    def modules(self) -> list[str]:
+        """What a process that makes units imports."""
+        ...
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """[n], about proportional to what each unit takes to compute."""
+        ...
+
+
 class Units:
     """The units of a corpus: from the cache, or tokenised and put there."""
 
@@ -112,7 +128,7 @@ class Units:
 class StepData(Dataset[StepShare]):
     """The shares of all processes in all steps."""
 
-    def __init__(self, units: Units, steps: Steps, packing: Packing, world_size: int = 1) -> None:
+    def __init__(self, units: UnitSource, steps: Steps, packing: Packing, world_size: int = 1) -> None:
         self._units = units
         self._steps = steps
         self._packing = packing

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -23,8 +21,8 @@ from accelerate import PartialState
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alpha_umi.config import AdapterConfig, AgentConfig, SamplingsConfig, TrainConfig, read_toml, resolved
-from alpha_umi.errors import AlphaUMiError, CheckpointError, ConfigError, DataError, FormatError
+from alpha_umi.config import AdapterConfig, AgentConfig, SamplingsConfig, TrainConfig, resolved
+from alpha_umi.errors import CheckpointError, ConfigError, DataError, FormatError
 from alpha_umi.formats.tokens import Tokenizer
 from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, Adapters, AdapterSettings, attach, merge
@@ -42,6 +40,7 @@ from alpha_umi.training.labels import Lengths, Tagging, Tokeniser, Weights, labe
 from alpha_umi.training.order import Amount, Shuffle, order
 from alpha_umi.training.packing import Forest
 from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base, make_steps
+from alpha_umi.training.run_directory import check_place, claim, document_of, leaving_nothing
 from alpha_umi.training.sft import Stage, computes_narrow, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import add_tokens, hold_tokens, narrow_frozen, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
@@ -82,12 +81,12 @@ def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Pat
     """
     _check_format(config, material.format)
     out, process = Path(config.out), PartialState(cpu=config.device == "cpu")
-    is_new = _check_place(out, config, resume=resume)
+    is_new = check_place(out, document_of(config), resume=resume, free=_FREE_TO_CHANGE)
     process.wait_for_everyone()
-    with process.main_process_first(), _leaving_nothing(out if is_new else None):  # the others find the index ready
+    with process.main_process_first(), leaving_nothing(out if is_new else None):  # the others find the index ready
         work = Run(config, material)
     if is_new and process.is_main_process:
-        _claim(out, config, material)
+        claim(out, config, material.format.to_document())
     if keeps_base(config):
         work.keep_base()
     metrics: dict[str, Json] = {}
@@ -370,60 +369,10 @@ def _agent(config: TrainConfig) -> AgentConfig:
     )
 
 
-def _check_place(out: Path, config: TrainConfig, *, resume: bool) -> bool:
-    """Whether `out` is free for a new run. Raises ConfigError where it holds anything but this run, to be resumed."""
-    kept = out / "config.toml"
-    if not kept.exists():
-        started = ("cache", "format.json")  # of a run that was killed before it had claimed the place
-        if out.exists() and (not out.is_dir() or any(entry.name not in started for entry in out.iterdir())):
-            raise ConfigError(f"{out}: is there and is no run directory; name another 'out'")
-        return True
-    changes = sorted(_changes(read_toml(kept), _document(config)))
-    if changes:
-        raise ConfigError(f"{out}: holds a run with another configuration ({'; '.join(changes)}); name another 'out'")
-    if not resume:
-        raise ConfigError(f"{out}: holds this run already; go on with it by --resume, or name another 'out'")
-    return False
-
-
-@contextmanager
-def _leaving_nothing(folder: Path | None) -> Iterator[None]:
-    """Take a new run's folder away again when there turns out to be nothing to learn from."""
-    try:
-        yield
-    except AlphaUMiError:
-        if folder is not None and spread.is_first():
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _claim(out: Path, config: TrainConfig, material: Material) -> None:
-    """Make `out` this run's directory; config.toml, which says so, comes last."""
-    write_json(out / "format.json", material.format.to_document())
-    with write_text(out / "config.toml") as text:
-        text.write(resolved(config))
-
-
-def _document(config: TrainConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude_none=True)
-
-
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any], place: str = "") -> Iterator[str]:
-    """What differs between two configurations, as words."""
-    for key in before.keys() | after.keys():
-        old, new = before.get(key), after.get(key)
-        if old == new or (not place and key in _FREE_TO_CHANGE):
-            continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _changes(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", new), f"{place}{key}.")
-        else:
-            yield f"{place}{key} was {old!r}, is {new!r}"
-
-
 def _fingerprint(config: TrainConfig, material: Material, corpora: Sequence[Corpus | None]) -> str:
     """Names what a run learns: configuration, format and data, wherever the files lie."""
     digest = hashlib.sha256()
-    settings = {name: value for name, value in _document(config).items() if name not in (*_FREE_TO_CHANGE, "data")}
+    settings = {name: value for name, value in document_of(config).items() if name not in (*_FREE_TO_CHANGE, "data")}
     digest.update(json.dumps([settings, material.format.to_document()], sort_keys=True).encode())
     for corpus in corpora:
         if corpus is not None:

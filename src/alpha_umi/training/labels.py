@@ -129,9 +129,14 @@ class Tokeniser:
             role=role,
             number=number,
             ids=np.array([*prompt, *ids], dtype=np.int32),
-            parts=np.array([*(_CODES[part] for part in parts), _END], dtype=np.uint8),
+            parts=part_codes(parts),
             cut=sight.cut,
         )
+
+
+def part_codes(parts: Sequence[Part]) -> NDArray[np.uint8]:
+    """[n + 1], what each id of a completion is, its end mark too."""
+    return np.array([*(_CODES[part] for part in parts), _END], dtype=np.uint8)
 
 
 def label(example: Sequenced, weights: Weights, tagging: Tagging | None = None) -> Labelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from alpha_umi.errors import ConfigError, DataError
@@ -11,6 +11,7 @@ from alpha_umi.types import Call, Json, Observation, Task, ToolSpec, Trajectory
 from alpha_umi.world.documents import query_document
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.oracle import write_gold
+from alpha_umi.world.pages import Pages
 from alpha_umi.world.presets import find_preset
 from alpha_umi.world.problems import Problem, execute
 from alpha_umi.world.verifier import Verdict, judge
@@ -42,6 +43,14 @@ class World:
     def documents(self) -> Mapping[tuple[str, str], Mapping[str, Json]]:
         """Category and name -> tool JSON as ToolBench publishes it; empty in the tiny world."""
         return self._preset.open().documents
+
+    @cached_property
+    def pages(self) -> Pages:
+        """Texts about it, without end. Raises ConfigError for the tiny world, which has none."""
+        catalogue = self._preset.open()
+        if not catalogue.documents:
+            raise ConfigError("the tiny world has no pages; take the preset small or full")
+        return Pages(catalogue, self._preset.name, self._seed)
 
     def query(self, task: Task) -> dict[str, Json]:
         """The task as an entry of a ToolBench query file. Raises DataError as `check` does."""

@@ -131,7 +131,7 @@ WEATHER = Category(
                 "It is {temperature} {unit} and {sky} in {city}.",
                 "the weather in {city} | the temperature and the sky in {city} | the weather report for {city} |"
                 "the weather conditions in {city}",
-                "How is the weather in {city}? | What is the weather like in {city}? | How warm is it in {city},"
+                "How is the weather in {city}? | What is the weather like in {city}? | How warm is it in {city}, "
                 "and how does the sky look? | Do I need a coat in {city}, what is the weather?",
             ),
             options={"unit": {"F": "in Fahrenheit | in F | in degrees Fahrenheit"}, **_DAY},

@@ -1,0 +1,115 @@
+"""Function masking: tools under invented names, so that a model learns to read documents and not names by heart.
+
+In a masked trajectory every tool and argument has an invented name: in the documents, the calls, and wherever a
+thought, a hint or a reply mentions it. Descriptions and values stay. Known from models for function calling that
+are to work with tools that nobody trained them on (Lin et al., "Hammer", 2024, where descriptions stay as well).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from alpha_umi.types import Answer, Call, Json, Observation, Plan, ToolSpec, Trajectory, Turn, User
+from alpha_umi.world.chance import Draws, drawn
+from alpha_umi.world.invention import invent_word
+
+_KEPT = "for"
+_PERCENT = 100
+
+
+def mask_some(trajectories: Iterable[Trajectory], share: float, seed: int = 0) -> Iterator[Trajectory]:
+    """The trajectories in order, about `share` of them masked: which, and with what words, is a function of
+    (seed, task id, place)."""
+    for place, trajectory in enumerate(trajectories):
+        key = "mask", seed, trajectory.task.id, place
+        masked = drawn(*key) % _PERCENT < round(share * _PERCENT)
+        yield mask(trajectory, Draws(*key)) if masked else trajectory
+
+
+def mask(trajectory: Trajectory, draws: Draws) -> Trajectory:
+    """One trajectory with all names of tools and arguments invented."""
+    names: dict[str, str] = {}
+    arguments: dict[str, dict[str, str]] = {}
+    tools: list[ToolSpec] = []
+    for tool in trajectory.task.tools:
+        names[tool.name] = _invent_name(tool.name, draws, names.values())
+        arguments[tool.name] = _invent_keys(tool.parameters, draws)
+        parameters = _rename(tool.parameters, arguments[tool.name])
+        tools.append(ToolSpec(name=names[tool.name], description=tool.description, parameters=parameters))
+    tools = [replace(tool, description=_mention(tool.description, names)) for tool in tools]
+    return replace(
+        trajectory,
+        task=replace(trajectory.task, tools=tuple(tools), metadata={**trajectory.task.metadata, "masked": True}),
+        turns=tuple(_masked_turns(trajectory.turns, names, arguments)),
+    )
+
+
+def _masked_turns(
+    turns: Iterable[Turn], names: Mapping[str, str], arguments: Mapping[str, Mapping[str, str]]
+) -> Iterator[Turn]:
+    called = ""
+    for turn in turns:
+        match turn:
+            case Plan():
+                yield replace(turn, thought=_mention(turn.thought, names))
+            case Call():
+                called = turn.name
+                keys = arguments.get(called, {})
+                yield Call(name=names.get(called, called), arguments=_rename_text(turn.arguments, keys))
+            case Observation():
+                content = _mention(turn.content, names)
+                for old, new in arguments.get(called, {}).items():
+                    content = content.replace(f"'{old}'", f"'{new}'")
+                yield replace(turn, content=content)
+            case User() | Answer():
+                yield replace(turn, text=_mention(turn.text, names))
+
+
+def _invent_name(name: str, draws: Draws, taken: Iterable[str]) -> str:
+    """A name of as many words."""
+    used = set(taken)
+    while True:
+        invented = "_".join(word if word == _KEPT else invent_word(draws) for word in name.split("_"))
+        if invented not in used:
+            return invented
+
+
+def _invent_keys(parameters: Mapping[str, Json], draws: Draws) -> dict[str, str]:
+    properties = parameters.get("properties")
+    keys: dict[str, str] = {}
+    for key in properties if isinstance(properties, dict) else ():
+        keys[key] = _invent_name(key, draws, keys.values())
+    return keys
+
+
+def _rename(parameters: Mapping[str, Json], keys: Mapping[str, str]) -> dict[str, Json]:
+    """A schema whose properties, on top, have new names."""
+    renamed = dict(parameters)
+    for place, held in parameters.items():
+        if place == "properties" and isinstance(held, dict):
+            renamed[place] = {keys[key]: schema for key, schema in held.items()}
+        elif isinstance(held, list):
+            renamed[place] = [keys.get(key, key) if isinstance(key, str) else key for key in held]
+    return renamed
+
+
+def _rename_text(text: str, keys: Mapping[str, str]) -> str:
+    """Arguments as JSON text; what is no object stays as it is."""
+    try:
+        held: Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(held, dict):
+        return text
+    return json.dumps({keys.get(key, key): value for key, value in held.items()}, ensure_ascii=False)
+
+
+def _mention(text: str, names: Mapping[str, str]) -> str:
+    """A text in which tools go by their new names."""
+    if not names:
+        return text
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.-])({known})(?![\w-])", lambda found: names[found[1]], text)

@@ -1,0 +1,71 @@
+"""A run directory: whose it is, and whether a run may begin or go on in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from alpha_umi.config import PretrainConfig, TrainConfig, read_toml, resolved
+from alpha_umi.errors import AlphaUMiError, ConfigError
+from alpha_umi.store import write_json, write_text
+from alpha_umi.training import spread
+from alpha_umi.types import Json
+
+
+def check_place(out: Path, document: Mapping[str, Any], *, resume: bool, free: Collection[str]) -> bool:
+    """Whether `out` is free for a new run of this configuration; `free`: its keys that may change when it is resumed.
+
+    Raises ConfigError where it holds anything but this run, to be resumed.
+    """
+    kept = out / "config.toml"
+    if not kept.exists():
+        started = ("cache", "format.json")  # of a run that was killed before it had claimed the place
+        if out.exists() and (not out.is_dir() or any(entry.name not in started for entry in out.iterdir())):
+            raise ConfigError(f"{out}: is there and is no run directory; name another 'out'")
+        return True
+    changes = sorted(_changes(read_toml(kept), document, free))
+    if changes:
+        raise ConfigError(f"{out}: holds a run with another configuration ({'; '.join(changes)}); name another 'out'")
+    if not resume:
+        raise ConfigError(f"{out}: holds this run already; go on with it by --resume, or name another 'out'")
+    return False
+
+
+@contextmanager
+def leaving_nothing(folder: Path | None) -> Iterator[None]:
+    """Take a new run's folder away again when there turns out to be nothing to learn from."""
+    try:
+        yield
+    except AlphaUMiError:
+        if folder is not None and spread.is_first():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def claim(out: Path, config: TrainConfig | PretrainConfig, format_document: Mapping[str, Json]) -> None:
+    """Make `out` this run's directory; config.toml, which says so, comes last."""
+    write_json(out / "format.json", format_document)
+    with write_text(out / "config.toml") as text:
+        text.write(resolved(config))
+
+
+def document_of(config: TrainConfig | PretrainConfig) -> dict[str, Any]:
+    """A configuration as it is kept."""
+    return config.model_dump(mode="json", exclude_none=True)
+
+
+def _changes(
+    before: Mapping[str, Any], after: Mapping[str, Any], free: Collection[str], place: str = ""
+) -> Iterator[str]:
+    """What differs between two configurations, as words."""
+    for key in before.keys() | after.keys():
+        old, new = before.get(key), after.get(key)
+        if old == new or (not place and key in free):
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changes(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", new), free, f"{place}{key}.")
+        else:
+            yield f"{place}{key} was {old!r}, is {new!r}"

@@ -1,0 +1,248 @@
+"""Texts that a world could have published: what a small base language model reads before it learns to act.
+
+Pages tell facts, document tools, keep records, show replies with what they say, and copy and look up, so that names,
+numbers, JSON and reading from above are there before any trajectory is learned from. They hold no trajectory, no
+wording of a test query, and nothing of tools and categories that are held out of training. Half of the documents
+are of invented tools, in words nobody has seen: a model that knows the documented ones by heart has not learned to
+read. A page is a function of (preset, seed, index).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from alpha_umi.formats.signatures import signature
+from alpha_umi.types import Json, ToolSpec
+from alpha_umi.world.catalogue import Catalogue
+from alpha_umi.world.chance import Draws
+from alpha_umi.world.domains import Amounts, Codes, Domain, Names
+from alpha_umi.world.facts import Facts
+from alpha_umi.world.invention import invent_word
+from alpha_umi.world.needs import Ask, Need, Refusal
+from alpha_umi.world.tools import Seen, Tool
+from alpha_umi.world.wide import wording
+
+
+class Pages:
+    """The pages of one world."""
+
+    def __init__(self, catalogue: Catalogue, preset: str, seed: int) -> None:
+        self._key = preset, seed
+        self._seed = seed
+        self._tools = tuple(tool for tool in catalogue.tools.values() if tool.seen is Seen.YES)
+        needs = dict.fromkeys(tool.need for tool in self._tools)
+        self._needs = tuple(catalogue.needs[name] for name in needs)
+        self._domains = _domains(self._needs)
+        self._keys = tuple(dict.fromkeys(own for tool in self._tools for own in _own_words(tool)))
+
+    def __getitem__(self, index: int) -> str:
+        page = _Page(self, Draws("page", *self._key, index), Facts(seed=self._seed, moment=f"page {index}"))
+        return page.write()
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        return self._tools
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        return self._needs
+
+    @property
+    def domains(self) -> Mapping[str, Domain]:
+        return self._domains
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """What providers call arguments and results."""
+        return self._keys
+
+
+class _Page:
+    """One page while it is written."""
+
+    def __init__(self, pages: Pages, draws: Draws, facts: Facts) -> None:
+        self._pages = pages
+        self._draws = draws
+        self._facts = facts
+
+    def write(self) -> str:
+        return self._draws.weighted(_KINDS)(self)
+
+    # --- facts --------------------------------------------------------------------------------------
+
+    def encyclopaedia(self) -> str:
+        """What is known of one name."""
+        draws = self._draws
+        domain = draws.pick([one for one in self._pages.domains.values() if not isinstance(one, Amounts)])
+        about = self._value(domain)
+        needs = [need for need in self._pages.needs if domain in need.inputs.values() and need.asks]
+        lines = [str(about)]
+        for need in draws.sample(needs, draws.between(2, 5)):
+            inputs = self._inputs(need)
+            place = next(name for name, one in need.inputs.items() if one is domain)
+            lines.append(self._sentence(need, inputs | {place: about}))
+        return "\n".join(lines)
+
+    def replies(self) -> str:
+        """What tools replied, each with a question and what it says; sometimes all replies first."""
+        draws = self._draws
+        rows = [self._reply(tool) for tool in draws.sample(self._pages.tools, draws.between(2, 5))]
+        if draws.below(2):
+            return "\n".join(f"{question}\n{call}\n{reply}\n{said}" for question, call, reply, said in rows)
+        told = [f"{call}\n{reply}" for _, call, reply, _ in rows]
+        asked = [f"{question}\n{said}" for question, _, _, said in draws.sample(rows, len(rows))]
+        return "\n".join([*told, *asked])
+
+    def _reply(self, tool: Tool) -> tuple[str, str, str, str]:
+        need, draws = tool.finds, self._draws
+        inputs = self._inputs(need)
+        arguments = json.dumps(tool.write(inputs))
+        reply = tool.run(self._facts, arguments).content
+        wish = draws.pick(need.asks)
+        return self._question(wish, inputs), f"{tool.spec.name}\n{arguments}", reply, self._sentence(need, inputs, wish)
+
+    def _question(self, wish: Ask, inputs: Mapping[str, Json]) -> str:
+        whole = wording.questions(wish, train=True)
+        if whole and self._draws.below(3) == 0:
+            return self._draws.pick(whole).format_map(inputs)
+        text = self._draws.pick(wording.TRAIN.plain).format(x=self._draws.pick(wish.nouns).format_map(inputs))
+        return text[0].upper() + text[1:]
+
+    def _sentence(self, need: Need, inputs: Mapping[str, Json], wish: Ask | None = None) -> str:
+        known = need.answer(self._facts, inputs)
+        if isinstance(known, Refusal):
+            return known.reason
+        return (wish or self._draws.pick(need.asks)).answer.format_map({**need.defaults, **inputs, **known})
+
+    def _inputs(self, need: Need) -> dict[str, Json]:
+        """Inputs for a need, those that may be left out mostly left out."""
+        inputs: dict[str, Json] = {}
+        for name, domain in need.inputs.items():
+            if name not in need.defaults:
+                inputs[name] = self._value(domain)
+            elif need.options.get(name) and self._draws.below(4) == 0:
+                inputs[name] = self._draws.pick(tuple(need.options[name]))
+        return inputs
+
+    def _value(self, domain: Domain) -> Json:
+        match domain:
+            case Names(terms=terms):
+                return self._draws.pick(terms)
+            case Codes(of=of):
+                return domain.write(self._facts, self._draws.pick(of.terms))
+            case Amounts(low=low, high=high):
+                return self._draws.between(low, high)
+
+    # --- tools --------------------------------------------------------------------------------------
+
+    def manual(self) -> str:
+        """Documents of some tools, and then of each, in another order, what it is for and how it is called."""
+        draws = self._draws
+        invented = draws.below(2) == 0
+        count = draws.between(2, 5)
+        shown = (
+            [self._invention() for _ in range(count)]
+            if invented
+            else [self._documented(tool) for tool in draws.sample(self._pages.tools, count)]
+        )
+        lines = [signature(spec) for spec, _, _ in shown]
+        for spec, purpose, arguments in draws.sample(shown, len(shown)):
+            lines += [f"I need {purpose}. I will use {spec.name}.", f"{spec.name}\n{json.dumps(arguments)}"]
+        return "\n".join(lines)
+
+    def _documented(self, tool: Tool) -> tuple[ToolSpec, str, dict[str, Json]]:
+        inputs = self._inputs(tool.finds)
+        goal = tool.finds.goal.format_map({**tool.finds.defaults, **inputs})
+        return tool.spec, goal, tool.write(inputs)
+
+    def _invention(self) -> tuple[ToolSpec, str, dict[str, Json]]:
+        """A tool that there is not, what it is to find, and arguments."""
+        draws = self._draws
+        wanted = self._word()
+        told = draws.pick(["{x} of {y}.", "Gives {x} for {y}.", "{y} and its {x}.", "The {x} that {y} has."])
+        name = f"{'_'.join(self._word() for _ in range(draws.between(1, 2)))}_for_{self._word()}"
+        properties: dict[str, Json] = {}
+        arguments: dict[str, Json] = {}
+        for _ in range(draws.weighted({1: 6, 2: 3, 3: 1})):
+            key = draws.pick(self._pages.keys) if draws.below(2) else self._word()
+            properties[key] = {"type": "string", "description": f"{self._word()} {self._word()}"}
+            arguments[key] = str(self._thing())
+        description = told.format(x=wanted, y=self._word())
+        required: Json = [*properties]
+        spec = ToolSpec(
+            name=name,
+            description=description[0].upper() + description[1:],
+            parameters={"type": "object", "properties": properties, "required": required},
+        )
+        return spec, f"the {wanted} of {', '.join(map(str, arguments.values()))}", arguments
+
+    # --- copying and looking up ---------------------------------------------------------------------
+
+    def record(self) -> str:
+        """A JSON object, and then some of its keys with their values."""
+        draws = self._draws
+        held: dict[str, Json] = {}
+        while len(held) < draws.between(3, 8):
+            held[draws.pick(self._pages.keys) if draws.below(3) else self._word()] = self._thing()
+        told = f"{self._word()}: {json.dumps(held)}"
+        asked = draws.sample(tuple(held), draws.between(2, len(held)))
+        return "\n".join([told, *(f"The {key} is {held[key]}." for key in asked)])
+
+    def table(self) -> str:
+        """Rows of names with a value or two, and then some of them in words."""
+        draws = self._draws
+        columns = [self._word(), *draws.sample(self._pages.keys, draws.between(1, 2))]
+        rows = {str(self._thing()): [self._thing() for _ in columns[1:]] for _ in range(draws.between(3, 7))}
+        lines = [" | ".join(columns)]
+        lines += [" | ".join([name, *map(str, row)]) for name, row in rows.items()]
+        for name in draws.sample(tuple(rows), draws.between(2, len(rows))):
+            place = draws.below(len(columns) - 1)
+            lines.append(f"The {columns[place + 1]} of {name} is {rows[name][place]}.")
+        return "\n".join(lines)
+
+    def copy(self) -> str:
+        """A list of things, and the same list again."""
+        things = ", ".join(str(self._thing()) for _ in range(self._draws.between(3, 12)))
+        return "\n".join([things] * self._draws.between(2, 3))
+
+    def _thing(self) -> Json:
+        """A name, a code, a number, a time or an invented word."""
+        draws = self._draws
+        match draws.below(8):
+            case 0:
+                return draws.between(0, 9)
+            case 1:
+                return draws.between(10, 99)
+            case 2:
+                return draws.between(100, 9999)
+            case 3:
+                return f"{draws.between(0, 23):02}:{5 * draws.below(12):02}"
+            case 4:
+                return self._word(capital=True)
+            case _:
+                return self._value(draws.pick(tuple(self._pages.domains.values())))
+
+    def _word(self, *, capital: bool = False) -> str:
+        """An invented word; now and then a documented one."""
+        draws = self._draws
+        word = draws.pick(self._pages.keys) if draws.below(4) == 0 else invent_word(draws)
+        return word.capitalize() if capital else word
+
+
+_KINDS: Mapping[Callable[[_Page], str], int] = {
+    _Page.encyclopaedia: 10,
+    _Page.replies: 30,
+    _Page.manual: 30,
+    _Page.record: 10,
+    _Page.table: 10,
+    _Page.copy: 10,
+}
+
+
+def _domains(needs: Sequence[Need]) -> dict[str, Domain]:
+    return {domain.name: domain for need in needs for domain in need.inputs.values() if domain.name != "unit"}
+
+
+def _own_words(tool: Tool) -> list[str]:
+    return [*tool.arguments.values(), *tool.results.values(), *tool.spec.name.split("_")]
