@@ -1,11 +1,11 @@
-# make setup | demo | test | check | bench      (the first makes .venv, the others call it)
+# make setup | demo | study-quick | study | test | check | bench      (the first makes .venv, the others call it)
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo study-quick study test check bench clean
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(VENV)/.ready ## make .venv with everything (a CPU build of torch first)
 $(VENV)/.ready: pyproject.toml
@@ -17,6 +17,12 @@ $(VENV)/.ready: pyproject.toml
 
 demo: setup ## the main job once, from nothing to a live answer
 	$(VENV)/bin/umi demo
+
+study-quick: setup ## the paper's comparison at a small size, under 20 minutes on 4 cores; goes on where it stopped
+	$(VENV)/bin/umi study quick --workers 4
+
+study: setup ## the whole comparison: two sizes, three seeds; hours on a CPU; docs/study.md says what it needs
+	$(VENV)/bin/umi study full --workers 4
 
 test: setup ## all tests, the slow ones too
 	$(PY) -m pytest -n auto -m ""

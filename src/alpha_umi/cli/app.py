@@ -18,6 +18,7 @@ from alpha_umi.cli.flywheel import prepare_mask, prepare_rollouts
 from alpha_umi.cli.judge import judge_app
 from alpha_umi.cli.retrieve import evaluate_retrieval, retrieve
 from alpha_umi.cli.serve import cache_app, serve_world
+from alpha_umi.cli.study import study
 from alpha_umi.cli.world import write_pages, write_world
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
@@ -430,6 +431,7 @@ def _print_answer(trajectory: Any) -> None:
 
 
 app.command()(rollouts.rollout)
+app.command()(study)
 world_app.command("write")(write_world)
 world_app.command("pages")(write_pages)
 

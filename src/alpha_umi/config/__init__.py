@@ -1,8 +1,8 @@
 """Configuration: TOML files become frozen data, and everything a user can get wrong in one has a clear error.
 
-Five documents: `AgentConfig` (the `umi.toml` of a run directory, or written by hand to name checkpoints and
+Six documents: `AgentConfig` (the `umi.toml` of a run directory, or written by hand to name checkpoints and
 endpoints), `EnvironmentConfig` (where tools are run), `RolloutConfig`, `TrainConfig` and `PretrainConfig` (one run of
-either kind).
+either kind), and `StudyConfig` (many training runs, compared).
 Relative paths are relative to the file's own folder. An override `a.b=c` is read as if the file said so; `resolved`
 writes a configuration back so that it loads equal.
 """
@@ -28,8 +28,19 @@ from alpha_umi.config.environments import (
     ReplayConfig,
     WorldConfig,
 )
-from alpha_umi.config.files import RECIPES, load_config, make_config, parse_config, read_toml, recipe_names, resolved
+from alpha_umi.config.files import (
+    RECIPES,
+    load_config,
+    make_config,
+    merged,
+    parse_config,
+    read_recipe,
+    read_toml,
+    recipe_names,
+    resolved,
+)
 from alpha_umi.config.rollouts import CompatName, LimitsConfig, RetrievalConfig, RolloutConfig
+from alpha_umi.config.study import StudyConfig, VariantConfig
 from alpha_umi.config.tables import NAMED_FORMATS
 from alpha_umi.config.training import (
     AdapterConfig,
@@ -76,13 +87,17 @@ __all__ = [
     "SpreadConfig",
     "StageConfig",
     "StagesConfig",
+    "StudyConfig",
     "TinyConfig",
     "TrainConfig",
+    "VariantConfig",
     "WeightsConfig",
     "WorldConfig",
     "load_config",
     "make_config",
+    "merged",
     "parse_config",
+    "read_recipe",
     "read_toml",
     "recipe_names",
     "resolved",

@@ -19,13 +19,15 @@ from alpha_umi.config import deepspeed
 from alpha_umi.config.agents import AgentConfig
 from alpha_umi.config.environments import EnvironmentConfig
 from alpha_umi.config.rollouts import RolloutConfig
+from alpha_umi.config.study import StudyConfig
 from alpha_umi.config.tables import Table
 from alpha_umi.config.training import PretrainConfig, TrainConfig
 from alpha_umi.errors import ConfigError
 
-Config = TypeVar("Config", AgentConfig, EnvironmentConfig, RolloutConfig, PretrainConfig, TrainConfig)
+Config = TypeVar("Config", AgentConfig, EnvironmentConfig, RolloutConfig, StudyConfig, PretrainConfig, TrainConfig)
 RECIPES = Path(__file__).parents[1] / "recipes"
 """Training configurations that come with the package."""
+_EXTENDING = (TrainConfig, PretrainConfig, StudyConfig)
 _REPLACED = "model"
 """A table that an extending file replaces whole: it names one model."""
 
@@ -33,10 +35,10 @@ _REPLACED = "model"
 def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Config:
     """Read `path` as `kind`, with overrides `a.b=c`. Raises ConfigError saying what is wrong where.
 
-    A training file may say `extends = "paper-7b"`: what it leaves open is then as in that recipe, or as in the TOML
-    file of that path. All relative paths are taken from `folder`, or else from the folder of `path`.
+    A training or study file may say `extends = "paper-7b"`: what it leaves open is then as in that recipe, or as in the
+    TOML file of that path. All relative paths are taken from `folder`, or else from the folder of `path`.
     """
-    document = _extended(path, ()) if kind in (TrainConfig, PretrainConfig) else read_toml(path)
+    document = _extended(path, ()) if kind in _EXTENDING else read_toml(path)
     return make_config(kind, document, overrides, str(path)).rebased((folder or path.parent).absolute())
 
 
@@ -48,6 +50,14 @@ def make_config(
     for override in overrides:
         _override(changed, override)
     return parse_config(kind, changed, source)
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The whole document of a training recipe, what it extends included. Raises ConfigError where there is none."""
+    path = RECIPES / f"{name}.toml"
+    if not path.exists():
+        raise ConfigError(f"no recipe {name!r}; recipes: {', '.join(recipe_names())}")
+    return _extended(path, ())
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -63,7 +73,7 @@ def _extended(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         return document
     if not isinstance(parent, str):
         raise ConfigError(f"{path}: extends: the name of one recipe or file, not {parent!r}")
-    return _merged(_extended(_parent(parent, path), (*above, path)), document)
+    return merged(_extended(_parent(parent, path), (*above, path)), document)
 
 
 def _parent(name: str, path: Path) -> Path:
@@ -79,15 +89,15 @@ def _parent(name: str, path: Path) -> Path:
     return found
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Tables are merged key by key; what `above` says goes before."""
-    merged = dict(below)
+    both = dict(below)
     for key, value in above.items():
-        old = merged.get(key)
+        old = both.get(key)
         if isinstance(value, Mapping) and isinstance(old, Mapping) and key != _REPLACED:
-            value = _merged(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", value))
-        merged[key] = value
-    return merged
+            value = merged(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", value))
+        both[key] = value
+    return both
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -111,6 +111,11 @@ def _evaluate(steps: Sequence[StepRow], known: Sequence[str], seed: int) -> Stat
     )
 
 
+def score_rows(rows: Json) -> list[StepScore]:
+    """The scores of every row of a predictions file, by our definitions. Raises DataError for another shape."""
+    return [_score(row) for row in read_rows(rows)]
+
+
 def _score(row: StepRow) -> StepScore:
     tools = frozenset(name for name in row.tools if name is not None)
     return score_step(read_step(row.prediction), read_step(row.reference), tools)

@@ -25,6 +25,7 @@ from alpha_umi.models.checkpoint import add_adapter, load_tokenizer, load_weight
 from alpha_umi.models.decoding import PlainRunner
 from alpha_umi.models.engine.engine import Engine, Room, why_plain
 from alpha_umi.models.engine.requests import Request
+from alpha_umi.models.engine.scheduler import Counts
 from alpha_umi.models.engine.worker import Turns, Worker
 from alpha_umi.models.held import HeldTokenizer
 from alpha_umi.models.writing import Grammar, Writer
@@ -69,6 +70,7 @@ class LocalModel:
         self._room = room or Room()
         self._hold = hold
         self._worker: Worker | None = None
+        self._engine: Engine | None = None
         self._open: set[asyncio.Future[Completion]] = set()
         self._closed = False
 
@@ -98,6 +100,11 @@ class LocalModel:
     def context(self) -> int | None:
         """Tokens that the model can read and write, where it says so."""
         return getattr(self._model.config, "max_position_embeddings", None)
+
+    @property
+    def counts(self) -> Counts | None:
+        """What the engine has done so far; None: nothing was asked yet, or the model is run plainly."""
+        return None if self._engine is None else self._engine.counts
 
     def count_tokens(self, prompt: Prompt) -> int:
         """How long a prompt is for this model."""
@@ -220,7 +227,7 @@ class LocalModel:
         if self._worker is None:
             reason = why_plain(self._model, self.context)
             if reason is None:
-                runner = Engine(self._model, self._room)
+                runner = self._engine = Engine(self._model, self._room)
             else:
                 _LOG.warning("run plainly, without a shared cache: %s", reason)
                 runner = PlainRunner(self._model, batch_tokens=self._batch_tokens)
@@ -286,6 +293,11 @@ class AdaptedModel:
     def context(self) -> int | None:
         """As of the base."""
         return self._model.context
+
+    @property
+    def counts(self) -> Counts | None:
+        """Of the base, for all roles that use it."""
+        return self._model.counts
 
     def count_tokens(self, prompt: Prompt) -> int:
         """How long a prompt is for this model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count as count_up
 from itertools import islice
@@ -46,11 +46,11 @@ class Written:
     """None in the tiny world, whose tools have no tool JSON."""
 
 
-def write_gold(out: Path, choice: Choice) -> Written:
+def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Trajectory] | None = None) -> Written:
     """The first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL.
 
-    Where the world has tool JSON also a query file and, of a test set, its ids. Raises ConfigError for an unknown
-    preset or split.
+    `change` may make something else of each, given its place among them. Where the world has tool JSON also a query
+    file and, of a test set, its ids. Raises ConfigError for an unknown preset or split.
     """
     world = World(choice.preset, choice.seed)
     answers, trajectories = out / choice.split / "answer", out / f"{choice.split}.jsonl"
@@ -59,8 +59,8 @@ def write_gold(out: Path, choice: Choice) -> Written:
     queries: list[Json] = []
 
     def gold() -> Iterator[Trajectory]:
-        for task in islice(choice.tasks(world), choice.count):
-            trajectory = world.gold(task)
+        for place, task in enumerate(islice(choice.tasks(world), choice.count)):
+            trajectory = world.gold(task) if change is None else change(place, world.gold(task))
             write_json(answers / _answer_name(task), answer_document(trajectory))
             if documented:
                 queries.append(world.query(task))

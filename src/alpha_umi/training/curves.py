@@ -116,7 +116,7 @@ def draw(name: str, lines: Sequence[Mapping[str, Any]]) -> bytes:
         axes = figure.add_subplot(grid[1 + index // 2, index % 2])
         steps, values = _series(lines, key)
         axes.plot(steps, values, color=_BLUE, linewidth=1.4, marker="o" if len(steps) == 1 else None, markersize=4)
-        _dress(axes, _TITLES.get(key, key.replace("_", " ")))
+        dress(axes, _TITLES.get(key, key.replace("_", " ")))
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=110)
     return png.getvalue()
@@ -126,18 +126,19 @@ def _draw_loss(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
     steps, losses = _series(lines, "loss")
     if steps:
         axes.plot(steps, losses, color=_BLUE, alpha=0.35, linewidth=1, marker="o" if len(steps) == 1 else None)
-        axes.plot(steps, list(_smoothed(losses)), color=_BLUE, linewidth=1.8, label="training, smoothed")
+        axes.plot(steps, list(smoothed(losses)), color=_BLUE, linewidth=1.8, label="training, smoothed")
     steps, losses = _series(lines, "validation_loss")
     if steps:
         axes.plot(steps, losses, color=_ORANGE, linewidth=1.6, marker="o", markersize=4, label="validation")
     if axes.lines:
         axes.legend(frameon=False, fontsize=9)
-    _dress(axes, _TITLES["loss"])
+    dress(axes, _TITLES["loss"])
 
 
-def _dress(axes: Axes, title: str) -> None:
+def dress(axes: Axes, title: str, below: str = "step") -> None:
+    """Give a panel its title, what stands below it, and the looks of all our pictures."""
     axes.set_title(title, loc="left", fontsize=10, color=_INK)
-    axes.set_xlabel("step", fontsize=9, color=_INK)
+    axes.set_xlabel(below, fontsize=9, color=_INK)
     axes.grid(visible=True, color=_GRID, linewidth=0.6)
     axes.tick_params(labelsize=8, colors=_INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -158,7 +159,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _smoothed(values: Iterable[float]) -> Iterator[float]:
+def smoothed(values: Iterable[float]) -> Iterator[float]:
     """Exponentially, without the pull of a made-up first value."""
     mean = weight = 0.0
     for value in values:

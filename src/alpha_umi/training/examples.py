@@ -3,6 +3,9 @@
 A step is learned from when its plan names who goes next and that turn follows: a call to an offered tool,
 an answer with content, or a give-up. Every other turn stays in the history, where the live agent will see
 its like, and is no target: plans that name nobody, calls to tools that do not exist, empty answers.
+
+A trajectory may say itself what is learned from it: its task's metadata then holds under LEARN, by role, the indices
+of the plans whose steps are. So data that was prepared otherwise is learned as it was prepared.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from alpha_umi.formats.fit import Window, fit
 from alpha_umi.protocols import Format
 from alpha_umi.types import Answer, Call, Decision, Example, Plan, Role, Task, Trajectory, Turn
 
+LEARN = "learn"
 _NO_ANSWER = ("", "none")
 
 
@@ -83,7 +87,7 @@ def sights(
 
 def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:
     """Where `role` speaks in a trajectory, and what it says there."""
-    for at, step in learnable_steps(trajectory):
+    for at, step in _steps_for(trajectory, role):
         if role in _SPEAKERS[len(step), type(step[-1])]:
             start, stop = _SAID[role]
             yield Target(at=at + start, said=step[start:stop])
@@ -91,6 +95,8 @@ def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:
 
 def count_targets(trajectory: Trajectory) -> dict[Role, int]:
     """How many targets each role has."""
+    if LEARN in trajectory.task.metadata:
+        return {role: sum(1 for _ in targets(trajectory, role)) for role in Role}
     kinds = [(len(step), type(step[-1])) for _, step in learnable_steps(trajectory)]
     return {role: sum(role in _SPEAKERS[kind] for kind in kinds) for role in Role}
 
@@ -108,6 +114,23 @@ _SAID: Mapping[Role, tuple[int, int | None]] = {
     Role.SUMMARIZER: (1, None),
 }
 """Which turns of a step a role says."""
+
+
+def _steps_for(trajectory: Trajectory, role: Role) -> Iterator[tuple[int, tuple[Turn, ...]]]:
+    """The steps that a role may learn from: those that the trajectory names, else by the rule."""
+    said = trajectory.task.metadata.get(LEARN)
+    if not isinstance(said, dict):
+        yield from learnable_steps(trajectory)
+        return
+    turns, named = trajectory.turns, said.get(role.value)
+    for at in named if isinstance(named, list) else ():
+        plan = turns[at] if isinstance(at, int) and 0 <= at < len(turns) else None
+        following = turns[at + 1 : at + 2] if isinstance(at, int) else ()
+        if isinstance(at, int) and isinstance(plan, Plan):
+            gives_up = plan.decision is Decision.GIVE_UP
+            step = (plan,) if gives_up else (plan, *following)
+            if (len(step), type(step[-1])) in _SPEAKERS:
+                yield at, step
 
 
 def learnable_steps(trajectory: Trajectory) -> Iterator[tuple[int, tuple[Turn, ...]]]:

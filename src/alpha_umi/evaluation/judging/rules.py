@@ -54,8 +54,18 @@ def compare_by_rule(cases: tuple[Case, Case], verdicts: tuple[PassVerdict, PassV
     settled = settled_by_passes(*verdicts)
     if settled is not None:
         return Comparison(votes=(settled,), reason="only one passes")
-    calls = [len(tool_steps(case)) for case in cases]
-    if verdicts[0].answer is not AnswerStatus.SOLVED or calls[0] == calls[1]:
-        return Comparison(votes=(Preference.TIE,), reason="neither is better by rule")
-    better = Preference.REFERENCE if calls[0] < calls[1] else Preference.CANDIDATE
+    calls = len(tool_steps(cases[0])), len(tool_steps(cases[1]))
+    solved = verdicts[0].answer is AnswerStatus.SOLVED
+    better = prefer((solved, solved), calls)
+    if better is Preference.TIE:
+        return Comparison(votes=(better,), reason="neither is better by rule")
     return Comparison(votes=(better,), reason=f"{calls[0]} and {calls[1]} tool calls")
+
+
+def prefer(passed: tuple[bool, bool], calls: tuple[int, int]) -> Preference:
+    """The same rule for a reference and a candidate of which only this is known."""
+    if passed[0] is not passed[1]:
+        return Preference.REFERENCE if passed[0] else Preference.CANDIDATE
+    if not passed[0] or calls[0] == calls[1]:
+        return Preference.TIE
+    return Preference.REFERENCE if calls[0] < calls[1] else Preference.CANDIDATE

@@ -1,0 +1,53 @@
+"""The verb of the study: variants of training at equal budgets, trained, measured, compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def study(
+    name: Annotated[str, typer.Argument(help="quick, full, or a study of your own (TOML).")],
+    out: Annotated[Path | None, typer.Option(help="The study's folder; by default runs/study-NAME.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key: budget.tokens=100000")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Cells under way at once, a process each.")] = 1,
+    *,
+    report: Annotated[bool, typer.Option("--report", help="Only write the report on what is done.")] = False,
+) -> None:
+    """Train and measure every variant from every base with every seed. The same command goes on where it stopped."""
+    from rich.console import Console
+
+    from alpha_umi.display import progress
+    from alpha_umi.study.cells import cells, read_study
+    from alpha_umi.study.report import write_report
+    from alpha_umi.study.run import Update, run_study
+
+    config = read_study(name, tuple(overrides or ()))
+    place = out or Path("runs") / f"study-{config.name}"
+    if report:
+        print(write_report(config, place) / "study.md")
+        return
+    console = Console(stderr=True)
+    with progress(console) as display:
+        whole = display.add_task(f"study {config.name}", total=len(list(cells(config))))
+        bars: dict[str, Any] = {}
+
+        def show(update: Update) -> None:
+            if update.ended:
+                if update.what in bars:
+                    display.remove_task(bars.pop(update.what))
+                if update.what != "data":
+                    display.advance(whole)
+                    console.print(f"{update.what}: {update.at}", markup=False, highlight=False)
+                return
+            bar = bars.setdefault(update.what, None)
+            if bar is None:
+                bar = bars[update.what] = display.add_task(update.what)
+            display.update(bar, description=f"  {update.what}: {update.at}", completed=update.done, total=update.total)
+
+        folder = run_study(config, place, show, workers=workers)
+    print(folder / "study.md")

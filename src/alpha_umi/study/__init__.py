@@ -1,0 +1,9 @@
+"""A study: variants of training at equal budgets, each trained, measured step by step and live, and compared.
+
+Which variants there are is said by the study's file alone; nothing here knows one of them.
+
+    OUT/study.toml                    what is compared, as resolved
+    OUT/data/                         raw answers, training files by preparation, test sets
+    OUT/cells/BASE/VARIANT/SEED/      a run directory, predictions, rollouts; cell.json once all of it is there
+    OUT/report/                       results.json, study.md, pictures
+"""

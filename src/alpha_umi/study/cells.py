@@ -1,0 +1,103 @@
+"""The cells of a study: one variant from one base with one seed, its folder and its training run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from alpha_umi.config import StudyConfig, TrainConfig, VariantConfig, load_config, make_config, merged, read_recipe
+from alpha_umi.errors import ConfigError
+from alpha_umi.study.data import Data
+
+STUDIES = Path(__file__).parents[1] / "recipes" / "studies"
+DONE = "cell.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One variant from one base with one seed."""
+
+    base: str
+    variant: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.base}/{self.variant}/{self.seed}"
+
+    def folder(self, out: Path) -> Path:
+        return out / "cells" / self.base / self.variant / str(self.seed)
+
+
+def read_study(name: str, overrides: tuple[str, ...] = ()) -> StudyConfig:
+    """A study from a file, or the one of that name that comes with the package. Raises ConfigError.
+
+    Every variant's training is read too, so that what is wrong with one is said before any runs.
+    """
+    path, ours = Path(name), STUDIES / f"{name}.toml"
+    if not path.exists() and ours.exists():
+        config = load_config(StudyConfig, ours, overrides, folder=Path.cwd())
+    elif not path.exists() and not path.suffix:
+        known = ", ".join(sorted(entry.stem for entry in STUDIES.glob("*.toml")))
+        raise ConfigError(f"{name}: no such file, and no study of that name; studies: {known}")
+    else:
+        config = load_config(StudyConfig, path, overrides)
+    for cell in cells(config):
+        train_config(config, cell, Data(Path(), config), Path())
+    return config
+
+
+def check_bases(config: StudyConfig) -> None:
+    """Raise ConfigError for a base model that is named by its folder and is not there."""
+    for name, base in config.bases.items():
+        folder = base.model.base
+        if folder is None or not Path(folder).is_absolute() or Path(folder).exists():
+            continue
+        if base.bundled is not None:
+            raise ConfigError(f"base {name!r}: no agent {base.bundled!r} with a base model comes with this package")
+        raise ConfigError(f"base {name!r}: {folder} is not there; make it first (umi pretrain), or leave this base out")
+
+
+def cells(config: StudyConfig) -> Iterator[Cell]:
+    """All cells, seed by seed, so that a study that is cut short has compared all variants on the first seeds."""
+    for seed in config.seeds:
+        for base in config.bases:
+            for variant in config.variants:
+                yield Cell(base=base, variant=variant, seed=seed)
+
+
+def train_config(config: StudyConfig, cell: Cell, data: Data, out: Path) -> TrainConfig:
+    """The training run of a cell before its budget is split. Raises ConfigError naming the variant."""
+    variant = config.variants[cell.variant]
+    document = read_recipe(config.recipe) if config.recipe else {}
+    document = merged(merged(document, config.train), variant.train)
+    document |= {
+        "data": data.document(variant),
+        "model": config.bases[cell.base].model.model_dump(exclude_none=True),
+        "out": str(cell.folder(out).absolute() / "run"),
+        "cache": str((out / "cache").absolute()),
+        "seed": cell.seed,
+    }
+    return make_config(TrainConfig, document, source=f"variant {cell.variant!r}")
+
+
+def fingerprint(config: StudyConfig, cell: Cell, train: TrainConfig) -> str:
+    """Names all that decides what a cell measures, wherever its folder lies."""
+    free = ("out", "cache", "workers", "device", "data")
+    told: list[Any] = [
+        {key: value for key, value in train.model_dump(mode="json").items() if key not in free},
+        config.world.model_dump(mode="json"),
+        config.static.model_dump(mode="json"),
+        config.live.model_dump(mode="json"),
+        config.budget.model_dump(mode="json"),
+        _data_settings(config.variants[cell.variant]),
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _data_settings(variant: VariantConfig) -> list[Any]:
+    return cast("list[Any]", [variant.preparation, variant.share, variant.first])

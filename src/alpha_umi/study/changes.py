@@ -1,0 +1,52 @@
+"""What is made of the oracle's training trajectories before anything prepares them; all variants get the same.
+
+Every change is a pure function of (seed, place, trajectory).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from alpha_umi.config.study import StudyWorldConfig
+from alpha_umi.datasets.toolbench import HALLUCINATED
+from alpha_umi.preparation.masking import mask_some
+from alpha_umi.types import Call, Observation, Plan, ToolStatus, Trajectory
+from alpha_umi.world import World
+
+_SAYS = "No such function name: {name}"
+
+
+def changing(config: StudyWorldConfig) -> Callable[[int, Trajectory], Trajectory]:
+    """What to make of the trajectory at some place: some are masked, some call a tool that is not there."""
+    names = sorted(tool.name for tool in World(config.preset, config.seed).tools)
+
+    def change(place: int, trajectory: Trajectory) -> Trajectory:
+        [masked] = mask_some([trajectory], config.masked, config.seed)
+        drawn = random.Random(f"hallucinated/{config.seed}/{place}")  # noqa: S311
+        return hallucinate(masked, names, drawn) if drawn.random() < config.hallucinated else masked
+
+    return change
+
+
+def hallucinate(trajectory: Trajectory, names: list[str], drawn: random.Random) -> Trajectory:
+    """With a call of a tool that is not there before its first call, if it has one.
+
+    Language models make such calls now and then, and ToolBench's answers hold them under a name that says so; the
+    oracle never does. Without any, preparations that treat them differently could not differ. `names`: of all tools.
+    """
+    at = next((at for at, turn in enumerate(trajectory.turns) if isinstance(turn, Call)), None)
+    if at is None:
+        return trajectory
+    plan, call = trajectory.turns[at - 1], trajectory.turns[at]
+    if not isinstance(plan, Plan) or not isinstance(call, Call):
+        return trajectory
+    offered = {tool.name for tool in trajectory.task.tools}
+    other = drawn.choice([name for name in names if name not in offered])
+    tried = (
+        replace(plan, thought=plan.thought.replace(call.name, other)),
+        Call(name=HALLUCINATED, arguments=call.arguments),
+        Observation(content=_SAYS.format(name=other), status=ToolStatus.UNKNOWN_TOOL),
+    )
+    return replace(trajectory, turns=(*trajectory.turns[: at - 1], *tried, *trajectory.turns[at - 1 :]))

@@ -1,0 +1,111 @@
+"""What a study learns from and is tested on: raw answers of the sealed world, read by each preparation in use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from alpha_umi.config import StudyConfig, VariantConfig
+from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
+from alpha_umi.preparation.published_targets import prepare_published
+from alpha_umi.preparation.world_files import Choice, write_gold
+from alpha_umi.store import read_json, write_json
+from alpha_umi.study.changes import changing
+from alpha_umi.types import Json
+
+_DONE = "done.json"
+_TRAIN = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The files of a study's data."""
+
+    out: Path
+    """The study's folder."""
+    config: StudyConfig
+
+    @property
+    def folder(self) -> Path:
+        return self.out.absolute() / "data"
+
+    def training(self, preparation: str) -> Path:
+        return self.folder / f"{preparation}.jsonl"
+
+    def test(self, name: str) -> Path:
+        """A set for static evaluation."""
+        return self.folder / "static" / f"{name}.jsonl"
+
+    @property
+    def live(self) -> Path:
+        """The folder of the sets that are rolled out."""
+        return self.folder / "live"
+
+    @property
+    def validation(self) -> Path:
+        return self.folder / "validation" / f"{_TRAIN}.jsonl"
+
+    def document(self, variant: VariantConfig) -> dict[str, Json]:
+        """[data] of a variant's training run."""
+        document: dict[str, Json] = {"train": str(self.training(variant.preparation))}
+        if variant.share < 1:
+            document["limit"] = max(1, round(variant.share * self.config.world.train))
+        if self.config.world.validation:
+            document["validation"] = str(self.validation)
+        return document
+
+    def make(self, tell: Callable[[str], None]) -> None:
+        """Write what is not there yet. Made anew, all of it, where the study asks for other data than before."""
+        wanted = self._wanted()
+        done = self.folder / _DONE
+        if done.exists() and read_json(done) == wanted:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        world = self.config.world
+        tell(f"{world.train} training tasks")
+        answers = self._write(self.folder, _TRAIN, world.train, 0, train=True)
+        for preparation in self._preparations():
+            tell(f"preparation: {preparation}")
+            if preparation == "published":
+                prepare_published(answers, self.training(preparation))
+            else:
+                prepare_answers(answers, self.training(preparation), AnswerOptions())
+        if world.validation:
+            self._write(self.folder / "validation", _TRAIN, world.validation, world.train)
+        for kind, sets, count in (
+            ("static", self.config.static.sets, self.config.static.tasks),
+            ("live", self.config.live.sets, self.config.live.tasks),
+        ):
+            for name in sets:
+                tell(f"{kind}: {name}")
+                self._write(self.folder / kind, name, count, self.config.static.first)
+        write_json(done, wanted)
+
+    def _write(self, folder: Path, split: str, count: int, first: int, *, train: bool = False) -> Path:
+        config = self.config.world
+        choice = Choice(
+            split=split, count=count, preset=config.preset, seed=config.seed, first=first, max_calls=config.max_calls
+        )
+        written = write_gold(folder, choice, changing(config) if train else None)
+        if not train:
+            for extra in (folder / split, folder / "queries", folder / "test_query_ids"):
+                shutil.rmtree(extra, ignore_errors=True)  # live runs read the trajectories beside them
+        return written.answers
+
+    def _preparations(self) -> list[str]:
+        return sorted({variant.preparation for variant in self.config.variants.values()})
+
+    def _wanted(self) -> Mapping[str, Json]:
+        config = self.config
+        told: Json = [
+            cast("Json", config.world.model_dump(mode="json")),
+            cast("Json", config.static.model_dump(mode="json")),
+            [list[Json](config.live.sets), config.live.tasks],
+            list[Json](self._preparations()),
+        ]
+        return {"of": hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}

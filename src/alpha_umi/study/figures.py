@@ -1,0 +1,92 @@
+"""The pictures of a study, as SVG: what less data does, and the losses of every stage."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alpha_umi.evaluation.metrics import ACTION_EXACT_MATCH, ARGUMENT_F1, PLAN_ACCURACY
+from alpha_umi.study.results import STATIC
+from alpha_umi.study.text import scaling_points
+from alpha_umi.training.curves import dress, read_history, smoothed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLOURS = ("#2a6f97", "#d1651f", "#4f772d", "#8a4fa0", "#7a6a3a", "#b23a48")
+_SIDE = 3
+
+
+def draw_scaling(results: Mapping[str, Any]) -> str | None:
+    """Metrics over the share of the data; None where no variant is scaled."""
+    points = list(scaling_points(results))
+    if not points:
+        return None
+    strategies = list(points[0]["live"])
+    panels = [(STATIC[name], "static", name) for name in (PLAN_ACCURACY, ACTION_EXACT_MATCH, ARGUMENT_F1)]
+    panels += [(f"pass rate, {strategy}", "live", strategy) for strategy in strategies]
+    figure, grid = _grid(len(panels))
+    lines = list(dict.fromkeys((point["base"], point["title"]) for point in points))
+    for axes, (title, kind, name) in zip(grid, panels, strict=False):
+        for colour, line in zip(_COLOURS * len(lines), lines, strict=False):
+            mine = [point for point in points if (point["base"], point["title"]) == line]
+            shown = [(point["share"], point[kind][name]) for point in mine if point[kind][name]["value"] is not None]
+            shares = [share for share, _ in shown]
+            values = [100 * metric["value"] for _, metric in shown]
+            around = [[100 * abs(metric["value"] - metric[end]) for _, metric in shown] for end in ("low", "high")]
+            axes.errorbar(shares, values, around, color=colour, marker="o", capsize=3, label=f"{line[1]}, {line[0]}")
+        axes.set_xscale("log", base=2)
+        dress(axes, f"{title}, %", "share of the training tasks, same budget")
+    grid[0].legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def draw_losses(runs: Mapping[str, Path]) -> str | None:
+    """The training loss of every stage; `runs`: a title -> a run directory."""
+    found = {title: _histories(run) for title, run in runs.items()}
+    found = {title: stages for title, stages in found.items() if stages}
+    if not found:
+        return None
+    figure, grid = _grid(len(found))
+    for axes, (title, stages) in zip(grid, found.items(), strict=False):
+        for colour, (stage, (tokens, losses)) in zip(_COLOURS * len(stages), stages.items(), strict=False):
+            marker = "o" if len(tokens) == 1 else None
+            axes.plot(tokens, list(smoothed(losses)), color=colour, linewidth=1.4, marker=marker, label=stage)
+        axes.set_yscale("log")
+        axes.legend(frameon=False, fontsize=7)
+        dress(axes, title, "million tokens computed in the stage")
+    return _svg(figure)
+
+
+def _histories(run: Path) -> dict[str, tuple[list[float], list[float]]]:
+    """Stage -> million tokens and losses, stages in the order in which they were trained."""
+    files = sorted((run / "history").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for path in files:
+        lines = [line for line in read_history(path) if "loss" in line and "tokens" in line]
+        if lines:
+            series[path.stem] = [line["tokens"] / 1e6 for line in lines], [line["loss"] for line in lines]
+    return series
+
+
+def _grid(panels: int) -> tuple[Figure, Sequence[Any]]:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    columns = min(_SIDE, panels)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.1 * rows), layout="constrained")
+    FigureCanvasSVG(figure)
+    grid = [figure.add_subplot(rows, columns, number + 1) for number in range(panels)]
+    return figure, grid
+
+
+def _svg(figure: Figure) -> str:
+    import matplotlib as mpl
+
+    text = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "study", "svg.fonttype": "none"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()

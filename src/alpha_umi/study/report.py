@@ -1,0 +1,41 @@
+"""The report of a study from what its cells left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from alpha_umi.config import StudyConfig
+from alpha_umi.store import read_json, write_json, write_text
+from alpha_umi.study.cells import DONE, cells
+from alpha_umi.study.figures import draw_losses, draw_scaling
+from alpha_umi.study.results import results
+from alpha_umi.study.text import results_text
+
+
+def write_report(config: StudyConfig, out: Path) -> Path:
+    """`report/results.json`, `report/study.md` and its pictures, from the cells that are done; the folder."""
+    folder = out / "report"
+    done = [
+        cast("Mapping[str, Any]", read_json(cell.folder(out) / DONE))
+        for cell in cells(config)
+        if (cell.folder(out) / DONE).exists()
+    ]
+    found = results(config, done)
+    write_json(folder / "results.json", found)
+    runs = {
+        f"{config.variants[cell.variant].title}, {cell.base}": cell.folder(out) / "run"
+        for cell in cells(config)
+        if cell.seed == config.seeds[0] and config.variants[cell.variant].scales is None
+    }
+    drawn = {"Less data": ("scaling.svg", draw_scaling(found)), "Losses": ("losses.svg", draw_losses(runs))}
+    pictures: list[tuple[str, str]] = []
+    for title, (name, picture) in drawn.items():
+        if picture is not None:
+            with write_text(folder / name) as text:
+                text.write(picture)
+            pictures.append((title, name))
+    with write_text(folder / "study.md") as text:
+        text.write(results_text(found, pictures))
+    return folder

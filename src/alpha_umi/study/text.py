@@ -1,0 +1,231 @@
+"""The results of a study as Markdown: tables as the paper's 1 and 2, costs, data scaling. Pure: it counts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from alpha_umi.evaluation.metrics import INTERVALS
+from alpha_umi.study.results import ALL, STATIC
+
+Results = Mapping[str, Any]
+_NONE = "-"
+
+
+def results_text(results: Results, pictures: Sequence[tuple[str, str]] = ()) -> str:
+    """`pictures`: what each shows, and its path beside the text."""
+    parts = [*_head(results), *_static(results), *_live(results), *_scaling(results), *_costs(results)]
+    parts += [f"![{title}]({path})" for title, path in pictures]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(results: Results) -> Iterator[str]:
+    config = results["config"]
+    seeds, world, cells = config["seeds"], config["world"], results["cells"]
+    yield f"# Study: {results['study']}"
+    yield (
+        f"World `{world['preset']}`, {world['train']:,} training tasks; {len(seeds)} seed(s); per variant "
+        f"{config['budget']['tokens']:,} training tokens, counted with every example in a row of its own. Percent with "
+        f"{INTERVALS}; what is measured on one step or task is first averaged over the seeds."
+    )
+    if cells["missing"]:
+        missing = ", ".join(cells["missing"])
+        yield f"**Not whole: {len(cells['missing'])} of {cells['all']} cells are missing ({missing}).**"
+
+
+def _shown(results: Results) -> dict[str, str]:
+    """The variants of the tables, by name, with their titles."""
+    variants = results["config"]["variants"]
+    return {name: variant["title"] for name, variant in variants.items() if variant.get("scales") is None}
+
+
+def _several_seeds(results: Results) -> bool:
+    return len(results["config"]["seeds"]) > 1
+
+
+# --- as the paper's tables --------------------------------------------------------------------------------
+
+
+def _static(results: Results) -> Iterator[str]:
+    config, titles = results["config"]["static"], _shown(results)
+    sets = {"in-domain": config["in_domain"], "unseen": config.get("unseen", ())}
+    yield "## Static: every step after the reference's own history (the paper's table 1)"
+    for group, names in sets.items():
+        rows = [row for row in results["static"] if row["group"] == group and row["variant"] in titles]
+        if rows:
+            count = max(row["metrics"]["plan_accuracy"]["count"] for row in rows)
+            yield f"{group.capitalize()}: {', '.join(names)}, {count} steps."
+            cells = [
+                [row["base"], titles[row["variant"]], *(_interval(row["metrics"][name]) for name in STATIC)]
+                for row in rows
+            ]
+            yield _table(["base", "variant", *STATIC.values()], cells, left=2)
+    if _several_seeds(results):
+        rows = [row for row in results["static"] if row["group"] == "in-domain" and row["variant"] in titles]
+        yield "In-domain by seed, lowest and highest."
+        cells = [
+            [row["base"], titles[row["variant"]], *(_range(row["metrics"][name]) for name in STATIC)] for row in rows
+        ]
+        yield _table(["base", "variant", *STATIC.values()], cells, left=2)
+
+
+def _live(results: Results) -> Iterator[str]:
+    if not results["live"]:
+        return
+    config, titles = results["config"], _shown(results)
+    sets, first = config["live"]["sets"], config["live"]["strategies"][0]
+    yield "## Live: pass rate and win rate by the exact verifier (the paper's table 2)"
+    yield (
+        f"{config['live']['tasks']} tasks of each set. Win: against {titles[config['baseline']]} by {first}, same base "
+        "and seed; who passes wins, of two that pass who needs fewer calls; a tie counts half."
+    )
+    found = {(row["base"], row["variant"], row["strategy"], row["set"]): row for row in results["live"]}
+    cells: list[list[str]] = []
+    for (base, variant, strategy, name), row in found.items():
+        if name == ALL and variant in titles:
+            each = [found[base, variant, strategy, one] for one in sets]
+            itself = (variant, strategy) == (config["baseline"], first)
+            by_set = [f"{_percent(one['pass'])} / {_NONE if itself else _percent(one['win'])}" for one in each]
+            win = _NONE if itself else _interval(row["win"])
+            spread = [_range(row["pass"])] if _several_seeds(results) else []
+            cells.append([base, strategy, titles[variant], *by_set, _interval(row["pass"]), win, *spread])
+    head = ["base", "by", "variant", *(f"{name}, pass / win" for name in sets), "pass, all", "win, all"]
+    yield _table([*head, *(["pass, by seed"] if _several_seeds(results) else [])], cells, left=3)
+
+
+# --- data and costs ---------------------------------------------------------------------------------------
+
+
+def _scaling(results: Results) -> Iterator[str]:
+    points = list(scaling_points(results))
+    if not points:
+        return
+    yield "## Less data, the same budget"
+    cells = [
+        [
+            point["base"],
+            point["title"],
+            f"{point['share']:g}",
+            *(_interval(point["static"][name]) for name in STATIC),
+            *(_interval(passed) for passed in point["live"].values()),
+        ]
+        for point in points
+    ]
+    live = [f"pass, {strategy}" for strategy in points[0]["live"]]
+    yield _table(["base", "variant", "share of the tasks", *STATIC.values(), *live], cells, left=2)
+
+
+def scaling_points(results: Results) -> Iterator[dict[str, Any]]:
+    """Every variant that others scale, at each share of the data: in-domain metrics and pass rates by strategy."""
+    variants = results["config"]["variants"]
+    scaled = dict.fromkeys(variant["scales"] for variant in variants.values() if variant.get("scales"))
+    for base in results["config"]["bases"]:
+        for whole in scaled:
+            family = [name for name, variant in variants.items() if whole in (name, variant.get("scales"))]
+            for name in sorted(family, key=lambda one: variants[one].get("share", 1.0)):
+                [static] = [
+                    row["metrics"]
+                    for row in results["static"]
+                    if (row["base"], row["variant"], row["group"]) == (base, name, "in-domain")
+                ] or [None]
+                if static is not None:
+                    live = {
+                        row["strategy"]: row["pass"]
+                        for row in results["live"]
+                        if (row["base"], row["variant"], row["set"]) == (base, name, ALL)
+                    }
+                    yield {
+                        "base": base,
+                        "title": variants[whole]["title"],
+                        "share": variants[name].get("share", 1.0),
+                        "static": static,
+                        "live": live,
+                    }
+
+
+def _costs(results: Results) -> Iterator[str]:
+    titles, baseline = _shown(results), results["config"]["baseline"]
+    rows = [row for row in results["costs"] if row["variant"] in titles]
+    if not rows:
+        return
+    yield "## Costs"
+    yield (
+        "Training tokens as the published way computes them (the budget), and as computed here, where what examples "
+        "share is computed once; memory is what the plan of the largest stage says. Times are those of the machine "
+        "with the study's other cells beside it. In brackets: times the baseline's."
+    )
+    base_rows = {row["base"]: row for row in rows if row["variant"] == baseline}
+    cells: list[list[str]] = []
+    for row in rows:
+        to = base_rows.get(row["base"], {})
+        shares = ", ".join(
+            f"{name} {stage['row_tokens'] / row['row_tokens']:.0%}" for name, stage in row["stages"].items()
+        )
+        cells.append(
+            [
+                row["base"],
+                titles[row["variant"]],
+                *(_times(row[what] / scale, to.get(what), scale, digits) for what, scale, digits in _COSTS),
+                shares,
+            ]
+        )
+    head = ["base", "variant", "storage, MB", "memory, MB", "tokens, M", "computed, M", "updates", "seconds", "stages"]
+    yield _table(head, cells, left=2)
+    for row in rows:
+        if row["left_out"]:
+            yield f"{row['base']}, {titles[row['variant']]}: {_number(row['left_out'])} examples were too long."
+    live = [
+        [row["base"], strategy, titles[row["variant"]], *(_number(used[what]) for what in _USED)]
+        for row in rows
+        for strategy, used in row["live"].items()
+    ]
+    if live:
+        yield (
+            "Per task, live: tokens of all prompts; of these, those that the engine computed (prefill), the others "
+            "being in its cache; tokens written (decode); completions."
+        )
+        yield _table(["base", "by", "variant", "prompts", "prefill", "decode", "completions"], live, left=3)
+
+
+_COSTS = (
+    ("storage", 1e6, 1),
+    ("memory", 1e6, 0),
+    ("row_tokens", 1e6, 2),
+    ("computed_tokens", 1e6, 2),
+    ("steps", 1, 0),
+    ("seconds", 1, 0),
+)
+_USED = ("read", "prefilled", "written", "completions")
+
+
+def _times(value: float, baseline: float | None, scale: float, digits: int) -> str:
+    shown = f"{value:,.{digits}f}"
+    return f"{shown} ({value * scale / baseline:.2f})" if baseline else shown
+
+
+# --- cells ------------------------------------------------------------------------------------------------
+
+
+def _percent(metric: Mapping[str, Any]) -> str:
+    return _NONE if metric["value"] is None else f"{100 * metric['value']:.1f}"
+
+
+def _interval(metric: Mapping[str, Any]) -> str:
+    if metric["value"] is None:
+        return _NONE
+    return f"{100 * metric['value']:.1f} ({100 * metric['low']:.1f}-{100 * metric['high']:.1f})"
+
+
+def _range(metric: Mapping[str, Any]) -> str:
+    values = [value for value in metric["seeds"].values() if value is not None]
+    return f"{100 * min(values):.1f}-{100 * max(values):.1f}" if values else _NONE
+
+
+def _number(value: float | None) -> str:
+    return _NONE if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+    """The first `left` columns to the left, the others to the right."""
+    rule = ["---" if at < left else "---:" for at in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))

@@ -1,0 +1,263 @@
+"""One cell from nothing to its `cell.json`: train, predict the steps of the test sets, roll out, count the costs.
+
+Every part of it goes on where it was interrupted; a cell whose `cell.json` is there is not done again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from alpha_umi import build, jobs
+from alpha_umi.build.rollouts import open_explorer
+from alpha_umi.config import (
+    AgentConfig,
+    EnvironmentConfig,
+    LimitsConfig,
+    LocalConfig,
+    RolloutConfig,
+    StudyConfig,
+    TrainConfig,
+    WorldConfig,
+)
+from alpha_umi.errors import ConfigError
+from alpha_umi.evaluation.rollouts import Job, Rollout, read_rollouts
+from alpha_umi.evaluation.static import score_rows
+from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
+from alpha_umi.store import read_json, write_json
+from alpha_umi.study import budget
+from alpha_umi.study.cells import DONE, Cell, fingerprint, train_config
+from alpha_umi.study.data import Data
+from alpha_umi.training.recipe import make_steps
+from alpha_umi.types import Call, Json, Role
+
+Tell = Callable[[str, int, int], None]
+"""Told what a cell is at, and how much of how much is done."""
+_ALL = 10**9
+"""Trajectories that are counted for a budget: every one."""
+_CONCURRENCY = 64
+_SECONDS = "seconds.json"
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds by part, kept in a file so that a resumed cell still knows them."""
+
+    path: Path
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        if self.path.exists():
+            self.seconds = cast("dict[str, float]", read_json(self.path))
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 2)
+            write_json(self.path, self.seconds)
+
+
+def is_done(config: StudyConfig, cell: Cell, out: Path) -> bool:
+    """Whether a cell is whole. Raises ConfigError where it was made with other settings."""
+    path = cell.folder(out) / DONE
+    if not path.exists():
+        return False
+    made = cast("dict[str, Json]", read_json(path)).get("made_with")
+    if made != fingerprint(config, cell, train_config(config, cell, Data(out, config), out)):
+        raise ConfigError(
+            f"{cell.folder(out)}: was measured with other settings; remove the folder to measure it anew, or name "
+            "another --out"
+        )
+    return True
+
+
+def run_cell(config: StudyConfig, cell: Cell, out: Path, tell: Tell) -> None:
+    """Do what of a cell is not done yet. KeyboardInterrupt leaves it so that the next call goes on."""
+    folder, data = cell.folder(out), Data(out, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    clock = Clock(folder / _SECONDS)
+    plain = train_config(config, cell, data, out)
+    with clock.part("plan"):
+        tell("planning", 0, 1)
+        run, memory = _with_budget(config, cell, plain)
+    with clock.part("train"):
+        tell("training", 0, 1)
+        jobs.train(run, resume=(Path(run.out) / "config.toml").exists())
+    trained = _trained(Path(run.out))
+    spent = sum(cast("int", stage["row_tokens"]) for stage in trained.values())
+    budget.check(spent, config.budget.tokens, config.budget.tolerance, cell.key)
+    agent = build.read_agent(Path(run.out))
+    with clock.part("static"):
+        static = {name: _predict(agent, data.test(name), folder, name, tell) for name in config.static.sets}
+    live: dict[str, Json] = {}
+    if config.live.sets:
+        for strategy in config.live.strategies:
+            with clock.part(f"live {strategy}"):
+                live[strategy] = _roll_out(config, agent, data, folder, strategy, tell)
+    document: dict[str, Json] = {
+        "made_with": fingerprint(config, cell, plain),
+        "base": cell.base,
+        "variant": cell.variant,
+        "seed": cell.seed,
+        "stages": cast("Json", trained),
+        "memory": memory,
+        "storage": _storage(agent),
+        "static": cast("Json", static),
+        "live": live,
+        "seconds": cast("Json", dict(clock.seconds)),
+    }
+    write_json(folder / DONE, document)
+
+
+# --- training ---------------------------------------------------------------------------------------------
+
+
+def _with_budget(config: StudyConfig, cell: Cell, plain: TrainConfig) -> tuple[TrainConfig, int]:
+    """The run with its epochs, and the bytes that its largest stage needs by the plan."""
+    plan = jobs.plan_training(plain, jobs.Outlook(sample=_ALL))
+    rows = {stage.step.name: stage.counts.total.row_tokens for stage in plan.stages}
+    first = config.variants[cell.variant].first or config.budget.first
+    steps = make_steps(plain)
+    epochs = budget.split(config.budget.tokens, first, steps, rows)
+    return budget.spend(plain, steps, epochs), max(stage.memory.total for stage in plan.stages)
+
+
+def _trained(run: Path) -> dict[str, dict[str, Json]]:
+    metrics = cast("dict[str, dict[str, Any]]", read_json(run / "metrics.json"))
+    return {name: _stage(stage) for name, stage in metrics.items()}
+
+
+def _stage(stage: Mapping[str, Any]) -> dict[str, Json]:
+    did = stage["result"]
+    return {
+        "parameters": stage["parameters"],
+        "learned": stage["learned"],
+        "steps": did["steps"],
+        "examples": did["examples"],
+        "left_out": did["left_out"],
+        "row_tokens": did["alone"],
+        "computed_tokens": did["tokens"],
+        "seconds": did["seconds"],
+        "loss": did["loss"],
+        "validation": dict(did["validation"]),
+    }
+
+
+def _storage(agent: AgentConfig) -> int:
+    """Bytes of all weights that the agent needs on disk; what roles share counts once."""
+    roles = build.THREE if agent.roles.is_multi else (Role.BACKBONE,)
+    folders: set[str] = set()
+    for role in roles:
+        match agent.roles.get(role):
+            case LocalConfig(model=model, adapter=adapter):
+                folders |= {model} if adapter is None else {model, adapter}
+            case _:
+                pass
+    return sum(path.stat().st_size for folder in folders for path in Path(folder).glob("*.safetensors"))
+
+
+# --- static -----------------------------------------------------------------------------------------------
+
+
+def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, tell: Tell) -> dict[str, Json]:
+    """The scores of every step of a set, by metric; None where one does not apply."""
+    out = folder / "static" / f"{name}.json"
+    options = jobs.PredictOptions(agent=agent, data=data, out=out, concurrency=_CONCURRENCY)
+    jobs.predict(options, lambda done, total: tell(name, done, total))
+    scores: dict[str, Json] = {}
+    for row, step in zip(read_json(out), score_rows(read_json(out)), strict=True):
+        scores[row["key"]] = dict(step.scores)
+    return scores
+
+
+# --- live -------------------------------------------------------------------------------------------------
+
+
+def _roll_out(
+    config: StudyConfig, agent: AgentConfig, data: Data, folder: Path, strategy: str, tell: Tell
+) -> dict[str, Json]:
+    """By set and task: whether it passed, and what it took."""
+    live = config.live
+    wanted = RolloutConfig(
+        agent=agent,
+        environment=EnvironmentConfig(world=WorldConfig()),
+        strategy=strategy,
+        limits=LimitsConfig(max_steps=live.max_steps, max_completions=live.max_completions),
+    )
+    out = folder / "live" / strategy
+    options = RolloutOptions(config=wanted, queries=data.live, out=out, concurrency=_CONCURRENCY, resume=True)
+    engine = _Engine(path=out / "engine.json")
+    roll_out(options, lambda done: tell(strategy, done.all.tasks, done.total), engine.crew)
+    found: dict[str, dict[str, Json]] = {name: {} for name in live.sets}
+    for rollout in sorted(read_rollouts(out), key=lambda each: each.key):
+        found[rollout.set][rollout.trajectory.task.id] = _told(rollout)
+    return {"sets": cast("Json", found), "engine": cast("Json", engine.per_task)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Engine:
+    """What the engines compute for rollouts, kept in a file so that a run that goes on adds to it."""
+
+    path: Path
+
+    @asynccontextmanager
+    async def crew(self, config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
+        """As jobs.rollout.crew_here, and counts."""
+        done = 0
+        async with open_explorer(config) as loaded:
+
+            async def one(job: Job) -> Rollout:
+                nonlocal done
+                rollout = await loaded.explorer.roll_out(job)
+                done += 1
+                return rollout
+
+            try:
+                yield one
+            finally:
+                self._add({"tasks": done, **_counted(loaded.agent.models)})
+
+    @property
+    def per_task(self) -> dict[str, float]:
+        """Tokens of prompts that were computed, and that were found in memory; empty where no engine ran."""
+        sums = self._read()
+        if "prefilled" not in sums or not sums["tasks"]:
+            return {}
+        return {what: sums[what] / sums["tasks"] for what in _COUNTED}
+
+    def _read(self) -> dict[str, float]:
+        return cast("dict[str, float]", read_json(self.path)) if self.path.exists() else {}
+
+    def _add(self, more: Mapping[str, float]) -> None:
+        before = self._read()
+        write_json(self.path, {what: before.get(what, 0) + more.get(what, 0) for what in before.keys() | more.keys()})
+
+
+_COUNTED = ("prefilled", "shared")
+
+
+def _counted(models: Iterable[object]) -> dict[str, float]:
+    """Of all engines, each once."""
+    engines = {id(counts): counts for model in models if (counts := getattr(model, "counts", None)) is not None}
+    if not engines:
+        return {}
+    return {what: sum(getattr(counts, what) for counts in engines.values()) for what in _COUNTED}
+
+
+def _told(rollout: Rollout) -> dict[str, Json]:
+    usage, turns = rollout.trajectory.usage, rollout.trajectory.turns
+    return {
+        "passed": bool(rollout.verdict and rollout.verdict.get("passed")),
+        "calls": sum(isinstance(turn, Call) for turn in turns),
+        "read": usage.prompt_tokens,
+        "written": usage.completion_tokens,
+        "completions": usage.completions,
+        "error": rollout.error,
+    }

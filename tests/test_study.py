@@ -1,0 +1,285 @@
+"""Studies: what is wrong in a file, equal budgets, going on, and the report."""
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alpha_umi.config import TrainConfig
+from alpha_umi.datasets.toolbench import HALLUCINATED
+from alpha_umi.errors import ConfigError
+from alpha_umi.store import read_json
+from alpha_umi.study import budget
+from alpha_umi.study.cells import STUDIES, Cell, cells, read_study, train_config
+from alpha_umi.study.data import Data
+from alpha_umi.study.results import results
+from alpha_umi.study.run import run_study
+from alpha_umi.study.text import results_text
+from alpha_umi.study.work import is_done
+from alpha_umi.training.recipe import BASE, make_steps
+from commands import ended, interrupt_when, start
+from studies import STUDY, finish_all, measured, write_study
+
+METHODS = ("glpft", "single", "one-stage", "multi-task", "glpft-without-reuse")
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in STUDIES.glob("*.toml")))
+def test_every_study_of_the_package_is_one_whose_variants_can_all_be_trained(name):
+    config = read_study(name)
+    runs = {cell: train_config(config, cell, Data(STUDIES, config), STUDIES) for cell in cells(config)}
+    assert len(runs) == len(config.seeds) * len(config.bases) * len(config.variants)
+    assert {one.seed for one in runs.values()} == set(config.seeds)
+    assert {one.method for one in runs.values()} == set(METHODS)
+    assert {one.adapter.kind for one in runs.values()} == {"none", "lora", "alora"}
+    for setting in ("max_length", "format", "layout", "max_input_tokens"):
+        assert len({getattr(one, setting) for one in runs.values()}) == 1, setting
+
+
+def test_the_whole_study_has_more_sizes_seeds_and_sets_than_the_quick_one():
+    quick, full = read_study("quick"), read_study("full")
+    assert len(full.bases) >= 2
+    assert len(full.seeds) >= 3
+    assert set(full.variants) > set(quick.variants)
+    assert len(full.static.sets) == 6
+
+
+@pytest.mark.parametrize(
+    ("replaced", "said"),
+    [
+        ({"baseline": '"two"'}, "baseline 'two' is no variant; variants: one, three"),
+        ({"seeds": "[1, 1]"}, "a seed stands there twice"),
+        ({"tokens": "0"}, "tokens in [budget]"),
+        ({"preset": '"tiny"\nsize = 3'}, "unknown key 'size' in [world]"),
+        ({"recipe": '"tinny"'}, "no recipe 'tinny'"),
+        ({"log_every": "1\nseed = 3"}, "'seed' is set by the study itself"),
+        ({"log_every": "1\nlayers = 3"}, "variant 'one': unknown key 'layers'"),
+        ({"title": '"x"\nscales = "four"'}, "scales 'four', which is no other variant"),
+        ({"title": '"x"\nshare = 0.5\npreparation = "published"'}, "share: only of our preparation"),
+        ({"hidden_size": "16\nbundled = 3"}, "unknown key 'bundled'"),
+    ],
+)
+def test_what_is_wrong_in_a_study_is_said_before_anything_runs(tmp_path, replaced, said):
+    path = write_study(tmp_path, **replaced)
+    with pytest.raises(ConfigError, match=r"^[^\n]*$") as raised:
+        read_study(str(path))
+    assert said in str(raised.value)
+
+
+def test_a_study_that_does_not_exist_names_those_that_do():
+    with pytest.raises(ConfigError, match="studies: full, quick"):
+        read_study("slow")
+
+
+@pytest.mark.parametrize("base", ['bundled = "nobody"', 'base = "./nowhere"'])
+def test_a_base_that_is_not_there_is_said_before_anything_runs(tmp_path, base):
+    text = STUDY.split("[bases.nothing.tiny]")[0] + f"[bases.some]\n{base}\n[variants" + STUDY.split("[variants", 1)[1]
+    config = read_study(str(write_study(tmp_path, text)))
+    with pytest.raises(ConfigError, match="base 'some': "):
+        run_study(config, tmp_path / "out", lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+# --- budgets ----------------------------------------------------------------------------------------------
+
+
+def steps_of(method, kind):
+    document = {"data": {"train": "t"}, "model": {"tiny": {}}, "out": "o", "method": method, "adapter": {"kind": kind}}
+    config = TrainConfig.model_validate(document)
+    return config, make_steps(config)
+
+
+@given(
+    st.sampled_from(METHODS),
+    st.sampled_from(["none", "lora", "alora"]),
+    st.integers(1, 10**9),
+    st.floats(0.01, 0.99),
+    st.data(),
+)
+def test_whatever_its_stages_a_variant_spends_exactly_the_budget(method, kind, tokens, first, data):
+    config, steps = steps_of(method, kind)
+    rows = {step.name: data.draw(st.integers(1, 10**8)) for step in steps}
+    epochs = budget.split(tokens, first, steps, rows)
+    assert math.isclose(sum(epochs[step.name] * rows[step.name] for step in steps), tokens)
+    beside = [{epochs[step.name] for step in steps if (step.starts_from == BASE) is begins} for begins in (True, False)]
+    assert all(len(same) <= 1 for same in beside), "stages beside each other see their examples equally often"
+    if all(beside):
+        begun = sum(epochs[step.name] * rows[step.name] for step in steps if step.starts_from == BASE)
+        assert math.isclose(begun, first * tokens)
+    spending = make_steps(budget.spend(config, steps, epochs))
+    assert {step.name: step.settings.epochs for step in spending} == epochs
+
+
+def test_a_stage_without_examples_has_no_budget():
+    _, steps = steps_of("glpft", "none")
+    with pytest.raises(ConfigError, match="summarizer: no examples"):
+        budget.split(100, 0.5, steps, {"backbone": 9, "planner": 5, "caller": 4, "summarizer": 0})
+
+
+def test_a_variant_beyond_the_tolerance_is_refused():
+    budget.check(1_030, 1_000, 0.03, "a/b/0")
+    with pytest.raises(ConfigError, match=r"a/b/0: trained on 1,031 tokens .* \(\+3.1%\)"):
+        budget.check(1_031, 1_000, 0.03, "a/b/0")
+
+
+# --- going on ---------------------------------------------------------------------------------------------
+
+
+def test_a_study_whose_cells_are_done_trains_nothing_and_writes_its_report(tmp_path):
+    config, shown = finish_all(write_study(tmp_path), tmp_path / "out"), []
+    report = run_study(config, tmp_path / "out", shown.append)
+    assert [(one.what, one.at) for one in shown if one.ended and one.what != "data"] == [
+        (cell.key, "done before") for cell in cells(config)
+    ]
+    assert not list((tmp_path / "out").rglob("run"))
+    assert read_json(report / "results.json")["cells"] == {"all": 4, "missing": []}
+
+
+def test_a_cell_that_was_measured_otherwise_is_not_taken_for_done(tmp_path):
+    finish_all(write_study(tmp_path), tmp_path / "out")
+    cell = Cell(base="nothing", variant="three", seed=1)
+    assert is_done(read_study(str(write_study(tmp_path, name='"other"'))), cell, tmp_path / "out")
+    for changed in ({"tokens": "13_000"}, {"hidden_size": "32"}, {"max_steps": "3"}, {"hallucinated": "0.5"}):
+        config = read_study(str(write_study(tmp_path, **changed)))
+        with pytest.raises(ConfigError, match="other settings"):
+            is_done(config, cell, tmp_path / "out")
+
+
+def test_data_that_is_there_is_not_written_again_and_other_data_is(tmp_path):
+    config = read_study(str(write_study(tmp_path)))
+    data, told = Data(tmp_path, config), []
+    data.make(told.append)
+    assert told
+    assert HALLUCINATED not in data.training("ours").read_text()
+    before = data.training("ours").stat().st_mtime_ns
+    data.make(lambda at: pytest.fail(f"written again: {at}"))
+    assert data.training("ours").stat().st_mtime_ns == before
+    other = Data(tmp_path, read_study(str(write_study(tmp_path, hallucinated="1.0"))))
+    other.make(told.append)
+    assert HALLUCINATED in other.training("ours").read_text()
+
+
+# --- the report -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Two variants, two seeds: the baseline is right in one seed alone; the other always, with fewer calls."""
+    config = read_study(str(write_study(tmp_path)))
+    done = []
+    for cell in cells(config):
+        better = cell.variant == "three"
+        right = 1.0 if better or cell.seed == 0 else 0.0
+        done.append(measured(config, cell, tmp_path, right=right, passed=bool(right), calls=1 if better else 2))
+    return config, done
+
+
+def test_steps_are_averaged_over_seeds_before_anything_else(compared):
+    found = results(*compared)
+    [row] = [row for row in found["static"] if (row["variant"], row["group"]) == ("one", "in-domain")]
+    metric = row["metrics"]["plan_accuracy"]
+    assert (metric["value"], metric["count"], metric["seeds"]) == (0.5, 4, {"0": 1.0, "1": 0.0})
+    assert metric["low"] < 0.5 < metric["high"]
+
+
+def test_who_passes_wins_and_of_two_that_pass_who_calls_less(compared):
+    config, done = compared
+    rows = {(row["variant"], row["strategy"], row["set"]): row for row in results(config, done)["live"]}
+    assert rows["three", "chain", "all"]["pass"]["value"] == 1.0
+    assert rows["three", "chain", "all"]["win"]["seeds"] == {"0": 1.0, "1": 1.0}
+    assert rows["one", "chain", "all"]["win"]["seeds"] == {"0": 0.5, "1": 0.5}
+    for one in done:
+        if one["variant"] == "three":
+            for task in one["live"]["chain"]["sets"]["test"].values():
+                task["calls"] = 3
+    rows = {(row["variant"], row["strategy"], row["set"]): row for row in results(config, done)["live"]}
+    assert rows["three", "chain", "all"]["win"]["seeds"] == {"0": 0.0, "1": 1.0}
+
+
+def test_costs_add_up_over_stages_and_are_shown_against_the_baseline(compared):
+    config, done = compared
+    for one in done:
+        if one["variant"] == "three":
+            one["stages"]["planner"] = {**one["stages"]["backbone"], "row_tokens": 4_000}
+    found = results(config, done)
+    costs = {row["variant"]: row for row in found["costs"]}
+    assert (costs["three"]["row_tokens"], costs["three"]["seconds"]) == (16_000, 6.0)
+    text = results_text(found)
+    assert "| nothing | Three models | 1.0 (1.00) | 2 (1.00) | 0.02 (1.33) | 0.01 (2.00) | 10 (2.00) |" in text
+    assert "backbone 75%, planner 25%" in text
+    assert "| nothing | chain | Three models | 100 | 40.0 | 10.0 | 2.0 |" in text
+
+
+def test_a_report_on_a_part_says_what_is_missing(compared):
+    config, done = compared
+    text = results_text(results(config, done[:3]))
+    assert "1 of 4 cells are missing (nothing/three/1)" in text
+    assert results_text(results(config, []))
+
+
+def test_the_text_has_both_tables_with_intervals_and_no_win_of_the_baseline_over_itself(compared):
+    text = results_text(results(*compared))
+    assert "| nothing | Three models | 100.0 (51.0-100.0) |" in text
+    assert "| nothing | chain | One model | 50.0 / - | 50.0 (9.5-90.5) | - | 0.0-100.0 |" in text
+    assert "| nothing | One model | 0.0-100.0 |" in text
+
+
+def test_variants_with_less_data_are_shown_apart(compared, tmp_path):
+    config, done = compared
+    text = STUDY + '\n[variants.half]\ntitle = "half"\ntrain = { method = "glpft" }\nshare = 0.5\nscales = "three"\n'
+    config = read_study(str(write_study(tmp_path, text)))
+    done += [measured(config, cell, tmp_path, right=0.25) for cell in cells(config) if cell.variant == "half"]
+    shown = results_text(results(config, done))
+    assert shown.count("| half |") == 0
+    assert "| nothing | Three models | 0.5 | 25.0" in shown
+    assert "| nothing | Three models | 1 | 100.0" in shown
+
+
+# --- for real ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_whole_study_runs_is_interrupted_and_goes_on_to_the_same_numbers(tmp_path):
+    path, out = write_study(tmp_path, seeds="[0]", strategies='["chain"]'), tmp_path / "broken"
+    straight = run_study(read_study(str(path)), tmp_path / "straight", lambda _: None)
+
+    training = out / "cells" / "nothing" / "three" / "0" / "run" / "history"
+    broken = interrupt_when(training.exists, start("study", path, "--out", out, cwd=tmp_path), timeout_s=300)
+    assert broken.code == 130
+    assert "the same command goes on" in broken.err
+    kept = out / "cells" / "nothing" / "one" / "0" / "cell.json"
+    before = kept.stat().st_mtime_ns
+    again = ended(start("study", path, "--out", out, "--workers", 2, cwd=tmp_path), timeout_s=300)
+    assert again.code == 0, again.err
+    assert again.out.strip().endswith("report/study.md")
+    assert kept.stat().st_mtime_ns == before
+
+    found = [read_json(report / "results.json") for report in (straight, out / "report")]
+    assert found[0]["static"] == found[1]["static"]
+    assert found[0]["live"] == found[1]["live"]
+    for row in found[0]["costs"]:
+        assert row["row_tokens"] == pytest.approx(12_000, rel=0.03)
+    for name in ("study.md", "losses.svg"):
+        assert (out / "report" / name).stat().st_size > 100
+
+
+@pytest.mark.slow
+def test_processes_beside_each_other_are_interrupted_together_and_none_is_left(tmp_path):
+    path, out = write_study(tmp_path, seeds="[0]"), tmp_path / "out"
+    under_way = start("study", path, "--out", out, "--workers", 2, cwd=tmp_path)
+    both = [out / "cells" / "nothing" / name / "0" / "run" / "config.toml" for name in ("one", "three")]
+    broken = interrupt_when(lambda: all(each.exists() for each in both), under_way, timeout_s=300)
+    assert broken.code == 130, broken.err
+    assert "the same command goes on" in broken.err
+    assert not [entry for entry in Path("/proc").glob("[0-9]*/cwd") if works_in(entry, tmp_path)]
+
+
+def works_in(link, folder):
+    try:
+        return link.readlink() == folder
+    except OSError:  # it has ended, or is another user's
+        return False
