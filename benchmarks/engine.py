@@ -5,8 +5,9 @@ completion and an observation, at the end a summarizer's. `distinct`: every epis
 `branches`: four search branches on each. Roles are activated LoRAs of rank 8 that have learned something, in the
 engine; the published way and padded `generate` get them for nothing (they run the base alone). All ways write the
 same number of tokens. Ratios are of CPU seconds, which other work on the machine disturbs less than wall
-seconds (OMP_NUM_THREADS=1: the threads of several would wait for each other). `replay` reads the real out-of-domain
-trajectories in the shared format, and counts.
+seconds (OMP_NUM_THREADS=1: the threads of several would wait for each other). The published way takes one episode
+after the other and shares nothing, so that some are measured and the others counted as the same. `replay` reads the
+real out-of-domain trajectories in the shared format, and counts.
 
 ways:   published        three models, one prompt at a time, no cache between calls (transformers `generate`)
         padded           `generate` on left-padded batches of all calls that are due at the same time
@@ -14,7 +15,7 @@ ways:   published        three models, one prompt at a time, no cache between ca
         engine           our engine with activated LoRAs: one cache
         base, continuous transformers' own continuous batching, and `base, engine`: ours; both without adapters
 
-usage: python benchmarks/engine.py [--repeat 3] [--tasks 32] [--steps 2] [--replay 40]
+usage: python benchmarks/engine.py [--repeat 3] [--tasks 32] [--steps 2] [--published 8] [--replay 40]
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers import ContinuousBatchingConfig, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from alpha_umi.datasets.processed import read_processed
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.tokens import prompt_ids
-from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, attach
+from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, adapters_of, attach
 from alpha_umi.models.engine.engine import Engine, Room
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.trie import Trie, token_keys
@@ -47,6 +48,8 @@ from alpha_umi.types import Role, Sampling
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN") or ROOT.parent / "shared" / "golden")
 VOCABULARY, PREFIX, WRITES, OBSERVES = 32_000, 1000, 24, 60
+PAGE = 32
+"""Of transformers' continuous batching, which shares full pages only; by itself it takes 256."""
 THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
 WAKING = {Role.PLANNER: 5, Role.CALLER: 6, Role.SUMMARIZER: 7}
 SHAPES = {
@@ -200,18 +203,31 @@ def base_engine(size, todo):
 
 
 def base_continuous(size, todo):
-    """All calls that are due at the same time in one call of `generate_batch`; its cache lives as long as that."""
+    """One manager for the whole run, with the room that it needs and the tokens per step that our engine takes."""
     model = make_model(size)
     config = GenerationConfig(max_new_tokens=WRITES, do_sample=False, eos_token_id=-1, pad_token_id=0)
-    prefilled = 0
-    while due := [episode for episode in todo if episode.roles]:
-        prompts = [episode.prompt for episode in due]
-        prefilled += sum(map(len, prompts))
-        answers = model.generate_batch(inputs=prompts, generation_config=config, warmup=False)
-        by_prompt = {tuple(answer.prompt_ids): answer.generated_tokens for answer in answers.values()}
-        for episode, prompt in zip(due, prompts, strict=True):
-            episode.told(by_prompt[tuple(prompt)][:WRITES])
-    return Result(prefilled, "prefill without what it shares itself")
+    pages = sum(len(episode.history) + 400 for episode in todo) // PAGE
+    room = ContinuousBatchingConfig(page_size=PAGE, num_blocks=pages, max_batch_tokens=512)
+    due, prefilled = {}, 0
+    with model.continuous_batching_context_manager(
+        generation_config=config, continuous_batching_config=room, block=True, warmup=False
+    ) as manager:
+
+        def ask(episode):
+            nonlocal prefilled
+            prefilled += len(episode.prompt)
+            due[manager.add_request(episode.prompt, max_new_tokens=WRITES)] = episode
+
+        for episode in todo:
+            ask(episode)
+        while due:
+            answer = manager.get_result(timeout=60)
+            assert answer is not None, "no answer within a minute"
+            episode = due.pop(answer.request_id)
+            episode.told(answer.generated_tokens)
+            if episode.roles:
+                ask(episode)
+    return Result(prefilled, "prefill as asked, it tells not what it finds in its pages")
 
 
 WAYS = {
@@ -233,6 +249,19 @@ def timed(way, size, *arguments):
     return result
 
 
+def repeated(name, way, size, workload, arguments):
+    todo = episodes(workload, arguments.tasks, arguments.steps)
+    if name != "published" or arguments.published >= len(todo):
+        return timed(way, size, todo)
+    result, factor = timed(way, size, todo[: arguments.published]), len(todo) / arguments.published
+    result.wall, result.cpu = factor * result.wall, factor * result.cpu
+    result.prefilled, result.note = (
+        round(factor * result.prefilled),
+        f"{factor:.0f} times {arguments.published} episodes",
+    )
+    return result
+
+
 def compare(size, workload, arguments):
     print(f"\n{size}, {workload}: {arguments.tasks} episodes, {arguments.steps} steps, prefix {PREFIX}", flush=True)
     found = {}
@@ -240,9 +269,7 @@ def compare(size, workload, arguments):
         if arguments.ways and name not in arguments.ways:
             continue
         try:
-            runs = [
-                timed(way, size, episodes(workload, arguments.tasks, arguments.steps)) for _ in range(arguments.repeat)
-            ]
+            runs = [repeated(name, way, size, workload, arguments) for _ in range(arguments.repeat)]
         except Exception as error:  # a peer that does not run here is told, and the others go on
             print(f"  {name:17} does not run here: {type(error).__name__}: {str(error)[:150]}", flush=True)
             continue
@@ -347,9 +374,13 @@ def replay_once(size, prompts, kind):
 
 
 def memory():
+    """Of weights; three roles with the copies of their adapters that run."""
     for size in SHAPES:
         base = sum(weight.nbytes for weight in make_model(size).parameters())
-        three = sum(weight.nbytes for weight in make_model(size, AdapterKind.ALORA).parameters())
+        model = make_model(size, AdapterKind.ALORA)
+        with torch.inference_mode(), adapters_of(model).select(1):
+            model(torch.tensor([[1, 2]]))
+        three = sum(weight.nbytes for weight in model.parameters()) + adapters_of(model).copies
         print(f"memory of weights, {size}: one model {base / 1e6:.1f} MB, three roles on it {three / 1e6:.1f} MB "
               f"({three / base:.2f}x; rank 8), three models {3 * base / 1e6:.1f} MB")  # fmt: skip
 
@@ -359,6 +390,9 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=32)
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument(
+        "--published", type=int, default=8, help="episodes of the published way, which takes one after the other"
+    )
     parser.add_argument("--replay", type=int, default=40, help="trajectories whose time is taken; 0: none")
     parser.add_argument("--sizes", nargs="*", default=list(SHAPES))
     parser.add_argument("--workloads", nargs="*", default=["distinct", "branches"])

@@ -13,6 +13,7 @@ import typer
 
 from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
+from alpha_umi.cli.bench import bench_app
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.flywheel import prepare_mask, prepare_rollouts
 from alpha_umi.cli.judge import judge_app
@@ -42,6 +43,7 @@ for name, group in (
     ("format", format_app),
     ("world", world_app),
     ("judge", judge_app),
+    ("bench", bench_app),
 ):
     app.add_typer(group, name=name)
 

@@ -129,6 +129,11 @@ class TokenLora(nn.ModuleDict):
     def pairs(self) -> list[LoraPair]:
         return [cast("LoraPair", pair) for pair in self.values()]
 
+    @property
+    def copies(self) -> int:
+        """Bytes of the adapters as they are laid side by side; 0 before they have run."""
+        return 0 if self._joined is None else self._joined.lora_a.nbytes + self._joined.lora_b.nbytes
+
     def detach(self) -> None:
         self._hook.remove()
 
@@ -270,6 +275,11 @@ class Adapters:
     def active_from(self, role: Role, prompt: Sequence[int]) -> int | None:
         """The position from which the adapter of `role` acts; None where nothing wakes it."""
         return active_from(prompt, self.invocations[role])
+
+    @property
+    def copies(self) -> int:
+        """Bytes of the adapters laid side by side for running, beside the adapters themselves."""
+        return sum(layer.copies for layer in self.layers.values())
 
     def parameters(self, role: Role) -> dict[str, Parameter]:
         """What `role` learns, by the names in the model."""

@@ -106,6 +106,32 @@ class LocalModel:
         """What the engine has done so far; None: nothing was asked yet, or the model is run plainly."""
         return None if self._engine is None else self._engine.counts
 
+    @property
+    def base(self) -> LocalModel:
+        """Itself: what roles with adapters have in common."""
+        return self
+
+    @property
+    def engine(self) -> Engine | None:
+        """What runs it, to be looked at while nothing is under way; None before the first request, or run plainly."""
+        return self._engine
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its device and its dtype."""
+        return str(self._model.device), str(self._model.dtype).removeprefix("torch.")
+
+    @property
+    def weights(self) -> int:
+        """Bytes of its weights and of all adapters on it."""
+        adapters = adapters_of(self._model)
+        own = sum(weight.nbytes for weight in self._model.parameters())
+        return own if adapters is None else own + adapters.copies
+
+    def why_plain(self) -> str | None:
+        """Why the engine does not run it; None: it does."""
+        return why_plain(self._model, self.context)
+
     def count_tokens(self, prompt: Prompt) -> int:
         """How long a prompt is for this model."""
         return len(prompt_ids(self._tokenizer, prompt))
@@ -225,7 +251,7 @@ class LocalModel:
 
     def _started(self) -> Worker:
         if self._worker is None:
-            reason = why_plain(self._model, self.context)
+            reason = self.why_plain()
             if reason is None:
                 runner = self._engine = Engine(self._model, self._room)
             else:
@@ -288,6 +314,11 @@ class AdaptedModel:
     def __init__(self, model: LocalModel, role: Role) -> None:
         self._model = model
         self._role = role
+
+    @property
+    def base(self) -> LocalModel:
+        """The model that other roles use too."""
+        return self._model
 
     @property
     def context(self) -> int | None:

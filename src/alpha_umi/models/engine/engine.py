@@ -75,6 +75,17 @@ class Engine:
         return self.scheduler.counts
 
     @property
+    def cache(self) -> tuple[int, int]:
+        """Bytes of keys and values: those that may be taken, and those of the shared pool that ever were."""
+        memory = self.scheduler.memory
+        tokens = memory.slots + memory.lane_tokens, self.scheduler.trie.touched
+        return tokens[0] * memory.shape.bytes, tokens[1] * memory.shape.bytes
+
+    def recount(self) -> None:
+        """Count from nothing again; what is in memory stays there."""
+        self.scheduler.counts = Counts()
+
+    @property
     def idle(self) -> bool:
         return not (self.scheduler.waiting or self.scheduler.running)
 
@@ -104,9 +115,15 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> None:
         """One forward, and what follows from it."""
-        started = time.perf_counter()
+        counts, started = self.counts, time.perf_counter()
+        prefilled, written = counts.prefilled, counts.written
         self._step()
-        self.counts.seconds += time.perf_counter() - started
+        took = time.perf_counter() - started
+        counts.seconds += took
+        if counts.prefilled > prefilled:
+            counts.reading_seconds += took
+        else:
+            counts.written_alone += counts.written - written
 
     def _step(self) -> None:
         self.scheduler.drop_abandoned()
@@ -159,6 +176,9 @@ class Engine:
 
     def _go_on(self, request: Request) -> None:
         self.counts.written += 1
+        if request.first_seconds is None:
+            request.first_seconds = time.perf_counter() - request.asked
+            self.counts.first_token_seconds.append(request.first_seconds)
         if request in self.scheduler.suspects:
             self.scheduler.suspects.remove(request)
         if request.wrote is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,10 @@ class Request:
     """Called whenever more is written, in the engine's thread."""
     abandoned: Callable[[], bool] = lambda: False
     """True as soon as nobody waits for it any more; nobody is called then."""
+    asked: float = field(default_factory=time.perf_counter)
+    """When it was made, by time.perf_counter."""
+    first_seconds: float | None = None
+    """From then to the first token that the model wrote."""
 
     # What is in memory; kept by the scheduler.
     keys: Numbers = field(default_factory=lambda: NONE)

@@ -9,8 +9,9 @@ request finds in the trie when its turn comes, another one computed, is not comp
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.trie import NONE, Node, Numbers, Trie
 
 _LOG = logging.getLogger(__name__)
+_WAITS = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,18 +30,32 @@ class Counts:
     """What was done, in tokens if nothing else is said."""
 
     steps: int = 0
+    requests: int = 0
+    """That were let in; again after preemption."""
+    hits: int = 0
+    """Of them, those that found some of their tokens in memory."""
     prefilled: int = 0
     """Of prompts, computed."""
     shared: int = 0
     """Of prompts, found in memory."""
     written: int = 0
+    """By the model; what a grammar forces is not."""
+    written_alone: int = 0
+    """Of these, those of steps that read no prompt."""
     evicted: int = 0
     preempted: int = 0
     """Requests that lost their lane and had to wait for another one."""
     seconds: float = 0.0
     """In steps."""
+    reading_seconds: float = 0.0
+    """Of these, in steps that read prompts."""
     forward_seconds: float = 0.0
-    """Of these, in the model."""
+    """Of all, in the model."""
+    first_token_seconds: deque[float] = field(default_factory=lambda: deque[float](maxlen=_WAITS))
+    """From a request's making to the first token that the model wrote for it; the last so many."""
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Counts)})
 
 
 @dataclass(slots=True)
@@ -203,7 +219,9 @@ class Scheduler:
         keys = request.shareable()
         node, found = self.trie.walk(self.trie.root, keys)
         node.pins += 1
+        evicted = self.trie.evicted
         reserved = self.trie.reserve(len(keys) - len(found))
+        self.counts.evicted += self.trie.evicted - evicted
         if reserved is None:
             node.pins -= 1
             return False
@@ -212,7 +230,6 @@ class Scheduler:
         request.lane = self.memory.take_lane()
         self.waiting.remove(request)
         self.running.append(request)
-        self.counts.evicted = self.trie.evicted
         return True
 
     def _add(self, plan: Plan, request: Request, room: int) -> None:
@@ -255,6 +272,9 @@ class Scheduler:
         return np.concatenate([node.slots for node in self.trie.path(request.node)])[start:stop]
 
     def _count(self, request: Request, shared: int, start: int, stop: int) -> None:
+        if start == shared:
+            self.counts.requests += 1
+            self.counts.hits += shared > 0
         self.counts.shared += shared
         self.counts.prefilled += max(0, min(stop, len(request.prompt)) - start)
 

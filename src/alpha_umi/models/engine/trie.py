@@ -60,6 +60,11 @@ class Trie:
         """Slots that nobody has."""
         return self.capacity - self._untouched + len(self._freed)
 
+    @property
+    def touched(self) -> int:
+        """Slots that were ever in use."""
+        return self._untouched
+
     def nodes(self) -> Iterator[Node]:
         """Every run of tokens, parents first."""
         waiting = [self.root]
