@@ -15,7 +15,9 @@ from alpha_umi.errors import ModelError
 from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import AdapterKind
 from alpha_umi.models.architectures import PROVEN
+from alpha_umi.models.engine.attention import Part, Step
 from alpha_umi.models.engine.engine import Engine, Room, why_plain
+from alpha_umi.models.engine.memory import Memory, Shape
 from alpha_umi.types import Role
 from engine_requests import Asked, asked_of, assert_conserved, held, run
 from tree_models import tiny_model
@@ -337,3 +339,49 @@ def test_who_fails_loses_its_own_requests_only(breaks, act, said):
     for one in healthy:
         assert one.written == sound(one.request.prompt, 4), "what was left in memory harms"
     assert held(engine)["lanes"] == 0
+
+
+# --- other devices ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype):
+    """No GPU is needed to see that: what meets a tensor on `meta` and lies elsewhere, or has another dtype, raises."""
+    place = torch.device("meta")
+    memory = Memory(Shape(layers=2, heads=2, size=8, dtype=dtype, device=place), 4000, most_lanes=6)
+    memory.arrange(256)
+    slots = torch.arange(50).numpy()
+    parts = [
+        Part(ids=[1], lane=0, start=30, adapters=[1]),
+        Part(ids=[1], lane=1, start=9, fill_from=0, fill=slots[:9]),
+        Part(ids=[1], lane=4, start=70),
+        Part(ids=[1, 2, 3], lane=2, start=0, kept_from=0, kept=slots[9:12]),
+        Part(ids=[1, 2, 3, 4], lane=3, start=12, adapters=[0, 0, 2, 2], fill_from=0, fill=slots[12:24]),
+    ]
+    step = Step(parts, memory)
+    assert all(value.device == place for value in step.inputs().values() if isinstance(value, torch.Tensor))
+    query, key = (torch.empty(1, heads, 10, 8, dtype=dtype, device=place) for heads in (4, 2))
+    seen = step.attend(1, query, key, key, None)
+    assert (seen.shape, seen.dtype, seen.device) == ((1, 10, 4, 8), dtype, place)
+
+
+def test_heads_that_are_repeated_attend_as_grouped_ones_do():
+    """What is done on a GPU, computed here."""
+    memory = Memory(
+        Shape(layers=1, heads=2, size=8, dtype=torch.float32, device=torch.device("cpu")), 4000, most_lanes=4
+    )
+    memory.arrange(256)
+    torch.manual_seed(0)
+    query, key, value = torch.randn(1, 6, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 2, 9, 8)
+    step = Step([Part(ids=[1] * 4, lane=0, start=5), Part(ids=[1] * 5, lane=1, start=0)], memory)
+    grouped = step.attend(0, query, key, value, None)
+    step._device = torch.device("meta")
+    torch.testing.assert_close(step.attend(0, query, key, value, None), grouped)
+
+
+def test_in_bfloat16_requests_come_to_their_end_and_nothing_is_lost():
+    engine = Engine(tiny("llama").to(torch.bfloat16), small(4000))
+    asked = [Asked(words(seed, 20 + seed), tokens=9, temperature=seed / 4, seed=seed) for seed in range(5)]
+    written = run(engine, asked)
+    assert [len(each) for each in written] == [9] * 5
+    assert_conserved(engine)

@@ -160,6 +160,8 @@ def choose(
 ) -> list[int | ModelError]:
     """The next id of every writer, or why there is none. `logits`: [writers, vocabulary]."""
     best, tokens = likeliest or likeliest_of(logits)
+    if not all(writer.is_greedy for writer in writers):
+        logits = logits.cpu()  # once, and not row by row
     chosen: list[int | ModelError] = []
     for at, (writer, prompt) in enumerate(zip(writers, prompts, strict=True)):
         if not math.isfinite(best[at]):

@@ -122,10 +122,14 @@ class Step:
             parts = single[rows], lanes[0][where, :, :length], lanes[1][where, :, :length]
             out = functional.scaled_dot_product_attention(*parts, attn_mask=mask, scale=scaling)
             found.append(out.reshape(-1, heads, size))
+        # On a GPU no kernel takes both grouped heads and a mask, and without one all scores would be in memory at once.
+        grouped = self._device.type == "cpu"
         for part, rows, mask in self._longer:
             own = (each[part.lane, None, :, : part.stop] for each in lanes)
+            if not grouped:
+                own = (each.repeat_interleave(heads // kept, dim=1) for each in own)
             out = functional.scaled_dot_product_attention(
-                query[:, :, rows], *own, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=True
+                query[:, :, rows], *own, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
             )
             found.append(out[0].transpose(0, 1))
         return (found[0] if len(found) == 1 else torch.cat(found))[None]
