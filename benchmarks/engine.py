@@ -13,7 +13,9 @@ ways:   published        three models, one prompt at a time, no cache between ca
         padded           `generate` on left-padded batches of all calls that are due at the same time
         per role         our engine with plain LoRAs: a cache per role, as servers of many LoRAs have it
         engine           our engine with activated LoRAs: one cache
-        base, continuous transformers' own continuous batching, and `base, engine`: ours; both without adapters
+        base, continuous transformers' own continuous batching without adapters
+        base, llama.cpp  llama.cpp without adapters (where llama-cpp-python is installed)
+        base, engine     our engine without adapters
 
 usage: python benchmarks/engine.py [--repeat 3] [--tasks 32] [--steps 2] [--published 8] [--replay 40]
 """
@@ -25,11 +27,13 @@ import functools
 import json
 import os
 import random
+import tempfile
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
@@ -40,6 +44,7 @@ from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, ad
 from alpha_umi.models.engine.engine import Engine, Room
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.trie import Trie, token_keys
+from alpha_umi.models.gguf_files import write_model
 from alpha_umi.models.writing import Writer
 from alpha_umi.training.examples import make_examples
 from alpha_umi.training.tokenizer import learn_tokenizer
@@ -230,12 +235,75 @@ def base_continuous(size, todo):
     return Result(prefilled, "prefill as asked, it tells not what it finds in its pages")
 
 
+def base_llama_cpp(size, todo):
+    """llama.cpp in this process, driven as its server does: a sequence per episode that is kept between its calls.
+
+    Float32 weights, keys and values in float16 (its default). A branch copies the prefix of another one.
+    """
+    from llama_cpp import llama_cpp as api
+
+    quiet = api.llama_log_callback(lambda *_: None)
+    api.llama_log_set(quiet, None)
+    with tempfile.TemporaryDirectory() as folder:
+        form = SharedFormat()
+        make_model(size).save_pretrained(folder)
+        learn_tokenizer([__doc__], vocab_size=400, special_tokens=form.special_tokens, end=form.end).save_pretrained(
+            folder
+        )
+        write_model(folder, Path(folder) / "model.gguf", end=form.end)
+        model = api.llama_model_load_from_file(f"{folder}/model.gguf".encode(), api.llama_model_default_params())
+    settings = api.llama_context_default_params()
+    settings.n_ctx = sum(len(episode.history) + 400 for episode in todo)
+    settings.n_batch = settings.n_ubatch = 512
+    settings.n_seq_max, settings.kv_unified = len(todo), len({episode.group for episode in todo}) < len(todo)
+    settings.n_threads = settings.n_threads_batch = 1
+    context = api.llama_init_from_model(model, settings)
+    cache, batch = api.llama_get_memory(context), api.llama_batch_init(512, 0, 1)
+    past, written, first, prefilled = [0] * len(todo), [[] for _ in todo], {}, 0
+    try:
+        while any(episode.roles for episode in todo):
+            asked, size_of, decoded = [], 0, past.copy()
+            for number, episode in enumerate(todo):
+                if not episode.roles or size_of == 512:
+                    continue
+                leader = first.setdefault(episode.group, number)
+                if not past[number] and leader != number:
+                    if decoded[leader] < PREFIX:
+                        continue
+                    api.llama_memory_seq_cp(cache, leader, number, 0, PREFIX)
+                    past[number] = PREFIX
+                ids = [*episode.prompt, *written[number]]
+                part = ids[past[number] : past[number] + 512 - size_of]
+                prefilled += max(0, min(past[number] + len(part), len(episode.prompt)) - past[number])
+                for token in part:
+                    batch.token[size_of], batch.pos[size_of] = token, past[number]
+                    batch.n_seq_id[size_of], batch.seq_id[size_of][0], batch.logits[size_of] = 1, number, False
+                    past[number], size_of = past[number] + 1, size_of + 1
+                if past[number] == len(ids):
+                    batch.logits[size_of - 1] = True
+                    asked.append((number, size_of - 1))
+            batch.n_tokens = size_of
+            assert api.llama_decode(context, batch) == 0
+            for number, row in asked:
+                logits = np.ctypeslib.as_array(api.llama_get_logits_ith(context, row), (VOCABULARY,))
+                written[number].append(int(logits.argmax()))
+                if len(written[number]) == WRITES:
+                    todo[number].told(written[number])
+                    written[number] = []
+    finally:
+        api.llama_batch_free(batch)
+        api.llama_free(context)
+        api.llama_model_free(model)
+    return Result(prefilled)
+
+
 WAYS = {
     "published": published,
     "padded": padded,
     "per role": per_role,
     "engine": engine,
     "base, continuous": base_continuous,
+    "base, llama.cpp": base_llama_cpp,
     "base, engine": base_engine,
 }
 
@@ -284,9 +352,10 @@ def compare(size, workload, arguments):
         if ours and name in found:
             speed, prefill = found[name].cpu / ours.cpu, found[name].prefilled / ours.prefilled
             print(f"  engine against {name}: {speed:.1f}x the speed, 1/{prefill:.1f} of the prefill", flush=True)
-    if "base, continuous" in found and "base, engine" in found:
-        ratio = found["base, continuous"].cpu / found["base, engine"].cpu
-        print(f"  base, engine against base, continuous: {ratio:.1f}x the speed", flush=True)
+    for name in ("base, continuous", "base, llama.cpp"):
+        if name in found and "base, engine" in found:
+            ratio = found[name].cpu / found["base, engine"].cpu
+            print(f"  base, engine against {name}: {ratio:.1f}x the speed", flush=True)
 
 
 def middle(runs):
