@@ -10,11 +10,6 @@ import typer
 bench_app = typer.Typer(help="Measure how fast things run here.", no_args_is_help=True)
 
 
-@bench_app.callback()
-def bench() -> None:
-    """Measure how fast things run here."""
-
-
 @bench_app.command("engine")
 def bench_engine(
     agent: Annotated[Path, typer.Argument(help="A run directory or an agent file whose models run here.")] = Path(
