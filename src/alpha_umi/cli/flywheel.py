@@ -57,11 +57,11 @@ def prepare_mask(
     share: Annotated[float, typer.Option(min=0, max=1, help="How many of them are masked.")] = 0.5,
     seed: Annotated[int, typer.Option(help="Of the words and the choice.")] = 0,
 ) -> None:
-    """Trajectories, some of them with invented names of tools and arguments, so that documents must be read."""
-    from itertools import chain
-
-    from alpha_umi.preparation.masking import mask_some
+    """Trajectories, some of them with other names of tools and arguments, so that documents must be read."""
+    from alpha_umi.preparation.masking import collect_words, mask_some
     from alpha_umi.store import read_trajectories, write_trajectories
 
-    count = write_trajectories(out, mask_some(chain.from_iterable(map(read_trajectories, files)), share, seed))
+    words = collect_words(trajectory for file in files for trajectory in read_trajectories(file))
+    plain = (trajectory for file in files for trajectory in read_trajectories(file))
+    count = write_trajectories(out, mask_some(plain, share, words, seed))
     print(f"{out}: {count} trajectories")

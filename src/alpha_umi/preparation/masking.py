@@ -1,42 +1,58 @@
 """Function masking: tools under invented names, so that a model learns to read documents and not names by heart.
 
-In a masked trajectory every tool and argument has an invented name: in the documents, the calls, and wherever a
-thought, a hint or a reply mentions it. Descriptions and values stay. Known from models for function calling that
-are to work with tools that nobody trained them on (Lin et al., "Hammer", 2024, where descriptions stay as well).
+In a masked trajectory every tool and argument has another name: in the documents, the calls, and wherever a
+thought, a hint or a reply mentions it. Descriptions and values stay. Some words of the names are invented, most are
+words that other tools use: were all invented, a model would read strange names and go on knowing familiar ones by heart.
+Known from models for function calling that are to work with tools that nobody trained them on (Lin et al., "Hammer",
+2024, where descriptions stay as well).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from alpha_umi.formats.tool_json import own_words
 from alpha_umi.types import Answer, Call, Json, Observation, Plan, ToolSpec, Trajectory, Turn, User
 from alpha_umi.world.chance import Draws, drawn
 from alpha_umi.world.invention import invent_word
 
 _KEPT = "for"
 _PERCENT = 100
+_INVENTED = 35
+"""So many words of a hundred are invented."""
+_LONGEST = 12
+"""Letters of a word that may stand in a name."""
 
 
-def mask_some(trajectories: Iterable[Trajectory], share: float, seed: int = 0) -> Iterator[Trajectory]:
-    """The trajectories in order, about `share` of them masked: which, and with what words, is a function of
+def collect_words(trajectories: Iterable[Trajectory]) -> tuple[str, ...]:
+    """The words in names and descriptions of the tools, each once, in alphabetic order."""
+    tools = {tool for trajectory in trajectories for tool in map(_told, trajectory.task.tools)}
+    found = {word for text in tools for word in re.findall(r"[a-z]+", text.lower())}
+    return tuple(sorted(word for word in found if 1 < len(word) <= _LONGEST and word != _KEPT))
+
+
+def mask_some(
+    trajectories: Iterable[Trajectory], share: float, words: Sequence[str] = (), seed: int = 0
+) -> Iterator[Trajectory]:
+    """The trajectories in order, about `share` of them masked: which, and with which of the words, is a function of
     (seed, task id, place)."""
     for place, trajectory in enumerate(trajectories):
         key = "mask", seed, trajectory.task.id, place
         masked = drawn(*key) % _PERCENT < round(share * _PERCENT)
-        yield mask(trajectory, Draws(*key)) if masked else trajectory
+        yield mask(trajectory, Draws(*key), words) if masked else trajectory
 
 
-def mask(trajectory: Trajectory, draws: Draws) -> Trajectory:
-    """One trajectory with all names of tools and arguments invented."""
+def mask(trajectory: Trajectory, draws: Draws, words: Sequence[str] = ()) -> Trajectory:
+    """One trajectory with other names for all tools and arguments, made of `words` and of invented ones."""
     names: dict[str, str] = {}
     arguments: dict[str, dict[str, str]] = {}
     tools: list[ToolSpec] = []
     for tool in trajectory.task.tools:
-        names[tool.name] = _invent_name(tool.name, draws, names.values())
-        arguments[tool.name] = _invent_keys(tool.parameters, draws)
+        names[tool.name] = _name(tool.name, draws, words, names.values())
+        arguments[tool.name] = _keys(tool.parameters, draws, words)
         parameters = _rename(tool.parameters, arguments[tool.name])
         tools.append(ToolSpec(name=names[tool.name], description=tool.description, parameters=parameters))
     tools = [replace(tool, description=_mention(tool.description, names)) for tool in tools]
@@ -68,20 +84,30 @@ def _masked_turns(
                 yield replace(turn, text=_mention(turn.text, names))
 
 
-def _invent_name(name: str, draws: Draws, taken: Iterable[str]) -> str:
-    """A name of as many words."""
-    used = set(taken)
+def _told(tool: ToolSpec) -> str:
+    return f"{tool.name.replace('_', ' ')} {own_words(tool.description)}"
+
+
+def _name(name: str, draws: Draws, words: Sequence[str], taken: Iterable[str]) -> str:
+    """Another name of as many words."""
+    used = {name, *taken}
     while True:
-        invented = "_".join(word if word == _KEPT else invent_word(draws) for word in name.split("_"))
-        if invented not in used:
-            return invented
+        made = "_".join(word if word == _KEPT else _word(draws, words) for word in name.split("_"))
+        if made not in used:
+            return made
 
 
-def _invent_keys(parameters: Mapping[str, Json], draws: Draws) -> dict[str, str]:
+def _word(draws: Draws, words: Sequence[str]) -> str:
+    if not words or draws.below(_PERCENT) < _INVENTED:
+        return invent_word(draws)
+    return draws.pick(words)
+
+
+def _keys(parameters: Mapping[str, Json], draws: Draws, words: Sequence[str]) -> dict[str, str]:
     properties = parameters.get("properties")
     keys: dict[str, str] = {}
     for key in properties if isinstance(properties, dict) else ():
-        keys[key] = _invent_name(key, draws, keys.values())
+        keys[key] = _name(key, draws, words, keys.values())
     return keys
 
 

@@ -11,19 +11,23 @@ from dataclasses import replace
 
 from alpha_umi.config.study import StudyWorldConfig
 from alpha_umi.datasets.toolbench import HALLUCINATED
-from alpha_umi.preparation.masking import mask_some
+from alpha_umi.preparation.masking import collect_words, mask_some
 from alpha_umi.types import Call, Observation, Plan, ToolStatus, Trajectory
 from alpha_umi.world import World
 
+_READ = 200
+"""Training tasks whose tools give the words of masked names; nothing held out is among them."""
 _SAYS = "No such function name: {name}"
 
 
 def changing(config: StudyWorldConfig) -> Callable[[int, Trajectory], Trajectory]:
     """What to make of the trajectory at some place: some are masked, some call a tool that is not there."""
-    names = sorted(tool.name for tool in World(config.preset, config.seed).tools)
+    world = World(config.preset, config.seed)
+    names = sorted(tool.name for tool in world.tools)
+    words = collect_words(world.gold(world.task("train", index)) for index in range(_READ)) if config.masked else ()
 
     def change(place: int, trajectory: Trajectory) -> Trajectory:
-        [masked] = mask_some([trajectory], config.masked, config.seed)
+        [masked] = mask_some([trajectory], config.masked, words, config.seed)
         drawn = random.Random(f"hallucinated/{config.seed}/{place}")  # noqa: S311
         return hallucinate(masked, names, drawn) if drawn.random() < config.hallucinated else masked
 
