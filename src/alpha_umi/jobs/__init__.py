@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from alpha_umi import __version__
 from alpha_umi.agent import Undecided
-from alpha_umi.build import Cast, LoadedAgent, open_agent, open_format, read_agent
+from alpha_umi.build import DEFAULT, Cast, LoadedAgent, open_agent, open_format, read_agent
 from alpha_umi.config import AgentConfig, EndpointConfig, TrainConfig, load_config, resolved
 from alpha_umi.environments.python import PythonEnvironment, PythonTool
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
@@ -277,8 +277,8 @@ def _weights(agent: AgentConfig) -> list[Path]:
 # --- ask ----------------------------------------------------------------------------------------------
 
 
-def ask(query: str, *, tools: Sequence[PythonTool], agent: str | Path) -> Trajectory:
-    """One query answered live by the agent of a run directory or agent file, with Python functions as tools.
+def ask(query: str, *, tools: Sequence[PythonTool], agent: str | Path = DEFAULT) -> Trajectory:
+    """One query answered live by a bundled agent, or that of a run directory or agent file, with Python functions.
 
     Raises ConfigError or CheckpointError when there is no such agent. Not to be called inside a running event loop:
     there, await `build.open_agent` and `search.explore`.
