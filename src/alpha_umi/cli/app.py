@@ -14,9 +14,11 @@ import typer
 from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.cli.ask import Held, ask, holding
+from alpha_umi.cli.demo import run_demo
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.flywheel import prepare_rollouts
 from alpha_umi.cli.judge import judge_app
+from alpha_umi.cli.report import write_report
 from alpha_umi.cli.retrieve import evaluate_retrieval, retrieve
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.world import write_world
@@ -326,6 +328,7 @@ def _explained(path: Path, score: Callable[[], Any]) -> Any:
 
 app.command()(ask)
 app.command()(rollouts.rollout)
+app.command("report")(write_report)
 world_app.command("write")(write_world)
 
 
@@ -333,17 +336,4 @@ app.command("retrieve")(retrieve)
 evaluate_app.command("retrieval")(evaluate_retrieval)
 world_app.command("serve")(serve_world)
 world_app.add_typer(cache_app, name="cache")
-
-
-@app.command("demo")
-def run_demo(
-    out: Annotated[Path, typer.Option(help="The folder for everything the demo makes.")] = Path("runs/demo"),
-    *,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, whatever the folder holds.")] = False,
-) -> None:
-    """The main job once: make a world, train on it, evaluate, answer one query live."""
-    from rich.console import Console
-
-    from alpha_umi import demo
-
-    demo.run(out, Console(), fresh=fresh)
+app.command("demo")(run_demo)

@@ -126,7 +126,7 @@ def _draw_loss(axes: Axes, lines: Sequence[Mapping[str, Any]]) -> None:
     steps, losses = _series(lines, "loss")
     if steps:
         axes.plot(steps, losses, color=_BLUE, alpha=0.35, linewidth=1, marker="o" if len(steps) == 1 else None)
-        axes.plot(steps, list(_smoothed(losses)), color=_BLUE, linewidth=1.8, label="training, smoothed")
+        axes.plot(steps, list(smoothed(losses)), color=_BLUE, linewidth=1.8, label="training, smoothed")
     steps, losses = _series(lines, "validation_loss")
     if steps:
         axes.plot(steps, losses, color=_ORANGE, linewidth=1.6, marker="o", markersize=4, label="validation")
@@ -158,7 +158,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _smoothed(values: Iterable[float]) -> Iterator[float]:
+def smoothed(values: Iterable[float]) -> Iterator[float]:
     """Exponentially, without the pull of a made-up first value."""
     mean = weight = 0.0
     for value in values:
