@@ -163,6 +163,11 @@ def open_agent(
     return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())), ranker=ranker)
 
 
+def is_coded(name: str) -> bool:
+    """Whether a name means an agent that is code: `oracle`, or `module:attribute` where no such file is there."""
+    return name == "oracle" or (":" in name and not Path(name).exists())
+
+
 def open_coded_agent(name: str) -> LoadedAgent:
     """An agent that is code: `oracle` (of the sealed world), or an object or function `module:attribute`.
 

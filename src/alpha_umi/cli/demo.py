@@ -14,7 +14,9 @@ def run_demo(
     out: Annotated[
         Path | None, typer.Option(help="The folder for what it makes; runs/demo, or runs/demo-train with --train.")
     ] = None,
-    agent: Annotated[Path | None, typer.Option(help="A run directory or an agent file, in place of umi-tiny.")] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="A run directory, an agent file, or 'oracle', in place of umi-tiny.")
+    ] = None,
     world: Annotated[
         str | None, typer.Option(help="The sealed world (tiny, small or full); else the agent's own.")
     ] = None,
@@ -37,7 +39,5 @@ def run_demo(
         return
     from alpha_umi import build, demo
 
-    options = demo.DemoOptions(
-        agent=agent or Path(build.DEFAULT), preset=world, tasks=tasks, out=out or Path("runs/demo")
-    )
+    options = demo.DemoOptions(agent=agent or build.DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"))
     demo.run(options, Console())

@@ -128,7 +128,7 @@ def read_player(
         raise ConfigError(
             "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
         )
-    if agent == "oracle" or (":" in agent and not Path(agent).exists()):
+    if build.is_coded(agent):
         return agent
     return build.read_agent(Path(agent))
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from rich.console import Console
 
 from alpha_umi import build
 from alpha_umi.build.bundled import check_world
-from alpha_umi.config import AgentConfig, EnvironmentConfig, RolloutConfig, WorldConfig
+from alpha_umi.config import AgentConfig, EnvironmentConfig, LimitsConfig, RolloutConfig, WorldConfig
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.demo.measures import CONCURRENCY, hold, passed, play, predict, score_live
 from alpha_umi.demo.page import Results, Shown, show_results, write_results
@@ -38,6 +38,8 @@ from alpha_umi.world import World
 
 TASKS = 100
 """Measured of each of two test sets."""
+LIMITS = LimitsConfig(max_steps=8, max_completions=40)
+"""Of every task: no gold trajectory needs as much."""
 STRATEGIES = ("chain", "dfsdt")
 _RESCUED = 2
 _MADE = ("gold", "predictions", "rollouts")
@@ -48,7 +50,8 @@ _MADE = ("gold", "predictions", "rollouts")
 class DemoOptions:
     """What is shown and where it goes."""
 
-    agent: Path = Path(build.DEFAULT)
+    agent: str = build.DEFAULT
+    """A run directory, an agent file, a bundled agent's name, or one that is code: `oracle`, `module:attribute`."""
     preset: str | None = None
     """None: the world that the agent was made in."""
     tasks: int = TASKS
@@ -57,12 +60,14 @@ class DemoOptions:
 
 def run(options: DemoOptions, console: Console) -> Path:
     """All of it; returns the page. Raises CheckpointError where there is no such agent, or it is of another world."""
-    config = build.read_agent(options.agent)
-    preset = options.preset or (config.made.preset if config.made else None)
+    coded = build.is_coded(options.agent)
+    config = None if coded else build.read_agent(Path(options.agent))
+    made = None if config is None else config.made
+    preset = options.preset or (None if made is None else made.preset)
     if preset is None:
         raise ConfigError(f"{options.agent}: does not say in which world it was made; name one by --world")
-    if config.made is not None:
-        check_world(config.made)
+    if made is not None:
+        check_world(made)
     try:
         return _Demo(options, config, preset, console).run()
     except KeyboardInterrupt:
@@ -85,7 +90,7 @@ class _Clock:
 class _Demo:
     """One run of it."""
 
-    def __init__(self, options: DemoOptions, config: AgentConfig, preset: str, console: Console) -> None:
+    def __init__(self, options: DemoOptions, config: AgentConfig | None, preset: str, console: Console) -> None:
         self._options, self._config, self._preset, self._console = options, config, preset, console
         self._world = World(preset)
         self._out = options.out
@@ -96,11 +101,7 @@ class _Demo:
     def run(self) -> Path:
         console = self._console
         with self._clock.stage("loading"):
-            if self._config.roles.is_local:
-                with loading(console, "torch and transformers"):
-                    build.import_engine()
-            with loading(console, str(self._options.agent)):
-                loaded = build.open_agent(self._config)
+            loaded = self._load()
         try:
             with self._clock.stage("tasks live"):
                 shown = [
@@ -115,6 +116,16 @@ class _Demo:
             text.write(write_results(results))
         console.print(f"The page of all this: {self._out / 'report.html'}", markup=False, highlight=False)
         return self._out / "report.html"
+
+    def _load(self) -> build.LoadedAgent:
+        config, name = self._config, self._options.agent
+        if config is None:
+            return build.open_coded_agent(name)
+        if config.roles.is_local:
+            with loading(self._console, "torch and transformers"):
+                build.import_engine()
+        with loading(self._console, name):
+            return build.open_agent(config)
 
     # --- one task, live -----------------------------------------------------------------------------------
 
@@ -143,7 +154,7 @@ class _Demo:
     async def _explore(self, loaded: build.LoadedAgent, task: Task, strategy: Strategy) -> Tree:
         printer, tree = TurnPrinter(self._console), Tree(task=task)
         place = WorldEnvironment(self._world, task)
-        async with aclosing(explore(loaded.agent, place, task, Limits(), strategy)) as nodes:
+        async with aclosing(explore(loaded.agent, place, task, Limits(**LIMITS.model_dump()), strategy)) as nodes:
             async for node in nodes:
                 tree.add(node)
                 printer.show(node)
@@ -153,7 +164,9 @@ class _Demo:
 
     def _measure(self, loaded: build.LoadedAgent, shown: list[Shown]) -> Results:
         gold = self._write_gold()
-        agents = {"free": hold(loaded.agent, held=False), "held": hold(loaded.agent)}
+        agents = {"free": hold(loaded.agent, held=False)}
+        if self._config is not None:
+            agents["held"] = hold(loaded.agent)
         static: dict[str, StaticScores] = {}
         played: dict[tuple[str, str], Mapping[str, Rollout]] = {}
         self._console.print()
@@ -181,9 +194,9 @@ class _Demo:
         with self._clock.stage("tasks live"):
             rescued, words = self._rescue(loaded, played["chain", "free"], played["dfsdt", "free"])
         return Results(
-            agent=str(self._options.agent),
+            agent=self._options.agent,
             preset=self._preset,
-            run=self._folder(),
+            run=None if self._config is None else build.find_run(Path(self._options.agent)),
             tasks=self._options.tasks,
             shown=(*shown, *rescued),
             rescue=words,
@@ -191,9 +204,6 @@ class _Demo:
             live={key: score_live(rollouts) for key, rollouts in played.items()},
             seconds=self._clock.seconds,
         )
-
-    def _folder(self) -> Path:
-        return build.find_run(self._options.agent)
 
     def _write_gold(self) -> list[Path]:
         files: list[Path] = []
@@ -205,10 +215,15 @@ class _Demo:
         return files
 
     def _rollouts(self, strategy: str, how: str) -> RolloutOptions:
-        config = replace_held(self._config, held=how == "held")
-        environment = EnvironmentConfig(world=WorldConfig())
+        agent = self._config
+        config = RolloutConfig(
+            agent=self._options.agent if agent is None else agent.model_copy(update={"held": how == "held"}),
+            environment=EnvironmentConfig(world=WorldConfig()),
+            strategy=strategy,
+            limits=LIMITS,
+        )
         return RolloutOptions(
-            config=RolloutConfig(agent=config, environment=environment, strategy=strategy),
+            config=config,
             queries=self._out / "gold",
             out=self._out / "rollouts" / f"{strategy}-{how}",
             concurrency=CONCURRENCY,
@@ -241,7 +256,3 @@ class _Demo:
             return splits.index(rollouts[key].set), index if isinstance(index, int) else 0
 
         return sorted(rollouts, key=place)
-
-
-def replace_held(config: AgentConfig, *, held: bool) -> AgentConfig:
-    return config.model_copy(update={"held": held})

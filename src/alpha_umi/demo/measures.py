@@ -29,7 +29,7 @@ Told = Callable[[int, int], None]
 
 
 def hold(agent: Agent, held: bool = True) -> Agent:
-    """The same agent, with its calls held to the offered tools and their schemas and its plans to a decision, or free."""
+    """The same agent, its calls held to the offered tools and their schemas and its plans to a decision; or free."""
     match agent:
         case MultiAgent(speakers=speakers):
             return replace(agent, speakers={role: replace(each, held=held) for role, each in speakers.items()})

@@ -46,8 +46,8 @@ class Results:
 
     agent: str
     preset: str
-    run: Path
-    """The agent's run directory."""
+    run: Path | None
+    """The agent's run directory; None for one that is code."""
     tasks: int
     """Measured of each set."""
     shown: Sequence[Shown]
@@ -78,7 +78,7 @@ class Results:
 def show_results(results: Results, console: Console) -> None:
     static = results.static
     console.print()
-    title = f"{static['free'].count} held-out steps of {_tasks(results)}, after the gold history, greedy; percent with\n{INTERVALS}"
+    title = f"{_steps(results)}, after the gold history, greedy; percent with\n{INTERVALS}"
     rows = [[name, *(_words(scores.metrics[name]) for scores in static.values())] for name in METRICS]
     console.print(table(title, ["metric", *static], rows))
     title = f"Whole tasks live, {results.tasks} of each set: percent that the verifier passes"
@@ -112,8 +112,9 @@ def _fault_rows(results: Results) -> list[list[str]]:
     ]
 
 
-def _tasks(results: Results) -> str:
-    return f"{results.tasks * len(next(iter(results.live.values())))} tasks"
+def _steps(results: Results) -> str:
+    tasks = results.tasks * len(next(iter(results.live.values())))
+    return f"{results.static['free'].count} held-out steps of {tasks} tasks"
 
 
 # --- the page -----------------------------------------------------------------------------------------------
@@ -122,9 +123,9 @@ def _tasks(results: Results) -> str:
 def write_results(results: Results) -> str:
     """One page that needs no other file."""
     lead = (
-        f"The agent {results.agent} in the sealed world '{results.preset}': three roles, tools that it must call, and a "
-        "verifier that knows the exact answer. All tasks are held out; nothing here was chosen by how it went but the two "
-        "tasks of the tree search, which say so."
+        f"The agent {results.agent} in the sealed world '{results.preset}': three roles, tools that they must call, "
+        "and a verifier that knows the exact answer. All tasks are held out; nothing here was chosen by how it went "
+        "but the tasks of the tree search, which say so."
     )
     sections = [
         Section(title="At a glance", body=(_tiles(results),)),
@@ -132,7 +133,7 @@ def write_results(results: Results) -> str:
         _live_section(results),
         _static_section(results),
     ]
-    training = training_section(results.run)
+    training = None if results.run is None else training_section(results.run)
     if training is not None:
         sections.append(training)
     rows = [[name, f"{took:.1f} s"] for name, took in results.seconds.items()]
@@ -163,8 +164,8 @@ def _shown_section(results: Results) -> Section:
 def _live_section(results: Results) -> Section:
     rows = [[name, *(write_metric(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
     note = (
-        f"Whole tasks, {results.tasks} of each set: percent that the verifier passes. Free, and held by a grammar to the "
-        "offered tools and their schemas."
+        f"Whole tasks, {results.tasks} of each set: percent that the verifier passes. Free, and held by a grammar to "
+        "the offered tools and their schemas."
     )
     faults = write_table(("live calls", *results.faults), _fault_rows(results))
     return Section(title="Pass rates", body=(write_table(("set and search", *results.static), rows), faults), note=note)
@@ -179,7 +180,7 @@ def _static_section(results: Results) -> Section:
         for name in METRICS
     ]
     note = (
-        f"{results.static['free'].count} steps of {_tasks(results)}, each after the gold history, greedy. Percent, with "
-        f"{INTERVALS}. Of hallucination less is better."
+        f"{_steps(results)}, each after the gold history, greedy. Percent, with {INTERVALS}. Of hallucination less is "
+        "better."
     )
     return Section(title="Step by step", body=(write_table(("metric", *results.static), rows),), note=note)

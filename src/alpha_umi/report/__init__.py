@@ -29,7 +29,7 @@ def rollout_report(title: str, rollouts: Sequence[Rollout], shown: int = SHOWN) 
         note = f"The first {shown} of {len(each)}." if len(each) > shown else ""
         sections.append(Section(title=name, body=(write_cards(each[:shown]),), note=note))
     methods = ", ".join(sorted({rollout.method for rollout in rollouts}))
-    lead = f"{len(rollouts):,} rollouts by {methods}. Unfold a task to see it turn by turn, and its tree where it branched."
+    lead = f"{len(rollouts):,} rollouts by {methods}. Unfold a task to see it turn by turn, with its tree."
     return write_page(title, lead, sections)
 
 

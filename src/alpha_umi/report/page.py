@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alpha_umi import __version__
 from alpha_umi.evaluation.metrics import Metric
-from alpha_umi.report.markup import Child, Html, escape, join, tag
+from alpha_umi.report.markup import Child, Html, join, tag
 
 _STYLE = Path(__file__).with_name("page.css")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -37,7 +36,7 @@ def write_page(title: str, lead: str, sections: Sequence[Section]) -> str:
     body = join(
         tag("header", _themes(), tag("h1", title), tag("p", lead, class_="lead")),
         tag("main", *(_section(section) for section in sections)),
-        tag("footer", f"Made by alpha-umi {__version__}. This page holds no script and loads nothing."),
+        tag("footer", "Made by alpha-umi. This page holds no script and loads nothing."),
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
@@ -95,4 +94,4 @@ def write_tiles(*tiles: Html) -> Html:
     return tag("div", *tiles, class_="tiles")
 
 
-__all__ = ["Section", "escape", "write_metric", "write_page", "write_table", "write_tile", "write_tiles"]
+__all__ = ["Section", "write_metric", "write_page", "write_table", "write_tile", "write_tiles"]
