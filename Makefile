@@ -1,11 +1,11 @@
-# make setup | demo | test | check | bench      (the first makes .venv, the others call it)
+# make setup | demo | demo-train | test | check | bench      (the first makes .venv, the others call it)
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo demo-train test check bench clean
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready ## make .venv with everything (a CPU build of torch first)
 $(VENV)/.ready: pyproject.toml
@@ -15,8 +15,11 @@ $(VENV)/.ready: pyproject.toml
 	$(PY) -m pip install --quiet -e '.[all,dev]'
 	@touch $@
 
-demo: setup ## the main job once, from nothing to a live answer
+demo: setup ## the bundled agent at work: live, verified, measured, and a page of it all
 	$(VENV)/bin/umi demo
+
+demo-train: setup ## training: a backbone and three roles, scored and asked
+	$(VENV)/bin/umi demo --train
 
 test: setup ## all tests, the slow ones too
 	$(PY) -m pytest -n auto -m ""

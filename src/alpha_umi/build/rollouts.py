@@ -42,9 +42,7 @@ def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None =
 
     Raises ConfigError, CheckpointError or DataError for what is missing, or was not made for this world.
     """
-    made = config.agent.made if isinstance(config.agent, AgentConfig) else None
-    if made is not None and config.environment.world is not None:
-        check_world(made)
+    check_agent(config)
     environment = environment or open_environment(config.environment, config.compat)
     ranker = None if config.ranker is None else open_agent(config.ranker)
     agent = _open_agent(config)
@@ -54,6 +52,13 @@ def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None =
         agent=agent.agent, places=environment, strategy=strategy, limits=limits, method=method_name(strategy)
     )
     return LoadedExplorer(explorer=explorer, agent=agent, ranker=ranker, environment=environment)
+
+
+def check_agent(config: RolloutConfig) -> None:
+    """Raises CheckpointError for an agent that was made in another version of the world that it is to meet."""
+    made = config.agent.made if isinstance(config.agent, AgentConfig) else None
+    if made is not None and config.environment.world is not None:
+        check_world(made)
 
 
 def open_recorder(config: RolloutConfig) -> Recorder:

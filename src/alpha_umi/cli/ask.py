@@ -119,9 +119,12 @@ def _read_world_query(text: str | None, preset: str | None, task: str | None) ->
 
 def _load(console: Any, run: Any, place: Any, agent: Path | None) -> Any:
     from alpha_umi import build
-    from alpha_umi.build.rollouts import open_explorer
+    from alpha_umi.build.environments import open_environment
+    from alpha_umi.build.rollouts import check_agent, open_explorer
     from alpha_umi.display import loading
 
+    check_agent(run)
+    place = place or open_environment(run.environment)  # What is wrong with tools is said before seconds of imports.
     if not run.agent.roles.is_local:
         return open_explorer(run, place)
     with loading(console, "torch and transformers"):
