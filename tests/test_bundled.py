@@ -114,6 +114,28 @@ def test_other_words_are_another_fingerprint():
     assert fingerprint(TemplateFormat.from_document(changed)) != fingerprint(one)
 
 
+def test_a_run_is_cut_down_to_an_agent_that_says_the_same(agent, tmp_path):
+    (agent / MADE).unlink()
+    (agent / "cache").mkdir()
+    (agent / "cache" / "tokens").write_text("large")
+    (agent / "history").mkdir()
+    (agent / "history" / "backbone.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    options = ("--preset", "tiny", "--base", agent / "backbone", "--out", tmp_path / "umi-small")
+    ended = run_here("export", "bundled", agent, *options)
+    assert ended.code == 0, ended.err
+    made = read_agent(tmp_path / "umi-small").made
+    assert (made.agent, made.preset) == ("umi-small", "tiny")
+    kept = {str(path.relative_to(tmp_path / "umi-small")) for path in (tmp_path / "umi-small").rglob("*")}
+    assert {"history/backbone.jsonl", "base/model.safetensors", "backbone/tokenizer.json"} < kept
+    assert not [name for name in kept if "cache" in name]
+    answers = [run_here("ask", "Weather in Lima?", "--world", "tiny", "--agent", each, "--max-steps", 1, "--single")
+               for each in (agent, tmp_path / "umi-small")]  # fmt: skip
+    assert answers[0].err.splitlines()[2:] == answers[1].err.splitlines()[2:]
+    again = run_here("export", "bundled", agent, *options)
+    assert again.code == 7
+    assert "is there already" in again.err
+
+
 # --- by name --------------------------------------------------------------------------------------------
 
 

@@ -74,3 +74,17 @@ def export_gguf(
     for command in done.commands:
         print(f"  {command}")
     print(f'then: umi ask "..." --tools TOOLS.py --agent {done.agent}')
+
+
+@export_app.command("bundled")
+def export_bundled(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write; its name becomes the agent's.")],
+    preset: Annotated[str, typer.Option(help="The world that the agent learned in.")],
+    base: Annotated[Path | None, typer.Option(help="The base model that it began from, to be bundled with it.")] = None,
+) -> None:
+    """A run directory cut down to what its agent needs, with a note of the format and the world it was made with."""
+    from alpha_umi.jobs.bundle import bundle
+
+    done = bundle(run, out, preset, base)
+    print(f"{out}: {done.files} files, {done.bytes / 1e6:.1f} MB")
