@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,7 +18,9 @@ from rich.text import Text
 
 from alpha_umi.search import Node, NodeStatus
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Turn, User
-from alpha_umi.world import Verdict
+
+if TYPE_CHECKING:
+    from alpha_umi.world import Verdict
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NEXT = {

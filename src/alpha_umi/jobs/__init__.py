@@ -22,7 +22,6 @@ from alpha_umi.environments.python import PythonEnvironment, PythonTool
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
 from alpha_umi.formats.json_types import normalise
-from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.protocols import Environment
 from alpha_umi.search import Limits, Node, Tree, explore
 from alpha_umi.store import read_json, read_trajectories
@@ -127,6 +126,7 @@ def _training_explained() -> Iterator[None]:
 
 
 def _material(config: TrainConfig, draw: Callable[[], object] | None = None) -> glpft.Material:
+    from alpha_umi.preparation.processed import read_processed_file
     from alpha_umi.training.glpft import Material
 
     return Material(
@@ -187,6 +187,8 @@ def _did(result: Mapping[str, Any]) -> dict[str, str]:
 def read_any(path: Path) -> Iterable[Trajectory]:
     """Trajectories from a `.jsonl` file (`.gz`, `.zst` too), or from a `.json` file of processed dialogues."""
     if path.suffix == ".json":
+        from alpha_umi.preparation.processed import read_processed_file
+
         return read_processed_file(path)
     return read_trajectories(path)
 
