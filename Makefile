@@ -1,9 +1,9 @@
-# make setup | demo | study-quick | study | test | check | bench      (the first makes .venv, the others call it)
+# make setup | demo | demo-train | study-quick | study | test | check | bench      (the first makes .venv, the others call it)
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
 
-.PHONY: help setup demo study-quick study test check bench clean
+.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study test check bench clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
@@ -15,8 +15,21 @@ $(VENV)/.ready: pyproject.toml
 	$(PY) -m pip install --quiet -e '.[all,dev]'
 	@touch $@
 
-demo: setup ## the main job once, from nothing to a live answer
+demo: setup ## the bundled agent at work: live, verified, measured, and a page of it all
 	$(VENV)/bin/umi demo
+
+demo-train: setup ## training: a backbone and three roles, scored and asked
+	$(VENV)/bin/umi demo --train
+
+pretrain: setup ## the base model of the bundled agent, from nothing: half an hour on 4 cores
+	$(VENV)/bin/umi world pages --count 45000 --out runs/pages.jsonl
+	$(VENV)/bin/umi pretrain base-tiny --set texts=runs/pages.jsonl --set out=runs/base-tiny --resume
+
+umi-tiny: pretrain ## the bundled agent anew, from that base: an hour on 4 cores
+	$(VENV)/bin/umi world write --preset small --split train --count 45000 --out runs/world
+	$(VENV)/bin/umi prepare mask runs/world/train.jsonl --share 0.75 --out runs/train.jsonl
+	$(VENV)/bin/umi train umi-tiny --set data.train=runs/train.jsonl --set model.base=runs/base-tiny/base --set out=runs/umi-tiny --resume
+	$(VENV)/bin/umi export agent runs/umi-tiny --world small --base runs/base-tiny --card docs/umi-tiny.md --out runs/bundled/umi-tiny
 
 study-quick: setup ## the paper's comparison at a small size, under 20 minutes on 4 cores; goes on where it stopped
 	$(VENV)/bin/umi study quick --workers 4

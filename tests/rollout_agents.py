@@ -60,10 +60,21 @@ class Slow(Oracle):
         return await super().propose(task, turns)
 
 
+class Shy(Oracle):
+    """Gives up at first; where a search tells it of that, it does as the oracle."""
+
+    async def propose(self, task, turns):
+        if len(turns) == 1:
+            return Proposal(turns=(Plan(thought="no", decision=Decision.GIVE_UP),), usage=USAGE)
+        rest = [turn for turn in turns if not isinstance(turn, User)]
+        return await super().propose(task, (turns[0], *rest))
+
+
 def faulty():
     return Explorer(faults=0.06, seconds=0.005)
 
 
 explorer = Explorer()
 slow = Slow()
+shy = Shy()
 nothing = object()

@@ -90,7 +90,7 @@ CASES = [
     ("ask Why? --tools toolless.py --agent agent.toml", 3, "toolless.py: holds no tools; put @tool"),
     ("ask Why? --tools raises.py --agent agent.toml", 3, "raises.py: cannot be imported: RuntimeError: not today"),
     ("ask Why? --tools unfinished.py --agent agent.toml", 3, "unfinished.py:1: cannot be imported"),
-    ("ask Why? --tools toolless.py", 2, "name an agent by --agent, or an endpoint by --base-url and --model"),
+    ("ask Why? --tools toolless.py --model m", 2, "name an agent by --agent, or an endpoint by --base-url and --model"),
 ]  # fmt: skip
 
 

@@ -83,8 +83,7 @@ def test_the_whole_job_works_as_written(job):
 @pytest.mark.slow
 def test_the_python_example_works_as_written(job):
     [example] = blocks("python")
-    (job / "runs" / "demo").mkdir(parents=True)
-    (job / "runs" / "demo" / "agent").symlink_to(job / "run")
+    (job / "umi-tiny").symlink_to(job / "run")  # a folder goes before the bundled agent of its name
     (job / "example.py").write_text(example)
     ended = subprocess.run(
         [sys.executable, "example.py"], cwd=job, env=environment(), capture_output=True, text=True, check=False
@@ -107,3 +106,4 @@ def test_the_loop_over_query_sets_works_as_written(tmp_path):
     assert all(rates["ours", name] == 1.0 > rates["hasty", name] for name in sets)
     assert all(row["win (SoWR)"]["value"] > 0.0 for row in report["Win rate"])
     assert {row["candidate"] for row in report["Win rate"]} == {"ours"}
+    assert (tmp_path / "report.html").exists()

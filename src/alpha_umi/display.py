@@ -6,8 +6,10 @@ Text from models, tools and files is untrusted: it is shown without markup and w
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -16,6 +18,9 @@ from rich.text import Text
 
 from alpha_umi.search import Node, NodeStatus
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Turn, User
+
+if TYPE_CHECKING:
+    from alpha_umi.world import Verdict
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NEXT = {
@@ -63,6 +68,23 @@ class TurnPrinter:
         line = Text(f"{who:>10}  ", style="dim")
         line.append(plain(said), style=style)
         self._console.print(line, soft_wrap=True)
+
+
+def verdict_words(verdict: Verdict) -> str:
+    """What the verifier says, in one line."""
+    if verdict.passed:
+        return "right, and supported by the calls"
+    return plain("wrong: " + "; ".join(verdict.reasons))
+
+
+@contextmanager
+def loading(console: Console, what: str) -> Iterator[None]:
+    """Says what is being loaded while it is, and how long that took."""
+    started = time.monotonic()
+    with console.status(plain(what)):
+        yield
+    line = Text(f"{'loaded':>10}  {plain(what)} in {time.monotonic() - started:.1f} s", style="dim")
+    console.print(line, soft_wrap=True)
 
 
 @contextmanager

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, Undecided
-from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, load_config
+from alpha_umi.build.bundled import DEFAULT, MADE, check_format, check_weights, find_run
+from alpha_umi.config import (
+    AgentConfig,
+    EndpointConfig,
+    LocalConfig,
+    RolesConfig,
+    load_config,
+    make_config,
+    read_toml,
+)
 from alpha_umi.errors import CheckpointError, ConfigError, FormatError
 from alpha_umi.evaluation.judging.held import HeldModel
 from alpha_umi.formats.fit import Window
@@ -27,7 +36,6 @@ from alpha_umi.protocols import Agent, Format, Model
 from alpha_umi.search import ModelRanker, Ranker
 from alpha_umi.store import read_json
 from alpha_umi.types import Json, Role
-from alpha_umi.world.player import Oracle
 
 AGENT_FILE = "umi.toml"
 THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
@@ -101,18 +109,26 @@ def _open_format(name: str) -> Format:
 
 
 def read_agent(path: Path) -> AgentConfig:
-    """The agent of a run directory, or of a TOML file that names checkpoints and a format."""
+    """The agent of a run directory, of a TOML file that names checkpoints and a format, or a bundled one by its name.
+
+    Raises CheckpointError for one that is not there, that does not fit this package, or that is not safe to load.
+    """
+    path = find_run(path)
     if path.is_file():
         return load_config(AgentConfig, path)
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such run directory or agent file")
     if not (path / AGENT_FILE).exists():
         raise CheckpointError(
             f"{path}: holds no {AGENT_FILE}, so its format is not known (an unfinished run has none yet); "
             "finish it with 'umi train --resume', or write a TOML file with 'format' and [roles.planner] model = ..., "
             "and name that"
         )
-    return load_config(AgentConfig, path / AGENT_FILE)
+    made = {"made": read_json(path / MADE)} if (path / MADE).exists() else {}
+    document = {**read_toml(path / AGENT_FILE), **made}
+    config = make_config(AgentConfig, document, source=str(path / AGENT_FILE)).rebased(path.absolute())
+    check_weights(path, config)
+    if config.made is not None:
+        check_format(config.made, open_format(config.format))
+    return config
 
 
 def open_agent(
@@ -147,12 +163,19 @@ def open_agent(
     return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())), ranker=ranker)
 
 
+def is_coded(name: str) -> bool:
+    """Whether a name means an agent that is code: `oracle`, or `module:attribute` where no such file is there."""
+    return name == "oracle" or (":" in name and not Path(name).exists())
+
+
 def open_coded_agent(name: str) -> LoadedAgent:
     """An agent that is code: `oracle` (of the sealed world), or an object or function `module:attribute`.
 
     Raises ConfigError where there is none of that name.
     """
     if name == "oracle":
+        from alpha_umi.world.player import Oracle
+
         return LoadedAgent(agent=Oracle())
     module, colon, attribute = name.partition(":")
     try:
@@ -231,13 +254,20 @@ def _open_endpoint(config: EndpointConfig) -> _Closable:
 
 
 def _open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: Format) -> Mapping[Role, _Closable]:
+    import_engine(base.model)
+    from alpha_umi.models.local import load_roles
+
+    return load_roles(base.model, adapters, end=form.end, device=base.device, dtype=base.dtype, cache_gb=base.cache_gb)
+
+
+def import_engine(model: str = "a model") -> None:
+    """Import torch and transformers, which takes seconds. Raises ConfigError where they are not installed."""
     try:
-        from alpha_umi.models.local import load_roles
+        importlib.import_module("alpha_umi.models.local")
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"running {base.model} here needs {error.name}; pip install 'alpha-umi[local]', or name an endpoint"
+            f"running {model} here needs {error.name}; pip install 'alpha-umi[local]', or name an endpoint"
         ) from None
-    return load_roles(base.model, adapters, end=form.end, device=base.device, dtype=base.dtype, cache_gb=base.cache_gb)
 
 
 def _speaker(model: _Closable, role: Role, config: AgentConfig) -> Speaker:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alpha_umi.config import (
     AccessConfig,
@@ -18,22 +19,23 @@ from alpha_umi.config import (
     ReplayConfig,
 )
 from alpha_umi.datasets.queries import Query
-from alpha_umi.environments.access import Access, AccessLimits
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
 from alpha_umi.environments.composite import CompositeEnvironment
-from alpha_umi.environments.http import HttpEnvironment, Service
 from alpha_umi.environments.published import Flavour
 from alpha_umi.environments.python import PythonEnvironment, load_tools
-from alpha_umi.environments.rapidapi import RapidApiEnvironment, load_apis
 from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
 from alpha_umi.environments.replay import ReplayEnvironment
-from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tool_json import Api, argument_name, standard_name, write_trained_spec
 from alpha_umi.protocols import Environment
 from alpha_umi.types import Task, Trajectory
-from alpha_umi.world import Verdict
-from alpha_umi.world.player import world_of
+
+if TYPE_CHECKING:
+    from alpha_umi.environments.access import Access, AccessLimits
+    from alpha_umi.environments.http import Service
+    from alpha_umi.world import Verdict
+
+# What speaks HTTP, and the world, are imported where a configuration names them: others need not wait for them.
 
 Opener = Callable[[Query, list[str]], Environment]
 """Where the tools of a query are run; what is odd about it is added to the list. Raises DataError."""
@@ -68,7 +70,11 @@ class LoadedEnvironment:
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None:
         """Whether a task was done, where that can be known."""
-        return world_of(task).verify(task, trajectory) if self.verifies else None
+        if not self.verifies:
+            return None
+        from alpha_umi.world.player import world_of
+
+        return world_of(task).verify(task, trajectory)
 
 
 def open_environment(config: EnvironmentConfig, compat: CompatName | None = None) -> LoadedEnvironment:
@@ -80,6 +86,9 @@ def open_environment(config: EnvironmentConfig, compat: CompatName | None = None
     if config.world is not None:
         openers.append(_open_world)
     if config.http is not None:
+        from alpha_umi.environments.access import Access
+        from alpha_umi.environments.http import HttpEnvironment
+
         service = _service(config.http, compat)
         access = Access(service.limits, secrets=(service.key,))
         openers.append(lambda query, _: HttpEnvironment(service, _needed(query), access))
@@ -102,6 +111,9 @@ def open_environment(config: EnvironmentConfig, compat: CompatName | None = None
 
 
 def _open_world(query: Query, _: list[str]) -> Environment:
+    from alpha_umi.environments.world import WorldEnvironment
+    from alpha_umi.world.player import world_of
+
     return WorldEnvironment(world_of(query.task), query.task)
 
 
@@ -115,6 +127,8 @@ def _needed(query: Query) -> tuple[Api, ...]:
 
 
 def _service(config: HttpConfig, compat: CompatName | None) -> Service:
+    from alpha_umi.environments.http import Service
+
     return Service(
         url=config.url,
         key=os.environ.get(config.key_env, ""),
@@ -125,6 +139,8 @@ def _service(config: HttpConfig, compat: CompatName | None) -> Service:
 
 
 def _access_limits(config: AccessConfig) -> AccessLimits:
+    from alpha_umi.environments.access import AccessLimits
+
     return AccessLimits(**{name: getattr(config, name) for name in AccessConfig.model_fields})
 
 
@@ -141,6 +157,9 @@ class _RapidApis:
         self.key = os.environ.get(self.config.key_env, "")
         if not self.key:
             raise ConfigError(f"calling RapidAPI needs a key; set {self.config.key_env}, or use --env http")
+        from alpha_umi.environments.access import Access
+        from alpha_umi.environments.rapidapi import load_apis
+
         self.access = Access(_access_limits(self.config), secrets=(self.key,))
         for api in load_apis(Path(self.config.tools)):
             self.known.setdefault(_names(api), api)
@@ -154,6 +173,8 @@ class _RapidApis:
             if len(missing) == len(found):
                 raise DataError(f"{what}, so none of its APIs can be called; take the tool files of the same data")
             notes.append(f"{what}; left out")
+        from alpha_umi.environments.rapidapi import RapidApiEnvironment
+
         return RapidApiEnvironment([api for api in found if api is not None], self.key, self.access)
 
 

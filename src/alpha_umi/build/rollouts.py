@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from alpha_umi.agent import Undecided
 from alpha_umi.build import Cast, LoadedAgent, open_agent, open_coded_agent
+from alpha_umi.build.bundled import check_world
 from alpha_umi.build.environments import LoadedEnvironment, open_environment
-from alpha_umi.config import RolloutConfig
+from alpha_umi.config import AgentConfig, RolloutConfig
 from alpha_umi.evaluation.rollouts import Explorer
 from alpha_umi.search import Comparison, Limits, Ranker, method_name, open_published, open_strategy
 from alpha_umi.search.names import Named
@@ -36,9 +37,13 @@ class LoadedExplorer:
                     stack.push_async_exit(each)
 
 
-def open_explorer(config: RolloutConfig) -> LoadedExplorer:
-    """Load what `config` names. Raises ConfigError, CheckpointError or DataError for what is missing."""
-    environment = open_environment(config.environment, config.compat)
+def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None = None) -> LoadedExplorer:
+    """Load what `config` names, but the environment where another is given.
+
+    Raises ConfigError, CheckpointError or DataError for what is missing, or was not made for this world.
+    """
+    check_agent(config)
+    environment = environment or open_environment(config.environment, config.compat)
     ranker = None if config.ranker is None else open_agent(config.ranker)
     agent = _open_agent(config)
     limits = _limits(config)
@@ -47,6 +52,13 @@ def open_explorer(config: RolloutConfig) -> LoadedExplorer:
         agent=agent.agent, places=environment, strategy=strategy, limits=limits, method=method_name(strategy)
     )
     return LoadedExplorer(explorer=explorer, agent=agent, ranker=ranker, environment=environment)
+
+
+def check_agent(config: RolloutConfig) -> None:
+    """Raises CheckpointError for an agent that was made in another version of the world that it is to meet."""
+    made = config.agent.made if isinstance(config.agent, AgentConfig) else None
+    if made is not None and config.environment.world is not None:
+        check_world(made)
 
 
 def open_recorder(config: RolloutConfig) -> Recorder:

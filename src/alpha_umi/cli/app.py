@@ -13,10 +13,13 @@ import typer
 
 from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
+from alpha_umi.cli.ask import Held, ask, holding
 from alpha_umi.cli.bench import bench_app
+from alpha_umi.cli.demo import run_demo
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.flywheel import prepare_mask, prepare_rollouts
 from alpha_umi.cli.judge import judge_app
+from alpha_umi.cli.report import write_report
 from alpha_umi.cli.retrieve import evaluate_retrieval, retrieve
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.study import study
@@ -53,11 +56,7 @@ _NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Compat = Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
-Agent = Annotated[Path, typer.Option(help="A run directory, or a TOML file that names checkpoints and a format.")]
-Held = Annotated[
-    bool | None,
-    typer.Option("--held/--free", help="Hold calls to the offered tools and their schemas; else as the agent says."),
-]
+Agent = Annotated[Path, typer.Option(help="A run directory, an agent file, or umi-tiny.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
 
 
@@ -78,10 +77,6 @@ def _is_compat(compat: str | None) -> bool:
     if compat not in (None, COMPAT):
         raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
     return compat is not None
-
-
-def _holding(agent: Any, held: bool | None) -> Any:
-    return agent if held is None else agent.model_copy(update={"held": held})
 
 
 def _console() -> Any:
@@ -291,7 +286,7 @@ def predict(
 
     shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
     options = jobs.PredictOptions(
-        agent=_holding(build.read_agent(agent), held),
+        agent=holding(build.read_agent(agent), held),
         data=data,
         out=out,
         players=build.Cast.SINGLE if single else None,
@@ -361,79 +356,10 @@ def _explained(path: Path, score: Callable[[], Any]) -> Any:
 # --- live ---------------------------------------------------------------------------------------------
 
 
-@app.command()
-def ask(
-    query: Annotated[str, typer.Argument(help="What to do.")],
-    tools: Annotated[Path, typer.Option(help="A Python file with @tool functions, or ToolBench's tool JSON files.")],
-    agent: Annotated[Path | None, typer.Option(help="A run directory or an agent file.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")] = None,
-    model: Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
-    env: Annotated[
-        str | None,
-        typer.Option(help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file."),
-    ] = None,
-    strategy: rollouts.StrategyName = "chain",
-    max_steps: rollouts.MaxSteps = 12,
-    max_completions: rollouts.MaxCompletions = None,
-    max_tokens: rollouts.MaxTokens = None,
-    max_seconds: rollouts.MaxSeconds = None,
-    max_calls: rollouts.MaxCalls = None,
-    *,
-    single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
-    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
-    held: Held = None,
-) -> None:
-    """Answer one query with tools; every turn is shown as it happens."""
-    from alpha_umi import build
-    from alpha_umi.build.rollouts import open_explorer
-    from alpha_umi.config import LimitsConfig, RolloutConfig
-    from alpha_umi.display import TurnPrinter
-    from alpha_umi.jobs.rollout import explore_one
-    from alpha_umi.store import write_trajectories
-
-    if agent is not None and base_url is None and model is None and not native:
-        config = build.read_agent(agent)
-    elif agent is None and base_url is not None and model is not None:
-        config = build.endpoint_agent(base_url, model, native=native)
-    else:
-        raise ConfigError(
-            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
-        )
-    asked = rollouts.read_query(query, tools, env)
-    limits = LimitsConfig(
-        max_steps=max_steps,
-        max_completions=max_completions,
-        max_tokens=max_tokens,
-        max_seconds=max_seconds,
-        max_calls=max_calls,
-    )
-    run = RolloutConfig(
-        agent=_holding(config, held), single=single, environment=asked.environment, strategy=strategy, limits=limits
-    )
-    console = _console()
-    with console.status("loading the models"):
-        loaded = open_explorer(run)
-    trajectory = explore_one(loaded, asked.query, TurnPrinter(console).show)
-    if out is not None:
-        write_trajectories(out, [trajectory])
-    _print_answer(trajectory)
-
-
-def _print_answer(trajectory: Any) -> None:
-    """The answer alone on the standard output, so that it can be piped."""
-    from alpha_umi.display import plain
-    from alpha_umi.types import Answer
-
-    last = trajectory.turns[-1]
-    if not isinstance(last, Answer):
-        print(f"no answer: {trajectory.stop.value}", file=sys.stderr)
-        raise typer.Exit(1)
-    print(plain(last.text))
-
-
+app.command()(ask)
 app.command()(rollouts.rollout)
 app.command()(study)
+app.command("report")(write_report)
 world_app.command("write")(write_world)
 world_app.command("pages")(write_pages)
 
@@ -442,17 +368,4 @@ app.command("retrieve")(retrieve)
 evaluate_app.command("retrieval")(evaluate_retrieval)
 world_app.command("serve")(serve_world)
 world_app.add_typer(cache_app, name="cache")
-
-
-@app.command("demo")
-def run_demo(
-    out: Annotated[Path, typer.Option(help="The folder for everything the demo makes.")] = Path("runs/demo"),
-    *,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, whatever the folder holds.")] = False,
-) -> None:
-    """The main job once: make a world, train on it, evaluate, answer one query live."""
-    from rich.console import Console
-
-    from alpha_umi import demo
-
-    demo.run(out, Console(), fresh=fresh)
+app.command("demo")(run_demo)

@@ -1,4 +1,4 @@
-"""The verbs of exporting: supervised examples for other trainers, GGUF files for llama.cpp."""
+"""The verbs of exporting: supervised examples for other trainers, agents without their training, GGUF files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def export_examples(
     if context.invoked_subcommand is not None:
         return
     if trajectories is None or role is None or format_name is None or out is None:
-        raise ConfigError("examples need --trajectories, --role, --format and --out; for llama.cpp: umi export gguf")
+        raise ConfigError(
+            "examples need --trajectories, --role, --format and --out; an agent: umi export agent; for llama.cpp: umi export gguf"
+        )
     if compat not in (None, COMPAT):
         raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
     from alpha_umi.build import open_format
@@ -74,3 +76,20 @@ def export_gguf(
     for command in done.commands:
         print(f"  {command}")
     print(f'then: umi ask "..." --tools TOOLS.py --agent {done.agent}')
+
+
+@export_app.command("agent")
+def export_agent(
+    run: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
+    world: Annotated[str, typer.Option(help="The preset of the world that it learned in: tiny, small or full.")],
+    base: Annotated[
+        Path | None, typer.Option(help="The run of 'umi pretrain' that it started from, taken along.")
+    ] = None,
+    card: Annotated[Path | None, typer.Option(help="Its model card, taken along as README.md.")] = None,
+) -> None:
+    """A run without what only its training needs: weights, tokenizers, format, histories, and what it was made with."""
+    from alpha_umi.jobs.bundle import Parcel, bundle
+
+    size = bundle(Parcel(run=run, out=out, preset=world, base=base, card=card))
+    print(f"{out}: {size / 2**20:.1f} MiB")

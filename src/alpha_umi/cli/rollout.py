@@ -17,7 +17,9 @@ COMPATS = ("alpha-umi", "openbmb")
 
 AgentName = Annotated[
     str | None,
-    typer.Option("--agent", help="A run directory, an agent file, 'oracle' (of the sealed world), or 'module:attr'."),
+    typer.Option(
+        "--agent", help="A run directory, an agent file, umi-tiny, 'oracle' (of the sealed world), or 'module:attr'."
+    ),
 ]
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")]
 Model = Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")]
@@ -126,7 +128,7 @@ def read_player(
         raise ConfigError(
             "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
         )
-    if agent == "oracle" or (":" in agent and not Path(agent).exists()):
+    if build.is_coded(agent):
         return agent
     return build.read_agent(Path(agent))
 
@@ -157,6 +159,8 @@ class Asked:
 
     query: Any
     environment: Any
+    place: Any = None
+    """What is opened already in the place of `environment`."""
 
 
 def read_query(text: str, tools: Path, env: str | None) -> Asked:

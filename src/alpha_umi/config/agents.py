@@ -90,6 +90,11 @@ class RolesConfig(Table):
         return cast("LocalConfig | EndpointConfig | None", getattr(self, role.value))
 
     @property
+    def is_local(self) -> bool:
+        """Whether any of them runs here."""
+        return any(isinstance(self.get(role), LocalConfig) for role in Role)
+
+    @property
     def is_multi(self) -> bool:
         """Whether there are three role models."""
         return self.planner is not None
@@ -125,6 +130,19 @@ class SamplingsConfig(SamplingConfig):
         return Sampling(**chosen)
 
 
+class MadeConfig(Table):
+    """What an agent was made with, as the `made.json` of its run directory says."""
+
+    agent: str
+    """Its name, for whoever is told that it does not fit."""
+    format: str
+    """The fingerprint of its format; see formats.fingerprint."""
+    preset: str
+    """The world that it learned in."""
+    world: str
+    """That world's version."""
+
+
 class AgentConfig(Table):
     """What makes up an agent."""
 
@@ -137,6 +155,8 @@ class AgentConfig(Table):
     """Prompts longer than this are cut by the rule of formats.fit; none: as long as the model reads."""
     held: bool = False
     """Whether callers are held to the offered tools and their schemas, and planners to one of their decisions."""
+    made: MadeConfig | None = None
+    """None: not told; then nothing is checked."""
 
     def rebased(self, folder: Path) -> typing.Self:
         return super().rebased(folder).model_copy(update={"format": format_name(self.format, folder)})

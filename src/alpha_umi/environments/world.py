@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alpha_umi.types import Call, Observation, Task, ToolSpec
+from alpha_umi.types import Call, Observation, Task, ToolSpec, ToolStatus
 from alpha_umi.world import World
 
 
@@ -24,3 +24,24 @@ class WorldEnvironment:
 
     def fork(self) -> WorldEnvironment:
         return WorldEnvironment(self._world, self._task)
+
+
+class OpenWorldEnvironment:
+    """Some of the world's tools outside any task: they know the facts of no task, and none of them is down."""
+
+    def __init__(self, world: World, tools: tuple[ToolSpec, ...]) -> None:
+        self._world = world
+        self._tools = tools
+        self._names = frozenset(tool.name for tool in tools)
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        return self._tools
+
+    async def execute(self, call: Call) -> Observation:
+        if call.name not in self._names:
+            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+        return self._world.execute(call)
+
+    def fork(self) -> OpenWorldEnvironment:
+        return self

@@ -19,7 +19,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from alpha_umi.datasets.queries import Query, QuerySet
 from alpha_umi.errors import AlphaUMiError, DataError
@@ -39,7 +39,9 @@ from alpha_umi.store import (
     write_text,
 )
 from alpha_umi.types import Json, Observation, StopReason, Task, Trajectory, Usage
-from alpha_umi.world import Verdict
+
+if TYPE_CHECKING:
+    from alpha_umi.world import Verdict
 
 ROLLOUTS = "rollouts.jsonl"
 _log = logging.getLogger(__name__)

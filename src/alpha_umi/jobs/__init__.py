@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from alpha_umi import __version__
 from alpha_umi.agent import Undecided
-from alpha_umi.build import Cast, LoadedAgent, open_agent, open_format, read_agent
+from alpha_umi.build import DEFAULT, Cast, LoadedAgent, open_agent, open_format, read_agent
 from alpha_umi.config import AgentConfig, EndpointConfig, PretrainConfig, TrainConfig, load_config, resolved
 from alpha_umi.environments.python import PythonEnvironment, PythonTool
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
 from alpha_umi.formats.json_types import normalise
-from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.protocols import Environment
 from alpha_umi.search import Limits, Node, Tree, explore
 from alpha_umi.store import read_json, read_trajectories
@@ -150,6 +149,7 @@ def _training_explained() -> Iterator[None]:
 
 
 def _material(config: TrainConfig, draw: Callable[[], object] | None = None) -> glpft.Material:
+    from alpha_umi.preparation.processed import read_processed_file
     from alpha_umi.training.glpft import Material
 
     return Material(
@@ -210,6 +210,8 @@ def _did(result: Mapping[str, Any]) -> dict[str, str]:
 def read_any(path: Path) -> Iterable[Trajectory]:
     """Trajectories from a `.jsonl` file (`.gz`, `.zst` too), or from a `.json` file of processed dialogues."""
     if path.suffix == ".json":
+        from alpha_umi.preparation.processed import read_processed_file
+
         return read_processed_file(path)
     return read_trajectories(path)
 
@@ -300,8 +302,8 @@ def _weights(agent: AgentConfig) -> list[Path]:
 # --- ask ----------------------------------------------------------------------------------------------
 
 
-def ask(query: str, *, tools: Sequence[PythonTool], agent: str | Path) -> Trajectory:
-    """One query answered live by the agent of a run directory or agent file, with Python functions as tools.
+def ask(query: str, *, tools: Sequence[PythonTool], agent: str | Path = DEFAULT) -> Trajectory:
+    """One query answered live by a bundled agent, or that of a run directory or agent file, with Python functions.
 
     Raises ConfigError or CheckpointError when there is no such agent. Not to be called inside a running event loop:
     there, await `build.open_agent` and `search.explore`.

@@ -1,4 +1,4 @@
-"""The main job once, from nothing to a live answer, on the sealed world; every stage is a verb of the command line.
+"""The training demo: the main job once, from tasks to a trained agent's live answer; every stage is a verb.
 
 A stage whose output is there is not repeated, so the demo goes on where it was interrupted.
 """
@@ -17,7 +17,7 @@ from typing import cast
 from rich.console import Console
 
 from alpha_umi import build, jobs
-from alpha_umi.display import TurnPrinter, plain, progress, table
+from alpha_umi.display import TurnPrinter, progress, table, verdict_words
 from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.evaluation.metrics import INTERVALS, METRICS, Metric
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows, report_document, report_text
@@ -25,11 +25,10 @@ from alpha_umi.preparation.answers import prepare_answers
 from alpha_umi.preparation.world_files import Choice, write_gold
 from alpha_umi.store import read_json, write_json, write_text
 from alpha_umi.types import Task
-from alpha_umi.world import Split, Verdict, World
+from alpha_umi.world import Split, World
 
 RECIPE = "tiny"
-
-
+"""What is trained; its world and sizes are those of the choices below."""
 TRAIN = Choice(split=Split.TRAIN, count=3000, max_calls=2)
 TEST = Choice(split=Split.TEST, count=100, first=10_000, max_calls=2)
 """Not the first ones: by those the recipe was chosen."""
@@ -129,19 +128,13 @@ def _ask(agent: Path, console: Console) -> None:
     loaded = build.open_agent(build.read_agent(agent))
     trajectory = jobs.roll_out(loaded, WorldEnvironment(world, task), task, TurnPrinter(console).show)
     verdict = world.verify(task, trajectory)
-    console.print(f"   verifier: {_words(verdict)}", markup=False)
+    console.print(f"   verifier: {verdict_words(verdict)}", markup=False)
 
 
 def _unasked(world: World) -> Iterator[Task]:
     """Held-out tasks of one call that can be solved and are not in the test file."""
     tasks = islice(TEST.tasks(world), TEST.count, None)
     return (task for task in tasks if task.metadata["solvable"] and task.metadata["calls"] == 1)
-
-
-def _words(verdict: Verdict) -> str:
-    if verdict.passed:
-        return "right, and supported by the calls"
-    return plain("not solved: " + "; ".join(verdict.reasons))
 
 
 def _print_seconds(console: Console, seconds: dict[str, float]) -> None:

@@ -1,0 +1,88 @@
+"""Agents that come with the package, by name; and what a run directory says it was made with.
+
+An agent is only served by the format that it learned, and only measured in the version of the world that it learned
+in: both are told in its `made.json`, and looked at before it is loaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alpha_umi.config import AgentConfig, LocalConfig, MadeConfig
+from alpha_umi.errors import CheckpointError, ConfigError
+from alpha_umi.formats.fingerprint import fingerprint
+from alpha_umi.protocols import Format
+from alpha_umi.store import write_json
+from alpha_umi.types import Role
+
+FOLDER = Path(__file__).parents[1] / "bundled"
+DEFAULT = "umi-tiny"
+"""Who is asked where nobody is named."""
+MADE = "made.json"
+_SAFE, _PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def find_run(name: Path) -> Path:
+    """The file or folder of that path; where there is none, the bundled agent of that name.
+
+    Raises CheckpointError for neither.
+    """
+    if name.exists():
+        return name
+    if (FOLDER / name).is_dir() and str(name) == name.name:
+        return FOLDER / name
+    if str(name) == DEFAULT:
+        raise CheckpointError(
+            f"{DEFAULT}: this copy of the package comes without its bundled agent; train one by 'umi demo --train' and "
+            "name its run directory by --agent, or install a released wheel"
+        )
+    raise CheckpointError(f"{name}: no such run directory or agent file, and no bundled agent of that name")
+
+
+def write_made(run: Path, config: AgentConfig, form: Format, preset: str, name: str | None = None) -> MadeConfig:
+    """Note in a run directory what its agent was made with; `name`: its own, or else that of the folder. Raises ConfigError for an unknown preset."""
+    from alpha_umi.world import PRESETS
+
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown world preset {preset!r}; known: {', '.join(PRESETS)}")
+    check_weights(run, config)
+    made = MadeConfig(
+        agent=name or run.absolute().name, format=fingerprint(form), preset=preset, world=PRESETS[preset].version
+    )
+    write_json(run / MADE, made.model_dump())
+    return made
+
+
+def check_format(made: MadeConfig, form: Format) -> None:
+    """Raises CheckpointError where the agent learned other prompts than `form` writes."""
+    if False:
+        raise CheckpointError(
+            f"{made.agent}: was made with another version of the format {form.name!r} ({made.format}, this package has "
+            f"{fingerprint(form)}); use the package version that came with the agent, or train one anew"
+        )
+
+
+def check_world(made: MadeConfig) -> None:
+    """Raises CheckpointError where the world is not the one any more that the agent learned in."""
+    from alpha_umi.world import PRESETS
+
+    now = PRESETS[made.preset].version if made.preset in PRESETS else "none"
+    if now != made.world:
+        raise CheckpointError(
+            f"{made.agent}: was made in version {made.world} of the world {made.preset!r}, this package has {now}; use "
+            "the package version that came with the agent, or train one anew"
+        )
+
+
+def check_weights(run: Path, config: AgentConfig) -> None:
+    """Raises CheckpointError where a run directory would have to load a pickle, which may run code."""
+    for role in Role:
+        named = config.roles.get(role)
+        folders = (named.model, named.adapter) if isinstance(named, LocalConfig) else ()
+        for folder in (Path(each) for each in folders if each is not None and Path(each).is_dir()):
+            endings = {file.suffix for file in folder.iterdir()}
+            if _SAFE not in endings and endings & {*_PICKLED}:
+                raise CheckpointError(
+                    f"{run}: the weights in {folder} are pickled, which may run code when they are loaded; a run "
+                    "directory only loads safetensors: convert them, or name their folder in an agent file of your own"
+                )

@@ -1,0 +1,145 @@
+"""The verb that asks an agent one query, with every turn shown as it happens."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alpha_umi.cli import rollout as rollouts
+from alpha_umi.errors import ConfigError
+
+Held = Annotated[
+    bool | None,
+    typer.Option("--held/--free", help="Hold calls to the offered tools and their schemas; else as the agent says."),
+]
+
+
+def ask(
+    query: Annotated[str | None, typer.Argument(help="What to do.")] = None,
+    tools: Annotated[
+        Path | None,
+        typer.Option(
+            help="A Python file with @tool functions, or ToolBench's tool JSON files; without it the agent's own "
+            "world is asked, with the tools that fit the query."
+        ),
+    ] = None,
+    agent: Annotated[
+        Path | None, typer.Option(help="A run directory, an agent file, or umi-tiny, which is the default.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")] = None,
+    world: Annotated[
+        str | None, typer.Option(help="Ask in this sealed world (tiny, small or full), not in the agent's own.")
+    ] = None,
+    world_task: Annotated[
+        str | None, typer.Option(metavar="SPLIT:INDEX", help="A task of the world, in place of a query.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file."),
+    ] = None,
+    strategy: rollouts.StrategyName = "chain",
+    max_steps: rollouts.MaxSteps = 12,
+    max_completions: rollouts.MaxCompletions = None,
+    max_tokens: rollouts.MaxTokens = None,
+    max_seconds: rollouts.MaxSeconds = None,
+    max_calls: rollouts.MaxCalls = None,
+    *,
+    single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
+    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
+    held: Held = None,
+) -> None:
+    """Answer one query with tools; every turn is shown as it happens."""
+    from rich.console import Console
+
+    from alpha_umi.config import LimitsConfig, RolloutConfig
+    from alpha_umi.display import TurnPrinter, verdict_words
+    from alpha_umi.jobs.rollout import explore_one
+    from alpha_umi.store import write_trajectories
+
+    config = _read_agent(agent, base_url, model, native=native)
+    if tools is None and env is None:
+        asked = _read_world_query(query, world or (config.made.preset if config.made else None), world_task)
+    elif tools is None or query is None or world is not None or world_task is not None:
+        raise ConfigError("a query with tools of your own needs --tools, and neither --world nor --world-task")
+    else:
+        asked = rollouts.read_query(query, tools, env)
+    limits = LimitsConfig(
+        max_steps=max_steps,
+        max_completions=max_completions,
+        max_tokens=max_tokens,
+        max_seconds=max_seconds,
+        max_calls=max_calls,
+    )
+    run = RolloutConfig(
+        agent=holding(config, held), single=single, environment=asked.environment, strategy=strategy, limits=limits
+    )
+    console = Console(stderr=True)
+    loaded = _load(console, run, asked.place, agent)
+    trajectory = explore_one(loaded, asked.query, TurnPrinter(console).show)
+    if out is not None:
+        write_trajectories(out, [trajectory])
+    if world_task is not None:
+        verdict = loaded.environment.verify(asked.query.task, trajectory)
+        console.print(f"{'verifier':>10}  {verdict_words(verdict)}", markup=False, highlight=False, soft_wrap=True)
+    _print_answer(trajectory)
+
+
+def holding(agent: Any, held: bool | None) -> Any:
+    return agent if held is None else agent.model_copy(update={"held": held})
+
+
+def _read_agent(agent: Path | None, base_url: str | None, model: str | None, *, native: bool) -> Any:
+    from alpha_umi import build
+
+    if base_url is None and model is None and not native:
+        return build.read_agent(agent or Path(build.DEFAULT))
+    if agent is None and base_url is not None and model is not None:
+        return build.endpoint_agent(base_url, model, native=native)
+    raise ConfigError("name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)")
+
+
+def _read_world_query(text: str | None, preset: str | None, task: str | None) -> Any:
+    from alpha_umi.config import EnvironmentConfig, WorldConfig
+    from alpha_umi.jobs.world_query import free_query, name_task, open_world
+
+    if preset is None:
+        raise ConfigError("which tools may be used? Name them by --tools, or a sealed world by --world")
+    if (text is None) == (task is None):
+        raise ConfigError("say what to do: a query, or the name of a task of the world by --world-task")
+    place = EnvironmentConfig(world=WorldConfig())
+    if task is not None:
+        return rollouts.Asked(query=name_task(preset, task), environment=place)
+    return rollouts.Asked(query=free_query(preset, text or ""), environment=place, place=open_world(preset))
+
+
+def _load(console: Any, run: Any, place: Any, agent: Path | None) -> Any:
+    from alpha_umi import build
+    from alpha_umi.build.environments import open_environment
+    from alpha_umi.build.rollouts import check_agent, open_explorer
+    from alpha_umi.display import loading
+
+    check_agent(run)
+    place = place or open_environment(run.environment)  # What is wrong with tools is said before seconds of imports.
+    if not run.agent.roles.is_local:
+        return open_explorer(run, place)
+    with loading(console, "torch and transformers"):
+        build.import_engine()
+    with loading(console, str(agent or build.DEFAULT)):
+        return open_explorer(run, place)
+
+
+def _print_answer(trajectory: Any) -> None:
+    """The answer alone on the standard output, so that it can be piped."""
+    from alpha_umi.display import plain
+    from alpha_umi.types import Answer
+
+    last = trajectory.turns[-1]
+    if not isinstance(last, Answer):
+        print(f"no answer: {trajectory.stop.value}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(plain(last.text))

@@ -1,0 +1,43 @@
+"""The verb of the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alpha_umi.errors import ConfigError
+
+
+def run_demo(
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for what it makes; runs/demo, or runs/demo-train with --train.")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="A run directory, an agent file, or 'oracle', in place of umi-tiny.")
+    ] = None,
+    world: Annotated[
+        str | None, typer.Option(help="The sealed world (tiny, small or full); else the agent's own.")
+    ] = None,
+    tasks: Annotated[int, typer.Option(min=1, help="How many are measured of each of two test sets.")] = 100,
+    *,
+    train: Annotated[bool, typer.Option("--train", help="Train an agent, score it and ask it.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="With --train: start over, whatever the folder holds.")
+    ] = False,
+) -> None:
+    """The bundled agent at work: six tasks live, each verified; what it reaches; a page that shows it all."""
+    from rich.console import Console
+
+    if train:
+        if agent is not None or world is not None:
+            raise ConfigError("--train makes an agent of its own; leave out --agent and --world")
+        from alpha_umi.demo import training
+
+        training.run(out or Path("runs/demo-train"), Console(), fresh=fresh)
+        return
+    from alpha_umi import build, demo
+
+    options = demo.DemoOptions(agent=agent or build.DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"))
+    demo.run(options, Console())

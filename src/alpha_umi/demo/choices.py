@@ -1,0 +1,81 @@
+"""Which tasks the demo shows and measures: by rule, never by how they went.
+
+A task that is shown is the first held-out one of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from alpha_umi.types import Task
+from alpha_umi.world import Split as TinySplit
+from alpha_umi.world import TestSet, Trouble, World
+
+FIRST = 10_000
+"""The index to start from: by those before it recipes were chosen."""
+_LIMIT = 5_000
+"""Tasks that are looked at for one of a kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a shown task is an example of."""
+
+    title: str
+    split: str
+    wants: Callable[[Task], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A task and what it is an example of."""
+
+    title: str
+    task: Task
+
+
+def measured_splits(preset: str) -> tuple[str, str]:
+    """Seen tools with new instructions, and unseen tools."""
+    if preset == "tiny":
+        return TinySplit.TEST.value, TinySplit.UNSEEN_TOOL.value
+    return TestSet.G1_INSTRUCTION.value, TestSet.G1_TOOL.value
+
+
+def choose(world: World, preset: str) -> list[Choice]:
+    """The tasks that are answered first, one of each kind."""
+    return [Choice(title=kind.title, task=_first(world, kind)) for kind in _kinds(preset)]
+
+
+def _kinds(preset: str) -> tuple[Kind, ...]:
+    seen, unseen = measured_splits(preset)
+    several = seen if preset == "tiny" else TestSet.G3_INSTRUCTION.value
+    return (
+        Kind(
+            title="several calls",
+            split=several,
+            wants=lambda task: _trouble(task) is Trouble.NONE and _calls(task) > 1,
+        ),
+        Kind(title="a provider fails", split=seen, wants=lambda task: _trouble(task) is Trouble.RIVAL),
+        Kind(
+            title="to be given up",
+            split=seen,
+            wants=lambda task: _trouble(task) in (Trouble.NO_TOOL, Trouble.DOWN),
+        ),
+        Kind(title="an unseen tool", split=unseen, wants=lambda task: _trouble(task) is Trouble.NONE),
+    )
+
+
+def _first(world: World, kind: Kind) -> Task:
+    tasks = (world.task(kind.split, index) for index in count(FIRST) if index < FIRST + _LIMIT)
+    return next(task for task in tasks if kind.wants(task))
+
+
+def _trouble(task: Task) -> Trouble:
+    return Trouble(str(task.metadata["trouble"]))
+
+
+def _calls(task: Task) -> int:
+    calls = task.metadata["calls"]
+    return calls if isinstance(calls, int) else 0

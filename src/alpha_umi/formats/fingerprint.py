@@ -1,0 +1,72 @@
+"""What a format writes, in a few letters: an agent that learned other words than these cannot be served by them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from alpha_umi.errors import FormatError
+from alpha_umi.protocols import Format
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, ToolStatus, Turn, User
+
+_LENGTH = 16
+_TASK = Task(
+    id="probe",
+    query="How far is A?",
+    tools=(
+        ToolSpec(
+            name="distance",
+            description="How far a place is.",
+            parameters={
+                "type": "object",
+                "properties": {"to": {"type": "string", "description": "place"}, "in": {"type": "integer"}},
+                "required": ["to"],
+                "optional": ["in"],
+            },
+        ),
+        ToolSpec(name="now"),
+    ),
+)
+_CALL = (
+    Plan(thought="I need it.\n ", decision=Decision.CALL),
+    Call(name="distance", arguments='{"to": "A", "in": 2}'),
+)
+_END = (Plan(thought="I have it.\n ", decision=Decision.CONCLUDE), Answer(text="It is 7 km."))
+_TURNS: tuple[Turn, ...] = (
+    User(text=_TASK.query),
+    *_CALL,
+    Observation(content="no reply", status=ToolStatus.TIMEOUT),
+    User(text="Try something else."),
+    *_CALL,
+    Observation(content='{"km": 7}'),
+)
+"""Everything that a prompt may hold once."""
+
+
+def fingerprint(form: Format) -> str:
+    """The same for formats that read and write every role alike, whatever their version says."""
+    told: list[str] = [form.name, form.end, *form.special_tokens]
+    for role in Role:
+        try:
+            for history, said in _asked(role):
+                prompt = form.render(role, _TASK, (*_TURNS, *history))
+                told += [role.value, form.role_token(role), str(prompt), form.write(role, said)]
+        except FormatError:  # a format for one model alone has no other roles
+            continue
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:_LENGTH]
+
+
+def _asked(role: Role) -> Iterator[tuple[tuple[Turn, ...], tuple[Turn, ...]]]:
+    """What a role has read beyond the common history, and what it says then."""
+    match role:
+        case Role.PLANNER:
+            for plan in (_CALL[0], _END[0], Plan(thought="It cannot be known.", decision=Decision.GIVE_UP)):
+                yield (), (plan,)
+        case Role.CALLER:
+            yield _CALL[:1], _CALL[1:]
+        case Role.SUMMARIZER:
+            yield _END[:1], _END[1:]
+        case Role.BACKBONE:
+            yield (), _CALL
+            yield (), _END

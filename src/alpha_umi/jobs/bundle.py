@@ -1,0 +1,97 @@
+"""A run directory without what only its training needed, to be given away."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from alpha_umi.build import open_format, read_agent
+from alpha_umi.build.bundled import write_made
+from alpha_umi.config import AgentConfig, LocalConfig
+from alpha_umi.errors import ConfigError, StorageError
+from alpha_umi.types import Role
+
+AGENT = "umi.toml"
+BASE = "base"
+_KEPT = (AGENT, "format.json", "metrics.json")
+_HISTORY = "history"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What is given away, and where to."""
+
+    run: Path
+    """A finished run directory of GLPFT."""
+    out: Path
+    preset: str
+    """Of the world that the agent learned in."""
+    base: Path | None = None
+    """The run directory of the base model that it started from."""
+    card: Path | None = None
+
+
+def bundle(parcel: Parcel) -> int:
+    """Write the folder `parcel.out` whole and return its size in bytes.
+
+    Raises ConfigError where the run is not finished, a weight lies elsewhere or the place is taken; StorageError
+    when the disk is full.
+    """
+    config = _check(parcel)
+    part = parcel.out.with_name(f".{parcel.out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        for path in _files(parcel, config):
+            place = part / path.relative_to(parcel.run)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+        _take_base(parcel, part)
+        if parcel.card is not None:
+            shutil.copyfile(parcel.card, part / "README.md")
+        write_made(part, read_agent(part), open_format(read_agent(part).format), parcel.preset, parcel.out.name)
+        part.replace(parcel.out)
+    except OSError as error:
+        raise StorageError(f"{parcel.out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return sum(path.stat().st_size for path in parcel.out.rglob("*") if path.is_file())
+
+
+def _check(parcel: Parcel) -> AgentConfig:
+    if not (parcel.run / AGENT).exists():
+        raise ConfigError(f"{parcel.run}: no {AGENT} in it, so this is no finished run; go on with it by --resume")
+    if parcel.out.exists():
+        raise ConfigError(f"{parcel.out}: is there already; remove it or name another place")
+    if parcel.base is not None and not (parcel.base / BASE).is_dir():
+        raise ConfigError(f"{parcel.base}: holds no folder '{BASE}', so it is no run of 'umi pretrain'")
+    return read_agent(parcel.run)
+
+
+def _files(parcel: Parcel, config: AgentConfig) -> Iterator[Path]:
+    """What is taken of the run."""
+    run = parcel.run.absolute()
+    folders: dict[Path, None] = {}
+    for role in Role:
+        local = config.roles.get(role)
+        named = (local.model, local.adapter) if isinstance(local, LocalConfig) else ()
+        folders |= {Path(folder): None for folder in named if folder is not None}
+    for folder in folders:
+        if not folder.is_dir() or run not in folder.absolute().parents:
+            raise ConfigError(f"{folder}: lies outside of {parcel.run}, so the run cannot be given away alone")
+        yield from (
+            parcel.run / path.absolute().relative_to(run) for path in sorted(folder.iterdir()) if path.is_file()
+        )
+    yield from (parcel.run / name for name in _KEPT if (parcel.run / name).exists())
+    yield from sorted((parcel.run / _HISTORY).glob("*.jsonl"))
+
+
+def _take_base(parcel: Parcel, part: Path) -> None:
+    if parcel.base is None:
+        return
+    shutil.copytree(parcel.base / BASE, part / BASE)
+    for history in (parcel.base / _HISTORY).glob("*.jsonl"):
+        (part / _HISTORY).mkdir(exist_ok=True)
+        shutil.copyfile(history, part / _HISTORY / history.name)

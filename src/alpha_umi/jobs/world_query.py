@@ -1,0 +1,79 @@
+"""Queries to the sealed world by hand: one of its tasks by name, or free words with the tools that fit them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from alpha_umi.build.environments import LoadedEnvironment
+from alpha_umi.datasets.queries import Query
+from alpha_umi.environments.world import OpenWorldEnvironment
+from alpha_umi.errors import ConfigError
+from alpha_umi.formats.tool_json import Api
+from alpha_umi.retrieval import Retriever
+from alpha_umi.types import Task, ToolSpec
+from alpha_umi.world import World
+from alpha_umi.world.presets import find_preset
+from alpha_umi.world.tools import Tool
+
+OFFERED = 5
+"""Tools of a free query."""
+_FEWEST, _RANKED = 4, 40
+_TASK = re.compile(r"(?P<split>\w+):(?P<index>\d{1,18})")
+
+
+def name_task(preset: str, name: str) -> Query:
+    """The task `SPLIT:INDEX` of a world. Raises ConfigError for a name of another shape, or an unknown split."""
+    found = _TASK.fullmatch(name)
+    if found is None:
+        raise ConfigError(f"--world-task {name!r}: write it as SPLIT:INDEX, such as {World(preset).splits[1]}:0")
+    return Query(task=World(preset).task(found["split"], int(found["index"])))
+
+
+def free_query(preset: str, text: str) -> Query:
+    """A query in free words, with the tools of the world that BM25 finds for it.
+
+    Of several providers of the same thing the first that is found is offered. Raises ConfigError for an unknown
+    preset, or where BM25 is not installed.
+    """
+    version = find_preset(preset).version
+    metadata = {"world": version, "preset": preset, "seed": 0}
+    return Query(task=Task(id="ask", query=text, tools=_offer(preset, text), metadata=metadata))
+
+
+def open_world(preset: str) -> LoadedEnvironment:
+    """The tools of free queries: they know the facts of no task, and none of them is down."""
+    world = World(preset)
+    return LoadedEnvironment(openers=(lambda query, _: OpenWorldEnvironment(world, query.task.tools),))
+
+
+def _offer(preset: str, text: str) -> tuple[ToolSpec, ...]:
+    tools = find_preset(preset).open().tools
+    retriever = Retriever.index(tuple(_api(tool) for tool in tools.values()))
+    found = _one_per_need(tools[api.name] for api in retriever.offer(text, _RANKED))[:OFFERED]
+    akin = {tool.category for tool in found}
+    others = sorted(tools.values(), key=lambda tool: tool.category not in akin)
+    found += [tool for tool in _one_per_need([*found, *others]) if tool not in found][: max(_FEWEST - len(found), 0)]
+    return tuple(tool.spec for tool in found)
+
+
+def _one_per_need(tools: Iterable[Tool]) -> list[Tool]:
+    first: dict[str, Tool] = {}
+    for tool in tools:
+        first.setdefault(tool.need, tool)
+    return list(first.values())
+
+
+def _api(tool: Tool) -> Api:
+    properties = tool.spec.parameters.get("properties")
+    parameters = properties.items() if isinstance(properties, dict) else ()
+    return Api(
+        category=tool.category,
+        tool=tool.provider,
+        name=tool.spec.name,
+        description=tool.spec.description,
+        required=tuple(
+            {"name": name, "description": told.get("description") if isinstance(told, dict) else None}
+            for name, told in parameters
+        ),
+    )

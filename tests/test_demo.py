@@ -1,0 +1,96 @@
+"""The demo: six tasks by rule, each verified; what is measured; one page of it all."""
+
+import json
+
+import pytest
+
+from alpha_umi.demo.choices import FIRST, choose, measured_splits
+from alpha_umi.evaluation.call_faults import CallFaults, find_faults
+from alpha_umi.types import Call
+from alpha_umi.world import PRESETS, World
+from commands import run_here
+from pages import Page
+from test_report import check_safe
+
+
+def demo(folder, agent, *more):
+    ended = run_here("demo", "--agent", agent, "--world", "small", "--tasks", "3", "--out", "demo", *more, cwd=folder)
+    assert ended.code == 0, ended.err
+    return ended.out, Page((folder / "demo" / "report.html").read_text())
+
+
+def badges(page):
+    wanted = {"badge right", "badge wrong"}
+    return [value.split()[1] for element, name, value in page.attributes if name == "class" and value in wanted]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_tasks_that_are_shown_are_the_first_of_their_kind(preset):
+    world = World(preset)
+    several, rival, hopeless, unseen = (choice.task for choice in choose(world, preset))
+    assert several.metadata["calls"] > 1
+    assert rival.metadata["trouble"] == "rival"
+    assert hopeless.metadata["trouble"] in ("no_tool", "down")
+    assert unseen.metadata["split"] == measured_splits(preset)[1]
+    assert choose(world, preset) == choose(World(preset), preset)
+    before = (world.task(rival.metadata["split"], index) for index in range(FIRST, rival.metadata["index"]))
+    assert not [task for task in before if task.metadata["trouble"] == "rival"]
+
+
+def test_an_agent_that_errs_nowhere_leaves_nothing_to_a_tree_search(tmp_path):
+    out, page = demo(tmp_path, "oracle")
+    check_safe(page)
+    assert badges(page) == ["right"] * 4
+    assert "The chain fails at none of 6 tasks" in " ".join(out.split())
+    assert "The chain fails at none of 6 tasks" in page.text
+    assert out.count("verifier  right") == 4
+
+
+def test_tasks_at_which_the_chain_fails_are_done_by_a_tree_search_and_drawn(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    out, page = demo(tmp_path, "rollout_agents:shy")
+    check_safe(page)
+    words = "Of 6 tasks the chain fails at"
+    assert words in " ".join(out.split())
+    assert words in page.text
+    # By chain it gives up everything, so only what is hopeless may be right; by tree it does what the oracle does.
+    assert badges(page)[-2:] == ["right", "right"]
+    assert len(badges(page)) == 6
+    assert page.elements.count("figure") == 2
+    rates = {key: passed(tmp_path, key) for key in ("chain-free", "dfsdt-free")}
+    assert rates["chain-free"] < rates["dfsdt-free"] == 6
+
+
+def passed(folder, name):
+    lines = (folder / "demo" / "rollouts" / name / "rollouts.jsonl").read_text().splitlines()
+    return sum(json.loads(line)["verdict"]["passed"] for line in lines)
+
+
+def test_the_demo_begins_anew_and_leaves_other_files_alone(tmp_path):
+    demo(tmp_path, "oracle")
+    (tmp_path / "demo" / "mine.txt").write_text("mine")
+    _, page = demo(tmp_path, "oracle")
+    assert badges(page) == ["right"] * 4
+    assert (tmp_path / "demo" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--agent", "oracle"), "name one by --world"),
+        (("--agent", "oracle", "--world", "huge"), "known: tiny, small, full"),
+        (("--train", "--agent", "oracle"), "leave out --agent"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_before_anything_is_made(options, said, tmp_path):
+    ended = run_here("demo", *options, cwd=tmp_path)
+    assert ended.code == 2
+    assert said in ended.err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_calls_are_counted_with_what_is_wrong_in_them():
+    calls = [("a", "{}"), ("b", "{}"), ("a", "{"), ("", "[]"), ("a", "[" * 100_000)]
+    faults = find_faults([Call(name=name, arguments=text) for name, text in calls], {"a"})
+    assert faults == CallFaults(calls=5, unknown_names=2, broken_json=3)
+    assert faults + CallFaults() == faults
