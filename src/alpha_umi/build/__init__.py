@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, Undecided
-from alpha_umi.build.bundled import DEFAULT, MADE, check_format, check_weights, find_run
+from alpha_umi.build.bundled import DEFAULT as DEFAULT
+from alpha_umi.build.bundled import MADE, check_format, check_weights, find_run
 from alpha_umi.config import (
     AgentConfig,
     EndpointConfig,

@@ -40,7 +40,10 @@ def find_run(name: Path) -> Path:
 
 
 def write_made(run: Path, config: AgentConfig, form: Format, preset: str, name: str | None = None) -> MadeConfig:
-    """Note in a run directory what its agent was made with; `name`: its own, or else that of the folder. Raises ConfigError for an unknown preset."""
+    """Note in a run directory what its agent was made with; `name`: its own, or else that of the folder.
+
+    Raises ConfigError for an unknown preset.
+    """
     from alpha_umi.world import PRESETS
 
     if preset not in PRESETS:
@@ -55,7 +58,7 @@ def write_made(run: Path, config: AgentConfig, form: Format, preset: str, name: 
 
 def check_format(made: MadeConfig, form: Format) -> None:
     """Raises CheckpointError where the agent learned other prompts than `form` writes."""
-    if False:
+    if fingerprint(form) != made.format:
         raise CheckpointError(
             f"{made.agent}: was made with another version of the format {form.name!r} ({made.format}, this package has "
             f"{fingerprint(form)}); use the package version that came with the agent, or train one anew"

@@ -33,7 +33,7 @@ def export_examples(
         return
     if trajectories is None or role is None or format_name is None or out is None:
         raise ConfigError(
-            "examples need --trajectories, --role, --format and --out; an agent: umi export agent; for llama.cpp: umi export gguf"
+            "examples need --trajectories, --role, --format and --out; other exports: umi export agent, umi export gguf"
         )
     if compat not in (None, COMPAT):
         raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")

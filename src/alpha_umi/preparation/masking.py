@@ -2,7 +2,7 @@
 
 In a masked trajectory every tool and argument has another name: in the documents, the calls, and wherever a
 thought, a hint or a reply mentions it. Descriptions and values stay. Some words of the names are invented, most are
-words that other tools use: were all invented, a model would read strange names and go on knowing familiar ones by heart.
+words that other tools use: were all invented, a model would read strange names and know familiar ones by heart.
 Known from models for function calling that are to work with tools that nobody trained them on (Lin et al., "Hammer",
 2024, where descriptions stay as well).
 """
