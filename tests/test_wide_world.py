@@ -29,8 +29,8 @@ from alpha_umi.world.wide.names import NAMES, ORDINARY
 from wide_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
 
 DIGESTS = {
-    ("small", "1"): "c47e80493dd18ea76c531b7261cabfa7e17e1f08639dd1f226f6f386783bcecd",
-    ("full", "1"): "6e20eb19e1fb6c8409b41911338332024113e769de0bfcadf0cc869df33adf3a",
+    ("small", "2"): "2239219ba8be20bdcf3dd1ee37227c64f39c7f8c81d8b8c7e721942290ce40c8",
+    ("full", "2"): "30dfbb2a7a05315fc692039c0554c17eba4065981060d28db626ae26a9afda07",
 }
 """Preset and version -> what its first tasks look like."""
 
