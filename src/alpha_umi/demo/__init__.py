@@ -37,7 +37,9 @@ from alpha_umi.types import Task
 from alpha_umi.world import World
 
 TASKS = 100
-"""Measured of each of two test sets."""
+"""Whose steps are measured, of each of two test sets."""
+LIVE = 30
+"""Of them, done live four times: by two searches, free and held."""
 LIMITS = LimitsConfig(max_steps=8, max_completions=40)
 """Of every task: no gold trajectory needs as much."""
 STRATEGIES = ("chain", "dfsdt")
@@ -198,6 +200,7 @@ class _Demo:
             preset=self._preset,
             run=None if self._config is None else build.find_run(Path(self._options.agent)),
             tasks=self._options.tasks,
+            live_tasks=min(self._options.tasks, LIVE),
             shown=(*shown, *rescued),
             rescue=words,
             static=static,
@@ -227,6 +230,7 @@ class _Demo:
             queries=self._out / "gold",
             out=self._out / "rollouts" / f"{strategy}-{how}",
             concurrency=CONCURRENCY,
+            limit=LIVE,
         )
 
     def _rescue(

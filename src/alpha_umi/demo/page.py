@@ -49,7 +49,9 @@ class Results:
     run: Path | None
     """The agent's run directory; None for one that is code."""
     tasks: int
-    """Measured of each set."""
+    """Whose steps are measured, of each set."""
+    live_tasks: int
+    """Done live, of each set."""
     shown: Sequence[Shown]
     rescue: str
     """How often DFSDT does what the chain fails at, in words."""
@@ -81,7 +83,7 @@ def show_results(results: Results, console: Console) -> None:
     title = f"{_steps(results)}, after the gold history, greedy; percent with\n{INTERVALS}"
     rows = [[name, *(_words(scores.metrics[name]) for scores in static.values())] for name in METRICS]
     console.print(table(title, ["metric", *static], rows))
-    title = f"Whole tasks live, {results.tasks} of each set: percent that the verifier passes"
+    title = f"Whole tasks live, {results.live_tasks} of each set: percent that the verifier passes"
     rows = [[name, *(_words(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
     console.print(table(title, ["set and search", *static], rows))
     console.print(table("Live calls", ["", *results.faults], _fault_rows(results)))
@@ -164,7 +166,7 @@ def _shown_section(results: Results) -> Section:
 def _live_section(results: Results) -> Section:
     rows = [[name, *(write_metric(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
     note = (
-        f"Whole tasks, {results.tasks} of each set: percent that the verifier passes. Free, and held by a grammar to "
+        f"Whole tasks, {results.live_tasks} of each set: percent that the verifier passes. Free, and held by grammar to "
         "the offered tools and their schemas."
     )
     faults = write_table(("live calls", *results.faults), _fault_rows(results))
