@@ -166,7 +166,7 @@ def _shown_section(results: Results) -> Section:
 def _live_section(results: Results) -> Section:
     rows = [[name, *(write_metric(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
     note = (
-        f"Whole tasks, {results.live_tasks} of each set: percent that the verifier passes. Free, and held by grammar to "
+        f"Whole tasks, {results.live_tasks} of each set: percent the verifier passes. Free, and held by grammar to "
         "the offered tools and their schemas."
     )
     faults = write_table(("live calls", *results.faults), _fault_rows(results))
