@@ -400,9 +400,10 @@ sys.path.insert(0, sys.argv[2])
 from cache_units import a_unit
 from alpha_umi.training.cache import TokenCache
 cache = TokenCache(Path(sys.argv[1]), "f", 100_000)
-print("ready", flush=True)
 for index in range(100_000):
     cache.put(index, a_unit(index, 2000))
+    if index == 30:
+        print("under way", flush=True)
 """
 
 
@@ -413,13 +414,13 @@ def test_what_a_process_put_before_it_was_killed_is_there(tmp_path):
         [sys.executable, "-c", WRITER, tmp_path, here], env=environment, stdout=subprocess.PIPE, text=True
     )
     with process:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.15)
+        assert process.stdout.readline() == "under way\n"
+        time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     cache = TokenCache(tmp_path, "f", 100_000)
     count = next(index for index in range(100_000) if cache.get(index) is None)
-    assert count > 10
+    assert count > 30
     assert all(told(cache.get(index)) == told(a_unit(index, 2000)) for index in range(0, count, 17))
     cache.put(count, a_unit(count))
     assert cache.get(count).id == str(count)
