@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from alpha_umi.errors import ConfigError
 from alpha_umi.evaluation.rollouts import Rollout
 from alpha_umi.evaluation.static import StaticScores
 from alpha_umi.jobs import InterruptedWorkError
+from alpha_umi.jobs.clock import Clock
 from alpha_umi.jobs.rollout import RolloutOptions
 from alpha_umi.preparation.world_files import Choice
 from alpha_umi.search import Limits, Strategy, Tree, explore, method_name, open_strategy
@@ -76,19 +77,6 @@ def run(options: DemoOptions, console: Console) -> Path:
         raise InterruptedWorkError("interrupted; 'umi demo' starts anew") from None
 
 
-@dataclass(slots=True)
-class _Clock:
-    """Seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict[str, float])
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
-
-
 class _Demo:
     """One run of it."""
 
@@ -96,16 +84,16 @@ class _Demo:
         self._options, self._config, self._preset, self._console = options, config, preset, console
         self._world = World(preset)
         self._out = options.out
-        self._clock = _Clock()
+        self._clock = Clock()
         for name in _MADE:
             shutil.rmtree(self._out / name, ignore_errors=True)
 
     def run(self) -> Path:
         console = self._console
-        with self._clock.stage("loading"):
+        with self._clock.part("loading"):
             loaded = self._load()
         try:
-            with self._clock.stage("tasks live"):
+            with self._clock.part("tasks live"):
                 shown = [
                     self._ask(loaded, choice.title, choice.task, "chain")
                     for choice in choose(self._world, self._preset)
@@ -175,7 +163,7 @@ class _Demo:
         with progress(self._console) as display:
             for how, agent in agents.items():
                 bar = display.add_task(f"steps, {how}")
-                with self._clock.stage(f"steps, {how}"):
+                with self._clock.part(f"steps, {how}"):
                     static[how] = predict(
                         agent,
                         gold,
@@ -186,14 +174,14 @@ class _Demo:
             for how, agent in agents.items():
                 for strategy in STRATEGIES:
                     bar = display.add_task(f"{strategy}, {how}")
-                    with self._clock.stage(f"{strategy}, {how}"):
+                    with self._clock.part(f"{strategy}, {how}"):
                         played[strategy, how] = play(
                             loaded,
                             agent,
                             self._rollouts(strategy, how),
                             lambda done, total, bar=bar: display.update(bar, completed=done, total=total),
                         )
-        with self._clock.stage("tasks live"):
+        with self._clock.part("tasks live"):
             rescued, words = self._rescue(loaded, played["chain", "free"], played["dfsdt", "free"])
         return Results(
             agent=self._options.agent,

@@ -6,10 +6,7 @@ A stage whose output is there is not repeated, so the demo goes on where it was 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -21,6 +18,7 @@ from alpha_umi.display import TurnPrinter, progress, table, verdict_words
 from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.evaluation.metrics import INTERVALS, METRICS, Metric
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows, report_document, report_text
+from alpha_umi.jobs.clock import Clock
 from alpha_umi.preparation.answers import prepare_answers
 from alpha_umi.preparation.world_files import Choice, write_gold
 from alpha_umi.store import read_json, write_json, write_text
@@ -37,57 +35,46 @@ TEST = Choice(split=Split.TEST, count=100, first=10_000, max_calls=2)
 # --- the stages -----------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Clock:
-    """Seconds by stage, kept in a file so that a resumed demo still knows them."""
-
-    path: Path
-    seconds: dict[str, float] = field(default_factory=dict[str, float])
-
-    def __post_init__(self) -> None:
-        if self.path.exists():
-            self.seconds = cast("dict[str, float]", read_json(self.path))
-
-    @contextmanager
-    def stage(self, console: Console, name: str, title: str) -> Iterator[None]:
-        console.print(f"[bold]{title}[/bold]")
-        started = time.monotonic()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
-        write_json(self.path, self.seconds)
-
-
 def run(out: Path, console: Console, *, fresh: bool = False) -> None:
     """All stages, each shown with what it made and how long it took."""
     if fresh:
         shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-    clock = _Clock(out / "seconds.json")
+    clock = Clock(out / "seconds.json")
     train, test = out / "train.jsonl", out / "world" / f"{Split.TEST}.jsonl"
 
     if not (train.exists() and test.exists()):
-        with clock.stage(console, "world", f"1. The world: {TRAIN.count} tasks to learn from, {TEST.count} held out"):
+        _title(console, f"1. The world: {TRAIN.count} tasks to learn from, {TEST.count} held out")
+        with clock.part("world"):
             written = write_gold(out / "world", TRAIN)
             write_gold(out / "world", TEST)
-        with clock.stage(console, "prepare", "2. Prepare: raw ToolBench answers to trajectories"):
+        _title(console, "2. Prepare: raw ToolBench answers to trajectories")
+        with clock.part("prepare"):
             report = prepare_answers(written.answers, train)
             console.print(f"   {report.kept} trajectories in {train}")
 
     agent = out / "agent"
-    with clock.stage(console, "train", "3. Train: a backbone, then planner, caller and summarizer from it (GLPFT)"):
+    _title(console, "3. Train: a backbone, then planner, caller and summarizer from it (GLPFT)")
+    with clock.part("train"):
         config = jobs.read_train_config(RECIPE, [f"data.train='{train.absolute()}'", f"out='{agent.absolute()}'"])
         jobs.train(config, resume=(agent / "config.toml").exists())
     _print_training(console, agent)
 
-    with clock.stage(console, "predict", "4. Predict the held-out steps, three roles and the backbone alone"):
+    _title(console, "4. Predict the held-out steps, three roles and the backbone alone")
+    with clock.part("predict"):
         reports = {players: _evaluate(out, agent, test, players, console) for players in build.Cast}
     _print_scores(console, reports)
 
-    with clock.stage(console, "ask", "5. One held-out query, live"):
+    _title(console, "5. One held-out query, live")
+    with clock.part("ask"):
         _ask(agent, console)
 
     _print_seconds(console, clock.seconds)
     console.print(f"Everything lies in {out}: the agent in {agent}, reports in {out / 'three.md'} and single.md")
+
+
+def _title(console: Console, title: str) -> None:
+    console.print(f"[bold]{title}[/bold]")
 
 
 def _print_training(console: Console, agent: Path) -> None:

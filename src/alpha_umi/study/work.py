@@ -5,10 +5,9 @@ Every part of it goes on where it was interrupted; a cell whose `cell.json` is t
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +26,7 @@ from alpha_umi.config import (
 from alpha_umi.errors import ConfigError
 from alpha_umi.evaluation.rollouts import Job, Rollout, read_rollouts
 from alpha_umi.evaluation.static import score_rows
+from alpha_umi.jobs.clock import Clock
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
 from alpha_umi.store import read_json, write_json
 from alpha_umi.study import budget
@@ -41,27 +41,6 @@ _ALL = 10**9
 """Trajectories that are counted for a budget: every one."""
 _CONCURRENCY = 64
 _SECONDS = "seconds.json"
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds by part, kept in a file so that a resumed cell still knows them."""
-
-    path: Path
-    seconds: dict[str, float] = field(default_factory=dict[str, float])
-
-    def __post_init__(self) -> None:
-        if self.path.exists():
-            self.seconds = cast("dict[str, float]", read_json(self.path))
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 2)
-            write_json(self.path, self.seconds)
 
 
 def is_done(config: StudyConfig, cell: Cell, out: Path) -> bool:
