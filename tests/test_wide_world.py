@@ -22,15 +22,18 @@ from alpha_umi.preparation.world_files import Choice, write_gold, write_tools
 from alpha_umi.store import decode_trajectory, dump_line, encode_trajectory, read_trajectories
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, StopReason, ToolStatus, User
 from alpha_umi.world import PRESETS, Seen, Trouble, World, answer_document, find_query, query_id
+from alpha_umi.world.chance import Draws
 from alpha_umi.world.needs import Refusal
 from alpha_umi.world.verifier import judge
 from alpha_umi.world.wide import wording
+from alpha_umi.world.wide.imagined import Imagination
+from alpha_umi.world.wide.mixes import SMALL
 from alpha_umi.world.wide.names import NAMES, ORDINARY
 from wide_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
 
 DIGESTS = {
-    ("small", "2"): "2239219ba8be20bdcf3dd1ee37227c64f39c7f8c81d8b8c7e721942290ce40c8",
-    ("full", "2"): "30dfbb2a7a05315fc692039c0554c17eba4065981060d28db626ae26a9afda07",
+    ("small", "3"): "f0de8c8d8a69f9b734573a7f2bedf89c65f7cee4f5e3282eeb6c9b285fbf984b",
+    ("full", "3"): "0716c8db69d3aa4a759e57fd7a321f76639cc61976ac57c5b9b2858072626ac0",
 }
 """Preset and version -> what its first tasks look like."""
 
@@ -111,7 +114,7 @@ def test_arguments_read_back_as_they_were_meant(preset):
         if not made.solvable:
             continue
         for request in made.solution().requests:
-            for tool in made.catalogue.providers[request.need]:
+            for tool in (*catalogue(preset).providers[request.need], *made.providers(request.need)):
                 inputs = dict(request.inputs)
                 assert tool.inputs(tool.write(inputs)) == inputs
                 reply = tool.run(made.facts, json.dumps(tool.write(inputs)))
@@ -124,7 +127,7 @@ def test_rivals_say_the_same_in_their_own_words():
         for request in made.solution().requests if made.solvable else ():
             replies = [
                 tool.outputs(tool.run(made.facts, json.dumps(tool.write(dict(request.inputs)))).content)
-                for tool in made.catalogue.providers[request.need]
+                for tool in (*catalogue("full").providers[request.need], *made.providers(request.need))
             ]
             for one, other in pairwise(replies):
                 assert all(one[name] == other[name] for name in one.keys() & other.keys())
@@ -204,9 +207,10 @@ def test_query_ids_are_unique_and_lead_back(preset):
 
 
 def test_training_never_meets_held_out_tools_or_categories(preset):
-    tools = catalogue(preset).tools
     offered = {
-        split: {tools[spec.name].seen for made in problems(preset, 80, [split]) for spec in made.task.tools}
+        split: {
+            made.catalogue.tools[spec.name].seen for made in problems(preset, 80, [split]) for spec in made.task.tools
+        }
         for split in ("train", *SETS)
     }
     for split in ("train", "G1_instruction", "G2_instruction", "G3_instruction"):
@@ -246,7 +250,7 @@ def test_groups_need_one_tool_several_or_several_categories(preset):
     for made in problems(preset, 60):
         if made.trouble is Trouble.NO_TOOL:
             continue
-        group, tools = made.task.metadata["group"], catalogue(preset).tools
+        group, tools = made.task.metadata["group"], made.catalogue.tools
         document = WORLDS[preset].query(made.task)
         relevant = [tools[f"{api}_for_{tool.lower()}"] for tool, api in document["relevant APIs"]]
         providers, categories = {tool.provider for tool in relevant}, {tool.category for tool in relevant}
@@ -260,6 +264,65 @@ def test_groups_need_one_tool_several_or_several_categories(preset):
                 assert len(categories) > 1
             case _:
                 pass
+
+
+# --- imagined providers -----------------------------------------------------------------------------------
+
+
+def imagined(preset, count):
+    """Tools of training tasks that the catalogue does not hold."""
+    known = catalogue(preset).tools
+    made = problems(preset, count, ["train"])
+    return [tool for each in made for name, tool in each.catalogue.tools.items() if name not in known]
+
+
+def test_imagined_providers_stand_in_training_alone(preset):
+    known = catalogue(preset).tools
+    assert all(
+        known[name] is tool for made in problems(preset, 80, SETS) for name, tool in made.catalogue.tools.items()
+    )
+    among = [set(made.catalogue.tools) <= set(known) for made in problems(preset, 200, ["train"])]
+    assert 0.15 < sum(among) / len(among) < 0.45
+    assert all(tool.seen is Seen.YES for tool in imagined(preset, 200))
+
+
+def test_no_document_of_a_held_out_tool_is_imagined(preset):
+    held_out = [tool for tool in catalogue(preset).tools.values() if tool.seen is not Seen.YES]
+    documents = {tool.document.entry["description"] for tool in held_out}
+    names = {tool.spec.name for tool in held_out}
+    for tool in imagined(preset, 700):
+        assert tool.document.entry["description"] not in documents
+        assert tool.spec.name not in names
+
+
+def test_the_documents_of_held_out_tools_are_banned_by_name():
+    market = SMALL.market
+    tool = next(tool for tool in market.catalogue.tools.values() if tool.spec.name == "conditions_for_skycast")
+    free = [Imagination(market.categories, frozenset(), Draws("banned", n)).stand_in(tool) for n in range(60)]
+    told = {made.document.entry["description"] for made in free}
+    banned = frozenset(sorted(told)[::2])
+    again = [Imagination(market.categories, banned, Draws("banned", n)).stand_in(tool) for n in range(60)]
+    assert banned.isdisjoint(made.document.entry["description"] for made in again)
+
+
+def test_what_is_imagined_is_worded_in_many_ways(preset):
+    documents, keys = defaultdict(set), defaultdict(set)
+    for tool in imagined(preset, 700):
+        documents[tool.need].add(tool.document.entry["description"])
+        keys[tool.need].add((*tool.arguments.values(), *tool.results.values()))
+    seen = {tool.need for tool in catalogue(preset).tools.values() if tool.seen is Seen.YES}
+    assert set(documents) == seen
+    assert min(map(len, documents.values())) > 15
+    assert min(map(len, keys.values())) > 10
+
+
+def test_an_imagined_tool_is_told_of_as_its_tool_json_says(preset):
+    for tool in imagined(preset, 100):
+        entry = tool.document.entry
+        assert entry["name"] not in entry["description"], "ToolBench's rules would put the whole name there"
+        assert set(tool.arguments) == set(tool.finds.inputs)
+        assert set(tool.results) == set(tool.finds.outputs)
+        assert len(set(tool.results.values())) == len(tool.results)
 
 
 def test_tasks_are_short_and_long_and_meet_every_trouble():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alpha_umi.types import Json
 from alpha_umi.world.domains import Domain, Names
@@ -28,6 +28,11 @@ class Catalogue:
     documents: Mapping[tuple[str, str], Mapping[str, Json]]
     """Category and name of a provider -> its tool JSON; empty where the world has none."""
 
+    def offering(self, tools: Iterable[Tool]) -> Catalogue:
+        """The same with other tools: those of one task."""
+        offered = {tool.spec.name: tool for tool in tools}
+        return replace(self, tools=offered, providers=_by_need(self.needs, offered.values()))
+
     @classmethod
     def of(
         cls,
@@ -42,9 +47,14 @@ class Catalogue:
         return cls(
             needs=needs,
             tools=by_name,
-            providers={need: tuple(tool for tool in by_name.values() if tool.need == need) for need in needs},
+            providers=_by_need(needs, by_name.values()),
             former={old: new for domain in names for old, new in domain.former.items()},
             strangers={domain.name: domain.strangers for domain in names if domain.strangers},
             reader=reader,
             documents=documents or {},
         )
+
+
+def _by_need(needs: Iterable[str], tools: Iterable[Tool]) -> dict[str, tuple[Tool, ...]]:
+    found = tuple(tools)
+    return {need: tuple(tool for tool in found if tool.need == need) for need in needs}

@@ -92,6 +92,11 @@ def name_of(key: str, options: tuple[str, ...], *inputs: str) -> Find:
     return lambda facts, of: facts.pick(options, key, *(of[name] for name in inputs))
 
 
+def another(key: str, options: tuple[str, ...], name: str) -> Find:
+    """A name drawn for an input, other than that."""
+    return lambda facts, of: facts.pick(tuple(option for option in options if option != of[name]), key, of[name])
+
+
 def looked_up(table: Mapping[str, str | int], name: str) -> Find:
     """What never changes."""
     return lambda _, of: table[of[name]]

@@ -123,6 +123,9 @@ class Market:
     """Split -> its pool."""
     sorts: Mapping[tuple[str, int], frozenset[str]]
     """Need and number of its ask -> the sorts of values owed. Two of a sort in one answer could be taken for each other."""
+    categories: Mapping[str, Category]
+    banned: frozenset[str]
+    """Documents of tools that are held out of training."""
 
     @classmethod
     def of(cls, categories: Iterable[str]) -> Market:
@@ -147,7 +150,13 @@ class Market:
         sorts = {
             (need.name, number): _sorts(need, ask) for need in needs.values() for number, ask in enumerate(need.asks)
         }
-        return cls(catalogue=catalogue, pools=pools, sorts=sorts)
+        return cls(
+            catalogue=catalogue,
+            pools=pools,
+            sorts=sorts,
+            categories={category.name: category for category in chosen},
+            banned=frozenset(str(tool.document.entry["description"]) for tool in tools if tool.seen is not Seen.YES),
+        )
 
 
 def _pool(catalogue: Catalogue, providers: tuple[Provider, ...], seen: set[Seen]) -> Pool:

@@ -16,7 +16,7 @@ _FAILURES = (
 
 SMALL = Mix(
     name="small",
-    version="2",
+    version="3",
     categories=("Location", "Weather", "Travel", "Finance", "Social", "eCommerce", "Movies"),
     calls={1: 55, 2: 30, 3: 15},
     groups={Group.G1: 40, Group.G2: 25, Group.G3: 35},
@@ -37,10 +37,11 @@ SMALL = Mix(
     changes=8,
     contexts=0,
     hinted=10,
+    imagined=70,
 )
 FULL = Mix(
     name="full",
-    version="2",
+    version="3",
     categories=tuple(category.name for category in CATEGORIES),
     calls={1: 30, 2: 25, 3: 18, 4: 13, 5: 8, 6: 6},
     groups={Group.G1: 35, Group.G2: 25, Group.G3: 40},
@@ -70,4 +71,5 @@ FULL = Mix(
     changes=10,
     contexts=30,
     hinted=25,
+    imagined=70,
 )

@@ -117,7 +117,7 @@ def read_providers(category: Category) -> list[Provider]:
         title, _, description = head.partition(": ")
         seen = Seen.NO_CATEGORY if category.held_out else Seen.NO if title.startswith("*") else Seen.YES
         provider = title.removeprefix("*")
-        read = [_read_line(line.strip(), provider, category.name, needs, seen) for line in lines]
+        read = [read_line(line.strip(), provider, category.name, needs, seen) for line in lines]
         document: dict[str, Json] = {
             "tool_name": provider,
             "tool_description": description,
@@ -140,7 +140,7 @@ def read_providers(category: Category) -> list[Provider]:
     return providers
 
 
-def _read_line(
+def read_line(
     line: str, provider: str, category: str, needs: Mapping[str, Need], seen: Seen
 ) -> tuple[dict[str, Json], Tool]:
     found = _API.fullmatch(line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 
@@ -22,6 +22,7 @@ from alpha_umi.world.needs import Owed, Values
 from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
 from alpha_umi.world.tools import Tool
 from alpha_umi.world.wide import wording
+from alpha_umi.world.wide.imagined import Imagination
 from alpha_umi.world.wide.market import Group, Market, Pool, TestSet
 from alpha_umi.world.wide.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order
 
@@ -59,6 +60,10 @@ class Mix:
     """Queries with a sentence before what they want."""
     hinted: int
     """Of the tasks with a dead provider: gold that is a later branch of a search."""
+    imagined: int
+    """Training tasks among imagined providers, ..."""
+    replaced: int = 85
+    """... which there stand for so many of the providers."""
 
     @cached_property
     def market(self) -> Market:
@@ -108,6 +113,8 @@ class _Sketch:
         offer = self._draw_offer(chosen, trouble)
         if offer is None:
             return None
+        if self._train and draws.below(100) < mix.imagined:
+            offer = self._imagine(offer)
         query = self._write_query(wishes, planner.slots, slots, trouble)
         return self._make_problem(kind, slots, query, group, trouble, offer)
 
@@ -239,11 +246,23 @@ class _Sketch:
                 offered[need].append(draws.pick(rivals[need]))
             case _:
                 pass
-        status, text = draws.pick(mix.failures)
-        failures = {
-            tool.spec.name: Observation(content=text.format(tool=tool.spec.name), status=status) for tool in down
+        return _Offer(
+            tools=self._draw_places(offered), down=tuple(down), failure=draws.pick(mix.failures), blocked=blocked
+        )
+
+    def _imagine(self, offer: _Offer) -> _Offer:
+        """The same offer by imagined providers, now and then with one that there is among them."""
+        market, draws = self._mix.market, self._draws
+        imagination = Imagination(market.categories, market.banned, draws)
+        replaced = {
+            provider: draws.below(100) < self._mix.replaced
+            for provider in dict.fromkeys(tool.provider for tool in offer.tools)
         }
-        return _Offer(tools=self._draw_places(offered), down=failures, blocked=blocked)
+
+        def stand_in(tool: Tool) -> Tool:
+            return imagination.stand_in(tool) if replaced[tool.provider] else tool
+
+        return replace(offer, tools=tuple(map(stand_in, offer.tools)), down=tuple(map(stand_in, offer.down)))
 
     def _draw_places(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
         """The tools in the order in which they are offered; rivals keep theirs. Half of the others are akin."""
@@ -334,12 +353,12 @@ class _Sketch:
                 tools=tuple(tool.spec for tool in offer.tools),
                 metadata=metadata,
             ),
-            catalogue=mix.market.catalogue,
+            catalogue=mix.market.catalogue.offering(offer.tools),
             kind=kind,
             slots=slots,
             facts=self._facts,
             trouble=trouble,
-            down=offer.down,
+            down=offer.failures,
             blocked=blocked,
             hinted=trouble is Trouble.RIVAL and self._draws.below(100) < mix.hinted,
         )
@@ -348,8 +367,16 @@ class _Sketch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Offer:
     tools: tuple[Tool, ...]
-    down: Mapping[str, Observation]
+    down: tuple[Tool, ...]
+    failure: tuple[ToolStatus, str]
+    """What those that are down say; "{tool}" is their name."""
     blocked: str
+
+    @property
+    def failures(self) -> dict[str, Observation]:
+        status, text = self.failure
+        names = (tool.spec.name for tool in self.down)
+        return {name: Observation(content=text.format(tool=name), status=status) for name in names}
 
 
 def query_id(split: str, index: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alpha_umi.world.needs import code, converted, fixed, given, name_of, number
+from alpha_umi.world.needs import another, code, converted, fixed, given, name_of, number
 from alpha_umi.world.wide import names
 from alpha_umi.world.wide.tables import Category, ask, need
 
@@ -162,7 +162,7 @@ SOCIAL = Category(
             "friend",
             "the best friend of {person}",
             "person",
-            {"friend": name_of("friend", names.PERSON.terms, "person")},
+            {"friend": another("friend", names.PERSON.terms, "person")},
             ask(
                 "friend",
                 "The best friend of {person} is {friend}.",

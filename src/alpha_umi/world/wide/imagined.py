@@ -1,0 +1,187 @@
+"""Providers that there are not, for training: a need under names and in words that no other task has.
+
+A model that always meets the same tools learns them by heart and not to read what is documented. So most training
+tasks take place among imagined providers: other names, documents, arguments, conventions and replies, drawn for each
+task from the words of `vocabulary` and from what users call things. Names often say little or mislead, so that only
+the document tells what a tool does. No document of a tool that is held out of training is ever drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from alpha_umi.world.chance import Draws
+from alpha_umi.world.domains import Codes, Domain
+from alpha_umi.world.invention import invent_word
+from alpha_umi.world.needs import Need
+from alpha_umi.world.tools import Seen, Tool
+from alpha_umi.world.wide import vocabulary, wording
+from alpha_umi.world.wide.names import CURRENCY
+from alpha_umi.world.wide.tables import Category, read_line
+
+_PERCENT = 100
+_TOLD = 60
+"""So many documents of a hundred are worded by the vocabulary, the others by what users say."""
+_APT = 40
+"""So many names of APIs are of words that fit, ..."""
+_STRAY = 35
+"""... so many of words that stand for something else; the others are invented."""
+_ONE_KEY = 35
+"""Where two inputs can be written as one argument, they are."""
+_OWN_WAY = 35
+"""Where an input can be written in another way, it is."""
+_WRAPPED = 45
+_TAILS = ("", "", "", "ly", "o", "hub", "base", "data", "er", "ia", "ix", "io")
+
+
+class Imagination:
+    """The imagined providers of one task: each stands for one that there is, and serves the same needs."""
+
+    def __init__(self, categories: Mapping[str, Category], banned: frozenset[str], draws: Draws) -> None:
+        self._categories, self._banned, self._draws = categories, banned, draws
+        self._names: dict[str, str] = {}
+        self._made: dict[str, Tool] = {}
+
+    def stand_in(self, tool: Tool) -> Tool:
+        """The imagined tool in the place of one; the same whenever it is asked for."""
+        name = tool.spec.name
+        if name not in self._made:
+            self._made[name] = self._imagine(tool)
+        return self._made[name]
+
+    def _imagine(self, tool: Tool) -> Tool:
+        provider = self._names.setdefault(tool.provider, self._provider())
+        category = self._categories[tool.category]
+        needs = {need.name: need for need in category.needs}
+        while True:
+            line = _Line(tool.finds, self._draws).write()
+            entry, made = read_line(line, provider, category.name, needs, Seen.YES)
+            told = str(entry["description"])
+            taken = (other.spec.name for other in self._made.values())
+            if made.spec.name not in taken and told not in self._banned and str(entry["name"]) not in told.lower():
+                return made
+
+    def _provider(self) -> str:
+        draws = self._draws
+        while True:
+            name = (invent_word(draws) + draws.pick(_TAILS)).capitalize()
+            if len(name) > 2 and name not in self._names.values():
+                return name
+
+
+class _Line:
+    """One API while its line of a category's table is drawn."""
+
+    def __init__(self, need: Need, draws: Draws) -> None:
+        self._need, self._draws = need, draws
+
+    def write(self) -> str:
+        return f"{self._need.name} {self._name()}: {self._told()} | {self._taken()} -> {self._given()}"
+
+    def _name(self) -> str:
+        """One to three words."""
+        draws = self._draws
+        words = [self._word(draws.below(_PERCENT)) for _ in range(draws.weighted({1: 50, 2: 40, 3: 10}))]
+        return "_".join(dict.fromkeys(words))
+
+    def _word(self, percent: int) -> str:
+        draws = self._draws
+        if percent < _APT:
+            return draws.pick((*_words(self._need), *vocabulary.APIS))
+        if percent < _APT + _STRAY:
+            return draws.pick(_all_words())
+        return invent_word(draws)
+
+    def _told(self) -> str:
+        need, draws = self._need, self._draws
+        told = vocabulary.TOLD.get(need.name, ())
+        if told and draws.below(_PERCENT) < _TOLD:
+            phrase = draws.pick(told)
+        elif draws.below(3) == 0:
+            return _sentence(
+                self._classed(draws.pick(wording.questions(draws.pick(need.asks), train=True) or (need.goal,)))
+            )
+        else:
+            phrase = draws.pick((need.goal, *(noun for ask in need.asks for noun in ask.nouns)))
+        return _sentence(draws.pick(vocabulary.PATTERNS).format(x=self._classed(phrase)))
+
+    def _classed(self, phrase: str) -> str:
+        """The phrase with what its inputs are in place of their names."""
+        draws = self._draws
+        said: dict[str, str] = {}
+        met: set[str] = set()
+        for name, domain in self._need.inputs.items():
+            if f"{{{name}}}" not in phrase:
+                continue
+            more = domain.name in met and vocabulary.MORE.get(domain.name)
+            said[name] = draws.pick(more or vocabulary.CLASSES[domain.name])
+            met.add(domain.name)
+        text = phrase.format_map(said)
+        return text.replace("the a ", "a ").replace("the an ", "an ").replace("|", "/").replace(">", "")
+
+    def _taken(self) -> str:
+        need, draws = self._need, self._draws
+        inputs = [*need.inputs]
+        used: set[str] = set()
+        [first, *others] = inputs
+        pair = len(others) == 1 and need.inputs[first] is need.inputs[others[0]]
+        if pair and draws.below(_PERCENT) < _ONE_KEY:
+            return f"{draws.pick(vocabulary.JOINED)}={'+'.join(inputs)}"
+        return " ".join(self._argument(name, need.inputs[name], used) for name in inputs)
+
+    def _argument(self, name: str, domain: Domain, used: set[str]) -> str:
+        draws = self._draws
+        words = vocabulary.ENDS.get(name) or vocabulary.ARGUMENTS[domain.name]
+        own = _fresh(words, name, used, draws)
+        return f"{own}={name}{self._convention(name, domain)}"
+
+    def _convention(self, name: str, domain: Domain) -> str:
+        draws = self._draws
+        ways = {"unit": ("metric", "celsius"), "day": ("offset",)}.get(name, ())
+        if isinstance(domain, Codes):
+            return ""
+        if getattr(domain, "terms", None) == CURRENCY.terms:
+            ways = ("lower",)
+        return f"~{draws.pick(ways)}" if ways and draws.below(_PERCENT) < _OWN_WAY else ""
+
+    def _given(self) -> str:
+        draws = self._draws
+        used: set[str] = set()
+        outputs = [*self._need.outputs]
+        if draws.below(4) == 0:
+            outputs = draws.sample(outputs, len(outputs))
+        keys = [f"{_fresh(vocabulary.RESULTS.get(name, (name,)), name, used, draws)}={name}" for name in outputs]
+        if draws.below(_PERCENT) < _WRAPPED:
+            keys.insert(0, f"@{draws.pick(vocabulary.WRAPS)}")
+        return " ".join(keys)
+
+
+def _fresh(words: Sequence[str], otherwise: str, used: set[str], draws: Draws) -> str:
+    """One of the words that is not used yet; the first ones come more often."""
+    left = [word for word in words if word not in used] or [otherwise]
+    word = draws.pick(left[: 1 + draws.below(len(left))])
+    used.add(word)
+    return word
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+@cache
+def _all_words() -> tuple[str, ...]:
+    """Words of documents and replies, whatever they are about."""
+    told = {word for phrases in vocabulary.TOLD.values() for phrase in phrases for word in _plain(phrase)}
+    results = {word for words in vocabulary.RESULTS.values() for word in words if "_" not in word}
+    return tuple(sorted(told | results))
+
+
+def _words(need: Need) -> tuple[str, ...]:
+    """Words that are about a need."""
+    phrases = (*vocabulary.TOLD.get(need.name, ()), *(noun for ask in need.asks for noun in ask.nouns))
+    return tuple(sorted({word for phrase in phrases for word in _plain(phrase)}))
+
+
+def _plain(phrase: str) -> list[str]:
+    return [word for word in phrase.lower().split() if word.isascii() and word.isalpha() and len(word) > 3]
