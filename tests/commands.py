@@ -56,7 +56,8 @@ def start(*arguments, cwd, module="alpha_umi.cli", file_bytes=None, shard=None):
     )
 
 
-def ended(process, timeout_s=120):
+def ended(process, timeout_s=600):
+    """`timeout_s` is for what hangs; a busy machine is to stay far below it."""
     try:
         out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -85,7 +86,7 @@ def run_here(*arguments, cwd="."):
     return Ended(code=code, out=out.getvalue(), err=err.getvalue())
 
 
-def interrupt_when(ready, process, number=signal.SIGINT, timeout_s=60):
+def interrupt_when(ready, process, number=signal.SIGINT, timeout_s=600):
     """Signal the whole group, as a terminal does, as soon as `ready()`; returns how it ended."""
     until = time.monotonic() + timeout_s
     while not ready() and process.poll() is None and time.monotonic() < until:

@@ -93,6 +93,10 @@ class EndpointServer:
         self.open = self.most_open = 0
         self.hung_up = asyncio.Event()
         """Set when a client has closed a connection on which it was still owed a reply."""
+        self.held_after: int | None = None
+        """While it is a number, requests beyond so many get no answer yet."""
+        self.held = 0
+        """Requests that wait for that."""
         self._behaviours = list(behaviours)
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -127,6 +131,11 @@ class EndpointServer:
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
         self.received.append(Received(path=head[0].split()[1], headers=headers, body=body))
         behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
+        number = len(self.received)
+        if self._holds(number):
+            self.held += 1
+            while self._holds(number):
+                await asyncio.sleep(0.005)
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
@@ -135,6 +144,9 @@ class EndpointServer:
             return await self._answer(behaviour, reader, writer)
         finally:
             self.open -= 1
+
+    def _holds(self, number: int) -> bool:
+        return self.held_after is not None and number > self.held_after
 
     async def _answer(self, behaviour: Behaviour, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection may be used again."""

@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 import json
 import os
+from pathlib import Path
 
 from alpha_umi.errors import ModelError
 from alpha_umi.types import Answer, Call, Decision, Plan, Proposal, Usage, User
 from alpha_umi.world.player import Oracle
 
+HELD_FROM = 6
 USAGE = Usage(prompt_tokens=10, completion_tokens=5, completions=1)
 
 
@@ -53,10 +55,19 @@ class Explorer:
 
 
 class Slow(Oracle):
-    """The oracle, with time to be interrupted in."""
+    """The oracle, with time to lose a node in."""
 
     async def propose(self, task, turns):
         await asyncio.sleep(float(os.environ.get("SLOW_S", "0.02")))
+        return await super().propose(task, turns)
+
+
+class Held(Oracle):
+    """The oracle, which goes on with no task beyond the first HELD_FROM while there is a file named `hold`."""
+
+    async def propose(self, task, turns):
+        while task.metadata["index"] >= HELD_FROM and Path("hold").exists():
+            await asyncio.sleep(0.01)
         return await super().propose(task, turns)
 
 
@@ -76,5 +87,6 @@ def faulty():
 
 explorer = Explorer()
 slow = Slow()
+held = Held()
 shy = Shy()
 nothing = object()

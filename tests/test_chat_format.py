@@ -294,11 +294,11 @@ def test_a_step_is_read_through_markdown_labels_and_chatter(text, turns):
 
 
 def test_a_degenerate_reply_is_parsed_in_time_that_grows_with_its_length_alone():
-    started = time.perf_counter()
+    started = time.process_time()
     for unit in ("*", "-", "`", "\n", "{", "Planner:", "Next:", "Action:", "Action Input: ", "```json\n", "\nAction: "):
         for role in Role:
             FORMAT.parse(role, unit * (16_000 // len(unit)))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

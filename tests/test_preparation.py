@@ -221,7 +221,7 @@ def test_a_full_disk_leaves_what_was_there(answers, tmp_path):
         (answers / "G3_answer" / f"{number}_y.json").write_text(json.dumps(answer("q")))
     (tmp_path / "t.jsonl").write_text("old\n")
     process = run_python(FULL_DISK, answers, tmp_path / "t.jsonl")
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "cannot be written" in errors
     assert "Traceback" not in errors
@@ -231,15 +231,25 @@ def test_a_full_disk_leaves_what_was_there(answers, tmp_path):
 
 INTERRUPTED = """
 import sys
+import time
 from pathlib import Path
 from alpha_umi.preparation import AnswerOptions, prepare_answers
 def told(done, of):
     print(done, flush=True)
+    time.sleep(60)  # the others are at work when the interrupt comes, on a busy machine too
 try:
     prepare_answers(Path(sys.argv[1]), Path(sys.argv[2]), AnswerOptions(workers=2), told)
 except KeyboardInterrupt:
     sys.exit(130)
 """
+
+
+def is_left(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals to a process group")
@@ -251,13 +261,14 @@ def test_ctrl_c_leaves_nothing_half_written(answers, tmp_path):
     assert process.stdout is not None
     process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert (process.returncode, errors) == (130, "")
     assert not (tmp_path / "t.jsonl").exists()
     assert leftovers(tmp_path) == []
-    time.sleep(0.1)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    until = time.monotonic() + 60
+    while is_left(process.pid):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 # --- processed files ----------------------------------------------------------------------------------

@@ -180,8 +180,10 @@ def test_a_report_on_a_run_of_rollouts_counts_what_the_run_counted(tmp_path):
     assert "4 of 4" in page.text
     assert "The first 3 of 4." in page.text
     assert sum(name == "class" and value == "card" for _, name, value in page.attributes) == 3
-    [first, *_] = read_rollouts(tmp_path / "run")
-    assert first.trajectory.task.query in page.text
+    tasks = (rollout.trajectory.task for rollout in read_rollouts(tmp_path / "run"))  # in the order of finishing
+    *shown, left_out = sorted(tasks, key=lambda task: task.metadata["index"])
+    assert all(task.query in page.text for task in shown)
+    assert left_out.query not in page.text
 
 
 def test_a_report_on_nothing_says_so(tmp_path):

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="signals to a process group"),
 ]
 TASKS, FAULTS, KILLS = 500, 0.3, 5
-TIMEOUT_S = 1.0
+TIMEOUT_S = 3.0
 ENVIRONMENT = f"[http]\nurl = '{{url}}'\ntimeout_s = {TIMEOUT_S}\nretries = 0\nconcurrency = 64\n"
 
 

@@ -44,7 +44,7 @@ def cluster(desk, monkeypatch):
     )  # fmt: skip
     monkeypatch.setenv("RAY_ADDRESS", process.stdout.readline().strip())
     yield process
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
 
 
 def rows(run):

@@ -41,6 +41,7 @@ from tool_server import serving
 
 TASKS = 12
 ORACLE = ("rollout", "--agent", "oracle", "--queries", "test.jsonl", "--env", "world", "--out")
+HELD = ("rollout", "--agent", "rollout_agents:held", "--queries", "test.jsonl", "--env", "world", "--out")
 
 
 @pytest.fixture
@@ -115,22 +116,23 @@ def test_another_run_of_the_same_folder_needs_resume_and_the_same_settings(desk)
 @pytest.mark.skipif(sys.platform != "linux", reason="signals to a process group")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_a_stopped_run_has_lost_no_finished_task_and_repeats_none(number, desk):
-    slow = ("rollout", "--agent", "rollout_agents:slow", "--queries", "test.jsonl", "--env", "world", "--out")
     assert run_here(*ORACLE, "whole", cwd=desk).code == 0
     lines = desk / "run" / "rollouts.jsonl"
-    process = start(*slow, "run", "--concurrency", "3", cwd=desk)
+    (desk / "hold").touch()
+    process = start(*HELD, "run", "--concurrency", "3", cwd=desk)
     stopped = interrupt_when(lambda: lines.exists() and lines.read_bytes().count(b"\n") >= 3, process, number)
     if number is signal.SIGINT:
         assert stopped.code == 130
         assert stopped.err.endswith("error: interrupted; every finished task is kept, the same command with --resume "
                                     "goes on\n")  # fmt: skip
+    (desk / "hold").unlink()
     with lines.open("a") as file:
         file.write('{"schema":"alpha_umi.trajectory/1","task":{"id":"cut sho')
     before = {key: json.dumps(row) for key, row in rows_kept(lines).items()}
     assert 3 <= len(before) < TASKS
     forgotten = next((desk / "run" / "answers" / "test").iterdir())
     forgotten.unlink()
-    resumed = run(*slow, "run", "--resume", cwd=desk)
+    resumed = run(*HELD, "run", "--resume", cwd=desk)
     assert (resumed.code, f"{len(before)} of them from before" in resumed.out) == (0, True), resumed.err
     after = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(after) == TASKS
@@ -145,8 +147,8 @@ def rows_kept(lines):
 
 
 def test_two_processes_do_not_share_a_run(desk):
-    process = start("rollout", "--agent", "rollout_agents:slow", "--queries", "test.jsonl", "--env", "world", "--out",
-                    "run", "--concurrency", "1", cwd=desk)  # fmt: skip
+    (desk / "hold").touch()
+    process = start(*HELD, "run", "--concurrency", "1", cwd=desk)
     other = None
 
     def asked():

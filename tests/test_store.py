@@ -15,7 +15,7 @@ from alpha_umi.store import Ledger, read_json, read_trajectories, write_json, wr
 from alpha_umi.types import Task, Trajectory, User
 from strategies import trajectories
 
-any_file = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+any_file = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @any_file

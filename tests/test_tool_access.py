@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from dataclasses import replace
 from itertools import count
@@ -28,7 +29,7 @@ from tool_server import serving
 
 API = Api(category="Data", tool="Clock", name="Now", required=({"name": "zone", "type": "STRING"},))
 CALL = Call(name="now_for_clock", arguments='{"zone": "utc"}')
-FAST = AccessLimits(timeout_s=2.0, retries=2, first_wait_s=0.01)
+FAST = AccessLimits(timeout_s=60.0, retries=2, first_wait_s=0.01)
 
 
 def ask(environment, *calls):
@@ -117,14 +118,15 @@ def test_a_server_that_is_not_there_is_an_observation():
 
 
 def test_a_hanging_server_is_a_timeout():
+    over = threading.Event()
+
     def hang(_):
-        time.sleep(0.4)
+        over.wait(60)
         return reply("late")
 
     with serving(hang) as server:
-        started = time.monotonic()
         (seen,) = ask(service(server.url, limits=replace(FAST, timeout_s=0.05, retries=0)))
-        assert time.monotonic() - started < 0.35
+        over.set()
     assert seen.status is ToolStatus.TIMEOUT
 
 
@@ -158,9 +160,9 @@ def test_no_more_run_at_once_than_a_host_may_be_asked():
 
 def test_requests_start_at_the_allowed_rate():
     with serving(lambda _: reply("")) as server:
+        started = time.monotonic()
         ask(service(server.url, limits=replace(FAST, per_second=20.0, burst=2)), *[CALL] * 12)
-    arrived = [seen.at for seen in server.seen]
-    assert max(arrived) - min(arrived) >= 0.4  # 10 after the burst of 2 take 0.5 s
+    assert max(seen.at for seen in server.seen) - started >= 0.49  # 10 after the burst of 2 take 0.5 s
 
 
 def test_a_bucket_fills_up_to_its_burst():

@@ -112,6 +112,7 @@ from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, Reply
 
 path, name, first, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+print("ready", flush=True)
 while not Path(path).with_suffix(".go").exists():
     pass
 cache = ReplyCache(Path(path))
@@ -137,9 +138,9 @@ def test_processes_that_write_at_once_agree_on_every_reply(tmp_path):
     """Four of them, on one new file and the same questions."""
     path, count = tmp_path / "replies.sqlite", 200
     processes = [writer(path, name, 0, count) for name in "abcd"]
-    time.sleep(0.5)  # until all wait, so that they start together
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 4  # so that they start together
     path.with_suffix(".go").touch()
-    told = [process.communicate(timeout=60)[0].splitlines() for process in processes]
+    told = [process.communicate(timeout=600)[0].splitlines() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
     assert all(len(lines) == count for lines in told)
     assert len(set(map(tuple, told))) == 1
@@ -156,6 +157,7 @@ def test_what_was_said_to_be_kept_is_there_after_kills(tmp_path):
     path.with_suffix(".go").touch()
     for turn in range(5):
         processes = [writer(path, f"{turn}{name}", turn * 10_000, turn * 10_000 + 10_000) for name in "ab"]
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
         lines = [processes[0].stdout.readline() for _ in range(20 + 10 * turn)]
         for process in processes:
             os.kill(process.pid, signal.SIGKILL)

@@ -33,7 +33,7 @@ def test_the_published_clients_get_a_reply_of_the_published_shape(sealed):
 def test_the_library_of_the_published_clients_is_answered(sealed):
     requests = pytest.importorskip("requests")
     payload = {**CITY, "toolbench_key": "a key"}
-    reply = requests.post(f"{sealed.url}/virtual", json=payload, headers={"toolbench_key": "a key"}, timeout=15)
+    reply = requests.post(f"{sealed.url}/virtual", json=payload, headers={"toolbench_key": "a key"}, timeout=60)
     assert reply.status_code == 200
     assert reply.json() == {"error": "", "response": '{"country": "France", "currency": "EUR"}'}
 

@@ -15,7 +15,7 @@ from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.simulators import WorldSimulator
 from alpha_umi.world import TOOLS
 
-CLIENT = httpx.Client(timeout=20)
+CLIENT = httpx.Client(timeout=60)
 CITY = {
     "category": "places",
     "tool_name": "atlas",
@@ -52,11 +52,11 @@ def serving(path, simulator=None, recordings=(), apis=None, **terms):
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(60)
         yield Virtual(url=server.address(listening), tools=tools)
     finally:
         running.should_exit = True
-        thread.join(20)
+        thread.join(60)
         listening.close()
         assert not thread.is_alive()
 
