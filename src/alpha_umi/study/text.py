@@ -100,8 +100,8 @@ def _against(results: Results) -> Iterator[str]:
     if cells:
         yield (
             f"Against {titles[baseline]}, same base and seeds, step by step: the mean difference in points. An "
-            "interval without 0 is more than the choice of steps explains; each is read for itself, and of so many some are so "
-            "by chance."
+            "interval without 0 is more than the choice of steps explains; each is read for itself, and of so many "
+            "some are so by chance."
         )
         yield _table(["base", "steps", "variant", *STATIC.values()], cells, left=3)
 
