@@ -1,6 +1,7 @@
 """Studies: what is wrong in a file, equal budgets, going on, and the report."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,9 @@ def test_a_study_whose_cells_are_done_trains_nothing_and_writes_its_report(tmp_p
     ]
     assert not list((tmp_path / "out").rglob("run"))
     assert read_json(report / "results.json")["cells"] == {"all": 4, "missing": []}
+    pictures = re.findall(r"!\[.+\]\((.+)\)", (report / "study.md").read_text())
+    assert pictures == ["variants.svg"]
+    assert "Three models" in (report / "variants.svg").read_text()
 
 
 def test_a_cell_that_was_measured_otherwise_is_not_taken_for_done(tmp_path):

@@ -53,6 +53,7 @@ def results(config: StudyConfig, done: Sequence[Document]) -> dict[str, Json]:
         "study": config.name,
         "config": cast("Json", config.model_dump(mode="json", exclude_none=True)),
         "cells": {"all": len(every), "missing": [key for key in every if key not in there]},
+        "seconds": math.fsum(seconds for one in done for seconds in one["seconds"].values()),
         "static": list[Json](_static(config, done)),
         "live": list[Json](_live(config, done)),
         "costs": list[Json](_costs(config, done)),

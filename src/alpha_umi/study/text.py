@@ -10,7 +10,8 @@ from alpha_umi.study.results import ALL, STATIC
 
 Results = Mapping[str, Any]
 _NONE = "-"
-_GROUPS = ("in-domain", "unseen")
+GROUPS = ("in-domain", "unseen")
+"""Of steps, in the tables."""
 
 
 def results_text(results: Results, pictures: Sequence[tuple[str, str]] = ()) -> str:
@@ -30,6 +31,7 @@ def _head(results: Results) -> Iterator[str]:
         f"{INTERVALS}; what is measured on one step or task is first averaged over the seeds."
     )
     yield from _limited(config)
+    yield f"All cells together took {results['seconds'] / 60:,.0f} minutes, one process each."
     if cells["missing"]:
         missing = ", ".join(cells["missing"])
         yield f"**Not whole: {len(cells['missing'])} of {cells['all']} cells are missing ({missing}).**"
@@ -45,10 +47,10 @@ def _limited(config: Mapping[str, Any]) -> Iterator[str]:
         if words:
             told.setdefault(" ".join(words), []).append(variant["title"])
     for words, titles in told.items():
-        yield f"Only {words}: {', '.join(titles)}."
+        yield f"Only {words}: {'; '.join(titles)}."
 
 
-def _shown(results: Results) -> dict[str, str]:
+def shown_titles(results: Results) -> dict[str, str]:
     """The variants of the tables, by name, with their titles."""
     variants = results["config"]["variants"]
     return {name: variant["title"] for name, variant in variants.items() if variant.get("scales") is None}
@@ -62,8 +64,8 @@ def _several_seeds(results: Results) -> bool:
 
 
 def _static(results: Results) -> Iterator[str]:
-    config, titles = results["config"]["static"], _shown(results)
-    sets = dict(zip(_GROUPS, (config["in_domain"], config.get("unseen", ())), strict=True))
+    config, titles = results["config"]["static"], shown_titles(results)
+    sets = dict(zip(GROUPS, (config["in_domain"], config.get("unseen", ())), strict=True))
     yield "## Static: every step after the reference's own history (the paper's table 1)"
     for group, names in sets.items():
         rows = [row for row in results["static"] if row["group"] == group and row["variant"] in titles]
@@ -86,7 +88,7 @@ def _static(results: Results) -> Iterator[str]:
 
 
 def _against(results: Results) -> Iterator[str]:
-    titles, baseline = _shown(results), results["config"]["baseline"]
+    titles, baseline = shown_titles(results), results["config"]["baseline"]
     cells = [
         [
             row["base"],
@@ -95,7 +97,7 @@ def _against(results: Results) -> Iterator[str]:
             *(_interval(row["against"][name], sign="+") for name in STATIC),
         ]
         for row in results["static"]
-        if row["group"] in _GROUPS and row["variant"] in titles and row["variant"] != baseline
+        if row["group"] in GROUPS and row["variant"] in titles and row["variant"] != baseline
     ]
     if cells:
         yield (
@@ -109,7 +111,7 @@ def _against(results: Results) -> Iterator[str]:
 def _live(results: Results) -> Iterator[str]:
     if not results["live"]:
         return
-    config, titles = results["config"], _shown(results)
+    config, titles = results["config"], shown_titles(results)
     sets, first = config["live"]["sets"], config["live"]["strategies"][0]
     yield "## Live: pass rate and win rate by the exact verifier (the paper's table 2)"
     yield (
@@ -183,7 +185,7 @@ def _share(variant: Mapping[str, Any]) -> float:
 
 
 def _costs(results: Results) -> Iterator[str]:
-    titles, baseline = _shown(results), results["config"]["baseline"]
+    titles, baseline = shown_titles(results), results["config"]["baseline"]
     rows = [row for row in results["costs"] if row["variant"] in titles]
     if not rows:
         return
