@@ -187,7 +187,7 @@ def test_a_variant_is_measured_from_the_bases_and_with_the_seeds_that_it_names(t
     config = read_study(str(write_study(tmp_path, title='"x"\nseeds = [1]')))
     assert [cell.key for cell in cells(config)] == ["nothing/one/1", "nothing/three/1"]
     shown = results_text(results(config, [measured(config, cell, tmp_path) for cell in cells(config)]))
-    assert "Only with seed 1: x, x." in shown
+    assert "Only with seed 1: x; x." in shown
     assert "missing" not in shown
 
 
