@@ -1,11 +1,11 @@
-# make setup | demo | demo-train | study-quick | study | test | check | bench      (the first makes .venv, the others call it)
+# make setup | demo | demo-train | study-quick | study | test | check | bench ... (the first makes .venv, the others call it)
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
 
-.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study test check bench clean
+.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test check bench clean
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 setup: $(VENV)/.ready ## make .venv with everything (a CPU build of torch first)
 $(VENV)/.ready: pyproject.toml
@@ -33,7 +33,12 @@ umi-tiny: pretrain ## the bundled agent anew, from that base: an hour on 4 cores
 study-quick: setup ## the paper's comparison at a small size, under 20 minutes on 4 cores; goes on where it stopped
 	$(VENV)/bin/umi study quick --workers 4
 
-study: setup ## the whole comparison: two sizes, three seeds; hours on a CPU; docs/study.md says what it needs
+study-two-sizes: study-quick ## goes on from it with a smaller base and two more seeds for the paper's five variants; an hour
+	$(VENV)/bin/umi world pages --count 24000 --out runs/pages-mini.jsonl
+	$(VENV)/bin/umi pretrain base-mini --set texts=runs/pages-mini.jsonl --set out=runs/base-mini --resume
+	$(VENV)/bin/umi study two-sizes --out runs/study-quick --workers 4
+
+study: setup ## the whole comparison on a larger world: a GPU or a weekend; docs/study.md says what it needs
 	$(VENV)/bin/umi study full --workers 4
 
 test: setup ## all tests, the slow ones too

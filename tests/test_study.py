@@ -2,6 +2,7 @@
 
 import math
 import time
+import re
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from alpha_umi.datasets.toolbench import HALLUCINATED
 from alpha_umi.errors import ConfigError
 from alpha_umi.store import read_json
 from alpha_umi.study import budget
-from alpha_umi.study.cells import STUDIES, Cell, cells, read_study, train_config
+from alpha_umi.study.cells import STUDIES, Cell, cells, fingerprint, read_study, train_config
 from alpha_umi.study.data import Data
+from alpha_umi.study.results import _compared as compared_with
 from alpha_umi.study.results import results
 from alpha_umi.study.run import run_study
 from alpha_umi.study.text import results_text
@@ -33,7 +35,8 @@ METHODS = ("glpft", "single", "one-stage", "multi-task", "glpft-without-reuse")
 def test_every_study_of_the_package_is_one_whose_variants_can_all_be_trained(name):
     config = read_study(name)
     runs = {cell: train_config(config, cell, Data(STUDIES, config), STUDIES) for cell in cells(config)}
-    assert len(runs) == len(config.seeds) * len(config.bases) * len(config.variants)
+    whole = [name for name, variant in config.variants.items() if variant.bases is None and variant.seeds is None]
+    assert sum(cell.variant in whole for cell in runs) == len(config.seeds) * len(config.bases) * len(whole)
     assert {one.seed for one in runs.values()} == set(config.seeds)
     assert {one.method for one in runs.values()} == set(METHODS)
     assert {one.adapter.kind for one in runs.values()} == {"none", "lora", "alora"}
@@ -49,6 +52,14 @@ def test_the_whole_study_has_more_sizes_seeds_and_sets_than_the_quick_one():
     assert len(full.static.sets) == 6
 
 
+def test_the_quick_study_is_a_part_of_the_one_with_two_sizes_and_is_not_measured_again(tmp_path):
+    quick, more = read_study("quick"), read_study("two-sizes")
+    assert set(cells(quick)) < set(cells(more))
+    for cell in cells(quick):
+        made = [fingerprint(one, cell, train_config(one, cell, Data(tmp_path, one), tmp_path)) for one in (quick, more)]
+        assert made[0] == made[1]
+
+
 @pytest.mark.parametrize(
     ("replaced", "said"),
     [
@@ -62,6 +73,8 @@ def test_the_whole_study_has_more_sizes_seeds_and_sets_than_the_quick_one():
         ({"title": '"x"\nscales = "four"'}, "scales 'four', which is no other variant"),
         ({"title": '"x"\nshare = 0.5\npreparation = "published"'}, "share: only of our preparation"),
         ({"hidden_size": "16\nbundled = 3"}, "unknown key 'bundled'"),
+        ({"title": '"x"\nseeds = [3]'}, "variant 'one': seeds: 3 is not among those of the study: 0, 1"),
+        ({"title": '"x"\nbases = ["big"]'}, "variant 'one': bases: 'big' is not among those of the study: nothing"),
     ],
 )
 def test_what_is_wrong_in_a_study_is_said_before_anything_runs(tmp_path, replaced, said):
@@ -72,7 +85,7 @@ def test_what_is_wrong_in_a_study_is_said_before_anything_runs(tmp_path, replace
 
 
 def test_a_study_that_does_not_exist_names_those_that_do():
-    with pytest.raises(ConfigError, match="studies: full, quick"):
+    with pytest.raises(ConfigError, match="studies: full, quick, two-sizes"):
         read_study("slow")
 
 
@@ -138,6 +151,9 @@ def test_a_study_whose_cells_are_done_trains_nothing_and_writes_its_report(tmp_p
     ]
     assert not list((tmp_path / "out").rglob("run"))
     assert read_json(report / "results.json")["cells"] == {"all": 4, "missing": []}
+    pictures = re.findall(r"!\[.+\]\((.+)\)", (report / "study.md").read_text())
+    assert pictures == ["variants.svg"]
+    assert "Three models" in (report / "variants.svg").read_text()
 
 
 def test_a_cell_that_was_measured_otherwise_is_not_taken_for_done(tmp_path):
@@ -148,6 +164,32 @@ def test_a_cell_that_was_measured_otherwise_is_not_taken_for_done(tmp_path):
         config = read_study(str(write_study(tmp_path, **changed)))
         with pytest.raises(ConfigError, match="other settings"):
             is_done(config, cell, tmp_path / "out")
+
+
+def test_a_base_is_known_by_what_is_in_it_wherever_it_lies(tmp_path):
+    text = (
+        STUDY.split("[bases.nothing.tiny]")[0]
+        + '[bases.some]\nbase = "BASE"\n[variants'
+        + STUDY.split("[variants", 1)[1]
+    )
+    made = []
+    for place, weights in (("here", "1"), ("there", "1"), ("here", "2")):
+        base = tmp_path / place
+        base.mkdir(exist_ok=True)
+        (base / "model.safetensors").write_text(weights)
+        (base / "notes.txt").write_text(place)
+        config = read_study(str(write_study(tmp_path, text.replace("BASE", str(base)))))
+        cell = next(iter(cells(config)))
+        made.append(fingerprint(config, cell, train_config(config, cell, Data(tmp_path, config), tmp_path)))
+    assert made[0] == made[1] != made[2]
+
+
+def test_a_variant_is_measured_from_the_bases_and_with_the_seeds_that_it_names(tmp_path):
+    config = read_study(str(write_study(tmp_path, title='"x"\nseeds = [1]')))
+    assert [cell.key for cell in cells(config)] == ["nothing/one/1", "nothing/three/1"]
+    shown = results_text(results(config, [measured(config, cell, tmp_path) for cell in cells(config)]))
+    assert "Only with seed 1: x; x." in shown
+    assert "missing" not in shown
 
 
 def test_data_that_is_there_is_not_written_again_and_other_data_is(tmp_path):
@@ -185,6 +227,30 @@ def test_steps_are_averaged_over_seeds_before_anything_else(compared):
     metric = row["metrics"]["plan_accuracy"]
     assert (metric["value"], metric["count"], metric["seeds"]) == (0.5, 4, {"0": 1.0, "1": 0.0})
     assert metric["low"] < 0.5 < metric["high"]
+
+
+def test_what_a_variant_is_better_by_is_told_step_by_step_with_an_interval(compared):
+    config, done = compared
+    for one in done:
+        if (one["variant"], one["seed"]) == ("three", 1):
+            steps = one["static"]["test"] = {key: dict(scores) for key, scores in one["static"]["test"].items()}
+            steps["0/task/0"]["plan_accuracy"] = 0.0
+    found = {(row["variant"], row["group"]): row["against"]["plan_accuracy"] for row in results(config, done)["static"]}
+    better = found["three", "in-domain"]
+    assert (better["value"], better["seeds"]) == (0.375, {"0": 0.0, "1": 0.75})
+    assert -1 <= better["low"] < 0.375 < better["high"] <= 1
+    assert found["one", "in-domain"]["value"] == 0
+    assert "| nothing | in-domain | Three models | +37.5 (" in results_text(results(config, done))
+    [alone] = [row for row in results(config, done[1:2])["static"] if row["group"] == "in-domain"]
+    assert alone["against"]["plan_accuracy"]["value"] is None
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=8))
+def test_a_difference_turned_round_is_its_negative_and_lies_in_its_interval(scores):
+    keyed = [{str(at): pair[side] for at, pair in enumerate(scores)} for side in (0, 1)]
+    there, back = compared_with({0: (keyed[0], keyed[1])}), compared_with({0: (keyed[1], keyed[0])})
+    assert there["value"] == pytest.approx(-back["value"])
+    assert -1 - 1e-9 <= there["low"] - 1e-9 <= there["value"] <= there["high"] + 1e-9 <= 1 + 1e-6
 
 
 def test_who_passes_wins_and_of_two_that_pass_who_calls_less(compared):

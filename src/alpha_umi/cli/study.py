@@ -9,7 +9,7 @@ import typer
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="quick, full, or a study of your own (TOML).")],
+    name: Annotated[str, typer.Argument(help="quick, two-sizes, full, or a study of your own (TOML).")],
     out: Annotated[Path | None, typer.Option(help="The study's folder; by default runs/study-NAME.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key: budget.tokens=100000")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import typing
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,6 +115,10 @@ class VariantConfig(Table):
     """The variant of which this is the same with less data: shown in the figure of data, not in the tables."""
     first: float | None = Field(default=None, gt=0, lt=1)
     """In place of the budget's."""
+    bases: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Only from these bases; None: from all."""
+    seeds: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=1)
+    """Only with these seeds; None: with all."""
 
     @model_validator(mode="after")
     def _can_be_made(self) -> typing.Self:
@@ -153,6 +158,8 @@ class StudyConfig(Table):
             scaled = variant.scales
             if scaled is not None and (scaled not in self.variants or scaled == name):
                 raise ValueError(f"variant {name!r} scales {scaled!r}, which is no other variant")
+            _check_among(f"variant {name!r}: bases", variant.bases, self.bases)
+            _check_among(f"variant {name!r}: seeds", variant.seeds, self.seeds)
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: a seed stands there twice")
         return self
@@ -160,6 +167,12 @@ class StudyConfig(Table):
     def rebased(self, folder: Path) -> typing.Self:
         bases = {name: base.rebased(folder) for name, base in self.bases.items()}
         return super().rebased(folder).model_copy(update={"bases": bases})
+
+
+def _check_among(what: str, chosen: Collection[object] | None, known: Collection[object]) -> None:
+    strange = [one for one in chosen or () if one not in known]
+    if strange:
+        raise ValueError(f"{what}: {strange[0]!r} is not among those of the study: {', '.join(map(str, known))}")
 
 
 def _check_keys(train: dict[str, Any]) -> None:

@@ -12,9 +12,14 @@ from typing import Any, cast
 from alpha_umi.config import StudyConfig, TrainConfig, VariantConfig, load_config, make_config, merged, read_recipe
 from alpha_umi.errors import ConfigError
 from alpha_umi.study.data import Data
+from alpha_umi.world.presets import find_preset
 
 STUDIES = Path(__file__).parents[1] / "recipes" / "studies"
 DONE = "cell.json"
+_FREE = ("out", "cache", "workers", "device", "data", "model", "save_every", "log_every", "report_to")
+"""Of a training run, what may differ between machines and leaves what is measured as it is."""
+_MODEL = ("config.json", "tokenizer.json")
+_WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +71,9 @@ def cells(config: StudyConfig) -> Iterator[Cell]:
     """All cells, seed by seed, so that a study that is cut short has compared all variants on the first seeds."""
     for seed in config.seeds:
         for base in config.bases:
-            for variant in config.variants:
-                yield Cell(base=base, variant=variant, seed=seed)
+            for name, variant in config.variants.items():
+                if seed in (variant.seeds or config.seeds) and base in (variant.bases or config.bases):
+                    yield Cell(base=base, variant=name, seed=seed)
 
 
 def train_config(config: StudyConfig, cell: Cell, data: Data, out: Path) -> TrainConfig:
@@ -86,10 +92,11 @@ def train_config(config: StudyConfig, cell: Cell, data: Data, out: Path) -> Trai
 
 
 def fingerprint(config: StudyConfig, cell: Cell, train: TrainConfig) -> str:
-    """Names all that decides what a cell measures, wherever its folder lies."""
-    free = ("out", "cache", "workers", "device", "data")
+    """Names all that decides what a cell measures, wherever its folder and its base lie."""
     told: list[Any] = [
-        {key: value for key, value in train.model_dump(mode="json").items() if key not in free},
+        {key: value for key, value in train.model_dump(mode="json").items() if key not in _FREE},
+        _base_of(train),
+        find_preset(config.world.preset).version,
         config.world.model_dump(mode="json"),
         config.static.model_dump(mode="json"),
         config.live.model_dump(mode="json"),
@@ -97,6 +104,14 @@ def fingerprint(config: StudyConfig, cell: Cell, train: TrainConfig) -> str:
         _data_settings(config.variants[cell.variant]),
     ]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _base_of(train: TrainConfig) -> Any:
+    """A model from nothing by its settings, a folder by what is in it, anything else by its name."""
+    if train.model.base is None:
+        return train.model.model_dump(mode="json")
+    files = sorted(path for path in Path(train.model.base).glob("*") if path.suffix == _WEIGHTS or path.name in _MODEL)
+    return [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in files] or train.model.base
 
 
 def _data_settings(variant: VariantConfig) -> list[Any]:

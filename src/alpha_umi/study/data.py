@@ -17,6 +17,7 @@ from alpha_umi.preparation.world_files import Choice, write_gold
 from alpha_umi.store import read_json, write_json
 from alpha_umi.study.changes import changing
 from alpha_umi.types import Json
+from alpha_umi.world.presets import find_preset
 
 _DONE = "done.json"
 _TRAIN = "train"
@@ -103,6 +104,7 @@ class Data:
     def _wanted(self) -> Mapping[str, Json]:
         config = self.config
         told: Json = [
+            find_preset(config.world.preset).version,
             cast("Json", config.world.model_dump(mode="json")),
             cast("Json", config.static.model_dump(mode="json")),
             [list[Json](config.live.sets), config.live.tasks],

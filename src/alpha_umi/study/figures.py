@@ -1,4 +1,4 @@
-"""The pictures of a study, as SVG: what less data does, and the losses of every stage."""
+"""The pictures of a study, as SVG: variants beside each other, what less data does, the losses of every stage."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpha_umi.evaluation.metrics import ACTION_EXACT_MATCH, ARGUMENT_F1, PLAN_ACCURACY
-from alpha_umi.study.results import STATIC
-from alpha_umi.study.text import scaling_points
+from alpha_umi.study.results import ALL, STATIC
+from alpha_umi.study.text import GROUPS, scaling_points, shown_titles
 from alpha_umi.training.curves import dress, read_history, smoothed
 
 if TYPE_CHECKING:
@@ -17,6 +17,42 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#2a6f97", "#d1651f", "#4f772d", "#8a4fa0", "#7a6a3a", "#b23a48")
 _SIDE = 3
+
+
+def draw_variants(results: Mapping[str, Any]) -> str | None:
+    """Every variant's metrics and pass rates with their intervals; None where nothing was measured."""
+    titles = shown_titles(results)
+    rows = [row for row in results["static"] if row["variant"] in titles and row["group"] in GROUPS]
+    if not rows:
+        return None
+    names = list(dict.fromkeys(row["variant"] for row in rows))
+    bases = list(dict.fromkeys(row["base"] for row in rows))
+    panels = [
+        (STATIC[name], [(row, row["metrics"][name], row["group"] == GROUPS[0]) for row in rows])
+        for name in (PLAN_ACCURACY, ACTION_EXACT_MATCH, ARGUMENT_F1)
+    ]
+    for strategy in dict.fromkeys(row["strategy"] for row in results["live"]):
+        tried = [row for row in results["live"] if (row["set"], row["strategy"]) == (ALL, strategy)]
+        panels.append((f"pass, {strategy}", [(row, row["pass"], True) for row in tried if row["variant"] in titles]))
+    figure, grid = _grid(len(panels), height=0.9 + 0.3 * len(names))
+    for at, (axes, (title, points)) in enumerate(zip(grid, panels, strict=True)):
+        for row, metric, filled in points:
+            if metric["value"] is not None:
+                base = bases.index(row["base"])
+                place = names.index(row["variant"]) + 0.25 * (base - (len(bases) - 1) / 2) + (0 if filled else 0.1)
+                around = [[100 * abs(metric["value"] - metric[end])] for end in ("low", "high")]
+                colour = _COLOURS[base % len(_COLOURS)]
+                face = colour if filled else "white"
+                axes.errorbar(100 * metric["value"], place, xerr=around, color=colour, marker="o", markersize=4,
+                              markerfacecolor=face, linewidth=1)  # fmt: skip
+        axes.set_yticks(range(len(names)), [titles[name] for name in names] if at % _SIDE == 0 else [""] * len(names))
+        axes.invert_yaxis()
+        axes.set_xlim(-2, 102)
+        dress(axes, f"{title}, %", "")
+    for base, colour in zip(bases, _COLOURS * len(bases), strict=False):
+        grid[0].plot([], [], color=colour, marker="o", markersize=4, linewidth=0, label=base)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower right", ncols=len(bases))
+    return _svg(figure)
 
 
 def draw_scaling(results: Mapping[str, Any]) -> str | None:
@@ -71,13 +107,13 @@ def _histories(run: Path) -> dict[str, tuple[list[float], list[float]]]:
     return series
 
 
-def _grid(panels: int) -> tuple[Figure, Sequence[Any]]:
+def _grid(panels: int, height: float = 3.1) -> tuple[Figure, Sequence[Any]]:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     columns = min(_SIDE, panels)
     rows = -(-panels // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.1 * rows), layout="constrained")
+    figure = Figure(figsize=(4.2 * columns, height * rows), layout="constrained")
     FigureCanvasSVG(figure)
     grid = [figure.add_subplot(rows, columns, number + 1) for number in range(panels)]
     return figure, grid

@@ -9,7 +9,7 @@ from typing import Any, cast
 from alpha_umi.config import StudyConfig
 from alpha_umi.store import read_json, write_json, write_text
 from alpha_umi.study.cells import DONE, cells
-from alpha_umi.study.figures import draw_losses, draw_scaling
+from alpha_umi.study.figures import draw_losses, draw_scaling, draw_variants
 from alpha_umi.study.results import results
 from alpha_umi.study.text import results_text
 
@@ -29,7 +29,11 @@ def write_report(config: StudyConfig, out: Path) -> Path:
         for cell in cells(config)
         if cell.seed == config.seeds[0] and config.variants[cell.variant].scales is None
     }
-    drawn = {"Less data": ("scaling.svg", draw_scaling(found)), "Losses": ("losses.svg", draw_losses(runs))}
+    drawn = {
+        "Variants; hollow: unseen tools": ("variants.svg", draw_variants(found)),
+        "Less data": ("scaling.svg", draw_scaling(found)),
+        "Losses": ("losses.svg", draw_losses(runs)),
+    }
     pictures: list[tuple[str, str]] = []
     for title, (name, picture) in drawn.items():
         if picture is not None:

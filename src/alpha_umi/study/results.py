@@ -53,6 +53,7 @@ def results(config: StudyConfig, done: Sequence[Document]) -> dict[str, Json]:
         "study": config.name,
         "config": cast("Json", config.model_dump(mode="json", exclude_none=True)),
         "cells": {"all": len(every), "missing": [key for key in every if key not in there]},
+        "seconds": math.fsum(seconds for one in done for seconds in one["seconds"].values()),
         "static": list[Json](_static(config, done)),
         "live": list[Json](_live(config, done)),
         "costs": list[Json](_costs(config, done)),
@@ -85,14 +86,43 @@ def _pooled(values: _Values) -> dict[str, Json]:
 def _static(config: StudyConfig, done: Sequence[Document]) -> Iterator[dict[str, Json]]:
     groups = {"in-domain": config.static.in_domain, "unseen": config.static.unseen}
     groups |= {name: (name,) for name in config.static.sets}
+    reference = _reference(config, done)
     for base, variant, seeds in _groups(config, done):
         for group, sets in groups.items():
             if sets:
-                metrics: dict[str, Json] = {
-                    metric: _pooled({seed: _scores(one, sets, metric) for seed, one in seeds.items()})
-                    for metric in STATIC
+                scores = {
+                    metric: {seed: _scores(one, sets, metric) for seed, one in seeds.items()} for metric in STATIC
                 }
-                yield {"base": base, "variant": variant, "group": group, "metrics": metrics}
+                metrics: dict[str, Json] = {metric: _pooled(values) for metric, values in scores.items()}
+                against: dict[str, Json] = {
+                    metric: _compared(
+                        {seed: (one, _scores(reference[base, seed], sets, metric)) for seed, one in values.items()
+                         if (base, seed) in reference}
+                    )
+                    for metric, values in scores.items()
+                }  # fmt: skip
+                yield {"base": base, "variant": variant, "group": group, "metrics": metrics, "against": against}
+
+
+def _compared(pairs: Mapping[int, tuple[Mapping[str, float], Mapping[str, float]]]) -> dict[str, Json]:
+    """The mean difference on what both were measured on, candidate less baseline, pooled as a metric; from -1 to 1."""
+    halved = {
+        seed: {key: (1 + value - reference[key]) / 2 for key, value in candidate.items() if key in reference}
+        for seed, (candidate, reference) in pairs.items()
+    }
+    pooled = _pooled(halved)  # intervals are known for values from 0 to 1
+    ends: dict[str, Json] = {end: _unhalved(cast("float | None", pooled[end])) for end in ("value", "low", "high")}
+    seeds = cast("Mapping[str, float | None]", pooled["seeds"])
+    return {**pooled, **ends, "seeds": {seed: _unhalved(value) for seed, value in seeds.items()}}
+
+
+def _unhalved(value: float | None) -> float | None:
+    return None if value is None else 2 * value - 1
+
+
+def _reference(config: StudyConfig, done: Sequence[Document]) -> dict[tuple[str, int], Document]:
+    """The baseline's cells by base and seed."""
+    return {(one["base"], int(one["seed"])): one for one in done if one["variant"] == config.baseline}
 
 
 def _scores(cell: Document, sets: Iterable[str], metric: str) -> dict[str, float]:
@@ -111,8 +141,7 @@ def _live(config: StudyConfig, done: Sequence[Document]) -> Iterator[dict[str, J
     live = config.live
     if not live.sets:
         return
-    reference = {(base, seed): one for base, variant, seeds in _groups(config, done) for seed, one in seeds.items()
-                 if variant == config.baseline}  # fmt: skip
+    reference = _reference(config, done)
     for base, variant, seeds in _groups(config, done):
         for strategy in live.strategies:
             for name, sets in {ALL: live.sets, **{name: (name,) for name in live.sets}}.items():

@@ -10,6 +10,8 @@ from alpha_umi.study.results import ALL, STATIC
 
 Results = Mapping[str, Any]
 _NONE = "-"
+GROUPS = ("in-domain", "unseen")
+"""Of steps, in the tables."""
 
 
 def results_text(results: Results, pictures: Sequence[tuple[str, str]] = ()) -> str:
@@ -28,12 +30,27 @@ def _head(results: Results) -> Iterator[str]:
         f"{config['budget']['tokens']:,} training tokens, counted with every example in a row of its own. Percent with "
         f"{INTERVALS}; what is measured on one step or task is first averaged over the seeds."
     )
+    yield from _limited(config)
+    yield f"All cells together took {results['seconds'] / 60:,.0f} minutes, one process each."
     if cells["missing"]:
         missing = ", ".join(cells["missing"])
         yield f"**Not whole: {len(cells['missing'])} of {cells['all']} cells are missing ({missing}).**"
 
 
-def _shown(results: Results) -> dict[str, str]:
+def _limited(config: Mapping[str, Any]) -> Iterator[str]:
+    """Which variants are not measured from every base with every seed."""
+    told: dict[str, list[str]] = {}
+    for variant in config["variants"].values():
+        bases, seeds = variant.get("bases"), variant.get("seeds")
+        words = [f"from {', '.join(bases)}"] if bases else []
+        words += [f"with seed {', '.join(map(str, seeds))}"] if seeds else []
+        if words:
+            told.setdefault(" ".join(words), []).append(variant["title"])
+    for words, titles in told.items():
+        yield f"Only {words}: {'; '.join(titles)}."
+
+
+def shown_titles(results: Results) -> dict[str, str]:
     """The variants of the tables, by name, with their titles."""
     variants = results["config"]["variants"]
     return {name: variant["title"] for name, variant in variants.items() if variant.get("scales") is None}
@@ -47,8 +64,8 @@ def _several_seeds(results: Results) -> bool:
 
 
 def _static(results: Results) -> Iterator[str]:
-    config, titles = results["config"]["static"], _shown(results)
-    sets = {"in-domain": config["in_domain"], "unseen": config.get("unseen", ())}
+    config, titles = results["config"]["static"], shown_titles(results)
+    sets = dict(zip(GROUPS, (config["in_domain"], config.get("unseen", ())), strict=True))
     yield "## Static: every step after the reference's own history (the paper's table 1)"
     for group, names in sets.items():
         rows = [row for row in results["static"] if row["group"] == group and row["variant"] in titles]
@@ -60,6 +77,7 @@ def _static(results: Results) -> Iterator[str]:
                 for row in rows
             ]
             yield _table(["base", "variant", *STATIC.values()], cells, left=2)
+    yield from _against(results)
     if _several_seeds(results):
         rows = [row for row in results["static"] if row["group"] == "in-domain" and row["variant"] in titles]
         yield "In-domain by seed, lowest and highest."
@@ -69,10 +87,31 @@ def _static(results: Results) -> Iterator[str]:
         yield _table(["base", "variant", *STATIC.values()], cells, left=2)
 
 
+def _against(results: Results) -> Iterator[str]:
+    titles, baseline = shown_titles(results), results["config"]["baseline"]
+    cells = [
+        [
+            row["base"],
+            row["group"],
+            titles[row["variant"]],
+            *(_interval(row["against"][name], sign="+") for name in STATIC),
+        ]
+        for row in results["static"]
+        if row["group"] in GROUPS and row["variant"] in titles and row["variant"] != baseline
+    ]
+    if cells:
+        yield (
+            f"Against {titles[baseline]}, same base and seeds, step by step: the mean difference in points. An "
+            "interval without 0 is more than the choice of steps explains; each is read for itself, and of so many "
+            "some are so by chance."
+        )
+        yield _table(["base", "steps", "variant", *STATIC.values()], cells, left=3)
+
+
 def _live(results: Results) -> Iterator[str]:
     if not results["live"]:
         return
-    config, titles = results["config"], _shown(results)
+    config, titles = results["config"], shown_titles(results)
     sets, first = config["live"]["sets"], config["live"]["strategies"][0]
     yield "## Live: pass rate and win rate by the exact verifier (the paper's table 2)"
     yield (
@@ -122,29 +161,31 @@ def scaling_points(results: Results) -> Iterator[dict[str, Any]]:
     for base in results["config"]["bases"]:
         for whole in scaled:
             family = [name for name, variant in variants.items() if whole in (name, variant.get("scales"))]
-            for name in sorted(family, key=lambda one: variants[one].get("share", 1.0)):
-                [static] = [
-                    row["metrics"]
-                    for row in results["static"]
-                    if (row["base"], row["variant"], row["group"]) == (base, name, "in-domain")
-                ] or [None]
-                if static is not None:
-                    live = {
-                        row["strategy"]: row["pass"]
-                        for row in results["live"]
-                        if (row["base"], row["variant"], row["set"]) == (base, name, ALL)
-                    }
-                    yield {
-                        "base": base,
-                        "title": variants[whole]["title"],
-                        "share": variants[name].get("share", 1.0),
-                        "static": static,
-                        "live": live,
-                    }
+            points = [_point(results, base, name) for name in sorted(family, key=lambda one: _share(variants[one]))]
+            found = [{"title": variants[whole]["title"], **point} for point in points if point is not None]
+            yield from found if len(found) > 1 else ()
+
+
+def _point(results: Results, base: str, name: str) -> dict[str, Any] | None:
+    """A variant's in-domain metrics and pass rates; None where it was not measured."""
+    for row in results["static"]:
+        if (row["base"], row["variant"], row["group"]) == (base, name, "in-domain"):
+            live = {
+                one["strategy"]: one["pass"]
+                for one in results["live"]
+                if (one["base"], one["variant"], one["set"]) == (base, name, ALL)
+            }
+            share = _share(results["config"]["variants"][name])
+            return {"base": base, "share": share, "static": row["metrics"], "live": live}
+    return None
+
+
+def _share(variant: Mapping[str, Any]) -> float:
+    return variant.get("share", 1.0)
 
 
 def _costs(results: Results) -> Iterator[str]:
-    titles, baseline = _shown(results), results["config"]["baseline"]
+    titles, baseline = shown_titles(results), results["config"]["baseline"]
     rows = [row for row in results["costs"] if row["variant"] in titles]
     if not rows:
         return
@@ -210,10 +251,12 @@ def _percent(metric: Mapping[str, Any]) -> str:
     return _NONE if metric["value"] is None else f"{100 * metric['value']:.1f}"
 
 
-def _interval(metric: Mapping[str, Any]) -> str:
+def _interval(metric: Mapping[str, Any], sign: str = "") -> str:
+    """`sign` "+": a difference, which may be negative."""
     if metric["value"] is None:
         return _NONE
-    return f"{100 * metric['value']:.1f} ({100 * metric['low']:.1f}-{100 * metric['high']:.1f})"
+    value, low, high = (f"{100 * metric[end]:{sign}.1f}" for end in ("value", "low", "high"))
+    return f"{value} ({low} to {high})" if sign else f"{value} ({low}-{high})"
 
 
 def _range(metric: Mapping[str, Any]) -> str:
