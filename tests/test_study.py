@@ -1,8 +1,8 @@
 """Studies: what is wrong in a file, equal budgets, going on, and the report."""
 
 import math
-import time
 import re
+import time
 from pathlib import Path
 
 import pytest
