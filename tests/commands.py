@@ -93,3 +93,15 @@ def interrupt_when(ready, process, number=signal.SIGINT, timeout_s=60):
     if process.poll() is None:
         os.killpg(process.pid, number)
     return ended(process)
+
+
+def left_in(folder):
+    """Processes that still work in a folder."""
+
+    def works_in(link):
+        try:
+            return link.readlink() == folder
+        except OSError:  # it has ended, or is another user's
+            return False
+
+    return [entry for entry in Path("/proc").glob("[0-9]*/cwd") if works_in(entry)]

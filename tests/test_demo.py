@@ -1,6 +1,7 @@
 """The demo: six tasks by rule, each verified; what is measured; one page of it all."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.types import Call
 from alpha_umi.world import PRESETS, World
-from commands import run_here
+from commands import interrupt_when, left_in, run_here, start
 from pages import Page
 from test_report import check_safe
 
@@ -59,6 +60,37 @@ def test_tasks_at_which_the_chain_fails_are_done_by_a_tree_search_and_drawn(tmp_
     assert page.elements.count("figure") == 2
     rates = {key: passed(tmp_path, key) for key in ("chain-free", "dfsdt-free")}
     assert rates["chain-free"] < rates["dfsdt-free"] == 6
+
+
+def test_measurements_beside_each_other_find_the_same(tmp_path):
+    found = []
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        _, page = demo(folder, "oracle", "--workers", workers)
+        predictions = json.loads((folder / "demo" / "predictions" / "free.json").read_text())
+        found.append((badges(page), passed(folder, "chain-free"), passed(folder, "dfsdt-free"), predictions))
+    assert found[0] == found[1]
+
+
+def test_an_interrupted_demo_leaves_no_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOW_S", "0.5")
+    (tmp_path / "rollout_agents.py").symlink_to(Path(__file__).with_name("rollout_agents.py"))
+    options = ("--agent", "rollout_agents:slow", "--world", "small", "--tasks", "3", "--workers", "2", "--out", "demo")
+    measuring = (tmp_path / "demo" / "rollouts" / "dfsdt-free" / "rollout.toml").exists
+    broken = interrupt_when(measuring, start("demo", *options, cwd=tmp_path))
+    assert broken.code == 130, broken.err
+    assert "'umi demo' starts anew" in broken.err
+    assert "Traceback" not in broken.err
+    assert not left_in(tmp_path)
+
+
+def test_a_measurement_that_fails_is_named(tmp_path):
+    options = ("--agent", "rollout_agents:tiring", "--world", "small", "--tasks", "3", "--out", "demo")
+    ended = run_here("demo", *options, cwd=tmp_path)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == "error: steps, free: the endpoint is busy"
+    assert not (tmp_path / "demo" / "report.html").exists()
 
 
 def passed(folder, name):

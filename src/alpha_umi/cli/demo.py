@@ -21,6 +21,10 @@ def run_demo(
         str | None, typer.Option(help="The sealed world (tiny, small or full); else the agent's own.")
     ] = None,
     tasks: Annotated[int, typer.Option(min=1, help="How many are measured of each of two test sets.")] = 100,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Measurements under way at once, a process each; as many as cores for a small agent."),
+    ] = None,
     *,
     train: Annotated[bool, typer.Option("--train", help="Train an agent, score it and ask it.")] = False,
     fresh: Annotated[
@@ -39,5 +43,7 @@ def run_demo(
         return
     from alpha_umi import build, demo
 
-    options = demo.DemoOptions(agent=agent or build.DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"))
+    options = demo.DemoOptions(
+        agent=agent or build.DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"), workers=workers
+    )
     demo.run(options, Console())
