@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from alpha_umi.build import read_agent
+from alpha_umi.build.bundled import DEFAULT, FOLDER
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.types import Call
@@ -80,7 +82,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path, monkeypatch):
     measuring = (tmp_path / "demo" / "rollouts" / "dfsdt-free" / "rollout.toml").exists
     broken = interrupt_when(measuring, start("demo", *options, cwd=tmp_path))
     assert broken.code == 130, broken.err
-    assert "'umi demo' starts anew" in broken.err
+    assert "the same command measures anew" in broken.err
     assert "Traceback" not in broken.err
     assert not left_in(tmp_path)
 
@@ -106,12 +108,30 @@ def test_the_demo_begins_anew_and_leaves_other_files_alone(tmp_path):
     assert (tmp_path / "demo" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not (FOLDER / DEFAULT / "base").is_dir(), reason="this copy has no bundled base model")
+def test_training_begins_at_the_bundled_base_and_ends_in_a_demo_with_what_was_trained(tmp_path):
+    command = ("demo", "--train", "--trajectories", "12", "--tasks", "1", "--workers", "1", "--out", "trained")
+    first = run_here(*command, cwd=tmp_path)
+    assert first.code == 0, first.err
+    made = read_agent(tmp_path / "trained" / "agent").made
+    assert (made.agent, made.preset) == ("agent", "small")
+    page = Page((tmp_path / "trained" / "demo" / "report.html").read_text())
+    check_safe(page)
+    assert "Whole tasks, 1 of each set" in page.text
+    learned = tmp_path / "trained" / "agent" / "metrics.json"
+    before = learned.stat().st_mtime_ns
+    assert run_here(*command, cwd=tmp_path).code == 0
+    assert learned.stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (("--agent", "oracle"), "name one by --world"),
         (("--agent", "oracle", "--world", "huge"), "known: tiny, small, full"),
         (("--train", "--agent", "oracle"), "leave out --agent"),
+        (("--fresh",), "go with --train"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_before_anything_is_made(options, said, tmp_path):

@@ -90,7 +90,7 @@ def run(options: DemoOptions, console: Console) -> Path:
     try:
         return _Demo(options, config, preset, console).run()
     except KeyboardInterrupt:
-        raise InterruptedWorkError("interrupted; 'umi demo' starts anew") from None
+        raise InterruptedWorkError("interrupted; the same command measures anew") from None
 
 
 class _Demo:
