@@ -18,7 +18,7 @@ $(VENV)/.ready: pyproject.toml
 demo: setup ## the bundled agent at work: live, verified, measured, and a page of it all
 	$(VENV)/bin/umi demo
 
-demo-train: setup ## training: a backbone and three roles, scored and asked
+demo-train: setup ## an agent of your own from the bundled base, within 15 minutes on 4 cores; then the demo with it
 	$(VENV)/bin/umi demo --train
 
 pretrain: setup ## the base model of the bundled agent, from nothing: half an hour on 4 cores

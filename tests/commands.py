@@ -94,3 +94,20 @@ def interrupt_when(ready, process, number=signal.SIGINT, timeout_s=600):
     if process.poll() is None:
         os.killpg(process.pid, number)
     return ended(process)
+
+
+def left_in(folder, timeout_s=60):
+    """Processes that work in a folder and do not end in time."""
+
+    def works_in(link):
+        try:
+            return link.readlink() == folder
+        except OSError:  # it has ended, or is another user's
+            return False
+
+    until = time.monotonic() + timeout_s
+    while (
+        left := [entry for entry in Path("/proc").glob("[0-9]*/cwd") if works_in(entry)]
+    ) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left

@@ -81,6 +81,23 @@ class Shy(Oracle):
         return await super().propose(task, (turns[0], *rest))
 
 
+class Tiring(Oracle):
+    """The oracle for so many proposals, and nobody afterwards."""
+
+    def __init__(self, proposals):
+        self._left = proposals
+
+    async def propose(self, task, turns):
+        self._left -= 1
+        if self._left < 0:
+            raise ModelError("the endpoint is busy")
+        return await super().propose(task, turns)
+
+
+def tiring():
+    return Tiring(40)
+
+
 def faulty():
     return Explorer(faults=0.06, seconds=0.005)
 

@@ -1,14 +1,17 @@
 """The demo: six tasks by rule, each verified; what is measured; one page of it all."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from alpha_umi.build import read_agent
+from alpha_umi.build.bundled import DEFAULT, FOLDER
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.types import Call
 from alpha_umi.world import PRESETS, World
-from commands import run_here
+from commands import interrupt_when, left_in, run_here, start
 from pages import Page
 from test_report import check_safe
 
@@ -61,6 +64,37 @@ def test_tasks_at_which_the_chain_fails_are_done_by_a_tree_search_and_drawn(tmp_
     assert rates["chain-free"] < rates["dfsdt-free"] == 6
 
 
+def test_measurements_beside_each_other_find_the_same(tmp_path):
+    found = []
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        _, page = demo(folder, "oracle", "--workers", workers)
+        predictions = json.loads((folder / "demo" / "predictions" / "free.json").read_text())
+        found.append((badges(page), passed(folder, "chain-free"), passed(folder, "dfsdt-free"), predictions))
+    assert found[0] == found[1]
+
+
+def test_an_interrupted_demo_leaves_no_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOW_S", "0.5")
+    (tmp_path / "rollout_agents.py").symlink_to(Path(__file__).with_name("rollout_agents.py"))
+    options = ("--agent", "rollout_agents:slow", "--world", "small", "--tasks", "3", "--workers", "2", "--out", "demo")
+    measuring = (tmp_path / "demo" / "rollouts" / "dfsdt-free" / "rollout.toml").exists
+    broken = interrupt_when(measuring, start("demo", *options, cwd=tmp_path))
+    assert broken.code == 130, broken.err
+    assert "the same command measures anew" in broken.err
+    assert "Traceback" not in broken.err
+    assert not left_in(tmp_path)
+
+
+def test_a_measurement_that_fails_is_named(tmp_path):
+    options = ("--agent", "rollout_agents:tiring", "--world", "small", "--tasks", "3", "--out", "demo")
+    ended = run_here("demo", *options, cwd=tmp_path)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1] == "error: steps, free: the endpoint is busy"
+    assert not (tmp_path / "demo" / "report.html").exists()
+
+
 def passed(folder, name):
     lines = (folder / "demo" / "rollouts" / name / "rollouts.jsonl").read_text().splitlines()
     return sum(json.loads(line)["verdict"]["passed"] for line in lines)
@@ -74,12 +108,30 @@ def test_the_demo_begins_anew_and_leaves_other_files_alone(tmp_path):
     assert (tmp_path / "demo" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not (FOLDER / DEFAULT / "base").is_dir(), reason="this copy has no bundled base model")
+def test_training_begins_at_the_bundled_base_and_ends_in_a_demo_with_what_was_trained(tmp_path):
+    command = ("demo", "--train", "--trajectories", "12", "--tasks", "1", "--workers", "1", "--out", "trained")
+    first = run_here(*command, cwd=tmp_path)
+    assert first.code == 0, first.err
+    made = read_agent(tmp_path / "trained" / "agent").made
+    assert (made.agent, made.preset) == ("agent", "small")
+    page = Page((tmp_path / "trained" / "demo" / "report.html").read_text())
+    check_safe(page)
+    assert "Whole tasks, 1 of each set" in page.text
+    learned = tmp_path / "trained" / "agent" / "metrics.json"
+    before = learned.stat().st_mtime_ns
+    assert run_here(*command, cwd=tmp_path).code == 0
+    assert learned.stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (("--agent", "oracle"), "name one by --world"),
         (("--agent", "oracle", "--world", "huge"), "known: tiny, small, full"),
         (("--train", "--agent", "oracle"), "leave out --agent"),
+        (("--fresh",), "go with --train"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_before_anything_is_made(options, said, tmp_path):

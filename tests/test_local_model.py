@@ -362,3 +362,18 @@ def test_an_adapter_that_does_not_fit_is_named(tmp_path, folder):
 def test_an_unknown_device_is_named(folder):
     with pytest.raises(CheckpointError, match="device 'abacus' cannot be used"):
         LocalModel.load(str(folder), end="</s>", device="abacus")
+
+
+@pytest.mark.parametrize(("one_core", "inside"), [(True, 1), (False, 3)])
+def test_a_tiny_model_is_run_on_one_core_where_that_is_wished_and_others_keep_theirs(one_core, inside):
+    weights, seen, before = tiny_llama(len(TOKENIZER)), [], torch.get_num_threads()
+    weights.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(3)
+    try:
+        model = LocalModel(weights, TOKENIZER, end="</s>", one_core=one_core)
+        ask(model, ["the planner"], Sampling(max_tokens=2))
+        asyncio.run(model.aclose())
+        assert set(seen) == {inside}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

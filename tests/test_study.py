@@ -2,8 +2,6 @@
 
 import math
 import re
-import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,7 +20,7 @@ from alpha_umi.study.run import run_study
 from alpha_umi.study.text import results_text
 from alpha_umi.study.work import is_done
 from alpha_umi.training.recipe import BASE, make_steps
-from commands import ended, interrupt_when, start
+from commands import ended, interrupt_when, left_in, start
 from studies import STUDY, finish_all, measured, write_study
 
 METHODS = ("glpft", "single", "one-stage", "multi-task", "glpft-without-reuse")
@@ -342,14 +340,4 @@ def test_processes_beside_each_other_are_interrupted_together_and_none_is_left(t
     broken = interrupt_when(lambda: all(each.exists() for each in both), under_way)
     assert broken.code == 130, broken.err
     assert "the same command goes on" in broken.err
-    until = time.monotonic() + 60
-    while left := [entry for entry in Path("/proc").glob("[0-9]*/cwd") if works_in(entry, tmp_path)]:
-        assert time.monotonic() < until, left
-        time.sleep(0.05)
-
-
-def works_in(link, folder):
-    try:
-        return link.readlink() == folder
-    except OSError:  # it has ended, or is another user's
-        return False
+    assert not left_in(tmp_path)

@@ -258,7 +258,15 @@ def _open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: Fo
     import_engine(base.model)
     from alpha_umi.models.local import load_roles
 
-    return load_roles(base.model, adapters, end=form.end, device=base.device, dtype=base.dtype, cache_gb=base.cache_gb)
+    return load_roles(
+        base.model,
+        adapters,
+        end=form.end,
+        device=base.device,
+        dtype=base.dtype,
+        cache_gb=base.cache_gb,
+        one_core="OMP_NUM_THREADS" not in os.environ,
+    )
 
 
 def import_engine(model: str = "a model") -> None:

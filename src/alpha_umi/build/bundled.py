@@ -33,10 +33,21 @@ def find_run(name: Path) -> Path:
         return FOLDER / name
     if str(name) == DEFAULT:
         raise CheckpointError(
-            f"{DEFAULT}: this copy of the package comes without its bundled agent; train one by 'umi demo --train' and "
+            f"{DEFAULT}: this copy of the package comes without its bundled agent; make one by 'make umi-tiny' and "
             "name its run directory by --agent, or install a released wheel"
         )
     raise CheckpointError(f"{name}: no such run directory or agent file, and no bundled agent of that name")
+
+
+def find_base(name: str) -> Path:
+    """The base model from which a bundled agent was trained. Raises CheckpointError where it does not come along."""
+    base = FOLDER / name / "base"
+    if not base.is_dir():
+        raise CheckpointError(
+            f"{name}: this copy of the package comes without the base model of its bundled agent; make one by "
+            "'make pretrain' and train from it ('umi train'), or install a released wheel"
+        )
+    return base
 
 
 def write_made(run: Path, config: AgentConfig, form: Format, preset: str, name: str | None = None) -> MadeConfig:

@@ -21,8 +21,15 @@ def run_demo(
         str | None, typer.Option(help="The sealed world (tiny, small or full); else the agent's own.")
     ] = None,
     tasks: Annotated[int, typer.Option(min=1, help="How many are measured of each of two test sets.")] = 100,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Measurements under way at once, a process each; as many as cores for a small agent."),
+    ] = None,
     *,
-    train: Annotated[bool, typer.Option("--train", help="Train an agent, score it and ask it.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="First train an agent, from the bundled base model.")] = False,
+    trajectories: Annotated[
+        int | None, typer.Option(min=1, help="With --train: how many to learn from; 9,000 take 10 minutes on 4 cores.")
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="With --train: start over, whatever the folder holds.")
     ] = False,
@@ -35,9 +42,20 @@ def run_demo(
             raise ConfigError("--train makes an agent of its own; leave out --agent and --world")
         from alpha_umi.demo import training
 
-        training.run(out or Path("runs/demo-train"), Console(), fresh=fresh)
+        wanted = training.TrainingOptions(
+            trajectories=trajectories or training.TRAJECTORIES,
+            tasks=tasks,
+            out=out or Path("runs/demo-train"),
+            workers=workers,
+            fresh=fresh,
+        )
+        training.run(wanted, Console())
         return
+    if fresh or trajectories is not None:
+        raise ConfigError("--fresh and --trajectories go with --train")
     from alpha_umi import build, demo
 
-    options = demo.DemoOptions(agent=agent or build.DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"))
+    options = demo.DemoOptions(
+        agent=agent or build.DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"), workers=workers
+    )
     demo.run(options, Console())

@@ -22,9 +22,10 @@ def study(
     from rich.console import Console
 
     from alpha_umi.display import progress
+    from alpha_umi.jobs.side_by_side import Update
     from alpha_umi.study.cells import cells, read_study
     from alpha_umi.study.report import write_report
-    from alpha_umi.study.run import Update, run_study
+    from alpha_umi.study.run import run_study
 
     config = read_study(name, tuple(overrides or ()))
     place = out or Path("runs") / f"study-{config.name}"
@@ -42,7 +43,9 @@ def study(
                     display.remove_task(bars.pop(update.what))
                 if update.what != "data":
                     display.advance(whole)
-                    console.print(f"{update.what}: {update.at}", markup=False, highlight=False)
+                    console.print(
+                        f"{update.what}: {update.error or update.at or 'done'}", markup=False, highlight=False
+                    )
                 return
             bar = bars.setdefault(update.what, None)
             if bar is None:

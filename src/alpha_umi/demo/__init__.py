@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -19,18 +20,26 @@ from rich.console import Console
 
 from alpha_umi import build
 from alpha_umi.build.bundled import check_world
-from alpha_umi.config import AgentConfig, EnvironmentConfig, LimitsConfig, RolloutConfig, WorldConfig
+from alpha_umi.config import AgentConfig
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
-from alpha_umi.demo.measures import CONCURRENCY, hold, passed, play, predict, score_live
+from alpha_umi.demo.measures import (
+    LIMITS,
+    STEPS,
+    Measurement,
+    is_light,
+    measure,
+    open_and_measure,
+    passed,
+    score_live,
+)
 from alpha_umi.demo.page import Results, Shown, show_results, write_results
 from alpha_umi.display import TurnPrinter, loading, progress, verdict_words
 from alpha_umi.environments.world import WorldEnvironment
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import AlphaUMiError, ConfigError
 from alpha_umi.evaluation.rollouts import Rollout
-from alpha_umi.evaluation.static import StaticScores
 from alpha_umi.jobs import InterruptedWorkError
 from alpha_umi.jobs.clock import Clock
-from alpha_umi.jobs.rollout import RolloutOptions
+from alpha_umi.jobs.side_by_side import Update, cores, work_on
 from alpha_umi.preparation.world_files import Choice
 from alpha_umi.search import Limits, Strategy, Tree, explore, method_name, open_strategy
 from alpha_umi.store import write_text, write_trajectories
@@ -41,9 +50,6 @@ TASKS = 100
 """Whose steps are measured, of each of two test sets."""
 LIVE = 30
 """Of them, done live four times: by two searches, free and held."""
-LIMITS = LimitsConfig(max_steps=8, max_completions=40)
-"""Of every task: no gold trajectory needs as much."""
-STRATEGIES = ("chain", "dfsdt")
 _RESCUED = 2
 _MADE = ("gold", "predictions", "rollouts")
 """Folders that the demo makes anew."""
@@ -59,10 +65,20 @@ class DemoOptions:
     """None: the world that the agent was made in."""
     tasks: int = TASKS
     out: Path = Path("runs/demo")
+    workers: int | None = None
+    """Measurements under way at once; None: as many as cores where the agent is small, else one."""
+
+
+class MeasurementError(AlphaUMiError):
+    """Something could not be measured."""
 
 
 def run(options: DemoOptions, console: Console) -> Path:
-    """All of it; returns the page. Raises CheckpointError where there is no such agent, or it is of another world."""
+    """All of it; returns the page.
+
+    Raises CheckpointError where there is no such agent, or it is of another world; MeasurementError where one of the
+    measurements fails, after all others are ended.
+    """
     coded = build.is_coded(options.agent)
     config = None if coded else build.read_agent(Path(options.agent))
     made = None if config is None else config.made
@@ -74,7 +90,7 @@ def run(options: DemoOptions, console: Console) -> Path:
     try:
         return _Demo(options, config, preset, console).run()
     except KeyboardInterrupt:
-        raise InterruptedWorkError("interrupted; 'umi demo' starts anew") from None
+        raise InterruptedWorkError("interrupted; the same command measures anew") from None
 
 
 class _Demo:
@@ -153,34 +169,12 @@ class _Demo:
     # --- many tasks ---------------------------------------------------------------------------------------
 
     def _measure(self, loaded: build.LoadedAgent, shown: list[Shown]) -> Results:
-        gold = self._write_gold()
-        agents = {"free": hold(loaded.agent, held=False)}
-        if self._config is not None:
-            agents["held"] = hold(loaded.agent)
-        static: dict[str, StaticScores] = {}
-        played: dict[tuple[str, str], Mapping[str, Rollout]] = {}
+        self._write_gold()
+        todo = self._measurements()
         self._console.print()
-        with progress(self._console) as display:
-            for how, agent in agents.items():
-                bar = display.add_task(f"steps, {how}")
-                with self._clock.part(f"steps, {how}"):
-                    static[how] = predict(
-                        agent,
-                        gold,
-                        self._out / "predictions" / f"{how}.json",
-                        lambda done, total, bar=bar: display.update(bar, completed=done, total=total),
-                        held=how == "held",
-                    )
-            for how, agent in agents.items():
-                for strategy in STRATEGIES:
-                    bar = display.add_task(f"{strategy}, {how}")
-                    with self._clock.part(f"{strategy}, {how}"):
-                        played[strategy, how] = play(
-                            loaded,
-                            agent,
-                            self._rollouts(strategy, how),
-                            lambda done, total, bar=bar: display.update(bar, completed=done, total=total),
-                        )
+        with self._clock.part("measurements"):
+            self._do(loaded, todo)
+        played = {(one.what, one.how): one.rollouts() for one in todo if one.what != STEPS}
         with self._clock.part("tasks live"):
             rescued, words = self._rescue(loaded, played["chain", "free"], played["dfsdt", "free"])
         return Results(
@@ -191,35 +185,42 @@ class _Demo:
             live_tasks=min(self._options.tasks, LIVE),
             shown=(*shown, *rescued),
             rescue=words,
-            static=static,
-            live={key: score_live(rollouts) for key, rollouts in played.items()},
+            static={one.how: one.static_scores() for one in todo if one.what == STEPS},
+            live={key: score_live(played[key]) for key in sorted(played)},
             seconds=self._clock.seconds,
         )
 
-    def _write_gold(self) -> list[Path]:
-        files: list[Path] = []
+    def _measurements(self) -> list[Measurement]:
+        """Those that take longest first, so that none of them is waited for alone. Code is not held to a grammar."""
+        agent = self._options.agent if self._config is None else self._config
+        hows = (False,) if self._config is None else (False, True)
+        return [
+            Measurement(what=what, held=held, agent=agent, out=self._out, tasks=LIVE)
+            for what in ("dfsdt", STEPS, "chain")
+            for held in hows
+        ]
+
+    def _do(self, loaded: build.LoadedAgent, todo: list[Measurement]) -> None:
+        """Beside each other where the agent is small, since threads are of little use to it."""
+        workers = self._options.workers or (cores() if is_light(loaded) else 1)
+        with progress(self._console) as display:
+            bars = {one.name: display.add_task(one.name, start=False) for one in todo}
+
+            def show(update: Update) -> None:
+                if update.error:
+                    raise MeasurementError(f"{update.what}: {update.error}")
+                if not update.ended:
+                    display.start_task(bars[update.what])
+                    display.update(bars[update.what], completed=update.done, total=update.total)
+
+            work = open_and_measure if workers > 1 else partial(measure, loaded)
+            work_on({one.name: one for one in todo}, work, show, workers)
+
+    def _write_gold(self) -> None:
         for split in measured_splits(self._preset):
             choice = Choice(split=split, count=self._options.tasks, preset=self._preset, first=FIRST)
             tasks = islice(choice.tasks(self._world), choice.count)
-            files.append(self._out / "gold" / f"{split}.jsonl")
-            write_trajectories(files[-1], (self._world.gold(task) for task in tasks))
-        return files
-
-    def _rollouts(self, strategy: str, how: str) -> RolloutOptions:
-        agent = self._config
-        config = RolloutConfig(
-            agent=self._options.agent if agent is None else agent.model_copy(update={"held": how == "held"}),
-            environment=EnvironmentConfig(world=WorldConfig()),
-            strategy=strategy,
-            limits=LIMITS,
-        )
-        return RolloutOptions(
-            config=config,
-            queries=self._out / "gold",
-            out=self._out / "rollouts" / f"{strategy}-{how}",
-            concurrency=CONCURRENCY,
-            limit=LIVE,
-        )
+            write_trajectories(self._out / "gold" / f"{split}.jsonl", (self._world.gold(task) for task in tasks))
 
     def _rescue(
         self, loaded: build.LoadedAgent, chains: Mapping[str, Rollout], trees: Mapping[str, Rollout]

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from alpha_umi.agent import MultiAgent, SingleAgent
-from alpha_umi.build import LoadedAgent
+from alpha_umi.build import LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.build.environments import open_environment
-from alpha_umi.config import RolloutConfig
+from alpha_umi.config import AgentConfig, EnvironmentConfig, LimitsConfig, RolloutConfig, WorldConfig
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.evaluation.metrics import Metric, mean
 from alpha_umi.evaluation.rollouts import Explorer, Rollout, read_rollouts
 from alpha_umi.evaluation.runner import Predictions, scored_steps
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows
-from alpha_umi.jobs.rollout import Progress, RollOut, RolloutOptions, roll_out
+from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
+from alpha_umi.jobs.side_by_side import Tell
 from alpha_umi.protocols import Agent
 from alpha_umi.search import Limits, method_name, open_strategy
 from alpha_umi.store import read_json, read_trajectories
 
 CONCURRENCY = 64
-Told = Callable[[int, int], None]
-"""(done, of how many)."""
+LIMITS = LimitsConfig(max_steps=8, max_completions=40)
+"""Of every task: no gold trajectory needs as much."""
+STEPS = "steps"
+LIGHT_BYTES = 100_000_000
+"""Most weights of a model that several processes load each: memory is left, and threads do not help."""
 
 
 def hold(agent: Agent, held: bool = True) -> Agent:
@@ -39,24 +43,120 @@ def hold(agent: Agent, held: bool = True) -> Agent:
             return agent
 
 
-# --- static -------------------------------------------------------------------------------------------------
+def is_light(loaded: LoadedAgent) -> bool:
+    """Whether every process may have the agent for itself: its models are here, on the CPU, and small."""
+    bases = [getattr(model, "base", None) for model in loaded.models]
+    return bool(bases) and all(base and base.place[0] == "cpu" and base.weights <= LIGHT_BYTES for base in bases)
 
 
-def predict(agent: Agent, gold: Sequence[Path], out: Path, told: Told, *, held: bool) -> StaticScores:
-    """The scores of all steps of the gold trajectories in some files."""
-    steps = [step for path in gold for step in scored_steps(read_trajectories(path))]
-    predictions = Predictions(out, steps, "demo", held=held)
+# --- one measurement ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What is measured, in a form that can be sent to another process."""
+
+    what: str
+    """`steps`, or the strategy by which whole tasks are done."""
+    held: bool
+    agent: str | AgentConfig
+    """One that is code, by its name; or of models."""
+    out: Path
+    """The demo's folder, with the gold trajectories."""
+    tasks: int
+    """Done live, of each set."""
+
+    @property
+    def how(self) -> str:
+        return "held" if self.held else "free"
+
+    @property
+    def name(self) -> str:
+        return f"{self.what}, {self.how}"
+
+    def static_scores(self) -> StaticScores:
+        """Of its steps, once they are predicted."""
+        return cast("StaticScores", evaluate_rows(read_json(self.predictions)))
+
+    def rollouts(self) -> dict[str, Rollout]:
+        """By set and id, once all tasks are done."""
+        return {rollout.key: rollout for rollout in read_rollouts(self.played)}
+
+    @property
+    def gold(self) -> Path:
+        return self.out / "gold"
+
+    @property
+    def predictions(self) -> Path:
+        return self.out / "predictions" / f"{self.how}.json"
+
+    @property
+    def played(self) -> Path:
+        return self.out / "rollouts" / f"{self.what}-{self.how}"
+
+
+def open_and_measure(measurement: Measurement, tell: Tell) -> None:
+    """`measure` where no agent is loaded yet."""
+    agent = measurement.agent
+    measure(open_coded_agent(agent) if isinstance(agent, str) else open_agent(agent), measurement, tell)
+
+
+def measure(loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
+    """Raises what `open_environment` and the agent's models do."""
+    agent = hold(loaded.agent, measurement.held)
+    if measurement.what == STEPS:
+        _predict(agent, measurement, tell)
+    else:
+        _play(replace(loaded, agent=agent), measurement, tell)
+
+
+def _predict(agent: Agent, measurement: Measurement, tell: Tell) -> None:
+    """The steps of all gold trajectories."""
+    files = sorted(measurement.gold.iterdir())
+    steps = [step for path in files for step in scored_steps(read_trajectories(path))]
+    predictions = Predictions(measurement.predictions, steps, "demo", held=measurement.held)
 
     async def run() -> None:
         async with aclosing(predictions.run(agent, CONCURRENCY)) as finished:
             done = 0
             async for _ in finished:
                 done += 1
-                told(done, len(steps))
+                tell("", done, len(steps))
 
     asyncio.run(run())
     predictions.write()
-    return cast("StaticScores", evaluate_rows(read_json(out)))
+
+
+def _play(loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
+    """Whole tasks."""
+
+    @asynccontextmanager
+    async def crew(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
+        strategy = open_strategy(config.strategy, loaded.ranker)
+        async with open_environment(config.environment) as places:
+            yield Explorer(
+                agent=loaded.agent,
+                places=places,
+                strategy=strategy,
+                limits=Limits(**config.limits.model_dump()),
+                method=method_name(strategy),
+            ).roll_out
+
+    agent = measurement.agent
+    config = RolloutConfig(
+        agent=agent if isinstance(agent, str) else agent.model_copy(update={"held": measurement.held}),
+        environment=EnvironmentConfig(world=WorldConfig()),
+        strategy=measurement.what,
+        limits=LIMITS,
+    )
+    options = RolloutOptions(
+        config=config,
+        queries=measurement.gold,
+        out=measurement.played,
+        concurrency=CONCURRENCY,
+        limit=measurement.tasks,
+    )
+    roll_out(options, lambda progress: tell("", progress.all.tasks, progress.total), crew)
 
 
 # --- live ---------------------------------------------------------------------------------------------------
@@ -68,28 +168,6 @@ class LiveScores:
 
     pass_rate: Metric
     faults: CallFaults
-
-
-def play(loaded: LoadedAgent, agent: Agent, options: RolloutOptions, told: Told) -> dict[str, Rollout]:
-    """Roll out all tasks with an agent that is loaded already; the rollouts by set and id."""
-
-    @asynccontextmanager
-    async def crew(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
-        strategy = open_strategy(config.strategy, loaded.ranker)
-        async with open_environment(config.environment) as places:
-            yield Explorer(
-                agent=agent,
-                places=places,
-                strategy=strategy,
-                limits=Limits(**config.limits.model_dump()),
-                method=method_name(strategy),
-            ).roll_out
-
-    def show(progress: Progress) -> None:
-        told(progress.all.tasks, progress.total)
-
-    roll_out(options, show, crew)
-    return {rollout.key: rollout for rollout in read_rollouts(options.out)}
 
 
 def score_live(rollouts: Mapping[str, Rollout]) -> dict[str, LiveScores]:

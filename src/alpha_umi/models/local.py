@@ -35,6 +35,7 @@ _LOG = logging.getLogger(__name__)
 _GROUP: ContextVar[Hashable] = ContextVar("alpha_umi_group")
 _TURNS: dict[str, Turns] = {}
 """By device: models on one take turns."""
+_TINY_BYTES = 16_000_000
 
 
 @contextmanager
@@ -59,9 +60,12 @@ class LocalModel:
         batch_tokens: int = 32_768,
         room: Room | None = None,
         hold: Callable[[str], Grammar] | None = None,
+        one_core: bool = False,
     ) -> None:
         """`end`: the format's end mark. `room`: what the engine may take; `batch_tokens`: most tokens of prompts and
-        completions in a batch where the model is run plainly. `hold`: what holds a completion to a grammar."""
+        completions in a batch where the model is run plainly. `hold`: what holds a completion to a grammar.
+        `one_core`: a tiny model on the CPU is run on one core: several gain it little, and lose it much where others
+        want them too."""
         self._model = model.eval()
         self._tokenizer = cast("Tokenizer", tokenizer)
         self._end = end
@@ -69,6 +73,7 @@ class LocalModel:
         self._batch_tokens = batch_tokens
         self._room = room or Room()
         self._hold = hold
+        self._one_core = one_core
         self._worker: Worker | None = None
         self._engine: Engine | None = None
         self._open: set[asyncio.Future[Completion]] = set()
@@ -84,6 +89,7 @@ class LocalModel:
         device: str = "auto",
         dtype: str = "auto",
         cache_gb: float | None = None,
+        one_core: bool = False,
     ) -> LocalModel:
         """A model and its tokenizer from a folder or a hub id, with a LoRA on it if named.
 
@@ -94,7 +100,7 @@ class LocalModel:
         if adapter is not None:
             model = add_adapter(model, adapter)
         torch.nn.Module.to(model, place)
-        return cls(model, load_tokenizer(name), end=end, room=_room(cache_gb))
+        return cls(model, load_tokenizer(name), end=end, room=_room(cache_gb), one_core=one_core)
 
     @property
     def context(self) -> int | None:
@@ -127,6 +133,10 @@ class LocalModel:
         adapters = adapters_of(self._model)
         own = sum(weight.nbytes for weight in self._model.parameters())
         return own if adapters is None else own + adapters.copies
+
+    @property
+    def _is_tiny(self) -> bool:
+        return self._model.device.type == "cpu" and self.weights <= _TINY_BYTES
 
     def why_plain(self) -> str | None:
         """Why the engine does not run it; None: it does."""
@@ -257,7 +267,8 @@ class LocalModel:
             else:
                 _LOG.warning("run plainly, without a shared cache: %s", reason)
                 runner = PlainRunner(self._model, batch_tokens=self._batch_tokens)
-            self._worker = Worker(runner, _TURNS.setdefault(str(self._model.device), Turns()))
+            turns = _TURNS.setdefault(str(self._model.device), Turns())
+            self._worker = Worker(runner, turns, one_core=self._one_core and self._is_tiny)
         return self._worker
 
     # --- what was written -----------------------------------------------------------------------------
@@ -355,20 +366,23 @@ def load_roles(
     device: str = "auto",
     dtype: str = "auto",
     cache_gb: float | None = None,
+    one_core: bool = False,
 ) -> dict[Role, LocalModel | AdaptedModel]:
     """Roles that are one base model, each with an adapter or none; the base is in memory once.
 
     Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
-    `cache_gb`: for keys and values of all roles. Raises CheckpointError.
+    `cache_gb`: for keys and values of all roles; `one_core`: see LocalModel. Raises CheckpointError.
     """
     folders = list(dict.fromkeys(adapters.values()))
     if len(folders) == 1 and (folders[0] is None or not invocation(read_config(folders[0]))):
-        alone = LocalModel.load(name, end=end, adapter=folders[0], device=device, dtype=dtype, cache_gb=cache_gb)
+        alone = LocalModel.load(
+            name, end=end, adapter=folders[0], device=device, dtype=dtype, cache_gb=cache_gb, one_core=one_core
+        )
         return dict.fromkeys(adapters, alone)
     place = pick_device(device)
     model = load_weights(name, pick_dtype(dtype, place))
     torch.nn.Module.to(model, place)
-    base = LocalModel(model, load_tokenizer(name), end=end, room=_room(cache_gb))
+    base = LocalModel(model, load_tokenizer(name), end=end, room=_room(cache_gb), one_core=one_core)
     owners = {folder: role for role, folder in adapters.items() if folder is not None}
     load_adapters(model, {role: folder for folder, role in owners.items()})
     speakers = {folder: AdaptedModel(base, role) for folder, role in owners.items()}

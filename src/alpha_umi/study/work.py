@@ -5,7 +5,7 @@ Every part of it goes on where it was interrupted; a cell whose `cell.json` is t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from alpha_umi.evaluation.rollouts import Job, Rollout, read_rollouts
 from alpha_umi.evaluation.static import score_rows
 from alpha_umi.jobs.clock import Clock
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
+from alpha_umi.jobs.side_by_side import Tell
 from alpha_umi.store import read_json, write_json
 from alpha_umi.study import budget
 from alpha_umi.study.cells import DONE, Cell, fingerprint, train_config
@@ -35,8 +36,6 @@ from alpha_umi.study.data import Data
 from alpha_umi.training.recipe import make_steps
 from alpha_umi.types import Call, Json, Role
 
-Tell = Callable[[str, int, int], None]
-"""Told what a cell is at, and how much of how much is done."""
 _ALL = 10**9
 """Trajectories that are counted for a budget: every one."""
 _CONCURRENCY = 64

@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
 
+import torch
+
 from alpha_umi.errors import ModelError
 from alpha_umi.models.engine.requests import Request
 
@@ -60,9 +62,12 @@ class Turns:
 class Worker:
     """One thread for one runner."""
 
-    def __init__(self, runner: Runner, turns: Turns) -> None:
+    def __init__(self, runner: Runner, turns: Turns, *, one_core: bool = False) -> None:
+        """`one_core`: what torch computes for it stays in its thread."""
         self._runner = runner
         self._turns = turns
+        self._one_core = one_core
+        self._before = torch.get_num_threads()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alpha-umi-model")
         self._lock = threading.Lock()
         self._inbox: deque[Request] = deque()
@@ -86,6 +91,15 @@ class Worker:
             return self._work
 
     def _run(self) -> None:
+        if not self._one_core:
+            return self._step_all()
+        torch.set_num_threads(1)
+        try:
+            return self._step_all()
+        finally:
+            torch.set_num_threads(self._before)  # in torch a part of this is shared by all threads
+
+    def _step_all(self) -> None:
         """Step until nothing is left; whatever is asked for meanwhile joins."""
         while True:
             with self._lock:
