@@ -67,7 +67,9 @@ def tree_facts(played: Played) -> Counter:
         for at in range(len(children)):
             before = children[:at]
             facts["further children"] += bool(before)
-            facts["further children not told of all"] += bool(before) and not all(write_acts(one.turns) for one in before)
+            facts["further children not told of all"] += bool(before) and not all(
+                write_acts(one.turns) for one in before
+            )
         if strategy.ranker:
             done = [at for at, child in enumerate(children) if child.status is NodeStatus.ANSWERED]
             facts["ranked: steps made after an answer"] += len(children) - 1 - done[0] if done else 0
