@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from alpha_umi.errors import ModelError  # noqa: E402
 from alpha_umi.search import Limits, NodeStatus, PublishedTree, Tree, explore  # noqa: E402
-from alpha_umi.search.compat import HALLUCINATED, acts  # noqa: E402
+from alpha_umi.search.compat import HALLUCINATED  # noqa: E402
+from alpha_umi.search.drawing import write_acts  # noqa: E402
 from alpha_umi.search.record import cut_at  # noqa: E402
 from alpha_umi.types import Call, Decision, Observation, Plan, Proposal, Task  # noqa: E402
 from search_scenarios import Played, context_roles, play, scenarios  # noqa: E402
@@ -59,13 +60,16 @@ def tree_facts(played: Played) -> Counter:
     top = tree.children(tree.nodes[0])
     enough = len([node for node in tree.nodes if node.status is NodeStatus.ANSWERED]) >= strategy.answers
     facts["ended by a first step"] = bool(top) and top[-1].status in ends and not enough and len(top) < strategy.width
+    facts["went on after a second give-up"] = went_on(tree)
     facts["last query discarded"] = cut_at(tree, strategy) is not None
     for node in tree.nodes:
         children = tree.children(node)
         for at in range(len(children)):
             before = children[:at]
             facts["further children"] += bool(before)
-            facts["further children not told of all"] += bool(before) and not all(acts(one.turns) for one in before)
+            facts["further children not told of all"] += bool(before) and not all(
+                write_acts(one.turns) for one in before
+            )
         if strategy.ranker:
             done = [at for at, child in enumerate(children) if child.status is NodeStatus.ANSWERED]
             facts["ranked: steps made after an answer"] += len(children) - 1 - done[0] if done else 0
@@ -75,6 +79,11 @@ def tree_facts(played: Played) -> Counter:
                 bool(left) and child.status is NodeStatus.GAVE_UP and child.visit is not None for child in children
             )
     return facts
+
+
+def went_on(tree: Tree) -> bool:
+    gave_up = [node.index for node in tree.nodes if node.status is NodeStatus.GAVE_UP]
+    return len(gave_up) > 1 and len(tree.nodes) - 1 > gave_up[1]
 
 
 def answered(tree: Tree) -> bool:

@@ -124,6 +124,21 @@ def test_a_give_up_at_the_query_does_not_end_the_search():
     assert run(agent, PublishedTree(width=2)).best.stop is StopReason.GAVE_UP
 
 
+@pytest.mark.parametrize(("give_ups", "asked"), [(2, 4), (3, 7), (None, 7)])
+def test_who_gives_up_again_after_a_hint_means_it_and_the_first_time_counts(give_ups, asked):
+    says = {"": [go("a"), go("b")], "a": [go("c"), GIVE_UP], "ac": [GIVE_UP], "b": [go("d")], "bd": [answer("lucky")]}
+    agent = Map(says)
+    tree = run(agent, DepthFirst(width=2, give_ups=give_ups))
+    assert len(agent.asked) == asked
+    if give_ups == 2:
+        assert tree.best.stop is StopReason.GAVE_UP
+        assert [turn.content for turn in tree.best.turns if isinstance(turn, Observation)] == ["a", "a-c"]
+        written = Recorder(strategy=DepthFirst()).write(tree)["answer_generation"]
+        assert (written["finish_type"], "a-c" in json.dumps(written["train_messages"])) == ("give_up", True)
+    else:
+        assert tree.best.turns[-1] == Answer(text="lucky")
+
+
 def test_the_hint_is_heard_in_its_own_step_and_in_no_later_one():
     agent = Map({"": [go("a"), go("b")], "a": [GIVE_UP], "b": [answer()]})
     tree = run(agent, DepthFirst(width=2))

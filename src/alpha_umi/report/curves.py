@@ -19,8 +19,13 @@ _MOST = 240
 
 def draw_histories(run: Path) -> list[Html]:
     """A figure for every stage of a run that has a history, in the order in which they were trained."""
-    files = sorted((run / HISTORY).glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    files = sorted((run / HISTORY).glob("*.jsonl"), key=_place)
     return [figure for path in files if (figure := draw_history(path.stem, read_history(path))) is not None]
+
+
+def _place(path: Path) -> tuple[bool, bool, int, str]:
+    # A package that was installed, or a checkout, has the times of its own making.
+    return path.stem != "base", path.stem != "backbone", path.stat().st_mtime_ns, path.name
 
 
 def draw_history(name: str, lines: Sequence[Mapping[str, Any]]) -> Html | None:

@@ -7,6 +7,8 @@ from alpha_umi.search import Node, NodeStatus, Tree
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Turn, User
 
 _COLUMN, _ROW, _RADIUS, _MARGIN = 208, 46, 6, 16
+_BEND = 44
+"""How far before its end an edge leaves the row that it comes from, so that it crosses no label."""
 _LETTERS = 25
 """As many as a column has room for."""
 
@@ -57,10 +59,8 @@ def _best(tree: Tree) -> set[int]:
 
 def _edge(places: dict[int, tuple[float, float]], node: Node, *, best: bool) -> Html:
     (left, above), (right, below) = places[node.parent or 0], places[node.index]
-    middle = right - _COLUMN / 5
-    line = (
-        f"M{left:.0f} {above:.0f} L{left + _RADIUS:.0f} {above:.0f} " if left == right else f"M{left:.0f} {above:.0f} "
-    )
+    middle = right - _BEND / 2
+    line = f"M{left:.0f} {above:.0f} L{right - _BEND:.0f} {above:.0f} "
     curve = f"C{middle:.0f} {above:.0f} {middle:.0f} {below:.0f} {right:.0f} {below:.0f}"
     return tag("path", d=line + curve, class_="edge best" if best else "edge")
 

@@ -2,7 +2,8 @@
 
 Without a ranker (`DFS_woFilter_w2` in ToolBench) a child is followed as soon as it is there, in pre-order. After
 an answer or a give-up the search backs up two steps: the step before is left alone, and the one before that gets
-its next child. Before a further child the agent is told what the earlier ones did.
+its next child. Before a further child the agent is told what the earlier ones did. An agent that has heard what it
+tried and gives up again means it: the search ends, rather than to go on until something looks like an answer.
 """
 
 from __future__ import annotations
@@ -47,13 +48,17 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthFirst:
-    """DFSDT with `width` children per step, until there are `answers` answers. The environment must fork.
+    """DFSDT with `width` children per step, until `answers` branches answered or `give_ups` gave up.
+
+    The environment must fork.
 
     A model that fails ends its branch; the error is raised when no branch came to an end of its own.
     """
 
     width: int = 2
     answers: int = 1
+    give_ups: int | None = 2
+    """None: go on until there is nothing left to try, as published."""
     ranker: Ranker | None = None
     """Compares children; then all children of a step are made before the best of them is followed."""
 
@@ -61,7 +66,7 @@ class DepthFirst:
         """search.walk.Strategy."""
         frames = [_Frame(environment=environment.fork(), node=walk.visit(walk.root), depth=0)]
         yield walk.root
-        answers = 0
+        answers = give_ups = 0
         while frames:
             frame = frames[-1]
             if frame.depth >= walk.limits.max_steps:
@@ -76,7 +81,8 @@ class DepthFirst:
                     node = await walk.try_to_grow(node, place)
                     yield node
                 answers += node.status is NodeStatus.ANSWERED
-                if node.status is NodeStatus.LIMIT or answers >= self.answers:
+                give_ups += node.status is NodeStatus.GAVE_UP
+                if node.status is NodeStatus.LIMIT or answers >= self.answers or give_ups == self.give_ups:
                     return
                 frame.take(node, place)
                 # Two steps back are this step and the one before; before the query there is none to go back to.

@@ -36,7 +36,7 @@ class Recorder:
     strategy: Chain | DepthFirst | PublishedChain | PublishedTree
     flavour: Flavour = Flavour.OPENBMB
     seed: int | None = None
-    """Chooses among several give-ups, as published; None: the last one."""
+    """Chooses among several give-ups, as published; None: the first one."""
 
     def write(self, tree: Tree) -> dict[str, Json]:
         """The answer document in ToolBench's keys; what was tried is under `tree`, of chains under `trys`."""
@@ -84,7 +84,7 @@ class Recorder:
         return found
 
     def _choose(self, gave_up: list[Node]) -> Node:
-        return gave_up[-1] if self.seed is None else random.Random(self.seed).choice(gave_up)  # noqa: S311
+        return gave_up[0] if self.seed is None else random.Random(self.seed).choice(gave_up)  # noqa: S311
 
     def _queries(self, tree: Tree) -> int:
         """Steps, comparisons, and the last step of a published search, which was asked for and discarded."""

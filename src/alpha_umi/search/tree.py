@@ -92,19 +92,21 @@ class Tree:
 
     @property
     def best(self) -> Trajectory:
-        """The branch of the first answer, else of the last give-up, else of the last node.
+        """The branch of the first answer, else of the first give-up, else of the last node.
 
+        Later branches may give up for what hints told them, which is no turn of theirs; the first shows why by itself.
         Usage counts the whole tree.
         """
         leaf, stop = self._leaf()
         return Trajectory(task=self.task, turns=self.branch(leaf), stop=stop, usage=self.usage)
 
     def _leaf(self) -> tuple[Node, StopReason]:
-        by_status = {node.status: node for node in self.nodes}
-        answered = next((node for node in self.nodes if node.status is NodeStatus.ANSWERED), None)
-        if answered is not None:
-            return answered, StopReason.ANSWERED
-        if NodeStatus.GAVE_UP in by_status:
-            return by_status[NodeStatus.GAVE_UP], StopReason.GAVE_UP
-        stopped = NodeStatus.LIMIT in by_status
+        first: dict[NodeStatus, Node] = {}
+        for node in self.nodes:
+            first.setdefault(node.status, node)
+        if NodeStatus.ANSWERED in first:
+            return first[NodeStatus.ANSWERED], StopReason.ANSWERED
+        if NodeStatus.GAVE_UP in first:
+            return first[NodeStatus.GAVE_UP], StopReason.GAVE_UP
+        stopped = NodeStatus.LIMIT in first
         return self.nodes[-1], StopReason.LIMIT if stopped else StopReason.UNFINISHED
