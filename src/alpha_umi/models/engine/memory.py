@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alpha_umi.models.engine.trie import Numbers
+
+if TYPE_CHECKING:
+    from alpha_umi.models.engine.ragged import Kernel
 
 _NARROWEST = 256
 _ON_CPU = 4 << 30
@@ -63,9 +67,11 @@ def spare_memory(device: torch.device) -> int:
 class Memory:
     """The pool [layers, slots, heads, size] and the lanes [layers, lanes, heads, width, size], for keys and values."""
 
-    def __init__(self, shape: Shape, tokens: int, *, most_lanes: int) -> None:
-        """`tokens`: as many keys and values are held at most, half of them in lanes."""
+    def __init__(self, shape: Shape, tokens: int, *, most_lanes: int, kernel: Kernel | None = None) -> None:
+        """`tokens`: as many keys and values are held at most, half of them in lanes. `kernel`: what attends to lanes,
+        which then lie token by token; None: they lie head by head, as a CPU reads them best."""
         self.shape = shape
+        self.kernel = kernel
         self.slots = tokens // 2
         self.lane_tokens = tokens - self.slots
         self.most_lanes = most_lanes
@@ -82,6 +88,8 @@ class Memory:
         """Per layer the keys and the values of the pool, [slots, heads, size]."""
         self.lanes_of: list[tuple[Tensor, Tensor]] = []
         """Per layer the keys and the values of the lanes, [lanes, heads, width, size]."""
+        self.tokens_of: list[tuple[Tensor, Tensor]] = []
+        """The same as [lanes x width, heads, size], where there is a kernel."""
 
     def arrange(self, width: int) -> None:
         """Make lanes of at least `width` tokens. What was in lanes is lost."""
@@ -92,6 +100,11 @@ class Memory:
         self._free = list(range(self.lanes))
         self.keys, self.values = self._view(self._arena_keys), self._view(self._arena_values)
         self.lanes_of = list(zip(self.keys, self.values, strict=True))
+        if self.kernel is not None:
+            self.tokens_of = [
+                (keys.transpose(1, 2).flatten(0, 1), values.transpose(1, 2).flatten(0, 1))
+                for keys, values in self.lanes_of
+            ]
 
     @property
     def free_lanes(self) -> int:
@@ -122,11 +135,14 @@ class Memory:
     def is_sound(self, slots: Numbers) -> bool:
         """Whether what is in these slots are numbers."""
         where = torch.from_numpy(slots).to(self.shape.device)
-        return all(bool(pool[:, where].isfinite().all()) for pool in (self.pool_keys, self.pool_values))
+        keys, values = (pool[:, where].isfinite().all() for pool in (self.pool_keys, self.pool_values))
+        return bool(keys & values)
 
     def _view(self, arena: Tensor) -> Tensor:
         shape, whole = self.shape, self.lanes * self.width
         used = arena[:, : whole * shape.heads * shape.size]
+        if self.kernel is not None:
+            return used.view(shape.layers, self.lanes, self.width, shape.heads, shape.size).transpose(2, 3)
         return used.view(shape.layers, self.lanes, shape.heads, self.width, shape.size)
 
 
