@@ -80,8 +80,9 @@ class _Chosen:
         active = whole.nonzero().squeeze(1)
         own = whole[active]
         present = frozenset(cast("list[int]", own.unique().tolist()))
-        rows = None if len(active) == len(whole) else active.to(device)
-        return cls(None if isinstance(numbers, int) else len(whole), own.to(device), present, rows)
+        rows = None if len(active) == len(whole) else active.to(device, non_blocking=True)
+        own = own.to(device, non_blocking=True)
+        return cls(None if isinstance(numbers, int) else len(whole), own, present, rows)
 
     def weights(self, pairs: Sequence[LoraPair]) -> Tensor | float:
         """How much each rank of `pairs` counts for each active token: [active tokens, ranks] or a number."""

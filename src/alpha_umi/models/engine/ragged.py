@@ -143,7 +143,7 @@ def _spans(parts: Sequence[Part], starts: Sequence[int], memory: Memory) -> list
 
 
 def _on(numbers: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(numbers)).to(device)
+    return torch.from_numpy(np.ascontiguousarray(numbers)).to(device, non_blocking=True)
 
 
 # --- the kernels ------------------------------------------------------------------------------------------

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from alpha_umi.models.engine.memory import Memory
 
 _LOG = logging.getLogger(__name__)
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 
 class Recorder:
@@ -48,9 +47,8 @@ class Recorder:
     @staticmethod
     def suits(model: PreTrainedModel) -> bool:
         """Whether its forwards are the same kernels whatever the tokens are."""
-        config = model.config
-        experts = any(getattr(config, name, None) for name in _EXPERTS)
-        return not experts and getattr(config, "sliding_window", None) is None
+        experts = any(hasattr(module, "experts") for module in model.modules())
+        return not experts and getattr(model.config, "sliding_window", None) is None
 
     def forward(self, parts: Sequence[Part]) -> Tensor | None:
         """Logits [parts, vocabulary] of parts of one token each, until the next call; None: nothing is recorded."""
