@@ -96,7 +96,7 @@ def test_greedy_completions_in_float32_are_those_of_generate(kind):
     assert run(engine, asked(kind)) == expected, "warm"
     assert [run(engine, [one])[0] for one in asked(kind)] == expected, "alone"
     assert engine.recorder is not None
-    assert (engine.recorder.refused, engine.recorder.recorded > 0) == (None, True)
+    assert (engine.recorder.refused, bool(engine.recorder.graphs)) == (None, True)
     assert_conserved(engine)
     assert run(Engine(copy.deepcopy(model), ROOM, ragged=False), asked(kind)) == expected, "padded"
 

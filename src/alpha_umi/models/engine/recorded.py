@@ -40,9 +40,10 @@ class Recorder:
         """Why nothing is recorded any more."""
 
     @property
-    def recorded(self) -> int:
-        """Graphs so far."""
-        return sum(forward.graph is not None for forward in self._forwards.values())
+    def graphs(self) -> dict[int, torch.cuda.CUDAGraph]:
+        """Those of lanes as they are now, by their rows."""
+        width = self._memory.width
+        return {key[0]: one.graph for key, one in self._forwards.items() if one.graph is not None and key[1] == width}
 
     @staticmethod
     def suits(model: PreTrainedModel) -> bool:
