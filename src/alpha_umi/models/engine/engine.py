@@ -75,7 +75,7 @@ class Engine:
         self._model = model
         self._adapters = adapters_of(model)
         self.recorder: Recorder | None = None
-        if kernel is not None and Recorder.suits(model):
+        if kernel is not None and (ragged or shape.device.type == "cuda") and Recorder.suits(model):
             self.recorder = Recorder(model, memory, self._adapters)
         install(model.eval())
 
@@ -158,11 +158,9 @@ class Engine:
     def _forward(self, step: Step, rows: Sequence[int]) -> Tensor:
         """The logits of some rows, [rows, vocabulary]."""
         started = time.perf_counter()
-        logits = self.recorder.forward(step.parts) if self.recorder is not None and step.only_writes else None
+        logits = None if self.recorder is None else self.recorder.forward(step, rows)
         if logits is None:
             logits = self._computed(step, rows)
-        elif len(rows) < len(logits):
-            logits = logits[list(rows)]
         self.counts.forward_seconds += time.perf_counter() - started
         return logits
 

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from alpha_umi.models.engine.trie import Numbers
+
 if TYPE_CHECKING:
     from alpha_umi.models.engine.attention import Part
     from alpha_umi.models.engine.memory import Memory
@@ -55,7 +57,7 @@ class Spans:
 
 
 Kernel: TypeAlias = Callable[[Tensor, tuple[Tensor, Tensor], Spans, float | None], Tensor]
-"""Queries [tokens, heads, size], and keys and values [lanes x width, heads, size], to [tokens, heads, size]."""
+"""Queries [tokens, heads, size], and keys and values [places, heads, size], to [tokens, heads, size]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,29 +80,13 @@ class Ragged:
         """`parts`: those of a step, single tokens first; `starts`: the row of the first token of each."""
         device, width = memory.shape.device, memory.width
         places = [np.arange(part.start, part.stop) + part.lane * width for part in parts]
-        kept = [
-            (start + part.kept_from - part.start + np.arange(len(part.kept)), part.kept)
-            for part, start in zip(parts, starts, strict=False)
-            if len(part.kept)
-        ]
-        fills = [
-            (part.lane * width + part.fill_from + np.arange(len(part.fill)), part.fill)
-            for part in parts
-            if len(part.fill)
-        ]
-
-        def pairs(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor] | None:
-            if not found:
-                return None
-            left, right = zip(*found, strict=True)
-            return _on(np.concatenate(left), device), _on(np.concatenate(right), device)
-
+        kept, fills = kept_of(parts, starts), fills_of(parts, width)
         return cls(
             memory=memory,
             places=_on(np.concatenate(places), device),
             spans=list(_spans(parts, starts, memory)),
-            kept=pairs(kept),
-            fills=pairs(fills),
+            kept=None if kept is None else (_on(kept[0], device), _on(kept[1], device)),
+            fills=None if fills is None else (_on(fills[0], device), _on(fills[1], device)),
             longest=max(part.stop for part in parts),
         )
 
@@ -117,6 +103,26 @@ class Ragged:
         queries, kernel = query[0].transpose(0, 1), self.memory.kernel or plain
         found = [kernel(queries[rows], lanes, spans, scaling) for rows, spans in self.spans]
         return (found[0] if len(found) == 1 else torch.cat(found))[None]
+
+
+def kept_of(parts: Sequence[Part], starts: Sequence[int]) -> tuple[Numbers, Numbers] | None:
+    """Rows that are written to the pool as well, and their slots."""
+    found = [(starts[at] - part.start + part.kept_from, part.kept) for at, part in enumerate(parts) if len(part.kept)]
+    return _joined(found)
+
+
+def fills_of(parts: Sequence[Part], width: int) -> tuple[Numbers, Numbers] | None:
+    """Where in the lanes tokens of the pool are copied to, and their slots."""
+    return _joined([(part.lane * width + part.fill_from, part.fill) for part in parts if len(part.fill)])
+
+
+def _joined(runs: Sequence[tuple[int, Numbers]]) -> tuple[Numbers, Numbers] | None:
+    """Numbers that count up from the start of each run, and those of the runs."""
+    if not runs:
+        return None
+    return np.concatenate([start + np.arange(len(run)) for start, run in runs]), np.concatenate(
+        [run for _, run in runs]
+    )
 
 
 def _spans(parts: Sequence[Part], starts: Sequence[int], memory: Memory) -> list[tuple[slice, Spans]]:
@@ -152,7 +158,8 @@ def _on(numbers: np.ndarray, device: torch.device) -> Tensor:
 def plain(query: Tensor, lanes: tuple[Tensor, Tensor], spans: Spans, scale: float | None) -> Tensor:
     """Kernel by PyTorch's scaled dot product attention. One token per request: nothing is read back to the host."""
     heads, kept, size = query.shape[1], lanes[0].shape[1], query.shape[2]
-    by_lane = [tokens.unflatten(0, (-1, spans.width)) for tokens in lanes]
+    whole = len(lanes[0]) // spans.width * spans.width
+    by_lane = [tokens[:whole].unflatten(0, (-1, spans.width)) for tokens in lanes]
     if spans.longest == 1:
         at = spans.lanes[:-1] // spans.width
         own = (tokens[:, : spans.reach].index_select(0, at).transpose(1, 2) for tokens in by_lane)
