@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import combinations
 
 from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Codes, Domain
@@ -23,15 +24,16 @@ from alpha_umi.world.wide.tables import Category, read_line
 _PERCENT = 100
 _TOLD = 60
 """So many documents of a hundred are worded by the vocabulary, the others by what users say."""
-_APT = 40
-"""So many names of APIs are of words that fit, ..."""
-_STRAY = 35
-"""... so many of words that stand for something else; the others are invented."""
+_APT = 35
+"""So many words of API names fit, ..."""
+_STRAY = 25
+"""... so many stand for something else; the others are any, or invented."""
 _ONE_KEY = 35
 """Where two inputs can be written as one argument, they are."""
 _OWN_WAY = 35
 """Where an input can be written in another way, it is."""
 _WRAPPED = 45
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TAILS = ("", "", "", "ly", "o", "hub", "base", "data", "er", "ia", "ix", "io")
 
 
@@ -65,7 +67,7 @@ class Imagination:
     def _provider(self) -> str:
         draws = self._draws
         while True:
-            name = (invent_word(draws) + draws.pick(_TAILS)).capitalize()
+            name = (_any_word(draws) + (_any_word(draws) if draws.below(4) == 0 else draws.pick(_TAILS))).capitalize()
             if len(name) > 2 and name not in self._names.values():
                 return name
 
@@ -91,7 +93,7 @@ class _Line:
             return draws.pick((*_words(self._need), *vocabulary.APIS))
         if percent < _APT + _STRAY:
             return draws.pick(_all_words())
-        return invent_word(draws)
+        return _any_word(draws)
 
     def _told(self) -> str:
         need, draws = self._need, self._draws
@@ -122,13 +124,13 @@ class _Line:
 
     def _taken(self) -> str:
         need, draws = self._need, self._draws
-        inputs = [*need.inputs]
         used: set[str] = set()
-        [first, *others] = inputs
-        pair = len(others) == 1 and need.inputs[first] is need.inputs[others[0]]
-        if pair and draws.below(_PERCENT) < _ONE_KEY:
-            return f"{draws.pick(vocabulary.JOINED)}={'+'.join(inputs)}"
-        return " ".join(self._argument(name, need.inputs[name], used) for name in inputs)
+        pair = next((pair for pair in combinations(need.inputs, 2) if _alike(need, *pair)), ())
+        joined = pair if draws.below(_PERCENT) < _ONE_KEY else ()
+        taken = [self._argument(name, domain, used) for name, domain in need.inputs.items() if name not in joined]
+        if joined:
+            taken.append(f"{_fresh(vocabulary.JOINED, 'pair', used, draws)}={'+'.join(joined)}")
+        return " ".join(taken)
 
     def _argument(self, name: str, domain: Domain, used: set[str]) -> str:
         draws = self._draws
@@ -155,6 +157,22 @@ class _Line:
         if draws.below(_PERCENT) < _WRAPPED:
             keys.insert(0, f"@{draws.pick(vocabulary.WRAPS)}")
         return " ".join(keys)
+
+
+def _any_word(draws: Draws) -> str:
+    """A word that stands for nothing, an invented one, or letters."""
+    match draws.below(5):
+        case 0:
+            return "".join(draws.pick(_LETTERS) for _ in range(draws.between(2, 7)))
+        case 1 | 2:
+            return draws.pick(vocabulary.ANY)
+        case _:
+            return invent_word(draws)
+
+
+def _alike(need: Need, one: str, other: str) -> bool:
+    """Whether two inputs are told of alike, and neither may be left out."""
+    return need.inputs[one].told == need.inputs[other].told and not {one, other} & set(need.defaults)
 
 
 def _fresh(words: Sequence[str], otherwise: str, used: set[str], draws: Draws) -> str:

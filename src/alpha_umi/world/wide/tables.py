@@ -57,6 +57,10 @@ def phrases(text: str) -> tuple[str, ...]:
     return tuple(" ".join(phrase.split()) for phrase in text.split("|") if phrase.strip())
 
 
+def words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 def need(
     name: str,
     goal: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alpha_umi.world.wide.tables import phrases
+from alpha_umi.world.wide.tables import phrases, words
 
 CLASSES: Mapping[str, tuple[str, ...]] = {
     domain: phrases(text)
@@ -204,8 +204,8 @@ PATTERNS = (
 """Sentences of documents around what is found."""
 
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    domain: tuple(words.split())
-    for domain, words in {
+    domain: words(text)
+    for domain, text in {
         "city": "city town place location where city_name q at local spot target area",
         "country": "country nation land state country_name where realm territory",
         "currency": "target to want into currency new money code coin wanted",
@@ -235,12 +235,12 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "end": ("end", "to", "destination", "target", "arrive", "b", "receiver"),
 }
 """What they call one of two inputs of a domain."""
-JOINED = ("route", "trip", "pair", "way", "between", "connection", "path", "both", "lane", "ends")
+JOINED = words("route trip pair way between connection path both lane ends")
 """What they call two inputs in one."""
 
 RESULTS: Mapping[str, tuple[str, ...]] = {
-    output: tuple(words.split())
-    for output, words in {
+    output: words(text)
+    for output, text in {
         "age": "age years old age_years lived",
         "airport": "airport code iata field airport_code near",
         "amount": "amount result value sum converted total makes gives",
@@ -315,25 +315,33 @@ RESULTS: Mapping[str, tuple[str, ...]] = {
 """What providers call an output; those that are not here keep their own name."""
 WRAPS = ("data", "result", "results[]", "items[]", "reply", "answer", "found", "entry", "info[]", "record", "response")
 
-APIS = (
-    "get",
-    "find",
-    "search",
-    "look",
-    "show",
-    "data",
-    "info",
-    "query",
-    "fetch",
-    "ask",
-    "tell",
-    "name",
-    "facts",
-    "check",
-    "read",
-    "list",
-    "give",
-    "new",
-    "quick",
-)
+APIS = words("get find search look show data info query fetch ask tell name facts check read list give new quick")
 """Words in the names of APIs that say little."""
+
+ANY = words(
+    """
+    able acorn agent album almond amber anchor angle ankle apple april arch army arrow atom attic autumn axis
+    badge baker bamboo barrel basket beacon bean beaver bell berry birch bison blade blanket blaze block bloom
+    board bottle bow branch brave brick bridge bright broom brush bubble bucket button cabin cactus camel candle
+    canoe canvas cargo carpet castle cedar chain chalk cherry chess chimney circle citrus clever cliff cloud
+    clover coast cobalt comet copper coral cotton crane crayon cricket crown crystal cube curtain dagger daisy
+    dance deer delta desert diamond dolphin donkey door dragon drum eagle early earth echo edge eight elbow elm
+    ember engine equal evening exact fabric falcon fancy feather fence fern fiddle finger flame flint flock
+    flora flute foam forest fossil fountain fox frost fruit galaxy garden garlic gate giant ginger glass globe
+    glove goat gold grain grape gravel green grove guitar hammer harbor harp harvest hazel heart hedge helmet
+    heron hill hive hollow honey horizon horn husky ice igloo indigo ink iron island ivory ivy jacket jade
+    jaguar jelly jewel jolly judge juice jungle juniper kettle keen kite kitten knight knot ladder lagoon lake
+    lantern larch laser laurel lava leaf lemon level lily lion lizard llama lotus lunar lynx magnet mango maple
+    marble meadow medal melon metal mint mirror monkey moon moss motor mountain mule music nectar needle nest
+    nickel noble north nova nut oak oasis oat ocean olive onyx opal orange orbit orchid otter owl oxygen oyster
+    paddle palace panda paper parrot pearl pebble pepper piano pigeon pilot pine planet plum polar pond pony
+    poppy prairie prism puzzle pyramid quail quartz queen quick quiet quill rabbit radar raven reef ribbon ridge
+    river robin rocket root ruby saddle sage salmon sand sapphire satin scarf scout shadow shell shield silk
+    silver skate slate smooth snail snow solar sonic spark spice spider spruce square squirrel star steel stone
+    storm straw summer swan swift tango teal tempo tent thistle thunder tiger timber toast topaz torch tower
+    trail trumpet tulip tundra tunnel turtle twig ultra umbrella under unique upper urban useful valley vanilla
+    vapor vault velvet violet vista vivid volcano voyage wagon walnut water wave whale wheat wheel whistle wild
+    willow window winter wolf wonder wood wool yacht yarn yeast yoga young zebra zenith zero zigzag zinc zone
+    """
+)
+"""Words that mean nothing here: names are made of any, and have to be copied letter by letter."""
