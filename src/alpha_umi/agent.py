@@ -6,13 +6,29 @@ object serves a chain, a tree, teacher-forced evaluation, and a request whose to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeAlias
 
 from alpha_umi.formats.fit import Window, fit
-from alpha_umi.protocols import Agent, Format, Model
-from alpha_umi.types import Decision, Plan, Proposal, Role, Sampling, Task, Turn, Usage
+from alpha_umi.protocols import Agent, Format, Model, StreamingModel
+from alpha_umi.types import (
+    Completion,
+    Decision,
+    Plan,
+    Prompt,
+    Proposal,
+    Role,
+    Sampling,
+    Task,
+    Turn,
+    Usage,
+)
+
+Hear: TypeAlias = Callable[[Role, str], None]
+"""Told who writes, and the next piece of it."""
 
 
 class Undecided(StrEnum):
@@ -79,6 +95,38 @@ class SingleAgent:
 
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
         return await self.backbone.say(Role.BACKBONE, self.format, task, turns)
+
+
+def overheard(agent: Agent, hear: Hear) -> Agent:
+    """The same agent, read aloud while it writes; models that cannot stream, and agents that are code, stay silent."""
+
+    def listen(role: Role, speaker: Speaker) -> Speaker:
+        model = speaker.model
+        return replace(speaker, model=_Overheard(model, role, hear)) if isinstance(model, StreamingModel) else speaker
+
+    match agent:
+        case MultiAgent(speakers=speakers):
+            return replace(agent, speakers={role: listen(role, each) for role, each in speakers.items()})
+        case SingleAgent(backbone=backbone):
+            return replace(agent, backbone=listen(Role.BACKBONE, backbone))
+        case _:
+            return agent
+
+
+class _Overheard:
+    """A model whose listener is told each piece of a completion."""
+
+    def __init__(self, model: StreamingModel, role: Role, hear: Hear) -> None:
+        self._model, self._role, self._hear = model, role, hear
+
+    async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        """As the model does."""
+        async with aclosing(self._model.stream(prompt, sampling)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Completion):
+                    return piece
+                self._hear(self._role, piece)
+        raise AssertionError("a stream ends with its completion")
 
 
 async def propose_step(agent: Agent, task: Task, turns: Sequence[Turn]) -> Proposal:

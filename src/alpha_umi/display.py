@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from alpha_umi.search import Node, NodeStatus
-from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Turn, User
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, ToolStatus, Turn, User
 
 if TYPE_CHECKING:
     from alpha_umi.world import Verdict
@@ -37,13 +38,39 @@ def plain(text: str) -> str:
 
 
 class TurnPrinter:
-    """Prints every turn of a search once, when it first appears."""
+    """Prints every turn of a search once, when it first appears; on a terminal also what is being written."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown: dict[int, int] = {}
+        self._writing: Status | None = None
+        self._written = ""
+
+    def __enter__(self) -> TurnPrinter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hush()
+
+    def hear(self, role: Role, piece: str) -> None:
+        """Show what a role has written so far in a line of its own, which its turn will take the place of."""
+        if not self._console.is_terminal:
+            return
+        if self._writing is None:
+            self._writing = self._console.status("")
+            self._writing.start()
+        self._written += piece
+        line = Text(f"{role.value} ", style="dim")
+        line.append(plain(" ".join(self._written.split()))[-self._console.width + 20 :])
+        self._writing.update(line)
+
+    def _hush(self) -> None:
+        if self._writing is not None:
+            self._writing.stop()
+        self._writing, self._written = None, ""
 
     def show(self, node: Node) -> None:
+        self._hush()
         for turn in node.turns[self._shown.get(node.index, 0) :]:
             self._show_turn(turn)
         self._shown[node.index] = len(node.turns)

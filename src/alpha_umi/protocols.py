@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
 from alpha_umi.types import (
@@ -27,6 +27,15 @@ class Model(Protocol):
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """Continue `prompt`. Raises ModelError when no completion can be had."""
+        ...
+
+
+@runtime_checkable
+class StreamingModel(Model, Protocol):
+    """A Model that can be read while it writes."""
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Completion]:
+        """As `complete`, but its text piece by piece, and at last the Completion, whose text the pieces are."""
         ...
 
 

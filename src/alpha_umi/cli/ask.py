@@ -80,7 +80,8 @@ def ask(
     )
     console = Console(stderr=True)
     loaded = _load(console, run, asked.place, agent)
-    trajectory = explore_one(loaded, asked.query, TurnPrinter(console).show)
+    with TurnPrinter(console) as printer:
+        trajectory = explore_one(loaded, asked.query, printer.show, printer.hear)
     if out is not None:
         write_trajectories(out, [trajectory])
     if world_task is not None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from alpha_umi import build
+from alpha_umi.agent import overheard
 from alpha_umi.build.bundled import check_world
 from alpha_umi.config import AgentConfig
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
@@ -158,12 +159,13 @@ class _Demo:
         return Shown(title=title, rollout=rollout)
 
     async def _explore(self, loaded: build.LoadedAgent, task: Task, strategy: Strategy) -> Tree:
-        printer, tree = TurnPrinter(self._console), Tree(task=task)
-        place = WorldEnvironment(self._world, task)
-        async with aclosing(explore(loaded.agent, place, task, Limits(**LIMITS.model_dump()), strategy)) as nodes:
-            async for node in nodes:
-                tree.add(node)
-                printer.show(node)
+        tree, place, limits = Tree(task=task), WorldEnvironment(self._world, task), Limits(**LIMITS.model_dump())
+        with TurnPrinter(self._console) as printer:
+            agent = overheard(loaded.agent, printer.hear)
+            async with aclosing(explore(agent, place, task, limits, strategy)) as nodes:
+                async for node in nodes:
+                    tree.add(node)
+                    printer.show(node)
         return tree
 
     # --- many tasks ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from alpha_umi.agent import Hear, overheard
 from alpha_umi.build.environments import open_environment
 from alpha_umi.build.rollouts import LoadedExplorer, open_explorer, open_recorder
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
@@ -104,20 +105,22 @@ def roll_out(options: RolloutOptions, show: Callable[[Progress], None], crew: Cr
     return progress
 
 
-def explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None]) -> Trajectory:
-    """One query by hand; `show` sees every node as it grows. What was loaded is let go of afterwards.
+def explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None], hear: Hear) -> Trajectory:
+    """One query by hand; `show` sees every node as it grows, `hear` what is being written, where a model can be read
+    meanwhile. What was loaded is let go of afterwards.
 
     Raises what goes wrong: ModelError, DataError.
     """
-    return asyncio.run(_explore_one(loaded, query, show))
+    return asyncio.run(_explore_one(loaded, query, show, hear))
 
 
-async def _explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None]) -> Trajectory:
+async def _explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None], hear: Hear) -> Trajectory:
     async with loaded:
         explorer = loaded.explorer
         place = explorer.places.open(query)
         tree = Tree(task=with_tools(query.task, place))
-        async with aclosing(explore(explorer.agent, place, tree.task, explorer.limits, explorer.strategy)) as nodes:
+        agent = overheard(explorer.agent, hear)
+        async with aclosing(explore(agent, place, tree.task, explorer.limits, explorer.strategy)) as nodes:
             async for node in nodes:
                 tree.add(node)
                 show(node)
