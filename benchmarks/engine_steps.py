@@ -25,7 +25,6 @@ from alpha_umi.jobs.bench import BenchOptions, bench_engine
 from alpha_umi.models import adapters
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.attention import Step
-from alpha_umi.models.engine.padded import Padded
 from alpha_umi.models.engine.scheduler import Scheduler
 from alpha_umi.models.held import Held
 
@@ -33,14 +32,13 @@ PARTS = (
     (Scheduler, "drop_abandoned", "scheduling"),
     (Scheduler, "plan", "scheduling"),
     (Step, "__init__", "making the batch"),
-    (Step, "layout", "making the batch"),
     (Step, "inputs", "making the batch"),
     (Step, "adapters", "making the batch"),
-    (adapters._Chosen, "of", "making the batch"),  # noqa: SLF001
+    (adapters._Chosen, "__init__", "making the batch"),  # noqa: SLF001
     (engine.Engine, "_forward", "model, the rest: norms, rotary, activations, Python"),
     (adapters.TokenLora, "_add_frozen", "model, adapters"),
-    (Padded, "_write", "model, keys and values written"),
-    (Padded, "attend", "model, attention"),
+    (Step, "_write", "model, keys and values written"),
+    (Step, "attend", "model, attention"),
     (engine.Engine, "_is_sound", "looking for what is no number"),
     (engine, "likeliest_of", "choosing"),
     (engine, "choose", "choosing"),

@@ -1,7 +1,6 @@
 """The engine: what a prompt gets in it is what it gets alone from transformers and PEFT, whatever happens beside it."""
 
 import copy
-import dataclasses
 import math
 
 import pytest
@@ -9,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
-from torch.nn import functional
 from transformers import AutoModelForCausalLM, MistralConfig
 
 from adapted_models import THREE, VOCABULARY, WAKING, adapter_settings, example, tiny, with_adapters
@@ -17,10 +15,9 @@ from alpha_umi.errors import ModelError
 from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import AdapterKind
 from alpha_umi.models.architectures import PROVEN
-from alpha_umi.models.engine.attention import ARGUMENT, Part, Step
+from alpha_umi.models.engine.attention import Part, Step
 from alpha_umi.models.engine.engine import Engine, Room, why_plain
 from alpha_umi.models.engine.memory import Memory, Shape
-from alpha_umi.models.engine.ragged import difference, plain
 from alpha_umi.types import Role
 from engine_requests import Asked, asked_of, assert_conserved, held, run
 from tree_models import tiny_model
@@ -51,9 +48,6 @@ def mistral():
 
 
 MODELS = {kind: tiny(kind) for kind in ("llama", "qwen2", "qwen3")} | {"mistral": mistral()}
-ADAPTED = {kind: tiny("llama") for kind in AdapterKind}
-for _kind, _model in ADAPTED.items():
-    with_adapters(_model, adapter_settings(_kind))
 REFERENCES = {kind: copy.deepcopy(model) for kind, model in MODELS.items()}
 
 
@@ -350,12 +344,11 @@ def test_who_fails_loses_its_own_requests_only(breaks, act, said):
 # --- other devices ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kernel", [None, plain])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype, kernel):
+def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype):
     """No GPU is needed to see that: what meets a tensor on `meta` and lies elsewhere, or has another dtype, raises."""
     place = torch.device("meta")
-    memory = Memory(Shape(layers=2, heads=2, size=8, dtype=dtype, device=place), 4000, most_lanes=6, kernel=kernel)
+    memory = Memory(Shape(layers=2, heads=2, size=8, dtype=dtype, device=place), 4000, most_lanes=6)
     memory.arrange(256)
     slots = torch.arange(50).numpy()
     parts = [
@@ -366,96 +359,24 @@ def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype, kernel):
         Part(ids=[1, 2, 3, 4], lane=3, start=12, adapters=[0, 0, 2, 2], fill_from=0, fill=slots[12:24]),
     ]
     step = Step(parts, memory)
-    inputs = step.inputs()
-    assert all(value.device == place for value in inputs.values() if isinstance(value, torch.Tensor))
+    assert all(value.device == place for value in step.inputs().values() if isinstance(value, torch.Tensor))
     query, key = (torch.empty(1, heads, 10, 8, dtype=dtype, device=place) for heads in (4, 2))
-    seen = inputs[ARGUMENT].attend(1, query, key, key, None)
+    seen = step.attend(1, query, key, key, None)
     assert (seen.shape, seen.dtype, seen.device) == ((1, 10, 4, 8), dtype, place)
 
 
-def test_without_padding_a_step_attends_as_with_it():
+def test_heads_that_are_repeated_attend_as_grouped_ones_do():
     """What is done on a GPU, computed here."""
-    torch.manual_seed(0)
-    query, key, value = torch.randn(1, 6, 13, 8), torch.randn(1, 2, 13, 8), torch.randn(1, 2, 13, 8)
-    slots = torch.arange(20).numpy()
-    parts = [
-        Part(ids=[1], lane=0, start=0),
-        Part(ids=[1], lane=3, start=9, fill_from=0, fill=slots[:9]),
-        Part(ids=[1], lane=1, start=12),
-        Part(ids=[1] * 4, lane=4, start=5, fill_from=2, fill=slots[4:7]),
-        Part(ids=[1] * 6, lane=2, start=0, kept_from=1, kept=slots[4:9]),
-    ]
-    shape = Shape(layers=1, heads=2, size=8, dtype=torch.float32, device=torch.device("cpu"))
-    found = []
-    for kernel in (None, plain):
-        memory = Memory(shape, 4000, most_lanes=6, kernel=kernel)
-        memory.arrange(256)
-        found.append((Step(parts, memory).layout().attend(0, query, key, value, None), memory))
-    (padded, one), (ragged, other) = found
-    torch.testing.assert_close(ragged, padded)
-    torch.testing.assert_close(other.keys, one.keys)
-    torch.testing.assert_close(other.pool_values, one.pool_values)
-
-
-def from_numbers_alone(query, lanes, spans, scale):
-    """A kernel that knows no more than the one of half precision: the tensors of a step."""
-    out = torch.full_like(query, math.nan)
-    rows = spans.queries.tolist()
-    for at, (begin, used) in enumerate(zip(spans.lanes.tolist()[:-1], spans.used.tolist(), strict=True)):
-        here = query[rows[at] : rows[at + 1]]
-        if len(here):
-            places = torch.arange(used)
-            own = (
-                tokens[begin : begin + used].transpose(0, 1).repeat_interleave(query.shape[1] // tokens.shape[1], dim=0)
-                for tokens in lanes
-            )
-            seen = places <= places[used - len(here) :, None]
-            attended = functional.scaled_dot_product_attention(here.transpose(0, 1), *own, attn_mask=seen, scale=scale)
-            out[rows[at] : rows[at + 1]] = attended.transpose(0, 1)
-    return out
-
-
-@pytest.mark.parametrize("kind", [None, *AdapterKind])
-@settings(max_examples=2, deadline=None)
-@given(prompts=families(), tokens=st.sampled_from([300, 2000]), step_tokens=st.sampled_from([7, 64]))
-def test_without_padding_requests_write_what_they_write_with_it(kind, prompts, tokens, step_tokens):
-    """What runs on a GPU, but for the recording and the kernel of half precision."""
-    model, waking = (
-        ADAPTED.get(kind, MODELS["llama"]),
-        WAKING if kind is AdapterKind.ALORA else dict.fromkeys(THREE, ()),
+    memory = Memory(
+        Shape(layers=1, heads=2, size=8, dtype=torch.float32, device=torch.device("cpu")), 4000, most_lanes=4
     )
-
-    def asked():
-        turns = [None, *THREE] if kind else [None]
-        roles = [turns[at % len(turns)] for at in range(len(prompts))]
-        return [
-            Asked(prompt, tokens=6)
-            if role is None
-            else asked_of(role, [*prompt, *WAKING[role]], waking[role], tokens=6)
-            for role, prompt in zip(roles, prompts, strict=True)
-        ]
-
-    expected = run(Engine(model, small(tokens, step_tokens)), asked())
-    for reads in (False, True):
-        engine = Engine(model, small(tokens, step_tokens), ragged=True)
-        if reads:
-            engine.scheduler.memory.kernel, engine.recorder.reads = from_numbers_alone, True
-        assert run(engine, asked()) == expected
-        assert run(engine, asked()) == expected, "warm"
-        assert_conserved(engine)
-
-
-def test_a_kernel_that_computes_something_else_is_found_out():
-    def careless(query, lanes, spans, scale):
-        return plain(query, lanes, dataclasses.replace(spans, used=spans.used - (spans.used > 8).int()), scale)
-
-    def broken(query, lanes, spans, scale):
-        return plain(query, lanes, spans, scale) * math.nan
-
-    here = torch.device("cpu"), torch.float32, (4, 2), 16
-    assert difference(plain, *here) == 0
-    assert difference(careless, *here) > 0.03
-    assert math.isnan(difference(broken, *here))
+    memory.arrange(256)
+    torch.manual_seed(0)
+    query, key, value = torch.randn(1, 6, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 2, 9, 8)
+    step = Step([Part(ids=[1] * 4, lane=0, start=5), Part(ids=[1] * 5, lane=1, start=0)], memory)
+    grouped = step.attend(0, query, key, value, None)
+    step._device = torch.device("meta")
+    torch.testing.assert_close(step.attend(0, query, key, value, None), grouped)
 
 
 def test_in_bfloat16_requests_come_to_their_end_and_nothing_is_lost():

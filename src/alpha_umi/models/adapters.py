@@ -8,7 +8,6 @@ joint pass are the sums of those of separate passes. Weights on disk: models.ada
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,25 +63,15 @@ _Ranks: TypeAlias = tuple[tuple[int, int, float], ...]
 class _Chosen:
     """Which adapter acts on each token of a forward."""
 
-    def __init__(self, tokens: int | None, numbers: Tensor, present: frozenset[int], rows: Tensor | None) -> None:
-        self.tokens = tokens
-        self.rows = rows
-        """The tokens that may have an adapter; None: all."""
-        self.numbers = numbers
-        """Of these."""
-        self.present = present
-        self._weights: dict[_Ranks, Tensor] = {}
-
-    @classmethod
-    def of(cls, numbers: Tensor | int, device: torch.device) -> _Chosen:
-        """`numbers` best lie on the CPU: they are looked at."""
+    def __init__(self, numbers: Tensor | int, device: torch.device) -> None:
         whole = torch.tensor([numbers]) if isinstance(numbers, int) else numbers.reshape(-1)
         active = whole.nonzero().squeeze(1)
-        own = whole[active]
-        present = frozenset(cast("list[int]", own.unique().tolist()))
-        rows = None if len(active) == len(whole) else active.to(device, non_blocking=True)
-        own = own.to(device, non_blocking=True)
-        return cls(None if isinstance(numbers, int) else len(whole), own, present, rows)
+        self.tokens = None if isinstance(numbers, int) else len(whole)
+        self.rows = None if len(active) == len(whole) else active.to(device)
+        """The tokens with an adapter; None: all."""
+        self.numbers = whole[active].to(device)
+        self.present = frozenset(cast("list[int]", self.numbers.unique().tolist()))
+        self._weights: dict[_Ranks, Tensor] = {}
 
     def weights(self, pairs: Sequence[LoraPair]) -> Tensor | float:
         """How much each rank of `pairs` counts for each active token: [active tokens, ranks] or a number."""
@@ -93,18 +82,11 @@ class _Chosen:
     def by_rank(self, ranks: _Ranks) -> Tensor:
         """[active tokens, ranks]: the scaling of each rank where it is the token's own, else 0."""
         if ranks not in self._weights:
-            owner, scaling = _columns(ranks, self.numbers.device)
+            owner = torch.tensor([number for number, rank, _ in ranks for _ in range(rank)])
+            scaling = torch.tensor([scaling for _, rank, scaling in ranks for _ in range(rank)])
+            owner, scaling = owner.to(self.numbers.device), scaling.to(self.numbers.device)
             self._weights[ranks] = (self.numbers[:, None] == owner) * scaling
         return self._weights[ranks]
-
-
-@functools.lru_cache(maxsize=64)
-def _columns(ranks: _Ranks, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Whose each rank is, and its scaling; kept, so that a device is not made to wait for them."""
-    with torch.inference_mode(mode=False):  # they serve training, too
-        owner = torch.tensor([number for number, rank, _ in ranks for _ in range(rank)])
-        scaling = torch.tensor([scaling for _, rank, scaling in ranks for _ in range(rank)])
-        return owner.to(device), scaling.to(device)
 
 
 def _ranks(pairs: Sequence[LoraPair]) -> _Ranks:
@@ -146,11 +128,6 @@ class TokenLora(nn.ModuleDict):
     @property
     def pairs(self) -> list[LoraPair]:
         return [cast("LoraPair", pair) for pair in self.values()]
-
-    @property
-    def version(self) -> int:
-        """Changes whenever one of them does."""
-        return sum(weight._version for pair in self.pairs for weight in (pair.lora_A, pair.lora_B))  # noqa: SLF001
 
     @property
     def copies(self) -> int:
@@ -196,8 +173,7 @@ class TokenLora(nn.ModuleDict):
     def _add_frozen(self, chosen: _Chosen, given: Tensor, result: Tensor) -> None:
         """As below where nothing learns, in as few operations as there can be: all adapters as one."""
         if self._joined is None or self._joined.changed:
-            # Products are summed up in float32 on a GPU, whatever they are products of.
-            self._joined = _Joined(self.pairs, result.dtype if result.is_cuda else torch.float32)
+            self._joined = _Joined(self.pairs)
         lora_a, lora_b, ranks = self._joined.lora_a, self._joined.lora_b, self._joined.ranks
         tokens, out = given.reshape(-1, given.shape[-1]), result.view(-1, result.shape[-1])
         active = (tokens if chosen.rows is None else tokens.index_select(0, chosen.rows)).to(lora_a.dtype)
@@ -213,12 +189,12 @@ class TokenLora(nn.ModuleDict):
 class _Joined:
     """Adapters side by side, [in, ranks] and [ranks, out], as they are now."""
 
-    def __init__(self, pairs: Sequence[LoraPair], dtype: torch.dtype) -> None:
+    def __init__(self, pairs: Sequence[LoraPair]) -> None:
         self._parts: list[Tensor] = [part for pair in pairs for part in (pair.lora_A, pair.lora_B)]
         self._state = self._now()
         self.ranks = _ranks(pairs)
-        self.lora_a = torch.cat(self._parts[::2]).to(dtype).t().contiguous()
-        self.lora_b = torch.cat(self._parts[1::2], dim=1).to(dtype).t().contiguous()
+        self.lora_a = torch.cat(self._parts[::2]).t().contiguous()
+        self.lora_b = torch.cat(self._parts[1::2], dim=1).t().contiguous()
 
     @property
     def changed(self) -> bool:
@@ -287,22 +263,8 @@ class Adapters:
         """
         if torch.is_grad_enabled():
             self._carry()
-        with _using(self._selection, _Chosen.of(numbers, self.device)):
+        with _using(self._selection, _Chosen(numbers, self.device)):
             yield
-
-    @contextmanager
-    def select_any(self, numbers: Tensor) -> Iterator[None]:
-        """As `select` for [tokens] on the adapters' device that nobody looks at: all adapters are computed for all
-        tokens, and what is not chosen counts nothing."""
-        present = frozenset(ADAPTERS[role] for role in self.roles)
-        with _using(self._selection, _Chosen(len(numbers), numbers, present, None)):
-            yield
-
-    @property
-    def version(self) -> int:
-        """Changes whenever an optimizer has changed the adapters of all layers."""
-        layer = next(iter(self.layers.values()), None)
-        return 0 if layer is None else layer.version
 
     @property
     def device(self) -> torch.device:

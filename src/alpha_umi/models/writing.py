@@ -182,8 +182,8 @@ def likeliest_of(logits: Tensor) -> Likeliest:
         rows = logits.numpy()
         places = rows.argmax(axis=-1)
         return rows[np.arange(len(rows)), places].tolist(), places.tolist()
-    best, tokens = torch.stack([each.double() for each in logits.max(dim=-1)]).tolist()  # one wait for the device
-    return best, [int(token) for token in tokens]
+    best, tokens = logits.max(dim=-1)
+    return best.tolist(), tokens.tolist()
 
 
 class NotFiniteError(ModelError):

@@ -31,8 +31,6 @@ NAME = "alpha_umi_tree"
 
 _BLOCK = 128
 """Tokens of a side of a block of FlexAttention."""
-_TILE = 16
-"""The smallest head that FlexAttention takes on a GPU."""
 _KERNEL_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _HARMLESS = ("position_ids", "cache_position", "use_cache", "output_hidden_states", "return_dict", "num_items_in_batch")
 """Arguments that transformers hands to every attention and that change nothing here."""
@@ -92,7 +90,7 @@ class Trees:
             if light[0] < light[1]:
                 links.append((light, (head, stop)))
         return cls(
-            ends=torch.from_numpy(forest.ends).to(device, non_blocking=True),
+            ends=torch.from_numpy(forest.ends).to(device),
             runs=list(zip(first, [*first[1:], count], strict=True)),
             links=links,
             roots=[(start, ends[start]) for start, parent in zip(starts, parents, strict=True) if parent < 0],
@@ -210,7 +208,7 @@ def _way(query: Tensor, value: Tensor) -> _Way:
     kernels = hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward")
     if query.device.type == "cpu" and kernels and query.dtype in _KERNEL_TYPES and query.shape[-1] == value.shape[-1]:
         return _by_paths
-    if query.device.type == "cuda" and query.dtype != torch.float64 and min(query.shape[-1], value.shape[-1]) >= _TILE:
+    if query.device.type == "cuda" and query.dtype != torch.float64:
         return _by_blocks
     return _by_masks
 
@@ -340,7 +338,7 @@ def weighted_loss(logits: Tensor, which: Tensor, forest: Forest) -> Tensor:
     `logits`: [k, vocabulary]; `which`: the row of each target, [m].
     """
     wide = logits.to(_wide(logits.dtype))
-    weights = torch.from_numpy(forest.weights).to(wide, non_blocking=True)
+    weights = torch.from_numpy(forest.weights).to(wide)
     return cast("Tensor", _CrossEntropy.apply(wide, which, _on(forest.targets, logits.device), weights))
 
 
@@ -351,7 +349,7 @@ def forest_loss(model: nn.Module, forest: Forest) -> tuple[Tensor, float]:
 
 
 def _on(numbers: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(numbers.astype(np.int64)).to(device, non_blocking=True)
+    return torch.from_numpy(numbers.astype(np.int64)).to(device)
 
 
 def _core(model: nn.Module) -> PreTrainedModel:

@@ -7,27 +7,34 @@ what another one computes in the same forward. Without a Step the same model att
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Protocol, cast
+from typing import Any, TypeAlias, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from alpha_umi.models.engine.memory import Memory
-from alpha_umi.models.engine.padded import Padded
-from alpha_umi.models.engine.ragged import Ragged
 from alpha_umi.models.engine.trie import NONE, Numbers
 
 NAME = "alpha_umi_engine"
 """Of the attention, among transformers' implementations."""
 ARGUMENT = "engine_step"
-"""What a forward calls the layout of its tokens."""
+"""What a forward calls the Step."""
 _HARMLESS = ("position_ids", "cache_position", "use_cache", "output_hidden_states", "return_dict", "dropout")
+_CALL_COST = 512
+"""A kernel call costs about as much as attending to so many tokens more."""
+
+_Run: TypeAlias = tuple[slice, slice, int, Tensor | None]
+"""Rows, their lanes, the longest of them in tokens, and what to add to the scores."""
+_Fill: TypeAlias = tuple[int, int, int, Tensor]
+"""A lane, from where to where, and the slots to fill it from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,21 +58,8 @@ class Part:
         return self.start + len(self.ids)
 
 
-class Layout(Protocol):
-    """Where the keys and values of a forward's tokens go, and what they see."""
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest request."""
-        ...
-
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
-        """[1, heads, tokens, size] each in, [1, tokens, heads, size] out."""
-        ...
-
-
 class Step:
-    """The parts of one forward in one row: single tokens by lane first, then longer parts."""
+    """The parts of one forward, laid out once for all layers: single tokens by lane first, then longer parts."""
 
     def __init__(self, parts: Iterable[Part], memory: Memory) -> None:
         self.memory = memory
@@ -73,24 +67,40 @@ class Step:
         self.starts = [0, *accumulate(len(part.ids) for part in self.parts)]
         """The row of the first token of each part, and the number of rows."""
         self._device = memory.shape.device
-
-    @property
-    def only_writes(self) -> bool:
-        """Whether every part is one token that nothing but its own lane is needed for."""
-        return all(len(part.ids) == 1 and not len(part.fill) and not len(part.kept) for part in self.parts)
-
-    def layout(self) -> Layout:
-        """How its tokens lie and what they see, made once for all layers."""
-        if self.memory.kernel is None:
-            return Padded(self.parts, self.starts, self.memory)
-        return Ragged.of(self.parts, self.starts, self.memory)
+        self._unseen = torch.empty((1, 1, 1, 1), dtype=torch.bool, device=self._device)
+        single = [part for part in self.parts if len(part.ids) == 1]
+        self._singles = len(single)
+        self._single_lanes = self._tensor([part.lane for part in single] if len(single) > 1 else NONE)
+        self._single_places = self._tensor([part.start for part in single] if len(single) > 1 else NONE)
+        self._runs = list(self._make_runs(single))
+        self._longer: list[tuple[Part, slice, Tensor | None]] = [
+            (part, slice(start, start + len(part.ids)), self._causal(part))
+            for part, start in zip(self.parts[len(single) :], self.starts[len(single) :], strict=False)
+        ]
+        self._fills: list[_Fill] = [
+            (part.lane, part.fill_from, part.fill_from + len(part.fill), self._tensor(part.fill))
+            for part in self.parts
+            if len(part.fill)
+        ]
+        kept = [
+            (start + part.kept_from - part.start + np.arange(len(part.kept)), part.kept)
+            for part, start in zip(self.parts, self.starts, strict=False)
+            if len(part.kept)
+        ]
+        self._kept_rows = self._tensor(np.concatenate([rows for rows, _ in kept])) if kept else None
+        self._kept_slots = self._tensor(np.concatenate([slots for _, slots in kept])) if kept else None
 
     def inputs(self) -> dict[str, Any]:
         """What a forward is given, the rows of which logits are wanted apart."""
-        ids = [token for part in self.parts for token in part.ids]
         positions = [place for part in self.parts for place in range(part.start, part.stop)]
-        both = torch.tensor([ids, positions], dtype=torch.int64, device=self._device)
-        return along(self.layout(), both[:1], both[1:])
+        return {
+            "input_ids": self._tensor([token for part in self.parts for token in part.ids])[None],
+            "position_ids": self._tensor(positions)[None],
+            # Four dimensions end transformers' own making of masks; this one is never looked at.
+            "attention_mask": self._unseen,
+            "use_cache": False,
+            ARGUMENT: self,
+        }
 
     def adapters(self) -> Tensor | None:
         """[tokens] on the CPU: which adapter acts on each; None: none on any."""
@@ -99,17 +109,81 @@ class Step:
         numbers = [number for part in self.parts for number in part.adapters or [0] * len(part.ids)]
         return torch.tensor(numbers, dtype=torch.int8)
 
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
+        """[1, heads, tokens, size] each in, [1, tokens, heads, size] out."""
+        lanes, pools = self.memory.lanes_of[layer], self.memory.pools_of[layer]
+        for lane, pool, states in zip(lanes, pools, (key, value), strict=True):
+            self._write(lane, pool, states[0])
+        # One token's query heads that share a key head stand in the place of several tokens of one head.
+        heads, kept, size = query.shape[1], key.shape[1], query.shape[3]
+        single = query[0, :, : self._singles].transpose(0, 1).reshape(self._singles, kept, heads // kept, size)
+        found: list[Tensor] = []
+        for rows, where, length, mask in self._runs:
+            parts = single[rows], lanes[0][where, :, :length], lanes[1][where, :, :length]
+            out = functional.scaled_dot_product_attention(*parts, attn_mask=mask, scale=scaling)
+            found.append(out.reshape(-1, heads, size))
+        # On a GPU no kernel takes both grouped heads and a mask, and without one all scores would be in memory at once.
+        grouped = self._device.type == "cpu"
+        for part, rows, mask in self._longer:
+            own = (each[part.lane, None, :, : part.stop] for each in lanes)
+            if not grouped:
+                own = (each.repeat_interleave(heads // kept, dim=1) for each in own)
+            out = functional.scaled_dot_product_attention(
+                query[:, :, rows], *own, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
+            )
+            found.append(out[0].transpose(0, 1))
+        return (found[0] if len(found) == 1 else torch.cat(found))[None]
 
-def along(layout: Layout, ids: Tensor, positions: Tensor) -> dict[str, Any]:
-    """The arguments of a forward of tokens [1, tokens] that lie so."""
-    return {
-        "input_ids": ids,
-        "position_ids": positions,
-        # Four dimensions end transformers' own making of masks; this one is never looked at.
-        "attention_mask": torch.empty((1, 1, 1, 1), dtype=torch.bool, device=ids.device),
-        "use_cache": False,
-        ARGUMENT: layout,
-    }
+    def _write(self, lane: Tensor, pool: Tensor, states: Tensor) -> None:
+        """Put keys or values of one layer, [heads, tokens, size], where they belong."""
+        if self._kept_rows is not None and self._kept_slots is not None:
+            pool.index_copy_(0, self._kept_slots, states.transpose(0, 1).index_select(0, self._kept_rows))
+        for number, start, stop, slots in self._fills:
+            lane[number, :, start:stop] = pool.index_select(0, slots).transpose(0, 1)
+        if self._singles == 1:
+            lane[self.parts[0].lane, :, self.parts[0].start] = states[:, 0]
+        elif self._singles:
+            lane[self._single_lanes, :, self._single_places] = states.transpose(0, 1)[: self._singles]
+        for part, rows, _ in self._longer:
+            lane[part.lane, :, part.start : part.stop] = states[:, rows]
+
+    def _make_runs(self, single: Sequence[Part]) -> Iterator[_Run]:
+        """Neighbouring lanes together, as long as padding them costs less than another kernel call."""
+        lengths: list[int] = []
+        for at, part in enumerate(single):
+            joined = bool(lengths) and part.lane == single[at - 1].lane + 1
+            padded = max(*lengths, part.stop) * (len(lengths) + 1) if joined else 0
+            if lengths and not (joined and padded <= 1.25 * (sum(lengths) + part.stop) + _CALL_COST):
+                yield self._run(single[at - 1].lane, at, lengths)
+                lengths = []
+            lengths.append(part.stop)
+        if lengths:
+            yield self._run(single[-1].lane, len(single), lengths)
+
+    def _run(self, last_lane: int, end: int, lengths: Sequence[int]) -> _Run:
+        lanes = slice(last_lane + 1 - len(lengths), last_lane + 1)
+        return slice(end - len(lengths), end), lanes, max(lengths), self._padding(lengths)
+
+    def _padding(self, lengths: Sequence[int]) -> Tensor | None:
+        """[rows, 1, 1, longest] to add to scores; None where all are of one length."""
+        if min(lengths) == max(lengths):
+            return None
+        hidden = torch.arange(max(lengths), device=self._device) >= self._tensor(lengths)[:, None]
+        return self._hiding(hidden)[:, None, None]
+
+    def _causal(self, part: Part) -> Tensor | None:
+        """[tokens, positions] to add to scores; None where the part is all there is."""
+        if part.start == 0:
+            return None
+        places = torch.arange(part.stop, device=self._device)
+        return self._hiding(places > places[part.start :, None])
+
+    def _hiding(self, hidden: Tensor) -> Tensor:
+        zeros = torch.zeros(hidden.shape, dtype=self.memory.shape.dtype, device=self._device)
+        return zeros.masked_fill_(hidden, float("-inf"))
+
+    def _tensor(self, numbers: Sequence[int] | Numbers) -> Tensor:
+        return torch.as_tensor(numbers, dtype=torch.int64, device=self._device)
 
 
 def install(model: PreTrainedModel) -> None:
@@ -129,20 +203,20 @@ def _attend(
     **others: Any,
 ) -> tuple[Tensor, None]:
     """As transformers calls an attention."""
-    layout = others.pop(ARGUMENT, None)
-    if layout is None:
+    step = others.pop(ARGUMENT, None)
+    if step is None:
         seen, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
         return seen, None
-    layout = cast("Layout", layout)
+    step = cast("Step", step)
     window = others.pop("sliding_window", None)
-    if window is not None and window < layout.longest:
+    if window is not None and window < max(part.stop for part in step.parts):
         raise ValueError(f"a sliding window of {window} tokens cannot be kept in lanes")
     if others.pop("is_causal", None) is False:
         raise ValueError("lanes are causal; this attention is called with is_causal=False")
     unknown = [name for name, argument in others.items() if name not in _HARMLESS and not _is_nothing(argument)]
     if unknown:
         raise ValueError(f"the engine's attention does not know {', '.join(unknown)}")
-    return layout.attend(cast("int", module.layer_idx), query, key, value, scaling), None
+    return step.attend(cast("int", module.layer_idx), query, key, value, scaling), None
 
 
 def _is_nothing(argument: object) -> bool:

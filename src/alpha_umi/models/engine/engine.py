@@ -25,8 +25,6 @@ from alpha_umi.models.adapters import adapters_of
 from alpha_umi.models.architectures import PROVEN, obstacle
 from alpha_umi.models.engine.attention import Step, install
 from alpha_umi.models.engine.memory import Memory, Shape, spare_memory
-from alpha_umi.models.engine.ragged import best_kernel
-from alpha_umi.models.engine.recorded import Recorder
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import Counts, Plan, Scheduler
 from alpha_umi.models.writing import NotFiniteError, choose, likeliest_of
@@ -59,24 +57,17 @@ def why_plain(model: PreTrainedModel, context: int | None) -> str | None:
 class Engine:
     """Requests on one model. Not for several threads; whoever waits is called back."""
 
-    def __init__(self, model: PreTrainedModel, room: Room | None = None, *, ragged: bool | None = None) -> None:
-        """`ragged`: attend without padding and record steps that only write; None: wherever this is no CPU."""
+    def __init__(self, model: PreTrainedModel, room: Room | None = None) -> None:
         room = room or Room()
         shape = Shape.of(model)
         tokens = (room.bytes or spare_memory(shape.device)) // shape.bytes
         if tokens < 2:
             raise ModelError(f"no memory: {room.bytes} bytes hold no token of {shape.bytes} bytes; raise cache_gb")
         on_cpu = shape.device.type == "cpu"
-        kernel = None
-        if not on_cpu if ragged is None else ragged:
-            kernel = best_kernel(shape.device, shape.dtype, (model.config.num_attention_heads, shape.heads), shape.size)
-        memory = Memory(shape, tokens, most_lanes=room.requests, kernel=kernel)
+        memory = Memory(shape, tokens, most_lanes=room.requests)
         self.scheduler = Scheduler(memory, step_tokens=room.step_tokens or (512 if on_cpu else 4096))
         self._model = model
         self._adapters = adapters_of(model)
-        self.recorder: Recorder | None = None
-        if kernel is not None and (ragged or shape.device.type == "cuda") and Recorder.suits(model):
-            self.recorder = Recorder(model, memory, self._adapters)
         install(model.eval())
 
     @property
@@ -157,21 +148,16 @@ class Engine:
 
     def _forward(self, step: Step, rows: Sequence[int]) -> Tensor:
         """The logits of some rows, [rows, vocabulary]."""
-        started = time.perf_counter()
-        logits = None if self.recorder is None else self.recorder.forward(step, rows)
-        if logits is None:
-            logits = self._computed(step, rows)
-        self.counts.forward_seconds += time.perf_counter() - started
-        return logits
-
-    def _computed(self, step: Step, rows: Sequence[int]) -> Tensor:
         numbers = step.adapters()
         selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
         device, wanted = self.scheduler.memory.shape.device, 0  # all
         if len(rows) < step.starts[-1]:
             wanted = torch.tensor(rows, dtype=torch.int64, device=device)
+        started = time.perf_counter()
         with selected:
-            return cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
+            logits = cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
+        self.counts.forward_seconds += time.perf_counter() - started
+        return logits
 
     def _is_sound(self, plan: Plan) -> bool:
         """Whether what the step put into the pool are numbers: one that is none spoils what stands before it, too."""

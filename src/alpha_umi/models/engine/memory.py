@@ -12,7 +12,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,12 +20,7 @@ from transformers import PreTrainedModel
 
 from alpha_umi.models.engine.trie import Numbers
 
-if TYPE_CHECKING:
-    from alpha_umi.models.engine.ragged import Kernel
-
 _NARROWEST = 256
-SCRATCH = 512
-"""Tokens behind the lanes that are nobody's, for rows that only fill up a recorded forward."""
 _ON_CPU = 4 << 30
 
 
@@ -69,11 +63,9 @@ def spare_memory(device: torch.device) -> int:
 class Memory:
     """The pool [layers, slots, heads, size] and the lanes [layers, lanes, heads, width, size], for keys and values."""
 
-    def __init__(self, shape: Shape, tokens: int, *, most_lanes: int, kernel: Kernel | None = None) -> None:
-        """`tokens`: as many keys and values are held at most, half of them in lanes. `kernel`: what attends to lanes,
-        which then lie token by token; None: they lie head by head, as a CPU reads them best."""
+    def __init__(self, shape: Shape, tokens: int, *, most_lanes: int) -> None:
+        """`tokens`: as many keys and values are held at most, half of them in lanes."""
         self.shape = shape
-        self.kernel = kernel
         self.slots = tokens // 2
         self.lane_tokens = tokens - self.slots
         self.most_lanes = most_lanes
@@ -81,8 +73,7 @@ class Memory:
         self.lanes = 0
         self._free: list[int] = []
         pool = (shape.layers, self.slots, shape.heads, shape.size)
-        places = self.lane_tokens if kernel is None else self.lane_tokens + SCRATCH
-        arena = (shape.layers, places * shape.heads * shape.size)
+        arena = (shape.layers, self.lane_tokens * shape.heads * shape.size)
         self.pool_keys, self.pool_values, self._arena_keys, self._arena_values = (
             _zeros(wanted, shape) for wanted in (pool, pool, arena, arena)
         )
@@ -91,10 +82,6 @@ class Memory:
         """Per layer the keys and the values of the pool, [slots, heads, size]."""
         self.lanes_of: list[tuple[Tensor, Tensor]] = []
         """Per layer the keys and the values of the lanes, [lanes, heads, width, size]."""
-        self.tokens_of: list[tuple[Tensor, Tensor]] = []
-        """The same as [lanes x width and more, heads, size], where there is a kernel; the last SCRATCH are nobody's."""
-        if kernel is not None:
-            self.tokens_of = list(zip(self._tokens(self._arena_keys), self._tokens(self._arena_values), strict=True))
 
     def arrange(self, width: int) -> None:
         """Make lanes of at least `width` tokens. What was in lanes is lost."""
@@ -132,33 +119,14 @@ class Memory:
         for lanes, pool in ((self.keys, self.pool_keys), (self.values, self.pool_values)):
             pool[:, where] = lanes[:, lane, :, start : start + len(slots)].transpose(1, 2)
 
-    def fill(self, places: Numbers, slots: Numbers) -> None:
-        """Copy tokens of the pool to places in the lanes, in all layers. Where there is a kernel."""
-        where, tokens = (torch.from_numpy(each).to(self.shape.device) for each in (places, slots))
-        for arena, pool in ((self._arena_keys, self.pool_keys), (self._arena_values, self.pool_values)):
-            self._tokens(arena).index_copy_(1, where, pool.index_select(1, tokens))
-
-    def pool(self, places: Numbers, slots: Numbers) -> None:
-        """Copy tokens at places in the lanes to slots of the pool, in all layers. Where there is a kernel."""
-        where, tokens = (torch.from_numpy(each).to(self.shape.device) for each in (places, slots))
-        for arena, pool in ((self._arena_keys, self.pool_keys), (self._arena_values, self.pool_values)):
-            pool.index_copy_(1, tokens, self._tokens(arena).index_select(1, where))
-
     def is_sound(self, slots: Numbers) -> bool:
         """Whether what is in these slots are numbers."""
         where = torch.from_numpy(slots).to(self.shape.device)
-        keys, values = (pool[:, where].isfinite().all() for pool in (self.pool_keys, self.pool_values))
-        return bool(keys & values)
-
-    def _tokens(self, arena: Tensor) -> Tensor:
-        """[layers, places, heads, size]."""
-        return arena.view(self.shape.layers, -1, self.shape.heads, self.shape.size)
+        return all(bool(pool[:, where].isfinite().all()) for pool in (self.pool_keys, self.pool_values))
 
     def _view(self, arena: Tensor) -> Tensor:
         shape, whole = self.shape, self.lanes * self.width
         used = arena[:, : whole * shape.heads * shape.size]
-        if self.kernel is not None:
-            return used.view(shape.layers, self.lanes, self.width, shape.heads, shape.size).transpose(2, 3)
         return used.view(shape.layers, self.lanes, shape.heads, self.width, shape.size)
 
 
