@@ -36,7 +36,7 @@ def environment(**more):
         "PYTHONPATH": str(SOURCES),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "2",
+        "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
         **more,
     }
