@@ -22,12 +22,9 @@ from alpha_umi.preparation.world_files import Choice, write_gold, write_tools
 from alpha_umi.store import decode_trajectory, dump_line, encode_trajectory, read_trajectories
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, StopReason, ToolStatus, User
 from alpha_umi.world import PRESETS, Seen, Trouble, World, answer_document, find_query, query_id
-from alpha_umi.world.chance import Draws
 from alpha_umi.world.needs import Refusal
 from alpha_umi.world.verifier import judge
 from alpha_umi.world.wide import wording
-from alpha_umi.world.wide.imagined import Imagination
-from alpha_umi.world.wide.mixes import SMALL
 from alpha_umi.world.wide.names import NAMES, ORDINARY
 from wide_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
 
@@ -264,65 +261,6 @@ def test_groups_need_one_tool_several_or_several_categories(preset):
                 assert len(categories) > 1
             case _:
                 pass
-
-
-# --- imagined providers -----------------------------------------------------------------------------------
-
-
-def imagined(preset, count):
-    """Tools of training tasks that the catalogue does not hold."""
-    known = catalogue(preset).tools
-    made = problems(preset, count, ["train"])
-    return [tool for each in made for name, tool in each.catalogue.tools.items() if name not in known]
-
-
-def test_imagined_providers_stand_in_training_alone(preset):
-    known = catalogue(preset).tools
-    assert all(
-        known[name] is tool for made in problems(preset, 80, SETS) for name, tool in made.catalogue.tools.items()
-    )
-    among = [set(made.catalogue.tools) <= set(known) for made in problems(preset, 200, ["train"])]
-    assert 0.15 < sum(among) / len(among) < 0.45
-    assert all(tool.seen is Seen.YES for tool in imagined(preset, 200))
-
-
-def test_no_document_of_a_held_out_tool_is_imagined(preset):
-    held_out = [tool for tool in catalogue(preset).tools.values() if tool.seen is not Seen.YES]
-    documents = {tool.document.entry["description"] for tool in held_out}
-    names = {tool.spec.name for tool in held_out}
-    for tool in imagined(preset, 700):
-        assert tool.document.entry["description"] not in documents
-        assert tool.spec.name not in names
-
-
-def test_the_documents_of_held_out_tools_are_banned_by_name():
-    market = SMALL.market
-    tool = next(tool for tool in market.catalogue.tools.values() if tool.spec.name == "conditions_for_skycast")
-    free = [Imagination(market.categories, frozenset(), Draws("banned", n)).stand_in(tool) for n in range(60)]
-    told = {made.document.entry["description"] for made in free}
-    banned = frozenset(sorted(told)[::2])
-    again = [Imagination(market.categories, banned, Draws("banned", n)).stand_in(tool) for n in range(60)]
-    assert banned.isdisjoint(made.document.entry["description"] for made in again)
-
-
-def test_what_is_imagined_is_worded_in_many_ways(preset):
-    documents, keys = defaultdict(set), defaultdict(set)
-    for tool in imagined(preset, 700):
-        documents[tool.need].add(tool.document.entry["description"])
-        keys[tool.need].add((*tool.arguments.values(), *tool.results.values()))
-    seen = {tool.need for tool in catalogue(preset).tools.values() if tool.seen is Seen.YES}
-    assert set(documents) == seen
-    assert min(map(len, documents.values())) > 15
-    assert min(map(len, keys.values())) > 10
-
-
-def test_an_imagined_tool_is_told_of_as_its_tool_json_says(preset):
-    for tool in imagined(preset, 100):
-        entry = tool.document.entry
-        assert entry["name"] not in entry["description"], "ToolBench's rules would put the whole name there"
-        assert set(tool.arguments) == set(tool.finds.inputs)
-        assert set(tool.results) == set(tool.finds.outputs)
-        assert len(set(tool.results.values())) == len(tool.results)
 
 
 def test_tasks_are_short_and_long_and_meet_every_trouble():

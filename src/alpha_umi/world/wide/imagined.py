@@ -13,7 +13,7 @@ from functools import cache
 from itertools import combinations
 
 from alpha_umi.world.chance import Draws
-from alpha_umi.world.domains import Codes, Domain
+from alpha_umi.world.domains import Domain, Names
 from alpha_umi.world.invention import invent_word
 from alpha_umi.world.needs import Need
 from alpha_umi.world.tools import Seen, Tool
@@ -101,9 +101,8 @@ class _Line:
         if told and draws.below(_PERCENT) < _TOLD:
             phrase = draws.pick(told)
         elif draws.below(3) == 0:
-            return _sentence(
-                self._classed(draws.pick(wording.questions(draws.pick(need.asks), train=True) or (need.goal,)))
-            )
+            questions = wording.questions(draws.pick(need.asks), train=True)
+            return _sentence(self._classed(draws.pick(questions or (need.goal,))))
         else:
             phrase = draws.pick((need.goal, *(noun for ask in need.asks for noun in ask.nouns)))
         return _sentence(draws.pick(vocabulary.PATTERNS).format(x=self._classed(phrase)))
@@ -141,9 +140,7 @@ class _Line:
     def _convention(self, name: str, domain: Domain) -> str:
         draws = self._draws
         ways = {"unit": ("metric", "celsius"), "day": ("offset",)}.get(name, ())
-        if isinstance(domain, Codes):
-            return ""
-        if getattr(domain, "terms", None) == CURRENCY.terms:
+        if isinstance(domain, Names) and domain.terms == CURRENCY.terms:
             ways = ("lower",)
         return f"~{draws.pick(ways)}" if ways and draws.below(_PERCENT) < _OWN_WAY else ""
 
