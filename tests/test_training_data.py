@@ -597,6 +597,7 @@ def test_a_process_without_a_trajectory_has_an_empty_share(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of one core
 def test_workers_and_a_cache_change_nothing_and_a_resumed_run_touches_only_what_is_left(tmp_path):
     data = step_data(tmp_path, world_size=2)
     expected = [values(data[index]) for index in range(1, len(data), 2)]
