@@ -103,10 +103,10 @@ class _Page:
         return self._question(wish, inputs), f"{tool.spec.name}\n{arguments}", reply, self._sentence(need, inputs, wish)
 
     def _question(self, wish: Ask, inputs: Mapping[str, Json]) -> str:
-        whole = wording.questions(wish, train=True)
+        whole = wording.page_questions(wish)
         if whole and self._draws.below(3) == 0:
             return self._draws.pick(whole).format_map(inputs)
-        text = self._draws.pick(wording.TRAIN.plain).format(x=self._draws.pick(wish.nouns).format_map(inputs))
+        text = self._draws.pick(wording.PAGES).format(x=self._draws.pick(wish.nouns).format_map(inputs))
         return text[0].upper() + text[1:]
 
     def _sentence(self, need: Need, inputs: Mapping[str, Json], wish: Ask | None = None) -> str:

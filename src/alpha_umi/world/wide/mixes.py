@@ -16,7 +16,7 @@ _FAILURES = (
 
 SMALL = Mix(
     name="small",
-    version="3",
+    version="4",
     categories=("Location", "Weather", "Travel", "Finance", "Social", "eCommerce", "Movies"),
     calls={1: 55, 2: 30, 3: 15},
     groups={Group.G1: 40, Group.G2: 25, Group.G3: 35},
@@ -41,7 +41,7 @@ SMALL = Mix(
 )
 FULL = Mix(
     name="full",
-    version="3",
+    version="4",
     categories=tuple(category.name for category in CATEGORIES),
     calls={1: 30, 2: 25, 3: 18, 4: 13, 5: 8, 6: 6},
     groups={Group.G1: 35, Group.G2: 25, Group.G3: 40},

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from alpha_umi.formats.tool_json import Api, argument_name, read_api, standard_name, write_spec
 from alpha_umi.types import Json
 from alpha_umi.world.domains import Amounts
 from alpha_umi.world.needs import Ask, Find, Need, Owed
+from alpha_umi.world.phrases import phrases
 from alpha_umi.world.tools import Document, Seen, Tool
+from alpha_umi.world.wide.asked import ASKED
 from alpha_umi.world.wide.names import CURRENCY, DOMAINS
 
 
@@ -53,10 +55,6 @@ def ask(owed: str, answer: str, nouns: str, questions: str = "") -> Ask:
     )
 
 
-def phrases(text: str) -> tuple[str, ...]:
-    return tuple(" ".join(phrase.split()) for phrase in text.split("|") if phrase.strip())
-
-
 def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
@@ -83,7 +81,9 @@ def need(
         inputs={label: DOMAINS[domain] for label, domain in domains.items()},
         outputs=outputs,
         defaults={label.partition(":")[0]: default for label, _, default in read if default},
-        asks=asks,
+        asks=tuple(
+            replace(ask, asked=ASKED.get(f"{name}.{'+'.join(owed.value for owed in ask.owed)}", ())) for ask in asks
+        ),
         refs={label.partition(":")[0]: phrases(text) for label, text in (refs or {}).items()},
         makes={label: DOMAINS[domain] for label, domain in made.items()},
         options={

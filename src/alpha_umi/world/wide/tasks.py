@@ -300,10 +300,11 @@ class _Sketch:
         first = wishes[0]
         whole = wording.questions(first.ask, train=self._train)
         plain = first.change is None and not any(isinstance(given, Chosen) for given in first.node.inputs.values())
-        if len(wishes) == 1 and plain and whole and draws.below(3) == 0:
-            return self._fill(draws.pick(whole), first.node, spoken)
-        wanted = draws.pick(frames.joints).join(self._write_wish(wish, spoken) for wish in wishes)
-        text = draws.pick(frames.plain).format(x=wanted)
+        if len(wishes) == 1 and plain and whole and draws.below(frames.whole) == 0:
+            text = self._fill(draws.pick(whole), first.node, spoken)
+        else:
+            wanted = draws.pick(frames.joints).join(self._write_wish(wish, spoken) for wish in wishes)
+            text = draws.pick(frames.plain).format(x=wanted)
         return text[0].upper() + text[1:]
 
     def _write_wish(self, wish: Wish, spoken: Mapping[str, str]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alpha_umi.world.wide.tables import phrases, words
+from alpha_umi.world.phrases import phrases
+from alpha_umi.world.wide.tables import words
 
 CLASSES: Mapping[str, tuple[str, ...]] = {
     domain: phrases(text)
@@ -42,92 +43,156 @@ TOLD: Mapping[str, tuple[str, ...]] = {
     need: phrases(text)
     for need, text in {
         # Location
-        "place": """in which country {city} lies | the nation that {city} belongs to | country for {city} | where on the map
-            {city} is: land and postal code | state and zip code of {city} | land to which {city} belongs | the land around
-            {city} | post code and land of {city} | geography of {city} | to which state {city} is counted | details of
-            {city}: nation, postcode""",
-        "country": """capital city and money of {country} | what is spoken and paid with in {country} | seat of government,
-            currency, tongue of {country} | profile of {country} | main city and language of {country} | general data on
-            {country} | money, capital, speech of {country} | what to know of {country}: capital, language | basics of
-            {country} | capital, currency and official language for {country}""",
-        "airport": """airport near {city} | where planes land for {city} | code of the airport for {city} | the airfield of
-            {city} | where to fly to for {city} | airport that serves {city} | flying to {city}: the airport | the nearest
-            place to land at {city}""",
-        "clock": """local time in {city} | what time it is in {city} | the hour in {city} at this moment | present time of
-            {city} | the clock of {city} | time of day at {city} | current hour and minute in {city} | how late it is in
-            {city}""",
+        "place": """in which country {city} lies | the nation that {city} belongs to | country for {city} |
+            where on the map {city} is: land and postal code | state and zip code of {city} | land to which
+            {city} belongs | the land around {city} | post code and land of {city} | geography of {city} | to
+            which state {city} is counted | details of {city}: nation, postcode | what country holds {city} |
+            where {city} lies, with the code for letters | tells the country and the post code of {city} |
+            {city} on the map: its country | which land has {city} | codes for the mail of {city}, country too""",
+        "country": """capital city and money of {country} | what is spoken and paid with in {country} | seat of
+            government, currency, tongue of {country} | profile of {country} | main city and language of
+            {country} | general data on {country} | money, capital, speech of {country} | what to know of
+            {country}: capital, language | basics of {country} | capital, currency and official language for
+            {country} | where {country} is governed from and what is paid there | which language and which money
+            {country} has | who speaks what in {country}; its capital, its coins | essential facts about
+            {country} | how {country} pays, speaks and is governed""",
+        "airport": """airport near {city} | where planes land for {city} | code of the airport for {city} | the
+            airfield of {city} | where to fly to for {city} | airport that serves {city} | flying to {city}: the
+            airport | the nearest place to land at {city} | at which airport one arrives in {city} | letters of
+            the airport that {city} has | which airfield is closest to {city} | airports by town: {city} | three
+            letters for planes to {city}""",
+        "clock": """local time in {city} | what time it is in {city} | the hour in {city} at this moment |
+            present time of {city} | the clock of {city} | time of day at {city} | current hour and minute in
+            {city} | how late it is in {city} | which hour {city} has now | tells the time for {city} | what the
+            watch of somebody in {city} says | hours and minutes in {city} | the moment of the day in {city} |
+            time there is in {city}""",
         # Weather
-        "weather": """temperature and sky in {city} | how warm or cold it is in {city} | weather report for {city} | forecast for
-            {city} | heat and clouds in {city} | what the weather is like in {city} | degrees and sky of {city} | whether it
-            is warm in {city} | conditions outside in {city} | today or tomorrow in {city}: temperature, sky""",
-        "wind": """speed of the wind in {city} | how fast the wind blows in {city} | wind strength at {city} | how windy it is in
-            {city} | gusts in {city} | wind of {city} in km/h | force of the wind over {city} | storm or breeze in {city}""",
-        "rain": """chance of rain in {city} | how probable rain is in {city} | risk of showers in {city} | whether it will rain in
-            {city} | percent of rain for {city} | the odds of a wet day in {city} | need of an umbrella in {city} | wet
-            weather in {city}, in percent""",
-        "air": """quality of the air in {city} | air pollution of {city} | how clean the air of {city} is | how bad the air in
-            {city} is | air quality index of {city} | smog in {city} | what people breathe in {city} | dirt in the air over
+        "weather": """temperature and sky in {city} | how warm or cold it is in {city} | weather report for
+            {city} | forecast for {city} | heat and clouds in {city} | what the weather is like in {city} |
+            degrees and sky of {city} | whether it is warm in {city} | conditions outside in {city} | today or
+            tomorrow in {city}: temperature, sky | how the sky looks over {city} and how many degrees there are
+            | what to wear in {city}: degrees, sky | if it is sunny, cloudy or snowy in {city} | measured heat
+            of {city}, with the sky | weather for {city}, now or the day after | how {city} feels outside""",
+        "wind": """speed of the wind in {city} | how fast the wind blows in {city} | wind strength at {city} |
+            how windy it is in {city} | gusts in {city} | wind of {city} in km/h | force of the wind over {city}
+            | storm or breeze in {city} | what the wind does in {city} | kilometers per hour that the air moves
+            in {city} | how hard it blows in {city} | blowing air over {city}: its speed | sailors ask this for
             {city}""",
-        "sun": """when the sun rises and sets in {city} | sunrise and sunset for {city} | first and last light in {city} | length
-            of the day in {city}: sunrise, sunset | hours of the sun in {city} | dawn and dusk at {city} | times of the sun in
-            {city} | when it gets light and dark in {city}""",
+        "rain": """chance of rain in {city} | how probable rain is in {city} | risk of showers in {city} |
+            whether it will rain in {city} | percent of rain for {city} | the odds of a wet day in {city} | need
+            of an umbrella in {city} | wet weather in {city}, in percent | how probable it is that {city} gets
+            wet | will there be rain in {city} | if an umbrella helps in {city} | water from the sky over
+            {city}: the probability | rainfall to be expected in {city}""",
+        "air": """quality of the air in {city} | air pollution of {city} | how clean the air of {city} is | how
+            bad the air in {city} is | air quality index of {city} | smog in {city} | what people breathe in
+            {city} | dirt in the air over {city} | how well one breathes in {city} | what is in the air of
+            {city}, as one value | if the air of {city} is healthy | index for the air of {city} | how dirty the
+            air is in {city}""",
+        "sun": """when the sun rises and sets in {city} | sunrise and sunset for {city} | first and last light
+            in {city} | length of the day in {city}: sunrise, sunset | hours of the sun in {city} | dawn and
+            dusk at {city} | times of the sun in {city} | when it gets light and dark in {city} | when day
+            begins and ends in {city} | from when to when the sun is up in {city} | which hours the sun shines
+            in {city} | morning and evening sun of {city} | at what time {city} has sunrise and sunset""",
         # Travel
-        "hotel": """hotel in {city} and its price | where to stay in {city} | a bed for the night in {city} | rooms in {city} |
-            what a night in {city} costs, and where | accommodation in {city} | price of a hotel in {city} | overnight stays
-            in {city} | lodging and its cost in {city} | a house to sleep in at {city}""",
-        "flight": """flight between {origin} and {destination} | planes from {origin} to {destination} | fare, number and departure
-            of a flight | which plane goes from {origin} to {destination} | plane tickets from {origin} to {destination} | air
-            travel from {origin} to {destination} | how to fly from {origin} to {destination} | price of flying from {origin}
-            to {destination} | airline connections""",
-        "visa": """visa for {country} | how long a visa for {country} takes and what it costs | entry papers for {country} | fee and
-            days of a visa for {country} | permission to enter {country} | travel documents for {country} | what to pay to
-            get into {country} | visa rules of {country}: wait and fee | papers needed for {country}""",
-        "museum": """museum in {city} and its ticket price | museums to visit in {city} | art in {city}, and the price | what to see
-            in {city}: the museum | exhibitions of {city} | entry to the museum of {city} | where art hangs in {city} | culture
-            for visitors of {city} | gallery of {city} with its entrance fee""",
+        "hotel": """hotel in {city} and its price | where to stay in {city} | a bed for the night in {city} |
+            rooms in {city} | what a night in {city} costs, and where | accommodation in {city} | price of a
+            hotel in {city} | overnight stays in {city} | lodging and its cost in {city} | a house to sleep in
+            at {city} | which hotel {city} has and what it takes | who rents rooms in {city}, for how much |
+            where visitors of {city} sleep, with the rate | nights in {city}: the house and the rate | how much
+            a room is in {city}, and in which hotel""",
+        "flight": """flight between {origin} and {destination} | planes from {origin} to {destination} | fare,
+            number and departure of a flight | which plane goes from {origin} to {destination} | plane tickets
+            from {origin} to {destination} | air travel from {origin} to {destination} | how to fly from
+            {origin} to {destination} | price of flying from {origin} to {destination} | airline connections |
+            which plane flies from {origin} to {destination}, when and for how much | when planes leave {origin}
+            for {destination} and what they cost | flights by route: {origin} to {destination} | how to get from
+            {origin} to {destination} through the air | seats on planes from {origin} to {destination}, with
+            prices""",
+        "visa": """visa for {country} | how long a visa for {country} takes and what it costs | entry papers for
+            {country} | fee and days of a visa for {country} | permission to enter {country} | travel documents
+            for {country} | what to pay to get into {country} | visa rules of {country}: wait and fee | papers
+            needed for {country} | what a visa for {country} costs and when it is ready | how soon and for how
+            much one may enter {country} | entering {country}: the fee, the wait | what travellers to {country}
+            have to pay and wait | who wants to see {country} needs this: fee and days""",
+        "museum": """museum in {city} and its ticket price | museums to visit in {city} | art in {city}, and the
+            price | what to see in {city}: the museum | exhibitions of {city} | entry to the museum of {city} |
+            where art hangs in {city} | culture for visitors of {city} | gallery of {city} with its entrance fee
+            | which museum is worth a visit in {city}, with the price | what visitors of {city} pay to see art |
+            where there is art to see in {city} | name of the museum of {city}, and its admission | how much the
+            museum of {city} takes""",
         # Finance
-        "convert": """change of {amount} into {target} | exchange of money | what {amount} is worth in {target} | converts {source} to
-            {target} | how much {amount} makes in {target} | currency calculator | rate of exchange from {source} to {target} |
-            turns money into other money | swapping one currency for another | value of {amount} in {target}""",
-        "share": """price of a share of {company} | stock price for {company} | what one share of {company} is worth | the stock of
-            {company} | shares on the stock market | market price of {company} | quote for {company} | what investors pay for
-            {company} | equity of {company}: last price""",
-        "firm": """boss, seat and staff of {company} | who runs {company} | head and headquarters of {company} | people and place
-            of {company} | where {company} is based and who leads it | facts on {company} | company profile: leader, city, staff |
-            how many work for {company}, and where | chief and main office of {company} | register entry of {company}""",
-        "tax": """sales tax in {country} | tax rate for goods of {country} | how high the tax is in {country} | percent of tax on
-            goods in {country} | duty on what is sold in {country} | what the state of {country} takes of a sale | value added
-            tax for {country} | taxes of {country}""",
+        "convert": """change of {amount} into {target} | exchange of money | what {amount} is worth in {target}
+            | converts {source} to {target} | how much {amount} makes in {target} | currency calculator | rate
+            of exchange from {source} to {target} | turns money into other money | swapping one currency for
+            another | value of {amount} in {target} | how many {target} one gets for {amount} | what money from
+            one land is in another | sums in another currency | what {amount} comes to in {target} | changes
+            coins into other coins | worth of money elsewhere""",
+        "share": """price of a share of {company} | stock price for {company} | what one share of {company} is
+            worth | the stock of {company} | shares on the stock market | market price of {company} | quote for
+            {company} | what investors pay for {company} | equity of {company}: last price | what {company} is
+            traded at | how much a part of {company} is sold for | how the stock of {company} stands | which
+            price {company} has at the exchange | money for one share of {company}""",
+        "firm": """boss, seat and staff of {company} | who runs {company} | head and headquarters of {company} |
+            people and place of {company} | where {company} is based and who leads it | facts on {company} |
+            company profile: leader, city, staff | how many work for {company}, and where | chief and main
+            office of {company} | register entry of {company} | who leads {company}, from where and with how
+            many people | what kind of house {company} is: leader, town, size | where {company} has its offices
+            and who is the chief | how big {company} is and where | who is who at {company}""",
+        "tax": """sales tax in {country} | tax rate for goods of {country} | how high the tax is in {country} |
+            percent of tax on goods in {country} | duty on what is sold in {country} | what the state of
+            {country} takes of a sale | value added tax for {country} | taxes of {country} | how much tax
+            {country} takes on goods | which rate buyers pay in {country} | what {country} adds to prices |
+            sales in {country}: the tax | the share of the state in {country} when things are sold""",
         # Social
-        "locate": """city where {person} is | where {person} is at the moment | whereabouts of {person} | present place of {person} |
-            in which town {person} stays | finds {person} | position of {person} on the map | the place at which {person} is
-            now | where to meet {person} | where {person} has gone""",
-        "phone": """phone number of {person} | how to call {person} | telephone of {person} | the number under which to ring {person}
-            | which number {person} has | digits to dial for {person} | reach {person} by phone | calling {person}: the
-            number""",
-        "age": """age of {person} | how many years {person} has | years of {person} | the age in years of {person} | how long {person}
-            has lived | how old {person} is today | number of birthdays of {person} | life of {person} in years""",
-        "work": """job and employer of {person} | what {person} does for a living | for whom {person} works | profession of {person}, and
-            the company | the career of {person} | occupation and firm of {person} | which company {person} works for, and as
-            what | who employs {person} | working life of {person}""",
-        "friend": """best friend of {person} | to whom {person} is closest | the closest friend that {person} has | who {person} likes
-            best | the companion of {person} | friendship: who is close to {person} | buddy of {person} | the dearest friend of
-            {person} | with whom {person} spends time""",
+        "locate": """city where {person} is | where {person} is at the moment | whereabouts of {person} |
+            present place of {person} | in which town {person} stays | finds {person} | position of {person} on
+            the map | the place at which {person} is now | where to meet {person} | where {person} has gone | in
+            what city {person} can be met | where to look for {person} | which city {person} has travelled to |
+            town in which {person} is seen | where in the world {person} is""",
+        "phone": """phone number of {person} | how to call {person} | telephone of {person} | the number under
+            which to ring {person} | which number {person} has | digits to dial for {person} | reach {person} by
+            phone | calling {person}: the number | which number reaches {person} | what to dial to speak with
+            {person} | numbers of people: {person} | how {person} is called by telephone | line of {person}""",
+        "age": """age of {person} | how many years {person} has | years of {person} | the age in years of
+            {person} | how long {person} has lived | how old {person} is today | number of birthdays of {person}
+            | life of {person} in years | what age {person} has | for how many years {person} has been alive |
+            since when {person} lives, in years | if {person} is young or old | counts the years of {person}""",
+        "work": """job and employer of {person} | what {person} does for a living | for whom {person} works |
+            profession of {person}, and the company | the career of {person} | occupation and firm of {person} |
+            which company {person} works for, and as what | who employs {person} | working life of {person} |
+            what {person} works as, and where | which employer and which job {person} has | how {person} earns
+            money and from whom | who pays {person} and what for | at which company {person} is found during the
+            day""",
+        "friend": """best friend of {person} | to whom {person} is closest | the closest friend that {person}
+            has | who {person} likes best | the companion of {person} | friendship: who is close to {person} |
+            buddy of {person} | the dearest friend of {person} | with whom {person} spends time | who {person}
+            is friends with | which friend stands next to {person} | who matters most to {person} | name of the
+            one {person} trusts | whom {person} likes best""",
         # eCommerce
-        "item": """price and code of {item} | what {item} costs in the shop | article code and price of {item} | buying {item}: price |
-            catalogue entry of {item} | search of the shop for {item} | offers for {item} | the shop's price for {item} | looks up
-            {item}: code, cost | what to pay for {item} and its code""",
-        "stock": """pieces of {code} that are left | how much of {code} is there | stock of {code} | number of pieces in store of
-            {code} | whether {code} is sold out | units on hand of {code} | what the store has of {code} | how many of {code} can
-            be bought | inventory for {code}""",
-        "delivery": """days until {code} arrives in {city} | how long {code} takes to {city} | delivery time of {code} to {city} | when
-            {code} is delivered to {city} | shipping of {code} to {city}, in days | days of sending {code} | the way of {code} to
-            {city}: how many days | waiting time for {code} in {city}""",
-        "maker": """company that makes {code} | who makes {code} | manufacturer of {code} | which firm {code} comes from | brand behind
-            {code} | the producer of {code} | by whom {code} is made | origin of {code}: the firm | maker's name for {code}""",
-        "review": """stars that buyers give {code} | what customers think of {code} | rating of {code} | reviews for {code} | opinions on
-            {code}: stars and number | how well {code} is liked | score of {code} among buyers | customer votes for {code} | average
-            stars for {code}""",
+        "item": """price and code of {item} | what {item} costs in the shop | article code and price of {item} |
+            buying {item}: price | catalogue entry of {item} | search of the shop for {item} | offers for {item}
+            | the shop's price for {item} | looks up {item}: code, cost | what to pay for {item} and its code |
+            what the shop takes for {item}, and the code | for how much {item} is sold, under which code | which
+            code and price {item} has | prices of goods: {item} | finds {item} on the shelf: price, code""",
+        "stock": """pieces of {code} that are left | how much of {code} is there | stock of {code} | number of
+            pieces in store of {code} | whether {code} is sold out | units on hand of {code} | what the store
+            has of {code} | how many of {code} can be bought | inventory for {code} | how many of {code} are
+            left | if {code} can still be bought | what is left of {code} in the store | how full the shelf with
+            {code} is | counts {code} in store""",
+        "delivery": """days until {code} arrives in {city} | how long {code} takes to {city} | delivery time of
+            {code} to {city} | when {code} is delivered to {city} | shipping of {code} to {city}, in days | days
+            of sending {code} | the way of {code} to {city}: how many days | waiting time for {code} in {city} |
+            how many days {code} needs to {city} | when {code} comes to {city} | how fast {code} gets to {city}
+            | after how many days {code} is brought to {city} | sending {code} off to {city}: the days""",
+        "maker": """company that makes {code} | who makes {code} | manufacturer of {code} | which firm {code}
+            comes from | brand behind {code} | the producer of {code} | by whom {code} is made | origin of
+            {code}: the firm | maker's name for {code} | which company is behind {code} | from whom {code} comes
+            | what firm builds {code} | who manufactures {code} | house that makes {code}""",
+        "review": """stars that buyers give {code} | what customers think of {code} | rating of {code} | reviews
+            for {code} | opinions on {code}: stars and number | how well {code} is liked | score of {code} among
+            buyers | customer votes for {code} | average stars for {code} | how many stars buyers gave {code},
+            and how many wrote | what buyers say of {code} | how good {code} is in the eyes of buyers | votes on
+            {code} and their mean | whether people are content with {code}""",
         # Books
         "book": """author, year and pages of {book} | who wrote {book} and when | how long {book} is | data of {book} | the writer of
             {book} | catalogue entry for {book} | when {book} came out""",

@@ -17,26 +17,48 @@ class Frames:
     """What may stand before."""
     joints: tuple[str, ...]
     """Between two noun phrases."""
+    whole: int
+    """One of so many queries is a whole sentence of its own, where there is one."""
 
 
+PAGES = (
+    "What is {x}?",
+    "Tell me {x}.",
+    "Give me {x}, please.",
+    "I want to know {x}.",
+    "I need {x}.",
+    "Please find {x}.",
+    "Find out {x}.",
+    "Can you tell me {x}?",
+    "Show me {x}.",
+    "I would like to know {x}.",
+    "Let me know {x}.",
+    "Look up {x} for me.",
+    "Please get me {x}.",
+    "I am looking for {x}.",
+    "Can you find {x}?",
+    "I must know {x}.",
+)
+"""Ways to ask around a noun phrase that stand on pages too."""
 TRAIN = Frames(
     plain=(
-        "What is {x}?",
-        "Tell me {x}.",
-        "Give me {x}, please.",
-        "I want to know {x}.",
-        "I need {x}.",
-        "Please find {x}.",
-        "Find out {x}.",
-        "Can you tell me {x}?",
-        "Show me {x}.",
-        "I would like to know {x}.",
-        "Let me know {x}.",
-        "Look up {x} for me.",
-        "Please get me {x}.",
-        "I am looking for {x}.",
-        "Can you find {x}?",
-        "I must know {x}.",
+        *PAGES,
+        "{x}",
+        "{x}, please.",
+        "I want {x}.",
+        "What about {x}?",
+        "My question is about {x}.",
+        "Get {x} for me.",
+        "May I ask for {x}?",
+        "I have to know {x}.",
+        "Please tell us {x}.",
+        "Would you look for {x}?",
+        "I was asked for {x}.",
+        "We are curious about {x}.",
+        "Bring me {x}, please.",
+        "Will you please say {x}?",
+        "It is {x} that I want.",
+        "Try to get {x}.",
     ),
     contexts=(
         "I am planning a trip.",
@@ -48,7 +70,21 @@ TRAIN = Frames(
         "Hello!",
         "Good morning.",
     ),
-    joints=(" and ", ", and also ", " as well as "),
+    joints=(
+        " and ",
+        ", and also ",
+        " as well as ",
+        " plus ",
+        " along with ",
+        ", besides ",
+        " and after that ",
+        ", in addition ",
+        " and likewise ",
+        ", not to forget ",
+        " and with it ",
+        " & ",
+    ),
+    whole=2,
 )
 TEST = Frames(
     plain=(
@@ -61,11 +97,17 @@ TEST = Frames(
     ),
     contexts=("My family has a bet.", "I am in a hurry.", "Good evening.", "We need some facts."),
     joints=(" and then ", " together with "),
+    whole=3,
 )
 
 
 def questions(ask: Ask, *, train: bool) -> tuple[str, ...]:
-    """The whole sentences of one side: where there are several, the last one is kept for tests."""
-    if len(ask.questions) < 2:
-        return ask.questions if train else ()
-    return ask.questions[:-1] if train else ask.questions[-1:]
+    """The whole sentences of one side: where the tables have several, the last one is kept for tests."""
+    if train:
+        return (*page_questions(ask), *ask.asked)
+    return ask.questions[-1:] if len(ask.questions) > 1 else ()
+
+
+def page_questions(ask: Ask) -> tuple[str, ...]:
+    """Those of training that stand on pages too."""
+    return ask.questions[:-1] if len(ask.questions) > 1 else ask.questions
