@@ -30,7 +30,7 @@ from wide_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, probl
 
 DIGESTS = {
     ("small", "4"): "ee418ee791584a5eac38fd9b727f14eb3bf9e0a7166150b60d9f2cbc9c95bb06",
-    ("full", "4"): "b5e7125a72037cec5d55272e29ec054be91730332c2f704be2d7c88c697846cb",
+    ("full", "4"): "5f13ad159a1e1455b845c0589bf5ac730315cf6a64b7195d975310445daa0864",
 }
 """Preset and version -> what its first tasks look like."""
 
@@ -355,6 +355,29 @@ def test_a_hint_tells_of_the_branch_that_failed():
         hints = [turn.text for turn in turns[1:] if isinstance(turn, User)]
         assert len(hints) == 1
         assert all(name in hints[0] and reply.content in hints[0] for name, reply in made.down.items())
+
+
+def test_a_hint_tells_of_a_branch_that_strayed():
+    strayed = [made for made in problems("small", 400, ["train"]) if made.strayed]
+    assert {made.strayed[1] == "" for made in strayed} == {True, False}
+    heard = 0
+    for made in strayed:
+        gold = WORLDS["small"].gold(made.task)
+        assert WORLDS["small"].verify(made.task, gold).passed
+        hints = [turn.text for turn in gold.turns[1:] if isinstance(turn, User)]
+        if not hints:  # it was given up before that step
+            assert not made.solvable
+            continue
+        heard += 1
+        place, name = made.strayed
+        assert (f"Call of {name} with" if name else "You gave up.") in hints[0]
+        if name:
+            assert made.catalogue.tools[name].need not in {step.need for step in made.kind.steps}
+            assert name not in [turn.name for turn in gold.turns if isinstance(turn, Call)]
+        before = gold.turns[: next(at for at, turn in enumerate(gold.turns) if at and isinstance(turn, User))]
+        assert (place == 0) is (len(before) == 1)
+    assert heard > 10
+    assert not any(made.strayed for split in SETS for made in problems("small", 60, [split]))
 
 
 def test_what_cannot_be_done_is_given_up_and_answers_to_it_are_wrong(preset):

@@ -24,6 +24,7 @@ from alpha_umi.types import (
     Turn,
     User,
 )
+from alpha_umi.world.domains import Amounts
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.problems import Problem, Trouble, bind, find_unit, keep
 from alpha_umi.world.tools import Tool
@@ -39,7 +40,9 @@ def write_gold(problem: Problem) -> Trajectory:
     if problem.trouble is Trouble.MISSING:
         return _give_up(problem, turns, "The query does not say what it is about.")
     known = dict(problem.slots)
-    for step in problem.kind.steps:
+    for place, step in enumerate(problem.kind.steps):
+        if problem.strayed and problem.strayed[0] == place:
+            turns.append(User(text=write_hint([_stray(problem, problem.strayed[1], step, known)])))
         found = _do(problem, step, known, turns)
         if not isinstance(found, dict):
             return _give_up(problem, turns, found)
@@ -83,11 +86,34 @@ def _do(problem: Problem, step: Step, known: dict[str, Json], turns: list[Turn])
 def _ask(
     problem: Problem, tool: Tool, step: Step, known: Mapping[str, Json], lead: str, turns: list[Turn]
 ) -> Observation:
-    thought = f"{lead}I need {_goal(problem, step, known)}. I will call {tool.spec.name}.{_END}"
-    call = Call(name=tool.spec.name, arguments=json.dumps(tool.write(bind(step, known))))
+    return _call(problem, tool, bind(step, known), _goal(problem, step, known), turns, lead)
+
+
+def _call(
+    problem: Problem, tool: Tool, inputs: Mapping[str, Json], goal: str, turns: list[Turn], lead: str = ""
+) -> Observation:
+    thought = f"{lead}I need {goal}. I will call {tool.spec.name}.{_END}"
+    call = Call(name=tool.spec.name, arguments=json.dumps(tool.write(inputs)))
     observation = problem.execute(call)
     turns += (Plan(thought=thought, decision=Decision.CALL), call, observation)
     return observation
+
+
+def _stray(problem: Problem, name: str, step: Step, known: Mapping[str, Json]) -> list[Turn]:
+    """A branch that calls a tool of no use for a step, as one does that takes it for another; or that sees none."""
+    goal = _goal(problem, step, known)
+    if not name:
+        return [Plan(thought=f"No tool can find {goal}. I give up.{_END}", decision=Decision.GIVE_UP)]
+    tool = problem.catalogue.tools[name]
+    about = next(str(value) for value in bind(step, known).values() if not isinstance(value, int))
+    inputs = {
+        own: domain.low if isinstance(domain, Amounts) else about
+        for own, domain in tool.finds.inputs.items()
+        if own not in tool.finds.defaults
+    }
+    turns: list[Turn] = []
+    _call(problem, tool, inputs, goal, turns)
+    return turns
 
 
 def _goal(problem: Problem, step: Step, known: Mapping[str, Json]) -> str:

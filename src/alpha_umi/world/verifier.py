@@ -7,6 +7,7 @@ world really answers so. A task that cannot be solved is passed by giving up, af
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -80,9 +81,10 @@ def judge_answer(problem: Problem, text: str) -> list[str]:
             reasons.append(f"the answer holds {_show(quantity)}, which is not so")
     wrong_terms = reader.telling(held_terms - allowed_terms, allowed_terms)
     reasons += [f"the answer holds {term}, which is not so" for term in sorted(wrong_terms)]
-    if denies(text):
+    said = re.sub(re.escape(query), "", text, flags=re.IGNORECASE)
+    if denies(said):
         reasons.append("the answer denies something")
-    if reader.leaves_open(text):
+    if reader.leaves_open(said):
         reasons.append("the answer leaves something open")
     return reasons
 

@@ -37,6 +37,7 @@ SMALL = Mix(
     changes=8,
     contexts=0,
     hinted=10,
+    strayed=8,
     imagined=70,
 )
 FULL = Mix(
@@ -71,5 +72,6 @@ FULL = Mix(
     changes=10,
     contexts=30,
     hinted=25,
+    strayed=8,
     imagined=70,
 )
