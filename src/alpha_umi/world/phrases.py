@@ -1,5 +1,12 @@
-"""How phrases are written down: between bars, over as many lines as they take."""
+"""How phrases are written down, between bars and over as many lines as they take, and how they are compared."""
+
+import re
 
 
 def phrases(text: str) -> tuple[str, ...]:
     return tuple(" ".join(phrase.split()) for phrase in text.split("|") if phrase.strip())
+
+
+def bare(text: str) -> str:
+    """The words without case and punctuation."""
+    return " ".join(re.findall(r"\w+", text.casefold()))

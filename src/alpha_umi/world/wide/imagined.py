@@ -16,6 +16,7 @@ from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Domain, Names
 from alpha_umi.world.invention import invent_word
 from alpha_umi.world.needs import Need
+from alpha_umi.world.phrases import bare
 from alpha_umi.world.tools import Seen, Tool
 from alpha_umi.world.wide import vocabulary, wording
 from alpha_umi.world.wide.names import CURRENCY
@@ -61,7 +62,11 @@ class Imagination:
             entry, made = read_line(line, provider, category.name, needs, Seen.YES)
             told = str(entry["description"])
             taken = (other.spec.name for other in self._made.values())
-            if made.spec.name not in taken and told not in self._banned and str(entry["name"]) not in told.lower():
+            if (
+                made.spec.name not in taken
+                and bare(told) not in self._banned
+                and str(entry["name"]) not in told.lower()
+            ):
                 return made
 
     def _provider(self) -> str:

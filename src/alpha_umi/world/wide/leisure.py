@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alpha_umi.world.needs import clock, fixed, looked_up, name_of, number
+from alpha_umi.world.needs import another, clock, fixed, looked_up, name_of, number
 from alpha_umi.world.wide import names
 from alpha_umi.world.wide.tables import Category, ask, need
 
@@ -315,7 +315,7 @@ SPORTS = Category(
             "the next match of {team}",
             "team",
             {
-                "opponent": name_of("opponent", names.TEAM.terms, "team"),
+                "opponent": another("opponent", names.TEAM.terms, "team"),
                 "time": clock("match", 12, 22, "team"),
                 "place": name_of("match place", names.CITIES, "team"),
             },

@@ -13,6 +13,7 @@ from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.domains import Codes, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.needs import Ask, Need, Refusal
+from alpha_umi.world.phrases import bare
 from alpha_umi.world.reading import Reader, Words
 from alpha_umi.world.tools import Seen, Tool
 from alpha_umi.world.wide import names
@@ -125,7 +126,7 @@ class Market:
     """Need and number of its ask -> the sorts of values owed. Two of a sort in one answer could be taken for each other."""
     categories: Mapping[str, Category]
     banned: frozenset[str]
-    """Documents of tools that are held out of training."""
+    """Documents of tools that are held out of training, their bare words."""
 
     @classmethod
     def of(cls, categories: Iterable[str]) -> Market:
@@ -155,7 +156,9 @@ class Market:
             pools=pools,
             sorts=sorts,
             categories={category.name: category for category in chosen},
-            banned=frozenset(str(tool.document.entry["description"]) for tool in tools if tool.seen is not Seen.YES),
+            banned=frozenset(
+                bare(str(tool.document.entry["description"])) for tool in tools if tool.seen is not Seen.YES
+            ),
         )
 
 

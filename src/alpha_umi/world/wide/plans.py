@@ -6,15 +6,18 @@ can take is known beforehand for every need, so that a plan of a given length is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeAlias
 
 from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Domain
-from alpha_umi.world.needs import Ask, Need
+from alpha_umi.world.kinds import Kind, Step
+from alpha_umi.world.needs import Ask, Need, Owed
 
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 LONGEST = 6
 """Calls."""
 _SHARED = 60
@@ -265,3 +268,65 @@ def in_order(wishes: Iterable[Wish]) -> list[Node]:
     for wish in wishes:
         visit(wish.last)
     return list(ordered.values())
+
+
+# --- what is drawn, as a kind of task ---------------------------------------------------------------------
+
+
+def make_kind(wishes: Sequence[Wish], nodes: Sequence[Node], slots: Mapping[str, Slot]) -> Kind:
+    places = {id(node): place for place, node in enumerate(nodes)}
+
+    def known(source: Source) -> str:
+        match source:
+            case Slot(name=name):
+                return name
+            case Made(node=node, output=output):
+                return f"{output}_{places[id(node)]}"
+            case Chosen(value=value):
+                return f"={value}"
+
+    steps = tuple(
+        Step(
+            need=node.need.name,
+            inputs={name: known(source) for name, source in node.inputs.items()},
+            keep={output: f"{output}_{place}" for output in node.need.outputs},
+            goal=_goal(node),
+        )
+        for place, node in enumerate(nodes)
+    )
+    owed: list[Owed] = []
+    answers: list[str] = []
+    for wish in wishes:
+        place = places[id(wish.node)]
+        terms = {output: f"{{{output}_{place}}}" for output in wish.node.need.outputs}
+        terms |= {
+            name: source.value if isinstance(source, Chosen) else f"{{{known(source)}}}"
+            for name, source in wish.node.inputs.items()
+            if name not in terms
+        }
+        answer = wish.ask.answer
+        for part in wish.ask.owed:
+            value, unit = part.value, part.unit
+            if wish.change is not None and unit == "currency":
+                place = places[id(wish.change)]
+                answer = answer.replace(f"{{{value}}} {{{unit}}}", "{_sum} {_money}")
+                terms |= {"_sum": f"{{amount_{place}}}", "_money": f"{{currency_{place}}}"}
+                owed.append(Owed(value=f"amount_{place}", unit=f"currency_{place}"))
+                continue
+            at = places[id(wish.node)]
+            owed.append(Owed(value=f"{value}_{at}", unit=unit if not unit or unit[0] == "=" else f"{unit}_{at}"))
+        answers.append(_PLACEHOLDER.sub(lambda found, terms=terms: terms[found[1]], answer))
+    return Kind(
+        name=" & ".join(wish.signature for wish in wishes),
+        slots={name: slot.domain.name for name, slot in slots.items()},
+        steps=steps,
+        queries=(),
+        answer=" ".join(answers),
+        owed=tuple(owed),
+    )
+
+
+def _goal(node: Node) -> str:
+    """The need's noun phrase, with what the query says beyond it."""
+    chosen = [f"{{{name}}}" for name, source in node.inputs.items() if isinstance(source, Chosen)]
+    return f"{node.need.goal} ({', '.join(chosen)})" if chosen else ""

@@ -6,7 +6,6 @@ query, and what is asked about whom (the plan with its names) lies on one side, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,23 +13,22 @@ from itertools import count
 
 from alpha_umi.types import Json, Observation, Task, ToolStatus
 from alpha_umi.world.catalogue import Catalogue
-from alpha_umi.world.chance import Draws, drawn
+from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Amounts, Codes, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
-from alpha_umi.world.needs import Owed, Values
+from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
-from alpha_umi.world.tools import Tool
-from alpha_umi.world.wide import wording
+from alpha_umi.world.tools import Seen, Tool
+from alpha_umi.world.wide import sides, wording
 from alpha_umi.world.wide.imagined import Imagination
 from alpha_umi.world.wide.market import Group, Market, Pool, TestSet
-from alpha_umi.world.wide.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order
+from alpha_umi.world.wide.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order, make_kind
 
 TRAIN = "train"
 SPLITS = (TRAIN, *(test_set.value for test_set in TestSet))
-_TEST_SHARE = 5
-"""One plan with names in so many is on the test side."""
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_TRIES = 500
+"""Test tasks are on the tests' side in every way to ask them, which few are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +106,8 @@ class _Sketch:
         chosen = self._draw_providers(nodes, tools)
         if not _fits(group, chosen.values()):
             return None
-        kind = _make_kind(wishes, nodes, planner.slots)
-        slots = self._draw_my_slots(kind, planner.slots, trouble)
+        kind = make_kind(wishes, nodes, planner.slots)
+        slots = self._draw_my_slots(kind, wishes, planner.slots, trouble)
         if slots is None or not self._makes_sense(kind, slots, trouble):
             return None
         offer = self._draw_offer(chosen, trouble)
@@ -118,7 +116,8 @@ class _Sketch:
         if self._train and draws.below(100) < mix.imagined:
             offer = self._imagine(offer)
         query = self._write_query(wishes, planner.slots, slots, trouble)
-        return self._make_problem(kind, slots, query, group, trouble, offer)
+        problem = self._make_problem(kind, slots, query, group, trouble, offer)
+        return problem if self._train or not _tells_itself(problem) else None
 
     # --- the plan -----------------------------------------------------------------------------------
 
@@ -146,23 +145,26 @@ class _Sketch:
         return [wish] if wish is not None else []
 
     def _confusable(self, wishes: Sequence[Wish]) -> bool:
-        if wishes[0].node.need is wishes[1].node.need:
+        first, second = (wish.node for wish in wishes)
+        if first.need is second.need:
+            return True
+        if not self._train and (_half_said(first, second) or _half_said(second, first)):
             return True
         sorts = [self._mix.market.sorts[wish.node.need.name, wish.node.need.asks.index(wish.ask)] for wish in wishes]
         return bool(sorts[0] & sorts[1])
 
-    def _draw_my_slots(self, kind: Kind, slots: Mapping[str, Slot], trouble: Trouble) -> dict[str, Json] | None:
-        for _ in range(_TEST_SHARE):
+    def _draw_my_slots(
+        self, kind: Kind, wishes: Sequence[Wish], slots: Mapping[str, Slot], trouble: Trouble
+    ) -> dict[str, Json] | None:
+        """Names of which what is asked is on this split's side."""
+        former = self._mix.market.catalogue.former
+        for _ in range(sides.SHARE if self._train else _TRIES):
             values = self._draw_slots(slots, trouble)
-            if values is None or self._is_mine(kind, values):
+            if values is None:
+                return None
+            if sides.is_for_training(kind.name, values) if self._train else sides.is_for_tests(wishes, values, former):
                 return values
         return None
-
-    def _is_mine(self, kind: Kind, slots: Values) -> bool:
-        """Whether what is asked about whom is on this split's side."""
-        values = (f"{name}={value}" for name, value in slots.items())
-        on_test_side = drawn("side", kind.name, *values) % _TEST_SHARE == 0
-        return on_test_side is not self._train
 
     def _makes_sense(self, kind: Kind, slots: Values, trouble: Trouble) -> bool:
         """Nobody flies to where they are."""
@@ -245,7 +247,10 @@ class _Sketch:
                 offered[blocked] = []
             case _ if rivalled and draws.below(100) < mix.both_rivals:
                 need = draws.pick(rivalled)
-                offered[need].append(draws.pick(rivals[need]))
+                both = [
+                    other for other in rivals[need] if other.seen is chosen[need].seen or other.seen is not Seen.YES
+                ]
+                offered[need] += [draws.pick(both)] if both else []
             case _:
                 pass
         return _Offer(
@@ -423,63 +428,16 @@ def _step_of_stranger(kind: Kind, slots: Values, market: Market) -> Step:
     return next(step for step in kind.steps if unknown & set(step.inputs.values()))
 
 
-# --- the kind of a plan ---------------------------------------------------------------------------------
+def _half_said(one: Node, other: Node) -> bool:
+    """Whether what is said of one could be meant of both: "the rain here and the wind there for tomorrow"."""
+    chosen = [name for name, source in one.inputs.items() if isinstance(source, Chosen)]
+    return any(name in other.need.options and not isinstance(other.inputs.get(name), Chosen) for name in chosen)
 
 
-def _make_kind(wishes: Sequence[Wish], nodes: Sequence[Node], slots: Mapping[str, Slot]) -> Kind:
-    places = {id(node): place for place, node in enumerate(nodes)}
-
-    def known(source: Source) -> str:
-        match source:
-            case Slot(name=name):
-                return name
-            case Made(node=node, output=output):
-                return f"{output}_{places[id(node)]}"
-            case Chosen(value=value):
-                return f"={value}"
-
-    steps = tuple(
-        Step(
-            need=node.need.name,
-            inputs={name: known(source) for name, source in node.inputs.items()},
-            keep={output: f"{output}_{place}" for output in node.need.outputs},
-            goal=_goal(node),
-        )
-        for place, node in enumerate(nodes)
-    )
-    owed: list[Owed] = []
-    answers: list[str] = []
-    for wish in wishes:
-        place = places[id(wish.node)]
-        terms = {output: f"{{{output}_{place}}}" for output in wish.node.need.outputs}
-        terms |= {
-            name: source.value if isinstance(source, Chosen) else f"{{{known(source)}}}"
-            for name, source in wish.node.inputs.items()
-            if name not in terms
-        }
-        answer = wish.ask.answer
-        for part in wish.ask.owed:
-            value, unit = part.value, part.unit
-            if wish.change is not None and unit == "currency":
-                place = places[id(wish.change)]
-                answer = answer.replace(f"{{{value}}} {{{unit}}}", "{_sum} {_money}")
-                terms |= {"_sum": f"{{amount_{place}}}", "_money": f"{{currency_{place}}}"}
-                owed.append(Owed(value=f"amount_{place}", unit=f"currency_{place}"))
-                continue
-            at = places[id(wish.node)]
-            owed.append(Owed(value=f"{value}_{at}", unit=unit if not unit or unit[0] == "=" else f"{unit}_{at}"))
-        answers.append(_PLACEHOLDER.sub(lambda found, terms=terms: terms[found[1]], answer))
-    return Kind(
-        name=" & ".join(wish.signature for wish in wishes),
-        slots={name: slot.domain.name for name, slot in slots.items()},
-        steps=steps,
-        queries=(),
-        answer=" ".join(answers),
-        owed=tuple(owed),
-    )
-
-
-def _goal(node: Node) -> str:
-    """The need's noun phrase, with what the query says beyond it."""
-    chosen = [f"{{{name}}}" for name, source in node.inputs.items() if isinstance(source, Chosen)]
-    return f"{node.need.goal} ({', '.join(chosen)})" if chosen else ""
+def _tells_itself(problem: Problem) -> bool:
+    """Whether the query names what it asks for: "the capital of the country in which Nairobi lies"."""
+    if not problem.solvable:
+        return False
+    known = problem.solution().known
+    owed = (known[owed.value] for owed in problem.kind.owed)
+    return any(isinstance(value, str) and value in problem.task.query for value in owed)

@@ -1,0 +1,67 @@
+"""Whether what is asked about whom is for training or for tests: a hash of the plan with its names says so.
+
+A test task is on the tests' side in every way to ask it, in whichever order its wishes come and by a name's old form or
+its new one, so that none of its twins is a training task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from alpha_umi.types import Json
+from alpha_umi.world.chance import drawn
+from alpha_umi.world.needs import Values
+from alpha_umi.world.wide.plans import Made, Slot, Source, Wish
+
+SHARE = 5
+"""One of so many is for tests."""
+
+
+def is_for_training(name: str, values: Values) -> bool:
+    """`name`: of the kind of task; `values`: what the query names, as it names it."""
+    return not _is_for_tests(name, values)
+
+
+def is_for_tests(wishes: Sequence[Wish], values: Values, former: Mapping[str, str]) -> bool:
+    """`former`: old names and what they are now."""
+    return all(_is_for_tests(name, said) for name, said in _twins(wishes, values, former))
+
+
+def _is_for_tests(name: str, values: Values) -> bool:
+    return drawn("side", name, *(f"{label}={value}" for label, value in values.items())) % SHARE == 0
+
+
+def _twins(wishes: Sequence[Wish], values: Values, former: Mapping[str, str]) -> Iterator[tuple[str, Values]]:
+    for order in (wishes, wishes[::-1])[: len(wishes)]:
+        name, labels = " & ".join(wish.signature for wish in order), _labels(order)
+        for said in _ways_to_say(values, former):
+            yield name, {label: said[slot] for slot, label in labels.items()}
+
+
+def _ways_to_say(values: Values, former: Mapping[str, str]) -> Iterator[dict[str, Json]]:
+    """With the names of today, and with one of them in each of its old forms."""
+    today: dict[str, Json] = {label: former.get(str(value), value) for label, value in values.items()}
+    yield today
+    for label, value in today.items():
+        for old in (old for old, new in former.items() if new == value):
+            yield {**today, label: old}
+
+
+def _labels(wishes: Sequence[Wish]) -> dict[str, str]:
+    """What the slots are called in a plan that is drawn in this order."""
+    labels: dict[str, str] = {}
+
+    def visit(name: str, source: Source) -> None:
+        match source:
+            case Slot(name=slot) if slot not in labels:
+                labels[slot] = name if name not in labels.values() else f"{name}{len(labels)}"
+            case Made(node=node):
+                for below, given in node.inputs.items():
+                    visit(below, given)
+            case _:
+                pass
+
+    for wish in wishes:
+        for name, source in wish.last.inputs.items():
+            visit(name, source)
+    return labels
