@@ -25,8 +25,8 @@ pretrain: setup ## the base model of the bundled agent, from nothing: half an ho
 	$(VENV)/bin/umi world pages --count 45000 --out runs/pages.jsonl
 	$(VENV)/bin/umi pretrain base-tiny --set texts=runs/pages.jsonl --set out=runs/base-tiny --resume
 
-umi-tiny: pretrain ## the bundled agent anew, from that base: an hour or two on 4 cores
-	$(VENV)/bin/umi world write --preset small --split train --count 80000 --out runs/world
+umi-tiny: pretrain ## the bundled agent anew, from that base: two hours on 4 cores
+	$(VENV)/bin/umi world write --preset small --split train --count 160000 --out runs/world
 	$(VENV)/bin/umi train umi-tiny --set data.train=runs/world/train.jsonl --set model.base=runs/base-tiny/base --set out=runs/umi-tiny --resume
 	$(VENV)/bin/umi export agent runs/umi-tiny --world small --base runs/base-tiny --card docs/umi-tiny.md --out runs/bundled/umi-tiny
 
