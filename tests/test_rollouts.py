@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import shutil
 import signal
 import sys
@@ -108,32 +107,6 @@ def test_another_run_of_the_same_folder_needs_resume_and_the_same_settings(desk)
     assert (more.code, more.out.partition(";")[0]) == (0, f"run: {TASKS} tasks, 5 of them from before"), more.err
     (desk / "run" / "rollout.toml").unlink()
     assert "no rollout.toml" in run_here(*ORACLE, "run", "--resume", cwd=desk).err
-
-
-def test_a_run_of_other_queries_or_of_another_world_is_not_gone_on_with(desk):
-    assert run_here(*ORACLE, "run", "--limit", "5", cwd=desk).code == 0
-    lines = desk / "run" / "rollouts.jsonl"
-    kept = lines.read_text()
-    lines.write_text(kept.replace('"query":"', '"query":"Please: ', 1))
-    edited = run_here(*ORACLE, "run", "--resume", cwd=desk)
-    assert edited.code == 2
-    assert "the finished task test/" in edited.err
-    assert "was asked 'Please: " in edited.err
-    assert "name another --out" in edited.err
-    lines.write_text(re.sub(r'"world":"[^"]*"', '"world":"0"', kept))
-    older = run_here(*ORACLE, "run", "--resume", cwd=desk)
-    assert (older.code, "is of version 0 of the world, now it is of" in older.err) == (2, True)
-    lines.write_text(re.sub(r'"world":"[^"]*",', "", kept))  # as of query files that tell of no world
-    assert run_here(*ORACLE, "run", "--resume", cwd=desk).code == 0
-
-
-def test_a_place_that_cannot_be_a_folder_is_named(desk):
-    (desk / "taken").write_text("")
-    for out in ("taken", "taken/run", "/proc/run"):
-        ended = run_here(*ORACLE, out, cwd=desk)
-        assert (ended.code, f"{out}: cannot be a folder" in ended.err) == (7, True), ended.err
-    (desk / "run" / ".lock").mkdir(parents=True)
-    assert run_here(*ORACLE, "run", cwd=desk).code == 7
 
 
 # --- killed -----------------------------------------------------------------------------------------------
