@@ -193,15 +193,15 @@ def test_a_stream_that_nobody_reads_on_is_let_go(model):
 
 
 def test_a_stream_ends_when_its_model_is_closed(model):
+    async def read():
+        return [piece async for piece in model.stream("Paris", Sampling(max_tokens=200))]
+
     async def closed_under_way():
-        pieces = model.stream("Paris", Sampling(max_tokens=200))
-        reading = asyncio.create_task(anext(pieces))
+        reading = asyncio.create_task(read())
         await asyncio.sleep(0)
         await model.aclose()
         with pytest.raises(ModelError, match="closed"):
-            while True:
-                await asyncio.wait_for(reading, 10)
-                reading = asyncio.create_task(anext(pieces))
+            await asyncio.wait_for(reading, 10)
 
     asyncio.run(closed_under_way())
 
