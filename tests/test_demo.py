@@ -10,6 +10,7 @@ from alpha_umi.build import read_agent
 from alpha_umi.build.bundled import DEFAULT, FOLDER
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
+from alpha_umi.store import claim_folder
 from alpha_umi.types import Call
 from alpha_umi.world import PRESETS, World
 from commands import interrupt_when, left_in, run_here, start
@@ -148,12 +149,18 @@ def test_the_demo_begins_anew_and_leaves_other_files_alone(tmp_path):
 def test_training_begins_at_the_bundled_base_and_goes_on_to_the_demo(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     command = ("demo", "--train", "--trajectories", "12", "--tasks", "1", "--workers", "1", "--out", "it's trained")
-    agent = tmp_path / "it's trained" / "agent"
+    out = tmp_path / "it's trained"
+    agent, left = out / "agent", out / "world" / "train" / "answer" / "G1_answer" / "left_Oracle.json"
+    for folder in (out, out / "world"):
+        claim_folder(folder)
+    left.parent.mkdir(parents=True)
+    left.write_text("{")  # of a run that was interrupted in another version of the world
     # An agent of 12 trajectories writes without end: its demo is not waited for.
     stopped = interrupt_when((agent / "made.json").exists, start(*command, cwd=tmp_path))
     assert stopped.code == 130, stopped.err
     made = read_agent(agent).made
-    assert (made.agent, made.preset) == ("agent", "small")
+    assert (made.agent, made.preset, made.world) == ("agent", "small", PRESETS["small"].version)
+    assert (out / f"12-world-{made.world}.jsonl").exists()
     assert "umi-tiny/base" in (agent / "config.toml").read_text()
     learned = (agent / "metrics.json").read_text()  # with the seconds that it took
     under_way = start(*command, cwd=tmp_path)

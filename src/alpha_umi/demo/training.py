@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from alpha_umi import build, demo, jobs
-from alpha_umi.build.bundled import find_base, write_made
+from alpha_umi.build.bundled import find_base, made_with, write_made
 from alpha_umi.config import TrainConfig, load_config, make_config, merged, read_recipe
 from alpha_umi.display import progress, table
 from alpha_umi.errors import ConfigError
@@ -96,8 +96,7 @@ def _write_data(options: TrainingOptions, data: Path, console: Console, clock: C
 def _train(config: TrainConfig, agent: Path) -> None:
     jobs.train(config, resume=(agent / "config.toml").exists())
     made = build.read_agent(agent)
-    if made.made is None:
-        write_made(agent, made, build.open_format(made.format), PRESET)
+    write_made(agent, made_with(agent, made, build.open_format(made.format), PRESET))
 
 
 def _title(console: Console, title: str) -> None:
