@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from alpha_umi.demo.choices import FIRST
 from alpha_umi.errors import ModelError
 from alpha_umi.types import Answer, Call, Decision, Plan, Proposal, Usage, User
 from alpha_umi.world.player import Oracle
@@ -81,6 +83,18 @@ class Shy(Oracle):
         return await super().propose(task, (turns[0], *rest))
 
 
+class Stumbling(Oracle):
+    """The oracle in words of its own, which fails at the second task that is measured where it reads these."""
+
+    async def propose(self, task, turns):
+        own = Plan(thought="mine", decision=Decision.CALL)
+        if task.metadata["index"] == FIRST + 1 and task.metadata["split"] != "G3_instruction" and own in turns:
+            raise RuntimeError("a bug\nin many lines")
+        proposal = await super().propose(task, turns)
+        plan = proposal.turns[0]
+        return replace(proposal, turns=(replace(plan, thought="mine"), *proposal.turns[1:]))
+
+
 class Tiring(Oracle):
     """The oracle for so many proposals, and nobody afterwards."""
 
@@ -95,7 +109,7 @@ class Tiring(Oracle):
 
 
 def tiring():
-    return Tiring(40)
+    return Tiring(30)
 
 
 def faulty():
@@ -106,4 +120,5 @@ explorer = Explorer()
 slow = Slow()
 held = Held()
 shy = Shy()
+stumbling = Stumbling()
 nothing = object()

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from alpha_umi.build import DEFAULT, open_format, read_agent
-from alpha_umi.build.bundled import FOLDER, MADE, check_world, find_run, write_made
+from alpha_umi.build.bundled import FOLDER, MADE, check_world, find_run, made_with, write_made
 from alpha_umi.build.rollouts import open_explorer
 from alpha_umi.config import EnvironmentConfig, RolloutConfig, WorldConfig
 from alpha_umi.environments.world import OpenWorldEnvironment
@@ -17,7 +18,8 @@ from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.formats.load import BUILTIN
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.jobs.world_query import free_query, name_task, open_world
-from alpha_umi.types import Call, ToolStatus
+from alpha_umi.store import write_trajectories
+from alpha_umi.types import Call, ToolStatus, Trajectory
 from alpha_umi.world import PRESETS, World
 from commands import run_here
 from plain_format import PLAIN
@@ -38,7 +40,7 @@ def made(tmp_path_factory):
     (run / "umi.toml").write_text(
         'format = "shared"\n[sampling]\nmax_tokens = 4\n[roles.backbone]\nmodel = "backbone"\n'
     )
-    write_made(run, read_agent(run), form, "small")
+    write_made(run, made_with(run, read_agent(run), form, "small"))
     return run
 
 
@@ -74,6 +76,19 @@ def test_an_agent_of_another_world_version_is_refused_where_it_meets_that_world_
         open_explorer(RolloutConfig(agent=config, environment=EnvironmentConfig(world=WorldConfig())))
     with pytest.raises(CheckpointError, match="some-agent"):
         check_world(config.made)
+
+
+def test_steps_of_another_version_of_its_world_are_not_predicted(agent, tmp_path):
+    for preset in ("tiny", "small"):
+        world = World(preset)
+        task = world.task("test" if preset == "tiny" else "G1_tool", 0)
+        write_trajectories(tmp_path / f"{preset}.jsonl", [world.gold(task)])
+    change(agent, world="0")
+    options = ("predict", "--agent", agent, "--out", tmp_path / "p.json", "--data")
+    ended = run_here(*options, tmp_path / "small.jsonl", "--single")
+    assert ended.code == 5
+    assert "some-agent: was made in version 0 of the world 'small', the task 'small-0-G1_tool-0' is of" in ended.err
+    assert run_here(*options, tmp_path / "tiny.jsonl", "--single").code == 0
 
 
 @pytest.mark.parametrize("command", [("ask", "Weather in Lima?"), ("ask", "--world-task", "G1_tool:0"), ("demo",)])
@@ -134,6 +149,33 @@ def test_a_run_is_cut_down_to_an_agent_that_says_the_same(agent, tmp_path):
     again = run_here("export", "agent", agent, *options)
     assert again.code != 0
     assert "is there already" in again.err
+
+
+def test_an_agent_that_is_given_away_again_stays_of_the_version_that_it_learned_in(agent, tmp_path):
+    change(agent, world="0")
+    assert run_here("export", "agent", agent, "--world", "small", "--out", tmp_path / "again").code == 0
+    again = json.loads((tmp_path / "again" / MADE).read_text())
+    assert again == {**json.loads((agent / MADE).read_text()), "agent": "again"}
+    other = run_here("export", "agent", agent, "--world", "tiny", "--out", tmp_path / "other")
+    assert (other.code, "was made in the world 'small', not in 'tiny'" in other.err) == (2, True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_training_data_tell_in_which_version_of_the_world_an_agent_learned(agent, tmp_path):
+    (agent / MADE).unlink()
+    task = World("small").task("train", 0)
+    older = replace(task, metadata={**task.metadata, "world": "0"})
+    (agent / "config.toml").write_text("data.train = ['gone.jsonl', 'old.jsonl']\nout = 'x'\nmodel.base = 'b'\n")
+
+    def version(preset):
+        return made_with(agent, read_agent(agent), open_format("shared"), preset).world
+
+    assert version("small") == PRESETS["small"].version
+    write_trajectories(agent / "old.jsonl", [Trajectory(task=older, turns=())])
+    assert version("small") == "0"
+    assert version("tiny") == PRESETS["tiny"].version
+    write_trajectories(agent / "old.jsonl", [Trajectory(task=replace(task, metadata={}), turns=())])
+    assert version("small") == PRESETS["small"].version
 
 
 # --- by name --------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The demo: six tasks by rule, each verified; what is measured; one page of it all."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,15 @@ from alpha_umi.build import read_agent
 from alpha_umi.build.bundled import DEFAULT, FOLDER
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
+from alpha_umi.store import claim_folder
 from alpha_umi.types import Call
 from alpha_umi.world import PRESETS, World
 from commands import interrupt_when, left_in, run_here, start
+from endpoint_server import Reply, chat_reply, serving
 from pages import Page
 from test_report import check_safe
+
+ROLES = ("planner", "caller", "summarizer")
 
 
 def demo(folder, agent, *more):
@@ -56,6 +61,8 @@ def test_tasks_at_which_the_chain_fails_are_done_by_a_tree_search_and_drawn(tmp_
     words = "Of 6 tasks the chain fails at"
     assert words in " ".join(out.split())
     assert words in page.text
+    tile = re.search(r"(\d) of (\d)\s*shown tasks right", page.text)
+    assert tile.groups() == (str(badges(page)[:4].count("right")), "4")  # without those that were chosen by outcome
     # By chain it gives up everything, so only what is hopeless may be right; by tree it does what the oracle does.
     assert badges(page)[-2:] == ["right", "right"]
     assert len(badges(page)) == 6
@@ -95,9 +102,38 @@ def test_a_measurement_that_fails_is_named(tmp_path):
     assert not (tmp_path / "demo" / "report.html").exists()
 
 
+@pytest.mark.parametrize("grammar", [None, "structured_outputs"])
+def test_models_behind_endpoints_are_shown_and_measured_and_held_where_that_can_be(grammar, tmp_path):
+    with serving(Reply(body=chat_reply("Nothing helps.\nNext: give up."))) as server:
+        takes = "" if grammar is None else f"grammar = '{grammar}'\n"
+        roles = [f"[roles.{name}]\nbase_url = '{server.url}'\nmodel = 'm'\n{takes}" for name in ROLES]
+        (tmp_path / "agent.toml").write_text("format = 'chat'\n" + "".join(roles))
+        out, page = demo(tmp_path, "agent.toml", "--tasks", "1")
+        held = [received for received in server.received if "structured_outputs" in received.body]
+    check_safe(page)
+    told = f"Held to a grammar is left out: the endpoint {server.url} takes no grammar that is known."
+    assert (told in page.text, told in " ".join(out.split()).replace(" \n", "")) == (grammar is None,) * 2
+    assert bool(held) == (grammar is not None)
+    assert (tmp_path / "demo" / "predictions" / "held.json").exists() == (grammar is not None)
+    assert "ended with an error" not in page.text
+    assert sum(name == "class" and value == "card" for _, name, value in page.attributes) == 6
+
+
+def test_errors_of_tasks_are_counted_and_told(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    out, page = demo(tmp_path, "rollout_agents:stumbling")
+    words = "4 of 12 whole tasks ended with an error and count as not passed; one: RuntimeError: a bug"
+    assert words in " ".join(out.split())
+    assert words in page.text
+    assert "in many lines" not in page.text
+    assert passed(tmp_path, "chain-free") == 4
+    # What an error ended is nothing that a tree search could save, and is not done again.
+    assert "The chain fails at none of 6 tasks" in page.text
+
+
 def passed(folder, name):
     lines = (folder / "demo" / "rollouts" / name / "rollouts.jsonl").read_text().splitlines()
-    return sum(json.loads(line)["verdict"]["passed"] for line in lines)
+    return sum(bool((json.loads(line)["verdict"] or {}).get("passed")) for line in lines)
 
 
 def test_the_demo_begins_anew_and_leaves_other_files_alone(tmp_path):
@@ -112,13 +148,19 @@ def test_the_demo_begins_anew_and_leaves_other_files_alone(tmp_path):
 @pytest.mark.skipif(not (FOLDER / DEFAULT / "base").is_dir(), reason="this copy has no bundled base model")
 def test_training_begins_at_the_bundled_base_and_goes_on_to_the_demo(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    command = ("demo", "--train", "--trajectories", "12", "--tasks", "1", "--workers", "1", "--out", "trained")
-    agent = tmp_path / "trained" / "agent"
+    command = ("demo", "--train", "--trajectories", "12", "--tasks", "1", "--workers", "1", "--out", "it's trained")
+    out = tmp_path / "it's trained"
+    agent, left = out / "agent", out / "world" / "train" / "answer" / "G1_answer" / "left_Oracle.json"
+    for folder in (out, out / "world"):
+        claim_folder(folder)
+    left.parent.mkdir(parents=True)
+    left.write_text("{")  # of a run that was interrupted in another version of the world
     # An agent of 12 trajectories writes without end: its demo is not waited for.
     stopped = interrupt_when((agent / "made.json").exists, start(*command, cwd=tmp_path))
     assert stopped.code == 130, stopped.err
     made = read_agent(agent).made
-    assert (made.agent, made.preset) == ("agent", "small")
+    assert (made.agent, made.preset, made.world) == ("agent", "small", PRESETS["small"].version)
+    assert (out / f"12-world-{made.world}.jsonl").exists()
     assert "umi-tiny/base" in (agent / "config.toml").read_text()
     learned = (agent / "metrics.json").read_text()  # with the seconds that it took
     under_way = start(*command, cwd=tmp_path)

@@ -192,6 +192,20 @@ def test_a_stream_that_nobody_reads_on_is_let_go(model):
     assert left in (True, 0)
 
 
+def test_a_stream_ends_when_its_model_is_closed(model):
+    async def read():
+        return [piece async for piece in model.stream("Paris", Sampling(max_tokens=200))]
+
+    async def closed_under_way():
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        await model.aclose()
+        with pytest.raises(ModelError, match="closed"):
+            await asyncio.wait_for(reading, 10)
+
+    asyncio.run(closed_under_way())
+
+
 def test_a_stream_fails_as_a_completion_does(model):
     with pytest.raises(ModelError, match="tokens, the model reads"):
         streamed(model, "a " * 300, Sampling())

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.errors import DataError, StorageError
-from alpha_umi.store import Ledger, read_json, read_trajectories, write_json, write_text, write_trajectories
+from alpha_umi.errors import ConfigError, DataError, StorageError
+from alpha_umi.store import (
+    MARK,
+    Ledger,
+    claim_folder,
+    make_folder,
+    read_json,
+    read_trajectories,
+    write_json,
+    write_text,
+    write_trajectories,
+)
 from alpha_umi.types import Task, Trajectory, User
 from strategies import trajectories
 
@@ -117,3 +127,33 @@ def test_text_is_written_with_plain_line_ends(tmp_path: Path):
     assert (tmp_path / "deep" / "x.txt").read_bytes() == b"a\nb\n"
     write_json(tmp_path / "x.json", {"ü": 1})
     assert (tmp_path / "x.json").read_text() == json.dumps({"ü": 1}, indent=2)
+
+
+def test_only_a_folder_that_was_made_here_is_emptied(tmp_path):
+    ours, other = tmp_path / "a" / "ours", tmp_path / "other"
+    claim_folder(ours, anew=True)
+    (ours / "sub").mkdir()
+    other.mkdir()
+    for place in (ours / "file", ours / "sub" / "file"):
+        place.write_text("")
+    (other / "mine.txt").write_text("mine")
+    (ours / "link").symlink_to(other)
+    claim_folder(ours)
+    assert (ours / "sub" / "file").exists()
+    claim_folder(ours, anew=True)
+    claim_folder(ours, anew=True)
+    assert [entry.name for entry in ours.iterdir()] == [MARK]
+    for anew in (False, True):
+        with pytest.raises(ConfigError, match="other: holds something else; name another --out"):
+            claim_folder(other, anew=anew)
+    assert [entry.name for entry in other.iterdir()] == ["mine.txt"]
+
+
+def test_a_place_that_cannot_be_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for make in (make_folder, claim_folder):
+        for path in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(StorageError, match="cannot be a folder"):
+                make(path)
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")

@@ -10,13 +10,14 @@ import gzip
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from alpha_umi.errors import AlphaUMiError, DataError, StorageError
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, StorageError
 from alpha_umi.types import (
     Answer,
     Call,
@@ -35,6 +36,8 @@ from alpha_umi.types import (
 )
 
 SCHEMA = "alpha_umi.trajectory/1"
+MARK = ".alpha_umi"
+"""The file by which a folder is known as one that was made here, and may be made anew."""
 
 
 # --- text files -------------------------------------------------------------------------------------------
@@ -144,6 +147,38 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
         for number, line in enumerate(text, start=1):
             if line.strip():
                 yield number, _parse(line.rstrip("\n"), path, before=number - 1)
+
+
+# --- folders ----------------------------------------------------------------------------------------------
+
+
+def make_folder(path: Path) -> None:
+    """A folder, with those above it, unless it is there. Raises StorageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be a folder: {error.strerror or error}; name another place") from None
+
+
+def claim_folder(path: Path, *, anew: bool = False) -> None:
+    """Make a folder and leave a mark in it that it was made here; `anew`: without what it held.
+
+    Raises ConfigError for one that holds anything but has no mark, and is left alone; StorageError.
+    """
+    make_folder(path)
+    mark = path / MARK
+    try:
+        held = [entry for entry in path.iterdir() if entry != mark]
+        if held and not mark.exists():
+            raise ConfigError(f"{path}: holds something else; name another --out")
+        mark.write_text("This folder was made by umi, which may remove all that is in it.\n", encoding="utf-8")
+        for entry in held if anew else ():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be made anew: {error}; name another place") from None
 
 
 # --- trajectories -----------------------------------------------------------------------------------------

@@ -6,14 +6,16 @@ in: both are told in its `made.json`, and looked at before it is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
-from alpha_umi.config import AgentConfig, LocalConfig, MadeConfig
+from alpha_umi.config import AgentConfig, LocalConfig, MadeConfig, TrainConfig, load_config
 from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.protocols import Format
-from alpha_umi.store import write_json
-from alpha_umi.types import Role
+from alpha_umi.store import read_trajectories, write_json
+from alpha_umi.types import Role, Task
 
 FOLDER = Path(__file__).parents[1] / "bundled"
 DEFAULT = "umi-tiny"
@@ -50,21 +52,39 @@ def find_base(name: str) -> Path:
     return base
 
 
-def write_made(run: Path, config: AgentConfig, form: Format, preset: str, name: str | None = None) -> MadeConfig:
-    """Note in a run directory what its agent was made with; `name`: its own, or else that of the folder.
+def made_with(run: Path, config: AgentConfig, form: Format, preset: str) -> MadeConfig:
+    """What a run's agent was made with, as it says itself. Else the version of the world is that of its training data
+    where they are there and tell it, or this package's.
 
-    Raises ConfigError for an unknown preset.
+    Raises ConfigError for an unknown preset, and for another one than the run says.
     """
-    from alpha_umi.world import PRESETS
+    from alpha_umi.world.presets import find_preset
 
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown world preset {preset!r}; known: {', '.join(PRESETS)}")
-    check_weights(run, config)
-    made = MadeConfig(
-        agent=name or run.absolute().name, format=fingerprint(form), preset=preset, world=PRESETS[preset].version
-    )
+    version = find_preset(preset).version
+    if config.made is None:
+        world = _learned_in(run, preset) or version
+        return MadeConfig(agent=run.absolute().name, format=fingerprint(form), preset=preset, world=world)
+    if config.made.preset != preset:
+        raise ConfigError(f"{run}: was made in the world {config.made.preset!r}, not in {preset!r}; name that")
+    return config.made
+
+
+def _learned_in(run: Path, preset: str) -> str | None:
+    """The version of the world that a run's first trajectories are of."""
+    path = run / "config.toml"
+    files = load_config(TrainConfig, path).data.train if path.exists() else ()
+    for file in (Path(name) for name in files):
+        if file.suffix != ".json" and file.exists():
+            for trajectory in islice(read_trajectories(file), 1):
+                told = trajectory.task.metadata
+                if told.get("preset") == preset and isinstance(told.get("world"), str):
+                    return str(told["world"])
+    return None
+
+
+def write_made(run: Path, made: MadeConfig) -> None:
+    """Note in a run directory what its agent was made with."""
     write_json(run / MADE, made.model_dump())
-    return made
 
 
 def check_format(made: MadeConfig, form: Format) -> None:
@@ -86,6 +106,17 @@ def check_world(made: MadeConfig) -> None:
             f"{made.agent}: was made in version {made.world} of the world {made.preset!r}, this package has {now}; use "
             "the package version that came with the agent, or train one anew"
         )
+
+
+def check_tasks(made: MadeConfig, tasks: Iterable[Task]) -> None:
+    """Raises CheckpointError where a task is of the world that the agent learned in, but of another version."""
+    for task in tasks:
+        version = task.metadata.get("world")
+        if task.metadata.get("preset") == made.preset and version != made.world:
+            raise CheckpointError(
+                f"{made.agent}: was made in version {made.world} of the world {made.preset!r}, the task {task.id!r} is "
+                f"of {version}; make tasks by the package version that came with the agent, or train one anew"
+            )
 
 
 def check_weights(run: Path, config: AgentConfig) -> None:

@@ -7,7 +7,6 @@ and a depth-first search does not.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -27,11 +26,13 @@ from alpha_umi.demo.measures import (
     LIMITS,
     STEPS,
     Measurement,
+    count_errors,
     is_light,
     measure,
     open_and_measure,
     passed,
     score_live,
+    why_free,
 )
 from alpha_umi.demo.page import Results, Shown, show_results, write_results
 from alpha_umi.display import TurnPrinter, loading, progress, verdict_words
@@ -43,7 +44,7 @@ from alpha_umi.jobs.clock import Clock
 from alpha_umi.jobs.side_by_side import Update, cores, work_on
 from alpha_umi.preparation.world_files import Choice
 from alpha_umi.search import Limits, Strategy, Tree, explore, method_name, open_strategy
-from alpha_umi.store import write_text, write_trajectories
+from alpha_umi.store import claim_folder, write_text, write_trajectories
 from alpha_umi.types import Task
 from alpha_umi.world import World
 
@@ -102,10 +103,16 @@ class _Demo:
         self._world = World(preset)
         self._out = options.out
         self._clock = Clock()
+        self._why_free = why_free(config)
+        self._runner = asyncio.Runner()
         for name in _MADE:
-            shutil.rmtree(self._out / name, ignore_errors=True)
+            claim_folder(self._out / name, anew=True)
 
     def run(self) -> Path:
+        with self._runner:
+            return self._run()
+
+    def _run(self) -> Path:
         console = self._console
         with self._clock.part("loading"):
             loaded = self._load()
@@ -117,7 +124,7 @@ class _Demo:
                 ]
             results = self._measure(loaded, shown)
         finally:
-            asyncio.run(loaded.__aexit__())
+            self._runner.run(loaded.__aexit__())
         show_results(results, console)
         with write_text(self._out / "report.html") as text:
             text.write(write_results(results))
@@ -142,7 +149,7 @@ class _Demo:
         console.rule(f"[bold]{title}[/bold] [dim]{task.id}, {strategy}[/dim]", align="left", characters="·")
         started = time.monotonic()
         chosen = open_strategy(strategy)
-        tree = asyncio.run(self._explore(loaded, task, chosen))
+        tree = self._runner.run(self._explore(loaded, task, chosen))
         verdict = self._world.verify(task, tree.best)
         style = "bold green" if verdict.passed else "bold red"
         console.print(
@@ -185,17 +192,20 @@ class _Demo:
             run=None if self._config is None else build.find_run(Path(self._options.agent)),
             tasks=self._options.tasks,
             live_tasks=min(self._options.tasks, LIVE),
-            shown=(*shown, *rescued),
+            shown=shown,
+            rescued=rescued,
             rescue=words,
+            why_free=self._why_free,
+            errors=count_errors([rollout for each in played.values() for rollout in each.values()]),
             static={one.how: one.static_scores() for one in todo if one.what == STEPS},
             live={key: score_live(played[key]) for key in sorted(played)},
             seconds=self._clock.seconds,
         )
 
     def _measurements(self) -> list[Measurement]:
-        """Those that take longest first, so that none of them is waited for alone. Code is not held to a grammar."""
+        """Those that take longest first, so that none of them is waited for alone; held where the agent can be."""
         agent = self._options.agent if self._config is None else self._config
-        hows = (False,) if self._config is None else (False, True)
+        hows = (False,) if self._why_free else (False, True)
         return [
             Measurement(what=what, held=held, agent=agent, out=self._out, tasks=LIVE)
             for what in ("dfsdt", STEPS, "chain")
@@ -215,7 +225,7 @@ class _Demo:
                     display.start_task(bars[update.what])
                     display.update(bars[update.what], completed=update.done, total=update.total)
 
-            work = open_and_measure if workers > 1 else partial(measure, loaded)
+            work = open_and_measure if workers > 1 else partial(measure, self._runner, loaded)
             work_on({one.name: one for one in todo}, work, show, workers)
 
     def _write_gold(self) -> None:
@@ -227,8 +237,9 @@ class _Demo:
     def _rescue(
         self, loaded: build.LoadedAgent, chains: Mapping[str, Rollout], trees: Mapping[str, Rollout]
     ) -> tuple[list[Shown], str]:
-        """Tasks at which the chain fails and DFSDT does not, again and live; where there are none, what there is."""
-        failed = [key for key in self._in_order(chains) if not passed(chains[key])]
+        """Tasks at which the chain fails and DFSDT does not, again and live; where there are none, what there is. Not
+        those that an error ended."""
+        failed = [key for key in self._in_order(chains) if not (passed(chains[key]) or chains[key].error)]
         found = [key for key in failed if passed(trees[key])]
         count, title = len(chains), "DFSDT where the chain fails"
         if len(found) >= _RESCUED:
@@ -238,7 +249,7 @@ class _Demo:
         else:
             words = f"The chain fails at none of {count} tasks, so there is none that DFSDT could save."
         self._console.print(f"\n{words}", markup=False, highlight=False)
-        rest = [key for key in failed if key not in found]
+        rest = [key for key in failed if key not in found and not trees[key].error]
         picked = [*found, *rest][:_RESCUED]
         return [self._ask(loaded, title, chains[key].trajectory.task, "dfsdt") for key in picked], words
 

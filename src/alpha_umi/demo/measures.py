@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from alpha_umi.agent import MultiAgent, SingleAgent
-from alpha_umi.build import LoadedAgent, open_agent, open_coded_agent
+from alpha_umi.build import THREE, LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.build.environments import open_environment
-from alpha_umi.config import AgentConfig, EnvironmentConfig, LimitsConfig, RolloutConfig, WorldConfig
+from alpha_umi.config import AgentConfig, EndpointConfig, EnvironmentConfig, LimitsConfig, RolloutConfig, WorldConfig
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.evaluation.metrics import Metric, mean
 from alpha_umi.evaluation.rollouts import Explorer, Rollout, read_rollouts
@@ -23,6 +23,7 @@ from alpha_umi.jobs.side_by_side import Tell
 from alpha_umi.protocols import Agent
 from alpha_umi.search import Limits, method_name, open_strategy
 from alpha_umi.store import read_json, read_trajectories
+from alpha_umi.types import Role
 
 CONCURRENCY = 64
 LIMITS = LimitsConfig(max_steps=8, max_completions=40)
@@ -41,6 +42,15 @@ def hold(agent: Agent, held: bool = True) -> Agent:
             return replace(agent, backbone=replace(backbone, held=held))
         case _:
             return agent
+
+
+def why_free(config: AgentConfig | None) -> str:
+    """Why an agent cannot be held; empty where it can. None: it is code."""
+    if config is None:
+        return "the agent is code"
+    named = [config.roles.get(role) for role in (THREE if config.roles.is_multi else (Role.BACKBONE,))]
+    unheld = [each.base_url for each in named if isinstance(each, EndpointConfig) and each.grammar is None]
+    return f"the endpoint {unheld[0]} takes no grammar that is known" if unheld else ""
 
 
 def is_light(loaded: LoadedAgent) -> bool:
@@ -98,21 +108,27 @@ class Measurement:
 def open_and_measure(measurement: Measurement, tell: Tell) -> None:
     """`measure` where no agent is loaded yet."""
     agent = measurement.agent
-    measure(open_coded_agent(agent) if isinstance(agent, str) else open_agent(agent), measurement, tell)
+    loaded = open_coded_agent(agent) if isinstance(agent, str) else open_agent(agent)
+    with asyncio.Runner() as runner:
+        try:
+            measure(runner, loaded, measurement, tell)
+        finally:
+            runner.run(loaded.__aexit__())
 
 
-def measure(loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
-    """Raises what `open_environment` and the agent's models do."""
+def measure(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
+    """In the one event loop in which the agent's endpoints can be asked. Raises what `open_environment` and the
+    agent's models do."""
     agent = hold(loaded.agent, measurement.held)
     if measurement.what == STEPS:
-        _predict(agent, measurement, tell)
+        _predict(runner, agent, measurement, tell)
     else:
-        _play(replace(loaded, agent=agent), measurement, tell)
+        _play(runner, replace(loaded, agent=agent), measurement, tell)
 
 
-def _predict(agent: Agent, measurement: Measurement, tell: Tell) -> None:
+def _predict(runner: asyncio.Runner, agent: Agent, measurement: Measurement, tell: Tell) -> None:
     """The steps of all gold trajectories."""
-    files = sorted(measurement.gold.iterdir())
+    files = sorted(measurement.gold.glob("*.jsonl"))
     steps = [step for path in files for step in scored_steps(read_trajectories(path))]
     predictions = Predictions(measurement.predictions, steps, "demo", held=measurement.held)
 
@@ -123,11 +139,11 @@ def _predict(agent: Agent, measurement: Measurement, tell: Tell) -> None:
                 done += 1
                 tell("", done, len(steps))
 
-    asyncio.run(run())
+    runner.run(run())
     predictions.write()
 
 
-def _play(loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
+def _play(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
     """Whole tasks."""
 
     @asynccontextmanager
@@ -156,7 +172,7 @@ def _play(loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
         concurrency=CONCURRENCY,
         limit=measurement.tasks,
     )
-    roll_out(options, lambda progress: tell("", progress.all.tasks, progress.total), crew)
+    roll_out(options, lambda progress: tell("", progress.all.tasks, progress.total), crew, runner.run)
 
 
 # --- live ---------------------------------------------------------------------------------------------------
@@ -187,6 +203,15 @@ def score_live(rollouts: Mapping[str, Rollout]) -> dict[str, LiveScores]:
 def passed(rollout: Rollout) -> bool:
     """By the world's verifier; what ended with an error has not passed."""
     return bool(rollout.verdict and rollout.verdict.get("passed"))
+
+
+def count_errors(rollouts: Sequence[Rollout]) -> str:
+    """How many ended with an error, in words; empty where none did."""
+    errors = [rollout.error for rollout in rollouts if rollout.error]
+    if not errors:
+        return ""
+    first = errors[0].partition("\n")[0]
+    return f"{len(errors)} of {len(rollouts)} whole tasks ended with an error and count as not passed; one: {first}"
 
 
 def _faults(rollout: Rollout) -> CallFaults:

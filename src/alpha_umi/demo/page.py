@@ -53,8 +53,15 @@ class Results:
     live_tasks: int
     """Done live, of each set."""
     shown: Sequence[Shown]
+    """Chosen by rule alone."""
+    rescued: Sequence[Shown]
+    """Chosen because the chain fails at them, and done by DFSDT."""
     rescue: str
     """How often DFSDT does what the chain fails at, in words."""
+    why_free: str
+    """Why nothing was measured held to a grammar; empty where it was."""
+    errors: str
+    """How many tasks done live ended with an error, in words; empty where none did."""
     static: Mapping[str, StaticScores]
     """By `free` and `held`."""
     live: Mapping[tuple[str, str], Mapping[str, LiveScores]]
@@ -86,6 +93,9 @@ def show_results(results: Results, console: Console) -> None:
     title = f"Whole tasks live, {results.live_tasks} of each set: percent that the verifier passes"
     rows = [[name, *(_words(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
     console.print(table(title, ["set and search", *static], rows))
+    for words in (_left_out(results), results.errors):
+        if words:
+            console.print(words, markup=False, highlight=False)
     console.print(table("Live calls", ["", *results.faults], _fault_rows(results)))
     seconds = [[name, f"{took:.1f}"] for name, took in results.seconds.items()]
     console.print(table("Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(results.seconds.values()):.1f}"]]))
@@ -117,6 +127,11 @@ def _fault_rows(results: Results) -> list[list[str]]:
 def _steps(results: Results) -> str:
     tasks = results.tasks * len(next(iter(results.live.values())))
     return f"{results.static['free'].count} held-out steps of {tasks} tasks"
+
+
+def _left_out(results: Results) -> str:
+    """Empty where nothing was."""
+    return f"Held to a grammar is left out: {results.why_free}." if results.why_free else ""
 
 
 # --- the page -----------------------------------------------------------------------------------------------
@@ -158,17 +173,16 @@ def _percent(metric: Metric) -> str:
 
 
 def _shown_section(results: Results) -> Section:
-    cards = (write_card(shown.rollout, shown.title, unfolded=place == 0) for place, shown in enumerate(results.shown))
+    every = (*results.shown, *results.rescued)
+    cards = (write_card(shown.rollout, shown.title, unfolded=place == 0) for place, shown in enumerate(every))
     note = f"The first held-out task of its kind each. {results.rescue}"
     return Section(title="Live", body=(*cards, draw_key()), note=note)
 
 
 def _live_section(results: Results) -> Section:
     rows = [[name, *(write_metric(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
-    note = (
-        f"Whole tasks, {results.live_tasks} of each set: percent the verifier passes. Free, and held by grammar to "
-        "the offered tools and their schemas."
-    )
+    how = _left_out(results) or "Free, and held by grammar to the offered tools and their schemas."
+    note = f"Whole tasks, {results.live_tasks} of each set: percent the verifier passes. {how} {results.errors}".strip()
     faults = write_table(("live calls", *results.faults), _fault_rows(results))
     return Section(title="Pass rates", body=(write_table(("set and search", *results.static), rows), faults), note=note)
 
@@ -183,6 +197,6 @@ def _static_section(results: Results) -> Section:
     ]
     note = (
         f"{_steps(results)}, each after the gold history, greedy. Percent, with {INTERVALS}. Of hallucination less is "
-        "better."
-    )
+        f"better. {_left_out(results)}"
+    ).strip()
     return Section(title="Step by step", body=(write_table(("metric", *results.static), rows),), note=note)

@@ -5,19 +5,21 @@ A stage whose output is there is not repeated, so it goes on where it was interr
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from alpha_umi import build, demo, jobs
-from alpha_umi.build.bundled import find_base, write_made
-from alpha_umi.config import TrainConfig
+from alpha_umi.build.bundled import find_base, made_with, write_made
+from alpha_umi.config import TrainConfig, load_config, make_config, merged, read_recipe
 from alpha_umi.display import progress, table
+from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.clock import Clock
 from alpha_umi.preparation.answers import prepare_answers
 from alpha_umi.preparation.world_files import Choice, write_gold
+from alpha_umi.store import claim_folder
+from alpha_umi.world.presets import find_preset
 
 RECIPE = "demo-train"
 PRESET = "small"
@@ -40,20 +42,19 @@ class TrainingOptions:
 
 
 def run(options: TrainingOptions, console: Console) -> Path:
-    """All of it; returns the page. Raises CheckpointError for a package without its bundled base model."""
+    """All of it; returns the page. Raises CheckpointError for a package without its bundled base model; ConfigError for
+    a folder that holds something else, or an agent that learns from other trajectories."""
     base, out = find_base(build.DEFAULT), options.out
-    if options.fresh:
-        shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
+    claim_folder(out, anew=options.fresh)
     clock = Clock(out / "seconds.json")
-    data, agent = out / f"{options.trajectories}.jsonl", out / "agent"
+    data, agent = out / f"{options.trajectories}-world-{find_preset(PRESET).version}.jsonl", out / "agent"
+    _check_begun(agent, data)
     if not data.exists():
         _write_data(options, data, console, clock)
     _title(console, "3. Train: a backbone from the bundled base, then three roles as adapters on it (GLPFT)")
     with clock.part("train"):
-        changes = {"data.train": data.absolute(), "model.base": base, "out": agent.absolute()}
-        config = jobs.read_train_config(RECIPE, [f"{key}='{value}'" for key, value in changes.items()])
-        _train(config, agent)
+        changes = {"data": {"train": str(data.absolute())}, "model": {"base": str(base)}, "out": str(agent.absolute())}
+        _train(make_config(TrainConfig, merged(read_recipe(RECIPE), changes), source=RECIPE), agent)
     rows = jobs.trained(agent)
     title = "Tokens computed; `saved`: against every example in a row of its own"
     console.print(table(title, list(rows[0]), [list(row.values()) for row in rows]))
@@ -66,9 +67,21 @@ def run(options: TrainingOptions, console: Console) -> Path:
     )
 
 
+def _check_begun(agent: Path, data: Path) -> None:
+    """Raises ConfigError where an agent was begun that learns from other trajectories."""
+    begun = agent / "config.toml"
+    learned = [Path(name).name for name in load_config(TrainConfig, begun).data.train] if begun.exists() else []
+    if learned and learned != [data.name]:
+        raise ConfigError(
+            f"{agent}: was begun with {', '.join(learned)}, not with {data.name} (their number, and the version of the "
+            "world); --fresh starts over, another --out keeps both"
+        )
+
+
 def _write_data(options: TrainingOptions, data: Path, console: Console, clock: Clock) -> None:
     choice = Choice(split=_SPLIT, count=options.trajectories, preset=PRESET)
     _title(console, f"1. The world: {choice.count} tasks to learn from, done by its oracle")
+    claim_folder(options.out / "world", anew=True)  # the answers of an interrupted run may be others
     with clock.part("world"):
         written = write_gold(options.out / "world", choice)
     _title(console, "2. Prepare: raw ToolBench answers to trajectories")
@@ -83,8 +96,7 @@ def _write_data(options: TrainingOptions, data: Path, console: Console, clock: C
 def _train(config: TrainConfig, agent: Path) -> None:
     jobs.train(config, resume=(agent / "config.toml").exists())
     made = build.read_agent(agent)
-    if made.made is None:
-        write_made(agent, made, build.open_format(made.format), PRESET)
+    write_made(agent, made_with(agent, made, build.open_format(made.format), PRESET))
 
 
 def _title(console: Console, title: str) -> None:

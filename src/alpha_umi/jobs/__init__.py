@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from alpha_umi import __version__
 from alpha_umi.agent import Undecided
 from alpha_umi.build import DEFAULT, Cast, LoadedAgent, open_agent, open_format, read_agent
+from alpha_umi.build.bundled import check_tasks
 from alpha_umi.config import AgentConfig, EndpointConfig, PretrainConfig, TrainConfig, load_config, resolved
 from alpha_umi.environments.python import PythonEnvironment, PythonTool
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
@@ -249,6 +250,8 @@ def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Pr
     steps = list(scored_steps(islice(read_any(options.data), options.limit)))
     if not steps:
         raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")
+    if options.agent.made is not None:
+        check_tasks(options.agent.made, (step.task for step in steps))
     predictions = Predictions(options.out, steps, _fingerprint(options), options.shard, held=options.agent.held)
     progress(0, predictions.remaining)
     if predictions.remaining:

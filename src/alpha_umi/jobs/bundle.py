@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alpha_umi.build import open_format, read_agent
-from alpha_umi.build.bundled import write_made
+from alpha_umi.build.bundled import made_with, write_made
 from alpha_umi.config import AgentConfig, LocalConfig
 from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.types import Role
@@ -40,6 +40,7 @@ def bundle(parcel: Parcel) -> int:
     when the disk is full.
     """
     config = _check(parcel)
+    made = made_with(parcel.run, config, open_format(config.format), parcel.preset)
     part = parcel.out.with_name(f".{parcel.out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -51,7 +52,8 @@ def bundle(parcel: Parcel) -> int:
         _take_base(parcel, part)
         if parcel.card is not None:
             shutil.copyfile(parcel.card, part / "README.md")
-        write_made(part, read_agent(part), open_format(read_agent(part).format), parcel.preset, parcel.out.name)
+        write_made(part, made.model_copy(update={"agent": parcel.out.name}))
+        read_agent(part)
         part.replace(parcel.out)
     except OSError as error:
         raise StorageError(f"{parcel.out}: cannot be written: {error.strerror or error}") from error

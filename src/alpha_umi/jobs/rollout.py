@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from alpha_umi.build.environments import open_environment
 from alpha_umi.build.rollouts import LoadedExplorer, open_explorer, open_recorder
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import Query, QuerySet, offered
-from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.errors import ConfigError, DataError, StorageError
 from alpha_umi.evaluation.query_sets import read_sets
 from alpha_umi.evaluation.rollouts import (
     ROLLOUTS,
@@ -27,8 +27,8 @@ from alpha_umi.evaluation.rollouts import (
     with_tools,
 )
 from alpha_umi.search import Node, Tree, explore
-from alpha_umi.store import write_text
-from alpha_umi.types import Trajectory
+from alpha_umi.store import make_folder, write_text
+from alpha_umi.types import Task, Trajectory
 
 CONFIG = "rollout.toml"
 _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
@@ -37,6 +37,8 @@ _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
 RollOut: TypeAlias = Callable[[Job], Awaitable[Rollout]]
 Crew: TypeAlias = Callable[[RolloutConfig, int], AbstractAsyncContextManager[RollOut]]
 """Who does the work: given the configuration and how many tasks are under way at once."""
+Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
+"""What runs a coroutine to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +84,22 @@ async def crew_here(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
         yield loaded.explorer.roll_out
 
 
-def roll_out(options: RolloutOptions, show: Callable[[Progress], None], crew: Crew = crew_here) -> Progress:
-    """Roll out what is not finished yet. Raises ConfigError for a folder that holds something else.
+def roll_out(
+    options: RolloutOptions, show: Callable[[Progress], None], crew: Crew = crew_here, run: Run = asyncio.run
+) -> Progress:
+    """Roll out what is not finished yet. Raises ConfigError for a folder that holds something else, and for one whose
+    finished tasks are not those of the queries any more; StorageError.
 
-    KeyboardInterrupt leaves every finished task on the disk.
+    `run`: in which event loop. KeyboardInterrupt leaves every finished task on the disk.
     """
     jobs, notes = _list_jobs(options)
     with _locked(options.out):
         folder = _open_folder(options)
         progress, finished = Progress(total=len(jobs), notes=notes), set[str]()
-        wanted = {job.key for job in jobs}
+        wanted = {job.key: job.query.task for job in jobs}
         for rollout in folder.read():
             if rollout.key in wanted and rollout.key not in finished:
+                _check_same_task(options.out, rollout, wanted[rollout.key])
                 finished.add(rollout.key)
                 folder.write_answer(rollout, anew=False)
                 progress.add(rollout)
@@ -101,7 +107,7 @@ def roll_out(options: RolloutOptions, show: Callable[[Progress], None], crew: Cr
         show(progress)
         waiting = [job for job in jobs if job.key not in finished]
         if waiting:
-            asyncio.run(_roll_out(options, waiting, folder, crew, lambda each: _tell(each, progress, show)))
+            run(_roll_out(options, waiting, folder, crew, lambda each: _tell(each, progress, show)))
     return progress
 
 
@@ -213,6 +219,19 @@ def _check_same(path: Path, config: RolloutConfig) -> None:
         raise ConfigError(f"{path}: the run was begun with other settings ({told}); name another --out for these")
 
 
+def _check_same_task(out: Path, rollout: Rollout, task: Task) -> None:
+    """What a finished task was asked must be what it is asked now, in the same version of the world."""
+    before = rollout.trajectory.task
+    was, now = before.metadata.get("world"), task.metadata.get("world")
+    if before.query != task.query:
+        change = f"was asked {before.query!r}, now it is {task.query!r}"
+    elif None not in (was, now) and was != now:
+        change = f"is of version {was} of the world, now it is of {now}"
+    else:
+        return
+    raise ConfigError(f"{out}: the finished task {rollout.key} {change}; name another --out for these queries")
+
+
 def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in table.items():
         if value and isinstance(value, dict):
@@ -224,8 +243,12 @@ def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """One process at a time adds to a run; a killed one holds nothing."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as file:
+    make_folder(out)
+    try:
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise StorageError(f"{out}: cannot be written: {error.strerror or error}; name another place") from None
+    with lock as file:
         try:
             import fcntl
 

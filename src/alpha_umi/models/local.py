@@ -163,6 +163,7 @@ class LocalModel:
         """
         more = asyncio.Event()
         writer, reply = self._ask(prompt, sampling, role, more.set)
+        reply.add_done_callback(lambda _: more.set())  # also where the model is closed meanwhile
         told = 0
         try:
             while not reply.done():
@@ -194,7 +195,7 @@ class LocalModel:
     def _ask(
         self, prompt: Prompt, sampling: Sampling, role: Role | None, wrote: Callable[[], object] | None
     ) -> tuple[Writer, asyncio.Future[Completion]]:
-        """Hand a request to the worker. `wrote` is called in this loop whenever there is more, and at the end."""
+        """Hand a request to the worker. `wrote` is called in this loop whenever there is more."""
         if self._closed:
             raise ModelError("this model is closed")
         loop = asyncio.get_running_loop()
@@ -208,8 +209,6 @@ class LocalModel:
 
         def done(request: Request, error: Exception | None) -> None:
             call(self._settle, reply, request, error)
-            if wrote is not None:
-                call(wrote)
 
         request = self._request(prompt, sampling, role)
         request.done = done

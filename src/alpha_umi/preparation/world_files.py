@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from alpha_umi.preparation.answers import GROUPS
-from alpha_umi.store import write_json, write_trajectories
+from alpha_umi.store import make_folder, write_json, write_trajectories
 from alpha_umi.types import Json, Task, Trajectory
 from alpha_umi.world import World, answer_document
 
@@ -67,7 +67,7 @@ def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Tr
             yield trajectory
 
     for group in GROUPS:
-        (answers / group).mkdir(parents=True, exist_ok=True)
+        make_folder(answers / group)
     write_trajectories(trajectories, gold())
     if not documented:
         return Written(answers=answers, trajectories=trajectories)
