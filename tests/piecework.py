@@ -11,6 +11,8 @@ def do(piece, tell):
     match piece:
         case "fail":
             raise DataError("no such file")
+        case "bug":
+            raise RuntimeError("out of memory")
         case "die":
             os._exit(9)
         case "sleep":

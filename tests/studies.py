@@ -1,8 +1,8 @@
 """Small studies for tests: a file, and what its cells would have measured."""
 
 from alpha_umi.store import write_json
-from alpha_umi.study.cells import DONE, cells, fingerprint, read_study, train_config
-from alpha_umi.study.data import Data
+from alpha_umi.study.cells import DONE, cells, read_study
+from alpha_umi.study.made import made_with
 
 STUDY = """
 name = "small"
@@ -65,14 +65,14 @@ def write_study(folder, text=STUDY, **replaced):
 
 def measured(config, cell, out, *, right=1.0, passed=True, calls=1):
     """What a cell would hold whose every step scores `right` and whose every task passes in so many calls."""
-    steps = {f"0/task/{at}": dict.fromkeys(METRICS, right) for at in range(4)}
+    steps = {f"{number}/task-{number}/1": dict.fromkeys(METRICS, right) for number in range(4)}
     tasks = {
         name: {"passed": passed, "calls": calls, "read": 100, "written": 10, "completions": 2, "error": ""}
         for name in ("a", "b")
     }
     stage = {"parameters": 10, "learned": 10, "steps": 5, "examples": 20, "left_out": 0, "row_tokens": 12_000}
     return {
-        "made_with": fingerprint(config, cell, train_config(config, cell, Data(out, config), out)),
+        **made_with(config, cell, out),
         "base": cell.base,
         "variant": cell.variant,
         "seed": cell.seed,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpha_umi.errors import DataError, FormatError
-from alpha_umi.evaluation.metrics import METRICS, aggregate, argument_f1, confusion, mean, score_step
+from alpha_umi.evaluation.metrics import METRICS, aggregate, argument_f1, confusion, mean, mean_over_tasks, score_step
 from alpha_umi.evaluation.rouge import common_words, rouge_l
 from alpha_umi.evaluation.static import evaluate_rows, report_document, report_text
 from alpha_umi.formats.steps import StepShape, parse_published, published_shape, read_step, write_step
@@ -250,6 +250,39 @@ def test_values_that_all_agree_leave_room_for_others():
     assert (mean([1.0] * 89).low, mean([1.0] * 89).high) == pytest.approx((0.9586, 1), abs=1e-4)
     half = mean([0.5] * 89)
     assert half.low < 0.41 < 0.59 < half.high
+
+
+values_of_steps = st.sampled_from([0.0, 0.5, 1.0])
+
+
+def first(key):
+    return key.split("/")[0]
+
+
+@given(st.lists(st.lists(values_of_steps, min_size=1, max_size=4), min_size=1, max_size=8), st.integers(2, 5))
+def test_steps_that_only_repeat_others_of_their_task_make_no_interval_narrower(tasks, times):
+    once = {f"{number}/{at}": value for number, task in enumerate(tasks) for at, value in enumerate(task)}
+    often = {f"{key}/{more}": value for key, value in once.items() for more in range(times)}
+    few, many = mean_over_tasks(once, first), mean_over_tasks(often, first)
+    assert many.count == times * few.count
+    assert 0 <= few.low <= few.high <= 1
+    if set(once.values()) != {0.0, 1.0}:
+        assert (few.value, few.low, few.high) == pytest.approx((many.value, many.low, many.high))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=50))
+def test_tasks_of_one_score_each_that_is_0_or_1_get_wilsons_interval(passed):
+    values = [float(one) for one in passed]
+    found = mean_over_tasks({str(at): value for at, value in enumerate(values)}, str)
+    expected = mean(values)
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+@given(values_of_steps, st.integers(1, 200))
+def test_tasks_that_all_score_the_same_leave_room_for_the_share_that_might_not(value, count):
+    found, other = mean_over_tasks({str(at): value for at in range(count)}, str), mean([0.0] * count).high
+    assert found.high - found.low == pytest.approx(other)
+    assert found.low <= value <= found.high
 
 
 @pytest.mark.parametrize("spread", [0, 1e-6], ids=["few distinct values", "many"])

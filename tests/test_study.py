@@ -1,5 +1,6 @@
 """Studies: what is wrong in a file, equal budgets, going on, and the report."""
 
+import json
 import math
 import re
 
@@ -10,15 +11,16 @@ from hypothesis import strategies as st
 from alpha_umi.config import TrainConfig
 from alpha_umi.datasets.toolbench import HALLUCINATED
 from alpha_umi.errors import ConfigError
+from alpha_umi.evaluation.metrics import mean
 from alpha_umi.store import read_json
 from alpha_umi.study import budget
 from alpha_umi.study.cells import STUDIES, Cell, cells, fingerprint, read_study, train_config
 from alpha_umi.study.data import Data
+from alpha_umi.study.made import is_done
 from alpha_umi.study.results import _compared as compared_with
 from alpha_umi.study.results import results
 from alpha_umi.study.run import run_study
 from alpha_umi.study.text import results_text
-from alpha_umi.study.work import is_done
 from alpha_umi.training.recipe import BASE, make_steps
 from commands import ended, interrupt_when, left_in, start
 from studies import STUDY, finish_all, measured, write_study
@@ -71,6 +73,8 @@ def test_the_quick_study_is_a_part_of_the_one_with_two_sizes_and_is_not_measured
         ({"title": '"x"\nscales = "four"'}, "scales 'four', which is no other variant"),
         ({"title": '"x"\nshare = 0.5\npreparation = "published"'}, "share: only of our preparation"),
         ({"hidden_size": "16\nbundled = 3"}, "unknown key 'bundled'"),
+        ({"in_domain": '["test", "tests"]'}, "unknown world split 'tests'"),
+        ({"sets": '["test", "tests"]'}, "unknown world split 'tests'"),
         ({"title": '"x"\nseeds = [3]'}, "variant 'one': seeds: 3 is not among those of the study: 0, 1"),
         ({"title": '"x"\nbases = ["big"]'}, "variant 'one': bases: 'big' is not among those of the study: nothing"),
     ],
@@ -232,7 +236,7 @@ def test_what_a_variant_is_better_by_is_told_step_by_step_with_an_interval(compa
     for one in done:
         if (one["variant"], one["seed"]) == ("three", 1):
             steps = one["static"]["test"] = {key: dict(scores) for key, scores in one["static"]["test"].items()}
-            steps["0/task/0"]["plan_accuracy"] = 0.0
+            steps["0/task-0/1"]["plan_accuracy"] = 0.0
     found = {(row["variant"], row["group"]): row["against"]["plan_accuracy"] for row in results(config, done)["static"]}
     better = found["three", "in-domain"]
     assert (better["value"], better["seeds"]) == (0.375, {"0": 0.0, "1": 0.75})
@@ -251,6 +255,32 @@ def test_a_difference_turned_round_is_its_negative_and_lies_in_its_interval(scor
     assert -1 - 1e-9 <= there["low"] - 1e-9 <= there["value"] <= there["high"] + 1e-9 <= 1 + 1e-6
 
 
+def test_the_steps_of_a_task_go_together_in_an_interval(compared):
+    config, done = compared
+    for one in done:
+        steps = one["static"]["test"]
+        if one["variant"] == "three":
+            steps |= {"0/task-0/1": dict.fromkeys(steps["0/task-0/1"], 0.0)}
+        one["static"]["unseen_tool"] = {f"{key[:-1]}{at}": scores for key, scores in steps.items() for at in range(9)}
+    rows = {(row["variant"], row["group"]): row for row in results(config, done)["static"]}
+    for variant, what in (("one", "metrics"), ("three", "metrics"), ("three", "against")):
+        few, many = (rows[variant, group][what]["argument_f1"] for group in ("in-domain", "unseen"))
+        assert (few["count"], many["count"], few["tasks"], many["tasks"]) == (4, 36, 4, 4)
+        assert many["low"] <= few["low"] + 0.05
+        assert few["high"] - 0.05 <= many["high"]
+    assert "Unseen: unseen_tool, 36 steps of 4 tasks." in results_text(results(config, done))
+
+
+def test_only_ties_are_no_wide_interval(compared):
+    config, done = compared
+    [row] = [row for row in results(config, done)["live"] if (row["variant"], row["set"]) == ("one", "all")][:1]
+    win = row["win"]
+    assert (win["value"], win["count"]) == (0.5, 2)
+    other = mean([0.0, 0.0]).high
+    assert win["high"] - win["low"] == pytest.approx(other)
+    assert (win["low"], win["high"]) != pytest.approx((mean([0.5] * 2).low, mean([0.5] * 2).high))
+
+
 def test_who_passes_wins_and_of_two_that_pass_who_calls_less(compared):
     config, done = compared
     rows = {(row["variant"], row["strategy"], row["set"]): row for row in results(config, done)["live"]}
@@ -263,6 +293,18 @@ def test_who_passes_wins_and_of_two_that_pass_who_calls_less(compared):
                 task["calls"] = 3
     rows = {(row["variant"], row["strategy"], row["set"]): row for row in results(config, done)["live"]}
     assert rows["three", "chain", "all"]["win"]["seeds"] == {"0": 0.0, "1": 1.0}
+
+
+def test_rollouts_that_ended_with_an_error_are_counted_and_told(compared):
+    config, done = compared
+    assert "error" not in results_text(results(config, done))
+    done[0]["live"]["chain"] = json.loads(json.dumps(done[0]["live"]["chain"]))
+    done[0]["live"]["chain"]["sets"]["test"]["a"]["error"] = "OutOfMemoryError: no memory\nfor it"
+    rows = {(row["variant"], row["strategy"], row["set"]): row for row in results(config, done)["live"]}
+    assert [len(rows["one", strategy, "all"]["errors"]) for strategy in ("chain", "dfsdt")] == [1, 0]
+    text = results_text(results(config, done))
+    assert "nothing, One model, chain: 1 rollouts ended with an error" in text
+    assert "`OutOfMemoryError: no memory for it`" in text
 
 
 def test_costs_add_up_over_stages_and_are_shown_against_the_baseline(compared):
@@ -289,7 +331,7 @@ def test_a_report_on_a_part_says_what_is_missing(compared):
 def test_the_text_has_both_tables_with_intervals_and_no_win_of_the_baseline_over_itself(compared):
     text = results_text(results(*compared))
     assert "| nothing | Three models | 100.0 (51.0-100.0) |" in text
-    assert "| nothing | chain | One model | 50.0 / - | 50.0 (9.5-90.5) | - | 0.0-100.0 |" in text
+    assert "| nothing | chain | One model | 50.0 / - | 50.0 (17.1-82.9) | - | 0.0-100.0 |" in text
     assert "| nothing | One model | 0.0-100.0 |" in text
 
 

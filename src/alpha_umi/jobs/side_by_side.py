@@ -6,6 +6,7 @@ nobody listens to any more ends as well.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import TypeAlias, TypeVar, cast
 from alpha_umi.errors import AlphaUMiError
 from alpha_umi.jobs import InterruptedWorkError
 
+_log = logging.getLogger(__name__)
 Piece = TypeVar("Piece")
 Tell: TypeAlias = Callable[[str, int, int], None]
 """What a piece is at, and how much of how much is done."""
@@ -48,23 +50,53 @@ def cores() -> int:
 
 
 def work_on(pieces: Mapping[str, Piece], work: Work[Piece], show: Show, workers: int) -> dict[str, str]:
-    """Do all pieces, `workers` at once; returns what went wrong, by name, where `work` raised an AlphaUMiError.
+    """Do all pieces, `workers` at once; returns what went wrong, by name, where `work` raised an Exception.
 
     With several workers `work` and the pieces must be such that can be sent to another process. KeyboardInterrupt, and
     whatever `show` raises, end all of them first.
     """
     if workers > 1 and hasattr(os, "setsid"):
         return _beside_each_other(pieces, work, show, workers)
+    return _one_after_the_other(pieces, work, show)
+
+
+def _one_after_the_other(pieces: Mapping[str, Piece], work: Work[Piece], show: Show) -> dict[str, str]:
     failed: dict[str, str] = {}
+    shown = _Shown(show)
     for name, piece in pieces.items():
         try:
-            work(piece, lambda at, done, total, name=name: show(Update(what=name, at=at, done=done, total=total)))
+            work(piece, lambda at, done, total, name=name: shown(Update(what=name, at=at, done=done, total=total)))
         except InterruptedWorkError:
             raise KeyboardInterrupt from None
-        except AlphaUMiError as error:
-            failed[name] = str(error)
+        except Exception as error:
+            if error is shown.raised:
+                raise
+            failed[name] = _told(name, error)
         show(Update(what=name, ended=True, error=failed.get(name, "")))
     return failed
+
+
+@dataclass(slots=True)
+class _Shown:
+    """Shows, and knows what that raised, which is no fault of the piece."""
+
+    show: Show
+    raised: Exception | None = None
+
+    def __call__(self, update: Update) -> None:
+        try:
+            self.show(update)
+        except Exception as error:
+            self.raised = error
+            raise
+
+
+def _told(name: str, error: Exception) -> str:
+    """Why a piece could not be done. Where it went wrong is logged, unless it is what users can get wrong."""
+    if isinstance(error, AlphaUMiError):
+        return str(error)
+    _log.error("%s ended with an error", name, exc_info=error)
+    return f"{type(error).__name__}: {error}"
 
 
 # --- beside each other ------------------------------------------------------------------------------------
@@ -164,6 +196,6 @@ def _work(name: str, piece: Piece, work: Work[Piece], telling: Connection) -> No
         work(piece, tell)
     except (KeyboardInterrupt, InterruptedWorkError):
         raise SystemExit(InterruptedWorkError.exit_code) from None
-    except AlphaUMiError as error:
-        telling.send(str(error))
-        raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        telling.send(_told(name, error))
+        raise SystemExit(getattr(error, "exit_code", 1)) from None

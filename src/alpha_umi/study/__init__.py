@@ -4,6 +4,6 @@ Which variants there are is said by the study's file alone; nothing here knows o
 
     OUT/study.toml                    what is compared, as resolved
     OUT/data/                         raw answers, training files by preparation, test sets
-    OUT/cells/BASE/VARIANT/SEED/      a run directory, predictions, rollouts; cell.json once all of it is there
+    OUT/cells/BASE/VARIANT/SEED/      made.json, a run directory, predictions, rollouts; at last cell.json
     OUT/report/                       results.json, study.md, pictures
 """

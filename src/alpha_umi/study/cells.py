@@ -12,6 +12,7 @@ from typing import Any, cast
 from alpha_umi.config import StudyConfig, TrainConfig, VariantConfig, load_config, make_config, merged, read_recipe
 from alpha_umi.errors import ConfigError
 from alpha_umi.study.data import Data
+from alpha_umi.world import World
 from alpha_umi.world.presets import find_preset
 
 STUDIES = Path(__file__).parents[1] / "recipes" / "studies"
@@ -41,7 +42,7 @@ class Cell:
 def read_study(name: str, overrides: tuple[str, ...] = ()) -> StudyConfig:
     """A study from a file, or the one of that name that comes with the package. Raises ConfigError.
 
-    Every variant's training is read too, so that what is wrong with one is said before any runs.
+    Every variant's training is read too, and of every test set a task, so that what is wrong is said before any runs.
     """
     path, ours = Path(name), STUDIES / f"{name}.toml"
     if not path.exists() and ours.exists():
@@ -53,18 +54,28 @@ def read_study(name: str, overrides: tuple[str, ...] = ()) -> StudyConfig:
         config = load_config(StudyConfig, path, overrides)
     for cell in cells(config):
         train_config(config, cell, Data(Path(), config), Path())
+    world = World(config.world.preset, config.world.seed)
+    for name in (*config.static.sets, *config.live.sets):
+        world.task(name, config.static.first)
     return config
 
 
 def check_bases(config: StudyConfig) -> None:
     """Raise ConfigError for a base model that is named by its folder and is not there."""
     for name, base in config.bases.items():
-        folder = base.model.base
-        if folder is None or not Path(folder).is_absolute() or Path(folder).exists():
+        if is_there(config, name):
             continue
         if base.bundled is not None:
             raise ConfigError(f"base {name!r}: no agent {base.bundled!r} with a base model comes with this package")
-        raise ConfigError(f"base {name!r}: {folder} is not there; make it first (umi pretrain), or leave this base out")
+        raise ConfigError(
+            f"base {name!r}: {base.model.base} is not there; make it first (umi pretrain), or leave this base out"
+        )
+
+
+def is_there(config: StudyConfig, base: str) -> bool:
+    """Whether a base is at hand; a model that is named by its hub id, or made from nothing, is taken to be."""
+    folder = config.bases[base].model.base
+    return folder is None or not Path(folder).is_absolute() or Path(folder).exists()
 
 
 def cells(config: StudyConfig) -> Iterator[Cell]:
@@ -91,11 +102,11 @@ def train_config(config: StudyConfig, cell: Cell, data: Data, out: Path) -> Trai
     return make_config(TrainConfig, document, source=f"variant {cell.variant!r}")
 
 
-def fingerprint(config: StudyConfig, cell: Cell, train: TrainConfig) -> str:
+def fingerprint(config: StudyConfig, cell: Cell, train: TrainConfig, *, with_base: bool = True) -> str:
     """Names all that decides what a cell measures, wherever its folder and its base lie."""
     told: list[Any] = [
         {key: value for key, value in train.model_dump(mode="json").items() if key not in _FREE},
-        _base_of(train),
+        _base_of(train) if with_base else None,
         find_preset(config.world.preset).version,
         config.world.model_dump(mode="json"),
         config.static.model_dump(mode="json"),

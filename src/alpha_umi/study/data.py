@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from alpha_umi.config import StudyConfig, VariantConfig
+from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.published_targets import prepare_published
 from alpha_umi.preparation.world_files import Choice, write_gold
@@ -20,6 +21,9 @@ from alpha_umi.types import Json
 from alpha_umi.world.presets import find_preset
 
 _DONE = "done.json"
+"""Written before anything else, so that the folder is known to be a study's, and again when all is there."""
+_OF = "of"
+"""What was asked for; None while it is being made."""
 _TRAIN = "train"
 
 
@@ -61,12 +65,16 @@ class Data:
         return document
 
     def make(self, tell: Callable[[str], None]) -> None:
-        """Write what is not there yet. Made anew, all of it, where the study asks for other data than before."""
+        """Write what is not there yet. Made anew, all of it, where the study asks for other data than before.
+
+        Raises ConfigError where the folder holds what no study wrote; StorageError.
+        """
         wanted = self._wanted()
         done = self.folder / _DONE
         if done.exists() and read_json(done) == wanted:
             return
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._clear()
+        write_json(done, {_OF: None})
         world = self.config.world
         tell(f"{world.train} training tasks")
         answers = self._write(self.folder, _TRAIN, world.train, 0, train=True)
@@ -86,6 +94,19 @@ class Data:
                 tell(f"{kind}: {name}")
                 self._write(self.folder / kind, name, count, self.config.static.first)
         write_json(done, wanted)
+
+    def _clear(self) -> None:
+        """Remove what a study wrote, and nothing else."""
+        folder, done = self.folder, self.folder / _DONE
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return
+        made = read_json(done) if done.is_file() else None
+        if not isinstance(made, dict) or made.keys() != {_OF}:
+            raise ConfigError(f"{folder}: holds something else than a study's data; name another --out")
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be made anew: {error.strerror or error}") from error
 
     def _write(self, folder: Path, split: str, count: int, first: int, *, train: bool = False) -> Path:
         config = self.config.world
@@ -110,4 +131,4 @@ class Data:
             [list[Json](config.live.sets), config.live.tasks],
             list[Json](self._preparations()),
         ]
-        return {"of": hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}
+        return {_OF: hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 from alpha_umi.config import StudyConfig
-from alpha_umi.store import read_json, write_json, write_text
-from alpha_umi.study.cells import DONE, cells
+from alpha_umi.errors import ConfigError
+from alpha_umi.store import write_json, write_text
+from alpha_umi.study.cells import cells
 from alpha_umi.study.figures import draw_losses, draw_scaling, draw_variants
+from alpha_umi.study.made import read_done
 from alpha_umi.study.results import results
 from alpha_umi.study.text import results_text
 
 
 def write_report(config: StudyConfig, out: Path) -> Path:
-    """`report/results.json`, `report/study.md` and its pictures, from the cells that are done; the folder."""
+    """`report/results.json`, `report/study.md` and its pictures, from the cells that are done; the folder.
+
+    Raises ConfigError where none is, or one was measured with other settings.
+    """
     folder = out / "report"
-    done = [
-        cast("Mapping[str, Any]", read_json(cell.folder(out) / DONE))
-        for cell in cells(config)
-        if (cell.folder(out) / DONE).exists()
-    ]
-    found = results(config, done)
+    done, notes = read_done(config, out)
+    if not done:
+        raise ConfigError(f"{out}: no cell of study {config.name!r} is done there; name its folder with --out")
+    found = results(config, done, notes)
     write_json(folder / "results.json", found)
     runs = {
         f"{config.variants[cell.variant].title}, {cell.base}": cell.folder(out) / "run"

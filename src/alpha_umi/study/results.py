@@ -1,8 +1,8 @@
 """From the cells of a study to its numbers, as one JSON document. Pure: documents in, a document out.
 
 Pooled over seeds: what is measured on one step or task is first averaged over the seeds, and the interval is that of
-the mean over steps or tasks (`evaluation.metrics.mean`: Wilson's for shares, bootstrap where values lie in between).
-It says how far the choice of tasks carries; how far the choice of seeds does is seen from `seeds`, one mean each.
+another draw of tasks (`evaluation.metrics.mean_over_tasks`: the steps of a task go together). How far the choice of
+seeds carries is seen from `seeds`, one mean each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from alpha_umi.evaluation.metrics import (
     HALLUCINATION_RATE,
     PLAN_ACCURACY,
     ROUGE_L,
-    mean,
+    mean_over_tasks,
 )
 from alpha_umi.study.cells import cells
 from alpha_umi.types import Json
@@ -44,8 +44,8 @@ _Values = Mapping[int, Mapping[str, float]]
 """By seed and step or task."""
 
 
-def results(config: StudyConfig, done: Sequence[Document]) -> dict[str, Json]:
-    """All tables of the study from those of its cells that are done."""
+def results(config: StudyConfig, done: Sequence[Document], notes: Sequence[str] = ()) -> dict[str, Json]:
+    """All tables of the study from those of its cells that are done. `notes`: what must be said of these."""
     every = [cell.key for cell in cells(config)]
     there = {f"{one['base']}/{one['variant']}/{one['seed']}" for one in done}
     return {
@@ -53,6 +53,7 @@ def results(config: StudyConfig, done: Sequence[Document]) -> dict[str, Json]:
         "study": config.name,
         "config": cast("Json", config.model_dump(mode="json", exclude_none=True)),
         "cells": {"all": len(every), "missing": [key for key in every if key not in there]},
+        "notes": list[Json](notes),
         "seconds": math.fsum(seconds for one in done for seconds in one["seconds"].values()),
         "static": list[Json](_static(config, done)),
         "live": list[Json](_live(config, done)),
@@ -69,15 +70,20 @@ def _groups(config: StudyConfig, done: Sequence[Document]) -> Iterator[tuple[str
                 yield base, variant, dict(sorted(found.items()))
 
 
-def _pooled(values: _Values) -> dict[str, Json]:
-    """A metric over steps or tasks, each averaged over the seeds, and the mean of every seed."""
+def _task_of(step: str) -> str:
+    """By the key that predictions have, NUMBER/ID/AT, behind the set."""
+    return step.rsplit("/", 1)[0]
+
+
+def _pooled(values: _Values, task: Callable[[str], str] = _task_of) -> dict[str, Json]:
+    """A metric over steps or tasks, each averaged over the seeds, and the mean of every seed. `task`: of a key."""
     gathered: dict[str, list[float]] = {}
     for one in values.values():
         for key, value in one.items():
             gathered.setdefault(key, []).append(value)
-    metric = mean([math.fsum(each) / len(each) for each in gathered.values()])
-    by_seed: dict[str, Json] = {str(seed): mean(list(one.values())).value for seed, one in values.items()}
-    return {**cast("dict[str, Json]", asdict(metric)), "seeds": by_seed}
+    metric = mean_over_tasks({key: math.fsum(each) / len(each) for key, each in gathered.items()}, task)
+    by_seed: dict[str, Json] = {str(seed): _average(one.values()) for seed, one in values.items()}
+    return {**cast("dict[str, Json]", asdict(metric)), "tasks": len({task(key) for key in gathered}), "seeds": by_seed}
 
 
 # --- static -----------------------------------------------------------------------------------------------
@@ -158,13 +164,20 @@ def _live(config: StudyConfig, done: Sequence[Document]) -> Iterator[dict[str, J
                     "variant": variant,
                     "strategy": strategy,
                     "set": name,
-                    "pass": _pooled(passes),
-                    "win": _pooled(wins),
+                    "pass": _pooled(passes, str),
+                    "win": _pooled(wins, str),
+                    "errors": [error for one in seeds.values() for error in _errors(one, strategy, sets)],
                 }
 
 
 def _tasks(cell: Document, strategy: str, sets: Iterable[str], value: Callable[[Document], float]) -> dict[str, float]:
     return {f"{name}/{key}": value(task) for name in sets for key, task in cell["live"][strategy]["sets"][name].items()}
+
+
+def _errors(cell: Document, strategy: str, sets: Iterable[str]) -> list[str]:
+    """What ended tasks before their search came to an end, one each."""
+    found = cell["live"][strategy]["sets"]
+    return [task["error"] for name in sets for task in found[name].values() if task["error"]]
 
 
 def _wins(

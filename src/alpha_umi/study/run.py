@@ -12,8 +12,9 @@ from alpha_umi.jobs.side_by_side import Show, Tell, Update, work_on
 from alpha_umi.store import write_text
 from alpha_umi.study.cells import Cell, cells, check_bases
 from alpha_umi.study.data import Data
+from alpha_umi.study.made import is_done
 from alpha_umi.study.report import write_report
-from alpha_umi.study.work import is_done, run_cell
+from alpha_umi.study.work import run_cell
 
 _GO_ON = "interrupted; what is finished is kept, and the same command goes on from there"
 
@@ -41,11 +42,12 @@ def run_study(config: StudyConfig, out: Path, show: Show, *, workers: int = 1) -
         failed = work_on(waiting, partial(_run_cell, config, out), show, workers)
     except KeyboardInterrupt:
         raise InterruptedWorkError(_GO_ON) from None
-    report = write_report(config, out)
-    if failed:
-        first = next(iter(failed))
-        raise StudyError(f"{len(failed)} of {len(waiting)} cells failed, the first: {first}: {failed[first]}")
-    return report
+    if not failed:
+        return write_report(config, out)
+    if len(failed) < len(list(cells(config))):
+        write_report(config, out)
+    first = next(iter(failed))
+    raise StudyError(f"{len(failed)} of {len(waiting)} cells failed, the first: {first}: {failed[first]}")
 
 
 def _run_cell(config: StudyConfig, out: Path, cell: Cell, tell: Tell) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from alpha_umi.evaluation.metrics import INTERVALS
 from alpha_umi.study.results import ALL, STATIC
 
 Results = Mapping[str, Any]
@@ -28,13 +27,15 @@ def _head(results: Results) -> Iterator[str]:
     yield (
         f"World `{world['preset']}`, {world['train']:,} training tasks; {len(seeds)} seed(s); per variant "
         f"{config['budget']['tokens']:,} training tokens, counted with every example in a row of its own. Percent with "
-        f"{INTERVALS}; what is measured on one step or task is first averaged over the seeds."
+        "95 % intervals of another draw of tasks (bootstrap over tasks, each with all its steps; Wilson's where each "
+        "task is one score of 0 or 1); what is measured on one step or task is first averaged over the seeds."
     )
     yield from _limited(config)
     yield f"All cells together took {results['seconds'] / 60:,.0f} minutes, one process each."
     if cells["missing"]:
         missing = ", ".join(cells["missing"])
         yield f"**Not whole: {len(cells['missing'])} of {cells['all']} cells are missing ({missing}).**"
+    yield from (f"**{note}**" for note in results["notes"])
 
 
 def _limited(config: Mapping[str, Any]) -> Iterator[str]:
@@ -70,8 +71,8 @@ def _static(results: Results) -> Iterator[str]:
     for group, names in sets.items():
         rows = [row for row in results["static"] if row["group"] == group and row["variant"] in titles]
         if rows:
-            count = max(row["metrics"]["plan_accuracy"]["count"] for row in rows)
-            yield f"{group.capitalize()}: {', '.join(names)}, {count} steps."
+            steps, tasks = (max(row["metrics"]["plan_accuracy"][what] for row in rows) for what in ("count", "tasks"))
+            yield f"{group.capitalize()}: {', '.join(names)}, {steps} steps of {tasks} tasks."
             cells = [
                 [row["base"], titles[row["variant"]], *(_interval(row["metrics"][name]) for name in STATIC)]
                 for row in rows
@@ -102,7 +103,7 @@ def _against(results: Results) -> Iterator[str]:
     if cells:
         yield (
             f"Against {titles[baseline]}, same base and seeds, step by step: the mean difference in points. An "
-            "interval without 0 is more than the choice of steps explains; each is read for itself, and of so many "
+            "interval without 0 is more than the choice of tasks explains; each is read for itself, and of so many "
             "some are so by chance."
         )
         yield _table(["base", "steps", "variant", *STATIC.values()], cells, left=3)
@@ -130,6 +131,17 @@ def _live(results: Results) -> Iterator[str]:
             cells.append([base, strategy, titles[variant], *by_set, _interval(row["pass"]), win, *spread])
     head = ["base", "by", "variant", *(f"{name}, pass / win" for name in sets), "pass, all", "win, all"]
     yield _table([*head, *(["pass, by seed"] if _several_seeds(results) else [])], cells, left=3)
+    yield from _told_errors(results)
+
+
+def _told_errors(results: Results) -> Iterator[str]:
+    for row in results["live"]:
+        if row["set"] == ALL and row["errors"]:
+            yield (
+                f"**{row['base']}, {results['config']['variants'][row['variant']]['title']}, {row['strategy']}: "
+                f"{len(row['errors'])} rollouts ended with an error and count as not passed, the first: "
+                f"`{' '.join(row['errors'][0].split())}`. Without its cell.json the cell tries these again.**"
+            )
 
 
 # --- data and costs ---------------------------------------------------------------------------------------
@@ -223,7 +235,8 @@ def _costs(results: Results) -> Iterator[str]:
     if live:
         yield (
             "Per task, live: tokens of all prompts; of these, those that the engine computed (prefill), the others "
-            "being in its cache; tokens written (decode); completions."
+            "being in its cache (-: not known, as where rollouts were interrupted); tokens written (decode); "
+            "completions."
         )
         yield _table(["base", "by", "variant", "prompts", "prefill", "decode", "completions"], live, left=3)
 

@@ -23,16 +23,17 @@ from alpha_umi.config import (
     TrainConfig,
     WorldConfig,
 )
-from alpha_umi.errors import ConfigError
-from alpha_umi.evaluation.rollouts import Job, Rollout, read_rollouts
+from alpha_umi.evaluation.query_sets import read_sets
+from alpha_umi.evaluation.rollouts import Job, Rollout, list_jobs, read_rollouts
 from alpha_umi.evaluation.static import score_rows
 from alpha_umi.jobs.clock import Clock
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
 from alpha_umi.jobs.side_by_side import Tell
 from alpha_umi.store import read_json, write_json
 from alpha_umi.study import budget
-from alpha_umi.study.cells import DONE, Cell, fingerprint, train_config
+from alpha_umi.study.cells import DONE, Cell, train_config
 from alpha_umi.study.data import Data
+from alpha_umi.study.made import begin, is_done, made_with
 from alpha_umi.training.recipe import make_steps
 from alpha_umi.types import Call, Json, Role
 
@@ -42,24 +43,15 @@ _CONCURRENCY = 64
 _SECONDS = "seconds.json"
 
 
-def is_done(config: StudyConfig, cell: Cell, out: Path) -> bool:
-    """Whether a cell is whole. Raises ConfigError where it was made with other settings."""
-    path = cell.folder(out) / DONE
-    if not path.exists():
-        return False
-    made = cast("dict[str, Json]", read_json(path)).get("made_with")
-    if made != fingerprint(config, cell, train_config(config, cell, Data(out, config), out)):
-        raise ConfigError(
-            f"{cell.folder(out)}: was measured with other settings; remove the folder to measure it anew, or name "
-            "another --out"
-        )
-    return True
-
-
 def run_cell(config: StudyConfig, cell: Cell, out: Path, tell: Tell) -> None:
-    """Do what of a cell is not done yet. KeyboardInterrupt leaves it so that the next call goes on."""
+    """Do what of a cell is not done yet. KeyboardInterrupt leaves it so that the next call goes on.
+
+    Raises ConfigError where it was begun with other settings.
+    """
+    if is_done(config, cell, out):
+        return
     folder, data = cell.folder(out), Data(out, config)
-    folder.mkdir(parents=True, exist_ok=True)
+    begin(config, cell, out)
     clock = Clock(folder / _SECONDS)
     plain = train_config(config, cell, data, out)
     with clock.part("plan"):
@@ -80,7 +72,7 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, tell: Tell) -> None:
             with clock.part(f"live {strategy}"):
                 live[strategy] = _roll_out(config, agent, data, folder, strategy, tell)
     document: dict[str, Json] = {
-        "made_with": fingerprint(config, cell, plain),
+        **made_with(config, cell, out),
         "base": cell.base,
         "variant": cell.variant,
         "seed": cell.seed,
@@ -170,18 +162,25 @@ def _roll_out(
         limits=LimitsConfig(max_steps=live.max_steps, max_completions=live.max_completions),
     )
     out = folder / "live" / strategy
-    options = RolloutOptions(config=wanted, queries=data.live, out=out, concurrency=_CONCURRENCY, resume=True)
+    options = RolloutOptions(
+        config=wanted, queries=data.live, out=out, concurrency=_CONCURRENCY, resume=True, retry=True
+    )
     engine = _Engine(path=out / "engine.json")
     roll_out(options, lambda done: tell(strategy, done.all.tasks, done.total), engine.crew)
+    asked = {job.key for job in list_jobs(read_sets(data.live)) if job.set in live.sets}
     found: dict[str, dict[str, Json]] = {name: {} for name in live.sets}
     for rollout in sorted(read_rollouts(out), key=lambda each: each.key):
-        found[rollout.set][rollout.trajectory.task.id] = _told(rollout)
-    return {"sets": cast("Json", found), "engine": cast("Json", engine.per_task)}
+        if rollout.key in asked:
+            found[rollout.set][rollout.trajectory.task.id] = _told(rollout)
+    return {"sets": cast("Json", found), "engine": cast("Json", engine.per_task(len(asked)))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Engine:
-    """What the engines compute for rollouts, kept in a file so that a run that goes on adds to it."""
+    """What the engines compute for rollouts, kept in a file so that a run that goes on adds to it.
+
+    What an interrupted part computed is left out, and so are its tasks: whose tokens were whose cannot be told.
+    """
 
     path: Path
 
@@ -197,16 +196,16 @@ class _Engine:
                 done += 1
                 return rollout
 
-            try:
-                yield one
-            finally:
-                self._add({"tasks": done, **_counted(loaded.agent.models)})
+            yield one
+            self._add({"tasks": done, **_counted(loaded.agent.models)})
 
-    @property
-    def per_task(self) -> dict[str, float]:
-        """Tokens of prompts that were computed, and that were found in memory; empty where no engine ran."""
+    def per_task(self, tasks: int) -> dict[str, float]:
+        """Tokens of prompts that were computed, and that were found in memory.
+
+        Empty where no engine ran, and where not all of so many tasks were counted.
+        """
         sums = self._read()
-        if "prefilled" not in sums or not sums["tasks"]:
+        if "prefilled" not in sums or sums["tasks"] < tasks:
             return {}
         return {what: sums[what] / sums["tasks"] for what in _COUNTED}
 
