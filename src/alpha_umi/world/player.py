@@ -16,9 +16,9 @@ class Oracle:
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
         """Raises DataError for a task of another world version, or of none."""
         said = sum(not isinstance(turn, User) for turn in turns)
-        rest = world_of(task).gold(task).turns[1 + said :]
+        rest = [turn for turn in world_of(task).gold(task).turns if not isinstance(turn, User)][said:]
         end = next((at for at, turn in enumerate(rest, start=1) if isinstance(turn, Call | Answer)), len(rest))
-        step = rest[:end] or (Plan(thought="", decision=Decision.GIVE_UP),)
+        step = tuple(rest[:end]) or (Plan(thought="", decision=Decision.GIVE_UP),)
         return Proposal(turns=step, usage=Usage(completions=1))
 
 

@@ -1,4 +1,7 @@
-"""Reading an answer: the quantities with their units and the names that it holds, however it is worded."""
+"""Reading an answer: the quantities with their units and the names that it holds, however it is worded.
+
+What is read is plain text, as `plain` makes it of any text.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from decimal import Decimal
 class Quantity:
     value: Decimal
     unit: str = ""
+    bent: str = ""
+    """What beside it says that it is another: "about", "twice", "or more"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +34,37 @@ class Words:
     """Regular expression of what is read as one name though it holds digits: codes, times of the day."""
 
 
-_NUMBER = re.compile(r"(?<![\w.,])(?:[-+\u2212](?=\d))?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
-_DOUBT = re.compile(r"\b(?:either|maybe|perhaps|possibly|might be|could be)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.,])(?:[-+](?=\d))?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_BELOW_ZERO = re.compile(r"(?:\s*degrees?)?\s*\b(?:below|under) zero\b", re.IGNORECASE)
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _NEAR = 30
-"""Characters after an "or" in which a value would be another choice."""
+"""Characters after an "or" in which a value would be another choice, or before a value in which it may be bent."""
 _WORD = re.compile(r"\w+")
-_NEGATION = re.compile(r"\b(?:not|never|cannot|neither|nor|unable)\b|n['’]t\b", re.IGNORECASE)
+
+_BENDING = (
+    r"about|around|approximately|approx\.?|roughly|circa|ca\.?|some|an estimated|nearly|almost|near|barely|hardly|"
+    r"(?:close|closer|next|up) to|than|at (?:the )?(?:least|most|earliest|latest)|(?:minimum|maximum|upwards?) of|"
+    r"under|over|below|above|beyond|before|past|anything but|except|twice|thrice|double|triple|half|times|"
+    r"(?:third|quarter|fraction|part|multiple)s? of"
+)
+
+
+def _bent_by(words: str) -> re.Pattern[str]:
+    """Such words at the end of what stands before a value."""
+    return re.compile(
+        rf"((?<!\w)(?:{words})(?!\w)|[~≈±<>≤≥]=?)(?: of)?(?: (?:the|a|an|these|those))?[\s(-]*$", re.IGNORECASE
+    )
+
+
+_BENT_BEFORE = _bent_by(rf"{_BENDING}|no")
+_BENT_BEFORE_BARE = _bent_by(rf"{_BENDING}|after")
+"""Of times, codes and numbers without unit, where "no" means number and "after" does not mean "in"."""
+_BENT_AFTER = re.compile(
+    r"[ (]*(\+|(?:or (?:more|less|so|fewer|thereabouts|under|over|later|earlier)|at (?:the )?(?:least|most|earliest|"
+    r"latest)|approximately|approx|roughly|(?:more|less|fewer|below|above)(?! zero)|hundred|thousand|million|billion|"
+    r"dozen|times)\b)",
+    re.IGNORECASE,
+)
 
 
 class Reader:
@@ -46,7 +75,7 @@ class Reader:
             **{spelling.casefold(): unit for unit, spellings in words.units.items() for spelling in spellings},
         }
         money = [spelling for spelling, unit in self._spellings.items() if unit in currencies]
-        self._unit_after = re.compile(rf"\s?({_any_of(list(self._spellings))})(?!\w)", re.IGNORECASE)
+        self._unit_after = re.compile(rf"[\s-]?({_any_of(list(self._spellings))})(?!\w)", re.IGNORECASE)
         self._unit_before = re.compile(rf"(?<!\w)({_any_of(money)})\s?$", re.IGNORECASE)
         self._names: dict[str, list[str]] = {}
         self._domain = {name.casefold(): domain for domain, names in words.names.items() for name in names}
@@ -64,15 +93,25 @@ class Reader:
             after = self._unit_after.match(text, number.end())
             before = self._unit_before.search(text[taken : number.start()])
             unit = after or before
-            taken = after.end() if after else number.end()
-            value = Decimal(number[0].replace(",", "").replace("\u2212", "-"))
-            yield Quantity(value=value, unit=self._spellings[unit[1].casefold()] if unit else "")
+            start = taken + before.start() if before else number.start()
+            end = after.end() if after else number.end()
+            value = Decimal(number[0].replace(",", ""))
+            if below := _BELOW_ZERO.match(text, end):
+                value, end = -abs(value), below.end()
+            yield Quantity(
+                value=value,
+                unit=self._spellings[unit[1].casefold()] if unit else "",
+                bent=_bent(text, start, end, _BENT_BEFORE if unit else _BENT_BEFORE_BARE),
+            )
+            taken = end
 
     def terms(self, text: str) -> set[str]:
-        """The names in a text, in lower case; codes and times, too."""
+        """The names in a text, in lower case; codes and times, too, with what says that they are others."""
         found = set(self._find_names(text.casefold()))
         if self._literal is not None:
-            found |= {literal[0].casefold() for literal in self._literal.finditer(text)}
+            for literal in self._literal.finditer(text):
+                bent = _bent(text, literal.start(), literal.end(), _BENT_BEFORE_BARE)
+                found.add(f"{literal[0]} ({bent})".casefold() if bent else literal[0].casefold())
         return found
 
     def _find_names(self, text: str) -> Iterator[str]:
@@ -96,14 +135,94 @@ class Reader:
         return {name for name in held if self.domain(name) not in self._ordinary - domains}
 
     def leaves_open(self, text: str) -> bool:
-        """Whether it offers a choice of values, or is not sure of them."""
+        """Whether it offers a choice of values."""
         after = (text[found.end() : found.end() + _NEAR] for found in _OR.finditer(text))
-        return _DOUBT.search(text) is not None or any(self.terms(near) or any(self.quantities(near)) for near in after)
+        return any(self.terms(near) or any(self.quantities(near)) for near in after)
 
 
-def denies(text: str) -> bool:
-    return _NEGATION.search(text) is not None
+def _bent(text: str, start: int, end: int, before: re.Pattern[str]) -> str:
+    found = before.search(text[max(0, start - _NEAR) : start]) or _BENT_AFTER.match(text, end)
+    return found[1] if found else ""
 
 
 def _any_of(words: Sequence[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+# --- one spelling for many --------------------------------------------------------------------------------
+
+_MARKDOWN = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)")
+_DASH = re.compile(r"[\u2010-\u2015\u2212]")
+_MINUS = re.compile(r"\b(?:minus|negative) +(?=\d)", re.IGNORECASE)
+_MINUS_APART = re.compile(r"((?:\b(?:is|are|at|of|exactly|just|only)|:) )- (?=\d)", re.IGNORECASE)
+"""After other words a dash that stands alone joins two parts of a sentence, or begins a line of a list."""
+_ZERO = re.compile(r"\b(below|under|above) 0(?!\w|[.,:]\d)", re.IGNORECASE)
+_PART_OF_DAY = re.compile(
+    r"(?<![\w.,:])(?P<hour>\d{1,2})(?:[:.](?P<minutes>\d\d))?"
+    r"(?:\s?(?P<half>[ap])\.?m\b|(?<=:\d\d) (?:in the (?P<part>morning|afternoon|evening)|at night)\b)",
+    re.IGNORECASE,
+)
+_SHORT_TIME = re.compile(r"(?<![\w:.,])(\d):(?=\d\d(?![\w:]))")
+
+
+def plain(text: str) -> str:
+    """Without bold marks, minus as "-" before the digits, and times of the day as HH:MM."""
+    text = _DASH.sub("-", _MARKDOWN.sub("", text))
+    text = _ZERO.sub(r"\1 zero", _MINUS_APART.sub(r"\1-", _MINUS.sub("-", text)))
+    return _SHORT_TIME.sub(r"0\1:", _PART_OF_DAY.sub(_read_time, text))
+
+
+def _read_time(found: re.Match[str]) -> str:
+    """HH:MM, or as a number what is no time of the day ("20:10 am")."""
+    named, part = int(found["hour"]), (found["half"] or found["part"] or "night").casefold()
+    late = part in ("p", "afternoon", "evening") or (part == "night" and named != 12 and named >= 6)
+    hour = named % 12 + 12 * late if 1 <= named <= 12 else named
+    if hour > 23 or (hour >= 12) is not late:
+        return found[0].replace(":", ".")
+    return f"{hour:02}:{found['minutes'] or '00'}"
+
+
+# --- denials and doubts -----------------------------------------------------------------------------------
+
+_DENIAL = (
+    r"(?:\b(?:not|never|cannot|neither|nor|unable|hardly|scarcely|false|untrue|(?<!go )wrong|incorrect|mistaken|"
+    r"opposite|(?:none|nothing) of|no (?:longer|way|means)|den(?:y|ies|ied))\b|n['’]t\b|^\W*no\s*(?:[.,:;!-]|$))"
+)
+_DOUBT = (
+    r"(?:\b(?:either|maybe|perhaps|possibly|probably|presumably|supposedly|allegedly|apparently|seems?|most likely|"
+    r"unlikely that|unsure|uncertain|(?:a|my|only|just) guess|guess(?:ed|ing)|i (?:guess|think|believe|suppose|assume)|"
+    r"(?:may|might|could) (?:be|have|take|cost))\b|(?<!\bno )(?<!\bwithout )(?<!\bwithout a )\bdoubt(?:s|ed|ful)?\b)"
+)
+_TRUE = r"true|right|correct|accurate|reliable|the case"
+_WAVERS = re.compile(rf"{_DENIAL}|{_DOUBT}", re.IGNORECASE)
+_TAKES_BACK = re.compile(
+    r"\b(?:false|untrue|(?<!go )wrong|incorrect|mistaken|opposite|unsure|uncertain|unlikely|lied?|kidding|joking)\b|"
+    r"\bi (?:guess|doubt)\b|\b(?:a|my|only|just) guess\b|"
+    rf"{_DENIAL}.*\b(?:{_TRUE}|sure|certain|know|known|believe|think)\b|{_DOUBT}.*\b(?:{_TRUE})\b|"
+    r"(?:\bnot|\bnever|n['’]t)(?: (?:so|really|quite))?\W*$|"
+    r"^\W*(?:or )?(?:no|hardly|perhaps|maybe|possibly|probably)\W*(?:$|[.,:;!-])",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What speaks of the statement before: that it is wrong, or that nobody is sure of it."""
+_POLITE = re.compile(r"\bif\b[^,;]*|(?:\bdo not|\bdon['’]t|\bnever) (?:hesitate|forget|worry|mind)\b.*", re.I | re.S)
+_END = re.compile(
+    r"(?:(?<!\b[DM]r)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\bca)(?<!\bapprox)[.!?]+[\"')\]]*)(?=\s)|(?<!:)\n(?=\s*[-•A-Z])"
+)
+
+
+def sentences(text: str) -> Iterator[str]:
+    start = 0
+    for end in _END.finditer(text):
+        yield text[start : end.end()].strip()
+        start = end.end()
+    yield text[start:].strip()
+
+
+def wavers(sentence: str) -> bool:
+    """Whether it denies or doubts what it says."""
+    return _WAVERS.search(sentence) is not None
+
+
+def takes_back(sentence: str) -> bool:
+    """Whether it denies or doubts what was said beside it; questions and polite endings do not."""
+    return not sentence.endswith("?") and _TAKES_BACK.search(_POLITE.sub("", sentence)) is not None

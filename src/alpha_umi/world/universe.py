@@ -53,7 +53,7 @@ class World:
         return Pages(catalogue, self._preset.name, self._seed)
 
     def query(self, task: Task) -> dict[str, Json]:
-        """The task as an entry of a ToolBench query file. Raises DataError as `check` does."""
+        """The task as an entry of a ToolBench query file. Raises DataError for one of another world."""
         return query_document(self._problem(task))
 
     def task(self, split: str, index: int) -> Task:
@@ -61,8 +61,17 @@ class World:
         return self._generate(split, index).task
 
     def check(self, task: Task) -> None:
-        """Raises DataError when another world made the task, or it was changed since."""
-        self._problem(task)
+        """Raises DataError when another world made the task, or its query or its tools were changed since.
+
+        The other methods do not mind the tools: a rollout's task also tells those of environments beside the world.
+        """
+        made = self._problem(task).task
+        if task.tools != made.tools:
+            offered, wanted = (", ".join(spec.name for spec in each.tools) or "none" for each in (task, made))
+            raise DataError(
+                f"task {task.id!r} offers tools other than it was made with: {offered}; they were, as the world "
+                f"documents them: {wanted}. Make the tasks anew or give them back their tools"
+            )
 
     def gold(self, task: Task) -> Trajectory:
         """What the oracle does: right, supported, and as short as the observed failures allow."""
@@ -91,7 +100,7 @@ class World:
         return self._drawn(self._seed, str(split), index)
 
     def _problem(self, task: Task) -> Problem:
-        """The problem behind a task. Raises DataError as `check` says."""
+        """The problem behind a task. Raises DataError when another world made it, or its query was changed since."""
         made_by = {name: task.metadata.get(name) for name in ("world", "preset", "seed")}
         mine = {"world": self._preset.version, "preset": self._preset.name, "seed": self._seed}
         if made_by != mine:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Score, ToolStatus, Trajectory, Turn
 from alpha_umi.world.needs import Refusal
 from alpha_umi.world.problems import Problem, Request, Solution, Trouble, find_unit, request
-from alpha_umi.world.reading import Quantity, denies
+from alpha_umi.world.reading import Quantity, Reader, plain, sentences, takes_back, wavers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +64,20 @@ def _judge_end(problem: Problem, last: Turn | None) -> list[str]:
 
 def judge_answer(problem: Problem, text: str) -> list[str]:
     """What is wrong with an answer to a solvable problem."""
+    query, text = plain(problem.task.query), plain(text)
+    said = re.sub(re.escape(query.rstrip(".?! ")), "", text, flags=re.IGNORECASE)
     solution = problem.solution()
+    owed = _owed(problem, solution)
+    return [*_judge_values(problem, solution, query, said), *_judge_tone(problem.catalogue.reader, owed, said)]
+
+
+def _judge_values(problem: Problem, solution: Solution, query: str, said: str) -> list[str]:
+    """Whether an answer without an echo of the query holds what is owed, and nothing that is not warranted."""
+    reader = problem.catalogue.reader
     owed_quantities, owed_terms = _owed(problem, solution)
-    reader, query = problem.catalogue.reader, problem.task.query
-    held_quantities, held_terms = list(reader.quantities(text)), reader.terms(text)
-    allowed_quantities = {*owed_quantities, *reader.quantities(query), *_side_quantities(problem, solution)}
+    held_quantities, held_terms = list(reader.quantities(said)), reader.terms(said)
+    asked = {replace(quantity, bent="") for quantity in reader.quantities(query)}
+    allowed_quantities = {*owed_quantities, *asked, *_side_quantities(problem, solution)}
     allowed_values = {quantity.value for quantity in allowed_quantities}
     allowed_terms = {term.casefold() for term in owed_terms} | reader.terms(query) | _side_terms(problem, solution)
     allowed_terms |= {quantity.unit.casefold() for quantity in allowed_quantities}
@@ -76,14 +85,24 @@ def judge_answer(problem: Problem, text: str) -> list[str]:
     reasons = [f"the answer lacks {_show(quantity)}" for quantity in missing]
     reasons += [f"the answer lacks {term}" for term in owed_terms if term.casefold() not in held_terms]
     for quantity in held_quantities:
-        bare = not quantity.unit and quantity.value in allowed_values
+        bare = not quantity.unit and not quantity.bent and quantity.value in allowed_values
         if not bare and quantity not in allowed_quantities:
             reasons.append(f"the answer holds {_show(quantity)}, which is not so")
     wrong_terms = reader.telling(held_terms - allowed_terms, allowed_terms)
-    reasons += [f"the answer holds {term}, which is not so" for term in sorted(wrong_terms)]
-    said = re.sub(re.escape(query), "", text, flags=re.IGNORECASE)
-    if denies(said):
-        reasons.append("the answer denies something")
+    return reasons + [f"the answer holds {term}, which is not so" for term in sorted(wrong_terms)]
+
+
+def _judge_tone(reader: Reader, owed: tuple[list[Quantity], list[str]], said: str) -> list[str]:
+    """Whether an answer stands by what it says. Sentences that neither hold what is owed nor speak of it are free."""
+    values = {quantity.value for quantity in owed[0]}
+    terms = {term.casefold() for term in owed[1]}
+    reasons: list[str] = []
+    for sentence in sentences(said):
+        tells = terms & reader.terms(sentence) or any(
+            quantity.value in values for quantity in reader.quantities(sentence)
+        )
+        if wavers(sentence) if tells else takes_back(sentence):
+            reasons.append(f"the answer denies or doubts something: {sentence!r}")
     if reader.leaves_open(said):
         reasons.append("the answer leaves something open")
     return reasons
@@ -109,10 +128,11 @@ def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]
     units = {quantity.unit for quantity in _owed(problem, solution)[0]}
     used = {str(value) for asked in solution.requests for _, value in asked.inputs}
     for asked, given in zip(solution.requests, solution.outputs, strict=True):
+        inputs = dict(asked.inputs)
         told = [owed for ask in problem.catalogue.needs[asked.need].asks for owed in ask.owed]
         known = [(given[owed.value], find_unit(owed, given)) for owed in told]
-        for values, unit in ((dict(asked.inputs), "source"), (given, "currency"), (given, "unit")):
-            known += [(value, str(values.get(unit, ""))) for value in values.values()]
+        known += [(value, str(inputs.get("source", ""))) for value in inputs.values()]
+        known += [(value, "") for value in (*inputs.values(), *given.values())]
         for value, unit in known:
             if isinstance(value, (int, float)) and (str(value) in used or unit not in units):
                 yield Quantity(value=Decimal(str(value)), unit=unit)
@@ -128,7 +148,7 @@ def _side_terms(problem: Problem, solution: Solution) -> set[str]:
 
 
 def _show(quantity: Quantity) -> str:
-    return f"{quantity.value} {quantity.unit}".strip()
+    return f"{quantity.value} {quantity.unit}".strip() + (f" ({quantity.bent})" if quantity.bent else "")
 
 
 # --- the calls --------------------------------------------------------------------------------------------
@@ -172,6 +192,14 @@ def _judge_despair(problem: Problem, truths: Sequence[tuple[Call, Observation]])
     if problem.trouble is Trouble.MISSING:
         return []
     if problem.trouble is Trouble.STRANGER:
-        told = any(call.name in providers and "is unknown" in truth.content for call, truth in truths)
+        refusals = tuple(f"is invalid: {name} is unknown" for name in _strangers(problem))
+        told = any(call.name in providers and truth.content.endswith(refusals) for call, truth in truths)
         return [] if told else ["no call shows that a name is unknown"]
     return [f"{name} was not tried" for name in providers if name not in seen]
+
+
+def _strangers(problem: Problem) -> Iterator[str]:
+    """What the query names and nobody knows."""
+    for slot, value in problem.slots.items():
+        if value in problem.catalogue.strangers.get(problem.kind.slots[slot], ()):
+            yield str(value)
