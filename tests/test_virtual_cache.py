@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +109,7 @@ def test_a_file_that_is_no_cache_is_named(tmp_path):
 
 WRITER = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, Reply
@@ -149,6 +152,19 @@ def test_processes_that_write_at_once_agree_on_every_reply(tmp_path):
         told[0], key=lambda line: f'{{"n":{line.split()[0]}}}'
     )
     cache.close()
+
+
+def test_a_new_file_is_opened_by_many_at_once(tmp_path):
+    with ThreadPoolExecutor(8) as many:
+        for number in range(40):
+            path, together = tmp_path / f"{number}.sqlite", Barrier(8)
+
+            def opened(path=path, together=together):
+                together.wait()
+                ReplyCache(path).close()
+
+            for opening in [many.submit(opened) for _ in range(8)]:
+                opening.result()
 
 
 @pytest.mark.slow

@@ -78,10 +78,12 @@ class ReplyCache:
     def _prepare(self) -> None:
         database = self._writes.database
         try:
+            database.execute("BEGIN")  # one look: another process may be making the file at this moment
             application, version, tables = (
                 database.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("application_id", "user_version", "schema_version")
             )
+            database.rollback()
             if (application, version, tables) == (0, 0, 0):
                 database.execute("PRAGMA journal_mode = WAL")
                 database.executescript(_SCHEMA)
