@@ -275,20 +275,10 @@ def in_order(wishes: Iterable[Wish]) -> list[Node]:
 
 def make_kind(wishes: Sequence[Wish], nodes: Sequence[Node], slots: Mapping[str, Slot]) -> Kind:
     places = {id(node): place for place, node in enumerate(nodes)}
-
-    def known(source: Source) -> str:
-        match source:
-            case Slot(name=name):
-                return name
-            case Made(node=node, output=output):
-                return f"{output}_{places[id(node)]}"
-            case Chosen(value=value):
-                return f"={value}"
-
     steps = tuple(
         Step(
             need=node.need.name,
-            inputs={name: known(source) for name, source in node.inputs.items()},
+            inputs={name: _known(source, places) for name, source in node.inputs.items()},
             keep={output: f"{output}_{place}" for output in node.need.outputs},
             goal=_goal(node),
         )
@@ -300,7 +290,7 @@ def make_kind(wishes: Sequence[Wish], nodes: Sequence[Node], slots: Mapping[str,
         place = places[id(wish.node)]
         terms = {output: f"{{{output}_{place}}}" for output in wish.node.need.outputs}
         terms |= {
-            name: source.value if isinstance(source, Chosen) else f"{{{known(source)}}}"
+            name: source.value if isinstance(source, Chosen) else f"{{{_known(source, places)}}}"
             for name, source in wish.node.inputs.items()
             if name not in terms
         }
@@ -324,6 +314,17 @@ def make_kind(wishes: Sequence[Wish], nodes: Sequence[Node], slots: Mapping[str,
         answer=" ".join(answers),
         owed=tuple(owed),
     )
+
+
+def _known(source: Source, places: Mapping[int, int]) -> str:
+    """Under which name a kind knows it."""
+    match source:
+        case Slot(name=name):
+            return name
+        case Made(node=node, output=output):
+            return f"{output}_{places[id(node)]}"
+        case Chosen(value=value):
+            return f"={value}"
 
 
 def _goal(node: Node) -> str:
