@@ -2,8 +2,9 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
+DOCS := $(PY) -m sphinx -b html -q -W --keep-going -n docs docs/_build
 
-.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test check bench clean
+.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test check docs bench clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -44,16 +45,20 @@ study: setup ## the whole comparison on a larger world: a GPU or a weekend; docs
 test: setup ## all tests, the slow ones too
 	$(PY) -m pytest -n auto -m ""
 
-check: setup ## format, lint, types, layers, tests
+check: setup ## format, lint, types, layers, tests, docs
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/basedpyright
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -n auto
+	$(DOCS)
+
+docs: setup ## the documentation as a site in docs/_build, warnings as errors, offline
+	$(DOCS)
 
 bench: setup ## every benchmark, each a ratio against a named peer
 	$(PY) -m pip install --quiet -e '.[bench]'
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
 
 clean: ## remove what make made
-	rm -rf $(VENV) runs dist build
+	rm -rf $(VENV) runs dist build docs/_build
