@@ -24,7 +24,7 @@ from alpha_umi.search.compat import HALLUCINATED  # noqa: E402
 from alpha_umi.search.drawing import write_acts  # noqa: E402
 from alpha_umi.search.record import cut_at  # noqa: E402
 from alpha_umi.types import Call, Decision, Observation, Plan, Proposal, Task  # noqa: E402
-from search_scenarios import Played, context_roles, play, scenarios  # noqa: E402
+from support.search_scenarios import Played, context_roles, play, scenarios  # noqa: E402
 
 GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN", ROOT.parent / "shared/golden"))
 

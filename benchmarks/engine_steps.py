@@ -17,9 +17,9 @@ import warnings
 from collections import defaultdict
 from pathlib import Path
 
-import engine as ways
 from torch import nn
 
+import engine as ways
 from alpha_umi import build
 from alpha_umi.jobs.bench import BenchOptions, bench_engine
 from alpha_umi.models import adapters

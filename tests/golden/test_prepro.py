@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +14,8 @@ from alpha_umi.preparation import AnswerOptions, export_published, prepare_answe
 from alpha_umi.preparation.answers import GROUPS, STAGES, TEST_SETS
 from alpha_umi.store import read_json, read_trajectories
 from alpha_umi.types import Role
+from support.folders import GOLDEN
 
-ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN", ROOT.parent / "shared/golden"))
 PREPRO = GOLDEN / "prepro"
 FORMAT = GOLDEN.parent / "formats/alpha_umi_v1.json"
 HOLDOUTS = sorted(PREPRO.glob("*/holdout_*"))

@@ -7,9 +7,8 @@ import pytest
 from alpha_umi.retrieval import Retriever, load_corpus
 from alpha_umi.retrieval.corpus import identity
 from alpha_umi.retrieval.scores import load_gold, score
-from conftest import golden_dir
+from support.published_data import QUERIES
 
-QUERIES = golden_dir("rapidapi").parent.parent / "data" / "queries"
 if not QUERIES.is_dir():
     pytest.skip(f"no {QUERIES}", allow_module_level=True)
 

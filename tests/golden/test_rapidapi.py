@@ -27,8 +27,9 @@ from alpha_umi.formats.tool_json import (
 )
 from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.types import Call, Observation, ToolStatus
-from conftest import golden_dir
-from tool_server import serving
+from support.folders import golden_dir
+from support.published_data import OUT_OF_DOMAIN
+from support.tool_server import serving
 
 FOLDER = golden_dir("rapidapi")
 FLAVOURS = {"umi": Flavour.ALPHA_UMI, "openbmb": Flavour.OPENBMB}
@@ -115,7 +116,7 @@ def test_documents_of_recorded_answers_come_out_byte_for_byte(apis):
 
 
 def test_documents_of_the_published_test_file_come_out_byte_for_byte_at_its_length(apis):
-    path = FOLDER.parent.parent / "data" / "out_of_domain.json"
+    path = OUT_OF_DOMAIN
     if not path.exists():
         pytest.skip(f"no {path}")
     specs = [spec for trajectory in read_processed_file(path) for spec in trajectory.task.tools]

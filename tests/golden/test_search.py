@@ -8,8 +8,8 @@ import pytest
 from alpha_umi.search import Limits
 from alpha_umi.search.record import Flavour, Recorder
 from alpha_umi.types import User
-from conftest import golden_dir
-from search_scenarios import context_roles, expectations, play, scenarios
+from support.folders import golden_dir
+from support.search_scenarios import context_roles, expectations, play, scenarios
 
 FOLDER = golden_dir("search")
 SCENARIOS = scenarios(FOLDER)

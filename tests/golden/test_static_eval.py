@@ -9,7 +9,7 @@ from alpha_umi.errors import DataError
 from alpha_umi.evaluation.static import evaluate_rows, report_document, report_text
 from alpha_umi.formats.steps import PublishedStep, StepShape, parse_published, published_shape, read_step
 from alpha_umi.types import Answer, Call, Plan
-from conftest import golden_dir
+from support.folders import golden_dir
 
 FOLDER = golden_dir("static_eval")
 BOOKS = [

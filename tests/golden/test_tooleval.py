@@ -23,7 +23,7 @@ from alpha_umi.evaluation.judging.published_rates import (
 )
 from alpha_umi.formats.judging import VERDICT_FIELD, Question, load_evaluator
 from alpha_umi.models.scripted import ScriptedModel
-from conftest import golden_dir
+from support.folders import golden_dir
 
 GOLDEN = golden_dir("tooleval")
 VERSIONS = {"umi": Published.ALPHA_UMI, "openbmb": Published.OPENBMB, "stable": Published.STABLE}

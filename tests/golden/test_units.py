@@ -9,7 +9,7 @@ from alpha_umi.evaluation.published import published_arguments
 from alpha_umi.evaluation.rouge import rouge_l
 from alpha_umi.formats.steps import PublishedCrash, StepShape, parse_published
 from alpha_umi.types import Decision
-from conftest import golden_dir
+from support.folders import golden_dir
 
 FOLDER = golden_dir("units")
 SHAPES = {"multi_agent": StepShape.MULTI_AGENT, "backbone": StepShape.BACKBONE}

@@ -12,8 +12,8 @@ from alpha_umi.formats.tool_json import NAME_LENGTH, Api, standard_name, write_s
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.wire import Asked, address_of, address_of_api, read_input, read_reply
 from alpha_umi.types import Call
-from conftest import golden_dir
-from virtual_server import serving
+from support.folders import golden_dir
+from support.virtual_server import serving
 
 
 def load(name):

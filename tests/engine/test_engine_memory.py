@@ -1,0 +1,164 @@
+"""Slots, pins and lanes are conserved after any sequence of submissions, forks, cancellations and failures."""
+
+import functools
+
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from alpha_umi.models.adapters import ADAPTERS, AdapterKind
+from alpha_umi.models.engine.engine import Engine, Room
+from alpha_umi.models.engine.trie import Trie, token_keys
+from support.adapted_models import adapter_settings, tiny, with_adapters
+from support.engine_requests import Asked, assert_conserved
+
+KABOOM, NOTHING = 7, 9
+"""Reading these raises, and gives NaN."""
+
+
+@functools.cache
+def fragile():
+    """A model with three adapters that breaks when it reads certain tokens."""
+    torch.set_num_threads(1)
+    model = tiny("llama")
+    with_adapters(model, adapter_settings(AdapterKind.ALORA))
+
+    def act(_, ids, hidden):
+        if (ids[0] == KABOOM).any():
+            raise RuntimeError("kaboom")
+        return torch.where((ids[0] == NOTHING)[..., None], torch.nan, hidden)
+
+    model.get_input_embeddings().register_forward_hook(act)
+    return model
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """Prompts from a small alphabet, so that they share, in a memory so small that they push each other out."""
+
+    def __init__(self):
+        super().__init__()
+        self.engine = Engine(fragile(), Room(bytes=260 * 256, step_tokens=9, requests=3))
+        self.asked = []
+
+    @rule(
+        prompt=st.lists(st.sampled_from([1, 2]), min_size=1, max_size=70),
+        broken=st.sampled_from([None, None, None, KABOOM, NOTHING]),
+        role=st.sampled_from([None, *list(ADAPTERS)[:3]]),
+        data=st.data(),
+    )
+    def submit(self, prompt, broken, role, data):
+        at = data.draw(st.integers(0, len(prompt)))
+        prompt = prompt if broken is None else [*prompt[:at], broken, *prompt[at:]]
+        adapter = (0, 0) if role is None else (ADAPTERS[role], data.draw(st.integers(0, len(prompt) - 1)))
+        self._submit(Asked(prompt, tokens=data.draw(st.integers(1, 6)), adapter=adapter))
+
+    @precondition(lambda self: self.engine.scheduler.running)
+    @rule(data=st.data())
+    def fork(self, data):
+        request = data.draw(st.sampled_from(self.engine.scheduler.running))
+        twin = Asked(request.prompt, tokens=request.writer.budget, adapter=(request.adapter, request.adapter_from))
+        twin.request.writer.written.extend(request.writer.written)
+        self.engine.fork(request, twin.request)
+        self.asked.append(twin)
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def cancel(self, data):
+        data.draw(st.sampled_from(self.asked)).gone = True
+
+    @precondition(lambda self: self.engine.scheduler.running)
+    @rule(data=st.data())
+    def preempt(self, data):
+        self.engine.scheduler.preempt(data.draw(st.sampled_from(self.engine.scheduler.running)))
+
+    @rule(times=st.integers(1, 4))
+    def step(self, times):
+        for _ in range(times):
+            self.engine.step()
+
+    @invariant()
+    def conserved(self):
+        assert_conserved(self.engine)
+
+    def teardown(self):
+        for _ in range(3000):
+            if self.engine.idle:
+                break
+            self.engine.step()
+        assert self.engine.idle, "it does not come to an end"
+        assert_conserved(self.engine)
+        for one in self.asked:
+            assert one.finished or one.gone
+            broken = {KABOOM, NOTHING} & {*one.request.prompt, *one.written}
+            assert one.error is None or broken or "no memory" in str(one.error)
+        memory, trie = self.engine.scheduler.memory, self.engine.scheduler.trie
+        for node in trie.nodes():
+            assert not len(node.slots) or memory.is_sound(node.slots)
+        assert memory.keys.isfinite().all()
+        assert memory.values.isfinite().all()
+
+    def _submit(self, asked):
+        self.asked.append(asked)
+        self.engine.submit(asked.request)
+
+
+TestEngineMachine = EngineMachine.TestCase
+TestEngineMachine.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.slow
+def test_many_more_sequences_conserve_what_there_is():
+    run_state_machine_as_test(EngineMachine, settings=settings(max_examples=120, deadline=None))
+
+
+# --- the trie ---------------------------------------------------------------------------------------------
+
+
+def grown(*texts):
+    trie = Trie(100)
+    for text in texts:
+        keys = token_keys(text, 0, 0)
+        node, found = trie.walk(trie.root, keys)
+        new = keys[len(found) :]
+        trie.add(node, new, trie.reserve(len(new)))
+    trie.commit()
+    return trie
+
+
+def test_what_is_added_is_found_as_far_as_it_goes():
+    trie = grown([1, 2, 3, 4], [1, 2, 5])
+    slots = trie.walk(trie.root, token_keys([1, 2, 3, 4], 0, 0))[1].tolist()
+    assert len(slots) == 4
+    assert trie.walk(trie.root, token_keys([1, 2, 9], 0, 0))[1].tolist() == slots[:2]
+    assert trie.walk(trie.root, token_keys([1, 2, 5, 6], 0, 0))[1].tolist()[:2] == slots[:2]
+    assert not len(trie.walk(trie.root, token_keys([2], 0, 0))[1])
+
+
+def test_tokens_of_different_adapters_are_different_tokens():
+    trie = grown([1, 2, 3])
+    assert len(trie.walk(trie.root, token_keys([1, 2, 3], 2, 2))[1]) == 2
+    assert len(trie.walk(trie.root, token_keys([1, 2, 3], 2, 0))[1]) == 0
+
+
+def test_what_is_taken_back_was_never_there_even_when_somebody_has_split_it():
+    trie = grown([1, 2, 3])
+    keys = token_keys([1, 2, 3, 4, 5, 6], 0, 0)
+    node, _ = trie.walk(trie.root, keys)
+    trie.add(node, keys[3:], trie.reserve(3))
+    trie.walk(trie.root, keys[:5])
+    trie.rollback()
+    assert len(trie.walk(trie.root, keys)[1]) == 3
+    assert trie.free == 97
+
+
+def test_only_the_end_of_a_run_is_evicted_where_that_is_enough_and_nothing_that_is_pinned():
+    trie = grown(range(60), range(100, 130))
+    assert trie.reserve(20) is not None
+    assert len(trie.walk(trie.root, token_keys(list(range(60)), 0, 0))[1]) == 50
+    node, _ = trie.walk(trie.root, token_keys(list(range(50)), 0, 0))
+    node.pins += 1
+    assert trie.reserve(31) is None
+    assert trie.reserve(30) is not None
+    assert len(trie.walk(trie.root, token_keys(list(range(60)), 0, 0))[1]) == 50

@@ -1,0 +1,159 @@
+"""Agents that are held to the grammar of their format: local models, endpoints, figures side by side."""
+
+import asyncio
+import json
+
+import pytest
+
+from alpha_umi.agent import MultiAgent, SingleAgent, Speaker
+from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.build import endpoint_agent, open_agent
+from alpha_umi.errors import ConfigError, DataError, ModelError
+from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
+from alpha_umi.formats.load import builtin
+from alpha_umi.models.local import LocalModel
+from alpha_umi.models.openai import Endpoint, OpenAIModel
+from alpha_umi.types import Call, Decision, Plan, Role, Sampling, Task, ToolSpec, User
+from support.endpoint_server import EndpointServer, Reply, text_reply
+from support.tiny_models import tiny_llama, tiny_tokenizer
+
+SHARED = builtin("shared")
+TOOLS = (
+    ToolSpec(name="roll", parameters={"properties": {"sides": {"type": "NUMBER"}}, "required": ["sides"]}),
+    ToolSpec(name="flip", parameters={"properties": {"fair": {"type": "bool"}, "side": {"enum": ["heads", "tails"]}}}),
+    ToolSpec(name="stop"),
+)
+TASK = Task(id="t", query="Roll or flip.", tools=TOOLS)
+ASKED = (User(text=TASK.query), Plan(thought="Now.", decision=Decision.CALL))
+
+
+@pytest.fixture(scope="module")
+def model():
+    tokenizer = tiny_tokenizer(SHARED.special_tokens, end=SHARED.end)
+    # More rows than the tokenizer has tokens, as padded vocabularies have.
+    return LocalModel(tiny_llama(len(tokenizer) + 12, context=2048), tokenizer, end=SHARED.end)
+
+
+def proposals(model, *, held, turns, seeds=range(6)):
+    """What an untrained caller proposes, drawn with each seed, all at the same time."""
+
+    async def together():
+        agents = [
+            MultiAgent(speakers=dict.fromkeys((Role.PLANNER, Role.CALLER, Role.SUMMARIZER), speaker), format=SHARED)
+            for speaker in (
+                Speaker(model=model, sampling=Sampling(temperature=1.0, max_tokens=120, seed=seed), held=held(seed))
+                for seed in seeds
+            )
+        ]
+        return await asyncio.gather(*(agent.propose(TASK, turns) for agent in agents))
+
+    return [proposal.turns for proposal in asyncio.run(together())]
+
+
+def is_valid(call):
+    tool = next((tool for tool in TOOLS if tool.name == call.name), None)
+    return tool is not None and not isinstance(read_arguments(tool, call.arguments), Fault)
+
+
+def test_a_held_caller_calls_an_offered_tool_with_arguments_that_fit_however_little_it_has_learned(model):
+    free = proposals(model, held=lambda _: False, turns=ASKED)
+    assert not any(is_valid(call) for (call,) in free)
+    held = proposals(model, held=lambda _: True, turns=ASKED)
+    assert all(is_valid(call) for (call,) in held)
+    assert len({call.name for (call,) in held}) > 1
+
+
+def test_who_is_held_does_not_change_what_others_write(model):
+    mixed = proposals(model, held=lambda seed: seed % 2 == 0, turns=ASKED)
+    assert mixed[1::2] == proposals(model, held=lambda _: False, turns=ASKED)[1::2]
+    assert mixed[::2] == proposals(model, held=lambda _: True, turns=ASKED)[::2]
+
+
+def test_a_held_backbone_writes_the_call_that_its_plan_asked_for(model):
+    speaker = Speaker(model=model, sampling=Sampling(max_tokens=120), held=True)
+    agent = SingleAgent(backbone=speaker, format=SHARED)
+    (call,) = asyncio.run(agent.propose(TASK, ASKED)).turns
+    assert isinstance(call, Call)
+    assert is_valid(call)
+
+
+def test_a_tokenizer_without_the_formats_tokens_cannot_be_held():
+    tokenizer = tiny_tokenizer(end="</s>")
+    model = LocalModel(tiny_llama(len(tokenizer)), tokenizer, end="</s>")
+    with pytest.raises(ModelError, match="special token"):
+        proposals(model, held=lambda _: True, turns=ASKED[:1], seeds=[0])
+
+
+# --- endpoints --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [
+        ("structured_outputs", lambda body: body["structured_outputs"]["grammar"]),
+        ("guided_grammar", lambda body: body["guided_grammar"]),
+        ("llguidance", lambda body: body["grammar"].removeprefix("%llguidance {}\n")),
+        ("ebnf", lambda body: body["ebnf"].removeprefix("%llguidance {}\n")),
+    ],
+)
+def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
+    grammar = SHARED.grammar(Role.CALLER, TASK)
+
+    async def ask():
+        async with EndpointServer(Reply(body=text_reply("stop\n{}"))) as server:
+            async with OpenAIModel(Endpoint(base_url=server.url, model="m", grammar=field)) as model:
+                speaker = Speaker(model=model, held=True)
+                proposal = await speaker.say(Role.CALLER, SHARED, TASK, ASKED)
+            return proposal.turns, server.received[0].body
+
+    turns, body = asyncio.run(ask())
+    assert turns == (Call(name="stop", arguments="{}"),)
+    assert sent(body) == grammar
+    assert grammar.startswith("start: call")
+
+
+def test_an_endpoint_that_takes_no_grammar_is_refused_before_anything_is_asked():
+    config = endpoint_agent("http://localhost:1/v1", "m").model_copy(update={"held": True})
+    with pytest.raises(ConfigError, match=r"planner is to be held .* by 'grammar'"):
+        open_agent(config)
+
+
+# --- figures ----------------------------------------------------------------------------------------------
+
+
+def row(prediction, *, held, reference="one Next: caller.</s>caller: Action: roll\nAction Input: {}</s>"):
+    return {"tools": [{"Name": "roll"}], "reference": reference, "predictions": prediction, "held": held}
+
+
+WRONG = "one Next: caller.</s>caller: Action: rolls\nAction Input: {}</s>"
+FREE = [row(WRONG, held=False), row(WRONG, held=False)]
+HELD = [row(each["reference"], held=True) for each in FREE]
+
+
+def test_free_and_held_figures_stand_side_by_side():
+    report = evaluate_beside(FREE, HELD)
+    text, document = report_text(report), report_document(report)
+    line = next(line for line in text.splitlines() if line.startswith("| hallucination_rate"))
+    assert [cell.strip() for cell in line.split("|")[2:5:2]] == ["100.0", "0.0"]
+    assert document["metrics"]["hallucination_rate"]["value"] == 1.0
+    assert document["held"]["metrics"]["hallucination_rate"]["value"] == 0.0
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_held_figures_alone_ask_for_the_free_ones():
+    assert "--held" in report_text(evaluate_rows(HELD))
+    assert "--held" not in report_text(evaluate_rows(FREE))
+
+
+@pytest.mark.parametrize(
+    ("free", "held", "said"),
+    [
+        (FREE, HELD[:1], "has 1 rows"),
+        (FREE, [HELD[0], row(WRONG, held=True, reference="two Next: give up.")], "row 1 is another step"),
+        (HELD, FREE, "must hold free predictions"),
+        (FREE, FREE, "must hold free predictions"),
+    ],
+)
+def test_other_steps_are_not_put_beside_each_other(free, held, said):
+    with pytest.raises(DataError, match=said):
+        evaluate_beside(free, held)

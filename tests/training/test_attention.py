@@ -1,0 +1,468 @@
+"""Training on trees is training on rows: losses, gradients, and a clear refusal where it cannot be."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from torch.nn.attention.flex_attention import flex_attention
+from transformers import CONFIG_MAPPING, LlamaForCausalLM
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from alpha_umi.build import open_format
+from alpha_umi.datasets.processed import read_processed
+from alpha_umi.formats.tokens import completion_ids, prompt_ids
+from alpha_umi.training import attention
+from alpha_umi.training.attention import NAME, PROVEN, Trees, forest_loss, suits, tree_attention
+from alpha_umi.training.examples import make_examples
+from alpha_umi.training.packing import Labelled, join, plant
+from alpha_umi.training.tokenizer import learn_tokenizer
+from alpha_umi.types import Role
+from support.published_data import OUT_OF_DOMAIN, PUBLISHED_FORMAT
+from support.tree_models import VOCABULARY, difference, on_trees, one_by_one, take_gradients, tiny_config, tiny_model
+
+KINDS = {
+    "llama": ("llama", {"num_key_value_heads": 4}),
+    "llama with grouped heads": ("llama", {}),
+    "qwen2": ("qwen2", {}),
+    "qwen3": ("qwen3", {}),
+    "mistral": ("mistral", {"sliding_window": None}),
+}
+MODELS = {(name, dtype): tiny_model(KINDS[name][0], dtype, **KINDS[name][1]) for name in KINDS for dtype in
+          (torch.float32, torch.float64)}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Tiny tensors are slower on several threads, and much slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@st.composite
+def labelled(draw, alphabet):
+    ids = draw(st.lists(st.integers(0, alphabet - 1), min_size=2, max_size=20))
+    weights = draw(st.lists(st.sampled_from([0.0, 1.0, 2.0, 0.5]), min_size=len(ids), max_size=len(ids)))
+    return Labelled(ids=ids, weights=[0.0, *weights[1:-1], 1.0])
+
+
+groups = st.sampled_from([2, 3, VOCABULARY]).flatmap(lambda size: st.lists(labelled(size), min_size=1, max_size=7))
+
+
+def example(ids, learned):
+    """The loss falls on the last `learned` ids."""
+    return Labelled(ids=ids, weights=[0.0] * (len(ids) - learned) + [1.0] * learned)
+
+
+def branching(seed=0):
+    """Examples with branches off branches, duplicates, one the prefix of another, and two trees."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(2, VOCABULARY, 400).tolist()
+    trunk = ids[:60]
+    rows = [trunk[:20] + ids[100:107], trunk[:20] + ids[110:119], trunk[:40] + ids[120:150], trunk + ids[150:190]]
+    rows += [rows[2][:65] + ids[200:220], rows[3][:-5] + ids[220:230], rows[3][:80], [1, *ids[300:320]]]
+    found = [example(row, 6) for row in rows]
+    return [*found, found[0]]
+
+
+def assert_same(dtype, trees, rows):
+    within = 1e-6 if dtype == torch.float32 else 1e-12
+    assert trees[0] == pytest.approx(rows[0], rel=within)
+    whole = torch.cat([gradient.flatten() for gradient in rows[1].values()])
+    moved = torch.cat([trees[1][name].flatten() for name in rows[1]]) - whole
+    assert moved.norm() <= within * whole.norm()
+    assert difference(trees[1], rows[1]) <= within
+
+
+# --- the law ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=8, deadline=None)
+@given(examples=groups, budget=st.integers(8, 60) | st.none(), side_by_side=st.booleans())
+def test_loss_and_every_gradient_equal_those_of_rows_one_by_one(name, dtype, examples, budget, side_by_side):
+    model, forests = MODELS[name, dtype], plant(examples, budget)
+    trees = on_trees(model, [join(forests)] if side_by_side else forests)
+    assert_same(dtype, trees, one_by_one(model, examples))
+    assert trees[2] == sum(sum(example.weights) for example in examples)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", KINDS)
+def test_branches_off_branches_and_trees_in_one_row_are_exact(name, dtype):
+    model, examples = MODELS[name, dtype], branching()
+    assert_same(dtype, on_trees(model, [join(plant(examples))]), one_by_one(model, examples))
+
+
+def test_a_position_that_predicts_several_targets_is_projected_once():
+    model = MODELS["llama", torch.float64]
+    examples = [
+        Labelled(ids=[5, 6, last], weights=[0, 0, weight]) for last, weight in ((7, 1), (8, 2), (9, 0.5), (7, 3))
+    ]
+    (forest,) = plant(examples)
+    assert forest.at.tolist() == [1, 1, 1]
+    shapes = []
+    handle = model.lm_head.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape)))
+    trees = on_trees(model, [forest])
+    handle.remove()
+    assert shapes == [(1, 1, VOCABULARY)]
+    assert_same(torch.float64, trees, one_by_one(model, examples))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", PROVEN)
+def test_every_architecture_that_suits_is_exact(kind):
+    changes = {"sliding_window": 4096} if "sliding_window" in vars(tiny_config(kind)) else {}
+    model, examples = tiny_model(kind, torch.float64, **changes), branching()
+    assert suits(model.config, 4096) is None
+    model.eval()  # some drop out elsewhere than in attention
+    trees, rows = on_trees(model, plant(examples)), one_by_one(model, examples)
+    assert trees[0] == pytest.approx(rows[0], rel=1e-7)  # most compute their norms in float32 whatever the model is in
+    assert difference(trees[1], rows[1]) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable.:FutureWarning")  # its new name is newer than 5.16
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_gradient_checkpointing_changes_nothing(reentrant):
+    model, examples = tiny_model("llama", torch.float64), branching()
+    rows = one_by_one(model, examples)
+    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    model.enable_input_require_grads()
+    assert_same(torch.float64, on_trees(model, [join(plant(examples))]), rows)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # of PEFT
+def test_wrapped_in_an_adapter_it_is_exact_too():
+    examples = branching()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        settings = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+        model = get_peft_model(tiny_model("llama", torch.float64), settings)
+    assert_same(torch.float64, on_trees(model, plant(examples)), one_by_one(model, examples))
+
+
+def real_examples(name, count):
+    """Examples of all roles from real trajectories as ids, and the size of their vocabulary."""
+    file, document = OUT_OF_DOMAIN, PUBLISHED_FORMAT
+    if not file.exists() or not document.exists():
+        pytest.skip(f"no {file} or no {document}")
+    form = open_format(name if name == "shared" else f"{document}@training")
+    read = [read_processed(row, str(index)) for index, row in enumerate(json.loads(file.read_text())[:count])]
+    roles = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
+    made = [[row for role in roles for row in make_examples(each, role, form).rows] for each in read]
+    texts = [row.prompt for rows in made for row in rows]
+    tokenizer = learn_tokenizer(texts, vocab_size=600, special_tokens=form.special_tokens, end=form.end)
+    labelled = []
+    for rows in made:
+        pairs = [
+            (prompt_ids(tokenizer, row.prompt), completion_ids(tokenizer, row.completion, form.end)) for row in rows
+        ]
+        labelled.append([example([*prompt, *said], len(said)) for prompt, said in pairs])
+    return labelled, len(tokenizer)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["shared", "published"])
+def test_real_trajectories_are_exact(name, dtype):
+    trajectories, vocabulary = real_examples(name, 2)
+    model = tiny_model("llama", dtype, vocab_size=vocabulary, num_hidden_layers=1, max_position_embeddings=32768)
+    row = join([forest for examples in trajectories for forest in plant(examples)])
+    examples = [example for examples in trajectories for example in examples]
+    assert row.tokens < 0.6 * sum(len(example.ids) for example in examples)
+    assert_same(dtype, on_trees(model, [row]), one_by_one(model, examples))
+
+
+# --- the ways to compute it -------------------------------------------------------------------------------
+
+
+def heads(forest, dtype, keys=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(1, count, forest.tokens, 8) for count in (4, keys, keys, 4)]
+    *parts, gradient = [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
+    return [part.requires_grad_() for part in parts], gradient
+
+
+def trees_of(forest):
+    return Trees.of(forest, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("keys", [1, 2, 4])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_paths_and_dense_masks_give_the_same(dtype, within, keys):
+    forest = join(plant(branching()))
+    parts, gradient = heads(forest, dtype, keys)
+    paths, masks = (way(*parts, trees_of(forest), None) for way in (attention._by_paths, attention._by_masks))
+    assert paths.dtype == dtype
+    ours, theirs = (torch.autograd.grad(seen, parts, gradient) for seen in (paths, masks))
+    for left, right in zip((paths, *ours), (masks, *theirs), strict=True):
+        assert (left - right).double().norm() <= within * right.double().norm()
+
+
+def test_the_trunk_is_attended_to_without_a_mask_and_once_for_all_that_branches_off():
+    trunk = list(range(20, 40))
+    examples = [example([*trunk[:stop], tail], 1) for stop, tail in ((5, 1), (5, 2), (12, 3), (20, 4))]
+    trees = trees_of(plant(examples)[0])
+    assert trees.runs == [(0, 21), (21, 22), (22, 23), (23, 24)]
+    assert sorted(trees.links) == [((21, 22), (0, 12)), ((22, 24), (0, 5))]
+
+
+def test_a_plain_row_is_one_causal_run():
+    trees = trees_of(join([plant([example([7, 8, 9], 1)])[0], plant([example([7, 8], 1)])[0]]))
+    assert trees.runs == trees.roots == [(0, 3), (3, 5)]
+    assert trees.links == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(groups)
+def test_the_block_mask_leaves_out_no_pair_and_takes_no_block_for_whole_that_is_not(examples):
+    forest = join([plant([longer(each) for each in examples])[0], plant(branching())[0]])
+    trees = trees_of(forest)
+    token = torch.arange(len(trees.blocks.kv_indices[0, 0]) * 128)
+    ends = torch.zeros(len(token), dtype=torch.int32)
+    ends[: forest.tokens] = trees.ends
+    dense = (token <= token[:, None]) & (token[:, None] < ends)
+    tiles = dense.view(len(dense) // 128, 128, -1, 128)
+    some, every = tiles.any(3).any(1), tiles.all(3).all(1)
+    partly, whole = (
+        listed(numbers[0, 0], indices[0, 0])
+        for numbers, indices in (
+            (trees.blocks.kv_num_blocks, trees.blocks.kv_indices),
+            (trees.blocks.full_kv_num_blocks, trees.blocks.full_kv_indices),
+        )
+    )
+    assert not (some & ~partly & ~whole).any()
+    assert torch.equal(whole, every)
+    assert not (partly & whole).any()
+
+
+def longer(each):
+    """The same tree with 30 tokens for each."""
+    return example([token * 30 + step for token in each.ids for step in range(30)], 1)
+
+
+def listed(numbers, indices):
+    chosen = torch.zeros(indices.shape, dtype=torch.bool)
+    for row, (number, columns) in enumerate(zip(numbers.tolist(), indices.tolist(), strict=True)):
+        chosen[row, columns[:number]] = True
+    return chosen
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_over_the_block_mask_sees_what_a_dense_mask_sees():
+    forest = join(
+        [*plant([longer(example([1, 2, 3, 4, 5, 6, 7], 1)), longer(example([1, 2, 8], 1))]), *plant(branching())]
+    )
+    trees = trees_of(forest)
+    parts, _ = heads(forest, torch.float64)
+    with torch.no_grad():
+        blocks = flex_attention(*(part.detach() for part in parts), block_mask=trees.blocks, enable_gqa=True)
+        masks = attention._by_masks(*parts, trees, None)
+    assert torch.allclose(blocks, masks, atol=1e-12)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_a_forest_is_exact_too():
+    model, examples = tiny_model("llama", hidden_size=64, head_dim=16), branching()
+    rows = one_by_one(model, examples)
+    trees = on_trees(model.cuda(), [join(plant(examples))])
+    assert trees[0] == pytest.approx(rows[0], rel=1e-4)
+    assert difference({name: gradient.cpu() for name, gradient in trees[1].items()}, rows[1]) < 1e-2
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_under_autocast_it_computes_in_the_lower_precision(kind):
+    model, examples = tiny_model(kind), branching()
+    with torch.autocast("cpu", torch.bfloat16):
+        trees = on_trees(model, [join(plant(examples))])
+        rows = one_by_one(model, examples)
+    exact = one_by_one(model, examples)
+    assert trees[0] == pytest.approx(exact[0], rel=2e-3)
+    assert difference(trees[1], exact[1]) < 2 * difference(rows[1], exact[1])
+
+
+def test_in_bfloat16_the_loss_is_summed_in_float32():
+    model = tiny_model("llama").to(torch.bfloat16)
+    with tree_attention(model):
+        loss, weight = forest_loss(model, join(plant(branching())))
+    assert loss.dtype == torch.float32
+    assert weight == 54.0
+
+
+# --- what cannot be trained so ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "reason"),
+    [
+        ("mamba", {}, "recurrent"),
+        ("qwen3_next", {}, "recurrent|linear_attention"),
+        ("qwen3_5_text", {}, "recurrent|linear_attention"),
+        ("minimax", {}, "recurrent|linear_attention"),
+        ("lfm2", {"num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]}, "recurrent|conv"),
+        ("mistral", {"sliding_window": 99}, "sliding window of 99"),
+        ("gemma3_text", {"sliding_window": 99, "num_hidden_layers": 8}, "sliding window of 99"),
+        ("gemma2", {"sliding_window": None}, "caps"),
+        ("gpt_oss", {"sliding_window": 8192}, "gpt_oss"),
+        ("llama", {"attention_dropout": 0.1}, "drops"),
+        ("llama", {"is_causal": False}, "both directions"),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}, "dynamic"),
+        ("bert", {}, "nobody"),
+        ("bloom", {}, "nobody"),
+        ("t5", {}, "nobody"),
+    ],
+)
+def test_what_does_not_suit_is_named(kind, changes, reason):
+    config = CONFIG_MAPPING[kind](**({"max_position_embeddings": 64} | changes))
+    assert re.search(reason, suits(config, 100) or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("mistral", {"sliding_window": 105}),
+        ("qwen2", {"sliding_window": 9, "use_sliding_window": False}),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}),
+    ],
+)
+def test_what_never_comes_into_play_does_not_matter(kind, changes):
+    assert suits(tiny_config(kind, **changes), 105) is None
+    model, examples = tiny_model(kind, torch.float64, **changes), branching()
+    assert_same(torch.float64, on_trees(model, plant(examples)), one_by_one(model, examples))
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gpt_oss", "doge", "nemotron", "minimax", "qwen3_5_text", "mamba"])
+def test_what_does_not_suit_raises_rather_than_learn_something_else(kind):
+    changes = {"head_dim": 8, "num_local_experts": 2, "n_routed_experts": 2}
+    model = tiny_model(kind, **changes)
+    assert suits(model.config, 100) is not None
+    with tree_attention(model), pytest.raises(ValueError, match="tree"):
+        forest_loss(model, plant(branching())[0])
+
+
+def test_a_window_shorter_than_a_path_raises():
+    model = tiny_model("mistral", sliding_window=30)
+    with tree_attention(model), pytest.raises(ValueError, match="sliding window of 30"):
+        forest_loss(model, plant(branching())[0])
+
+
+# --- silent traps -----------------------------------------------------------------------------------------
+
+
+def gradients_of(model, **inputs):
+    model(**inputs).logits.logsumexp(-1).sum().backward()
+    return take_gradients(model)
+
+
+def test_depths_as_positions_alone_would_cut_the_branches_off():
+    """The trap is real: transformers takes a branch for the next of several packed rows."""
+    model = MODELS["llama", torch.float64]
+    (forest,) = plant([example([1, 2, 3, 4], 1), example([1, 2, 5, 6], 1)])
+    ids, depths = torch.tensor(forest.ids)[None].long(), torch.tensor(forest.depths)[None].long()
+    branch = torch.tensor([[1, 2, 5, 6]])
+    with torch.no_grad():
+        alone = model(input_ids=branch, use_cache=False).logits[0, -1]
+        trapped = model(input_ids=ids, position_ids=depths, use_cache=False).logits[0, -1]
+        with tree_attention(model):
+            seen = model(
+                input_ids=ids, position_ids=depths, use_cache=False, trees=Trees.of(forest, ids.device)
+            ).logits[0, -1]
+    assert (trapped - alone).abs().max() > 1e-3
+    assert (seen - alone).abs().max() < 1e-12
+
+
+def test_outside_of_tree_attention_nothing_is_computed_wrongly():
+    with pytest.raises(ValueError, match="0 of 2 layers"):
+        forest_loss(MODELS["llama", torch.float32], plant(branching())[0])
+
+
+def test_a_backward_pass_outside_of_tree_attention_raises():
+    """Gradient checkpointing would compute the layers again, by another attention."""
+    model = MODELS["llama", torch.float32]
+    with tree_attention(model):
+        loss, _ = forest_loss(model, plant(branching())[0])
+    with pytest.raises(ValueError, match="backward"):
+        loss.backward()
+
+
+def test_a_model_with_tree_attention_does_not_take_plain_rows():
+    model = MODELS["llama", torch.float32]
+    with tree_attention(model), pytest.raises(ValueError, match="did not reach"):
+        model(input_ids=torch.tensor([[1, 2, 3]]))
+
+
+def call(model, **inputs):
+    (forest,) = plant([example([1, 2, 3, 4], 1), example([1, 2, 5, 6], 1)])
+    ids = torch.tensor(forest.ids)[None].long()
+    with tree_attention(model):
+        return model(input_ids=ids, trees=Trees.of(forest, ids.device), use_cache=False, **inputs)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(1, 1, 6, 6, dtype=torch.bool), torch.zeros(1, 1, 6, 6)])
+def test_a_mask_that_would_be_dropped_raises(mask):
+    with pytest.raises(ValueError, match="mask"):
+        call(MODELS["llama", torch.float32], attention_mask=mask)
+
+
+def test_a_mask_function_under_our_name_raises():
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    try:
+        with pytest.raises(ValueError, match="mask"):
+            call(MODELS["llama", torch.float32], position_ids=torch.tensor([[0, 1, 2, 3, 2, 3]]))
+    finally:
+        del AttentionMaskInterface._global_mapping[NAME]
+
+
+@pytest.mark.parametrize(
+    "unknown", [{"softcap": 30.0}, {"s_aux": torch.ones(4)}, {"is_causal": False}, {"cu_seq_lens_q": torch.ones(3)}]
+)
+def test_an_argument_that_the_attention_does_not_know_raises(unknown):
+    with pytest.raises(ValueError, match=next(iter(unknown))):
+        call(MODELS["llama", torch.float32], **unknown)
+
+
+def test_attention_dropout_raises():
+    model = tiny_model("llama", attention_dropout=0.1)
+    with pytest.raises(ValueError, match="dropout"):
+        call(model)
+
+
+def test_several_rows_at_once_raise():
+    model = MODELS["llama", torch.float32]
+    (forest,) = plant([example([1, 2, 3, 4], 1)])
+    trees = Trees.of(forest, torch.device("cpu"))
+    with tree_attention(model), pytest.raises(ValueError, match="4 tokens"):
+        model(input_ids=torch.ones(2, 4, dtype=torch.long), trees=trees, use_cache=False)
+
+
+class ProjectsAll(LlamaForCausalLM):
+    """A model that does not know of logits_to_keep."""
+
+    def forward(self, logits_to_keep=0, **inputs):
+        return super().forward(**inputs)
+
+
+def test_a_model_that_projects_other_positions_raises():
+    model = ProjectsAll(tiny_config("llama"))
+    with tree_attention(model), pytest.raises(ValueError, match="projected"):
+        forest_loss(model, plant(branching())[0])
+
+
+@pytest.mark.parametrize("before", ["sdpa", "eager"])
+def test_what_was_there_is_restored_after_an_error_too(before):
+    model = tiny_model("llama")
+    model.set_attn_implementation(before)
+    ids = torch.tensor([[1, 2, 3]])
+    logits = model(input_ids=ids).logits
+    with tree_attention(model), tree_attention(model):
+        assert model.config._attn_implementation == model.model.config._attn_implementation == NAME
+    with pytest.raises(KeyError), tree_attention(model):
+        raise KeyError
+    assert model.config._attn_implementation == model.model.config._attn_implementation == before
+    assert torch.equal(model(input_ids=ids).logits, logits)

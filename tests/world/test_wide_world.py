@@ -1,0 +1,535 @@
+"""The wide presets: many tools by tables, test sets that training never sees, and a verifier that cannot be fooled."""
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from itertools import combinations, islice, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alpha_umi.datasets.toolbench import read_answer
+from alpha_umi.environments.http import HttpEnvironment, Service
+from alpha_umi.environments.rapidapi import RapidApiEnvironment, load_apis
+from alpha_umi.environments.world import WorldEnvironment
+from alpha_umi.errors import ConfigError
+from alpha_umi.formats.tool_json import read_api, write_spec, write_trained_spec
+from alpha_umi.preparation.world_files import Choice, write_gold, write_tools
+from alpha_umi.store import decode_trajectory, dump_line, encode_trajectory, read_trajectories
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, StopReason, ToolStatus, User
+from alpha_umi.world import PRESETS, Seen, Trouble, World, answer_document, find_query, query_id
+from alpha_umi.world.needs import Refusal
+from alpha_umi.world.verifier import judge
+from alpha_umi.world.wide import wording
+from alpha_umi.world.wide.names import NAMES, ORDINARY
+from support.wide_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
+
+DIGESTS = {
+    ("small", "4"): "0ceacae7701a4b684fd4eaa55ceaa7431e76cca814c940a49c40d7a66247ff07",
+    ("full", "4"): "56f1ce45165e418c88f737cb230a29157697d359770456afa72fa2d7ee2d90d3",
+}
+"""Preset and version -> what its first tasks look like."""
+
+
+@pytest.fixture(params=NAMES_OF_PRESETS)
+def preset(request):
+    return request.param
+
+
+# --- the tables -------------------------------------------------------------------------------------------
+
+
+def test_the_full_world_is_wide():
+    tools = catalogue("full").tools.values()
+    assert len({(tool.category, tool.provider) for tool in tools}) >= 60
+    assert len({tool.category for tool in tools}) >= 12
+    assert {tool.category for tool in catalogue("small").tools.values()} < {tool.category for tool in tools}
+    held_out = {tool.category for tool in tools if tool.seen is Seen.NO_CATEGORY}
+    assert len(held_out) >= 2
+    assert all(tool.seen is Seen.NO_CATEGORY for tool in tools if tool.category in held_out)
+    for category in {tool.category for tool in tools} - held_out:
+        assert {tool.seen for tool in tools if tool.category == category} == {Seen.YES, Seen.NO}
+
+
+def test_every_need_has_rivals_that_write_it_differently():
+    for need, tools in catalogue("full").providers.items():
+        assert len(tools) > 1, need
+        for one, other in combinations(tools, 2):
+            assert one.spec.name != other.spec.name
+        assert len({(tuple(tool.arguments.items()), tuple(tool.results.items())) for tool in tools}) > 1, need
+        for tool in tools:
+            assert set(tool.arguments) == set(tool.finds.inputs), tool.spec.name
+            owed = {part.value for ask in tool.finds.asks for part in ask.owed}
+            units = {part.unit for ask in tool.finds.asks for part in ask.owed} & set(tool.finds.outputs)
+            assert owed | units | set(tool.finds.refs) <= set(tool.results), tool.spec.name
+
+
+def test_names_are_told_apart():
+    owners = defaultdict(set)
+    for domain, names in {**NAMES, **ORDINARY}.items():
+        for name in names:
+            owners[name.casefold()].add(domain)
+        assert len({name.casefold() for name in names}) == len(names)
+    assert {name: domains for name, domains in owners.items() if len(domains) > 1} == {}
+
+
+def test_every_need_is_worded_in_twenty_ways_on_each_side():
+    for need in catalogue("full").needs.values():
+        for train in (True, False):
+            frames = wording.TRAIN if train else wording.TEST
+            ways = {frame.format(x=noun) for frame in frames.plain for ask in need.asks for noun in ask.nouns}
+            ways |= {question for ask in need.asks for question in wording.questions(ask, train=train)}
+            assert len(ways) >= (20 if train else 12), need.name
+        together = [{*wording.questions(ask, train=True)} & {*wording.questions(ask, train=False)} for ask in need.asks]
+        assert not any(together)
+    for frames in ("plain", "contexts", "joints"):
+        assert set(getattr(wording.TRAIN, frames)).isdisjoint(getattr(wording.TEST, frames))
+
+
+def test_a_tool_is_told_of_as_its_tool_json_says(preset):
+    world = WORLDS[preset]
+    apis = [
+        read_api(entry, document, category)
+        for (category, _), document in world.documents.items()
+        for entry in document["api_list"]
+    ]
+    specs = {spec.name: spec for spec in world.tools}
+    assert len(apis) == len(specs)
+    for api in apis:
+        spec = write_trained_spec(api)
+        assert specs[spec.name] == spec == write_spec(api)
+        assert api.name not in api.description, "ToolBench's rules would put the whole name there"
+        assert spec.name == f"{api.name}_for_{api.tool.lower()}"
+
+
+def test_arguments_read_back_as_they_were_meant(preset):
+    for made in problems(preset, 40):
+        if not made.solvable:
+            continue
+        for request in made.solution().requests:
+            for tool in (*catalogue(preset).providers[request.need], *made.providers(request.need)):
+                inputs = dict(request.inputs)
+                assert tool.inputs(tool.write(inputs)) == inputs
+                reply = tool.run(made.facts, json.dumps(tool.write(inputs)))
+                assert reply.status is ToolStatus.OK
+                assert tool.outputs(reply.content) is not None
+
+
+def test_rivals_say_the_same_in_their_own_words():
+    for made in problems("full", 10, ["train"]):
+        for request in made.solution().requests if made.solvable else ():
+            replies = [
+                tool.outputs(tool.run(made.facts, json.dumps(tool.write(dict(request.inputs)))).content)
+                for tool in (*catalogue("full").providers[request.need], *made.providers(request.need))
+            ]
+            for one, other in pairwise(replies):
+                assert all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def test_what_one_tool_finds_the_others_know():
+    world = WORLDS["full"]
+
+    def ask(tool, **arguments):
+        observation = world.execute(Call(name=tool, arguments=json.dumps(arguments)))
+        assert observation.status is ToolStatus.OK, observation.content
+        return json.loads(observation.content)
+
+    team = ask("fanbase_for_sportika", fan="Ana")["team"]
+    coach = ask("squad_for_goalline", side=team)["trainer"]
+    parcel = ask("receiver_for_shipwise", name=coach)["id"]
+    city = ask("trace_for_shipwise", is_id=parcel)["location"]
+    assert ask("current_for_meteolab", location=city, scale="fahrenheit", when="1")["scale"] == "F"
+    country = ask("find_city_for_atlasia", city=city)["country"]
+    currency = ask("find_nation_for_atlasia", country=country)["currency"]
+    assert ask("exchange_for_moneta", value=7, have=currency.lower(), want="usd")["currency"] == "USD"
+
+
+@given(
+    name=st.sampled_from(sorted(catalogue("full").tools)),
+    value=st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.just("A" + "9" * 5000), st.lists),
+)
+@settings(max_examples=20, deadline=None)
+def test_no_arguments_make_a_tool_raise(name, value):
+    arguments = dict.fromkeys(catalogue("full").tools[name].arguments.values(), value)
+    WORLDS["full"].execute(Call(name=name, arguments=json.dumps(arguments)))
+    WORLDS["full"].execute(Call(name=name, arguments=str(value)))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("current_for_meteolab", {"location": "Lima", "scale": "kelvin"}, "kelvin is unknown"),
+        ("current_for_meteolab", {"location": "Calcutta"}, "Calcutta is now Kolkata"),
+        ("fare_for_nomado", {"route": "LIM"}, "LIM is not of the form origin/destination"),
+        ("rates_for_shipwise", {"start": "Lima"}, "'end' is missing"),
+        ("inventory_for_shopster", {"code": "A1"}, "A1 is unknown"),
+        ("fx_for_coinflow", {"amount": "5", "source": "EUR", "target": "USD"}, "'amount' must be an integer"),
+        ("fx_for_coinflow", {"amount": -5, "source": "EUR", "target": "USD"}, "-5 is no sum of money"),
+        ("exchange_for_moneta", {"value": 5, "have": "EUR", "want": "usd"}, "EUR is unknown"),
+    ],
+)
+def test_a_wrong_call_is_told_what_is_wrong(name, arguments, words):
+    observation = WORLDS["full"].execute(Call(name=name, arguments=json.dumps(arguments)))
+    assert observation.status is ToolStatus.BAD_ARGUMENTS
+    assert words in observation.content
+
+
+# --- tasks and test sets ----------------------------------------------------------------------------------
+
+
+def test_a_version_always_makes_the_same_tasks(preset):
+    golds = (WORLDS[preset].gold(made.task) for made in problems(preset, 25))
+    digest = hashlib.sha256("".join(dump_line(encode_trajectory(gold)) for gold in golds).encode()).hexdigest()
+    key = preset, PRESETS[preset].version
+    assert digest == DIGESTS[key], "tasks changed: give the preset a new version and pin its digest"
+
+
+def test_a_task_depends_on_its_index_alone(preset):
+    backwards = [WORLDS[preset].task("train", index) for index in reversed(range(30))]
+    assert [World(preset).task("train", index) for index in range(30)] == backwards[::-1]
+    assert World(preset).task("train", 10**9) == World(preset).task("train", 10**9)
+    assert World(preset, seed=1).task("train", 0) != World(preset).task("train", 0)
+
+
+def test_query_ids_are_unique_and_lead_back(preset):
+    pairs = [(made.task.metadata["split"], made.task.metadata["index"]) for made in problems(preset, 20)]
+    ids = [made.task.metadata["query_id"] for made in problems(preset, 20)]
+    assert len(set(ids)) == len(ids)
+    assert [find_query(number) for number in ids] == pairs
+    assert [query_id(*pair) for pair in pairs] == ids
+
+
+def test_training_never_meets_held_out_tools_or_categories(preset):
+    offered = {
+        split: {
+            made.catalogue.tools[spec.name].seen for made in problems(preset, 80, [split]) for spec in made.task.tools
+        }
+        for split in ("train", *SETS)
+    }
+    for split in ("train", "G1_instruction", "G2_instruction", "G3_instruction"):
+        assert offered[split] == {Seen.YES}
+    assert offered["G1_tool"] == {Seen.YES, Seen.NO}
+    assert offered["G1_category"] == offered["G2_category"] == {Seen.YES, Seen.NO_CATEGORY}
+    for split, seen in (("G1_tool", Seen.NO), ("G1_category", Seen.NO_CATEGORY), ("G2_category", Seen.NO_CATEGORY)):
+        for made in problems(preset, 60, [split]):
+            needs = {step.need for step in made.kind.steps}
+            if made.trouble is Trouble.NO_TOOL:
+                continue
+            for need in needs:
+                assert seen in {tool.seen for tool in made.providers(need)}
+
+
+def frame_of(made):
+    """The query with its names blanked out: how it is worded."""
+    text = made.task.query
+    for value in sorted((str(value) for value in made.slots.values()), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "_", text)
+    return text
+
+
+def asked_for(made):
+    """What is asked about whom, in whatever order and by whatever names: the calls, and which of their values count."""
+    calls = sorted((call.need, call.inputs) for call in made.solution().requests)
+    return repr((calls, sorted(owed.value.rpartition("_")[0] for owed in made.kind.owed)))
+
+
+def test_test_queries_are_new_in_words_and_in_what_they_ask(preset):
+    train = problems(preset, 1500, ["train"])
+    queries = {made.task.query for made in train}
+    frames = {frame_of(made) for made in train}
+    asked = {asked_for(made) for made in train if made.solvable}
+    for split in SETS:
+        for made in problems(preset, 80, [split]):
+            assert made.task.query not in queries
+            assert frame_of(made) not in frames, made.task.query
+            assert not made.solvable or asked_for(made) not in asked, made.task.query
+
+
+def test_a_test_query_has_one_reading_and_does_not_name_what_it_asks_for(preset):
+    for made in problems(preset, 150, SETS):
+        if made.solvable:
+            known = made.solution().known
+            assert not any(str(known[owed.value]) in made.task.query for owed in made.kind.owed if not owed.unit)
+        days = [step.inputs.get("day") for step in made.kind.steps if "day" in made.catalogue.needs[step.need].inputs]
+        asked = {step.need for step in made.kind.steps}
+        assert len(set(days)) < 2 or len(asked) == 1 or None not in days, made.task.query
+
+
+def test_an_unseen_tool_has_no_seen_one_beside_it_that_works(preset):
+    for made in problems(preset, 200, ["G1_tool"]):
+        if made.solvable and made.trouble is not Trouble.RIVAL:
+            for step in made.kind.steps:
+                seen = {tool.seen for tool in made.providers(step.need)}
+                assert Seen.YES not in seen or len(made.providers(step.need)) == 1
+
+
+def test_groups_need_one_tool_several_or_several_categories(preset):
+    for made in problems(preset, 60):
+        if made.trouble is Trouble.NO_TOOL:
+            continue
+        group, tools = made.task.metadata["group"], made.catalogue.tools
+        document = WORLDS[preset].query(made.task)
+        relevant = [tools[f"{api}_for_{tool.lower()}"] for tool, api in document["relevant APIs"]]
+        providers, categories = {tool.provider for tool in relevant}, {tool.category for tool in relevant}
+        match group:
+            case "G1" if made.trouble not in (Trouble.RIVAL, Trouble.DOWN):
+                assert len(providers) == 1
+            case "G2":
+                assert len(categories) == 1
+                assert len({tool.provider for step in made.kind.steps for tool in made.providers(step.need)}) > 1
+            case "G3":
+                assert len(categories) > 1
+            case _:
+                pass
+
+
+def test_tasks_are_short_and_long_and_meet_every_trouble():
+    full = problems("full", 300, ["train", "G3_instruction"])
+    assert {made.task.metadata["calls"] for made in full} == {1, 2, 3, 4, 5, 6}
+    assert {made.trouble for made in full} == set(Trouble)
+    assert {made.task.metadata["group"] for made in full} == {"G1", "G2", "G3"}
+    assert any(depth(made) == 6 for made in full), "no task has six calls of which each rests on the one before"
+    small = problems("small", 300, ["train"])
+    assert {made.task.metadata["calls"] for made in small} == {1, 2, 3}
+    assert all(3 <= len(made.task.tools) <= 9 for made in full)
+    assert all(len(made.task.tools) <= 5 for made in small)
+
+
+def depth(made):
+    """How many calls rest on each other."""
+    deep = {}
+    for step in made.kind.steps:
+        below = max((deep.get(source, 0) for source in step.inputs.values()), default=0)
+        deep |= dict.fromkeys(step.keep.values(), below + 1)
+    return max(deep.values())
+
+
+def test_distractors_do_nothing_that_the_task_needs(preset):
+    for made in problems(preset, 40):
+        needs = {step.need for step in made.kind.steps}
+        tools = [made.catalogue.tools[spec.name] for spec in made.task.tools]
+        assert len({tool.spec.name for tool in tools}) == len(tools)
+        idle = [tool for tool in tools if tool.need not in needs]
+        assert len(idle) >= len(tools) - 2 * len(needs)
+
+
+# --- the oracle -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["train", *SETS])
+def test_every_gold_trajectory_passes(preset, split):
+    world = WORLDS[preset]
+    for made in problems(preset, 60, [split]):
+        gold = world.gold(made.task)
+        assert judge(made, gold).reasons == (), made.task.query
+        assert gold.turns[0] == User(text=made.task.query)
+        assert (gold.stop is StopReason.GAVE_UP) is (not made.solvable)
+        for call, observation in pairwise(gold.turns):
+            if isinstance(call, Call):
+                assert made.execute(call) == observation
+        assert decode_trajectory(json.loads(dump_line(encode_trajectory(gold)))) == gold
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", *SETS])
+def test_every_gold_trajectory_passes_far_away_too(preset, split):
+    world = World(preset, seed=3)
+    for index in range(10**6, 10**6 + 200):
+        task = world.task(split, index)
+        assert world.verify(task, world.gold(task)).reasons == (), task.query
+
+
+def test_gold_goes_round_a_dead_provider():
+    statuses = Counter()
+    for made in problems("full", 300, ["train"]):
+        if made.trouble is not Trouble.RIVAL:
+            continue
+        gold = WORLDS["full"].gold(made.task)
+        assert gold.stop is StopReason.ANSWERED
+        statuses.update(observation.status for observation in made.down.values())
+        called = [turn.name for turn in gold.turns if isinstance(turn, Call)]
+        assert made.hinted is (not set(called) & set(made.down))
+    assert set(statuses) == {ToolStatus.ERROR, ToolStatus.RATE_LIMITED, ToolStatus.TIMEOUT, ToolStatus.OK}
+
+
+def test_an_empty_reply_supports_no_answer():
+    made = next(
+        made
+        for made in problems("full", 300, ["train"])
+        if made.trouble is Trouble.RIVAL and next(iter(made.down.values())).status is ToolStatus.OK and not made.hinted
+    )
+    gold, tools = WORLDS["full"].gold(made.task), made.catalogue.tools
+    need = tools[next(iter(made.down))].need
+    calls = [turn if isinstance(turn, Call) and tools[turn.name].need == need else None for turn in gold.turns]
+    works = next(number for number, call in enumerate(calls) if call is not None and call.name not in made.down)
+    shorter = (*gold.turns[: works - 1], *gold.turns[works + 2 :])
+    assert judge(made, gold).passed
+    assert not judge(made, dataclasses.replace(gold, turns=shorter)).supported
+
+
+def test_a_hint_tells_of_the_branch_that_failed():
+    hinted = [made for made in problems("full", 300, ["train"]) if made.hinted]
+    assert hinted
+    for made in hinted:
+        turns = WORLDS["full"].gold(made.task).turns
+        hints = [turn.text for turn in turns[1:] if isinstance(turn, User)]
+        assert len(hints) == 1
+        assert all(name in hints[0] and reply.content in hints[0] for name, reply in made.down.items())
+
+
+def test_a_hint_tells_of_a_branch_that_strayed():
+    strayed = [made for made in problems("small", 400, ["train"]) if made.strayed]
+    assert {made.strayed[1] == "" for made in strayed} == {True, False}
+    heard = 0
+    for made in strayed:
+        gold = WORLDS["small"].gold(made.task)
+        assert WORLDS["small"].verify(made.task, gold).passed
+        hints = [turn.text for turn in gold.turns[1:] if isinstance(turn, User)]
+        if not hints:  # it was given up before that step
+            assert not made.solvable
+            continue
+        heard += 1
+        place, name = made.strayed
+        assert (f"Call of {name} with" if name else "You gave up.") in hints[0]
+        if name:
+            assert made.catalogue.tools[name].need not in {step.need for step in made.kind.steps}
+            assert name not in [turn.name for turn in gold.turns if isinstance(turn, Call)]
+        before = gold.turns[: next(at for at, turn in enumerate(gold.turns) if at and isinstance(turn, User))]
+        assert (place == 0) is (len(before) == 1)
+    assert heard > 10
+    assert not any(made.strayed for split in SETS for made in problems("small", 60, [split]))
+
+
+def test_what_cannot_be_done_is_given_up_and_answers_to_it_are_wrong(preset):
+    hopeless = [made for made in problems(preset, 120) if not made.solvable]
+    assert {made.trouble for made in hopeless} == {Trouble.STRANGER, Trouble.DOWN, Trouble.NO_TOOL, Trouble.MISSING}
+    for made in hopeless:
+        gold = WORLDS[preset].gold(made.task)
+        assert gold.turns[-1].decision is Decision.GIVE_UP
+        answered = dataclasses.replace(gold, turns=(*gold.turns[:-1], Answer(text="It is 21 C in Lima.")))
+        assert not judge(made, answered).passed
+        at_once = dataclasses.replace(gold, turns=(gold.turns[0], gold.turns[-1]))
+        assert judge(made, at_once).passed is (made.trouble in (Trouble.NO_TOOL, Trouble.MISSING))
+
+
+def test_a_query_that_leaves_something_out_names_it_nowhere(preset):
+    left_out = [made for made in problems(preset, 200) if made.trouble is Trouble.MISSING]
+    assert left_out
+    for made in left_out:
+        named = [
+            value
+            for value in made.slots.values()
+            if re.search(rf"(?<!\w){re.escape(str(value))}(?!\w)", made.task.query)
+        ]
+        assert len(named) == len(made.slots) - 1, made.task.query
+
+
+def test_giving_up_what_can_be_done_and_guessing_are_wrong(preset):
+    for made in [made for made in problems(preset, 10) if made.solvable]:
+        gold = WORLDS[preset].gold(made.task)
+        given_up = (*gold.turns[:-2], Plan(thought="I give up. ", decision=Decision.GIVE_UP))
+        assert not judge(made, dataclasses.replace(gold, turns=given_up)).passed
+        guessed = judge(made, dataclasses.replace(gold, turns=(gold.turns[0], gold.turns[-1])))
+        assert (guessed.right, guessed.supported) == (True, False)
+        for end in range(len(gold.turns)):
+            assert not judge(made, dataclasses.replace(gold, turns=gold.turns[:end])).passed
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def test_raw_answers_read_back_as_the_turns_that_they_hold():
+    for made in problems("full", 12):
+        gold = WORLDS["full"].gold(made.task)
+        reading = read_answer(json.loads(json.dumps(answer_document(gold))), made.task.id)
+        assert [said(turn) for turn in reading.trajectory.turns] == [said(turn) for turn in gold.turns]
+        assert reading.trajectory.task.tools == gold.task.tools
+
+
+def said(turn):
+    match turn:
+        case Observation(content=content):
+            return content
+        case Plan(thought=thought, decision=decision):
+            return thought.strip(), decision
+        case _:
+            return turn
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    for split in ("train", "G1_tool", "G2_category"):
+        write_gold(folder, Choice(split=split, count=12, preset="small"))
+    assert write_tools(folder, "small") >= 30
+    return folder
+
+
+def test_query_files_have_the_published_shape(written):
+    queries = json.loads((written / "queries" / "G1_tool.json").read_text())
+    assert len(queries) == 12
+    for index, query in enumerate(queries):
+        assert {"query_id", "query", "api_list", "relevant APIs"} <= set(query)
+        task = WORLDS["small"].task("G1_tool", index)
+        assert (query["query"], query["query_id"]) == (task.query, task.metadata["query_id"])
+        assert query["metadata"] == task.metadata
+        assert tuple(write_trained_spec(read_api(api)) for api in query["api_list"]) == task.tools
+        listed = [[api["tool_name"], api["api_name"]] for api in query["api_list"]]
+        assert all(relevant in listed for relevant in query["relevant APIs"])
+
+
+def test_the_environments_for_toolbench_read_what_the_world_writes(written):
+    query = json.loads((written / "queries" / "G2_category.json").read_text())[0]
+    task = WORLDS["small"].task("G2_category", 0)
+    http = HttpEnvironment(Service(url="http://localhost:1/virtual"), [read_api(api) for api in query["api_list"]])
+    assert http.tools == task.tools
+    apis = load_apis(written / "tools")
+    direct = RapidApiEnvironment(apis, key="none")
+    assert {spec.name: spec for spec in direct.tools} == {spec.name: spec for spec in WORLDS["small"].tools}
+    asyncio.run(http.aclose())
+    asyncio.run(direct.aclose())
+
+
+def test_written_answers_and_test_ids_belong_together(written):
+    ids = json.loads((written / "test_query_ids" / "G1_tool.json").read_text())
+    names = [path.name for path in (written / "G1_tool" / "answer" / "G1_answer").iterdir()]
+    assert sorted(name.partition("_")[0] for name in names) == sorted(ids)
+    groups = {path.parent.name for path in (written / "train" / "answer").glob("*/*.json")}
+    assert groups == {"G1_answer", "G2_answer", "G3_answer"}
+    golds = list(read_trajectories(written / "train.jsonl"))
+    assert [gold.task.metadata["index"] for gold in golds] == list(range(12))
+    assert not (written / "test_query_ids" / "train.json").exists()
+
+
+def test_a_query_read_from_its_file_runs_in_the_world(written):
+    query = json.loads((written / "queries" / "G1_tool.json").read_text())[1]
+    task = dataclasses.replace(
+        WORLDS["small"].task("G1_tool", 1), id=str(query["query_id"]), metadata=query["metadata"]
+    )
+    environment = WorldEnvironment(WORLDS["small"], task)
+    gold = WORLDS["small"].gold(task)
+    for call, observation in pairwise(gold.turns):
+        if isinstance(call, Call):
+            assert asyncio.run(environment.execute(call)) == observation
+    assert WORLDS["small"].verify(task, gold).passed
+
+
+def test_tasks_of_a_choice_may_be_short_only():
+    chosen = islice(Choice(split="train", count=9, preset="full", max_calls=1).tasks(WORLDS["full"]), 9)
+    assert {task.metadata["calls"] for task in chosen} == {1}
+
+
+def test_what_there_is_not_is_named(preset):
+    with pytest.raises(ConfigError, match=r"'G9'.*G1_instruction"):
+        WORLDS[preset].task("G9", 0)
+    with pytest.raises(ConfigError, match=r"'unseen_tool'.*train, G1_instruction"):
+        WORLDS[preset].task("unseen_tool", 0)
+    with pytest.raises(ConfigError, match="tool JSON"):
+        World("tiny").query(World("tiny").task("train", 0))
+    assert not World("tiny").documents
+    refused = catalogue(preset).needs["weather"].answer(problem(preset, "train", 0).facts, {"city": "Gotham"})
+    assert refused == Refusal(input="city", reason="Gotham is unknown")
