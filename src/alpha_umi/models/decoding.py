@@ -6,6 +6,7 @@ its own first token, padding is masked, and a sampled completion draws from a ge
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -117,7 +118,7 @@ def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterato
     mask = (torch.arange(longest, device=device) >= (longest - lengths)[:, None]).long()
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     chosen = _prompt_adapters(requests, longest)
-    live, cache = list(requests), None
+    live, cache, cache_name = list(requests), None, _cache_name(model)
     for request in live:
         request.computed = request.length
     while True:
@@ -128,12 +129,12 @@ def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterato
                     input_ids=ids,
                     attention_mask=mask,
                     position_ids=positions,
-                    past_key_values=cache,
                     use_cache=True,
                     logits_to_keep=1,
+                    **{cache_name: cache},
                 ),
             )
-        cache = output.past_key_values
+        cache = output[cache_name]
         _write(output.logits[:, -1], live)
         kept = [at for at, one in enumerate(live) if one.pending and one.writer.finish is None and not one.abandoned()]
         yield
@@ -150,6 +151,12 @@ def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterato
         chosen = torch.tensor([one.adapter for one in live], dtype=torch.int8)
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
         positions = positions[:, -1:] + 1
+
+
+def _cache_name(model: PreTrainedModel) -> str:
+    """Return the name by which a model takes and returns its KV cache; newer transformers call it `cache`."""
+    names = inspect.signature(model.forward).parameters
+    return "past_key_values" if "past_key_values" in names else "cache"
 
 
 def _write(logits: Tensor, requests: Sequence[Request]) -> None:
