@@ -1,4 +1,4 @@
-"""Tasks of the wide presets for several tests, each drawn once."""
+"""Tasks of the table presets for several tests, each drawn once."""
 
 from functools import cache
 

@@ -7,8 +7,8 @@ import pytest
 from alpha_umi.world import Seen
 from alpha_umi.world.chance import Draws
 from alpha_umi.world.phrases import bare
-from alpha_umi.world.wide.imagined import Imagination
-from alpha_umi.world.wide.mixes import SMALL
+from alpha_umi.world.table.imagined import Imagination
+from alpha_umi.world.table.mixes import SMALL
 from support.wide_tasks import NAMES_OF_PRESETS, SETS, catalogue, problems
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from alpha_umi.errors import ConfigError
 from alpha_umi.world import World
+from alpha_umi.world.table import wording
 from alpha_umi.world.tools import Seen
-from alpha_umi.world.wide import wording
 from support.wide_tasks import WORLDS, catalogue
 
 INDICES = st.integers(0, 10**6)

@@ -15,9 +15,9 @@ from alpha_umi.types import Observation, User
 from alpha_umi.world import Split, Trouble, World
 from alpha_umi.world.player import Oracle
 from alpha_umi.world.reading import Quantity, plain, sentences, takes_back, wavers
+from alpha_umi.world.table.names import NAMES, ORDINARY
 from alpha_umi.world.tiny.names import TERMS
 from alpha_umi.world.verifier import judge, judge_answer
-from alpha_umi.world.wide.names import NAMES, ORDINARY
 from support.wide_tasks import NAMES_OF_PRESETS, WORLDS, catalogue, problems
 
 READER = catalogue("full").reader

@@ -1,4 +1,4 @@
-"""The verifier of the wide presets, by mutation: right answers made wrong, and said in other words."""
+"""The verifier of the table presets, by mutation: right answers made wrong, and said in other words."""
 
 import re
 from collections import Counter
@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from alpha_umi.world.problems import find_unit
+from alpha_umi.world.table.names import DOMAINS, ORDINARY
 from alpha_umi.world.verifier import judge_answer
-from alpha_umi.world.wide.names import DOMAINS, ORDINARY
 from support.wide_tasks import NAMES_OF_PRESETS, catalogue, problems
 
 SPELLINGS = {

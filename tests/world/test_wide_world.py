@@ -1,4 +1,4 @@
-"""The wide presets: many tools by tables, test sets that training never sees, and a verifier that cannot be fooled."""
+"""The table presets: many tools by tables, test sets that training never sees, and a verifier that cannot be fooled."""
 
 import asyncio
 import dataclasses
@@ -23,9 +23,9 @@ from alpha_umi.store import decode_trajectory, dump_line, encode_trajectory, rea
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, StopReason, ToolStatus, User
 from alpha_umi.world import PRESETS, Seen, Trouble, World, answer_document, find_query, query_id
 from alpha_umi.world.needs import Refusal
+from alpha_umi.world.table import wording
+from alpha_umi.world.table.names import NAMES, ORDINARY
 from alpha_umi.world.verifier import judge
-from alpha_umi.world.wide import wording
-from alpha_umi.world.wide.names import NAMES, ORDINARY
 from support.wide_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
 
 DIGESTS = {

@@ -10,13 +10,13 @@ Everything is a pure function of (preset, seed, split, index): no files, no netw
 from alpha_umi.world.answers import answer_document
 from alpha_umi.world.presets import PRESETS
 from alpha_umi.world.problems import Trouble
+from alpha_umi.world.table.market import TestSet
+from alpha_umi.world.table.tasks import find_query, query_id
 from alpha_umi.world.tiny.tasks import VERSION, Split
 from alpha_umi.world.tiny.tools import TOOLS
 from alpha_umi.world.tools import Seen, Tool
 from alpha_umi.world.universe import World
 from alpha_umi.world.verifier import Verdict
-from alpha_umi.world.wide.market import TestSet
-from alpha_umi.world.wide.tasks import find_query, query_id
 
 __all__ = [
     "PRESETS",

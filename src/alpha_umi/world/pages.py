@@ -20,8 +20,8 @@ from alpha_umi.world.domains import Amounts, Codes, Domain, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.invention import invent_word
 from alpha_umi.world.needs import Ask, Need, Refusal
+from alpha_umi.world.table import wording
 from alpha_umi.world.tools import Seen, Tool
-from alpha_umi.world.wide import wording
 
 
 class Pages:

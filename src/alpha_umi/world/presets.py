@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from alpha_umi.errors import ConfigError
 from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.problems import Problem
+from alpha_umi.world.table.mixes import FULL, SMALL
+from alpha_umi.world.table.tasks import SPLITS
 from alpha_umi.world.tiny import tasks as tiny
 from alpha_umi.world.tiny.tools import CATALOGUE as TINY
-from alpha_umi.world.wide.mixes import FULL, SMALL
-from alpha_umi.world.wide.tasks import SPLITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alpha_umi.world.phrases import phrases
-from alpha_umi.world.wide.tables import words
+from alpha_umi.world.table.tables import words
 
 CLASSES: Mapping[str, tuple[str, ...]] = {
     domain: phrases(text)

@@ -1,4 +1,4 @@
-"""Tasks of the wide world: a plan, its words, the tools offered and the trouble that waits.
+"""Tasks of the table world: a plan, its words, the tools offered and the trouble that waits.
 
 All from (preset, seed, split, index). Train and test are disjoint twice: no frame of a training query words a test
 query, and what is asked about whom (the plan with its names) lies on one side, as its own hash says.
@@ -19,11 +19,11 @@ from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
+from alpha_umi.world.table import sides, wording
+from alpha_umi.world.table.imagined import Imagination
+from alpha_umi.world.table.market import Group, Market, Pool, TestSet
+from alpha_umi.world.table.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order, make_kind
 from alpha_umi.world.tools import Seen, Tool
-from alpha_umi.world.wide import sides, wording
-from alpha_umi.world.wide.imagined import Imagination
-from alpha_umi.world.wide.market import Group, Market, Pool, TestSet
-from alpha_umi.world.wide.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order, make_kind
 
 TRAIN = "train"
 SPLITS = (TRAIN, *(test_set.value for test_set in TestSet))

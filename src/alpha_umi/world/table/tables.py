@@ -1,4 +1,4 @@
-"""How the tables of the wide world are written: needs in a few lines, providers as text, one line per API.
+"""How the tables of the table world are written: needs in a few lines, providers as text, one line per API.
 
 An API is declared as ToolBench's tool JSON, and what a model is told of it is made from that by the same rules as for
 any ToolBench tool, so that the world's tools are documented alike in training data, in files and behind a service.
@@ -15,9 +15,9 @@ from alpha_umi.types import Json
 from alpha_umi.world.domains import Amounts
 from alpha_umi.world.needs import Ask, Find, Need, Owed
 from alpha_umi.world.phrases import phrases
+from alpha_umi.world.table.asked import ASKED
+from alpha_umi.world.table.names import CURRENCY, DOMAINS
 from alpha_umi.world.tools import Document, Seen, Tool
-from alpha_umi.world.wide.asked import ASKED
-from alpha_umi.world.wide.names import CURRENCY, DOMAINS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,10 @@ from alpha_umi.world.domains import Domain, Names
 from alpha_umi.world.invention import invent_word
 from alpha_umi.world.needs import Need
 from alpha_umi.world.phrases import bare
+from alpha_umi.world.table import vocabulary, wording
+from alpha_umi.world.table.names import CURRENCY
+from alpha_umi.world.table.tables import Category, read_line
 from alpha_umi.world.tools import Seen, Tool
-from alpha_umi.world.wide import vocabulary, wording
-from alpha_umi.world.wide.names import CURRENCY
-from alpha_umi.world.wide.tables import Category, read_line
 
 _PERCENT = 100
 _TOLD = 60

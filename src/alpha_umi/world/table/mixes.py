@@ -1,11 +1,11 @@
-"""The presets of the wide world."""
+"""The presets of the table world."""
 
 from __future__ import annotations
 
 from alpha_umi.types import ToolStatus
 from alpha_umi.world.problems import Trouble
-from alpha_umi.world.wide.market import CATEGORIES, Group
-from alpha_umi.world.wide.tasks import Mix
+from alpha_umi.world.table.market import CATEGORIES, Group
+from alpha_umi.world.table.tasks import Mix
 
 _FAILURES = (
     (ToolStatus.ERROR, "{tool} is down"),

@@ -1,4 +1,4 @@
-"""The wide world's tools as a preset offers them: which may be used for which test set, and what plans they allow."""
+"""The table world's tools as a preset offers them: which may be used for which test set, and what plans they allow."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from alpha_umi.world.facts import Facts
 from alpha_umi.world.needs import Ask, Need, Refusal
 from alpha_umi.world.phrases import bare
 from alpha_umi.world.reading import Reader, Words
+from alpha_umi.world.table import names
+from alpha_umi.world.table.learning import EDUCATION, HEALTH
+from alpha_umi.world.table.leisure import BOOKS, FOOD, MOVIES, MUSIC, SPORTS
+from alpha_umi.world.table.nature import LOCATION, WEATHER
+from alpha_umi.world.table.plans import Scope
+from alpha_umi.world.table.tables import Category, Provider, read_providers
+from alpha_umi.world.table.trade import ECOMMERCE, FINANCE, SOCIAL
+from alpha_umi.world.table.travel import LOGISTICS, TRANSPORTATION, TRAVEL
 from alpha_umi.world.tools import Seen, Tool
-from alpha_umi.world.wide import names
-from alpha_umi.world.wide.learning import EDUCATION, HEALTH
-from alpha_umi.world.wide.leisure import BOOKS, FOOD, MOVIES, MUSIC, SPORTS
-from alpha_umi.world.wide.nature import LOCATION, WEATHER
-from alpha_umi.world.wide.plans import Scope
-from alpha_umi.world.wide.tables import Category, Provider, read_providers
-from alpha_umi.world.wide.trade import ECOMMERCE, FINANCE, SOCIAL
-from alpha_umi.world.wide.travel import LOGISTICS, TRANSPORTATION, TRAVEL
 
 CATEGORIES: tuple[Category, ...] = (
     LOCATION, WEATHER, TRAVEL, FINANCE, SOCIAL, ECOMMERCE, MOVIES, BOOKS, MUSIC, SPORTS, FOOD, TRANSPORTATION,

@@ -1,4 +1,4 @@
-"""The names of the wide world, and what never changes of them."""
+"""The names of the table world, and what never changes of them."""
 
 from __future__ import annotations
 

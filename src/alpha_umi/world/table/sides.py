@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from alpha_umi.types import Json
 from alpha_umi.world.chance import drawn
 from alpha_umi.world.needs import Values
-from alpha_umi.world.wide.plans import Made, Slot, Source, Wish
+from alpha_umi.world.table.plans import Made, Slot, Source, Wish
 
 SHARE = 5
 """One of so many is for tests."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from alpha_umi.world.needs import clock, code, fixed, name_of, number
-from alpha_umi.world.wide import names
-from alpha_umi.world.wide.tables import Category, ask, need
+from alpha_umi.world.table import names
+from alpha_umi.world.table.tables import Category, ask, need
 
 TRAVEL = Category(
     name="Travel",

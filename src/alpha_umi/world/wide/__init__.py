@@ -1,1 +1,0 @@
-"""The wide world: tables of names, needs and providers by category, and the mechanism that makes tasks of them."""
