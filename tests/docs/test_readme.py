@@ -1,4 +1,4 @@
-"""The README is run: its tree is the tree, its Python works, its commands exist and do the whole job."""
+"""The README is run: its Python works, its commands exist and do the whole job."""
 
 import json
 import re
@@ -11,11 +11,9 @@ from typer.main import get_command
 
 from alpha_umi.cli import app
 from support.commands import environment, run, run_here
-from support.folders import REPOSITORY, SOURCES
+from support.folders import REPOSITORY
 
 README = REPOSITORY / "README.md"
-PACKAGE = SOURCES / "alpha_umi"
-TREE = re.compile(r"(?<=\n## The tree\n\n)```\n.*?```", re.DOTALL)
 STAGES = ("backbone", "planner", "caller", "summarizer")
 
 
@@ -26,29 +24,6 @@ def blocks(language):
 def commands():
     written = "\n".join([*blocks("bash"), *re.findall(r"`(umi [^`]*)`", README.read_text(encoding="utf-8"))])
     return [line.partition("  #")[0] for line in written.splitlines() if line.startswith("umi ") and "VERB" not in line]
-
-
-def tree():
-    files = sorted(PACKAGE.rglob("*.py"), key=lambda path: (path.parent, path.stem != "__init__", path.name))
-    width = max(len(str(path.relative_to(PACKAGE))) for path in files)
-    lines = [f"{path.relative_to(PACKAGE)!s:<{width}}  {first_sentence(path)}" for path in files]
-    return "\n".join(["```", *lines, "```"])
-
-
-def first_sentence(path):
-    """Of the module's docstring, up to the first full stop."""
-    docstring = path.read_text(encoding="utf-8").split('"""')[1]
-    return re.split(r"(?<=[^.])\.(?:\s|$)|\n\n", docstring.strip(), maxsplit=1)[0].replace("\n", " ")
-
-
-def test_the_tree_is_the_tree(request):
-    text = README.read_text(encoding="utf-8")
-    if request.config.getoption("--update-golden"):
-        text = TREE.sub(lambda _: tree(), text)
-        README.write_text(text, encoding="utf-8")
-    found = TREE.search(text)
-    assert found is not None
-    assert found[0] == tree(), "stale: run pytest tests/docs/test_readme.py --update-golden"
 
 
 @pytest.mark.parametrize("line", commands())

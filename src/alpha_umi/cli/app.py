@@ -15,6 +15,7 @@ from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.cli.ask import Held, ask, holding
 from alpha_umi.cli.bench import bench_app
+from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.flywheel import prepare_mask, prepare_rollouts
@@ -41,6 +42,7 @@ format_app = typer.Typer(help="Prompt formats.", no_args_is_help=True)
 world_app = typer.Typer(help="The sealed world of executable tools.", no_args_is_help=True)
 for name, group in (
     ("prepare", prepare_app),
+    ("data", data_app),
     ("export", export_app),
     ("evaluate", evaluate_app),
     ("format", format_app),
