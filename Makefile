@@ -1,10 +1,10 @@
-# make setup | demo | demo-train | study-quick | study | test | check | bench ... (the first makes .venv, the others call it)
+# make setup | demo | demo-train | study-quick | study | test | lint | check | bench ... (the first makes .venv, the others call it)
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
 DOCS := $(PY) -m sphinx -b html -q -W --keep-going -n docs docs/_build
 
-.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test check docs bench clean
+.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test lint check docs bench clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -45,13 +45,15 @@ study: setup ## the whole comparison on a larger world: a GPU or a weekend; docs
 test: setup ## all tests, the slow ones too
 	$(PY) -m pytest -n auto -m ""
 
-check: setup ## format, lint, types, layers, tests, docs
+lint: setup ## format, lint, types, layers, docs: all that CI checks beside the tests
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/basedpyright
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest -n auto
 	$(DOCS)
+
+check: lint ## the same, and the fast tests: before a commit
+	$(PY) -m pytest -n auto
 
 docs: setup ## the documentation as a site in docs/_build, warnings as errors, offline
 	$(DOCS)
