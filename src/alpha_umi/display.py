@@ -1,4 +1,4 @@
-"""What the terminal shows: turns as they happen, progress of long work, tables. It decides nothing.
+"""Terminal output: turns of a running search, progress of long work, tables.
 
 Text from models, tools and files is untrusted: it is shown without markup and without control characters.
 """
@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
+from alpha_umi.report.tables import plain_table
 from alpha_umi.search import Node, NodeStatus
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, ToolStatus, Turn, User
 
@@ -28,17 +38,17 @@ _NEXT = {
     Decision.CALL: "caller",
     Decision.CONCLUDE: "summarizer",
     Decision.GIVE_UP: "give up",
-    Decision.NONE: "nobody named",
+    Decision.NONE: "no decision",
 }
 
 
 def plain(text: str) -> str:
-    """Text that cannot move the cursor, ring the bell or colour the terminal."""
+    """Replace control characters, so that text cannot move the cursor, ring the bell or colour the terminal."""
     return _CONTROL.sub("�", text)
 
 
 class TurnPrinter:
-    """Prints every turn of a search once, when it first appears; on a terminal also what is being written."""
+    """Printer of a search's turns: each once, when it is complete; on a terminal also the text being generated."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -50,10 +60,10 @@ class TurnPrinter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hush()
+        self._stop_writing()
 
-    def hear(self, role: Role, piece: str) -> None:
-        """Show what a role has written so far in a line of its own, which its turn will take the place of."""
+    def on_token(self, role: Role, piece: str) -> None:
+        """Show the text that a role has generated so far in one line, until its turn is printed."""
         if not self._console.is_terminal:
             return
         if self._writing is None:
@@ -64,13 +74,14 @@ class TurnPrinter:
         line.append(plain(" ".join(self._written.split()))[-self._console.width + 20 :])
         self._writing.update(line)
 
-    def _hush(self) -> None:
+    def _stop_writing(self) -> None:
         if self._writing is not None:
             self._writing.stop()
         self._writing, self._written = None, ""
 
-    def show(self, node: Node) -> None:
-        self._hush()
+    def on_node(self, node: Node) -> None:
+        """Print the turns of a node that are not printed yet."""
+        self._stop_writing()
         for turn in node.turns[self._shown.get(node.index, 0) :]:
             self._show_turn(turn)
         self._shown[node.index] = len(node.turns)
@@ -91,14 +102,14 @@ class TurnPrinter:
             case Answer(text=text):
                 self._line("summarizer", text, "bold blue")
 
-    def _line(self, who: str, said: str, style: str) -> None:
-        line = Text(f"{who:>10}  ", style="dim")
-        line.append(plain(said), style=style)
+    def _line(self, speaker: str, text: str, style: str) -> None:
+        line = Text(f"{speaker:>10}  ", style="dim")
+        line.append(plain(text), style=style)
         self._console.print(line, soft_wrap=True)
 
 
 def verdict_words(verdict: Verdict) -> str:
-    """What the verifier says, in one line."""
+    """Describe a verdict in one line."""
     if verdict.passed:
         return "right, and supported by the calls"
     return plain("wrong: " + "; ".join(verdict.reasons))
@@ -106,7 +117,7 @@ def verdict_words(verdict: Verdict) -> str:
 
 @contextmanager
 def loading(console: Console, what: str) -> Iterator[None]:
-    """Says what is being loaded while it is, and how long that took."""
+    """Show the name of a thing while it is loaded, then the time that took."""
     started = time.monotonic()
     with console.status(plain(what)):
         yield
@@ -114,25 +125,124 @@ def loading(console: Console, what: str) -> Iterator[None]:
     console.print(line, soft_wrap=True)
 
 
+# --- progress -----------------------------------------------------------------------------------------------
+
+
+class ProgressDisplay(Protocol):
+    """Progress of long work that has one or more parts."""
+
+    def update(self, name: str, done: int, total: int, note: str = "") -> None:
+        """Show how much of a part is done; `note` stands beside it."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Stop showing a part."""
+        ...
+
+
 @contextmanager
-def progress(console: Console, *, quiet: bool = False) -> Iterator[Progress]:
-    """A progress display on a terminal; `quiet` shows nothing there either."""
+def progress(console: Console, unit: str = "", *, quiet: bool = False) -> Iterator[ProgressDisplay]:
+    """Show progress: bars on a terminal, elsewhere a line of text every ten seconds; `quiet` shows nothing.
+
+    `unit`: the plural noun of what is counted, for lines of text.
+    """
+    if quiet or not console.is_terminal:
+        yield ProgressLines(lambda line: None if quiet else print_line(console, line), unit)
+        return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as display:
-        yield display
+    with Progress(*columns, console=console) as bars:
+        yield _ProgressBars(bars)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table with its first column to the left and the others to the right."""
-    drawn = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if number == 0 else "right")
-    for row in rows:
-        drawn.add_row(*(Text(plain(cell)) for cell in row))
-    return drawn
+class _ProgressBars:
+    """Progress as bars that are drawn in place."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._ids: dict[str, TaskID] = {}
+
+    def update(self, name: str, done: int, total: int, note: str = "") -> None:
+        if name not in self._ids:
+            self._ids[name] = self._bars.add_task(plain(name), note="")
+        self._bars.update(self._ids[name], completed=done, total=total, note=plain(note))
+
+    def remove(self, name: str) -> None:
+        if name in self._ids:
+            self._bars.remove_task(self._ids.pop(name))
+
+
+@dataclass(slots=True)
+class _Part:
+    started: float
+    before: int
+    """Done when it was first heard of: by an earlier run."""
+    shown: bool = False
+
+
+class ProgressLines:
+    """Progress as lines of text, at most one per part and interval; short work prints none."""
+
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        unit: str = "",
+        *,
+        every_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._write, self._unit, self._every, self._clock = write, f" {unit}" if unit else "", every_s, clock
+        self._parts: dict[str, _Part] = {}
+        self._last: dict[str, float] = {}
+
+    def update(self, name: str, done: int, total: int, note: str = "") -> None:
+        """Write a line where the last one of this part is an interval ago, or the part is complete."""
+        now = self._clock()
+        part = self._parts.setdefault(name, _Part(now, done))
+        due = now - self._last.setdefault(name, now) >= self._every
+        if due or (part.shown and done == total):
+            self._last[name], part.shown = now, True
+            self._write(self._line(name, part, done, total, note))
+
+    def remove(self, name: str) -> None:
+        """Forget a part."""
+        self._parts.pop(name, None)
+        self._last.pop(name, None)
+
+    def _line(self, name: str, part: _Part, done: int, total: int, note: str) -> str:
+        took = self._clock() - part.started
+        words = [f"{done:,} of {total:,}{self._unit}", *([note] if note else [])]
+        if done >= total:
+            words.append(f"{_time(took)} elapsed")
+        elif done > part.before:
+            words.append(f"{_time(took / (done - part.before) * (total - done))} remaining")
+        return f"{name.strip()}: {', '.join(words)}"
+
+
+def _time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+# --- lines and tables ---------------------------------------------------------------------------------------
+
+
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """Print a line as it is: no markup, no highlighting, wrapped by the terminal alone."""
+    console.print(Text(plain(text), style=style), soft_wrap=True)
+
+
+def print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, its first column aligned to the left, the others to the right; no cell is ever cut."""
+    head, *lines = plain_table(columns, [[plain(cell) for cell in row] for row in rows]).split("\n")
+    print_line(console, "")
+    for line in title.split("\n"):
+        print_line(console, line, "bold")
+    print_line(console, head, "dim")
+    for line in lines:
+        print_line(console, line)

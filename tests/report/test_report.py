@@ -1,6 +1,5 @@
 """Reports are one page that loads nothing, runs nothing, and shows whatever anybody wrote as text."""
 
-import json
 import re
 
 import pytest
@@ -8,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.evaluation.rollouts import Rollout, read_rollouts
-from alpha_umi.report import rollout_report, training_section, write_card
-from alpha_umi.report.curves import draw_history
 from alpha_umi.report.markup import escape, tag
+from alpha_umi.report.rollouts import rollout_report
 from alpha_umi.report.trees import draw_tree
+from alpha_umi.report.turns import write_card
 from alpha_umi.search import Node, NodeStatus
 from alpha_umi.types import (
     Answer,
@@ -183,27 +182,3 @@ def test_a_report_on_nothing_says_so(tmp_path):
     assert ended.code == 3
     assert "holds no finished task" in ended.err
     assert not (tmp_path / "page.html").exists()
-
-
-# --- curves ---------------------------------------------------------------------------------------------
-
-
-def test_the_curves_of_a_run_are_drawn_whatever_its_history_holds(tmp_path):
-    (tmp_path / "history").mkdir()
-    lines = [{"step": step, "loss": 6 / step, "validation_loss": 7 / step} for step in range(1, 900)]
-    lines += [{"step": 900, "loss": float("nan")}, {"step": 901, "loss": 0.0}, {"step": 902, "loss": None}]
-    history = tmp_path / "history" / "backbone.jsonl"
-    history.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 90')
-    section = training_section(tmp_path)
-    [figure] = (Page(str(section.body[0])),)
-    paths = [value for element, name, value in figure.attributes if (element, name) == ("path", "d")]
-    assert len(paths) == 3
-    numbers = [float(number) for path in paths for number in re.findall(r"-?[\d.]+", path)]
-    assert all(0 <= number <= 420 for number in numbers)
-    assert max(len(path.split("L")) for path in paths) <= 242
-    assert "on held-out data 0.0078" in figure.text
-
-
-def test_a_run_without_a_history_has_no_curves(tmp_path):
-    assert training_section(tmp_path) is None
-    assert draw_history("nothing", [{"step": 1, "loss": float("inf")}]) is None

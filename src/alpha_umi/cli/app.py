@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,11 +118,8 @@ def prepare_toolbench(
     options = AnswerOptions(
         test_ids=test_ids, stages=emit_stages, compat=_is_compat(compat), limit=limit, workers=workers
     )
-    with progress(_console()) as display:
-        bar = display.add_task("preparing")
-        report = prepare_answers(
-            answers, out, options, lambda done, total: display.update(bar, completed=done, total=total)
-        )
+    with progress(_console(), "answers") as display:
+        report = prepare_answers(answers, out, options, partial(display.update, "preparing"))
     _print_preparation(report, out)
 
 
@@ -237,10 +235,10 @@ def train(
 
 def _print_stages(run: Path) -> None:
     from alpha_umi import jobs
-    from alpha_umi.display import table
+    from alpha_umi.display import print_table
 
     rows = jobs.trained(run)
-    _console().print(table(f"{run}", list(rows[0]), [list(row.values()) for row in rows]))
+    print_table(_console(), f"{run}", list(rows[0]), [list(row.values()) for row in rows])
 
 
 @app.command()
@@ -297,9 +295,8 @@ def predict(
         concurrency=concurrency,
         shard=shard,
     )
-    with progress(_console(), quiet=shard.rank != 0) as display:
-        bar = display.add_task("predicting")
-        done = jobs.predict(options, lambda done, total: display.update(bar, completed=done, total=total))
+    with progress(_console(), "steps", quiet=shard.rank != 0) as display:
+        done = jobs.predict(options, partial(display.update, "predicting"))
     if shard.rank == 0:
         print(f"{out}: {done.steps} steps{_kept(done)}")
         for note in done.notes[:_NOTES]:

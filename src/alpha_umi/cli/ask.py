@@ -81,7 +81,7 @@ def ask(
     console = Console(stderr=True)
     loaded = _load(console, run, asked.place, agent)
     with TurnPrinter(console) as printer:
-        trajectory = explore_one(loaded, asked.query, printer.show, printer.hear)
+        trajectory = explore_one(loaded, asked.query, printer.on_node, printer.on_token)
     if out is not None:
         write_trajectories(out, [trajectory])
     if world_task is not None:

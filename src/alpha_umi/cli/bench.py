@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,21 +33,20 @@ def bench_engine(
     from rich.console import Console
 
     from alpha_umi import build
-    from alpha_umi.display import progress, table
+    from alpha_umi.display import print_table, progress
     from alpha_umi.jobs import bench
     from alpha_umi.store import write_json
 
     options = bench.BenchOptions(
         agent=build.read_agent(agent), data=data, preset=preset, tasks=tasks, concurrency=concurrency
     )
-    with progress(Console(stderr=True)) as display:
-        bar = display.add_task("measuring")
-        measures = bench.bench_engine(options, lambda done, total: display.update(bar, completed=done, total=total))
+    with progress(Console(stderr=True), "turns") as display:
+        measures = bench.bench_engine(options, partial(display.update, "measuring"))
     if out is not None:
         write_json(out, {"agent": str(agent), **measures.document()})
     machine = measures.machine
     title = f"{agent} on {machine.device}, {machine.dtype}, {machine.threads} of {machine.cores} cores"
-    Console().print(table(title, ["measured", "", ""], _rows(measures)))
+    print_table(Console(), title, ["measured", "", ""], _rows(measures))
 
 
 def _rows(found: Any) -> list[list[str]]:

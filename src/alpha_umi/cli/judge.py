@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -189,12 +190,8 @@ def _run(asked: _Asked, out: Path, start: Any) -> Any:
     from alpha_umi.display import progress
     from alpha_umi.jobs import InterruptedWorkError
 
-    with progress(Console(stderr=True)) as display:
-        bar = display.add_task("judging")
-
-        def show(done: int, total: int) -> None:
-            display.update(bar, completed=done, total=total)
-
+    with progress(Console(stderr=True), "queries") as display:
+        show = partial(display.update, "judging")
         try:
             return asyncio.run(_judge_with(asked, out, lambda judge: start(judge, show)))
         except KeyboardInterrupt:

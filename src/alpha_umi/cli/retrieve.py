@@ -83,11 +83,11 @@ def _open(tools: Path | None, index: Path | None, model: str | None) -> Any:
 def _print_figures(figures: Any, title: str) -> None:
     from rich.console import Console
 
-    from alpha_umi.display import table
+    from alpha_umi.display import print_table
 
     keys = list(next(iter(figures.values())))
     rows = [
         [name, *(f"{each[key].value:.3f} ±{(each[key].high - each[key].low) / 2:.3f}" for key in keys)]
         for name, each in figures.items()
     ]
-    Console(width=140).print(table(title, ["set", *keys], rows))
+    print_table(Console(), title, ["set", *keys], rows)

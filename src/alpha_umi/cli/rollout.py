@@ -201,12 +201,10 @@ def _run(options: Any, crew: Any) -> Any:
     from alpha_umi.jobs import InterruptedWorkError
     from alpha_umi.jobs.rollout import roll_out
 
-    with progress(Console(stderr=True)) as display:
-        bar = display.add_task("rolling out")
+    with progress(Console(stderr=True), "tasks") as display:
 
         def show(done: Any) -> None:
-            counts = done.all
-            display.update(bar, description=_words(counts), completed=counts.tasks, total=done.total)
+            display.update("rolling out", done.all.tasks, done.total, _words(done.all))
 
         try:
             return roll_out(options, show, crew)
@@ -225,7 +223,7 @@ def _words(counts: Any) -> str:
 def _report(done: Any, out: Path) -> None:
     from rich.console import Console
 
-    from alpha_umi.display import plain, table
+    from alpha_umi.display import plain, print_table
 
     for note in done.notes[:_SHOWN_NOTES]:
         print(f"  {plain(note)}", file=sys.stderr)
@@ -233,7 +231,7 @@ def _report(done: Any, out: Path) -> None:
         print(f"  ... and {len(done.notes) - _SHOWN_NOTES} more notes on the queries", file=sys.stderr)
     columns = ["set", "tasks", "passed", "answered", "gave up", "errors", "calls", "tokens"]
     rows = [_row(name, counts) for name, counts in done.sets.items()]
-    Console(stderr=True).print(table(f"{out}", columns, [*rows, _row("all", done.all)]))
+    print_table(Console(stderr=True), f"{out}", columns, [*rows, _row("all", done.all)])
     kept = f", {done.kept} of them from before" if done.kept else ""
     print(f"{out}: {done.all.tasks} tasks{kept}; next: umi judge convert {out} --out ANSWERS")
     if done.all.errors:

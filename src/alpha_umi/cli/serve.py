@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,9 +75,8 @@ def import_cache(
     from alpha_umi.serving.virtual_tools.folders import import_folder
 
     opened = ReplyCache(cache)
-    with progress(_console()) as display:
-        bar = display.add_task("importing")
-        moved = import_folder(folder, opened, lambda done, total: display.update(bar, completed=done, total=total))
+    with progress(_console(), "files") as display:
+        moved = import_folder(folder, opened, partial(display.update, "importing"))
     opened.close()
     print(f"{cache}: {moved.replies} new replies from {moved.files} files, {moved.known} were known")
     _print_skipped(moved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,7 +21,7 @@ def study(
     """Train and measure every variant from every base with every seed. The same command goes on where it stopped."""
     from rich.console import Console
 
-    from alpha_umi.display import progress
+    from alpha_umi.display import print_line, progress
     from alpha_umi.jobs.side_by_side import Update
     from alpha_umi.study.cells import cells, read_study
     from alpha_umi.study.report import write_report
@@ -34,23 +34,19 @@ def study(
         return
     console = Console(stderr=True)
     with progress(console) as display:
-        whole = display.add_task(f"study {config.name}", total=len(list(cells(config))))
-        bars: dict[str, Any] = {}
+        every, ended = len(list(cells(config))), 0
+        display.update(f"study {config.name}", 0, every)
 
         def show(update: Update) -> None:
-            if update.ended:
-                if update.what in bars:
-                    display.remove_task(bars.pop(update.what))
-                if update.what != "data":
-                    display.advance(whole)
-                    console.print(
-                        f"{update.what}: {update.error or update.at or 'done'}", markup=False, highlight=False
-                    )
+            nonlocal ended
+            if not update.ended:
+                display.update(f"  {update.what}", update.done, update.total, update.at)
                 return
-            bar = bars.setdefault(update.what, None)
-            if bar is None:
-                bar = bars[update.what] = display.add_task(update.what)
-            display.update(bar, description=f"  {update.what}: {update.at}", completed=update.done, total=update.total)
+            display.remove(f"  {update.what}")
+            if update.what != "data":
+                ended += 1
+                print_line(console, f"{update.what}: {update.error or update.at or 'done'}")
+                display.update(f"study {config.name}", ended, every)
 
         folder = run_study(config, place, show, workers=workers)
     print(folder / "study.md")

@@ -168,11 +168,11 @@ class _Demo:
     async def _explore(self, loaded: build.LoadedAgent, task: Task, strategy: Strategy) -> Tree:
         tree, place, limits = Tree(task=task), WorldEnvironment(self._world, task), Limits(**LIMITS.model_dump())
         with TurnPrinter(self._console) as printer:
-            agent = overheard(loaded.agent, printer.hear)
+            agent = overheard(loaded.agent, printer.on_token)
             async with aclosing(explore(agent, place, task, limits, strategy)) as nodes:
                 async for node in nodes:
                     tree.add(node)
-                    printer.show(node)
+                    printer.on_node(node)
         return tree
 
     # --- many tasks ---------------------------------------------------------------------------------------
@@ -216,14 +216,12 @@ class _Demo:
         """Beside each other where the agent is small, since threads are of little use to it."""
         workers = self._options.workers or (cores() if is_light(loaded) else 1)
         with progress(self._console) as display:
-            bars = {one.name: display.add_task(one.name, start=False) for one in todo}
 
             def show(update: Update) -> None:
                 if update.error:
                     raise MeasurementError(f"{update.what}: {update.error}")
                 if not update.ended:
-                    display.start_task(bars[update.what])
-                    display.update(bars[update.what], completed=update.done, total=update.total)
+                    display.update(update.what, update.done, update.total)
 
             work = open_and_measure if workers > 1 else partial(measure, self._runner, loaded)
             work_on({one.name: one for one in todo}, work, show, workers)

@@ -9,24 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from alpha_umi.demo.measures import LiveScores
-from alpha_umi.display import table
+from alpha_umi.display import print_line, print_table
 from alpha_umi.evaluation.call_faults import CallFaults
 from alpha_umi.evaluation.metrics import HALLUCINATION_RATE, HALLUCINATION_RATE_CALLS, INTERVALS, METRICS, Metric
 from alpha_umi.evaluation.rollouts import Rollout
 from alpha_umi.evaluation.static import StaticScores
-from alpha_umi.report import (
-    Section,
-    draw_key,
-    is_right,
-    training_section,
-    write_card,
-    write_metric,
-    write_page,
-    write_table,
-    write_tile,
-    write_tiles,
-)
 from alpha_umi.report.markup import Html
+from alpha_umi.report.page import Section, write_metric, write_page, write_table, write_tile, write_tiles
+from alpha_umi.report.training import training_section
+from alpha_umi.report.turns import is_right, write_card
 
 _NAMES = {"chain": "chain", "dfsdt": "DFSDT"}
 _LOWER = (HALLUCINATION_RATE, HALLUCINATION_RATE_CALLS)
@@ -89,16 +80,16 @@ def show_results(results: Results, console: Console) -> None:
     console.print()
     title = f"{_steps(results)}, after the gold history, greedy; percent with\n{INTERVALS}"
     rows = [[name, *(_words(scores.metrics[name]) for scores in static.values())] for name in METRICS]
-    console.print(table(title, ["metric", *static], rows))
+    print_table(console, title, ["metric", *static], rows)
     title = f"Whole tasks live, {results.live_tasks} of each set: percent that the verifier passes"
     rows = [[name, *(_words(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
-    console.print(table(title, ["set and search", *static], rows))
+    print_table(console, title, ["set and search", *static], rows)
     for words in (_left_out(results), results.errors):
         if words:
-            console.print(words, markup=False, highlight=False)
-    console.print(table("Live calls", ["", *results.faults], _fault_rows(results)))
+            print_line(console, words)
+    print_table(console, "Live calls", ["", *results.faults], _fault_rows(results))
     seconds = [[name, f"{took:.1f}"] for name, took in results.seconds.items()]
-    console.print(table("Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(results.seconds.values()):.1f}"]]))
+    print_table(console, "Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(results.seconds.values()):.1f}"]])
 
 
 def _words(metric: Metric) -> str:
@@ -176,7 +167,7 @@ def _shown_section(results: Results) -> Section:
     every = (*results.shown, *results.rescued)
     cards = (write_card(shown.rollout, shown.title, unfolded=place == 0) for place, shown in enumerate(every))
     note = f"The first held-out task of its kind each. {results.rescue}"
-    return Section(title="Live", body=(*cards, draw_key()), note=note)
+    return Section(title="Live", body=tuple(cards), note=note)
 
 
 def _live_section(results: Results) -> Section:

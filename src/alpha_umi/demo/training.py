@@ -6,6 +6,7 @@ A stage whose output is there is not repeated, so it goes on where it was interr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.console import Console
 from alpha_umi import build, demo, jobs
 from alpha_umi.build.bundled import find_base, made_with, write_made
 from alpha_umi.config import TrainConfig, load_config, make_config, merged, read_recipe
-from alpha_umi.display import progress, table
+from alpha_umi.display import print_table, progress
 from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.clock import Clock
 from alpha_umi.preparation.answers import prepare_answers
@@ -57,9 +58,9 @@ def run(options: TrainingOptions, console: Console) -> Path:
         _train(make_config(TrainConfig, merged(read_recipe(RECIPE), changes), source=RECIPE), agent)
     rows = jobs.trained(agent)
     title = "Tokens computed; `saved`: against every example in a row of its own"
-    console.print(table(title, list(rows[0]), [list(row.values()) for row in rows]))
+    print_table(console, title, list(rows[0]), [list(row.values()) for row in rows])
     seconds = [[stage, f"{took:.1f}"] for stage, took in clock.seconds.items()]
-    console.print(table("Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(clock.seconds.values()):.1f}"]]))
+    print_table(console, "Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(clock.seconds.values()):.1f}"]])
 
     _title(console, f"4. The demo, with this agent: {agent}")
     return demo.run(
@@ -85,11 +86,8 @@ def _write_data(options: TrainingOptions, data: Path, console: Console, clock: C
     with clock.part("world"):
         written = write_gold(options.out / "world", choice)
     _title(console, "2. Prepare: raw ToolBench answers to trajectories")
-    with clock.part("prepare"), progress(console) as display:
-        bar = display.add_task("   answers")
-        report = prepare_answers(
-            written.answers, data, progress=lambda done, total: display.update(bar, completed=done, total=total)
-        )
+    with clock.part("prepare"), progress(console, "answers") as display:
+        report = prepare_answers(written.answers, data, progress=partial(display.update, "   preparing"))
     console.print(f"   {report.kept} trajectories in {data}", markup=False, highlight=False)
 
 

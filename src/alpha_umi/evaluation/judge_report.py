@@ -14,10 +14,13 @@ from alpha_umi.evaluation.judging.scores import Agreement, agree, mcnemar, score
 from alpha_umi.evaluation.judging.verdicts import Outcome
 from alpha_umi.evaluation.judging_files import read_comparisons, read_settings, read_verdicts, some_ids
 from alpha_umi.evaluation.metrics import Metric
+from alpha_umi.report.tables import markdown_table
 from alpha_umi.store import read_json
 from alpha_umi.types import Json
 
 _MEAN = "mean of sets"
+_WORDS = ("system", "set", "candidate", "reference", "first", "second", "judge", "labels")
+"""Columns that hold no numbers."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,8 +40,8 @@ class Report:
     def text(self) -> str:
         parts: list[str] = []
         for title, (head, *rows) in self.tables.items():
-            lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-            parts.append("\n".join([f"## {title}", "", *lines, ""]))
+            left = [at for at, column in enumerate(head) if column in _WORDS]
+            parts.append(f"## {title}\n\n{markdown_table(head, rows, left)}\n")
         return "\n".join(parts)
 
 

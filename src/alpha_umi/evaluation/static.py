@@ -7,7 +7,7 @@ model, so a report on held rows asks for the free ones.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeAlias, cast
 
@@ -27,6 +27,7 @@ from alpha_umi.evaluation.metrics import (
 from alpha_umi.evaluation.published import PUBLISHED, PublishedScores, score_published
 from alpha_umi.evaluation.rows import StepRow, read_rows
 from alpha_umi.formats.steps import StepShape, read_step
+from alpha_umi.report.tables import markdown_table
 from alpha_umi.types import Decision, Json
 
 _TOOLS_SHOWN = 10
@@ -181,14 +182,14 @@ def report_text(report: StaticReport) -> str:
 def _published_parts(report: PublishedScores) -> Iterable[str]:
     yield f"# Static evaluation: {report.count} steps, as the published {report.shape.value} script scores them"
     rows = [[name, f"{value:.4f}", PUBLISHED[name]] for name, value in report.metrics.items()]
-    yield _table(["metric", "value", "what it is"], rows, left=(0, 2))
+    yield markdown_table(["metric", "value", "what it is"], rows, left=(0, 2))
 
 
 def _parts(report: StaticScores) -> Iterable[str]:
     yield f"# Static evaluation: {report.count} steps"
     yield f"Each step follows the reference's own history. Percent, with {INTERVALS}."
     rows = [[name, *_cells(metric), METRICS[name]] for name, metric in report.metrics.items()]
-    yield _table(["metric", "%", "95 % interval", "steps", "what it is"], rows, left=(0, 4))
+    yield markdown_table(["metric", "%", "95 % interval", "steps", "what it is"], rows, left=(0, 4))
     yield "## Decisions"
     yield "One row per decision of the reference; the columns count what was predicted in its place."
     yield _decision_table(report.by_decision)
@@ -199,7 +200,7 @@ def _parts(report: StaticScores) -> Iterable[str]:
         values = [
             [_short(tool), str(score.count), *(_percent(value) for value in _values(score))] for tool, score in shown
         ]
-        yield _table(["tool of the reference", "steps", "called %", "argument F1 %", "hallucinated %"], values)
+        yield markdown_table(["tool of the reference", "steps", "called %", "argument F1 %", "hallucinated %"], values)
 
 
 def _beside_parts(free: StaticScores, held: StaticScores) -> Iterable[str]:
@@ -209,7 +210,7 @@ def _beside_parts(free: StaticScores, held: StaticScores) -> Iterable[str]:
         [name, *_cells(metric)[:2], *_cells(held.metrics[name]), METRICS[name]] for name, metric in free.metrics.items()
     ]
     header = ["metric", "free %", "95 % interval", "held %", "95 % interval", "steps", "what it is"]
-    yield _table(header, rows, left=(0, 6))
+    yield markdown_table(header, rows, left=(0, 6))
     for name, report in (("free", free), ("held", held)):
         yield f"## Decisions, {name}"
         yield _decision_table(report.by_decision)
@@ -239,7 +240,7 @@ def _decision_table(counts: Mapping[Decision, Mapping[Decision, int]]) -> str:
         for expected in said
         if any(counts[expected].values())
     ]
-    return _table(["reference", "steps", "right %", *map(_words, said)], rows)
+    return markdown_table(["reference", "steps", "right %", *map(_words, said)], rows)
 
 
 def _words(decision: Decision) -> str:
@@ -281,19 +282,3 @@ def _notes_part(notes: Sequence[str]) -> Iterable[str]:
     if len(lines) > _NOTES_SHOWN:
         lines[_NOTES_SHOWN:] = [f"- and {len(lines) - _NOTES_SHOWN} more, in the JSON"]
     return ["## Notes", "\n".join(lines)] if lines else []
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> str:
-    """Columns are aligned to the right, those in `left` to the left."""
-    lines = [header, *rows]
-    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(header))]
-
-    def draw(line: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        return f"| {' | '.join(cells)} |"
-
-    rules = ["-" * (width + 2) if column in left else f"{'-' * (width + 1)}:" for column, width in enumerate(widths)]
-    return "\n".join([draw(header), f"|{'|'.join(rules)}|", *map(draw, rows)])

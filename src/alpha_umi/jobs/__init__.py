@@ -24,13 +24,13 @@ from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
 from alpha_umi.formats.json_types import normalise
 from alpha_umi.protocols import Environment
+from alpha_umi.report.training import RunReport, StageSummary
 from alpha_umi.search import Limits, Node, Tree, explore
 from alpha_umi.store import read_json, read_trajectories
 from alpha_umi.types import Role, Task, Trajectory
 
 if TYPE_CHECKING:
     from alpha_umi.training import glpft
-    from alpha_umi.training.curves import StageRow
     from alpha_umi.training.plan import Plan
 
 Recipe = TypeVar("Recipe", TrainConfig, PretrainConfig)
@@ -70,12 +70,12 @@ def _read_recipe(kind: type[Recipe], name: str, overrides: Sequence[str]) -> Rec
 def train(config: TrainConfig, *, resume: bool) -> Path:
     """GLPFT as configured; returns the run directory. Raises PlanError for a run that cannot fit its devices."""
     with _training_explained():
-        from alpha_umi.training import curves, glpft
+        from alpha_umi.training import glpft
     if config.model.base is not None:
         plan_training(config, Outlook(sample=_CHECKED)).check()
-    pictures = curves.Pictures(Path(config.out))
-    run = glpft.run(config, _material(config, lambda: pictures.update()), resume=resume)
-    pictures.update(_stage_rows(run, config.max_length), force=True)
+    report = RunReport(Path(config.out))
+    run = glpft.run(config, _material(config, report.update), resume=resume)
+    report.update(_stage_rows(run, config.max_length), force=True)
     return run
 
 
@@ -87,13 +87,12 @@ def read_pretrain_config(name: str, overrides: Sequence[str] = ()) -> PretrainCo
 def pretrain(config: PretrainConfig, *, resume: bool) -> Path:
     """A base model from texts; returns its folder."""
     with _training_explained():
-        from alpha_umi.training import curves
         from alpha_umi.training.pretrain import Ground, run
     form = cast("glpft.StoredFormat", open_format(config.format))
-    pictures = curves.Pictures(Path(config.out))
-    ground = Ground(format=form, format_document=form.to_document(), draw=pictures.update)
+    report = RunReport(Path(config.out))
+    ground = Ground(format=form, format_document=form.to_document(), draw=report.update)
     folder = run(config, ground, resume=resume)
-    pictures.update(_stage_rows(folder.parent, config.max_length), force=True)
+    report.update(_stage_rows(folder.parent, config.max_length), force=True)
     return folder
 
 
@@ -167,11 +166,9 @@ def _device_memory(config: TrainConfig) -> int | None:
     return torch.cuda.get_device_properties(0).total_memory
 
 
-def _stage_rows(run: Path, max_length: int) -> list[StageRow]:
-    from alpha_umi.training.curves import StageRow
-
+def _stage_rows(run: Path, max_length: int) -> list[StageSummary]:
     return [
-        StageRow(
+        StageSummary(
             name=name,
             examples=did["examples"],
             steps=did["steps"],

@@ -1,110 +1,11 @@
-"""Reports on rollouts as one page: how they went by set, every trajectory turn by turn, search trees, curves.
+"""HTML pages on rollouts, training runs and demos; figures; text tables.
 
-Text of models, tools and files is untrusted; it enters a page through `markup` alone, which escapes it.
+tables.py      Markdown and plain text tables, for every layer
+markup.py      HTML in which text is always escaped
+figures.py     matplotlib: panels as PNG and SVG
+page.py        the frame of a page, its tables and number tiles
+trees.py       search trees as SVG
+turns.py       one rollout as a card, turn by turn
+rollouts.py    the page on a run of rollouts
+training.py    the page and figures on a training run
 """
-
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-
-from alpha_umi.evaluation.metrics import mean
-from alpha_umi.evaluation.rollouts import Counts, Rollout
-from alpha_umi.report.curves import draw_histories
-from alpha_umi.report.markup import Html, tag
-from alpha_umi.report.page import Section, write_metric, write_page, write_table, write_tile, write_tiles
-from alpha_umi.report.trees import draw_key
-from alpha_umi.report.turns import is_right, write_card, write_cards
-
-SHOWN = 200
-"""Trajectories in one page unless told otherwise."""
-
-
-def rollout_report(title: str, rollouts: Sequence[Rollout], shown: int = SHOWN) -> str:
-    """The page of a run of rollouts, with the first `shown` trajectories of each set in the order of their ids."""
-    sets = _by_set(rollouts)
-    total = sum((_count(each) for each in sets.values()), Counts())
-    sections = [Section(title="How they went", body=(_tiles(total), _table(sets)))]
-    for name, each in sets.items():
-        note = f"The first {shown} of {len(each)}." if len(each) > shown else ""
-        sections.append(Section(title=name, body=(write_cards(each[:shown]),), note=note))
-    methods = ", ".join(sorted({rollout.method for rollout in rollouts}))
-    lead = f"{len(rollouts):,} rollouts by {methods}. Unfold a task to see it turn by turn, with its tree."
-    return write_page(title, lead, sections)
-
-
-def training_section(run: Path) -> Section | None:
-    """The curves of a run directory; None where it has no history."""
-    figures = draw_histories(run)
-    if not figures:
-        return None
-    note = (
-        "Loss in nats per token over the steps of each stage; thin as measured, strong smoothed, red on held-out data."
-    )
-    return Section(title="Training", body=(tag("div", *figures, class_="curves"),), note=note)
-
-
-def _by_set(rollouts: Iterable[Rollout]) -> dict[str, list[Rollout]]:
-    sets: dict[str, list[Rollout]] = {}
-    for rollout in rollouts:
-        sets.setdefault(rollout.set, []).append(rollout)
-    return {name: sorted(sets[name], key=_place) for name in sorted(sets)}
-
-
-def _place(rollout: Rollout) -> tuple[int, str]:
-    """Ids that end with numbers in the order of these."""
-    name = rollout.trajectory.task.id
-    digits = name[len(name.rstrip("0123456789")) :]
-    return (int(digits[:18]) if digits else -1, name)
-
-
-def _count(rollouts: Iterable[Rollout]) -> Counts:
-    counts = Counts()
-    for rollout in rollouts:
-        counts.add(rollout)
-    return counts
-
-
-def _tiles(counts: Counts) -> Html:
-    ended = write_tile(f"{counts.answered:,}", "answered", f"{counts.gave_up:,} gave up")
-    if counts.verified:
-        share = f"{100 * counts.passed / counts.verified:.1f} %"
-        ended = write_tile(share, "pass rate", f"{counts.passed:,} of {counts.verified:,}")
-    errors = f"{counts.errors:,} ended with an error" if counts.errors else "none ended with an error"
-    return write_tiles(
-        ended,
-        write_tile(f"{counts.tasks:,}", "tasks", errors),
-        write_tile(f"{counts.calls:,}", "tool calls", _each(counts.calls, counts.tasks)),
-        write_tile(f"{counts.tokens:,}", "tokens", _each(counts.tokens, counts.tasks)),
-    )
-
-
-def _each(total: float, tasks: int) -> str:
-    return f"{total / tasks:,.1f} per task" if tasks else ""
-
-
-def _table(sets: dict[str, list[Rollout]]) -> Html:
-    columns = ("set", "pass rate, with 95 % interval", "tasks", "answered", "gave up", "errors", "calls", "tokens")
-    rows: list[list[Html | str]] = []
-    for name, each in sets.items():
-        counts = _count(each)
-        rate = mean([float(is_right(rollout)) for rollout in each if rollout.verdict is not None])
-        numbers = (counts.tasks, counts.answered, counts.gave_up, counts.errors, counts.calls, counts.tokens)
-        rows.append([name, write_metric(rate), *(f"{number:,}" for number in numbers)])
-    return write_table(columns, rows)
-
-
-__all__ = [
-    "SHOWN",
-    "Section",
-    "draw_key",
-    "is_right",
-    "rollout_report",
-    "training_section",
-    "write_card",
-    "write_metric",
-    "write_page",
-    "write_table",
-    "write_tile",
-    "write_tiles",
-]

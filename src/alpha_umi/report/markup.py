@@ -1,4 +1,4 @@
-"""HTML and SVG in which text cannot become markup: whatever is not `Html` is escaped when it is put into an element."""
+"""HTML and SVG elements from values; everything that is not `Html` is escaped when it is put into an element."""
 
 from __future__ import annotations
 
@@ -7,32 +7,34 @@ import re
 from typing import TypeAlias
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-"""What no page may hold, what hides or turns round the text beside it, and halves of characters."""
+"""Control characters, characters that hide or reverse the text beside them, and lone surrogates."""
 _VOID = frozenset({"meta", "input", "line", "circle", "path", "rect"})
 
 Child: TypeAlias = "Html | str | int | None"
 
 
 class Html(str):
-    """Markup that is safe to be put into a page as it stands."""
+    """Markup that may be put into a page unchanged."""
 
     __slots__ = ()
 
 
 def escape(text: str) -> Html:
-    """Untrusted text as it is read, not run."""
+    """Turn untrusted text into markup that shows it."""
     return Html(html.escape(_UNSEEN.sub("�", text), quote=True))
 
 
 def join(*children: Child, between: str = "") -> Html:
-    """Children one after the other; None is nothing."""
+    """Concatenate children; None is left out."""
     shown = (child if isinstance(child, Html) else escape(str(child)) for child in children if child is not None)
     return Html(escape(between).join(shown))
 
 
 def tag(element: str, *children: Child, **attributes: str | float | bool | None) -> Html:
-    """An element. `class_` is written `class`, `text_anchor` `text-anchor`; True is an attribute without a value,
-    None and False none at all."""
+    """Write an element.
+
+    `class_` is written `class`, `text_anchor` `text-anchor`; True is an attribute without a value, None and False none.
+    """
     given = "".join(_attribute(name, value) for name, value in attributes.items())
     if element in _VOID:
         return Html(f"<{element}{given}/>" if element not in ("meta", "input") else f"<{element}{given}>")

@@ -1,4 +1,7 @@
-"""One page that needs no other file and no network: styles are in it, scripts are not and cannot run."""
+"""Frame and parts of a self-contained HTML page: sections, tables, metrics with intervals, number tiles.
+
+Styles are in the page; it loads nothing, holds no script, and its policy lets none run.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-ur
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of a report."""
+    """A titled part of a page."""
 
     title: str
-    body: tuple[Child, ...]
+    body: Sequence[Child]
     note: str = ""
     """A sentence or two below the title."""
 
 
 def write_page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """The whole document."""
+    """Write the document. `lead`: a sentence or two below its title."""
     head = join(
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
@@ -47,7 +50,7 @@ def _section(section: Section) -> Html:
 
 
 def _themes() -> Html:
-    """Light, dark, or as the reader's system has it; without a script."""
+    """The choice of light, dark, or the setting of the system; without a script."""
     choices = (("auto", True), ("light", False), ("dark", False))
     labels = (
         tag("label", tag("input", type="radio", name="theme", id=name, checked=checked), tag("span", name))
@@ -60,17 +63,20 @@ def _themes() -> Html:
 
 
 def write_table(columns: Sequence[str], rows: Sequence[Sequence[Child]]) -> Html:
-    """The first column to the left, the others to the right."""
+    """Write a table, its first column aligned to the left, the others to the right."""
     head = tag("thead", tag("tr", *(tag("th", column) for column in columns)))
     body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
     return tag("div", tag("table", head, body), class_="wide")
 
 
 def write_metric(metric: Metric, *, lower: bool = False) -> Html:
-    """A share in percent with its interval, as a number and as a mark on a line from 0 to 100. `lower` is better."""
+    """Write a fraction as percent with its interval, and as a mark on a line from 0 to 100.
+
+    `lower`: less is better, which the mark shows by its colour.
+    """
     if metric.value is None or metric.low is None or metric.high is None:
         return tag("span", "–", class_="none")
-    low, high, value = (100 * share for share in (metric.low, metric.high, metric.value))
+    low, high, value = (100 * fraction for fraction in (metric.low, metric.high, metric.value))
     mark = tag(
         "svg",
         tag("line", x1=0, x2=100, y1=6, y2=6, class_="track"),
@@ -81,17 +87,15 @@ def write_metric(metric: Metric, *, lower: bool = False) -> Html:
         role="img",
         aria_label=f"{value:.1f} percent, from {low:.1f} to {high:.1f}",
     )
-    said = tag("span", f"{low:.1f} to {high:.1f}", class_="between")
-    return tag("span", tag("b", f"{value:.1f}"), " ", said, " ", mark, class_="metric")
+    between = tag("span", f"{low:.1f} to {high:.1f}", class_="between")
+    return tag("span", tag("b", f"{value:.1f}"), " ", between, " ", mark, class_="metric")
 
 
-def write_tile(value: Child, what: str, more: str = "") -> Html:
-    """A number that is seen first."""
-    return tag("div", tag("b", value), tag("span", what), tag("small", more) if more else None, class_="tile")
+def write_tile(value: Child, name: str, more: str = "") -> Html:
+    """Write a headline number with its name and a remark."""
+    return tag("div", tag("b", value), tag("span", name), tag("small", more) if more else None, class_="tile")
 
 
 def write_tiles(*tiles: Html) -> Html:
+    """Write tiles beside each other."""
     return tag("div", *tiles, class_="tiles")
-
-
-__all__ = ["Section", "write_metric", "write_page", "write_table", "write_tile", "write_tiles"]

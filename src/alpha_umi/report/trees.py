@@ -8,26 +8,26 @@ from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatu
 
 _COLUMN, _ROW, _RADIUS, _MARGIN = 208, 46, 6, 16
 _BEND = 44
-"""How far before its end an edge leaves the row that it comes from, so that it crosses no label."""
+"""From the end of an edge back to where it leaves the row of its parent, so that it crosses no label."""
 _LETTERS = 25
-"""As many as a column has room for."""
+"""That a column has room for."""
 
 
 def draw_tree(tree: Tree) -> Html:
-    """An `svg` element, as large as the tree; every node's turns are its tooltip."""
-    places = _places(tree)
-    width = max(x for x, _ in places.values()) + _COLUMN
-    height = max(y for _, y in places.values()) + _ROW // 2 + _MARGIN
+    """Draw an `svg` element as large as the tree; the turns of a node are its tooltip."""
+    positions = _positions(tree)
+    width = max(x for x, _ in positions.values()) + _COLUMN
+    height = max(y for _, y in positions.values()) + _ROW // 2 + _MARGIN
     best = _best(tree)
-    edges = [_edge(places, node, best=node.index in best) for node in tree.nodes if node.parent is not None]
-    nodes = [_node(places[node.index], node, best=node.index in best) for node in tree.nodes]
+    edges = [_edge(positions, node, best=node.index in best) for node in tree.nodes if node.parent is not None]
+    nodes = [_node(positions[node.index], node, best=node.index in best) for node in tree.nodes]
     label = f"search tree of {len(tree.nodes)} nodes"
     return tag("svg", *edges, *nodes, viewBox=f"0 0 {width} {height}", width=width, height=height, role="img",
                aria_label=label)  # fmt: skip
 
 
-def _places(tree: Tree) -> dict[int, tuple[float, float]]:
-    """Where each node stands. Children have higher indices than parents, so one pass each way will do."""
+def _positions(tree: Tree) -> dict[int, tuple[float, float]]:
+    """Coordinates by node. Children have higher indices than parents, so one pass each way suffices."""
     children: dict[int, list[int]] = {node.index: [] for node in tree.nodes}
     depths: dict[int, int] = {}
     for node in tree.nodes:
@@ -57,16 +57,16 @@ def _best(tree: Tree) -> set[int]:
     return {node.index for node in tree.path(ends[-1])} if ends else set()
 
 
-def _edge(places: dict[int, tuple[float, float]], node: Node, *, best: bool) -> Html:
-    (left, above), (right, below) = places[node.parent or 0], places[node.index]
+def _edge(positions: dict[int, tuple[float, float]], node: Node, *, best: bool) -> Html:
+    (left, above), (right, below) = positions[node.parent or 0], positions[node.index]
     middle = right - _BEND / 2
     line = f"M{left:.0f} {above:.0f} L{right - _BEND:.0f} {above:.0f} "
     curve = f"C{middle:.0f} {above:.0f} {middle:.0f} {below:.0f} {right:.0f} {below:.0f}"
     return tag("path", d=line + curve, class_="edge best" if best else "edge")
 
 
-def _node(place: tuple[float, float], node: Node, *, best: bool) -> Html:
-    x, y = place
+def _node(position: tuple[float, float], node: Node, *, best: bool) -> Html:
+    x, y = position
     return tag(
         "g",
         tag("title", "\n".join(_words(turn) for turn in node.turns) or node.status.value),
@@ -93,7 +93,7 @@ def _label(node: Node) -> str:
 
 
 def _note(node: Node) -> str:
-    """What came of it."""
+    """The outcome of a node."""
     if node.status in (NodeStatus.LIMIT, NodeStatus.FAILED):
         return "budget spent" if node.status is NodeStatus.LIMIT else "the model failed"
     for turn in reversed(node.turns):
@@ -124,11 +124,21 @@ def _short(text: str) -> str:
     return line if len(line) <= _LETTERS else f"{line[: _LETTERS - 1]}…"
 
 
-def draw_key() -> Html:
-    """What the colours of nodes mean."""
-    told = (("done", "step"), ("answered", "answer"), ("gave_up", "give up"), ("limit", "budget spent"))
+_KEY = {
+    NodeStatus.DONE: "step",
+    NodeStatus.ANSWERED: "answer",
+    NodeStatus.GAVE_UP: "give up",
+    NodeStatus.LIMIT: "budget spent",
+    NodeStatus.FAILED: "the model failed",
+}
+
+
+def draw_key(tree: Tree) -> Html:
+    """Draw the legend of a tree: the colours that occur in it."""
+    found = {node.status for node in tree.nodes}
     marks = (
-        tag("span", tag("svg", tag("circle", cx=6, cy=6, r=5, class_=status), width=12, height=12), " ", word)
-        for status, word in told
+        tag("span", tag("svg", tag("circle", cx=6, cy=6, r=5, class_=status.value), width=12, height=12), " ", word)
+        for status, word in _KEY.items()
+        if status in found
     )
-    return tag("p", join(*marks, between=" "), class_="key tree")
+    return tag("p", join(*marks, between=" "), class_="key")

@@ -1,4 +1,4 @@
-"""A searched task as a card that unfolds: what was asked, every turn in its role's colour, what came of it."""
+"""Cards of rollouts: the query, every turn in the colour of its role, the search tree, the verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from alpha_umi.evaluation.rollouts import Rollout, count_calls
 from alpha_umi.report.markup import Html, join, tag
-from alpha_umi.report.trees import draw_tree
+from alpha_umi.report.trees import draw_key, draw_tree
 from alpha_umi.types import (
     Answer,
     Call,
@@ -25,7 +25,7 @@ _NEXT = {
     Decision.CALL: "caller",
     Decision.CONCLUDE: "summarizer",
     Decision.GIVE_UP: "gives up",
-    Decision.NONE: "nobody",
+    Decision.NONE: "no decision",
 }
 _STOPS = {
     StopReason.ANSWERED: "answered",
@@ -37,7 +37,7 @@ _STOPS = {
 
 
 def write_card(rollout: Rollout, title: str = "", *, unfolded: bool = False) -> Html:
-    """One `details` element. `title` stands before the query."""
+    """Write a rollout as a `details` element; `title` stands before the query."""
     task = rollout.trajectory.task
     body = [
         tag("p", tag("b", "Not verified: "), rollout.error, class_="why") if rollout.error else None,
@@ -57,7 +57,7 @@ def write_card(rollout: Rollout, title: str = "", *, unfolded: bool = False) -> 
 
 
 def write_badge(rollout: Rollout) -> Html:
-    """Right, wrong, or where nobody can tell how it ended."""
+    """Write the verdict as a label: right, wrong, error; without a verdict, the reason of its end."""
     if rollout.error:
         return tag("span", "error", class_="badge wrong")
     if rollout.verdict is None:
@@ -68,34 +68,35 @@ def write_badge(rollout: Rollout) -> Html:
 
 
 def is_right(rollout: Rollout) -> bool:
+    """Tell from the verdict whether a rollout passed; False without one."""
     return rollout.verdict is not None and bool(rollout.verdict.get("passed"))
 
 
 def write_turns(turns: Sequence[Turn]) -> Html:
-    """An ordered list, one item per turn."""
+    """Write turns as an ordered list."""
     return tag("ol", *(_turn(turn) for turn in turns), class_="turns")
 
 
 def _turn(turn: Turn) -> Html:
     match turn:
         case User(text=text):
-            return _said("user", "user", tag("p", text))
+            return _item("user", "user", tag("p", text))
         case Plan(thought=thought, decision=decision):
             to = tag("span", "→ ", _NEXT[decision], class_=f"next {'stop' if decision is Decision.GIVE_UP else ''}")
-            return _said("planner", "planner", tag("p", thought.strip(), " ", to))
+            return _item("planner", "planner", tag("p", thought.strip(), " ", to))
         case Call(name=name, arguments=arguments):
-            return _said("caller", "caller", tag("pre", tag("b", name or "no tool"), " ", arguments))
+            return _item("caller", "caller", tag("pre", tag("b", name or "no tool"), " ", arguments))
         case Observation(content=content, status=ToolStatus.OK):
-            return _said("tool", "tool", tag("pre", _indented(content)))
+            return _item("tool", "tool", tag("pre", _indented(content)))
         case Observation(content=content, status=status):
-            told = tag("span", status.value.replace("_", " "), class_="status")
-            return _said("tool failed", "tool", tag("pre", told, " ", content))
+            failure = tag("span", status.value.replace("_", " "), class_="status")
+            return _item("tool failed", "tool", tag("pre", failure, " ", content))
         case Answer(text=text):
-            return _said("summarizer", "summarizer", tag("p", text))
+            return _item("summarizer", "summarizer", tag("p", text))
 
 
-def _said(kind: str, who: str, what: Html) -> Html:
-    return tag("li", tag("span", who, class_="who"), what, class_=f"turn {kind}")
+def _item(kind: str, speaker: str, body: Html) -> Html:
+    return tag("li", tag("span", speaker, class_="who"), body, class_=f"turn {kind}")
 
 
 def _indented(content: str) -> str:
@@ -129,12 +130,13 @@ def _counted(rollout: Rollout) -> Iterator[str]:
 
 
 def _tree(rollout: Rollout) -> Html | None:
-    """The search as a picture, where it branched."""
+    """The search tree, where it branched."""
     parents = [node.parent for node in rollout.nodes]
     if len(parents) == len(set(parents)):
         return None
-    caption = "All that was tried, from left to right; the marked branch is the one above."
-    return tag("figure", tag("figcaption", caption), tag("div", draw_tree(rollout.tree), class_="wide"), class_="tree")
+    caption = tag("figcaption", "The search tree, from left to right; the marked branch is the trajectory above.")
+    tree = rollout.tree
+    return tag("figure", caption, tag("div", draw_tree(tree), class_="wide"), draw_key(tree), class_="tree")
 
 
 def _tools(tools: Sequence[ToolSpec]) -> Html:
@@ -144,4 +146,5 @@ def _tools(tools: Sequence[ToolSpec]) -> Html:
 
 
 def write_cards(rollouts: Sequence[Rollout]) -> Html:
+    """Write a card for each rollout."""
     return join(*(write_card(rollout) for rollout in rollouts))

@@ -1,11 +1,14 @@
-"""The report of a study from what its cells left behind."""
+"""Report of a study from the files of its cells: numbers (JSON), tables (Markdown) and figures (SVG)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from alpha_umi.config import StudyConfig
 from alpha_umi.errors import ConfigError
+from alpha_umi.report.figures import unavailable_reason
 from alpha_umi.store import write_json, write_text
 from alpha_umi.study.cells import cells
 from alpha_umi.study.figures import draw_losses, draw_scaling, draw_variants
@@ -15,16 +18,25 @@ from alpha_umi.study.text import results_text
 
 
 def write_report(config: StudyConfig, out: Path) -> Path:
-    """`report/results.json`, `report/study.md` and its pictures, from the cells that are done; the folder.
+    """Write `report/results.json`, `report/study.md` and its figures from the cells that are done; return the folder.
 
-    Raises ConfigError where none is, or one was measured with other settings.
+    Where matplotlib is missing, the text says so in place of the figures. Raises ConfigError where no cell is done, or
+    one was measured with other settings.
     """
     folder = out / "report"
     done, notes = read_done(config, out)
     if not done:
         raise ConfigError(f"{out}: no cell of study {config.name!r} is done there; name its folder with --out")
-    found = results(config, done, notes)
+    found, missing = results(config, done, notes), unavailable_reason()
     write_json(folder / "results.json", found)
+    figures = [] if missing else _write_figures(config, found, out, folder)
+    with write_text(folder / "study.md") as text:
+        text.write(results_text({**found, "notes": [*notes, missing] if missing else notes}, figures))
+    return folder
+
+
+def _write_figures(config: StudyConfig, found: Mapping[str, Any], out: Path, folder: Path) -> list[tuple[str, str]]:
+    """Write the figures; returns a title and a file name for each."""
     runs = {
         f"{config.variants[cell.variant].title}, {cell.base}": cell.folder(out) / "run"
         for cell in cells(config)
@@ -35,12 +47,10 @@ def write_report(config: StudyConfig, out: Path) -> Path:
         "Less data": ("scaling.svg", draw_scaling(found)),
         "Losses": ("losses.svg", draw_losses(runs)),
     }
-    pictures: list[tuple[str, str]] = []
-    for title, (name, picture) in drawn.items():
-        if picture is not None:
+    figures: list[tuple[str, str]] = []
+    for title, (name, figure) in drawn.items():
+        if figure is not None:
             with write_text(folder / name) as text:
-                text.write(picture)
-            pictures.append((title, name))
-    with write_text(folder / "study.md") as text:
-        text.write(results_text(found, pictures))
-    return folder
+                text.write(figure)
+            figures.append((title, name))
+    return figures

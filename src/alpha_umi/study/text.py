@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from alpha_umi.report.tables import markdown_table
 from alpha_umi.study.results import ALL, STATIC
 
 Results = Mapping[str, Any]
@@ -77,7 +78,7 @@ def _static(results: Results) -> Iterator[str]:
                 [row["base"], titles[row["variant"]], *(_interval(row["metrics"][name]) for name in STATIC)]
                 for row in rows
             ]
-            yield _table(["base", "variant", *STATIC.values()], cells, left=2)
+            yield markdown_table(["base", "variant", *STATIC.values()], cells, left=range(2))
     yield from _against(results)
     if _several_seeds(results):
         rows = [row for row in results["static"] if row["group"] == "in-domain" and row["variant"] in titles]
@@ -85,7 +86,7 @@ def _static(results: Results) -> Iterator[str]:
         cells = [
             [row["base"], titles[row["variant"]], *(_range(row["metrics"][name]) for name in STATIC)] for row in rows
         ]
-        yield _table(["base", "variant", *STATIC.values()], cells, left=2)
+        yield markdown_table(["base", "variant", *STATIC.values()], cells, left=range(2))
 
 
 def _against(results: Results) -> Iterator[str]:
@@ -106,7 +107,7 @@ def _against(results: Results) -> Iterator[str]:
             "interval without 0 is more than the choice of tasks explains; each is read for itself, and of so many "
             "some are so by chance."
         )
-        yield _table(["base", "steps", "variant", *STATIC.values()], cells, left=3)
+        yield markdown_table(["base", "steps", "variant", *STATIC.values()], cells, left=range(3))
 
 
 def _live(results: Results) -> Iterator[str]:
@@ -130,7 +131,7 @@ def _live(results: Results) -> Iterator[str]:
             spread = [_range(row["pass"])] if _several_seeds(results) else []
             cells.append([base, strategy, titles[variant], *by_set, _interval(row["pass"]), win, *spread])
     head = ["base", "by", "variant", *(f"{name}, pass / win" for name in sets), "pass, all", "win, all"]
-    yield _table([*head, *(["pass, by seed"] if _several_seeds(results) else [])], cells, left=3)
+    yield markdown_table([*head, *(["pass, by seed"] if _several_seeds(results) else [])], cells, left=range(3))
     yield from _told_errors(results)
 
 
@@ -163,7 +164,7 @@ def _scaling(results: Results) -> Iterator[str]:
         for point in points
     ]
     live = [f"pass, {strategy}" for strategy in points[0]["live"]]
-    yield _table(["base", "variant", "share of the tasks", *STATIC.values(), *live], cells, left=2)
+    yield markdown_table(["base", "variant", "share of the tasks", *STATIC.values(), *live], cells, left=range(2))
 
 
 def scaling_points(results: Results) -> Iterator[dict[str, Any]]:
@@ -223,7 +224,7 @@ def _costs(results: Results) -> Iterator[str]:
             ]
         )
     head = ["base", "variant", "storage, MB", "memory, MB", "tokens, M", "computed, M", "updates", "seconds", "stages"]
-    yield _table(head, cells, left=2)
+    yield markdown_table(head, cells, left=range(2))
     for row in rows:
         if row["left_out"]:
             yield f"{row['base']}, {titles[row['variant']]}: {_number(row['left_out'])} examples were too long."
@@ -238,7 +239,9 @@ def _costs(results: Results) -> Iterator[str]:
             "being in its cache (-: not known, as where rollouts were interrupted); tokens written (decode); "
             "completions."
         )
-        yield _table(["base", "by", "variant", "prompts", "prefill", "decode", "completions"], live, left=3)
+        yield markdown_table(
+            ["base", "by", "variant", "prompts", "prefill", "decode", "completions"], live, left=range(3)
+        )
 
 
 _COSTS = (
@@ -279,9 +282,3 @@ def _range(metric: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return _NONE if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
-    """The first `left` columns to the left, the others to the right."""
-    rule = ["---" if at < left else "---:" for at in range(len(head))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from alpha_umi.report.tables import plain_table
 from alpha_umi.training.plan import GIB, Machine, Plan, StagePlan
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -31,7 +32,18 @@ def _model(plan: Plan) -> Iterator[str]:
 
 
 def _tokens(plan: Plan) -> Iterator[str]:
-    rows = [["stage", "examples", "trees", "steps", "tokens computed", "as rows", "as published", "parameters", "time"]]
+    columns = (
+        "stage",
+        "examples",
+        "trees",
+        "steps",
+        "tokens computed",
+        "as rows",
+        "as published",
+        "parameters",
+        "time",
+    )
+    rows: list[list[str]] = []
     for stage in plan.stages:
         total, epochs = stage.counts.total, stage.epochs
         rows.append(
@@ -47,32 +59,20 @@ def _tokens(plan: Plan) -> Iterator[str]:
                 _time(stage.seconds),
             ]
         )
-    yield from _table(rows)
+    yield plain_table(columns, rows)
 
 
 def _memory(plan: Plan) -> Iterator[str]:
     checkpointed = plan.config.gradient_checkpointing
-    other = "without" if checkpointed else "with"
-    rows = [
-        [
-            "GiB per device",
-            "weights",
-            "gradients",
-            "optimizer",
-            "gathered",
-            "a pass",
-            "on CPU",
-            "total",
-            f"{other} gradient",
-        ]
-    ]
-    rows[0][-1] += " checkpointing"
+    other = f"{'without' if checkpointed else 'with'} gradient checkpointing"
+    columns = ("GiB per device", "weights", "gradients", "optimizer", "gathered", "a pass", "on CPU", "total", other)
+    rows: list[list[str]] = []
     for stage in plan.stages:
         memory = stage.memory
         parts = (memory.weights, memory.gradients, memory.optimizer, memory.gathered, memory.activations)
         sizes = [*parts, -memory.offloaded, memory.total, plan.memory_otherwise(stage).total]
         rows.append([stage.step.name, *(f"{size / GIB:.2f}" if size else "-" for size in sizes)])
-    yield from _table(rows)
+    yield plain_table(columns, rows)
     passes = sorted({stage.pass_tokens for stage in plan.stages})
     yield f"a pass: at most {' or '.join(f'{tokens:,}' for tokens in passes)} tokens, logits only where there is loss"
 
@@ -105,17 +105,6 @@ def _rate(machine: Machine) -> str:
     if machine.flops is not None:
         return f"time at {machine.utilisation:.0%} of {machine.flops / 1e12:,.0f} TFLOP/s per device"
     return "time: not known; give a rate of tokens per second, or the floating-point operations of a device"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The first column to the left, all others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        first, *others = (
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join([first, *others]).rstrip()
 
 
 def _against(tokens: float, ours: int) -> str:

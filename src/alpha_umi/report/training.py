@@ -1,0 +1,277 @@
+"""Report on a training run from its history files: figures of every stage, and one HTML page.
+
+A history is JSONL, one file per stage: `step`, `loss`, and what else was measured at that step. The report is rewritten
+while the run goes on, at most once in a while; each file is written beside its place and renamed into it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from alpha_umi.errors import StorageError
+from alpha_umi.report.figures import (
+    COLOURS,
+    INK,
+    new_panels,
+    show_legend,
+    style_panel,
+    to_inline_svg,
+    to_png,
+    unavailable_reason,
+)
+from alpha_umi.report.markup import Child, Html, tag
+from alpha_umi.report.page import Section, write_page, write_table, write_tile, write_tiles
+from alpha_umi.store import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HISTORY, CURVES, PAGE = "history", "curves", "report.html"
+Lines: TypeAlias = Sequence[Mapping[str, Any]]
+"""Of a history."""
+_EVERY_S = 30.0
+_NOT_DRAWN = frozenset({"step", "epoch", "tokens", "seconds", "loss", "validation_loss"})
+_TITLES = {
+    "grad_norm": "norm of the gradient",
+    "learning_rate": "learning rate",
+    "muon_learning_rate": "learning rate under Muon",
+}
+_KEPT = 0.75
+"""Of the smoothed loss, from one step to the next."""
+_FEW = 12
+"""Values at most that are drawn as points."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSummary:
+    """Totals of one finished stage."""
+
+    name: str
+    examples: int
+    steps: int
+    tokens: int
+    """Computed."""
+    row_tokens: int
+    """Of the same examples with each in a row of its own."""
+    padded_tokens: int
+    """Of these rows padded to the longest that is allowed, as published."""
+    seconds: float
+    validation_loss: float | None = None
+
+
+class RunReport:
+    """Figures and page of one run directory, brought up to date at little cost: only stages that changed are drawn."""
+
+    def __init__(self, out: Path, *, every_s: float = _EVERY_S) -> None:
+        """`every_s`: seconds that pass at least between two updates that are not forced."""
+        self._out, self._every = out, every_s
+        self._last = -every_s
+        self._drawn: dict[str, tuple[object, Html]] = {}
+
+    def update(self, stages: Sequence[StageSummary] = (), *, force: bool = False) -> bool:
+        """Write what the histories hold now, unless that was done a moment ago; True where it was written.
+
+        Raises StorageError.
+        """
+        now = time.monotonic()
+        if not force and now - self._last < self._every:
+            return False
+        self._last = now
+        drawable = not unavailable_reason()
+        figures = [self._draw(path) for path in _histories(self._out)] if drawable else []
+        with write_text(self._out / PAGE) as text:
+            text.write(training_page(self._out.name, [each for each in figures if each is not None], stages))
+        return True
+
+    def _draw(self, path: Path) -> Html | None:
+        status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_size)
+        known = self._drawn.get(path.stem)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        lines = read_history(path)
+        if not lines:
+            return None
+        figure = draw_history(lines)
+        shown = _figure(path.stem, lines, figure)
+        self._drawn[path.stem] = stamp, shown
+        figure.suptitle(path.stem, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
+        _write_bytes(self._out / CURVES / f"{path.stem}.png", to_png(figure))
+        return shown
+
+
+def training_page(title: str, figures: Sequence[Html], stages: Sequence[StageSummary]) -> str:
+    """The page of a run: totals of its stages, tokens saved by sharing prefixes, and a figure per stage."""
+    sections = [_stages_section(stages)] if stages else []
+    if figures:
+        sections.append(Section(title="Curves", body=figures, note=_CURVES_NOTE))
+    elif reason := unavailable_reason():
+        sections.append(Section(title="Curves", body=(), note=reason))
+    elif not stages:
+        sections.append(Section(title="Curves", body=(), note="Nothing is measured yet."))
+    lead = "Training of an agent: one backbone on whole steps, then each role from it (GLPFT)."
+    return write_page(title, lead, sections)
+
+
+def training_section(run: Path) -> Section | None:
+    """The losses of a run directory as a section of another page; None where it has no history."""
+    histories = {name: lines for name, lines in read_histories(run).items() if _series(lines, "loss")[1]}
+    if not histories:
+        return None
+    reason = unavailable_reason()
+    figures = () if reason else [_figure(name, lines, draw_loss(lines)) for name, lines in histories.items()]
+    return Section(title="Training", body=(tag("div", *figures, class_="curves"),), note=reason or _CURVES_NOTE)
+
+
+_CURVES_NOTE = "Loss in nats per token over the steps of a stage: pale as measured, strong smoothed, points held out."
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+# --- histories --------------------------------------------------------------------------------------------
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a history; a last one that is still being written is left out."""
+    lines: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and "step" in row:
+            lines.append(cast("dict[str, Any]", row))
+    return lines
+
+
+def read_histories(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read the histories of a run by stage, in the order in which the stages were trained."""
+    return {path.stem: read_history(path) for path in _histories(run)}
+
+
+def _histories(run: Path) -> list[Path]:
+    def order(path: Path) -> tuple[bool, bool, int, str]:
+        # The files of an installed package or of a checkout have the times of its making.
+        return path.stem != "base", path.stem != "backbone", path.stat().st_mtime_ns, path.name
+
+    return sorted((run / HISTORY).glob("*.jsonl"), key=order)
+
+
+def smoothed(values: Iterable[float]) -> Iterator[float]:
+    """Smooth exponentially, without a bias towards the first value."""
+    mean = weight = 0.0
+    for value in values:
+        mean, weight = _KEPT * mean + (1 - _KEPT) * value, _KEPT * weight + 1 - _KEPT
+        yield mean / weight
+
+
+def _series(lines: Lines, key: str) -> tuple[list[float], list[float]]:
+    """Steps and values of one number, where it was measured and is finite."""
+    points = [(line["step"], value) for line in lines if _is_number(value := line.get(key))]
+    return [float(step) for step, _ in points], [float(value) for _, value in points]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# --- figures ----------------------------------------------------------------------------------------------
+
+
+def draw_history(lines: Lines) -> Figure:
+    """Draw the loss of a stage and every other number of its history, a panel each."""
+    others = list(dict.fromkeys(key for line in lines for key, value in line.items() if _is_number(value)))
+    others = [key for key in others if key not in _NOT_DRAWN]
+    figure, (first, *panels) = new_panels(1 + len(others), columns=2, width=4.4, height=2.5)
+    _draw_loss(first, lines)
+    for axes, key in zip(panels, others, strict=True):
+        steps, values = _series(lines, key)
+        axes.plot(steps, values, color=COLOURS[0], linewidth=1.4, marker="o" if len(steps) == 1 else None, markersize=4)
+        style_panel(axes, _TITLES.get(key, key.replace("_", " ")))
+        axes.locator_params(axis="x", nbins=5)
+    return figure
+
+
+def draw_loss(lines: Lines) -> Figure:
+    """Draw the loss of a stage alone."""
+    figure, [axes] = new_panels(1, columns=1, width=4.0, height=2.1)
+    _draw_loss(axes, lines)
+    return figure
+
+
+def _draw_loss(axes: Axes, lines: Lines) -> None:
+    steps, losses = _series(lines, "loss")
+    if steps:
+        axes.plot(steps, losses, color=COLOURS[0], alpha=0.3, linewidth=1, marker="o" if len(steps) == 1 else None)
+        axes.plot(steps, list(smoothed(losses)), color=COLOURS[0], linewidth=1.8, label="training")
+    held_out, validation = _series(lines, "validation_loss")
+    if held_out:
+        marker = "o" if len(held_out) <= _FEW else None
+        axes.plot(held_out, validation, color=COLOURS[1], linewidth=1.6, marker=marker, markersize=4, label="held out")
+        show_legend(axes)
+    style_panel(axes, "loss, nats per token", logarithmic=min([*losses, *validation], default=0) > 0)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _figure(name: str, lines: Lines, figure: Figure) -> Html:
+    """A figure of a page, with the last values in its caption."""
+    losses, validation = _series(lines, "loss")[1], _series(lines, "validation_loss")[1]
+    last = [f"{lines[-1]['step']:,} steps"]
+    last += [f"loss {list(smoothed(losses))[-1]:.4f}"] if losses else []
+    last += [f"held out {validation[-1]:.4f}"] if validation else []
+    caption = tag("figcaption", tag("b", name), f" {', '.join(last)}")
+    return tag("figure", caption, to_inline_svg(figure, f"loss of {name}"), class_="curve")
+
+
+# --- stages -----------------------------------------------------------------------------------------------
+
+
+def _stages_section(stages: Sequence[StageSummary]) -> Section:
+    columns = ("stage", "examples", "steps", "tokens computed", "as rows", "as published", "validation loss", "time")
+    rows: list[list[Child]] = [
+        [
+            stage.name,
+            f"{stage.examples:,}",
+            f"{stage.steps:,}",
+            f"{stage.tokens:,}",
+            f"{stage.row_tokens:,}",
+            f"{stage.padded_tokens:,}",
+            "–" if stage.validation_loss is None else f"{stage.validation_loss:.4f}",
+            f"{stage.seconds:,.0f} s",
+        ]
+        for stage in stages
+    ]
+    tokens, alone, padded = (
+        sum(getattr(s, name) for s in stages) for name in ("tokens", "row_tokens", "padded_tokens")
+    )
+    seconds = sum(stage.seconds for stage in stages)
+    tiles = [
+        write_tile(f"{tokens:,}", "tokens computed", f"{tokens / seconds:,.0f} per second" if seconds else ""),
+        *(
+            write_tile(f"{many / tokens:.2f}×", what, f"{many:,} tokens")
+            for many, what in ((alone, "as many as rows alone"), (padded, "as many as published"))
+            if tokens
+        ),
+        write_tile(f"{seconds:,.0f} s", "training time", f"{len(stages)} stages"),
+    ]
+    note = "Examples that share a prefix compute it once; beside it the tokens of separate rows, and of padded ones."
+    return Section(title="Stages", body=(write_tiles(*tiles), write_table(columns, rows)), note=note)
