@@ -65,8 +65,11 @@ def test_pass_win_and_report_by_an_endpoint(umi, answers):
         for name in ("good", "bad"):
             ended = umi("judge", "pass", answers / name, "--out", answers / f"p_{name}", *at(server))
             assert ended.code == 0, ended.err
+        assert ended.out.startswith(f"G1_tool: pass rate {100 * 2 / COUNT:.1f} % (")
         ended = umi("judge", "win", answers / "p_bad", answers / "p_good", "--out", answers / "w", *at(server))
         assert ended.code == 0, ended.err
+        assert ended.out.startswith(f"G1_tool: win rate {100 * (COUNT - 2) / COUNT:.1f} % (")
+        assert f"{COUNT} queries (good over bad)" in ended.out
         formats = {body["response_format"]["json_schema"]["name"] for body in (r.body for r in server.received)}
         assert formats == {"check_answer_status"}  # bad never finishes the others
         assert all(r.body["temperature"] == 0 for r in server.received)
@@ -161,7 +164,7 @@ def test_labels_give_agreement_and_kappa(umi, answers):
     labels = {str(index): index < 3 for index in range(COUNT)}
     (answers / "labels.json").write_text(json.dumps(labels))
     out = umi("judge", "report", answers / "p", "--labels", answers / "labels.json").out
-    assert re.search(r"G1_tool \| 6 \| 0\.833 .*\| 0\.667 \|", out)
+    assert re.search(r"G1_tool +\| +6 \| +0\.833 .*\| 0\.667 \|", out)
     (answers / "labels.json").write_text(json.dumps({"x": True}))
     ended = umi("judge", "report", answers / "p", "--labels", answers / "labels.json")
     assert ended.code == 3

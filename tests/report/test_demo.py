@@ -8,6 +8,7 @@ import pytest
 from alpha_umi.build import read_agent
 from alpha_umi.build.bundled import DEFAULT, FOLDER
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
+from alpha_umi.demo.run import rescue_words
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.store import claim_folder
 from alpha_umi.types import Call
@@ -51,23 +52,24 @@ def test_an_agent_that_errs_nowhere_leaves_nothing_to_a_tree_search(tmp_path):
     assert "The chain fails at none of 6 tasks" in " ".join(out.split())
     assert "The chain fails at none of 6 tasks" in page.text
     assert out.count("verifier  right") == 4
+    assert "4 of 4shown tasks right" in page.text
+    assert not {"figure", "circle"} & {*page.elements[: page.elements.index("table")]}  # no tree, so no legend of one
 
 
 def test_tasks_at_which_the_chain_fails_are_done_by_a_tree_search_and_drawn(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(SUPPORT))
     out, page = demo(tmp_path, "rollout_agents:shy")
     check_safe(page)
-    words = "Of 6 tasks the chain fails at"
-    assert words in " ".join(out.split())
-    assert words in page.text
+    for text in (" ".join(out.split()), page.text):
+        assert re.search(r"The chain fails at (\d) of 6 tasks\. Tree search \(DFSDT\) passes \1 of these \1\.", text)
     tile = re.search(r"(\d) of (\d)\s*shown tasks right", page.text)
-    assert tile.groups() == (str(badges(page)[:4].count("right")), "4")  # without those that were chosen by outcome
+    assert tile.groups() == (str(badges(page).count("right")), "6")
     # By chain it gives up everything, so only what is hopeless may be right; by tree it does what the oracle does.
     assert badges(page)[-2:] == ["right", "right"]
     assert len(badges(page)) == 6
     assert page.elements.count("figure") == 2
-    rates = {key: passed(tmp_path, key) for key in ("chain-free", "dfsdt-free")}
-    assert rates["chain-free"] < rates["dfsdt-free"] == 6
+    rates = {key: passed(tmp_path, key) for key in ("chain-unconstrained", "dfsdt-unconstrained")}
+    assert rates["chain-unconstrained"] < rates["dfsdt-unconstrained"] == 6
 
 
 def test_measurements_beside_each_other_find_the_same(tmp_path):
@@ -76,8 +78,10 @@ def test_measurements_beside_each_other_find_the_same(tmp_path):
         folder = tmp_path / str(workers)
         folder.mkdir()
         _, page = demo(folder, "oracle", "--workers", workers)
-        predictions = json.loads((folder / "demo" / "predictions" / "free.json").read_text())
-        found.append((badges(page), passed(folder, "chain-free"), passed(folder, "dfsdt-free"), predictions))
+        predictions = json.loads((folder / "demo" / "predictions" / "unconstrained.json").read_text())
+        found.append(
+            (badges(page), passed(folder, "chain-unconstrained"), passed(folder, "dfsdt-unconstrained"), predictions)
+        )
     assert found[0] == found[1]
 
 
@@ -85,19 +89,20 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOW_S", "0.5")
     (tmp_path / "rollout_agents.py").symlink_to(SUPPORT / "rollout_agents.py")
     options = ("--agent", "rollout_agents:slow", "--world", "small", "--tasks", "3", "--workers", "2", "--out", "demo")
-    measuring = (tmp_path / "demo" / "rollouts" / "dfsdt-free" / "rollout.toml").exists
+    measuring = (tmp_path / "demo" / "rollouts" / "dfsdt-unconstrained" / "rollout.toml").exists
     broken = interrupt_when(measuring, start("demo", *options, cwd=tmp_path))
     assert broken.code == 130, broken.err
-    assert "the same command measures anew" in broken.err
+    assert "the same command measures again" in broken.err
     assert "Traceback" not in broken.err
     assert not left_in(tmp_path)
 
 
-def test_a_measurement_that_fails_is_named(tmp_path):
+def test_a_measurement_that_fails_is_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SUPPORT))
     options = ("--agent", "rollout_agents:tiring", "--world", "small", "--tasks", "3", "--out", "demo")
     ended = run_here("demo", *options, cwd=tmp_path)
     assert ended.code == 1
-    assert ended.err.splitlines()[-1] == "error: steps, free: the endpoint is busy"
+    assert ended.err.splitlines()[-1] == "error: steps, unconstrained: the endpoint is busy"
     assert not (tmp_path / "demo" / "report.html").exists()
 
 
@@ -110,22 +115,22 @@ def test_models_behind_endpoints_are_shown_and_measured_and_held_where_that_can_
         out, page = demo(tmp_path, "agent.toml", "--tasks", "1")
         held = [received for received in server.received if "structured_outputs" in received.body]
     check_safe(page)
-    told = f"Held to a grammar is left out: the endpoint {server.url} takes no grammar that is known."
+    told = f"Constrained decoding is left out: the endpoint {server.url} takes no grammar that is known."
     assert (told in page.text, told in " ".join(out.split()).replace(" \n", "")) == (grammar is None,) * 2
     assert bool(held) == (grammar is not None)
-    assert (tmp_path / "demo" / "predictions" / "held.json").exists() == (grammar is not None)
+    assert (tmp_path / "demo" / "predictions" / "constrained.json").exists() == (grammar is not None)
     assert "ended with an error" not in page.text
     assert sum(name == "class" and value == "card" for _, name, value in page.attributes) == 6
 
 
 def test_errors_of_tasks_are_counted_and_told(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(SUPPORT))
     out, page = demo(tmp_path, "rollout_agents:stumbling")
     words = "4 of 12 whole tasks ended with an error and count as not passed; one: RuntimeError: a bug"
     assert words in " ".join(out.split())
     assert words in page.text
     assert "in many lines" not in page.text
-    assert passed(tmp_path, "chain-free") == 4
+    assert passed(tmp_path, "chain-unconstrained") == 4
     # What an error ended is nothing that a tree search could save, and is not done again.
     assert "The chain fails at none of 6 tasks" in page.text
 
@@ -167,6 +172,12 @@ def test_training_begins_at_the_bundled_base_and_goes_on_to_the_demo(tmp_path, m
     assert again.code in (130, -2), again.err  # a shell calls both 130
     assert "interrupted" in again.err
     assert (agent / "metrics.json").read_text() == learned
+
+
+def test_the_words_on_tree_search_say_plainly_what_it_passes_of_what_the_chain_fails_at():
+    assert rescue_words(60, 0, 0).startswith("The chain fails at none of 60 tasks")
+    assert rescue_words(60, 5, 0) == "The chain fails at 5 of 60 tasks. Tree search (DFSDT) rescues none of them."
+    assert rescue_words(60, 5, 3).endswith("Tree search (DFSDT) passes 3 of these 5.")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ def run_demo(
         return
     if fresh or trajectories is not None:
         raise ConfigError("--fresh and --trajectories go with --train")
-    from alpha_umi import build, demo
+    from alpha_umi import build
+    from alpha_umi.demo import run as demo
 
     options = demo.DemoOptions(
         agent=agent or build.DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"), workers=workers

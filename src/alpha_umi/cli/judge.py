@@ -256,7 +256,9 @@ def _compat(name: str | None) -> Any:
 
 
 def _print_run(out: Path, written: Any, *, published: bool) -> None:
-    for line in written.summary:
+    from alpha_umi.evaluation.judge_report import describe_rates
+
+    for line in written.summary if published else describe_rates(out):
         print(line)
     _print_notes(written.notes)
     print(f"{out}" if published else f"{out}; next: umi judge report {out}")

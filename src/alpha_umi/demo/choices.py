@@ -1,7 +1,4 @@
-"""Which tasks the demo shows and measures: by rule, never by how they went.
-
-A task that is shown is the first held-out one of its kind.
-"""
+"""Choice of the demo's tasks: by rule, never by their outcome. A shown task is the first held-out one of its kind."""
 
 from __future__ import annotations
 
@@ -14,14 +11,14 @@ from alpha_umi.world import Split as TinySplit
 from alpha_umi.world import TestSet, Trouble, World
 
 FIRST = 10_000
-"""The index to start from: by those before it recipes were chosen."""
+"""Index of the first task; recipes were chosen by tasks before it."""
 _LIMIT = 5_000
-"""Tasks that are looked at for one of a kind."""
+"""Tasks that are searched for one of a kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What a shown task is an example of."""
+    """A kind of task that the demo shows."""
 
     title: str
     split: str
@@ -30,21 +27,21 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A task and what it is an example of."""
+    """A task with the title of its kind."""
 
     title: str
     task: Task
 
 
 def measured_splits(preset: str) -> tuple[str, str]:
-    """Seen tools with new instructions, and unseen tools."""
+    """Return the two test sets that are measured: new instructions for seen tools, and unseen tools."""
     if preset == "tiny":
         return TinySplit.TEST.value, TinySplit.UNSEEN_TOOL.value
     return TestSet.G1_INSTRUCTION.value, TestSet.G1_TOOL.value
 
 
 def choose(world: World, preset: str) -> list[Choice]:
-    """The tasks that are answered first, one of each kind."""
+    """Choose the tasks that are shown, one of each kind."""
     return [Choice(title=kind.title, task=_first(world, kind)) for kind in _kinds(preset)]
 
 
@@ -59,7 +56,7 @@ def _kinds(preset: str) -> tuple[Kind, ...]:
         ),
         Kind(title="a provider fails", split=seen, wants=lambda task: _trouble(task) is Trouble.RIVAL),
         Kind(
-            title="to be given up",
+            title="no tool can answer",
             split=seen,
             wants=lambda task: _trouble(task) in (Trouble.NO_TOOL, Trouble.DOWN),
         ),

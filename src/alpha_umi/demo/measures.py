@@ -1,4 +1,4 @@
-"""What the demo measures: steps after the reference's own history, and whole tasks live, free and held to a grammar."""
+"""Measurements of the demo: teacher-forced steps and whole tasks, with and without constrained decoding."""
 
 from __future__ import annotations
 
@@ -27,34 +27,36 @@ from alpha_umi.types import Role
 
 CONCURRENCY = 64
 LIMITS = LimitsConfig(max_steps=8, max_completions=40)
-"""Of every task: no gold trajectory needs as much."""
+"""Of a task; no reference trajectory needs as much."""
 STEPS = "steps"
 LIGHT_BYTES = 100_000_000
-"""Most weights of a model that several processes load each: memory is left, and threads do not help."""
+"""Weights up to which every process loads a model of its own: memory suffices, and threads do not help."""
+UNCONSTRAINED, CONSTRAINED = "unconstrained", "constrained"
+"""Modes of decoding: any text, or calls by a grammar of the offered tools and plans that decide."""
 
 
-def hold(agent: Agent, held: bool = True) -> Agent:
-    """The same agent, its calls held to the offered tools and their schemas and its plans to a decision; or free."""
+def constrain(agent: Agent, constrained: bool = True) -> Agent:
+    """Return the agent with or without constrained decoding: calls by the offered tools' schemas, plans that decide."""
     match agent:
         case MultiAgent(speakers=speakers):
-            return replace(agent, speakers={role: replace(each, held=held) for role, each in speakers.items()})
+            return replace(agent, speakers={role: replace(each, held=constrained) for role, each in speakers.items()})
         case SingleAgent(backbone=backbone):
-            return replace(agent, backbone=replace(backbone, held=held))
+            return replace(agent, backbone=replace(backbone, held=constrained))
         case _:
             return agent
 
 
-def why_free(config: AgentConfig | None) -> str:
-    """Why an agent cannot be held; empty where it can. None: it is code."""
+def unsupported_reason(config: AgentConfig | None) -> str:
+    """Return the reason for which an agent cannot be constrained, else nothing. None: an agent that is code."""
     if config is None:
         return "the agent is code"
     named = [config.roles.get(role) for role in (THREE if config.roles.is_multi else (Role.BACKBONE,))]
-    unheld = [each.base_url for each in named if isinstance(each, EndpointConfig) and each.grammar is None]
-    return f"the endpoint {unheld[0]} takes no grammar that is known" if unheld else ""
+    unable = [each.base_url for each in named if isinstance(each, EndpointConfig) and each.grammar is None]
+    return f"the endpoint {unable[0]} takes no grammar that is known" if unable else ""
 
 
 def is_light(loaded: LoadedAgent) -> bool:
-    """Whether every process may have the agent for itself: its models are here, on the CPU, and small."""
+    """Tell whether every process may load the agent for itself: its models run here, on the CPU, and are small."""
     bases = [getattr(model, "base", None) for model in loaded.models]
     return bool(bases) and all(base and base.place[0] == "cpu" and base.weights <= LIGHT_BYTES for base in bases)
 
@@ -64,95 +66,102 @@ def is_light(loaded: LoadedAgent) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What is measured, in a form that can be sent to another process."""
+    """One measurement, in a form that can be sent to another process."""
 
-    what: str
-    """`steps`, or the strategy by which whole tasks are done."""
-    held: bool
+    kind: str
+    """`steps`, or the search strategy of whole tasks."""
+    constrained: bool
     agent: str | AgentConfig
-    """One that is code, by its name; or of models."""
+    """The name of one that is code, or its configuration."""
     out: Path
-    """The demo's folder, with the gold trajectories."""
+    """The demo's folder, with the reference trajectories."""
     tasks: int
-    """Done live, of each set."""
+    """Rolled out, of each set."""
 
     @property
-    def how(self) -> str:
-        return "held" if self.held else "free"
+    def mode(self) -> str:
+        """Of decoding."""
+        return CONSTRAINED if self.constrained else UNCONSTRAINED
 
     @property
     def name(self) -> str:
-        return f"{self.what}, {self.how}"
+        """For progress and errors."""
+        return f"{self.kind}, {self.mode}"
 
     def static_scores(self) -> StaticScores:
-        """Of its steps, once they are predicted."""
+        """Score its steps, once they are predicted."""
         return cast("StaticScores", evaluate_rows(read_json(self.predictions)))
 
     def rollouts(self) -> dict[str, Rollout]:
-        """By set and id, once all tasks are done."""
-        return {rollout.key: rollout for rollout in read_rollouts(self.played)}
+        """Read its rollouts by set and id, once all tasks are done."""
+        return {rollout.key: rollout for rollout in read_rollouts(self.rollouts_folder)}
 
     @property
     def gold(self) -> Path:
+        """The folder of reference trajectories."""
         return self.out / "gold"
 
     @property
     def predictions(self) -> Path:
-        return self.out / "predictions" / f"{self.how}.json"
+        """The file of predicted steps."""
+        return self.out / "predictions" / f"{self.mode}.json"
 
     @property
-    def played(self) -> Path:
-        return self.out / "rollouts" / f"{self.what}-{self.how}"
+    def rollouts_folder(self) -> Path:
+        """The folder of whole tasks."""
+        return self.out / "rollouts" / f"{self.kind}-{self.mode}"
 
 
-def open_and_measure(measurement: Measurement, tell: Tell) -> None:
-    """`measure` where no agent is loaded yet."""
+def open_and_measure(measurement: Measurement, on_progress: Tell) -> None:
+    """Load the agent of a measurement, then measure."""
     agent = measurement.agent
     loaded = open_coded_agent(agent) if isinstance(agent, str) else open_agent(agent)
     with asyncio.Runner() as runner:
         try:
-            measure(runner, loaded, measurement, tell)
+            measure(runner, loaded, measurement, on_progress)
         finally:
             runner.run(loaded.__aexit__())
 
 
-def measure(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
-    """In the one event loop in which the agent's endpoints can be asked. Raises what `open_environment` and the
-    agent's models do."""
-    agent = hold(loaded.agent, measurement.held)
-    if measurement.what == STEPS:
-        _predict(runner, agent, measurement, tell)
+def measure(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, on_progress: Tell) -> None:
+    """Measure in one event loop, since an agent's endpoints stay in the loop of their first request.
+
+    Raises what `open_environment` and the agent's models do.
+    """
+    agent = constrain(loaded.agent, measurement.constrained)
+    if measurement.kind == STEPS:
+        _predict(runner, agent, measurement, on_progress)
     else:
-        _play(runner, replace(loaded, agent=agent), measurement, tell)
+        _roll_out(runner, replace(loaded, agent=agent), measurement, on_progress)
 
 
-def _predict(runner: asyncio.Runner, agent: Agent, measurement: Measurement, tell: Tell) -> None:
-    """The steps of all gold trajectories."""
+def _predict(runner: asyncio.Runner, agent: Agent, measurement: Measurement, on_progress: Tell) -> None:
+    """Predict the steps of all reference trajectories."""
     files = sorted(measurement.gold.glob("*.jsonl"))
     steps = [step for path in files for step in scored_steps(read_trajectories(path))]
-    predictions = Predictions(measurement.predictions, steps, "demo", held=measurement.held)
+    predictions = Predictions(measurement.predictions, steps, "demo", held=measurement.constrained)
 
     async def run() -> None:
         async with aclosing(predictions.run(agent, CONCURRENCY)) as finished:
             done = 0
             async for _ in finished:
                 done += 1
-                tell("", done, len(steps))
+                on_progress("", done, len(steps))
 
     runner.run(run())
     predictions.write()
 
 
-def _play(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, tell: Tell) -> None:
-    """Whole tasks."""
+def _roll_out(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, on_progress: Tell) -> None:
+    """Roll out whole tasks."""
 
     @asynccontextmanager
     async def crew(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
         strategy = open_strategy(config.strategy, loaded.ranker)
-        async with open_environment(config.environment) as places:
+        async with open_environment(config.environment) as environments:
             yield Explorer(
                 agent=loaded.agent,
-                places=places,
+                places=environments,
                 strategy=strategy,
                 limits=Limits(**config.limits.model_dump()),
                 method=method_name(strategy),
@@ -160,19 +169,19 @@ def _play(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement,
 
     agent = measurement.agent
     config = RolloutConfig(
-        agent=agent if isinstance(agent, str) else agent.model_copy(update={"held": measurement.held}),
+        agent=agent if isinstance(agent, str) else agent.model_copy(update={"held": measurement.constrained}),
         environment=EnvironmentConfig(world=WorldConfig()),
-        strategy=measurement.what,
+        strategy=measurement.kind,
         limits=LIMITS,
     )
     options = RolloutOptions(
         config=config,
         queries=measurement.gold,
-        out=measurement.played,
+        out=measurement.rollouts_folder,
         concurrency=CONCURRENCY,
         limit=measurement.tasks,
     )
-    roll_out(options, lambda progress: tell("", progress.all.tasks, progress.total), crew, runner.run)
+    roll_out(options, lambda progress: on_progress("", progress.all.tasks, progress.total), crew, runner.run)
 
 
 # --- live ---------------------------------------------------------------------------------------------------
@@ -180,14 +189,14 @@ def _play(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveScores:
-    """How the tasks of one set went."""
+    """Scores of the whole tasks of one set."""
 
     pass_rate: Metric
     faults: CallFaults
 
 
 def score_live(rollouts: Mapping[str, Rollout]) -> dict[str, LiveScores]:
-    """By set."""
+    """Score whole tasks, by set."""
     sets: dict[str, list[Rollout]] = {}
     for rollout in rollouts.values():
         sets.setdefault(rollout.set, []).append(rollout)
@@ -201,12 +210,12 @@ def score_live(rollouts: Mapping[str, Rollout]) -> dict[str, LiveScores]:
 
 
 def passed(rollout: Rollout) -> bool:
-    """By the world's verifier; what ended with an error has not passed."""
+    """Tell whether the world's verifier passed a rollout; one that an error ended has not passed."""
     return bool(rollout.verdict and rollout.verdict.get("passed"))
 
 
-def count_errors(rollouts: Sequence[Rollout]) -> str:
-    """How many ended with an error, in words; empty where none did."""
+def describe_errors(rollouts: Sequence[Rollout]) -> str:
+    """Describe in a sentence the rollouts that ended with an error; empty where none did."""
     errors = [rollout.error for rollout in rollouts if rollout.error]
     if not errors:
         return ""

@@ -1,4 +1,4 @@
-"""What the demo found, as tables on the terminal and as one HTML page."""
+"""Results of the demo: tables on the terminal, and one HTML page."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from alpha_umi.demo.measures import LiveScores
+from alpha_umi.demo.measures import UNCONSTRAINED, LiveScores
 from alpha_umi.display import print_line, print_table
 from alpha_umi.evaluation.call_faults import CallFaults
-from alpha_umi.evaluation.metrics import HALLUCINATION_RATE, HALLUCINATION_RATE_CALLS, INTERVALS, METRICS, Metric
+from alpha_umi.evaluation.metrics import HALLUCINATION_RATE, HALLUCINATION_RATE_CALLS, INTERVALS, LABELS, Metric
 from alpha_umi.evaluation.rollouts import Rollout
 from alpha_umi.evaluation.static import StaticScores
 from alpha_umi.report.markup import Html
@@ -21,11 +21,12 @@ from alpha_umi.report.turns import is_right, write_card
 
 _NAMES = {"chain": "chain", "dfsdt": "DFSDT"}
 _LOWER = (HALLUCINATION_RATE, HALLUCINATION_RATE_CALLS)
+"""Metrics of which less is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A task that was answered before the user's eyes."""
+class ShownTask:
+    """A task that was answered live."""
 
     title: str
     rollout: Rollout
@@ -33,61 +34,61 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """All that the demo found."""
+    """Everything that the demo measured and showed."""
 
     agent: str
     preset: str
     run: Path | None
     """The agent's run directory; None for one that is code."""
     tasks: int
-    """Whose steps are measured, of each set."""
+    """Of each set, tasks whose steps are measured."""
     live_tasks: int
-    """Done live, of each set."""
-    shown: Sequence[Shown]
+    """Of each set, tasks that are rolled out."""
+    shown: Sequence[ShownTask]
     """Chosen by rule alone."""
-    rescued: Sequence[Shown]
-    """Chosen because the chain fails at them, and done by DFSDT."""
+    searched_again: Sequence[ShownTask]
+    """Chosen because the chain fails at them, and searched by DFSDT."""
     rescue: str
-    """How often DFSDT does what the chain fails at, in words."""
-    why_free: str
-    """Why nothing was measured held to a grammar; empty where it was."""
+    """A sentence on how often DFSDT passes where the chain fails."""
+    unsupported: str
+    """Reason why nothing was measured with constrained decoding; empty where it was."""
     errors: str
-    """How many tasks done live ended with an error, in words; empty where none did."""
+    """A sentence on rollouts that ended with an error; empty where none did."""
     static: Mapping[str, StaticScores]
-    """By `free` and `held`."""
+    """By mode of decoding."""
     live: Mapping[tuple[str, str], Mapping[str, LiveScores]]
-    """By strategy, and `free` or `held`; then by set."""
+    """By strategy and mode of decoding; then by set."""
     seconds: Mapping[str, float]
     """By stage."""
 
     @property
     def faults(self) -> dict[str, CallFaults]:
-        """Of all live calls, `free` and `held`."""
+        """Faults of all live calls, by mode of decoding."""
         return {
-            how: sum(
-                (score.faults for (_, of), sets in self.live.items() if of == how for score in sets.values()),
+            mode: sum(
+                (score.faults for (_, each), sets in self.live.items() if each == mode for score in sets.values()),
                 CallFaults(),
             )
-            for how in self.static
+            for mode in self.static
         }
 
 
 # --- the terminal -------------------------------------------------------------------------------------------
 
 
-def show_results(results: Results, console: Console) -> None:
+def print_results(results: Results, console: Console) -> None:
+    """Print the tables of the demo."""
     static = results.static
-    console.print()
-    title = f"{_steps(results)}, after the gold history, greedy; percent with\n{INTERVALS}"
-    rows = [[name, *(_words(scores.metrics[name]) for scores in static.values())] for name in METRICS]
+    title = f"{_steps(results)}, after the reference history, greedy; percent with\n{INTERVALS}"
+    rows = [[label, *(_words(scores.metrics[name]) for scores in static.values())] for name, label in LABELS.items()]
     print_table(console, title, ["metric", *static], rows)
-    title = f"Whole tasks live, {results.live_tasks} of each set: percent that the verifier passes"
+    title = f"Whole tasks, {results.live_tasks} of each set: percent that the verifier passes"
     rows = [[name, *(_words(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
     print_table(console, title, ["set and search", *static], rows)
     for words in (_left_out(results), results.errors):
         if words:
             print_line(console, words)
-    print_table(console, "Live calls", ["", *results.faults], _fault_rows(results))
+    print_table(console, "Calls in whole tasks", ["", *results.faults], _fault_rows(results))
     seconds = [[name, f"{took:.1f}"] for name, took in results.seconds.items()]
     print_table(console, "Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(results.seconds.values()):.1f}"]])
 
@@ -99,11 +100,11 @@ def _words(metric: Metric) -> str:
 
 
 def _live_rows(results: Results) -> Iterator[tuple[str, list[LiveScores]]]:
-    """One row per set and strategy; a score for each way of holding."""
+    """Yield a row per set and strategy, with a score for each mode of decoding."""
     strategies = list(dict.fromkeys(strategy for strategy, _ in results.live))
     for name in next(iter(results.live.values())):
         for strategy in strategies:
-            yield f"{name}, {_NAMES[strategy]}", [results.live[strategy, how][name] for how in results.static]
+            yield f"{name}, {_NAMES[strategy]}", [results.live[strategy, mode][name] for mode in results.static]
 
 
 def _fault_rows(results: Results) -> list[list[str]]:
@@ -117,23 +118,22 @@ def _fault_rows(results: Results) -> list[list[str]]:
 
 def _steps(results: Results) -> str:
     tasks = results.tasks * len(next(iter(results.live.values())))
-    return f"{results.static['free'].count} held-out steps of {tasks} tasks"
+    return f"{results.static[UNCONSTRAINED].count} held-out steps of {tasks} tasks"
 
 
 def _left_out(results: Results) -> str:
-    """Empty where nothing was."""
-    return f"Held to a grammar is left out: {results.why_free}." if results.why_free else ""
+    """A sentence on what was not measured; empty where all was."""
+    return f"Constrained decoding is left out: {results.unsupported}." if results.unsupported else ""
 
 
 # --- the page -----------------------------------------------------------------------------------------------
 
 
 def write_results(results: Results) -> str:
-    """One page that needs no other file."""
+    """Write the page of the demo."""
     lead = (
-        f"The agent {results.agent} in the sealed world '{results.preset}': three roles, tools that they must call, "
-        "and a verifier that knows the exact answer. All tasks are held out; nothing here was chosen by how it went "
-        "but the tasks of the tree search, which say so."
+        f"The agent {results.agent} in the sealed world '{results.preset}': every query needs calls of executable "
+        "tools, and a verifier knows the exact answer. All tasks are held out from training."
     )
     sections = [
         Section(title="At a glance", body=(_tiles(results),)),
@@ -146,13 +146,14 @@ def write_results(results: Results) -> str:
         sections.append(training)
     rows = [[name, f"{took:.1f} s"] for name, took in results.seconds.items()]
     total = ["all", f"{sum(results.seconds.values()):.1f} s"]
-    sections.append(Section(title="Time", body=(write_table(("stage", "took"), [*rows, total]),)))
+    sections.append(Section(title="Time", body=(write_table(("part", "took"), [*rows, total]),)))
     return write_page("An agent of three small models, at work", lead, sections)
 
 
 def _tiles(results: Results) -> Html:
-    right = sum(is_right(shown.rollout) for shown in results.shown)
-    tiles = [write_tile(f"{right} of {len(results.shown)}", "shown tasks right", "live, below")]
+    every = (*results.shown, *results.searched_again)
+    right = sum(is_right(shown.rollout) for shown in every)
+    tiles = [write_tile(f"{right} of {len(every)}", "shown tasks right", "turn by turn, below")]
     for name, scores in _live_rows(results):
         rate = scores[0].pass_rate
         tiles.append(write_tile(_percent(rate), "pass rate", f"{name}, {rate.count} tasks"))
@@ -164,30 +165,38 @@ def _percent(metric: Metric) -> str:
 
 
 def _shown_section(results: Results) -> Section:
-    every = (*results.shown, *results.rescued)
-    cards = (write_card(shown.rollout, shown.title, unfolded=place == 0) for place, shown in enumerate(every))
-    note = f"The first held-out task of its kind each. {results.rescue}"
+    every = (*results.shown, *results.searched_again)
+    cards = (write_card(shown.rollout, shown.title, unfolded=number == 0) for number, shown in enumerate(every))
+    note = f"The first {len(results.shown)} tasks are each the first held-out one of its kind. {results.rescue}"
+    if results.searched_again:
+        note += f" {_searched(len(results.searched_again))} by tree search below."
     return Section(title="Live", body=tuple(cards), note=note)
+
+
+def _searched(count: int) -> str:
+    return "One such task is shown" if count == 1 else f"{count} such tasks are shown"
 
 
 def _live_section(results: Results) -> Section:
     rows = [[name, *(write_metric(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
-    how = _left_out(results) or "Free, and held by grammar to the offered tools and their schemas."
-    note = f"Whole tasks, {results.live_tasks} of each set: percent the verifier passes. {how} {results.errors}".strip()
-    faults = write_table(("live calls", *results.faults), _fault_rows(results))
-    return Section(title="Pass rates", body=(write_table(("set and search", *results.static), rows), faults), note=note)
+    modes = _left_out(results) or "Constrained: calls follow a grammar of the offered tools and their schemas."
+    note = f"Whole tasks, {results.live_tasks} of each set: percent that the verifier passes. {modes} {results.errors}"
+    faults = write_table(("calls in whole tasks", *results.faults), _fault_rows(results))
+    return Section(
+        title="Pass rates", body=(write_table(("set and search", *results.static), rows), faults), note=note.strip()
+    )
 
 
 def _static_section(results: Results) -> Section:
     rows = [
         [
-            name.replace("_", " "),
+            label,
             *(write_metric(each.metrics[name], lower=name in _LOWER) for each in results.static.values()),
         ]
-        for name in METRICS
+        for name, label in LABELS.items()
     ]
     note = (
-        f"{_steps(results)}, each after the gold history, greedy. Percent, with {INTERVALS}. Of hallucination less is "
-        f"better. {_left_out(results)}"
+        f"{_steps(results)}, each after the reference history, greedy. Percent, with {INTERVALS}. Of hallucinated "
+        f"calls less is better. {_left_out(results)}"
     ).strip()
     return Section(title="Step by step", body=(write_table(("metric", *results.static), rows),), note=note)

@@ -1,6 +1,6 @@
-"""The training demo: from tasks to a trained agent, by the stages that verbs do; then the demo, with that agent.
+"""The training demo: tasks, trajectories and an agent trained on them, by the stages of the verbs; then its demo.
 
-A stage whose output is there is not repeated, so it goes on where it was interrupted.
+A stage whose output exists is not repeated, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from alpha_umi import build, demo, jobs
+from alpha_umi import build, jobs
 from alpha_umi.build.bundled import find_base, made_with, write_made
 from alpha_umi.config import TrainConfig, load_config, make_config, merged, read_recipe
+from alpha_umi.demo import run as demo
 from alpha_umi.display import print_table, progress
 from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.clock import Clock
@@ -30,21 +31,24 @@ _SPLIT = "train"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
-    """How much is learned and measured, and where it goes."""
+    """Options of the training demo."""
 
     trajectories: int = TRAJECTORIES
     tasks: int = demo.TASKS
-    """Whose steps are measured, of each of two test sets."""
+    """Tasks of each of two test sets whose steps are measured."""
     out: Path = Path("runs/demo-train")
     workers: int | None = None
     """As in DemoOptions."""
     fresh: bool = False
-    """Start over, whatever the folder holds."""
+    """Replace what the folder holds."""
 
 
 def run(options: TrainingOptions, console: Console) -> Path:
-    """All of it; returns the page. Raises CheckpointError for a package without its bundled base model; ConfigError for
-    a folder that holds something else, or an agent that learns from other trajectories."""
+    """Prepare data, train an agent, run the demo with it; return the path of its page.
+
+    Raises CheckpointError for a package without its bundled base model; ConfigError for a folder that holds something
+    else, or an agent that learns from other trajectories.
+    """
     base, out = find_base(build.DEFAULT), options.out
     claim_folder(out, anew=options.fresh)
     clock = Clock(out / "seconds.json")

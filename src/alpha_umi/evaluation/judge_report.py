@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from alpha_umi.errors import ConfigError, DataError
-from alpha_umi.evaluation.judging.scores import Agreement, agree, mcnemar, score_passes, score_wins
+from alpha_umi.evaluation.judging.scores import Agreement, PassScores, agree, mcnemar, score_passes, score_wins
 from alpha_umi.evaluation.judging.verdicts import Outcome
 from alpha_umi.evaluation.judging_files import read_comparisons, read_settings, read_verdicts, some_ids
 from alpha_umi.evaluation.metrics import Metric
@@ -81,11 +81,39 @@ def report(runs: Sequence[Path], labels: Path | None = None) -> Report:
     return made
 
 
+def describe_rates(run: Path) -> list[str]:
+    """Describe the pass rate or win rate of a judging run, a line per set: percent, 95 % interval, queries.
+
+    Raises DataError for what is no judging run, and for one that was made with --compat.
+    """
+    settings = read_settings(run)
+    if settings["kind"] == "pass":
+        scores = {name: _score_passes(run, name).pass_rate for name in settings["sets"]}
+        return [f"{name}: pass rate {_percent(rate)}, {rate.count} queries" for name, rate in scores.items()]
+    pair = f"{settings['candidate']} over {settings['reference']}"
+    wins = {name: score_wins(read_comparisons(run, name)) for name in settings["sets"]}
+    return [
+        f"{name}: win rate {_percent(one.win)}, ties {_percent(one.tie)}, {one.win.count} queries ({pair})"
+        for name, one in wins.items()
+    ]
+
+
+def _score_passes(run: Path, name: str) -> PassScores:
+    verdicts = read_verdicts(run, name)
+    return score_passes(verdicts.passes, verdicts.missing)
+
+
+def _percent(metric: Metric) -> str:
+    if metric.value is None:
+        return "unknown"
+    interval = "" if metric.low is None or metric.high is None else f" ({100 * metric.low:.1f}-{100 * metric.high:.1f})"
+    return f"{100 * metric.value:.1f} %{interval}"
+
+
 def _add_passes(made: Report, run: Path, settings: Mapping[str, Any]) -> None:
     rates: list[tuple[Metric, Metric]] = []
     for name in settings["sets"]:
-        verdicts = read_verdicts(run, name)
-        scores = score_passes(verdicts.passes, verdicts.missing)
+        scores = _score_passes(run, name)
         rates.append((scores.pass_rate, scores.sopr))
         made.add(
             "Pass rate",

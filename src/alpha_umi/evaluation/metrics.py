@@ -37,6 +37,15 @@ METRICS: Mapping[str, str] = {
     ROUGE_L: "mean ROUGE-L F of reference answers; no answer: 0",
 }
 """Every metric, with what it is, in report order."""
+LABELS: Mapping[str, str] = {
+    PLAN_ACCURACY: "plan accuracy",
+    ACTION_EXACT_MATCH: "action exact match",
+    ARGUMENT_F1: "argument F1",
+    HALLUCINATION_RATE: "steps with a hallucinated call",
+    HALLUCINATION_RATE_CALLS: "hallucinated calls",
+    ROUGE_L: "ROUGE-L of answers",
+}
+"""Every metric in words, for tables."""
 INTERVALS = "95 % intervals (Wilson's; bootstrap where scores lie between 0 and 1)"
 """What `mean` does, in the words of a report."""
 

@@ -62,6 +62,7 @@ class Progress:
 
     total: int
     sets: dict[str, Counts] = field(default_factory=dict[str, Counts])
+    """In the order of the queries."""
     kept: int = 0
     """Tasks that were finished before."""
     notes: Sequence[str] = ()
@@ -95,7 +96,8 @@ def roll_out(
     jobs, notes = _list_jobs(options)
     with _locked(options.out):
         folder = _open_folder(options)
-        progress, finished = Progress(total=len(jobs), notes=notes), set[str]()
+        sets = {job.set: Counts() for job in jobs}
+        progress, finished = Progress(total=len(jobs), sets=sets, notes=notes), set[str]()
         wanted = {job.key: job.query.task for job in jobs}
         for rollout in folder.read():
             if rollout.key in wanted and rollout.key not in finished:
