@@ -20,9 +20,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from alpha_umi.errors import ModelError  # noqa: E402
 from alpha_umi.search import Limits, NodeStatus, PublishedTree, Tree, explore  # noqa: E402
-from alpha_umi.search.compat import HALLUCINATED  # noqa: E402
 from alpha_umi.search.drawing import write_acts  # noqa: E402
 from alpha_umi.search.record import cut_at  # noqa: E402
+from alpha_umi.search.reference import HALLUCINATED  # noqa: E402
 from alpha_umi.types import Call, Decision, Observation, Plan, Proposal, Task  # noqa: E402
 from support.search_scenarios import Played, context_roles, play, scenarios  # noqa: E402
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alpha_umi.datasets.published import published_examples
+from alpha_umi.datasets.reference import published_examples
 from alpha_umi.datasets.toolbench import HALLUCINATED, Skip
 from alpha_umi.formats.marks import Marks, write_call
 from alpha_umi.formats.template import Filling, TemplateFormat

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from alpha_umi.evaluation.metrics import METRICS
-from alpha_umi.evaluation.published import PublishedScores
+from alpha_umi.evaluation.reference import PublishedScores
 from alpha_umi.evaluation.rows import read_rows
 from alpha_umi.evaluation.runner import ScoredStep, scored_steps
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows

@@ -13,14 +13,14 @@ from collections import Counter
 from pathlib import Path
 
 from alpha_umi.errors import DataError
-from alpha_umi.evaluation.judge_report import read_labels
-from alpha_umi.evaluation.judging.convert import convert_answer, read_case
-from alpha_umi.evaluation.judging.flow import Judge, Memory, judge_pass
-from alpha_umi.evaluation.judging.published import TEST_SETS, PublishedRun
-from alpha_umi.evaluation.judging.published_convert import Published, PublishedConverter
-from alpha_umi.evaluation.judging.published_rates import published_pass_rate, published_solve_rate
-from alpha_umi.evaluation.judging.scores import score_passes
-from alpha_umi.formats.judging import OWN, final_text, tool_steps
+from alpha_umi.formats.prompts.judging import OWN, final_text, tool_steps
+from alpha_umi.judging.convert import convert_answer, read_case
+from alpha_umi.judging.flow import Judge, Memory, judge_pass
+from alpha_umi.judging.reference import TEST_SETS, PublishedRun
+from alpha_umi.judging.reference_convert import Published, PublishedConverter
+from alpha_umi.judging.reference_rates import published_pass_rate, published_solve_rate
+from alpha_umi.judging.report import read_labels
+from alpha_umi.judging.scores import score_passes
 from alpha_umi.models.scripted import ScriptedModel
 
 ROOT = Path(os.environ.get("ALPHA_UMI_GOLDEN") or Path(__file__).parents[2] / "shared" / "golden")

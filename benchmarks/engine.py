@@ -46,7 +46,7 @@ from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.trie import Trie, token_keys
 from alpha_umi.models.gguf_files import write_model
 from alpha_umi.models.writing import Writer
-from alpha_umi.training.examples import make_examples
+from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Role, Sampling
 

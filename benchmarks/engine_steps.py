@@ -20,8 +20,8 @@ from pathlib import Path
 from torch import nn
 
 import engine as ways
-from alpha_umi import build
 from alpha_umi.jobs.bench import BenchOptions, bench_engine
+from alpha_umi.loading.agents import read_agent
 from alpha_umi.models import adapters
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.attention import Step
@@ -115,7 +115,7 @@ def main():
     clock = Clock()
     clock.install()
     if arguments.agent is not None:
-        agent = build.read_agent(arguments.agent).model_copy(update={"held": arguments.held})
+        agent = read_agent(arguments.agent).model_copy(update={"held": arguments.held})
         options = BenchOptions(agent=agent, preset=arguments.preset, tasks=arguments.tasks)
         found = bench_engine(options, lambda done, total: clock.seconds.clear() if not done else None)
         clock.tell(f"{arguments.agent}, {'held' if arguments.held else 'free'}", found.engine_steps)

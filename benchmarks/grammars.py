@@ -18,8 +18,9 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.errors import ModelError
 from alpha_umi.evaluation.runner import scored_steps
 from alpha_umi.formats.load import builtin
-from alpha_umi.jobs import read_any, unheld
+from alpha_umi.jobs.predict import unheld
 from alpha_umi.models.held import HeldTokenizer
+from alpha_umi.preparation.reading import read_any
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Call, Role
 

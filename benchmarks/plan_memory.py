@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen3Config
 
-from alpha_umi.training.footprint import Pass, pass_bytes
+from alpha_umi.training.planning.footprint import Pass, pass_bytes
 
 MIB = 2**20
 SHAPES: dict[str, PreTrainedConfig] = {

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from alpha_umi.datasets.published import published_stage_1, published_stage_2, read_published_row
+from alpha_umi.datasets.reference import published_stage_1, published_stage_2, read_published_row
 from alpha_umi.datasets.toolbench import Skip
 from alpha_umi.preparation import AnswerOptions, prepare_answers
 from alpha_umi.preparation.answers import GROUPS, STAGES

@@ -23,12 +23,12 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 
-from alpha_umi.build.environments import open_environment
 from alpha_umi.config import EnvironmentConfig, make_config
 from alpha_umi.datasets.queries import QuerySet
 from alpha_umi.environments.recording import Recording
-from alpha_umi.evaluation.query_sets import read_sets
-from alpha_umi.evaluation.rollouts import Counts, Explorer, list_jobs, read_rollouts
+from alpha_umi.loading.environments import open_environment
+from alpha_umi.rollouts.query_sets import read_sets
+from alpha_umi.rollouts.runner import Counts, Explorer, list_jobs, read_rollouts
 from alpha_umi.search import DepthFirst, Limits, Tree, explore
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Proposal, Task, Turn, Usage, User
 

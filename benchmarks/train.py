@@ -28,12 +28,12 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
-from alpha_umi.build import open_format
 from alpha_umi.datasets.processed import read_processed
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
-from alpha_umi.training.examples import make_examples
-from alpha_umi.training.packing import Forest, Labelled, fill, join, plant
+from alpha_umi.loading.formats import open_format
+from alpha_umi.training.data.examples import make_examples
+from alpha_umi.training.data.packing import Forest, Labelled, fill, join, plant
 from alpha_umi.types import Role
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

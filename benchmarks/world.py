@@ -9,7 +9,7 @@ import time
 import warnings
 
 from alpha_umi.formats.load import builtin
-from alpha_umi.training.examples import make_examples
+from alpha_umi.training.data.examples import make_examples
 from alpha_umi.types import Role
 from alpha_umi.world import World
 

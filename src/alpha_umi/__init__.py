@@ -2,12 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+from alpha_umi.deprecation import serve_old_modules
+
 if TYPE_CHECKING:
     from alpha_umi.environments.signatures import tool
-    from alpha_umi.jobs import ask
+    from alpha_umi.jobs.ask import ask
 
 __version__ = "0.1.0"
 __all__ = ["ask", "tool"]
+
+serve_old_modules()
 
 
 def __getattr__(name: str) -> Any:
@@ -17,7 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return tool
     if name == "ask":
-        from alpha_umi.jobs import ask
+        from alpha_umi.jobs.ask import ask
 
         return ask
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,8 @@
     ├── FormatError       a format that cannot be loaded or cannot express something
     ├── CheckpointError   a run directory or a model that cannot be loaded
     ├── ModelError        a model or an endpoint that could not complete
-    └── StorageError      something that could not be written
+    ├── StorageError      something that could not be written
+    └── InterruptedWorkError  Ctrl-C, with the word of what is kept
 
 What a model or a tool gets wrong is data (`Observation.status`, `Trajectory.stop`) and never raised.
 """
@@ -40,3 +41,9 @@ class ModelError(AlphaUMiError):
 
 class StorageError(AlphaUMiError):
     exit_code = 7
+
+
+class InterruptedWorkError(AlphaUMiError):
+    """Ctrl-C during long work; the message says what is kept."""
+
+    exit_code = 130

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from alpha_umi import jobs
-from alpha_umi.build.bundled import DEFAULT, FOLDER
 from alpha_umi.config import resolved
 from alpha_umi.demo import training
+from alpha_umi.jobs.train import read_train_config
+from alpha_umi.loading.bundled import DEFAULT, FOLDER
 from alpha_umi.store import claim_folder, write_text, write_trajectories
 from alpha_umi.world import Split, World
 from support.commands import run_here
@@ -79,7 +79,7 @@ def test_the_training_demo_removes_nothing_that_it_has_not_made(tmp_path):
 @needs_base
 def test_the_training_demo_does_not_go_on_with_another_version_of_the_world(tmp_path):
     claim_folder(tmp_path / "out")
-    older = jobs.read_train_config(training.RECIPE, ["data.train='out/1-world-0.jsonl'"])
+    older = read_train_config(training.RECIPE, ["data.train='out/1-world-0.jsonl'"])
     with write_text(tmp_path / "out" / "agent" / "config.toml") as text:
         text.write(resolved(older))
     ended = run_here(*TRAINING, "out", cwd=tmp_path)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.preparation.masking import collect_words, mask, mask_some
-from alpha_umi.training.examples import count_targets
+from alpha_umi.training.data.examples import count_targets
 from alpha_umi.types import Answer, Call, Observation, Plan, Task, ToolSpec, Trajectory
 from alpha_umi.world.chance import Draws
 from support.wide_tasks import WORLDS

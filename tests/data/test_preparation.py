@@ -24,7 +24,7 @@ from alpha_umi.preparation import (
 from alpha_umi.preparation.answers import GROUPS, STAGES
 from alpha_umi.preparation.lists import dump_indented, writing_list
 from alpha_umi.store import read_json, read_trajectories
-from alpha_umi.training.examples import make_examples
+from alpha_umi.training.data.examples import make_examples
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Trajectory, User
 from support.folders import SOURCES
 from support.strategies import json_values

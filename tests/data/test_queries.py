@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from alpha_umi.datasets.queries import read_queries
 from alpha_umi.errors import DataError
-from alpha_umi.evaluation.query_sets import read_sets
 from alpha_umi.formats.tool_json import write_trained_spec
+from alpha_umi.rollouts.query_sets import read_sets
 from alpha_umi.store import encode_task, write_trajectories
 from alpha_umi.world import Split, World
 from support.published_data import QUERIES

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.datasets.processed import read_processed, write_processed
-from alpha_umi.datasets.published import published_stage_1
+from alpha_umi.datasets.reference import published_stage_1
 from alpha_umi.datasets.toolbench import Skip, read_answer, write_answer
 from alpha_umi.errors import DataError
 from alpha_umi.formats.documents import write_document

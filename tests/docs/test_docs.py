@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from typer.main import get_command
 
-from alpha_umi.build import THREE, read_agent
 from alpha_umi.cli import app
+from alpha_umi.loading.agents import THREE, read_agent
 from alpha_umi.types import Role
 from support.folders import REPOSITORY
 

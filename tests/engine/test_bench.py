@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from alpha_umi.build import read_agent
 from alpha_umi.config import AgentConfig, LocalConfig, RolesConfig, SamplingsConfig, resolved
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.evaluation.runner import scored_steps
 from alpha_umi.jobs.bench import BenchOptions, bench_engine
+from alpha_umi.loading.agents import read_agent
 from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import AdapterKind, attach
 from alpha_umi.store import write_trajectories

@@ -17,10 +17,10 @@ from alpha_umi.environments.access import Access, AccessLimits, Request, TokenBu
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut, fit_json, shorten
 from alpha_umi.environments.composite import CompositeEnvironment
 from alpha_umi.environments.http import HttpEnvironment, Service
-from alpha_umi.environments.published import Flavour
 from alpha_umi.environments.python import PythonEnvironment, tool
 from alpha_umi.environments.rapidapi import RapidApiEnvironment, build_request, load_apis
 from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
+from alpha_umi.environments.reference import Flavour
 from alpha_umi.errors import ConfigError, DataError, StorageError
 from alpha_umi.formats.tool_json import Api, read_api
 from alpha_umi.protocols import Environment

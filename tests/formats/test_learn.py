@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
-from alpha_umi.formats.learn import Explained, learn
+from alpha_umi.formats.learning.learn import Explained, learn
 from alpha_umi.formats.marks import write_call
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Turn, User

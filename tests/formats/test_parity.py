@@ -6,15 +6,15 @@ from itertools import islice
 import pytest
 
 from alpha_umi.agent import MultiAgent, Speaker
-from alpha_umi.build import open_format
 from alpha_umi.environments.replay import ReplayEnvironment
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.load import load_format
 from alpha_umi.formats.tokens import prompt_ids
+from alpha_umi.loading.formats import open_format
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.search import Limits, Tree, explore
-from alpha_umi.training.examples import make_examples, targets
-from alpha_umi.training.labels import Lengths, Tokeniser
+from alpha_umi.training.data.examples import make_examples, targets
+from alpha_umi.training.data.labels import Lengths, Tokeniser
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Answer, Call, Observation, Plan, Role, Task, User
 from alpha_umi.world import Split, World

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.build import open_format
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.load import load_format
 from alpha_umi.formats.react import ReActFormat
+from alpha_umi.loading.formats import open_format
 from alpha_umi.protocols import Format
 from alpha_umi.types import Answer, Call, Decision, FinishReason, Observation, Plan, Role, Task, ToolSpec, User
 from support import strategies

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from alpha_umi.datasets.processed import read_processed
-from alpha_umi.datasets.published import published_stage_2
+from alpha_umi.datasets.reference import published_stage_2
 from alpha_umi.datasets.toolbench import Skip
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.preparation import AnswerOptions, export_published, prepare_answers, prepare_processed

@@ -11,9 +11,9 @@ from alpha_umi.datasets.toolbench import Reading, read_answer
 from alpha_umi.environments.access import Access
 from alpha_umi.environments.budgets import Budget, Cut, keep_declared, shorten
 from alpha_umi.environments.http import HttpEnvironment, Service
-from alpha_umi.environments.published import Flavour, Replies
 from alpha_umi.environments.rapidapi import RapidApiEnvironment, load_apis
 from alpha_umi.environments.recording import Recording
+from alpha_umi.environments.reference import Flavour, Replies
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.tool_json import (
     DESCRIPTION_LENGTH,

@@ -8,20 +8,20 @@ import json
 
 import pytest
 
-from alpha_umi.evaluation.judge_report import read_labels
-from alpha_umi.evaluation.judging.convert import read_case
-from alpha_umi.evaluation.judging.flow import Judge
-from alpha_umi.evaluation.judging.labels import score_toolalpaca
-from alpha_umi.evaluation.judging.published import TEST_SETS, Pair, PublishedRun
-from alpha_umi.evaluation.judging.published_convert import Published, PublishedConverter
-from alpha_umi.evaluation.judging.published_rates import (
+from alpha_umi.formats.prompts.judging import VERDICT_FIELD, Question, load_evaluator
+from alpha_umi.judging.convert import read_case
+from alpha_umi.judging.flow import Judge
+from alpha_umi.judging.labels import score_toolalpaca
+from alpha_umi.judging.reference import TEST_SETS, Pair, PublishedRun
+from alpha_umi.judging.reference_convert import Published, PublishedConverter
+from alpha_umi.judging.reference_rates import (
     published_pass_rate,
     published_solve_rate,
     published_summary,
     published_win_rate,
     published_win_summary,
 )
-from alpha_umi.formats.judging import VERDICT_FIELD, Question, load_evaluator
+from alpha_umi.judging.report import read_labels
 from alpha_umi.models.scripted import ScriptedModel
 from support.folders import golden_dir
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from alpha_umi.evaluation.published import published_arguments
+from alpha_umi.evaluation.reference import published_arguments
 from alpha_umi.evaluation.rouge import rouge_l
 from alpha_umi.formats.steps import PublishedCrash, StepShape, parse_published
 from alpha_umi.types import Decision

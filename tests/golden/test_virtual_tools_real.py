@@ -7,7 +7,7 @@ import pytest
 
 from alpha_umi.environments.access import Access, AccessLimits
 from alpha_umi.environments.http import HttpEnvironment, Service
-from alpha_umi.environments.published import Flavour
+from alpha_umi.environments.reference import Flavour
 from alpha_umi.formats.tool_json import NAME_LENGTH, Api, standard_name, write_spec
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.wire import Asked, address_of, address_of_api, read_input, read_reply

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from alpha_umi import cli
-from alpha_umi.evaluation.judging.convert import convert_trajectory
+from alpha_umi.judging.convert import convert_trajectory
 from alpha_umi.world import World
 from support.commands import Ended
 from support.endpoint_server import Answer, Reply, chat_reply, serving

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.errors import DataError, FormatError
-from alpha_umi.evaluation.judging.convert import convert_answer, convert_trajectory, read_case, read_trajectory
-from alpha_umi.evaluation.judging.flow import Judge, Memory, judge_pair, judge_pass, settled_by_passes
-from alpha_umi.evaluation.judging.labels import score_toolalpaca
-from alpha_umi.evaluation.judging.published import each
-from alpha_umi.evaluation.judging.published_convert import Published, PublishedConverter
-from alpha_umi.evaluation.judging.rules import compare_by_rule, judge_world
-from alpha_umi.evaluation.judging.scores import agree, mcnemar, score_passes, score_wins, sign_test
-from alpha_umi.evaluation.judging.verdicts import (
+from alpha_umi.formats.prompts.judging import OWN, Case, Question, final_text, load_evaluator, read_reply, tool_steps
+from alpha_umi.judging.convert import convert_answer, convert_trajectory, read_case, read_trajectory
+from alpha_umi.judging.flow import Judge, Memory, judge_pair, judge_pass, settled_by_passes
+from alpha_umi.judging.labels import score_toolalpaca
+from alpha_umi.judging.reference import each
+from alpha_umi.judging.reference_convert import Published, PublishedConverter
+from alpha_umi.judging.rules import compare_by_rule, judge_world
+from alpha_umi.judging.scores import agree, mcnemar, score_passes, score_wins, sign_test
+from alpha_umi.judging.verdicts import (
     AnswerStatus,
     Comparison,
     Outcome,
@@ -28,7 +29,6 @@ from alpha_umi.evaluation.judging.verdicts import (
     decided,
     outcome,
 )
-from alpha_umi.formats.judging import OWN, Case, Question, final_text, load_evaluator, read_reply, tool_steps
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Sampling, Task, Trajectory, User
 from alpha_umi.world import World

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
-from alpha_umi import jobs
-from alpha_umi.build import read_agent
 from alpha_umi.config import ModelConfig, PretrainConfig, make_config
 from alpha_umi.errors import ConfigError
+from alpha_umi.jobs.ask import ask
 from alpha_umi.jobs.bundle import Parcel, bundle
+from alpha_umi.jobs.train import pretrain, train
+from alpha_umi.loading.agents import read_agent
 from alpha_umi.store import dump_line, write_trajectories
 from alpha_umi.world import World
 from support.stages import RUN, gold
@@ -25,7 +26,7 @@ def parcel(tmp_path_factory):
     pages = World("small").pages
     texts.write_text("".join(dump_line({"text": pages[index]}) for index in range(20)))
     reading = [f"texts='{texts}'", f"out='{desk / 'base'}'", *SMALL, "stage.max_steps=2"]
-    base = jobs.pretrain(make_config(PretrainConfig, {}, reading), resume=False)
+    base = pretrain(make_config(PretrainConfig, {}, reading), resume=False)
     write_trajectories(desk / "train.jsonl", gold(4))
     stages = {name: {"max_steps": 1, "batch_size": 4} for name in ("backbone", "roles")}
     document = RUN.model_dump(exclude_none=True) | {
@@ -35,7 +36,7 @@ def parcel(tmp_path_factory):
         "adapter": {"kind": "alora", "rank": 2},
         "stages": stages,
     }
-    run = jobs.train(make_config(type(RUN), document), resume=False)
+    run = train(make_config(type(RUN), document), resume=False)
     (desk / "card.md").write_text("# A card\n")
     return Parcel(run=run, out=desk / "given", preset="tiny", base=desk / "base", card=desk / "card.md")
 
@@ -55,7 +56,7 @@ def test_an_agent_is_whole_without_its_run(parcel):
         try:
             agent = read_agent(parcel.out)
             assert agent.made is not None
-            asked = jobs.ask("Where is Rome?", tools=[], agent=parcel.out)
+            asked = ask("Where is Rome?", tools=[], agent=parcel.out)
         finally:
             kept.rename(parcel.run)
         assert asked.turns

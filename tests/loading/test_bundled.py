@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from alpha_umi.build import DEFAULT, open_format, read_agent
-from alpha_umi.build.bundled import FOLDER, MADE, check_world, find_run, made_with, write_made
-from alpha_umi.build.rollouts import open_explorer
 from alpha_umi.config import EnvironmentConfig, RolloutConfig, WorldConfig
 from alpha_umi.environments.world import OpenWorldEnvironment
 from alpha_umi.errors import CheckpointError, ConfigError
@@ -18,6 +15,10 @@ from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.formats.load import BUILTIN
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.jobs.world_query import free_query, name_task, open_world
+from alpha_umi.loading.agents import read_agent
+from alpha_umi.loading.bundled import DEFAULT, FOLDER, MADE, check_world, find_run, made_with, write_made
+from alpha_umi.loading.formats import open_format
+from alpha_umi.loading.rollouts import open_explorer
 from alpha_umi.store import write_trajectories
 from alpha_umi.types import Call, ToolStatus, Trajectory
 from alpha_umi.world import PRESETS, World

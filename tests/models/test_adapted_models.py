@@ -9,11 +9,11 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from alpha_umi.build import open_agent, read_agent
 from alpha_umi.config import AgentConfig, LocalConfig, RolesConfig, resolved
 from alpha_umi.errors import CheckpointError
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.tokens import decode, prompt_ids
+from alpha_umi.loading.agents import open_agent, read_agent
 from alpha_umi.models.adapter_files import load_adapters, save_adapter
 from alpha_umi.models.adapters import (
     ADAPTERS,

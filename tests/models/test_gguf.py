@@ -11,8 +11,8 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
 from alpha_umi.agent import MultiAgent
-from alpha_umi.build import open_agent, read_agent
 from alpha_umi.errors import CheckpointError
+from alpha_umi.loading.agents import open_agent, read_agent
 from alpha_umi.models.adapter_files import read_adapter, save_adapter
 from alpha_umi.models.adapters import AdapterKind
 from alpha_umi.models.gguf_files import reorder, write_adapter, write_model

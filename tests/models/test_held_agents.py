@@ -7,10 +7,10 @@ import pytest
 
 from alpha_umi.agent import MultiAgent, SingleAgent, Speaker
 from alpha_umi.arguments import Fault, read_arguments
-from alpha_umi.build import endpoint_agent, open_agent
 from alpha_umi.errors import ConfigError, DataError, ModelError
 from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
 from alpha_umi.formats.load import builtin
+from alpha_umi.loading.agents import endpoint_agent, open_agent
 from alpha_umi.models.local import LocalModel
 from alpha_umi.models.openai import Endpoint, OpenAIModel
 from alpha_umi.types import Call, Decision, Plan, Role, Sampling, Task, ToolSpec, User

@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from alpha_umi import build
 from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, load_config
 from alpha_umi.environments.python import PythonEnvironment, tool
 from alpha_umi.errors import ConfigError, ModelError
+from alpha_umi.loading.agents import endpoint_agent, open_agent
+from alpha_umi.loading.formats import open_format
 from alpha_umi.search import DepthFirst, Limits, Tree, explore
 from alpha_umi.search.record import Recorder
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, StopReason, Task, ToolStatus, User
@@ -46,7 +47,7 @@ def roll_out(*behaviours, form="native", strategy=None, limits=None):
         async with EndpointServer(*behaviours) as server:
             roles = RolesConfig(backbone=EndpointConfig(base_url=server.url, model="m"))
             tree = Tree(task=task)
-            async with build.open_agent(AgentConfig(format=form, roles=roles)) as loaded:
+            async with open_agent(AgentConfig(format=form, roles=roles)) as loaded:
                 async for node in explore(loaded.agent, environment, task, limits, strategy):
                     tree.add(node)
             return tree, [request.body for request in server.received]
@@ -213,19 +214,19 @@ def test_an_agent_file_names_the_format_and_one_backbone(tmp_path):
     path = tmp_path / "agent.toml"
     path.write_text('format = "native"\n[roles.backbone]\nbase_url = "http://localhost:1/v1"\nmodel = "m"\n')
     config = load_config(AgentConfig, path)
-    assert config == build.endpoint_agent("http://localhost:1/v1", "m", native=True)
-    assert build.open_agent(config).format == build.open_format("native")
+    assert config == endpoint_agent("http://localhost:1/v1", "m", native=True)
+    assert open_agent(config).format == open_format("native")
 
 
 def test_native_calls_want_one_backbone_behind_an_endpoint():
     endpoint = EndpointConfig(base_url="http://localhost:1/v1", model="m")
     three = RolesConfig(planner=endpoint, caller=endpoint, summarizer=endpoint)
     with pytest.raises(ConfigError, match=r"name \[roles.backbone\] alone"):
-        build.open_agent(AgentConfig(format="native", roles=three))
+        open_agent(AgentConfig(format="native", roles=three))
     with pytest.raises(ConfigError, match="serve it and name base_url"):
-        build.open_agent(AgentConfig(format="native", roles=RolesConfig(backbone=LocalConfig(model="here"))))
+        open_agent(AgentConfig(format="native", roles=RolesConfig(backbone=LocalConfig(model="here"))))
     completions = EndpointConfig(base_url="http://localhost:1/v1", model="m", api="completions")
-    loaded = build.open_agent(AgentConfig(format="native", roles=RolesConfig(backbone=completions)))
+    loaded = open_agent(AgentConfig(format="native", roles=RolesConfig(backbone=completions)))
     with pytest.raises(ModelError, match="set api to 'chat'"):
         asyncio.run(loaded.agent.propose(Task(id="1", query="q"), ()))
 

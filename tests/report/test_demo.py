@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from alpha_umi.build import read_agent
-from alpha_umi.build.bundled import DEFAULT, FOLDER
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.demo.run import rescue_words
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
+from alpha_umi.loading.agents import read_agent
+from alpha_umi.loading.bundled import DEFAULT, FOLDER
 from alpha_umi.store import claim_folder
 from alpha_umi.types import Call
 from alpha_umi.world import PRESETS, World

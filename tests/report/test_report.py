@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.evaluation.rollouts import Rollout, read_rollouts
 from alpha_umi.report.markup import escape, tag
 from alpha_umi.report.rollouts import rollout_report
 from alpha_umi.report.trees import draw_tree
 from alpha_umi.report.turns import write_card
+from alpha_umi.rollouts.runner import Rollout, read_rollouts
 from alpha_umi.search import Node, NodeStatus
 from alpha_umi.types import (
     Answer,

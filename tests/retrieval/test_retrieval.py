@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.errors import CheckpointError, DataError, StorageError
-from alpha_umi.formats.retrieval import split_terms, write_retrieval_text, write_terms
+from alpha_umi.formats.prompts.retrieval import split_terms, write_retrieval_text, write_terms
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.retrieval import Retriever, load_corpus
 from alpha_umi.retrieval.corpus import identity, read_corpus, unite, write_corpus

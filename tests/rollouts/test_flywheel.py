@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi import jobs
-from alpha_umi.build import open_format
 from alpha_umi.config import TrainConfig, load_config
-from alpha_umi.evaluation.rollouts import Rollout, encode_rollout, read_rollouts
 from alpha_umi.formats.load import BUILTIN
+from alpha_umi.jobs.train import RECIPES, train, trained
+from alpha_umi.loading.formats import open_format
 from alpha_umi.preparation.pairs import find_choices, make_pairs
+from alpha_umi.rollouts.runner import Rollout, encode_rollout, read_rollouts
 from alpha_umi.search import Node, NodeStatus, Tree
 from alpha_umi.store import append_rows, read_rows, read_trajectories, write_json
-from alpha_umi.training.examples import learnable_steps, make_examples
+from alpha_umi.training.data.examples import learnable_steps, make_examples
 from alpha_umi.types import (
     Answer,
     Call,
@@ -247,9 +247,9 @@ def test_what_is_prepared_is_what_training_takes(desk):
     assert prepare(desk, "run", "--out", "t.jsonl").code == 0
     small = ["data.train=t.jsonl", "out=trained", "max_length=600", "model.tiny.hidden_size=32", "model.tiny.layers=1"]
     steps = [f"stages.{role}.max_steps=1" for role in ("backbone", "planner", "caller", "summarizer")]
-    config = load_config(TrainConfig, jobs.RECIPES / "tiny.toml", [*small, *steps], folder=desk)
-    run = jobs.train(config, resume=False)
-    assert all(int(row["examples"]) > 0 for row in jobs.trained(run))
+    config = load_config(TrainConfig, RECIPES / "tiny.toml", [*small, *steps], folder=desk)
+    run = train(config, resume=False)
+    assert all(int(row["examples"]) > 0 for row in trained(run))
 
 
 def test_a_judges_verdicts_count_where_a_rollout_has_none(tmp_path):

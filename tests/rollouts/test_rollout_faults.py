@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from alpha_umi.evaluation.rollouts import encode_rollout, read_rollouts
+from alpha_umi.rollouts.runner import encode_rollout, read_rollouts
 from alpha_umi.types import Observation, ToolStatus
 from support.commands import ended, interrupt_when, start
 from support.folders import SUPPORT

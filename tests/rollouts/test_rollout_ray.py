@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from alpha_umi.evaluation.rollouts import encode_rollout, read_rollouts
+from alpha_umi.rollouts.runner import encode_rollout, read_rollouts
 from alpha_umi.store import write_trajectories
 from alpha_umi.world import Split, World
 from support.commands import ended, environment, interrupt_when, run_here, start

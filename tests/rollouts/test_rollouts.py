@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.build import endpoint_agent
-from alpha_umi.build.rollouts import open_explorer, open_recorder
 from alpha_umi.config import EnvironmentConfig, RolloutConfig, make_config
 from alpha_umi.datasets.queries import Query, QuerySet
 from alpha_umi.errors import DataError
-from alpha_umi.evaluation.rollouts import (
+from alpha_umi.loading.agents import endpoint_agent
+from alpha_umi.loading.rollouts import open_explorer, open_recorder
+from alpha_umi.rollouts.runner import (
     Job,
     Rollout,
     RolloutFolder,

@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, Undecided
-from alpha_umi.build import open_format
 from alpha_umi.environments.access import Access, AccessLimits
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
 from alpha_umi.environments.http import read_reply
 from alpha_umi.environments.python import PythonEnvironment, tool
 from alpha_umi.errors import FormatError, ModelError
-from alpha_umi.evaluation.judging.convert import convert_trajectory
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.load import BUILTIN, load_format
 from alpha_umi.formats.native import write_reply
+from alpha_umi.judging.convert import convert_trajectory
+from alpha_umi.loading.formats import open_format
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.models.tool_calls import ToolWire
 from alpha_umi.search import (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alpha_umi.environments.python import PythonEnvironment, tool
 from alpha_umi.errors import ConfigError, ModelError
-from alpha_umi.formats.hints import Preference, read_preference, write_comparison, write_hint
+from alpha_umi.formats.prompts.hints import Preference, read_preference, write_comparison, write_hint
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.search import (
     Chain,

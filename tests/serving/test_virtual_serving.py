@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi import build
 from alpha_umi.config import EndpointConfig
 from alpha_umi.environments.access import Access, AccessLimits
 from alpha_umi.environments.http import HttpEnvironment, Service
 from alpha_umi.errors import ConfigError
-from alpha_umi.formats.simulator import Example, Simulation, read_simulation, write_simulation
+from alpha_umi.formats.prompts.simulator import Example, Simulation, read_simulation, write_simulation
+from alpha_umi.loading.judges import open_simulator
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.faults import Kind, read_faults
 from alpha_umi.serving.virtual_tools.simulators import Actor, ModelSimulator
@@ -137,7 +137,7 @@ def cached(virtual):
 
 
 def simulator(url):
-    loaded = build.open_simulator(EndpointConfig(base_url=url, model="m", timeout_s=60))
+    loaded = open_simulator(EndpointConfig(base_url=url, model="m", timeout_s=60))
     actor = Actor(model=loaded.model, name="m", sampling=Sampling(max_tokens=64), close=loaded.aclose)
     return ModelSimulator(actor, {address_of_api(CLOCK): CLOCK})
 

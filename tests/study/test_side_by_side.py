@@ -6,7 +6,7 @@ import time
 import pytest
 
 from alpha_umi.errors import DataError
-from alpha_umi.jobs.side_by_side import Update, work_on
+from alpha_umi.jobs.workers import Update, work_on
 from support.piecework import do
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from alpha_umi.errors import ConfigError
-from alpha_umi.evaluation.rollouts import ROLLOUTS
+from alpha_umi.rollouts.runner import ROLLOUTS
 from alpha_umi.store import read_json, read_rows, write_json
 from alpha_umi.study.cells import DONE, Cell, cells, read_study
 from alpha_umi.study.data import Data

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from alpha_umi.training.labels import Sequenced, Unit
+from alpha_umi.training.data.labels import Sequenced, Unit
 from alpha_umi.types import Role
 
 

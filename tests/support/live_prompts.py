@@ -4,7 +4,7 @@ import asyncio
 
 from alpha_umi.agent import SingleAgent, Speaker
 from alpha_umi.models.scripted import ScriptedModel
-from alpha_umi.training.examples import targets
+from alpha_umi.training.data.examples import targets
 from alpha_umi.types import Role
 
 

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass, field
 
 from alpha_umi.errors import ModelError
-from alpha_umi.formats.hints import Preference
+from alpha_umi.formats.prompts.hints import Preference
 from alpha_umi.search import Chain, Comparison, DepthFirst, PublishedChain, PublishedTree, Tree, explore
-from alpha_umi.search.compat import HALLUCINATED
+from alpha_umi.search.reference import HALLUCINATED
 from alpha_umi.types import (
     Answer,
     Call,

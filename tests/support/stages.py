@@ -13,11 +13,11 @@ from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.models.checkpoint import load_weights
 from alpha_umi.store import write_trajectories
-from alpha_umi.training.corpus import Corpus, Sources
 from alpha_umi.training.data import Layout, Packing, StepData, Units, pack
-from alpha_umi.training.examples import make_examples
-from alpha_umi.training.labels import Lengths, Tokeniser, Weights, label
-from alpha_umi.training.order import Amount, order
+from alpha_umi.training.data.corpus import Corpus, Sources
+from alpha_umi.training.data.examples import make_examples
+from alpha_umi.training.data.labels import Lengths, Tokeniser, Weights, label
+from alpha_umi.training.data.order import Amount, order
 from alpha_umi.training.sft import Stage
 from alpha_umi.training.start import tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer

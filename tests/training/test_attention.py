@@ -13,13 +13,13 @@ from torch.nn.attention.flex_attention import flex_attention
 from transformers import CONFIG_MAPPING, LlamaForCausalLM
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from alpha_umi.build import open_format
 from alpha_umi.datasets.processed import read_processed
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
+from alpha_umi.loading.formats import open_format
 from alpha_umi.training import attention
 from alpha_umi.training.attention import NAME, PROVEN, Trees, forest_loss, suits, tree_attention
-from alpha_umi.training.examples import make_examples
-from alpha_umi.training.packing import Labelled, join, plant
+from alpha_umi.training.data.examples import make_examples
+from alpha_umi.training.data.packing import Labelled, join, plant
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Role
 from support.published_data import OUT_OF_DOMAIN, PUBLISHED_FORMAT

@@ -10,20 +10,20 @@ import pytest
 import torch
 from peft import PeftModel
 
-from alpha_umi import jobs
-from alpha_umi.build import read_agent
 from alpha_umi.config import AgentConfig, TrainConfig, load_config
 from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.tokens import decode, prompt_ids
+from alpha_umi.jobs.predict import PredictOptions, predict
+from alpha_umi.loading.agents import read_agent
 from alpha_umi.models.adapter_files import load_adapters
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, attach
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.store import read_trajectories, write_trajectories
 from alpha_umi.training import glpft
-from alpha_umi.training.examples import make_examples
+from alpha_umi.training.data.examples import make_examples
+from alpha_umi.training.data.labels import Tagging
 from alpha_umi.training.glpft import Material
-from alpha_umi.training.labels import Tagging
 from alpha_umi.training.sft import train_stage
 from alpha_umi.training.start import narrow_frozen
 from alpha_umi.types import Observation, Role, Trajectory
@@ -205,8 +205,8 @@ def predicted(out, config):
     """The rows that the agent of a run directory predicts for a trajectory."""
     rows = out.parent / f"{out.name}.json"
     data = Path(config().data.train[0])
-    options = jobs.PredictOptions(agent=read_agent(out), data=data, out=rows, limit=1)
-    jobs.predict(options, lambda done, total: None)
+    options = PredictOptions(agent=read_agent(out), data=data, out=rows, limit=1)
+    predict(options, lambda done, total: None)
     return json.loads(rows.read_text())
 
 

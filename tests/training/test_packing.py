@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.training.packing import Labelled, fill, join, path, plant
+from alpha_umi.training.data.packing import Labelled, fill, join, path, plant
 
 unhurried = settings(deadline=None, max_examples=60)  # a busy machine is no failure
 weights = st.sampled_from([0.0, 0.0, 1.0, 2.0, 0.5])

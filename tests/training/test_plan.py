@@ -10,10 +10,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
 from alpha_umi.config import AdapterConfig, ModelConfig, TrainConfig
 from alpha_umi.errors import CheckpointError
-from alpha_umi.training.counts import Estimate, TokenCounts, estimate
-from alpha_umi.training.footprint import Pass, adapter_parameters, pass_bytes, read_architecture, read_shape
-from alpha_umi.training.plan import GIB, Machine, PlanError, make_plan
-from alpha_umi.training.plan_text import plan_text
+from alpha_umi.training.planning.counts import Estimate, TokenCounts, estimate
+from alpha_umi.training.planning.estimate import GIB, Machine, PlanError, make_plan
+from alpha_umi.training.planning.footprint import Pass, adapter_parameters, pass_bytes, read_architecture, read_shape
+from alpha_umi.training.planning.text import plan_text
 from alpha_umi.training.recipe import make_steps
 
 LLAMA_7B = LlamaConfig(intermediate_size=11008, num_hidden_layers=32, vocab_size=32000, tie_word_embeddings=False)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from alpha_umi import jobs
 from alpha_umi.config import PretrainConfig, make_config
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.shared import SharedFormat
+from alpha_umi.jobs.train import pretrain, read_pretrain_config
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.store import dump_line
 from alpha_umi.training.pretrain import TextUnits
@@ -31,7 +31,7 @@ def config(tmp_path, texts, *more):
 
 
 def test_a_base_model_learns_its_texts_and_can_be_loaded(tmp_path, texts):
-    folder = jobs.pretrain(config(tmp_path, texts, "stage.epochs=3", "log_every=1"), resume=False)
+    folder = pretrain(config(tmp_path, texts, "stage.epochs=3", "log_every=1"), resume=False)
     history = [json.loads(line) for line in (tmp_path / "run/history/base.jsonl").read_text().splitlines()]
     assert history[-1]["loss"] < history[0]["loss"] - 0.5
     model, tokenizer = load_weights(str(folder)), load_tokenizer(str(folder))
@@ -55,27 +55,27 @@ def test_a_text_is_learned_from_its_second_token_to_its_end_mark():
 
 def test_a_run_goes_on_only_as_it_began(tmp_path, texts):
     first = config(tmp_path, texts, "stage.max_steps=2")
-    folder = jobs.pretrain(first, resume=False)
+    folder = pretrain(first, resume=False)
     with pytest.raises(ConfigError, match="--resume"):
-        jobs.pretrain(first, resume=False)
-    assert jobs.pretrain(first, resume=True) == folder
+        pretrain(first, resume=False)
+    assert pretrain(first, resume=True) == folder
     with pytest.raises(ConfigError, match=r"stage\.max_steps was 2, is 3"):
-        jobs.pretrain(config(tmp_path, texts, "stage.max_steps=3"), resume=True)
+        pretrain(config(tmp_path, texts, "stage.max_steps=3"), resume=True)
     texts.write_text(dump_line({"text": "other"}))
     with pytest.raises(ConfigError, match="other texts"):
-        jobs.pretrain(first, resume=True)
+        pretrain(first, resume=True)
 
 
 @pytest.mark.parametrize("line", ['{"page": "x"}', '{"text": ""}', '{"text": 3}', "[]"])
 def test_a_line_without_text_is_named_and_nothing_is_left(tmp_path, texts, line):
     texts.write_text(dump_line({"text": "good"}) + line + "\n")
     with pytest.raises(DataError, match=r"pages\.jsonl:2: not a text"):
-        jobs.pretrain(config(tmp_path, texts), resume=False)
+        pretrain(config(tmp_path, texts), resume=False)
     assert not (tmp_path / "run").exists()
 
 
 def test_recipes_for_base_models_are_found_by_name(tmp_path):
     for name in ("base-tiny", "base-small"):
-        assert jobs.read_pretrain_config(name).model.vocab_size == 1536
+        assert read_pretrain_config(name).model.vocab_size == 1536
     with pytest.raises(ConfigError, match="base-small, base-tiny"):
-        jobs.read_pretrain_config("base-large")
+        read_pretrain_config("base-large")

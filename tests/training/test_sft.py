@@ -15,7 +15,7 @@ from torch.nn import functional
 from alpha_umi.config import SpreadConfig
 from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.models.checkpoint import load_weights
-from alpha_umi.training.labels import Weights, label
+from alpha_umi.training.data.labels import Weights, label
 from alpha_umi.training.optimizer import orthogonalise
 from alpha_umi.training.passes import Passes
 from alpha_umi.training.sft import finished, train_stage, validate

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from alpha_umi import build, jobs
 from alpha_umi.agent import SingleAgent, Speaker
 from alpha_umi.config import AgentConfig, EndpointConfig, RolesConfig, TrainConfig, load_config
 from alpha_umi.environments.replay import ReplayEnvironment
@@ -13,11 +12,14 @@ from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.errors import ConfigError
 from alpha_umi.formats.load import load_format
 from alpha_umi.formats.tokens import prompt_ids
+from alpha_umi.jobs.train import train
+from alpha_umi.loading.agents import open_agent, read_agent
+from alpha_umi.loading.formats import open_format
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.search import DepthFirst, Limits, Tree, explore
 from alpha_umi.store import write_trajectories
-from alpha_umi.training.examples import make_examples, targets
-from alpha_umi.training.labels import Lengths, Tokeniser
+from alpha_umi.training.data.examples import make_examples, targets
+from alpha_umi.training.data.labels import Lengths, Tokeniser
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Observation, Role, StopReason
 from alpha_umi.world import Split, World
@@ -26,7 +28,7 @@ from support.live_prompts import backbone_prompts
 from support.plain_format import PLAIN_REACT
 from support.published_data import out_of_domain, raw_answers
 
-FORMATS = {"react": build.open_format("react"), "other": load_format(PLAIN_REACT)}
+FORMATS = {"react": open_format("react"), "other": load_format(PLAIN_REACT)}
 TRAINING = """
 out = "run"
 format = "react"
@@ -102,10 +104,10 @@ def test_ids_seen_live_are_the_ids_trained_on():
 def test_it_is_trained_by_the_same_command_and_the_run_is_an_agent(tmp_path):
     (tmp_path / "train.toml").write_text(TRAINING)
     write_trajectories(tmp_path / "t.jsonl", gold(4))
-    run = jobs.train(load_config(TrainConfig, tmp_path / "train.toml"), resume=False)
-    agent = build.read_agent(run)
+    run = train(load_config(TrainConfig, tmp_path / "train.toml"), resume=False)
+    agent = read_agent(run)
     assert agent.roles.planner is None
-    loaded = build.open_agent(agent)
+    loaded = open_agent(agent)
     assert loaded.format == FORMATS["react"]
 
     async def propose():
@@ -121,7 +123,7 @@ def test_a_format_without_prompts_for_a_role_is_refused_before_anything_is_train
     write_trajectories(tmp_path / "t.jsonl", gold(1))
     config = load_config(TrainConfig, tmp_path / "train.toml", [f"format={form}", f"method={method}"])
     with pytest.raises(ConfigError, match=f"format '{form}' has no prompt"):
-        jobs.train(config, resume=False)
+        train(config, resume=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -138,7 +140,7 @@ def test_an_endpoint_plays_it_through_either_api(api, path, strategy, monkeypatc
         behaviours = [Reply(body=reply(text + "\nObservation: made up\nThought: so")) for text in said]
         async with EndpointServer(*behaviours) as server:
             roles = RolesConfig(backbone=EndpointConfig(base_url=server.url, model="m", api=api))
-            async with build.open_agent(AgentConfig(format="react", roles=roles)) as loaded:
+            async with open_agent(AgentConfig(format="react", roles=roles)) as loaded:
                 tree = Tree(task=trajectory.task)
                 place = WorldEnvironment(World(), trajectory.task)
                 async for node in explore(loaded.agent, place, trajectory.task, strategy=strategy):

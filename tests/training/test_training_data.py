@@ -25,12 +25,12 @@ from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
 from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.store import dump_line, encode_trajectory, write_trajectories
-from alpha_umi.training.cache import TokenCache
-from alpha_umi.training.corpus import Corpus, Sources, _find, _walk_piece
 from alpha_umi.training.data import Layout, Packing, Shares, StepData, Units, fingerprint
-from alpha_umi.training.examples import make_examples, targets
-from alpha_umi.training.labels import Lengths, Sequenced, Tagging, Tokeniser, Unit, Weights, label
-from alpha_umi.training.order import Amount, Shuffle, order, shares
+from alpha_umi.training.data.cache import TokenCache
+from alpha_umi.training.data.corpus import Corpus, Sources, _find, _walk_piece
+from alpha_umi.training.data.examples import make_examples, targets
+from alpha_umi.training.data.labels import Lengths, Sequenced, Tagging, Tokeniser, Unit, Weights, label
+from alpha_umi.training.data.order import Amount, Shuffle, order, shares
 from alpha_umi.types import Answer, Call, Decision, Plan, Role, Task, ToolSpec, Trajectory, User
 from alpha_umi.world import Split, World
 from support import strategies
@@ -398,7 +398,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from support.cache_units import a_unit
-from alpha_umi.training.cache import TokenCache
+from alpha_umi.training.data.cache import TokenCache
 cache = TokenCache(Path(sys.argv[1]), "f", 100_000)
 for index in range(100_000):
     cache.put(index, a_unit(index, 2000))
@@ -433,7 +433,7 @@ import resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from support.cache_units import a_unit
-from alpha_umi.training.cache import TokenCache
+from alpha_umi.training.data.cache import TokenCache
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 cache = TokenCache(Path(sys.argv[1]), "f", 100)

@@ -171,7 +171,7 @@ def learn_format(
     out: Out,
 ) -> None:
     """Recover the prompts of a checkpoint from its processed training files."""
-    from alpha_umi.formats.learn import learn
+    from alpha_umi.formats.learning.learn import learn
     from alpha_umi.store import read_json, write_json
 
     files: dict[Any, Any] = {}
@@ -210,11 +210,12 @@ def train(
     sample: Annotated[int, typer.Option(min=2, help="With --plan: trajectories that stand for all.")] = 400,
 ) -> None:
     """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
-    from alpha_umi import jobs
+    from alpha_umi.errors import InterruptedWorkError
+    from alpha_umi.jobs.train import Outlook, plan_words, read_train_config, train
 
-    wanted = jobs.read_train_config(config, overrides or ())
+    wanted = read_train_config(config, overrides or ())
     if plan:
-        outlook = jobs.Outlook(
+        outlook = Outlook(
             world_size=world_size,
             memory_gib=device_memory,
             tokens_per_second=rate,
@@ -222,22 +223,22 @@ def train(
             utilisation=mfu,
             sample=sample,
         )
-        print(jobs.plan_words(wanted, outlook))
+        print(plan_words(wanted, outlook))
         return
     try:
-        run = jobs.train(wanted, resume=resume)
+        run = train(wanted, resume=resume)
     except KeyboardInterrupt:
-        raise jobs.InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
+        raise InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
     if os.environ.get("RANK", "0") == "0":
         _print_stages(run)
         print(run)
 
 
 def _print_stages(run: Path) -> None:
-    from alpha_umi import jobs
     from alpha_umi.display import print_table
+    from alpha_umi.jobs.train import trained
 
-    rows = jobs.trained(run)
+    rows = trained(run)
     print_table(_console(), f"{run}", list(rows[0]), [list(row.values()) for row in rows])
 
 
@@ -249,13 +250,14 @@ def pretrain(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run.")] = False,
 ) -> None:
     """A small base model from texts, such as `umi world pages` writes; GLPFT starts from it."""
-    from alpha_umi import jobs
+    from alpha_umi.errors import InterruptedWorkError
+    from alpha_umi.jobs.train import pretrain, read_pretrain_config
 
-    wanted = jobs.read_pretrain_config(config, overrides or ())
+    wanted = read_pretrain_config(config, overrides or ())
     try:
-        folder = jobs.pretrain(wanted, resume=resume)
+        folder = pretrain(wanted, resume=resume)
     except KeyboardInterrupt:
-        raise jobs.InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
+        raise InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
     if os.environ.get("RANK", "0") == "0":
         _print_stages(folder.parent)
         print(folder)
@@ -279,24 +281,25 @@ def predict(
     """
     import os
 
-    from alpha_umi import build, jobs
     from alpha_umi.agent import Undecided
     from alpha_umi.display import progress
     from alpha_umi.evaluation.runner import Shard
+    from alpha_umi.jobs.predict import PredictOptions, predict
+    from alpha_umi.loading.agents import Cast, read_agent
 
     shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
-    options = jobs.PredictOptions(
-        agent=holding(build.read_agent(agent), held),
+    options = PredictOptions(
+        agent=holding(read_agent(agent), held),
         data=data,
         out=out,
-        players=build.Cast.SINGLE if single else None,
+        players=Cast.SINGLE if single else None,
         undecided=Undecided.CALLER if _is_compat(compat) else Undecided.PLANNER,
         limit=limit,
         concurrency=concurrency,
         shard=shard,
     )
     with progress(_console(), "steps", quiet=shard.rank != 0) as display:
-        done = jobs.predict(options, partial(display.update, "predicting"))
+        done = predict(options, partial(display.update, "predicting"))
     if shard.rank == 0:
         print(f"{out}: {done.steps} steps{_kept(done)}")
         for note in done.notes[:_NOTES]:

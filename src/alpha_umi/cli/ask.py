@@ -95,12 +95,13 @@ def holding(agent: Any, held: bool | None) -> Any:
 
 
 def _read_agent(agent: Path | None, base_url: str | None, model: str | None, *, native: bool) -> Any:
-    from alpha_umi import build
+    from alpha_umi.loading.agents import endpoint_agent, read_agent
+    from alpha_umi.loading.bundled import DEFAULT
 
     if base_url is None and model is None and not native:
-        return build.read_agent(agent or Path(build.DEFAULT))
+        return read_agent(agent or Path(DEFAULT))
     if agent is None and base_url is not None and model is not None:
-        return build.endpoint_agent(base_url, model, native=native)
+        return endpoint_agent(base_url, model, native=native)
     raise ConfigError("name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)")
 
 
@@ -119,18 +120,19 @@ def _read_world_query(text: str | None, preset: str | None, task: str | None) ->
 
 
 def _load(console: Any, run: Any, place: Any, agent: Path | None) -> Any:
-    from alpha_umi import build
-    from alpha_umi.build.environments import open_environment
-    from alpha_umi.build.rollouts import check_agent, open_explorer
     from alpha_umi.display import loading
+    from alpha_umi.loading.bundled import DEFAULT
+    from alpha_umi.loading.environments import open_environment
+    from alpha_umi.loading.models import import_engine
+    from alpha_umi.loading.rollouts import check_agent, open_explorer
 
     check_agent(run)
     place = place or open_environment(run.environment)  # What is wrong with tools is said before seconds of imports.
     if not run.agent.roles.is_local:
         return open_explorer(run, place)
     with loading(console, "torch and transformers"):
-        build.import_engine()
-    with loading(console, str(agent or build.DEFAULT)):
+        import_engine()
+    with loading(console, str(agent or DEFAULT)):
         return open_explorer(run, place)
 
 

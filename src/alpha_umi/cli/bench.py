@@ -32,13 +32,13 @@ def bench_engine(
     """
     from rich.console import Console
 
-    from alpha_umi import build
     from alpha_umi.display import print_table, progress
     from alpha_umi.jobs import bench
+    from alpha_umi.loading.agents import read_agent
     from alpha_umi.store import write_json
 
     options = bench.BenchOptions(
-        agent=build.read_agent(agent), data=data, preset=preset, tasks=tasks, concurrency=concurrency
+        agent=read_agent(agent), data=data, preset=preset, tasks=tasks, concurrency=concurrency
     )
     with progress(Console(stderr=True), "turns") as display:
         measures = bench.bench_engine(options, partial(display.update, "measuring"))

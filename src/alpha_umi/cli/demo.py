@@ -53,10 +53,10 @@ def run_demo(
         return
     if fresh or trajectories is not None:
         raise ConfigError("--fresh and --trajectories go with --train")
-    from alpha_umi import build
     from alpha_umi.demo import run as demo
+    from alpha_umi.loading.bundled import DEFAULT
 
     options = demo.DemoOptions(
-        agent=agent or build.DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"), workers=workers
+        agent=agent or DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"), workers=workers
     )
     demo.run(options, Console())

@@ -37,7 +37,7 @@ def export_examples(
         )
     if compat not in (None, COMPAT):
         raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
-    from alpha_umi.build import open_format
+    from alpha_umi.loading.formats import open_format
     from alpha_umi.preparation import export
     from alpha_umi.store import read_trajectories
     from alpha_umi.types import Role
@@ -63,13 +63,13 @@ def export_gguf(
     ] = False,
 ) -> None:
     """Models and adapters as GGUF for llama.cpp, with the agent file that speaks to its server."""
-    from alpha_umi import build
     from alpha_umi.jobs.gguf import export_run
+    from alpha_umi.loading.agents import read_agent
 
     known = ("auto", "float32", "float16", "bfloat16")
     if dtype not in known:
         raise ConfigError(f"--dtype {dtype!r} is not known; known: {', '.join(known)}")
-    done = export_run(build.read_agent(run), out, dtype=dtype, adapters_only=adapters_only)
+    done = export_run(read_agent(run), out, dtype=dtype, adapters_only=adapters_only)
     for path in done.files:
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
     print("serve:")

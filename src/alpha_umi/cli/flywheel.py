@@ -28,8 +28,8 @@ def prepare_rollouts(
     ] = False,
 ) -> None:
     """Rollouts to training trajectories, and what their searches tried to preference pairs."""
-    from alpha_umi.build import open_format
-    from alpha_umi.jobs.flywheel import HarvestOptions, harvest
+    from alpha_umi.jobs.preferences import HarvestOptions, harvest
+    from alpha_umi.loading.formats import open_format
     from alpha_umi.types import Role
 
     if unknown := set(roles or ()) - set(Role):

@@ -47,8 +47,8 @@ def convert(
     compat: Compat = None,
 ) -> None:
     """Raw answers in ToolEval's answer format."""
-    from alpha_umi.evaluation.judging_files import convert_file_or_folder, convert_run
-    from alpha_umi.evaluation.rollouts import ROLLOUTS
+    from alpha_umi.judging.files import convert_file_or_folder, convert_run
+    from alpha_umi.rollouts.runner import ROLLOUTS
     from alpha_umi.store import write_json
 
     if compat is None and (answers / ROLLOUTS).exists():
@@ -86,8 +86,8 @@ def judge_pass(
     ] = False,
 ) -> None:
     """Does each answer pass? Without a judge the run's ledger is scored anew, and nobody is asked."""
-    from alpha_umi.evaluation import judge as runs
-    from alpha_umi.evaluation.judging_files import read_sets
+    from alpha_umi.judging import runs
+    from alpha_umi.judging.files import read_sets
 
     sets = read_sets(answers, ids)
     options = runs.RunOptions(out=out, votes=votes, workers=concurrency, solvable=solvable, compat=_compat(compat))
@@ -122,8 +122,8 @@ def judge_win(
     world: Annotated[bool, typer.Option("--world", help="Compare by rule: passing, then fewer tool calls.")] = False,
 ) -> None:
     """Which of two systems is better? Each vote asks in both orders; disagreement is a tie."""
-    from alpha_umi.evaluation import judge as runs
-    from alpha_umi.evaluation.judging_files import read_pass_run
+    from alpha_umi.judging import runs
+    from alpha_umi.judging.files import read_pass_run
 
     pair = read_pass_run(reference), read_pass_run(candidate)
     options = runs.RunOptions(out=out, votes=votes, workers=concurrency, compat=_compat(compat))
@@ -151,7 +151,7 @@ def judge_report(
     ] = None,
 ) -> None:
     """Rates with 95 % intervals, McNemar's test for every two systems, agreement with labels. Asks nobody."""
-    from alpha_umi.evaluation.judge_report import report
+    from alpha_umi.judging.report import report
     from alpha_umi.store import write_json, write_text
 
     made = report(folders, labels)
@@ -188,7 +188,7 @@ def _run(asked: _Asked, out: Path, start: Any) -> Any:
     from rich.console import Console
 
     from alpha_umi.display import progress
-    from alpha_umi.jobs import InterruptedWorkError
+    from alpha_umi.errors import InterruptedWorkError
 
     with progress(Console(stderr=True), "queries") as display:
         show = partial(display.update, "judging")
@@ -201,11 +201,11 @@ def _run(asked: _Asked, out: Path, start: Any) -> Any:
 async def _judge_with(asked: _Asked, out: Path, start: Any) -> Any:
     if asked.world:
         return await start(None)
-    from alpha_umi import build
     from alpha_umi.config import EndpointConfig, LocalConfig
-    from alpha_umi.evaluation.judging.flow import Judge
-    from alpha_umi.evaluation.judging_files import LedgerRecord, read_evaluator, read_settings
-    from alpha_umi.formats.judging import OWN
+    from alpha_umi.formats.prompts.judging import OWN
+    from alpha_umi.judging.files import LedgerRecord, read_evaluator, read_settings
+    from alpha_umi.judging.flow import Judge
+    from alpha_umi.loading.judges import open_judge
     from alpha_umi.types import Sampling
 
     evaluator = read_evaluator(asked.folder) if asked.folder else OWN
@@ -225,7 +225,7 @@ async def _judge_with(asked: _Asked, out: Path, start: Any) -> Any:
         if asked.base_url
         else LocalConfig(model=asked.model)
     )
-    async with build.open_judge(config, evaluator) as loaded:
+    async with open_judge(config, evaluator) as loaded:
         judge = Judge(
             name=f"{os.path.basename(asked.model.rstrip('/'))} at {temperature:g}",  # noqa: PTH119  it may be a hub id
             model=loaded.ask,
@@ -243,7 +243,7 @@ def _number(settings: Any, key: str) -> float:
 
 
 def _compat(name: str | None) -> Any:
-    from alpha_umi.evaluation.judging.published_convert import Published
+    from alpha_umi.judging.reference_convert import Published
 
     if name is None:
         return None
@@ -256,7 +256,7 @@ def _compat(name: str | None) -> Any:
 
 
 def _print_run(out: Path, written: Any, *, published: bool) -> None:
-    from alpha_umi.evaluation.judge_report import describe_rates
+    from alpha_umi.judging.report import describe_rates
 
     for line in written.summary if published else describe_rates(out):
         print(line)

@@ -15,8 +15,8 @@ def write_report(
 ) -> None:
     """Rollouts as one HTML page that needs no other file: scores by set, trajectories turn by turn, search trees."""
     from alpha_umi.errors import DataError
-    from alpha_umi.evaluation.rollouts import read_rollouts
     from alpha_umi.report.rollouts import rollout_report
+    from alpha_umi.rollouts.runner import read_rollouts
     from alpha_umi.store import write_text
 
     rollouts = list(read_rollouts(run))

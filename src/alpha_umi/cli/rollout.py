@@ -109,7 +109,7 @@ def rollout(
     )
     crew = crew_here
     if on == "ray":
-        from alpha_umi.jobs.cluster import crew_on_ray as crew
+        from alpha_umi.jobs.ray import crew_on_ray as crew
     _report(_run(options, crew), out)
 
 
@@ -120,17 +120,17 @@ def read_player(
     agent: str | None, base_url: str | None, model: str | None, concurrency: int | None = None, *, native: bool = False
 ) -> Any:
     """The agent's configuration, or the name of one that is code."""
-    from alpha_umi import build
+    from alpha_umi.loading.agents import endpoint_agent, is_coded, read_agent
 
     if agent is None and base_url is not None and model is not None:
-        return build.endpoint_agent(base_url, model, concurrency, native=native)
+        return endpoint_agent(base_url, model, concurrency, native=native)
     if agent is None or base_url is not None or model is not None or native:
         raise ConfigError(
             "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
         )
-    if build.is_coded(agent):
+    if is_coded(agent):
         return agent
-    return build.read_agent(Path(agent))
+    return read_agent(Path(agent))
 
 
 def read_environment(name: str, overrides: Any, concurrency: int | None = None) -> Any:
@@ -186,9 +186,9 @@ def read_query(text: str, tools: Path, env: str | None) -> Asked:
 
 
 def _read_ranker(path: Path | None) -> Any:
-    from alpha_umi import build
+    from alpha_umi.loading.agents import read_agent
 
-    return None if path is None else build.read_agent(path)
+    return None if path is None else read_agent(path)
 
 
 # --- running ----------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ def _run(options: Any, crew: Any) -> Any:
     from rich.console import Console
 
     from alpha_umi.display import progress
-    from alpha_umi.jobs import InterruptedWorkError
+    from alpha_umi.errors import InterruptedWorkError
     from alpha_umi.jobs.rollout import roll_out
 
     with progress(Console(stderr=True), "tasks") as display:

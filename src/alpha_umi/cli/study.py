@@ -22,7 +22,7 @@ def study(
     from rich.console import Console
 
     from alpha_umi.display import print_line, progress
-    from alpha_umi.jobs.side_by_side import Update
+    from alpha_umi.jobs.workers import Update
     from alpha_umi.study.cells import cells, read_study
     from alpha_umi.study.report import write_report
     from alpha_umi.study.run import run_study

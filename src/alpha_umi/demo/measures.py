@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import cast
 
 from alpha_umi.agent import MultiAgent, SingleAgent
-from alpha_umi.build import THREE, LoadedAgent, open_agent, open_coded_agent
-from alpha_umi.build.environments import open_environment
 from alpha_umi.config import AgentConfig, EndpointConfig, EnvironmentConfig, LimitsConfig, RolloutConfig, WorldConfig
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.evaluation.metrics import Metric, mean
-from alpha_umi.evaluation.rollouts import Explorer, Rollout, read_rollouts
 from alpha_umi.evaluation.runner import Predictions, scored_steps
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
-from alpha_umi.jobs.side_by_side import Tell
+from alpha_umi.jobs.workers import Tell
+from alpha_umi.loading.agents import THREE, LoadedAgent, open_agent, open_coded_agent
+from alpha_umi.loading.environments import open_environment
 from alpha_umi.protocols import Agent
+from alpha_umi.rollouts.runner import Explorer, Rollout, read_rollouts
 from alpha_umi.search import Limits, method_name, open_strategy
 from alpha_umi.store import read_json, read_trajectories
 from alpha_umi.types import Role

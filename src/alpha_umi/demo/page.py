@@ -12,12 +12,12 @@ from alpha_umi.demo.measures import UNCONSTRAINED, LiveScores
 from alpha_umi.display import print_line, print_table
 from alpha_umi.evaluation.call_faults import CallFaults
 from alpha_umi.evaluation.metrics import HALLUCINATION_RATE, HALLUCINATION_RATE_CALLS, INTERVALS, LABELS, Metric
-from alpha_umi.evaluation.rollouts import Rollout
 from alpha_umi.evaluation.static import StaticScores
 from alpha_umi.report.markup import Html
 from alpha_umi.report.page import Section, write_metric, write_page, write_table, write_tile, write_tiles
 from alpha_umi.report.training import training_section
 from alpha_umi.report.turns import is_right, write_card
+from alpha_umi.rollouts.runner import Rollout
 
 _NAMES = {"chain": "chain", "dfsdt": "DFSDT"}
 _LOWER = (HALLUCINATION_RATE, HALLUCINATION_RATE_CALLS)

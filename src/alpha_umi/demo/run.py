@@ -17,9 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from alpha_umi import build
 from alpha_umi.agent import overheard
-from alpha_umi.build.bundled import check_world
 from alpha_umi.config import AgentConfig
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.demo.measures import (
@@ -38,12 +36,14 @@ from alpha_umi.demo.measures import (
 from alpha_umi.demo.page import Results, ShownTask, print_results, write_results
 from alpha_umi.display import TurnPrinter, loading, print_line, progress, verdict_words
 from alpha_umi.environments.world import WorldEnvironment
-from alpha_umi.errors import AlphaUMiError, ConfigError
-from alpha_umi.evaluation.rollouts import Rollout
-from alpha_umi.jobs import InterruptedWorkError
-from alpha_umi.jobs.clock import Clock
-from alpha_umi.jobs.side_by_side import Update, cores, work_on
+from alpha_umi.errors import AlphaUMiError, ConfigError, InterruptedWorkError
+from alpha_umi.jobs.timing import Clock
+from alpha_umi.jobs.workers import Update, cores, work_on
+from alpha_umi.loading.agents import LoadedAgent, find_run, is_coded, open_agent, open_coded_agent, read_agent
+from alpha_umi.loading.bundled import DEFAULT, check_world
+from alpha_umi.loading.models import import_engine
 from alpha_umi.preparation.world_files import Choice
+from alpha_umi.rollouts.runner import Rollout
 from alpha_umi.search import Limits, Strategy, Tree, explore, method_name, open_strategy
 from alpha_umi.store import claim_folder, write_text, write_trajectories
 from alpha_umi.types import Task
@@ -62,7 +62,7 @@ _REWRITTEN = ("gold", "predictions", "rollouts")
 class DemoOptions:
     """Options of the demo."""
 
-    agent: str = build.DEFAULT
+    agent: str = DEFAULT
     """A run directory, an agent file, a bundled agent's name, or one that is code: `oracle`, `module:attribute`."""
     preset: str | None = None
     """Of the world; None: the one that the agent was trained in."""
@@ -82,8 +82,8 @@ def run(options: DemoOptions, console: Console) -> Path:
     Raises CheckpointError where there is no such agent, or it is of another world; MeasurementError where one of the
     measurements fails, after all others are ended.
     """
-    coded = build.is_coded(options.agent)
-    config = None if coded else build.read_agent(Path(options.agent))
+    coded = is_coded(options.agent)
+    config = None if coded else read_agent(Path(options.agent))
     made = None if config is None else config.made
     preset = options.preset or (None if made is None else made.preset)
     if preset is None:
@@ -133,19 +133,19 @@ class _Demo:
         print_line(console, f"\nThe page with all of this: {page}")
         return page
 
-    def _load(self) -> build.LoadedAgent:
+    def _load(self) -> LoadedAgent:
         config, name = self._config, self._options.agent
         if config is None:
-            return build.open_coded_agent(name)
+            return open_coded_agent(name)
         if config.roles.is_local:
             with loading(self._console, "torch and transformers"):
-                build.import_engine()
+                import_engine()
         with loading(self._console, name):
-            return build.open_agent(config)
+            return open_agent(config)
 
     # --- one task, live -----------------------------------------------------------------------------------
 
-    def _ask(self, loaded: build.LoadedAgent, title: str, task: Task, strategy: str) -> ShownTask:
+    def _ask(self, loaded: LoadedAgent, title: str, task: Task, strategy: str) -> ShownTask:
         console = self._console
         console.print()
         console.rule(f"[bold]{title}[/bold] [dim]{task.id}, {strategy}[/dim]", align="left", characters="·")
@@ -165,7 +165,7 @@ class _Demo:
         )
         return ShownTask(title=title, rollout=rollout)
 
-    async def _explore(self, loaded: build.LoadedAgent, task: Task, strategy: Strategy) -> Tree:
+    async def _explore(self, loaded: LoadedAgent, task: Task, strategy: Strategy) -> Tree:
         tree, limits = Tree(task=task), Limits(**LIMITS.model_dump())
         environment = WorldEnvironment(self._world, task)
         with TurnPrinter(self._console) as printer:
@@ -178,7 +178,7 @@ class _Demo:
 
     # --- many tasks ---------------------------------------------------------------------------------------
 
-    def _measure(self, loaded: build.LoadedAgent, shown: list[ShownTask]) -> Results:
+    def _measure(self, loaded: LoadedAgent, shown: list[ShownTask]) -> Results:
         self._write_gold()
         todo = self._measurements()
         self._console.print()
@@ -190,7 +190,7 @@ class _Demo:
         return Results(
             agent=self._options.agent,
             preset=self._preset,
-            run=None if self._config is None else build.find_run(Path(self._options.agent)),
+            run=None if self._config is None else find_run(Path(self._options.agent)),
             tasks=self._options.tasks,
             live_tasks=min(self._options.tasks, LIVE),
             shown=shown,
@@ -212,7 +212,7 @@ class _Demo:
             for constrained in ((False,) if self._unsupported else (False, True))
         ]
 
-    def _do(self, loaded: build.LoadedAgent, todo: list[Measurement]) -> None:
+    def _do(self, loaded: LoadedAgent, todo: list[Measurement]) -> None:
         """In parallel processes where the agent is small, since threads are of little use to it."""
         workers = self._options.workers or (cores() if is_light(loaded) else 1)
         with progress(self._console) as display:
@@ -233,7 +233,7 @@ class _Demo:
             write_trajectories(self._out / "gold" / f"{split}.jsonl", (self._world.gold(task) for task in tasks))
 
     def _search_again(
-        self, loaded: build.LoadedAgent, chains: Mapping[str, Rollout], trees: Mapping[str, Rollout]
+        self, loaded: LoadedAgent, chains: Mapping[str, Rollout], trees: Mapping[str, Rollout]
     ) -> tuple[list[ShownTask], str]:
         """Run DFSDT live on tasks at which the chain fails, first those that it passed when it was measured.
 

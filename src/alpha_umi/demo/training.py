@@ -11,13 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from alpha_umi import build, jobs
-from alpha_umi.build.bundled import find_base, made_with, write_made
 from alpha_umi.config import TrainConfig, load_config, make_config, merged, read_recipe
 from alpha_umi.demo import run as demo
 from alpha_umi.display import print_table, progress
 from alpha_umi.errors import ConfigError
-from alpha_umi.jobs.clock import Clock
+from alpha_umi.jobs.timing import Clock
+from alpha_umi.jobs.train import train, trained
+from alpha_umi.loading.agents import read_agent
+from alpha_umi.loading.bundled import DEFAULT, find_base, made_with, write_made
+from alpha_umi.loading.formats import open_format
 from alpha_umi.preparation.answers import prepare_answers
 from alpha_umi.preparation.world_files import Choice, write_gold
 from alpha_umi.store import claim_folder
@@ -49,7 +51,7 @@ def run(options: TrainingOptions, console: Console) -> Path:
     Raises CheckpointError for a package without its bundled base model; ConfigError for a folder that holds something
     else, or an agent that learns from other trajectories.
     """
-    base, out = find_base(build.DEFAULT), options.out
+    base, out = find_base(DEFAULT), options.out
     claim_folder(out, anew=options.fresh)
     clock = Clock(out / "seconds.json")
     data, agent = out / f"{options.trajectories}-world-{find_preset(PRESET).version}.jsonl", out / "agent"
@@ -60,7 +62,7 @@ def run(options: TrainingOptions, console: Console) -> Path:
     with clock.part("train"):
         changes = {"data": {"train": str(data.absolute())}, "model": {"base": str(base)}, "out": str(agent.absolute())}
         _train(make_config(TrainConfig, merged(read_recipe(RECIPE), changes), source=RECIPE), agent)
-    rows = jobs.trained(agent)
+    rows = trained(agent)
     title = "Tokens computed; `saved`: against every example in a row of its own"
     print_table(console, title, list(rows[0]), [list(row.values()) for row in rows])
     seconds = [[stage, f"{took:.1f}"] for stage, took in clock.seconds.items()]
@@ -96,9 +98,9 @@ def _write_data(options: TrainingOptions, data: Path, console: Console, clock: C
 
 
 def _train(config: TrainConfig, agent: Path) -> None:
-    jobs.train(config, resume=(agent / "config.toml").exists())
-    made = build.read_agent(agent)
-    write_made(agent, made_with(agent, made, build.open_format(made.format), PRESET))
+    train(config, resume=(agent / "config.toml").exists())
+    made = read_agent(agent)
+    write_made(agent, made_with(agent, made, open_format(made.format), PRESET))
 
 
 def _title(console: Console, title: str) -> None:

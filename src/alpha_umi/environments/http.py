@@ -17,7 +17,7 @@ import httpx
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
-from alpha_umi.environments.published import Flavour, Replies, read_status
+from alpha_umi.environments.reference import Flavour, Replies, read_status
 from alpha_umi.errors import ConfigError
 from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus

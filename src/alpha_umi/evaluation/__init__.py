@@ -1,1 +1,1 @@
-"""How well an agent does: scores of single steps, and of whole rollouts."""
+"""Static evaluation: scores of single steps against a reference, and the predictions they need."""

@@ -24,7 +24,7 @@ from alpha_umi.evaluation.metrics import (
     confusion,
     score_step,
 )
-from alpha_umi.evaluation.published import PUBLISHED, PublishedScores, score_published
+from alpha_umi.evaluation.reference import PUBLISHED, PublishedScores, score_published
 from alpha_umi.evaluation.rows import StepRow, read_rows
 from alpha_umi.formats.steps import StepShape, read_step
 from alpha_umi.report.tables import markdown_table

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from alpha_umi import __version__
 from alpha_umi.agent import SingleAgent
-from alpha_umi.build import LoadedAgent, open_agent
 from alpha_umi.config import AgentConfig
-from alpha_umi.errors import ConfigError, DataError, ModelError
+from alpha_umi.errors import ConfigError, DataError, InterruptedWorkError, ModelError
 from alpha_umi.evaluation.runner import ScoredStep, scored_steps
-from alpha_umi.jobs import InterruptedWorkError, read_any
+from alpha_umi.loading.agents import LoadedAgent, open_agent
+from alpha_umi.preparation.reading import read_any
 from alpha_umi.types import Json, Trajectory, Turn, Usage
 from alpha_umi.world import World
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from alpha_umi.build import open_format, read_agent
-from alpha_umi.build.bundled import made_with, write_made
 from alpha_umi.config import AgentConfig, LocalConfig
 from alpha_umi.errors import ConfigError, StorageError
+from alpha_umi.loading.agents import read_agent
+from alpha_umi.loading.bundled import made_with, write_made
+from alpha_umi.loading.formats import open_format
 from alpha_umi.types import Role
 
 AGENT = "umi.toml"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
-from alpha_umi.build import open_format
 from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, resolved
 from alpha_umi.errors import ConfigError
+from alpha_umi.loading.formats import open_format
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
 from alpha_umi.types import Json, Role

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from alpha_umi.agent import Hear, overheard
-from alpha_umi.build.environments import open_environment
-from alpha_umi.build.rollouts import LoadedExplorer, open_explorer, open_recorder
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError, StorageError
-from alpha_umi.evaluation.query_sets import read_sets
-from alpha_umi.evaluation.rollouts import (
+from alpha_umi.loading.environments import open_environment
+from alpha_umi.loading.rollouts import LoadedExplorer, open_explorer, open_recorder
+from alpha_umi.rollouts.query_sets import read_sets
+from alpha_umi.rollouts.runner import (
     ROLLOUTS,
     Counts,
     Job,

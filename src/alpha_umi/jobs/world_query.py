@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from alpha_umi.build.environments import LoadedEnvironment
 from alpha_umi.datasets.queries import Query
 from alpha_umi.environments.world import OpenWorldEnvironment
 from alpha_umi.errors import ConfigError
 from alpha_umi.formats.tool_json import Api
+from alpha_umi.loading.environments import LoadedEnvironment
 from alpha_umi.retrieval import Retriever
 from alpha_umi.types import Task, ToolSpec
 from alpha_umi.world import World

@@ -23,7 +23,7 @@ from typing import cast
 from pydantic_core import from_json
 
 from alpha_umi.datasets.processed import write_processed
-from alpha_umi.datasets.published import published_stage_1, published_stage_2, read_published_row
+from alpha_umi.datasets.reference import published_stage_1, published_stage_2, read_published_row
 from alpha_umi.datasets.toolbench import Skip, find_generation, read_answer
 from alpha_umi.errors import DataError
 from alpha_umi.preparation.lists import dump_indented, writing_list

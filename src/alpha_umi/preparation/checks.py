@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from alpha_umi.arguments import Fault, read_arguments
-from alpha_umi.training.examples import count_targets
+from alpha_umi.training.data.examples import count_targets
 from alpha_umi.types import (
     Answer,
     Call,

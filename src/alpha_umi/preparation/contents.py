@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.signatures import signature
 from alpha_umi.preparation.checks import argument_fault, is_offered
-from alpha_umi.training.examples import count_targets
+from alpha_umi.training.data.examples import count_targets
 from alpha_umi.types import Answer, Call, Json, Observation, Plan, Role, Trajectory
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from alpha_umi.datasets.processed import write_conversations
-from alpha_umi.datasets.published import published_examples
+from alpha_umi.datasets.reference import published_examples
 from alpha_umi.datasets.toolbench import Skip
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
@@ -17,7 +17,7 @@ from alpha_umi.formats.template import Filling, TemplateFormat
 from alpha_umi.models.tool_calls import ToolWire
 from alpha_umi.preparation.lists import dump_indented, writing_list
 from alpha_umi.protocols import Format
-from alpha_umi.training.examples import targets
+from alpha_umi.training.data.examples import targets
 from alpha_umi.types import Json, Plan, Prompt, Role, ToolPrompt, Trajectory
 
 _MARKS = Marks()

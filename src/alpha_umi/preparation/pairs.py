@@ -15,7 +15,7 @@ from typing import TypeAlias
 from alpha_umi.errors import FormatError
 from alpha_umi.protocols import Format
 from alpha_umi.search import Node, NodeStatus, Tree
-from alpha_umi.training.examples import learnable_steps
+from alpha_umi.training.data.examples import learnable_steps
 from alpha_umi.types import Answer, Call, Plan, Prompt, Role, Task, Trajectory, Turn, User
 
 Verify: TypeAlias = Callable[[Node], bool | None]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from alpha_umi.evaluation.metrics import mean
-from alpha_umi.evaluation.rollouts import Counts, Rollout
 from alpha_umi.report.markup import Html
 from alpha_umi.report.page import Section, write_metric, write_page, write_table, write_tile, write_tiles
 from alpha_umi.report.turns import is_right, write_cards
+from alpha_umi.rollouts.runner import Counts, Rollout
 
 SHOWN = 200
 """Trajectories in one page unless told otherwise."""

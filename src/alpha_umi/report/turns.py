@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from alpha_umi.evaluation.rollouts import Rollout, count_calls
 from alpha_umi.report.markup import Html, join, tag
 from alpha_umi.report.trees import draw_key, draw_tree
+from alpha_umi.rollouts.runner import Rollout, count_calls
 from alpha_umi.types import (
     Answer,
     Call,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from alpha_umi.errors import CheckpointError, ConfigError, DataError
-from alpha_umi.formats.retrieval import write_retrieval_text
+from alpha_umi.formats.prompts.retrieval import write_retrieval_text
 from alpha_umi.retrieval.corpus import Corpus
 
 _VECTORS = "vectors.npy"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from alpha_umi.errors import ConfigError
-from alpha_umi.formats.retrieval import split_terms, write_terms
+from alpha_umi.formats.prompts.retrieval import split_terms, write_terms
 from alpha_umi.retrieval.corpus import Corpus
 
 

@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator
 
 from alpha_umi.protocols import Agent, Environment
 from alpha_umi.search.chain import Chain
-from alpha_umi.search.compat import PublishedChain, PublishedTree
 from alpha_umi.search.dfsdt import DepthFirst
 from alpha_umi.search.names import method_name, open_published, open_strategy
 from alpha_umi.search.ranking import Comparison, ModelRanker, Ranker
+from alpha_umi.search.reference import PublishedChain, PublishedTree
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
 from alpha_umi.search.walk import Strategy, Walk
 from alpha_umi.types import Task

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
-from alpha_umi.formats.hints import write_hint
+from alpha_umi.formats.prompts.hints import write_hint
 from alpha_umi.protocols import Environment
 from alpha_umi.search.ranking import Ranker, rank
 from alpha_umi.search.tree import Node, NodeStatus

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from alpha_umi.errors import ConfigError
 from alpha_umi.search.chain import Chain
-from alpha_umi.search.compat import PublishedChain, PublishedTree
 from alpha_umi.search.dfsdt import DepthFirst
 from alpha_umi.search.ranking import Ranker
+from alpha_umi.search.reference import PublishedChain, PublishedTree
 from alpha_umi.search.tree import Limits
 
 Named: TypeAlias = Chain | DepthFirst | PublishedChain | PublishedTree

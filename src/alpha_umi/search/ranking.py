@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Protocol
 
-from alpha_umi.formats.hints import Preference, read_preference, write_comparison
+from alpha_umi.formats.prompts.hints import Preference, read_preference, write_comparison
 from alpha_umi.protocols import Model
 from alpha_umi.search.tree import Node
 from alpha_umi.search.walk import Walk

@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 from alpha_umi.formats.finish import FINISH
 from alpha_umi.search.chain import Chain
-from alpha_umi.search.compat import PublishedChain, PublishedTree, node_depth, retell
 from alpha_umi.search.dfsdt import DepthFirst
 from alpha_umi.search.drawing import Act, Drawing, write_acts
+from alpha_umi.search.reference import PublishedChain, PublishedTree, node_depth, retell
 from alpha_umi.search.tree import Node, NodeStatus, Tree
 from alpha_umi.types import Json, Plan, ToolSpec, Turn, User
 

@@ -13,7 +13,7 @@ from typing import cast
 from alpha_umi.config import StudyConfig, VariantConfig
 from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
-from alpha_umi.preparation.published_targets import prepare_published
+from alpha_umi.preparation.reference_targets import prepare_published
 from alpha_umi.preparation.world_files import Choice, write_gold
 from alpha_umi.store import read_json, write_json
 from alpha_umi.study.changes import changing

@@ -13,8 +13,6 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from alpha_umi.config import StudyConfig
-from alpha_umi.evaluation.judging.rules import prefer
-from alpha_umi.evaluation.judging.verdicts import Preference
 from alpha_umi.evaluation.metrics import (
     ACTION_EXACT_MATCH,
     ARGUMENT_F1,
@@ -23,6 +21,8 @@ from alpha_umi.evaluation.metrics import (
     ROUGE_L,
     mean_over_tasks,
 )
+from alpha_umi.judging.rules import prefer
+from alpha_umi.judging.verdicts import Preference
 from alpha_umi.study.cells import cells
 from alpha_umi.types import Json
 

@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from alpha_umi.config import StudyConfig, resolved
-from alpha_umi.errors import AlphaUMiError
-from alpha_umi.jobs import InterruptedWorkError
-from alpha_umi.jobs.side_by_side import Show, Tell, Update, work_on
+from alpha_umi.errors import AlphaUMiError, InterruptedWorkError
+from alpha_umi.jobs.workers import Show, Tell, Update, work_on
 from alpha_umi.store import write_text
 from alpha_umi.study.cells import Cell, cells, check_bases
 from alpha_umi.study.data import Data

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from alpha_umi import build, jobs
-from alpha_umi.build.rollouts import open_explorer
 from alpha_umi.config import (
     AgentConfig,
     EnvironmentConfig,
@@ -23,12 +21,16 @@ from alpha_umi.config import (
     TrainConfig,
     WorldConfig,
 )
-from alpha_umi.evaluation.query_sets import read_sets
-from alpha_umi.evaluation.rollouts import Job, Rollout, list_jobs, read_rollouts
 from alpha_umi.evaluation.static import score_rows
-from alpha_umi.jobs.clock import Clock
+from alpha_umi.jobs.predict import PredictOptions, predict
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
-from alpha_umi.jobs.side_by_side import Tell
+from alpha_umi.jobs.timing import Clock
+from alpha_umi.jobs.train import Outlook, plan_training, train
+from alpha_umi.jobs.workers import Tell
+from alpha_umi.loading.agents import THREE, read_agent
+from alpha_umi.loading.rollouts import open_explorer
+from alpha_umi.rollouts.query_sets import read_sets
+from alpha_umi.rollouts.runner import Job, Rollout, list_jobs, read_rollouts
 from alpha_umi.store import read_json, write_json
 from alpha_umi.study import budget
 from alpha_umi.study.cells import DONE, Cell, train_config
@@ -59,11 +61,11 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, tell: Tell) -> None:
         run, memory = _with_budget(config, cell, plain)
     with clock.part("train"):
         tell("training", 0, 1)
-        jobs.train(run, resume=(Path(run.out) / "config.toml").exists())
+        train(run, resume=(Path(run.out) / "config.toml").exists())
     trained = _trained(Path(run.out))
     spent = sum(cast("int", stage["row_tokens"]) for stage in trained.values())
     budget.check(spent, config.budget.tokens, config.budget.tolerance, cell.key)
-    agent = build.read_agent(Path(run.out))
+    agent = read_agent(Path(run.out))
     with clock.part("static"):
         static = {name: _predict(agent, data.test(name), folder, name, tell) for name in config.static.sets}
     live: dict[str, Json] = {}
@@ -91,7 +93,7 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, tell: Tell) -> None:
 
 def _with_budget(config: StudyConfig, cell: Cell, plain: TrainConfig) -> tuple[TrainConfig, int]:
     """The run with its epochs, and the bytes that its largest stage needs by the plan."""
-    plan = jobs.plan_training(plain, jobs.Outlook(sample=_ALL))
+    plan = plan_training(plain, Outlook(sample=_ALL))
     rows = {stage.step.name: stage.counts.total.row_tokens for stage in plan.stages}
     first = config.variants[cell.variant].first or config.budget.first
     steps = make_steps(plain)
@@ -122,7 +124,7 @@ def _stage(stage: Mapping[str, Any]) -> dict[str, Json]:
 
 def _storage(agent: AgentConfig) -> int:
     """Bytes of all weights that the agent needs on disk; what roles share counts once."""
-    roles = build.THREE if agent.roles.is_multi else (Role.BACKBONE,)
+    roles = THREE if agent.roles.is_multi else (Role.BACKBONE,)
     folders: set[str] = set()
     for role in roles:
         match agent.roles.get(role):
@@ -139,8 +141,8 @@ def _storage(agent: AgentConfig) -> int:
 def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, tell: Tell) -> dict[str, Json]:
     """The scores of every step of a set, by metric; None where one does not apply."""
     out = folder / "static" / f"{name}.json"
-    options = jobs.PredictOptions(agent=agent, data=data, out=out, concurrency=_CONCURRENCY)
-    jobs.predict(options, lambda done, total: tell(name, done, total))
+    options = PredictOptions(agent=agent, data=data, out=out, concurrency=_CONCURRENCY)
+    predict(options, lambda done, total: tell(name, done, total))
     scores: dict[str, Json] = {}
     for row, step in zip(read_json(out), score_rows(read_json(out)), strict=True):
         scores[row["key"]] = dict(step.scores)
@@ -186,7 +188,7 @@ class _Engine:
 
     @asynccontextmanager
     async def crew(self, config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
-        """As jobs.rollout.crew_here, and counts."""
+        """As rollout.crew_here, and counts."""
         done = 0
         async with open_explorer(config) as loaded:
 

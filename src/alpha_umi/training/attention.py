@@ -24,7 +24,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
 from alpha_umi.models.architectures import PROVEN, obstacle
-from alpha_umi.training.packing import Forest
+from alpha_umi.training.data.packing import Forest
 
 NAME = "alpha_umi_tree"
 """Of the attention, among transformers' implementations."""

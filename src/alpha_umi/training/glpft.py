@@ -32,13 +32,13 @@ from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
 from alpha_umi.training import spread
 from alpha_umi.training.attention import suits
-from alpha_umi.training.cache import TokenCache
-from alpha_umi.training.corpus import Corpus, Progress, Sources
 from alpha_umi.training.data import Layout, Packing, StepData, Units, fingerprint, pack
-from alpha_umi.training.examples import make_examples
-from alpha_umi.training.labels import Lengths, Tagging, Tokeniser, Weights, label
-from alpha_umi.training.order import Amount, Shuffle, order
-from alpha_umi.training.packing import Forest
+from alpha_umi.training.data.cache import TokenCache
+from alpha_umi.training.data.corpus import Corpus, Progress, Sources
+from alpha_umi.training.data.examples import make_examples
+from alpha_umi.training.data.labels import Lengths, Tagging, Tokeniser, Weights, label
+from alpha_umi.training.data.order import Amount, Shuffle, order
+from alpha_umi.training.data.packing import Forest
 from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base, make_steps
 from alpha_umi.training.run_directory import check_place, claim, document_of, leaving_nothing
 from alpha_umi.training.sft import Stage, computes_narrow, finished, forget_checkpoints, train_stage

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from alpha_umi.models.adapters import Adapters, adapters_of
 from alpha_umi.training.attention import forest_logits, suits, tree_attention, weighted_loss
-from alpha_umi.training.packing import Forest, Labelled, plant
+from alpha_umi.training.data.packing import Forest, Labelled, plant
 
 _IDLE = plant([Labelled(ids=[0, 0], weights=[0.0, 1.0])])[0]
 

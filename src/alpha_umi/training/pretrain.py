@@ -25,8 +25,8 @@ from alpha_umi.formats.tokens import Tokenizer, end_ids
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_rows, write_json
 from alpha_umi.training.data import Packing, StepData
-from alpha_umi.training.labels import Sequenced, Unit, part_codes
-from alpha_umi.training.order import Amount, order
+from alpha_umi.training.data.labels import Sequenced, Unit, part_codes
+from alpha_umi.training.data.order import Amount, order
 from alpha_umi.training.run_directory import check_place, claim, document_of, leaving_nothing
 from alpha_umi.training.sft import Stage, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import tiny_model

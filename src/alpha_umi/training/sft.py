@@ -29,8 +29,8 @@ from alpha_umi.models.checkpoint import pick_device, quiet
 from alpha_umi.store import read_json, write_json
 from alpha_umi.training import spread
 from alpha_umi.training.data import Shares, StepData, StepShare
+from alpha_umi.training.data.packing import Forest
 from alpha_umi.training.optimizer import make_optimizer
-from alpha_umi.training.packing import Forest
 from alpha_umi.training.passes import Passes
 from alpha_umi.training.watch import VALIDATION_LOSS, Watch, Watched, stopping_gently
 from alpha_umi.types import Json

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from alpha_umi.formats.hints import write_hint
+from alpha_umi.formats.prompts.hints import write_hint
 from alpha_umi.types import (
     Answer,
     Call,

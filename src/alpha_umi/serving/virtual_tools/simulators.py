@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 from alpha_umi.errors import AlphaUMiError, ModelError
-from alpha_umi.formats.simulator import Example, ask_again, read_simulation, write_simulation
+from alpha_umi.formats.prompts.simulator import Example, ask_again, read_simulation, write_simulation
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.protocols import Model
 from alpha_umi.serving.virtual_tools.cache import MODEL, Row

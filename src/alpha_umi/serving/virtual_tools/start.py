@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from alpha_umi import build
 from alpha_umi.config import EndpointConfig
 from alpha_umi.environments.rapidapi import load_apis
 from alpha_umi.environments.recording import Recording
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tool_json import Api
+from alpha_umi.loading.judges import open_simulator
 from alpha_umi.serving.virtual_tools import server
 from alpha_umi.serving.virtual_tools.app import Terms, make_app
 from alpha_umi.serving.virtual_tools.cache import ReplyCache
@@ -123,7 +123,7 @@ def _open_simulator(simulation: Simulation, apis: Mapping[ApiAddress, Api]) -> S
         key_env=simulation.key_env,
         concurrency=simulation.concurrency,
     )
-    loaded = build.open_simulator(config)
+    loaded = open_simulator(config)
     sampling = Sampling(max_tokens=_REPLY_TOKENS, seed=simulation.seed)
     actor = Actor(model=loaded.model, name=simulation.model, sampling=sampling, close=loaded.aclose)
     return ModelSimulator(actor, apis)

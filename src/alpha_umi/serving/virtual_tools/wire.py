@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from alpha_umi.environments.http import TASK_HEADER
-from alpha_umi.environments.published import read_status
+from alpha_umi.environments.reference import read_status
 from alpha_umi.formats.tool_json import NAME_LENGTH, Api, argument_name, category_name, standard_name
 from alpha_umi.types import Json, Observation, ToolStatus
 

@@ -1,0 +1,129 @@
+"""Names of the previous version: old import paths, keys and flags keep working for one version, with a warning.
+
+`MOVED` maps an old module to those that hold its names now; a finder on the import path serves it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "alpha_umi"
+MOVED: dict[str, tuple[str, ...]] = {
+    "build": ("loading.agents", "loading.formats", "loading.models", "loading.judges", "loading.bundled"),
+    "build.bundled": ("loading.bundled",),
+    "build.environments": ("loading.environments",),
+    "build.rollouts": ("loading.rollouts",),
+    "datasets.published": ("datasets.reference",),
+    "environments.published": ("environments.reference",),
+    "evaluation.judge": ("judging.runs",),
+    "evaluation.judge_report": ("judging.report",),
+    "evaluation.judging": ("judging",),
+    "evaluation.judging.convert": ("judging.convert",),
+    "evaluation.judging.flow": ("judging.flow",),
+    "evaluation.judging.held": ("judging.fallback",),
+    "evaluation.judging.labels": ("judging.labels",),
+    "evaluation.judging.published": ("judging.reference",),
+    "evaluation.judging.published_convert": ("judging.reference_convert",),
+    "evaluation.judging.published_rates": ("judging.reference_rates",),
+    "evaluation.judging.rules": ("judging.rules",),
+    "evaluation.judging.scores": ("judging.scores",),
+    "evaluation.judging.verdicts": ("judging.verdicts",),
+    "evaluation.judging_files": ("judging.files",),
+    "evaluation.published": ("evaluation.reference",),
+    "evaluation.query_sets": ("rollouts.query_sets",),
+    "evaluation.rollouts": ("rollouts.runner",),
+    "formats.hints": ("formats.prompts.hints",),
+    "formats.judging": ("formats.prompts.judging",),
+    "formats.learn": ("formats.learning.learn",),
+    "formats.learn_steps": ("formats.learning.steps",),
+    "formats.processed": ("formats.learning.processed",),
+    "formats.retrieval": ("formats.prompts.retrieval",),
+    "formats.simulator": ("formats.prompts.simulator",),
+    "formats.wrappers": ("formats.learning.wrappers",),
+    "jobs.clock": ("jobs.timing",),
+    "jobs.cluster": ("jobs.ray",),
+    "jobs.flywheel": ("jobs.preferences",),
+    "jobs.side_by_side": ("jobs.workers",),
+    "preparation.published_targets": ("preparation.reference_targets",),
+    "search.compat": ("search.reference",),
+    "training.cache": ("training.data.cache",),
+    "training.corpus": ("training.data.corpus",),
+    "training.counts": ("training.planning.counts",),
+    "training.examples": ("training.data.examples",),
+    "training.footprint": ("training.planning.footprint",),
+    "training.labels": ("training.data.labels",),
+    "training.order": ("training.data.order",),
+    "training.packing": ("training.data.packing",),
+    "training.plan": ("training.planning.estimate",),
+    "training.plan_text": ("training.planning.text",),
+    "training.survey": ("training.planning.survey",),
+}
+"""Old module -> the modules that have its names now, below `alpha_umi`."""
+
+SPLIT: dict[str, tuple[str, ...]] = {
+    "jobs": ("jobs.train", "jobs.predict", "jobs.ask", "preparation.reading", "errors"),
+    "training.data": ("training.data.batches",),
+}
+"""Packages whose own names moved into modules; each ends with `__getattr__ = moved_names(__name__)`."""
+
+RENAMED: dict[str, dict[str, str]] = {}
+"""Old module -> {old name: new name}, for what was renamed as well."""
+
+
+class RenamedWarning(FutureWarning):
+    """Use of a name that the next version drops; the message has the new one."""
+
+
+def warn_renamed(old: str, new: str, where: str = "", *, stacklevel: int = 3) -> None:
+    """Warn that `old` (a key, a flag, a name; in `where`, if told) is called `new` now."""
+    place = f"{where}: " if where else ""
+    warnings.warn(
+        f"{place}{old} is called {new} now; the old name goes with the next version", RenamedWarning, stacklevel
+    )
+
+
+def moved_names(module: str) -> Callable[[str], Any]:
+    """Module `__getattr__` for a package whose old names live elsewhere now. Raises AttributeError for other names."""
+    old = module.removeprefix(f"{PACKAGE}.")
+    return _lookup(module, SPLIT.get(old, ()), RENAMED.get(old, {}))
+
+
+def _lookup(module: str, targets: Sequence[str], renamed: dict[str, str]) -> Callable[[str], Any]:
+    def find(name: str) -> Any:
+        new = renamed.get(name, name)
+        homes = [importlib.import_module(f"{PACKAGE}.{target}") for target in targets if not name.startswith("__")]
+        having = [home for home in homes if hasattr(home, new)]
+        own = [home for home in having if getattr(getattr(home, new), "__module__", None) == home.__name__]
+        for home in (own or having)[:1]:
+            warn_renamed(f"{module}.{name}", f"{home.__name__}.{new}")
+            return getattr(home, new)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return find
+
+
+class _OldModules(MetaPathFinder, Loader):
+    """Finder and loader of modules that are only names of others."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        old = fullname.removeprefix(f"{PACKAGE}.")
+        return ModuleSpec(fullname, self, is_package=True) if old != fullname and old in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__.removeprefix(f"{PACKAGE}.")
+        vars(module)["__getattr__"] = _lookup(module.__name__, MOVED[old], RENAMED.get(old, {}))
+
+
+def serve_old_modules() -> None:
+    """Serve old import paths from now on; called once, by the package."""
+    if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OldModules())  # first: an old folder with caches in it would be a namespace package

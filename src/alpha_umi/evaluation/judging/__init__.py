@@ -1,1 +1,0 @@
-"""Verdicts on rollouts after ToolEval: conversion, the decision flow, votes, aggregation. Values in, values out."""

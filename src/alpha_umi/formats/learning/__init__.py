@@ -1,0 +1,1 @@
+"""Recovery of a template format from processed example files."""

@@ -1,0 +1,110 @@
+"""Teacher-forced predictions of an agent over a data file, resumable and sharded over processes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from alpha_umi import __version__
+from alpha_umi.agent import Undecided
+from alpha_umi.config import AgentConfig, EndpointConfig, resolved
+from alpha_umi.errors import DataError, InterruptedWorkError
+from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
+from alpha_umi.formats.json_types import normalise
+from alpha_umi.loading.agents import Cast, LoadedAgent, open_agent
+from alpha_umi.loading.bundled import check_tasks
+from alpha_umi.loading.formats import open_format
+from alpha_umi.preparation.reading import read_any
+from alpha_umi.types import Role, Task
+
+_WAIT_S = 0.5
+_WEIGHTS = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictOptions:
+    """What is predicted, by whom and where it goes."""
+
+    agent: AgentConfig
+    data: Path
+    out: Path
+    players: Cast | None = None
+    undecided: Undecided = Undecided.PLANNER
+    limit: int | None = None
+    concurrency: int = 64
+    shard: Shard = field(default_factory=Shard)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What became of a prediction."""
+
+    steps: int
+    kept: int
+    """Of them, how many were there before."""
+    notes: tuple[str, ...] = ()
+    """Where the agent is held: what its tools declare and the grammar leaves out."""
+
+
+def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Predicted:
+    """Teacher-forced predictions of all scored steps. Goes on with what was interrupted; finished work is kept."""
+    steps = list(scored_steps(islice(read_any(options.data), options.limit)))
+    if not steps:
+        raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")
+    if options.agent.made is not None:
+        check_tasks(options.agent.made, (step.task for step in steps))
+    predictions = Predictions(options.out, steps, _fingerprint(options), options.shard, held=options.agent.held)
+    progress(0, predictions.remaining)
+    if predictions.remaining:
+        loaded = open_agent(options.agent, options.players, options.undecided)
+        try:
+            asyncio.run(_predict(predictions, loaded, options.concurrency, progress))
+        except KeyboardInterrupt:
+            raise InterruptedWorkError("interrupted; the same command goes on from what is predicted") from None
+    while options.shard.rank == 0 and not predictions.write():
+        time.sleep(_WAIT_S)  # the other processes are still at it; if one fails, its launcher ends this one too
+    notes = unheld(step.task for step in steps) if options.agent.held else ()
+    return Predicted(steps=len(steps), kept=predictions.kept, notes=notes)
+
+
+def unheld(tasks: Iterable[Task]) -> tuple[str, ...]:
+    """What the tools of tasks say of their arguments that no grammar holds, each once."""
+    found: dict[str, None] = {}
+    tools = {tool.name: tool for task in tasks for tool in task.tools}
+    for tool in tools.values():
+        found |= dict.fromkeys(f"{tool.name}: {note}" for note in normalise(tool).notes)
+    return tuple(found)
+
+
+async def _predict(
+    predictions: Predictions, loaded: LoadedAgent, concurrency: int, progress: Callable[[int, int], None]
+) -> None:
+    total = predictions.remaining
+    async with loaded, aclosing(predictions.run(loaded.agent, concurrency)) as finished:
+        done = 0
+        async for _ in finished:
+            done += 1
+            progress(done, total)
+
+
+def _fingerprint(options: PredictOptions) -> str:
+    """Names everything that a prediction depends on: data, weights, settings, the words of the prompts, our version."""
+    files = [options.data, *_weights(options.agent)]
+    state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()]
+    prompts = str(open_format(options.agent.format))
+    told = [__version__, resolved(options.agent), prompts, state, options.players, options.undecided, options.limit]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+
+
+def _weights(agent: AgentConfig) -> list[Path]:
+    roles = [agent.roles.get(role) for role in Role]
+    local = [role for role in roles if role is not None and not isinstance(role, EndpointConfig)]
+    folders = {Path(name) for role in local for name in (role.model, role.adapter) if name is not None}
+    return sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix in _WEIGHTS)

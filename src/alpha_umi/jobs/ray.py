@@ -1,0 +1,138 @@
+"""Rollouts on the machines of a Ray cluster.
+
+Every machine (every GPU, where the agent's models run there) gets an agent and an environment of its own; tasks go
+to whoever has the fewest under way, and the folder of the run is written by this process alone. A machine that dies
+loses nothing but the time: its tasks are given to the others. The package, and the paths that the configuration
+names, must be there on every machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from alpha_umi.config import AgentConfig, LocalConfig, RolloutConfig
+from alpha_umi.errors import ConfigError, ModelError
+from alpha_umi.loading.rollouts import LoadedExplorer, open_explorer
+from alpha_umi.rollouts.runner import Job, Rollout
+from alpha_umi.types import Role
+
+
+class Member:
+    """One agent and its environment, in a process on some machine."""
+
+    def __init__(self, config: RolloutConfig) -> None:
+        self._loaded: LoadedExplorer = open_explorer(config)
+
+    async def ready(self) -> None:
+        """Answers once everything is loaded."""
+
+    async def roll_out(self, job: Job) -> Rollout:
+        return await self._loaded.explorer.roll_out(job)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Place:
+    """A member, and how many tasks it has."""
+
+    member: Any
+    node: str
+    under_way: int = 0
+
+
+@asynccontextmanager
+async def crew_on_ray(config: RolloutConfig, concurrency: int) -> AsyncIterator[Callable[[Job], Awaitable[Rollout]]]:
+    """All machines of the cluster at RAY_ADDRESS, or of the one that this machine belongs to.
+
+    `concurrency` counts the tasks under way on all of them. Raises ConfigError where there is no cluster, or where a
+    machine cannot load what `config` names.
+    """
+    ray = _import()
+    connected = _connect(ray)
+    places = _place_members(ray, config, concurrency)
+    try:
+        await _wait_until_ready(ray, places)
+
+        async def roll_out(job: Job) -> Rollout:
+            while True:
+                if not places:
+                    raise ModelError("all machines of the Ray cluster are gone; mend it, and --resume goes on")
+                place = min(places, key=lambda each: each.under_way)
+                place.under_way += 1
+                reference = place.member.roll_out.remote(job)
+                try:
+                    return await reference
+                except ray.exceptions.RayActorError:
+                    if place in places:
+                        places.remove(place)
+                except asyncio.CancelledError:
+                    ray.cancel(reference)
+                    raise
+                finally:
+                    place.under_way -= 1
+
+        yield roll_out
+    finally:
+        for place in places:
+            ray.kill(place.member)
+        if connected:
+            ray.shutdown()
+
+
+def _import() -> Any:
+    try:
+        import ray
+        import ray.exceptions
+    except ModuleNotFoundError:
+        raise ConfigError("--on ray needs Ray; pip install 'alpha-umi[ray]' on every machine") from None
+    return ray
+
+
+def _connect(ray: Any) -> bool:
+    """Whether a connection was made, which is then to be closed."""
+    if ray.is_initialized():
+        return False
+    address = os.environ.get("RAY_ADDRESS", "auto")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"no Ray cluster at {address!r}: {error}; start one by 'ray start --head', or set RAY_ADDRESS"
+        ) from None
+    return True
+
+
+def _place_members(ray: Any, config: RolloutConfig, concurrency: int) -> list[_Place]:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    on_gpus = isinstance(config.agent, AgentConfig) and any(
+        isinstance(config.agent.roles.get(role), LocalConfig) for role in Role
+    )
+    places: list[_Place] = []
+    for node in ray.nodes():
+        if not node["Alive"]:
+            continue
+        gpus = int(node["Resources"].get("GPU", 0)) if on_gpus else 0
+        for _ in range(gpus or 1):
+            remote = ray.remote(Member).options(
+                num_cpus=1,
+                num_gpus=1 if gpus else 0,
+                max_concurrency=concurrency,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+            )
+            places.append(_Place(member=remote.remote(config), node=node["NodeManagerAddress"]))
+    return places
+
+
+async def _wait_until_ready(ray: Any, places: list[_Place]) -> None:
+    for place in places:
+        try:
+            await place.member.ready.remote()
+        except ray.exceptions.RayActorError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ConfigError(f"the machine {place.node} of the Ray cluster cannot begin: {reason}") from None

@@ -1,0 +1,180 @@
+"""Training runs from configuration: GLPFT, pretraining, and the estimate of what a run needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from alpha_umi.config import PretrainConfig, TrainConfig, load_config
+from alpha_umi.errors import ConfigError
+from alpha_umi.loading.formats import open_format
+from alpha_umi.report.training import RunReport, StageSummary
+from alpha_umi.store import read_json
+
+if TYPE_CHECKING:
+    from alpha_umi.training import glpft
+    from alpha_umi.training.planning.estimate import Plan
+
+Recipe = TypeVar("Recipe", TrainConfig, PretrainConfig)
+RECIPES = Path(__file__).parents[1] / "recipes"
+_CHECKED = 64
+"""Trajectories that are looked at before a run starts, to see whether it fits its device."""
+
+
+def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """A training configuration from a file, or from the recipe of that name that comes with the package."""
+    return _read_recipe(TrainConfig, name, overrides)
+
+
+def _read_recipe(kind: type[Recipe], name: str, overrides: Sequence[str]) -> Recipe:
+    path, folder = Path(name), RECIPES / "pretrain" if kind is PretrainConfig else RECIPES
+    recipe = folder / f"{name}.toml"
+    if not path.exists() and recipe.exists():
+        # A recipe's paths are the user's: they are taken from where the command runs.
+        return load_config(kind, recipe, overrides, folder=Path.cwd())
+    if not path.exists() and not path.suffix:
+        known = ", ".join(sorted(entry.stem for entry in folder.glob("*.toml")))
+        raise ConfigError(f"{name}: no such file, and no recipe of that name; recipes: {known}")
+    return load_config(kind, path, overrides)
+
+
+def train(config: TrainConfig, *, resume: bool) -> Path:
+    """GLPFT as configured; returns the run directory. Raises PlanError for a run that cannot fit its devices."""
+    with _training_explained():
+        from alpha_umi.training import glpft
+    if config.model.base is not None:
+        plan_training(config, Outlook(sample=_CHECKED)).check()
+    report = RunReport(Path(config.out))
+    run = glpft.run(config, _material(config, report.update), resume=resume)
+    report.update(_stage_rows(run, config.max_length), force=True)
+    return run
+
+
+def read_pretrain_config(name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """A pretraining configuration from a file, or from the recipe of that name that comes with the package."""
+    return _read_recipe(PretrainConfig, name, overrides)
+
+
+def pretrain(config: PretrainConfig, *, resume: bool) -> Path:
+    """A base model from texts; returns its folder."""
+    with _training_explained():
+        from alpha_umi.training.pretrain import Ground, run
+    form = cast("glpft.StoredFormat", open_format(config.format))
+    report = RunReport(Path(config.out))
+    ground = Ground(format=form, format_document=form.to_document(), draw=report.update)
+    folder = run(config, ground, resume=resume)
+    report.update(_stage_rows(folder.parent, config.max_length), force=True)
+    return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a plan assumes of the machines. None: as found on this one, or not known."""
+
+    world_size: int | None = None
+    memory_gib: float | None = None
+    """Of one device."""
+    tokens_per_second: float | None = None
+    """Of one device, measured."""
+    teraflops: float | None = None
+    """Of one device, as its maker says."""
+    utilisation: float = 0.4
+    """Share of `teraflops` that is reached."""
+    sample: int = 400
+    """Trajectories that are tokenised to estimate all."""
+
+
+def plan_training(config: TrainConfig, outlook: Outlook) -> Plan:
+    """What a training run will need, without running it. Raises ConfigError, DataError or CheckpointError."""
+    with _training_explained():
+        from alpha_umi.training.planning import estimate as plan
+        from alpha_umi.training.planning.survey import survey
+    counts = survey(config, _material(config), outlook.sample)
+    memory = _device_memory(config) if outlook.memory_gib is None else int(outlook.memory_gib * plan.GIB)
+    machine = plan.Machine(
+        world_size=outlook.world_size or int(os.environ.get("WORLD_SIZE", "1")),
+        memory=memory,
+        on_cpu=config.device == "cpu" and outlook.memory_gib is None,
+        tokens_per_second=outlook.tokens_per_second,
+        flops=None if outlook.teraflops is None else outlook.teraflops * 1e12,
+        utilisation=outlook.utilisation,
+    )
+    return plan.make_plan(config, counts, machine)
+
+
+def plan_words(config: TrainConfig, outlook: Outlook) -> str:
+    """`plan_training` as text. Raises PlanError after it for a run that cannot fit."""
+    plan = plan_training(config, outlook)
+    from alpha_umi.training.planning.text import plan_text
+
+    plan.check()
+    return plan_text(plan)
+
+
+@contextmanager
+def _training_explained() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"training needs {error.name}; pip install 'alpha-umi[local]'") from None
+
+
+def _material(config: TrainConfig, draw: Callable[[], object] | None = None) -> glpft.Material:
+    from alpha_umi.preparation.processed import read_processed_file
+    from alpha_umi.training.glpft import Material
+
+    return Material(
+        format=cast("glpft.StoredFormat", open_format(config.format)), read_dialogues=read_processed_file, draw=draw
+    )
+
+
+def _device_memory(config: TrainConfig) -> int | None:
+    """Bytes of the device that a run would use."""
+    import torch
+
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return torch.cuda.get_device_properties(0).total_memory
+
+
+def _stage_rows(run: Path, max_length: int) -> list[StageSummary]:
+    return [
+        StageSummary(
+            name=name,
+            examples=did["examples"],
+            steps=did["steps"],
+            tokens=did["tokens"],
+            row_tokens=did["alone"],
+            padded_tokens=did["examples"] * max_length,
+            seconds=did["seconds"],
+            validation_loss=did["validation"].get("validation_loss"),
+        )
+        for name, did in _results(run)
+    ]
+
+
+def trained(run: Path) -> list[dict[str, str]]:
+    """What each stage of a finished run did, as words; `saved` is how many times fewer tokens were computed than
+    with every example in a row of its own."""
+    return [{"stage": name} | _did(did) for name, did in _results(run)]
+
+
+def _results(run: Path) -> list[tuple[str, dict[str, Any]]]:
+    metrics = cast("dict[str, dict[str, Any]]", read_json(run / "metrics.json"))
+    return [(name, stage["result"]) for name, stage in metrics.items()]
+
+
+def _did(result: Mapping[str, Any]) -> dict[str, str]:
+    computed, alone, loss = result["tokens"], result["alone"], result["loss"]
+    return {
+        "steps": f"{result['steps']:,}",
+        "examples": f"{result['examples']:,}",
+        "tokens": f"{computed:,}",
+        "saved": f"{alone / computed:.2f}x" if computed else "-",
+        "loss": "-" if loss is None else f"{loss:.4f}",
+        "seconds": f"{result['seconds']:.1f}",
+    }

@@ -1,0 +1,245 @@
+"""Raw answers and trajectories in ToolEval's answer format: `{query, available_tools, answer}` by query id.
+
+By default no tool call is dropped and nothing is drawn by lot: of an answer that never finished, the branch with the
+most tool calls is shown, the first of equals. `published` has the converters of the published code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from alpha_umi.errors import DataError
+from alpha_umi.formats.prompts.judging import Case
+from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Task, ToolStatus, Trajectory, Turn, User
+
+Node: TypeAlias = tuple[str, Json]
+"""Role (`assistant`, `tool`) and message."""
+_FINISH = "Finish"
+
+
+def convert_answer(document: Json, method: str) -> dict[str, Json]:
+    """One raw answer file. Raises DataError saying what it lacks."""
+    generation = document.get("answer_generation") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(generation, dict):
+        raise DataError("not a raw answer: no 'answer_generation'")
+    messages = generation.get("train_messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if generation.get("valid_data") and isinstance(last, list):
+        nodes = list(_read_messages(last))
+    else:
+        nodes = max(_branches(document), key=_count_calls, default=list[Node]())
+    return write_answer(generation, method, nodes)
+
+
+def write_answer(generation: Mapping[str, Json], method: str, nodes: Sequence[Node]) -> dict[str, Json]:
+    """ToolEval's record of one answer; `total_steps` counts the system and the user message, as published."""
+    query = generation.get("query", "")
+    details: list[Json] = []
+    for role, message in reversed([("system", ""), ("user", ""), *nodes]):
+        details = [{"role": role, "message": message, "next": details}]
+    return {
+        "query": query if isinstance(query, str) else json.dumps(query),
+        "available_tools": generation.get("function", []),
+        "answer": {
+            "method": method,
+            "total_steps": len(nodes) + 2,
+            "final_answer": generation.get("final_answer", ""),
+            "answer_details": details,
+        },
+    }
+
+
+def _count_calls(nodes: Sequence[Node]) -> int:
+    return sum(role == "tool" for role, _ in nodes)
+
+
+# --- a finished answer ----------------------------------------------------------------------------------
+
+
+def _read_messages(messages: Sequence[Json]) -> Iterator[Node]:
+    """Every call with the response that follows it, every other utterance of the agent as it is."""
+    said = [message for message in messages if isinstance(message, dict)]
+    for at, message in enumerate(said):
+        if message.get("role") != "assistant":
+            continue
+        calls = list(_calls(message))
+        for identity, name, arguments in calls:
+            response = "" if name == _FINISH else _response(said[at + 1 :], identity)
+            yield "tool", {"name": name, "arguments": arguments, "response": response}
+        if not calls:
+            yield "assistant", message.get("content")
+
+
+def _calls(message: Mapping[str, Json]) -> Iterator[tuple[Json, Json, Json]]:
+    """Identity (None in the older shape), name and arguments of the calls in one message."""
+    old, new = message.get("function_call"), message.get("tool_calls")
+    if isinstance(old, dict):
+        yield None, old.get("name", ""), old.get("arguments", "")
+    for call in new if isinstance(new, list) else []:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(call, dict) and isinstance(function, dict):
+            yield call.get("id"), function.get("name", ""), function.get("arguments", "")
+
+
+def _response(following: Sequence[Mapping[str, Json]], identity: Json) -> Json:
+    """What the tool answered before the agent spoke again; empty where that was not recorded."""
+    for message in following:
+        role = message.get("role")
+        if role == "assistant":
+            break
+        if role in ("function", "tool", "observation") and identity in (None, message.get("tool_call_id")):
+            return message.get("content", "")
+    return ""
+
+
+# --- an unfinished one ----------------------------------------------------------------------------------
+
+
+def _branches(document: Mapping[str, Json]) -> Iterator[list[Node]]:
+    """All that was tried: the chains of independent tries, or the root-to-leaf paths of a tree."""
+    tries = document.get("trys")
+    for each in tries if isinstance(tries, list) else []:
+        chain = each.get("chain") if isinstance(each, dict) else None
+        if isinstance(chain, list):
+            yield _read_path([node for node in chain if isinstance(node, dict)])
+    tree = document.get("tree")
+    root = tree.get("tree") if isinstance(tree, dict) else None
+    if isinstance(root, dict):
+        for path in _paths(root):
+            yield _read_path(path[1:])
+
+
+def _paths(root: Mapping[str, Json]) -> Iterator[list[Mapping[str, Json]]]:
+    """The paths from the root to the leaves, from left to right."""
+    waiting: list[list[Mapping[str, Json]]] = [[root]]
+    while waiting:
+        path = waiting.pop()
+        children = path[-1].get("children")
+        below = [child for child in children if isinstance(child, dict)] if isinstance(children, list) else []
+        if not below:
+            yield path
+        waiting.extend([*path, child] for child in reversed(below))
+
+
+def _read_path(path: Sequence[Mapping[str, Json]]) -> list[Node]:
+    """Thoughts and calls; a call without its input has no arguments and no response."""
+    nodes: list[Node] = []
+    call: dict[str, Json] | None = None
+    for node in path:
+        match node.get("node_type"):
+            case "Action":
+                call = {"name": node.get("description", ""), "arguments": "", "response": ""}
+                nodes.append(("tool", call))
+            case "Action Input" if call is not None:
+                call |= {"arguments": node.get("description", ""), "response": node.get("observation", "")}
+                call = None
+            case "Thought":
+                nodes.append(("assistant", node.get("description", "")))
+            case _:
+                pass
+    return nodes
+
+
+# --- trajectories -----------------------------------------------------------------------------------------
+
+
+def convert_trajectory(trajectory: Trajectory, method: str) -> dict[str, Json]:
+    """A rollout. Plans that name nobody are utterances; thoughts before a call are not shown, as published."""
+    nodes: list[Node] = []
+    final: Json = ""
+    turns = trajectory.turns
+    for at, turn in enumerate(turns):
+        match turn:
+            case Call(name=name, arguments=arguments):
+                response = _observed(turns[at + 1]) if at + 1 < len(turns) else ""
+                nodes.append(("tool", {"name": name, "arguments": arguments, "response": response}))
+            case Answer(text=text):
+                final = json.dumps({"return_type": "give_answer", "final_answer": text}, ensure_ascii=False)
+                nodes.append(("tool", {"name": _FINISH, "arguments": final, "response": ""}))
+            case Plan(decision=Decision.GIVE_UP):
+                final = json.dumps({"return_type": "give_up_and_restart"})
+                nodes.append(("tool", {"name": _FINISH, "arguments": final, "response": ""}))
+            case Plan(thought=thought, decision=Decision.NONE):
+                nodes.append(("assistant", thought.strip()))
+            case _:
+                pass
+    task = trajectory.task
+    tools: list[Json] = [
+        {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)} for tool in task.tools
+    ]
+    generation: dict[str, Json] = {"query": task.query, "function": tools, "final_answer": final}
+    metadata = dict(task.metadata)
+    converted = write_answer(generation, method, nodes)
+    return {**converted, "task": {"id": task.id, "metadata": metadata}} if metadata else converted
+
+
+def _observed(turn: Turn) -> Json:
+    if not isinstance(turn, Observation):
+        return ""
+    failed = turn.status is not ToolStatus.OK
+    record = {"error": turn.content if failed else "", "response": "" if failed else turn.content}
+    return json.dumps(record, ensure_ascii=False)
+
+
+# --- reading the format -----------------------------------------------------------------------------------
+
+
+def read_case(record: Json) -> Case:
+    """One record of a converted file. Raises DataError saying what it lacks."""
+    if not isinstance(record, dict) or not isinstance(record.get("answer"), dict):
+        raise DataError("no record of ToolEval's answer format: 'answer' is missing; was it made by 'judge convert'?")
+    query, tools, answer = record.get("query"), record.get("available_tools"), record["answer"]
+    if not isinstance(query, str) or not isinstance(answer, dict):
+        raise DataError("no record of ToolEval's answer format: 'query' is no text")
+    return Case(query=query, tools=tools if isinstance(tools, list) else [], answer=answer)
+
+
+def read_trajectory(case: Case, task: Task) -> Trajectory:
+    """The turns that a converted answer still shows, for judges by rule."""
+    turns: list[Turn] = [User(text=case.query)]
+    for node in _walk(case.answer.get("answer_details")):
+        message = node.get("message")
+        if node.get("role") == "tool" and isinstance(message, dict):
+            turns.extend(_read_call(message))
+        elif node.get("role") == "assistant":
+            turns.append(Plan(thought=str(message), decision=Decision.NONE))
+    return Trajectory(task=task, turns=tuple(turns))
+
+
+def _walk(details: Json) -> Iterator[dict[str, Json]]:
+    while isinstance(details, list) and details and isinstance(details[0], dict):
+        yield details[0]
+        details = details[0].get("next")
+
+
+def _read_call(message: Mapping[str, Json]) -> Sequence[Turn]:
+    name, arguments = str(message.get("name", "")), message.get("arguments", "")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    if name != _FINISH:
+        call = Call(name=name, arguments=text)
+        return Plan(thought="", decision=Decision.CALL), call, _read_response(message.get("response", ""))
+    said = _decode(text)
+    if isinstance(said, dict) and str(said.get("return_type", "")).startswith("give_up"):
+        return (Plan(thought="", decision=Decision.GIVE_UP),)
+    answer = said.get("final_answer", "") if isinstance(said, dict) else text
+    return Plan(thought="", decision=Decision.CONCLUDE), Answer(text=str(answer))
+
+
+def _read_response(response: Json) -> Observation:
+    text = response if isinstance(response, str) else json.dumps(response)
+    record = _decode(text)
+    if not isinstance(record, dict) or not record.keys() >= {"error", "response"}:
+        return Observation(content=text)
+    if record["error"]:
+        return Observation(content=str(record["error"]), status=ToolStatus.ERROR)
+    content = record["response"]
+    return Observation(content=content if isinstance(content, str) else json.dumps(content))
+
+
+def _decode(text: str) -> Json:
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,1 @@
+"""Composition root: from configuration to formats, agents, judges, environments and rollouts, ready to run."""

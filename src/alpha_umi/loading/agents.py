@@ -1,0 +1,187 @@
+"""Agents from configuration: a run directory, an agent file, an endpoint or code, with models in memory."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, cast
+
+from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, Undecided
+from alpha_umi.config import (
+    AgentConfig,
+    EndpointConfig,
+    LocalConfig,
+    RolesConfig,
+    load_config,
+    make_config,
+    read_toml,
+)
+from alpha_umi.errors import CheckpointError, ConfigError
+from alpha_umi.formats.fit import Window
+from alpha_umi.formats.native import NativeFormat
+from alpha_umi.loading.bundled import MADE, check_format, check_weights, find_run
+from alpha_umi.loading.formats import open_format
+from alpha_umi.loading.models import ClosableModel, open_models
+from alpha_umi.protocols import Agent, Format
+from alpha_umi.search import ModelRanker, Ranker
+from alpha_umi.store import read_json
+from alpha_umi.types import Role
+
+AGENT_FILE = "umi.toml"
+THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
+
+
+class Cast(StrEnum):
+    """Who plays: the three role models, or one backbone that plays them all."""
+
+    THREE = "three"
+    SINGLE = "single"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedAgent:
+    """An agent with its models in memory; an async context manager that lets go of them."""
+
+    agent: Agent
+    format: Format | None = None
+    """None: an agent that is code."""
+    models: tuple[ClosableModel, ...] = ()
+    ranker: Ranker | None = None
+    """Its planner, or its backbone, as a judge of continuations; None where it does not talk chat."""
+
+    async def __aenter__(self) -> LoadedAgent:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for model in self.models:
+            await model.aclose()
+
+
+def read_agent(path: Path) -> AgentConfig:
+    """The agent of a run directory, of a TOML file that names checkpoints and a format, or a bundled one by its name.
+
+    Raises CheckpointError for one that is not there, that does not fit this package, or that is not safe to load.
+    """
+    path = find_run(path)
+    if path.is_file():
+        return load_config(AgentConfig, path)
+    if not (path / AGENT_FILE).exists():
+        raise CheckpointError(
+            f"{path}: holds no {AGENT_FILE}, so its format is not known (an unfinished run has none yet); "
+            "finish it with 'umi train --resume', or write a TOML file with 'format' and [roles.planner] model = ..., "
+            "and name that"
+        )
+    made = {"made": read_json(path / MADE)} if (path / MADE).exists() else {}
+    document = {**read_toml(path / AGENT_FILE), **made}
+    config = make_config(AgentConfig, document, source=str(path / AGENT_FILE)).rebased(path.absolute())
+    check_weights(path, config)
+    if config.made is not None:
+        check_format(config.made, open_format(config.format))
+    return config
+
+
+def open_agent(
+    config: AgentConfig, players: Cast | None = None, undecided: Undecided = Undecided.PLANNER
+) -> LoadedAgent:
+    """Load what `config` names. `players` None: three role models where there are three, else the backbone."""
+    players = players or (Cast.THREE if config.roles.is_multi else Cast.SINGLE)
+    form = open_format(config.format)
+    roles = THREE if players is Cast.THREE else (Role.BACKBONE,)
+    chosen: dict[Role, LocalConfig | EndpointConfig] = {}
+    for role in roles:
+        named = config.roles.get(role)
+        if named is None:
+            raise ConfigError(f"the agent names no {role.value}; it cannot play with {players.value} model(s)")
+        if config.held and isinstance(named, EndpointConfig) and named.grammar is None:
+            raise ConfigError(
+                f"the {role.value} is to be held to a grammar, but the endpoint {named.base_url} takes none that is "
+                "known; say which by 'grammar' (structured_outputs, guided_grammar, llguidance, ebnf), or set "
+                "held = false"
+            )
+        chosen[role] = named
+    if isinstance(form, NativeFormat):
+        _check_native(config.format, chosen)
+    models = open_models(chosen, form)
+    speakers = {role: _speaker(models[role], role, config) for role in roles}
+    agent: Agent = (
+        MultiAgent(speakers=speakers, format=form, undecided=undecided)
+        if players is Cast.THREE
+        else SingleAgent(backbone=speakers[Role.BACKBONE], format=form)
+    )
+    ranker = ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name == "chat" else None
+    return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())), ranker=ranker)
+
+
+def is_coded(name: str) -> bool:
+    """Whether a name means an agent that is code: `oracle`, or `module:attribute` where no such file is there."""
+    return name == "oracle" or (":" in name and not Path(name).exists())
+
+
+def open_coded_agent(name: str) -> LoadedAgent:
+    """An agent that is code: `oracle` (of the sealed world), or an object or function `module:attribute`.
+
+    Raises ConfigError where there is none of that name.
+    """
+    if name == "oracle":
+        from alpha_umi.world.player import Oracle
+
+        return LoadedAgent(agent=Oracle())
+    module, colon, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute) if colon and attribute else None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"agent {name!r}: {error}; is its folder on PYTHONPATH?") from None
+    made = found if isinstance(found, Agent) and not isinstance(found, type) else found() if callable(found) else None
+    if not isinstance(made, Agent):
+        raise ConfigError(
+            f"agent {name!r} has no 'propose'; name a run directory, an agent file, oracle or module:attr"
+        )
+    return LoadedAgent(agent=made)
+
+
+def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *, native: bool = False) -> AgentConfig:
+    """One instruct model behind an endpoint, untrained: in the three roles, or alone by native function calling."""
+    role = EndpointConfig(base_url=base_url, model=model)
+    if concurrency is not None:
+        role = role.model_copy(update={"concurrency": concurrency})
+    if native:
+        return AgentConfig(format="native", roles=RolesConfig(backbone=role))
+    return AgentConfig(format="chat", roles=RolesConfig(planner=role, caller=role, summarizer=role))
+
+
+def _check_native(name: str, chosen: Mapping[Role, LocalConfig | EndpointConfig]) -> None:
+    match chosen.get(Role.BACKBONE):
+        case None:
+            raise ConfigError(f"format {name!r} is for one model that does all; name [roles.backbone] alone")
+        case LocalConfig(model=model):
+            raise ConfigError(
+                f"format {name!r} is native function calling, which an endpoint does, not {model} running here; "
+                "serve it and name base_url, or take another format"
+            )
+        case EndpointConfig():
+            return
+
+
+def _speaker(model: ClosableModel, role: Role, config: AgentConfig) -> Speaker:
+    sampling = config.sampling.of(role)
+    window = _window(model, config.max_input_tokens, sampling.max_tokens)
+    return Speaker(model=model, sampling=sampling, window=window, held=config.held)
+
+
+class _Counting(Protocol):
+    context: int | None
+
+    def count_tokens(self, prompt: object) -> int: ...
+
+
+def _window(model: ClosableModel, limit: int | None, max_tokens: int) -> Window | None:
+    """How much a role may read: what is configured, else what the model's context leaves beside a reply."""
+    if not hasattr(model, "count_tokens"):
+        return None
+    counting = cast("_Counting", model)
+    if limit is None and counting.context is not None:
+        limit = max(counting.context - max_tokens, 1)
+    return None if limit is None else Window(limit=limit, count=counting.count_tokens)

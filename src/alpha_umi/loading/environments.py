@@ -1,0 +1,211 @@
+"""The composition root of environments: from configuration to a place where the tools of each query are run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alpha_umi.config import (
+    AccessConfig,
+    BudgetConfig,
+    CompatName,
+    EnvironmentConfig,
+    HttpConfig,
+    PythonConfig,
+    RapidApiConfig,
+    ReplayConfig,
+)
+from alpha_umi.datasets.queries import Query
+from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
+from alpha_umi.environments.composite import CompositeEnvironment
+from alpha_umi.environments.python import PythonEnvironment, load_tools
+from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
+from alpha_umi.environments.reference import Flavour
+from alpha_umi.environments.replay import ReplayEnvironment
+from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.formats.tool_json import Api, argument_name, standard_name, write_trained_spec
+from alpha_umi.protocols import Environment
+from alpha_umi.types import Task, Trajectory
+
+if TYPE_CHECKING:
+    from alpha_umi.environments.access import Access, AccessLimits
+    from alpha_umi.environments.http import Service
+    from alpha_umi.world import Verdict
+
+# What speaks HTTP, and the world, are imported where a configuration names them: others need not wait for them.
+
+Opener = Callable[[Query, list[str]], Environment]
+"""Where the tools of a query are run; what is odd about it is added to the list. Raises DataError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedEnvironment:
+    """A place to run tools for each query; an async context manager that lets go of what they share."""
+
+    openers: tuple[Opener, ...]
+    close: tuple[Callable[[], Awaitable[None]], ...] = ()
+    budget: BudgetConfig | None = None
+    recording: Recording | None = None
+    verifies: bool = False
+    """Whether the tasks are the sealed world's, so that its verifier knows who did them."""
+
+    async def __aenter__(self) -> LoadedEnvironment:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for close in self.close:
+            await close()
+
+    def open(self, query: Query, notes: list[str] | None = None) -> Environment:
+        """An environment of its own for a query. Raises DataError for one whose tools cannot be run here."""
+        said = [] if notes is None else notes
+        parts = [opener(query, said) for opener in self.openers]
+        place = parts[0] if len(parts) == 1 else CompositeEnvironment(parts)
+        if self.recording is not None:
+            place = RecordingEnvironment(place, self.recording)
+        return place if self.budget is None else BudgetedEnvironment(place, _budget(self.budget, query.apis))
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None:
+        """Whether a task was done, where that can be known."""
+        if not self.verifies:
+            return None
+        from alpha_umi.world.player import world_of
+
+        return world_of(task).verify(task, trajectory)
+
+
+def open_environment(config: EnvironmentConfig, compat: CompatName | None = None) -> LoadedEnvironment:
+    """The places that `config` names. Raises ConfigError or DataError for what is missing there."""
+    if config.record is not None and config.world is not None:
+        raise ConfigError("record: the sealed world answers each task by facts of its own; there is nothing to record")
+    openers: list[Opener] = []
+    close: list[Callable[[], Awaitable[None]]] = []
+    if config.world is not None:
+        openers.append(_open_world)
+    if config.http is not None:
+        from alpha_umi.environments.access import Access
+        from alpha_umi.environments.http import HttpEnvironment
+
+        service = _service(config.http, compat)
+        access = Access(service.limits, secrets=(service.key,))
+        openers.append(lambda query, _: HttpEnvironment(service, _needed(query), access))
+        close.append(access.aclose)
+    if config.rapidapi is not None:
+        rapid = _RapidApis(config.rapidapi)
+        openers.append(rapid.open)
+        close.append(rapid.access.aclose)
+    if config.replay is not None:
+        openers.append(_replay(config.replay))
+    if config.python is not None:
+        openers.append(_python(config.python))
+    return LoadedEnvironment(
+        openers=tuple(openers),
+        close=tuple(close),
+        budget=config.budget,
+        recording=None if config.record is None else Recording(Path(config.record)),
+        verifies=config.world is not None,
+    )
+
+
+def _open_world(query: Query, _: list[str]) -> Environment:
+    from alpha_umi.environments.world import WorldEnvironment
+    from alpha_umi.world.player import world_of
+
+    return WorldEnvironment(world_of(query.task), query.task)
+
+
+def _needed(query: Query) -> tuple[Api, ...]:
+    if not query.apis:
+        raise DataError(
+            f"query {query.task.id} has no 'api_list', so no tool can be called for it; take a query file that has "
+            "one, or another --env"
+        )
+    return query.apis
+
+
+def _service(config: HttpConfig, compat: CompatName | None) -> Service:
+    from alpha_umi.environments.http import Service
+
+    return Service(
+        url=config.url,
+        key=os.environ.get(config.key_env, ""),
+        strip=config.strip,
+        limits=_access_limits(config),
+        compat=None if compat is None else Flavour(compat),
+    )
+
+
+def _access_limits(config: AccessConfig) -> AccessLimits:
+    from alpha_umi.environments.access import AccessLimits
+
+    return AccessLimits(**{name: getattr(config, name) for name in AccessConfig.model_fields})
+
+
+@dataclass(slots=True)
+class _RapidApis:
+    """The declared APIs of a folder, found by the names that queries give them."""
+
+    config: RapidApiConfig
+    key: str = ""
+    access: Access = field(init=False)
+    known: dict[tuple[str, str], Api] = field(default_factory=dict[tuple[str, str], Api])
+
+    def __post_init__(self) -> None:
+        self.key = os.environ.get(self.config.key_env, "")
+        if not self.key:
+            raise ConfigError(f"calling RapidAPI needs a key; set {self.config.key_env}, or use --env http")
+        from alpha_umi.environments.access import Access
+        from alpha_umi.environments.rapidapi import load_apis
+
+        self.access = Access(_access_limits(self.config), secrets=(self.key,))
+        for api in load_apis(Path(self.config.tools)):
+            self.known.setdefault(_names(api), api)
+
+    def open(self, query: Query, notes: list[str]) -> Environment:
+        found = [self.known.get(_names(api)) for api in _needed(query)]
+        missing = [api for api, each in zip(query.apis, found, strict=True) if each is None]
+        if missing:
+            named = ", ".join(f"{api.name!r} of {api.tool!r}" for api in missing)
+            what = f"query {query.task.id}: {self.config.tools} has no {named}"
+            if len(missing) == len(found):
+                raise DataError(f"{what}, so none of its APIs can be called; take the tool files of the same data")
+            notes.append(f"{what}; left out")
+        from alpha_umi.environments.rapidapi import RapidApiEnvironment
+
+        return RapidApiEnvironment([api for api in found if api is not None], self.key, self.access)
+
+
+def _names(api: Api) -> tuple[str, str]:
+    return standard_name(api.tool), argument_name(api.name)
+
+
+def _replay(config: ReplayConfig) -> Opener:
+    if config.recording is not None:
+        path = Path(config.recording)
+        if not path.exists():
+            raise DataError(f"{path}: no such recording; make one by 'record' in an environment's configuration")
+        recording = Recording(path)
+        return lambda query, _: RecordedEnvironment(query.task.tools, recording)
+
+    def play(query: Query, _: list[str]) -> Environment:
+        if query.recorded is None:
+            raise DataError(
+                f"query {query.task.id} is no trajectory, so there is nothing to replay; name a recording "
+                "(replay.recording), or take trajectories (.jsonl) as queries"
+            )
+        return ReplayEnvironment(query.recorded)
+
+    return play
+
+
+def _python(config: PythonConfig) -> Opener:
+    tools = load_tools(Path(config.tools))
+    return lambda _, __: PythonEnvironment(tools, config.timeout_s)
+
+
+def _budget(config: BudgetConfig, apis: Sequence[Api]) -> Budget:
+    schemas = {write_trained_spec(api).name: api.schema for api in apis}
+    return Budget(cut=Cut(config.cut), max_chars=config.max_chars, schemas=schemas)

@@ -1,0 +1,70 @@
+"""Judges and API simulators from configuration: models constrained to a reply schema where their server can do that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from alpha_umi.config import EndpointConfig, LocalConfig
+from alpha_umi.formats.load import builtin
+from alpha_umi.formats.prompts.judging import Evaluator, Question
+from alpha_umi.formats.prompts.simulator import SCHEMA as SIMULATION
+from alpha_umi.judging.fallback import HeldModel
+from alpha_umi.loading.models import ClosableModel, open_endpoint, open_local
+from alpha_umi.protocols import Model
+from alpha_umi.types import Json, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedJudge:
+    """A judge's model by question; an async context manager that lets go of it."""
+
+    ask: Callable[[Question], Model]
+    models: tuple[ClosableModel, ...]
+
+    async def __aenter__(self) -> LoadedJudge:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for model in self.models:
+            await model.aclose()
+
+
+def open_judge(config: LocalConfig | EndpointConfig, evaluator: Evaluator) -> LoadedJudge:
+    """An endpoint is held to each question's schema where it can be; a model in this process is not."""
+    if isinstance(config, LocalConfig):
+        local = open_local(config, {Role.BACKBONE: config.adapter}, builtin("chat"))[Role.BACKBONE]
+        return LoadedJudge(ask=lambda _: local, models=(local,))
+    free = open_endpoint(config)
+    held = {question: _hold(config, question, form.schema) for question, form in evaluator.forms.items()}
+    asked = {question: HeldModel(model, free) for question, model in held.items()}
+    return LoadedJudge(ask=lambda question: asked[question], models=(free, *held.values()))
+
+
+def _hold(config: EndpointConfig, question: Question, schema: Mapping[str, Json]) -> ClosableModel:
+    wanted: Json = {"name": question.value, "schema": dict(schema), "strict": True}
+    extra = {"response_format": {"type": "json_schema", "json_schema": wanted}, **config.extra}
+    return open_endpoint(config.model_copy(update={"extra": extra}))
+
+
+# --- simulators ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSimulator:
+    """A model that stands in for APIs, held to the shape of a reply where its server can do that."""
+
+    model: Model
+    models: tuple[ClosableModel, ...]
+
+    async def aclose(self) -> None:
+        for model in self.models:
+            await model.aclose()
+
+
+def open_simulator(config: EndpointConfig) -> LoadedSimulator:
+    """Nothing is asked yet."""
+    wanted: Json = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(SIMULATION)}}
+    held = open_endpoint(config.model_copy(update={"extra": {"response_format": wanted, **config.extra}}))
+    free = open_endpoint(config)
+    return LoadedSimulator(model=HeldModel(held, free), models=(held, free))

@@ -1,0 +1,87 @@
+"""Models from configuration: endpoints, and local models whose roles share weights, engine and cache where they can.
+
+Frameworks are imported here only when a configuration needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Protocol
+
+from alpha_umi.config import EndpointConfig, LocalConfig
+from alpha_umi.errors import ConfigError
+from alpha_umi.protocols import Format, Model
+from alpha_umi.types import Role
+
+
+class ClosableModel(Model, Protocol):
+    """A Model that holds resources until it is closed."""
+
+    async def aclose(self) -> None: ...
+
+
+def open_models(chosen: Mapping[Role, LocalConfig | EndpointConfig], form: Format) -> dict[Role, ClosableModel]:
+    """One model per role; roles of one configuration, and roles on one base model here, share what they can."""
+    models: dict[Role, ClosableModel] = {}
+    for role, config in chosen.items():
+        if role in models:
+            continue
+        alike = {
+            other: beside for other, beside in chosen.items() if _without_adapter(beside) == _without_adapter(config)
+        }
+        match config:
+            case EndpointConfig():
+                models |= dict.fromkeys(alike, open_endpoint(config))
+            case LocalConfig():
+                adapters = {other: beside.adapter for other, beside in alike.items() if isinstance(beside, LocalConfig)}
+                models |= open_local(config, adapters, form)
+    return models
+
+
+def _without_adapter(config: LocalConfig | EndpointConfig) -> LocalConfig | EndpointConfig:
+    return config.model_copy(update={"adapter": None}) if isinstance(config, LocalConfig) else config
+
+
+def open_endpoint(config: EndpointConfig) -> ClosableModel:
+    from alpha_umi.models.openai import Endpoint, OpenAIModel
+
+    return OpenAIModel(
+        Endpoint(
+            base_url=config.base_url,
+            model=config.model,
+            api=config.api,
+            api_key=os.environ.get(config.key_env),
+            api_key_variable=config.key_env,
+            timeout_s=config.timeout_s,
+            max_concurrency=config.concurrency,
+            grammar=config.grammar,
+            extra=config.extra,
+        )
+    )
+
+
+def open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: Format) -> Mapping[Role, ClosableModel]:
+    import_engine(base.model)
+    from alpha_umi.models.local import load_roles
+
+    return load_roles(
+        base.model,
+        adapters,
+        end=form.end,
+        device=base.device,
+        dtype=base.dtype,
+        cache_gb=base.cache_gb,
+        one_core="OMP_NUM_THREADS" not in os.environ,
+    )
+
+
+def import_engine(model: str = "a model") -> None:
+    """Import torch and transformers, which takes seconds. Raises ConfigError where they are not installed."""
+    try:
+        importlib.import_module("alpha_umi.models.local")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"running {model} here needs {error.name}; pip install 'alpha-umi[local]', or name an endpoint"
+        ) from None

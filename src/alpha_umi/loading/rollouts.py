@@ -1,0 +1,93 @@
+"""The composition root of rollouts: from a run's configuration to what explores its queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from alpha_umi.agent import Undecided
+from alpha_umi.config import AgentConfig, RolloutConfig
+from alpha_umi.loading.agents import Cast, LoadedAgent, open_agent, open_coded_agent
+from alpha_umi.loading.bundled import check_world
+from alpha_umi.loading.environments import LoadedEnvironment, open_environment
+from alpha_umi.rollouts.runner import Explorer
+from alpha_umi.search import Comparison, Limits, Ranker, method_name, open_published, open_strategy
+from alpha_umi.search.names import Named
+from alpha_umi.search.record import Flavour, Recorder
+from alpha_umi.types import Task, Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedExplorer:
+    """Agent and environment of a run; an async context manager that lets go of them."""
+
+    explorer: Explorer
+    agent: LoadedAgent
+    ranker: LoadedAgent | None
+    environment: LoadedEnvironment
+
+    async def __aenter__(self) -> LoadedExplorer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        async with AsyncExitStack() as stack:
+            for each in (self.agent, self.ranker, self.environment):
+                if each is not None:
+                    stack.push_async_exit(each)
+
+
+def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None = None) -> LoadedExplorer:
+    """Load what `config` names, but the environment where another is given.
+
+    Raises ConfigError, CheckpointError or DataError for what is missing, or was not made for this world.
+    """
+    check_agent(config)
+    environment = environment or open_environment(config.environment, config.compat)
+    ranker = None if config.ranker is None else open_agent(config.ranker)
+    agent = _open_agent(config)
+    limits = _limits(config)
+    strategy = _open_strategy(config, (ranker or agent).ranker)
+    explorer = Explorer(
+        agent=agent.agent, places=environment, strategy=strategy, limits=limits, method=method_name(strategy)
+    )
+    return LoadedExplorer(explorer=explorer, agent=agent, ranker=ranker, environment=environment)
+
+
+def check_agent(config: RolloutConfig) -> None:
+    """Raises CheckpointError for an agent that was made in another version of the world that it is to meet."""
+    made = config.agent.made if isinstance(config.agent, AgentConfig) else None
+    if made is not None and config.environment.world is not None:
+        check_world(made)
+
+
+def open_recorder(config: RolloutConfig) -> Recorder:
+    """What writes the run's answer files; needs no model. Raises ConfigError for an unknown strategy."""
+    flavour = Flavour.OPENBMB if config.compat is None else Flavour(config.compat)
+    return Recorder(strategy=_open_strategy(config, _Unasked()), flavour=flavour)
+
+
+def _open_agent(config: RolloutConfig) -> LoadedAgent:
+    if isinstance(config.agent, str):
+        return open_coded_agent(config.agent)
+    undecided = Undecided.PLANNER if config.compat is None else Undecided.CALLER
+    return open_agent(config.agent, Cast.SINGLE if config.single else None, undecided)
+
+
+def _open_strategy(config: RolloutConfig, ranker: Ranker | None) -> Named:
+    if config.compat is None:
+        return open_strategy(config.strategy, ranker)
+    return open_published(config.strategy, _limits(config), ranker)
+
+
+def _limits(config: RolloutConfig) -> Limits:
+    return Limits(**config.limits.model_dump())
+
+
+class _Unasked:
+    """Stands for a ranker where only the shape of a search matters."""
+
+    async def compare(
+        self, task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]
+    ) -> Comparison:
+        raise AssertionError(f"nobody compares steps of {task.id} here: {before}, {first}, {second}")

@@ -1,0 +1,1 @@
+"""Estimates of a training run before it starts: tokens, steps, memory, disk and time."""
