@@ -13,7 +13,7 @@ from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.models.checkpoint import load_weights
 from alpha_umi.store import write_trajectories
-from alpha_umi.training.data import Layout, Packing, StepData, Units, pack
+from alpha_umi.training.data.batches import Layout, Packing, StepData, Units, pack
 from alpha_umi.training.data.corpus import Corpus, Sources
 from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.data.labels import Lengths, Tokeniser, Weights, label

@@ -25,7 +25,7 @@ from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
 from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.store import dump_line, encode_trajectory, write_trajectories
-from alpha_umi.training.data import Layout, Packing, Shares, StepData, Units, fingerprint
+from alpha_umi.training.data.batches import Layout, Packing, Shares, StepData, Units, fingerprint
 from alpha_umi.training.data.cache import TokenCache
 from alpha_umi.training.data.corpus import Corpus, Sources, _find, _walk_piece
 from alpha_umi.training.data.examples import make_examples, targets

@@ -32,7 +32,7 @@ from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
 from alpha_umi.training import spread
 from alpha_umi.training.attention import suits
-from alpha_umi.training.data import Layout, Packing, StepData, Units, fingerprint, pack
+from alpha_umi.training.data.batches import Layout, Packing, StepData, Units, fingerprint, pack
 from alpha_umi.training.data.cache import TokenCache
 from alpha_umi.training.data.corpus import Corpus, Progress, Sources
 from alpha_umi.training.data.examples import make_examples

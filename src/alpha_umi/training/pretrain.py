@@ -24,7 +24,7 @@ from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tokens import Tokenizer, end_ids
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_rows, write_json
-from alpha_umi.training.data import Packing, StepData
+from alpha_umi.training.data.batches import Packing, StepData
 from alpha_umi.training.data.labels import Sequenced, Unit, part_codes
 from alpha_umi.training.data.order import Amount, order
 from alpha_umi.training.run_directory import check_place, claim, document_of, leaving_nothing

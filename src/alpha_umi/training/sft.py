@@ -28,7 +28,7 @@ from alpha_umi.errors import AlphaUMiError, ConfigError, StorageError
 from alpha_umi.models.checkpoint import pick_device, quiet
 from alpha_umi.store import read_json, write_json
 from alpha_umi.training import spread
-from alpha_umi.training.data import Shares, StepData, StepShare
+from alpha_umi.training.data.batches import Shares, StepData, StepShare
 from alpha_umi.training.data.packing import Forest
 from alpha_umi.training.optimizer import make_optimizer
 from alpha_umi.training.passes import Passes
