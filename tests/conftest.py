@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import hypothesis
@@ -19,3 +20,9 @@ block_network()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite generated files instead of comparing them")
+
+
+def pytest_collection_finish() -> None:
+    """Keep imported modules out of every later garbage collection: the Trainer of transformers starts several."""
+    gc.collect()
+    gc.freeze()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import struct
@@ -142,7 +143,7 @@ class _OwnFile:
             raise StorageError(f"{folder}: is no folder, so no cache can be kept there; remove it") from None
         paths = _paths(folder)
         fresh = (folder / f"{number:04}.tokens" for number in range(len(paths), 10_000))
-        for path in (*paths, *fresh):
+        for path in itertools.chain(paths, fresh):
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
