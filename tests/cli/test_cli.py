@@ -206,7 +206,7 @@ def test_processes_under_torchrun_predict_what_one_process_predicts(home, traine
 
 
 def loaded_by(statement, cwd):
-    heavy = "{'torch', 'transformers', 'numpy', 'pydantic', 'httpx', 'rich'}"
+    heavy = "{'torch', 'transformers', 'numpy', 'pydantic', 'httpx2', 'rich'}"
     program = (
         f"import sys\ntry:\n    {statement}\nexcept SystemExit:\n    pass\nprint('\\n', *{heavy} & {{*sys.modules}})"
     )
@@ -230,5 +230,5 @@ def test_the_help_loads_no_framework(tmp_path):
         "torch",
         "transformers",
         "numpy",
-        "httpx",
+        "httpx2",
     }

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from itertools import count
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -188,7 +188,7 @@ def test_a_request_that_may_have_arrived_is_not_repeated_unless_it_may_be():
             return await access.send(Request(method="POST", url=server.url), repeatable=repeatable)
 
     with serving(lambda _: (503, "")) as server:
-        assert isinstance(asyncio.run(run(False)), httpx.Response)
+        assert isinstance(asyncio.run(run(False)), httpx2.Response)
         assert len(server.seen) == 1
         asyncio.run(run(True))
         assert len(server.seen) == 4
@@ -223,7 +223,7 @@ def test_a_request_is_built_from_what_is_declared():
     assert seen == Observation(content="[1, 2]")
     (request,) = server.seen
     assert request.path.startswith("/items/7%2F..%2F8?")
-    sent = dict(httpx.URL(f"http://x{request.path}").params)
+    sent = dict(httpx2.URL(f"http://x{request.path}").params)
     assert sent["page size"] == "5"
     assert sent["q"] == "a&b=c #é"
     assert request.headers["X-RapidAPI-Host"] == "shop.example"
@@ -242,7 +242,7 @@ def test_no_argument_leaves_its_place_in_the_address(identity, query):
     if identity in (".", ".."):
         assert isinstance(request, Fault)
         return
-    url = httpx.URL(request.url, params=dict(request.params))
+    url = httpx2.URL(request.url, params=dict(request.params))
     assert (url.scheme, url.host) == ("https", "shop.example")
     parts = url.raw_path.decode().partition("?")[0].split("/")
     assert parts[:2] + parts[3:] == ["", "items", "price"]

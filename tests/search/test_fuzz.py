@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -308,7 +308,7 @@ class Tools:
         except RuntimeError as error:
             status, body = 500, str(error)
         data = str(body).encode(errors="surrogatepass")
-        return read_reply(httpx.Response(status if isinstance(status, int) else 200, content=data), self.access)
+        return read_reply(httpx2.Response(status if isinstance(status, int) else 200, content=data), self.access)
 
     def fork(self):
         return self

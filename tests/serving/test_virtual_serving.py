@@ -7,7 +7,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,7 +49,7 @@ def test_faults_are_the_same_for_the_same_seed_and_of_every_kind(tmp_path):
     for seed in (1, 1, 2):
         with (
             serving(tmp_path / "replies.sqlite", world(), faults=read_faults(spec, seed)) as virtual,
-            httpx.Client(timeout=60) as client,
+            httpx2.Client(timeout=60) as client,
         ):
             runs.append(outcomes(virtual, 40, client))
             dealt = client.get(f"{virtual.url}/health").json()["faults"]
@@ -71,8 +71,8 @@ def readable(text):
 def test_a_request_that_hangs_ends_with_its_client_and_with_the_server(tmp_path):
     faults = read_faults("hang=1")
     with serving(tmp_path / "replies.sqlite", world(), faults=faults) as virtual:
-        with pytest.raises(httpx.ReadTimeout):
-            CLIENT.post(f"{virtual.url}/virtual", json=CITY, timeout=httpx.Timeout(60, read=0.2))
+        with pytest.raises(httpx2.ReadTimeout):
+            CLIENT.post(f"{virtual.url}/virtual", json=CITY, timeout=httpx2.Timeout(60, read=0.2))
         waiting = ThreadPoolExecutor(1).submit(post, virtual)
         while faults.dealt["hang"] < 2:
             time.sleep(0.01)

@@ -5,7 +5,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.serving.virtual_tools import server
@@ -15,7 +15,7 @@ from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.simulators import WorldSimulator
 from alpha_umi.world import TOOLS
 
-CLIENT = httpx.Client(timeout=60)
+CLIENT = httpx2.Client(timeout=60)
 CITY = {
     "category": "places",
     "tool_name": "atlas",

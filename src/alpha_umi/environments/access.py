@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import httpx
+import httpx2
 
 from alpha_umi.types import Observation, ToolStatus
 
@@ -79,8 +79,8 @@ class Access:
         """`secrets` are blotted out of whatever comes back."""
         self.limits = limits or AccessLimits()
         self._secrets = tuple(secret for secret in secrets if secret)
-        self._clients: list[httpx.AsyncClient] = []
-        self._idle: list[httpx.AsyncClient] = []
+        self._clients: list[httpx2.AsyncClient] = []
+        self._idle: list[httpx2.AsyncClient] = []
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._buckets: dict[str, TokenBucket] = {}
 
@@ -98,12 +98,12 @@ class Access:
         for client in clients:
             await client.aclose()
 
-    async def send(self, request: Request, repeatable: bool = True) -> httpx.Response | Observation:
+    async def send(self, request: Request, repeatable: bool = True) -> httpx2.Response | Observation:
         """The response, whatever its status; an Observation where none came.
 
         Not `repeatable` requests are tried again only where none can have arrived.
         """
-        reply: httpx.Response | Observation = _unreachable("no try was made")
+        reply: httpx2.Response | Observation = _unreachable("no try was made")
         for tries in range(self.limits.retries + 1):
             if tries:
                 await asyncio.sleep(self._wait_s(tries - 1, reply))
@@ -118,26 +118,26 @@ class Access:
             text = text.replace(secret, "[key]")
         return text
 
-    async def _try(self, request: Request) -> tuple[httpx.Response | Observation, bool]:
+    async def _try(self, request: Request) -> tuple[httpx2.Response | Observation, bool]:
         """What came, and whether the request can have arrived."""
         timeout_s = self.limits.timeout_s
-        host = httpx.URL(request.url).host
+        host = httpx2.URL(request.url).host
         slots = self._slots.setdefault(host, asyncio.Semaphore(self.limits.concurrency))
         try:
             async with slots:
                 await self._pace(host)
                 async with asyncio.timeout(timeout_s):
                     return await self._ask(request), True
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpx2.TimeoutException):
             content = f"the tool did not answer within {timeout_s:g} s"
             return Observation(content=content, status=ToolStatus.TIMEOUT), True
-        except httpx.ConnectError as error:
+        except httpx2.ConnectError as error:
             return _unreachable(self.redact(str(error))), False
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             return _unreachable(self.redact(f"{type(error).__name__}: {error}")), True
 
-    async def _ask(self, request: Request) -> httpx.Response:
-        # One request at a time per client: httpx looks at all connections of a client for each of its requests.
+    async def _ask(self, request: Request) -> httpx2.Response:
+        # One request at a time per client: httpx2 looks at all connections of a client for each of its requests.
         client = self._idle.pop() if self._idle else self._connect()
         try:
             return await client.request(
@@ -150,8 +150,8 @@ class Access:
         finally:
             self._idle.append(client)
 
-    def _connect(self) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(timeout=None, follow_redirects=False, verify=_tls())  # noqa: S113 (see _try)
+    def _connect(self) -> httpx2.AsyncClient:
+        client = httpx2.AsyncClient(timeout=None, follow_redirects=False, verify=_tls())  # _try limits each request
         self._clients.append(client)
         return client
 
@@ -160,7 +160,7 @@ class Access:
             bucket = self._buckets.setdefault(host, TokenBucket(self.limits.per_second, self.limits.burst))
             await bucket.take()
 
-    def _wait_s(self, tries: int, reply: httpx.Response | Observation) -> float:
+    def _wait_s(self, tries: int, reply: httpx2.Response | Observation) -> float:
         header = "" if isinstance(reply, Observation) else reply.headers.get("Retry-After", "")
         if header.isascii() and header.isdigit():
             return min(float(header), self.limits.longest_wait_s)
@@ -171,10 +171,10 @@ class Access:
 @cache
 def _tls() -> ssl.SSLContext:
     """Reading the certificates takes a while."""
-    return httpx.create_ssl_context()
+    return httpx2.create_ssl_context()
 
 
-def refusal(response: httpx.Response, access: Access) -> Observation:
+def refusal(response: httpx2.Response, access: Access) -> Observation:
     """A response that is no success, as an observation."""
     said = access.redact(response.text[:_QUOTED])
     code = response.status_code

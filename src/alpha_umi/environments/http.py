@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
@@ -111,7 +111,7 @@ class HttpEnvironment:
         return Request(method="POST", url=self.service.url, headers=headers, body=body)
 
 
-def read_reply(response: httpx.Response, access: Access) -> Observation:
+def read_reply(response: httpx2.Response, access: Access) -> Observation:
     """A reply of the service: its text, after the error where there is one, as in the training data."""
     if not response.is_success:
         return refusal(response, access)

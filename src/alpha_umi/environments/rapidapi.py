@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
@@ -73,7 +73,7 @@ class RapidApiEnvironment:
         request = build_request(api, call.arguments)
         if isinstance(request, Fault):
             return Observation(content=request.reason, status=ToolStatus.BAD_ARGUMENTS)
-        host = api.host or httpx.URL(request.url).host
+        host = api.host or httpx2.URL(request.url).host
         headers = {"X-RapidAPI-Key": self._key, "X-RapidAPI-Host": host}
         request = Request(
             method=request.method, url=request.url, params=request.params, headers=headers, body=request.body

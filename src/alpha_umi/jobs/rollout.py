@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from filelock import lock_descriptor
+
 from alpha_umi.agent import Hear, overheard
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import Query, QuerySet, offered
@@ -252,11 +254,9 @@ def _locked(out: Path) -> Iterator[None]:
         raise StorageError(f"{out}: cannot be written: {error.strerror or error}; name another place") from None
     with lock as file:
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ModuleNotFoundError:
-            pass  # not on this system
-        except OSError:
-            raise ConfigError(f"{out}: another process is at work on this run; wait for it, or end it") from None
+            locked = lock_descriptor(file.fileno(), blocking=False)
+        except OSError as error:  # a file system that knows no locks
+            raise StorageError(f"{out}: cannot be locked: {error.strerror or error}; name another place") from None
+        if not locked:
+            raise ConfigError(f"{out}: another process is at work on this run; wait for it, or end it")
         yield

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeAlias, cast
 
-import httpx
+import httpx2
 
 from alpha_umi.errors import ConfigError, ModelError
 from alpha_umi.models.tool_calls import ToolWire
@@ -65,8 +65,8 @@ class Endpoint:
     def __post_init__(self) -> None:
         """Raises ConfigError for what no request could be made from."""
         try:
-            url = httpx.URL(self.base_url)
-        except httpx.InvalidURL as error:
+            url = httpx2.URL(self.base_url)
+        except httpx2.InvalidURL as error:
             raise ConfigError(f"base_url {self.base_url!r} is no address: {error}") from None
         if url.userinfo:
             raise ConfigError(f"base_url for {url.host} holds a password; give it as the key instead")
@@ -98,10 +98,10 @@ class OpenAIModel:
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
         self._slots = asyncio.Semaphore(endpoint.max_concurrency)
         key = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
-        self._client = httpx.AsyncClient(
+        self._client = httpx2.AsyncClient(
             headers={"Content-Type": "application/json", **key},
-            timeout=None,  # noqa: S113  httpx limits each read; _post limits the whole request
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=endpoint.max_concurrency),
+            timeout=None,  # httpx2 limits each read; _post limits the whole request
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=endpoint.max_concurrency),
         )
 
     async def __aenter__(self) -> OpenAIModel:
@@ -123,7 +123,7 @@ class OpenAIModel:
 
     # --- the request ----------------------------------------------------------------------------------
 
-    def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[httpx.URL, dict[str, Json]]:
+    def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[httpx2.URL, dict[str, Json]]:
         endpoint = self.endpoint
         asked: dict[str, Json] = {"model": endpoint.model}
         if isinstance(prompt, ToolPrompt) and endpoint.api != "completions":
@@ -149,7 +149,7 @@ class OpenAIModel:
             asked["logprobs"] = True if "messages" in asked else 0
         named = {endpoint.rename.get(key, key): value for key, value in asked.items()}
         named.pop("", None)
-        url = httpx.URL(endpoint.base_url)
+        url = httpx2.URL(endpoint.base_url)
         root = url.path.rstrip("/") or "/v1"
         return url.copy_with(path=f"{root}/{path}"), {**named, **endpoint.extra}
 
@@ -165,12 +165,12 @@ class OpenAIModel:
 
     # --- asking, and asking again ---------------------------------------------------------------------
 
-    async def _ask(self, url: httpx.URL, body: bytes) -> httpx.Response:
+    async def _ask(self, url: httpx2.URL, body: bytes) -> httpx2.Response:
         """The first reply that is no failure worth another try."""
         endpoint, waited, failure = self.endpoint, 0.0, ""
         for retries in range(endpoint.max_retries + 1):
             reply = await self._post(url, body)
-            if isinstance(reply, httpx.Response):
+            if isinstance(reply, httpx2.Response):
                 if reply.status_code not in (408, 429) and reply.status_code < 500:
                     return reply
                 failure = f"status {reply.status_code}: {self._quote(reply)}"
@@ -186,26 +186,26 @@ class OpenAIModel:
             f"them; the last failure: {failure}"
         )
 
-    async def _post(self, url: httpx.URL, body: bytes) -> httpx.Response | str:
+    async def _post(self, url: httpx2.URL, body: bytes) -> httpx2.Response | str:
         """The reply, or what broke on the way to it."""
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
                 return await self._client.post(url, content=body)
         except TimeoutError:
             return f"no whole reply within {self.endpoint.timeout_s:g} s (timeout_s)"
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             return f"{type(error).__name__}: {error}"
-        except httpx.RequestError as error:
+        except httpx2.RequestError as error:
             raise ModelError(f"{url} sent what cannot be read: {type(error).__name__}: {error}") from None
 
-    def _wait_s(self, retries: int, reply: httpx.Response | str) -> float:
+    def _wait_s(self, retries: int, reply: httpx2.Response | str) -> float:
         """What the endpoint asks for, else doubling waits of which up to half is left to chance."""
-        asked = self._retry_after_s(reply) if isinstance(reply, httpx.Response) else None
+        asked = self._retry_after_s(reply) if isinstance(reply, httpx2.Response) else None
         if asked is not None:
             return min(max(asked, 0.0), _LONGEST_RETRY_AFTER_S)
         return min(_FIRST_WAIT_S * 2**retries, _LONGEST_WAIT_S) * (1 - self._jitter() / 2)
 
-    def _retry_after_s(self, reply: httpx.Response) -> float | None:
+    def _retry_after_s(self, reply: httpx2.Response) -> float | None:
         """RFC 9110, section 10.2.3: seconds or a date; None where there is neither."""
         header = reply.headers.get("Retry-After", "").strip()
         if header.isascii() and header.replace(".", "", 1).isdigit():
@@ -217,7 +217,7 @@ class OpenAIModel:
 
     # --- the reply ------------------------------------------------------------------------------------
 
-    def _read(self, url: httpx.URL, reply: httpx.Response, prompt: Prompt, stop: tuple[str, ...]) -> Completion:
+    def _read(self, url: httpx2.URL, reply: httpx2.Response, prompt: Prompt, stop: tuple[str, ...]) -> Completion:
         if not reply.is_success:
             raise ModelError(self._refusal(url, reply))
         try:
@@ -240,7 +240,7 @@ class OpenAIModel:
             text = ToolWire(prompt).read(choice["message"], text)
         return Completion(text=text, finish=finish, usage=usage, logprobs=_logprobs(choice.get("logprobs")))
 
-    def _refusal(self, url: httpx.URL, reply: httpx.Response) -> str:
+    def _refusal(self, url: httpx2.URL, reply: httpx2.Response) -> str:
         endpoint, status, quote = self.endpoint, reply.status_code, self._quote(reply)
         match status:
             case 401 | 403:
@@ -256,7 +256,7 @@ class OpenAIModel:
             case _:
                 return f"{url} refused the request for model {endpoint.model!r} (status {status}). It said: {quote}"
 
-    def _quote(self, reply: httpx.Response) -> str:
+    def _quote(self, reply: httpx2.Response) -> str:
         text, key = reply.text, self.endpoint.api_key
         return repr((text.replace(key, "[key]") if key else text)[:_QUOTED])
 

@@ -9,7 +9,6 @@ kills whoever reads it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import logging
 import os
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from filelock import lock_descriptor
 
 from alpha_umi.errors import StorageError
 from alpha_umi.training.data.labels import Sequenced, Unit
@@ -146,8 +146,11 @@ class _OwnFile:
         for path in itertools.chain(paths, fresh):
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                locked = lock_descriptor(handle, blocking=False)
+            except OSError:
+                os.close(handle)
+                raise
+            if not locked:
                 os.close(handle)
                 continue
             os.ftruncate(handle, _whole(handle))
