@@ -1,15 +1,16 @@
-"""The arguments of a call, decoded and held against the schema that a tool declares.
+"""Arguments of a call, decoded and checked against the JSON Schema that a tool declares.
 
-Environments decide by it whether a call may run at all. A fault is a value, not an exception: a model wrote it.
-Only what tool schemas use of JSON Schema is judged; a type that JSON Schema does not know is accepted as it is.
+Environments decide by it whether a call is run at all. A fault is a value, not an exception: a model wrote it.
+Only what tool schemas use of JSON Schema is checked; a type that JSON Schema does not know is accepted as it is.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from alpha_umi.types import Json, ToolSpec
 
@@ -18,14 +19,14 @@ Schema = Mapping[str, Json]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Why a call cannot run."""
+    """Reason for which a call cannot be run."""
 
     reason: str
     """One sentence that names the argument."""
 
 
 def read_arguments(spec: ToolSpec, text: str) -> dict[str, Json] | Fault:
-    """The arguments that `text` holds for `spec`, or the first fault found in them. Total over all strings.
+    """Return the arguments that `text` holds for `spec`, or the first fault found in them. Total over all strings.
 
     An argument that the schema does not name is a fault, unless the schema allows `additionalProperties`.
     """
@@ -49,10 +50,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _check(path: str, value: Json, schema: Schema, root: Schema) -> str:
     """What is wrong with `value`, named by its path; empty where nothing is."""
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        schema = _resolve(reference, root)
-    for check in (_check_type, _check_choice, _check_any_of, _check_object, _check_array):
+    schema = _resolve(schema, root)
+    for check in (_check_type, _check_choice, _check_format, _check_any_of, _check_object, _check_array):
         reason = check(path, value, schema, root)
         if reason:
             return reason
@@ -76,6 +75,15 @@ def _check_choice(path: str, value: Json, schema: Schema, _root: Schema) -> str:
     if not isinstance(choices, list) or any(_same(value, choice) for choice in choices):
         return ""
     return f"argument '{path}' must be {' or '.join(_show(choice) for choice in choices)}"
+
+
+def _check_format(path: str, value: Json, schema: Schema, _root: Schema) -> str:
+    """Dates and times by their shape; other formats are not checked."""
+    form = schema.get("format")
+    known = _FORMATS.get(form) if isinstance(form, str) and isinstance(value, str) else None
+    if known is None or re.fullmatch(known[0], cast("str", value)):
+        return ""
+    return f"argument '{path}' must be {known[1]}, not {json.dumps(value, ensure_ascii=False)}"
 
 
 def _check_any_of(path: str, value: Json, schema: Schema, root: Schema) -> str:
@@ -111,18 +119,31 @@ def _check_object(path: str, value: Json, schema: Schema, root: Schema) -> str:
 
 
 def _check_array(path: str, value: Json, schema: Schema, root: Schema) -> str:
-    items = schema.get("items")
-    if not isinstance(value, list) or not isinstance(items, dict):
+    if not isinstance(value, list):
         return ""
-    reasons = (_check(f"{path}[{index}]", item, items, root) for index, item in enumerate(value))
+    first, rest = schema.get("prefixItems"), schema.get("items")
+    items: list[Json] = [*first] if isinstance(first, list) else []
+    items += [rest] * (len(value) - len(items))
+    reasons = (
+        _check(f"{path}[{index}]", item, below, root)
+        for index, (item, below) in enumerate(zip(value, items, strict=False))
+        if isinstance(below, dict)
+    )
     return next((reason for reason in reasons if reason), "")
 
 
-def _resolve(reference: str, root: Schema) -> Schema:
-    found: Json = dict(root)
-    for key in reference.removeprefix("#/").split("/"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
+def _resolve(schema: Schema, root: Schema) -> Schema:
+    """What a schema refers to, with what stands beside the reference."""
+    for _ in range(_MOST_REFERENCES):
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            return schema
+        found: Json = dict(root)
+        for key in reference.removeprefix("#/").split("/"):
+            found = found.get(key) if isinstance(found, dict) else None
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        schema = {**found, **beside} if isinstance(found, dict) else beside
+    return {}
 
 
 def _join(path: str, name: str) -> str:
@@ -154,6 +175,14 @@ _TYPES: Mapping[str, Callable[[Json], bool]] = {
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, list),
     "object": lambda value: isinstance(value, dict),
+}
+_MOST_REFERENCES = 20
+"""From one to the next."""
+_DAY, _CLOCK = r"\d{4}-\d{2}-\d{2}", r"\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?"
+_FORMATS = {
+    "date": (_DAY, "a date, YYYY-MM-DD"),
+    "time": (_CLOCK, "a time, HH:MM or HH:MM:SS"),
+    "date-time": (rf"{_DAY}([Tt ]{_CLOCK})?", "a date and time, YYYY-MM-DDTHH:MM:SS"),
 }
 _WORDS = {
     "null": "null",

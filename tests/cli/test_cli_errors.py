@@ -88,8 +88,8 @@ CASES = [
     ("world write --out out --preset small --set G9", 2, "unknown world split 'G9'; known: train, G1_instruction"),
     ("ask Why? --tools gone.py --agent agent.toml", 3, "gone.py: no such file"),
     ("ask Why? --tools toolless.py --agent agent.toml", 3, "toolless.py: holds no tools; put @tool"),
-    ("ask Why? --tools raises.py --agent agent.toml", 3, "raises.py: cannot be imported: RuntimeError: not today"),
-    ("ask Why? --tools unfinished.py --agent agent.toml", 3, "unfinished.py:1: cannot be imported"),
+    ("ask Why? --tools raises.py --agent agent.toml", 2, "raises.py:1: cannot be imported: RuntimeError: not today"),
+    ("ask Why? --tools unfinished.py --agent agent.toml", 2, "unfinished.py:1: cannot be imported"),
     ("ask Why? --tools toolless.py --model m", 2, "name an agent by --agent, or an endpoint by --base-url and --model"),
 ]  # fmt: skip
 

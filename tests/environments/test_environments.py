@@ -219,7 +219,7 @@ def test_a_spec_is_read_from_hints_and_docstring():
         "properties": {
             "city": {"type": "string", "description": "name of a city as people write it"},
             "days": {"type": "integer", "default": 1, "description": "how far ahead"},
-            "unit": {"type": "string", "enum": ["C", "F"], "description": "C or F"},
+            "unit": {"type": "string", "enum": ["C", "F"], "description": "C or F", "default": "C"},
         },
         "required": ["city"],
     }
@@ -351,7 +351,7 @@ def test_a_cancelled_search_cancels_the_tool_it_awaits():
 
 def test_functions_that_json_cannot_call_are_refused_when_they_are_made():
     def many(*names: str): ...
-    def odd(value: complex): ...
+    def odd(value: threading.Event): ...
     def lost(value: "Missing"): ...  # noqa: F821
 
     for function, words in ((many, "'names'"), (odd, "'value'"), (lost, "Missing")):
@@ -407,20 +407,35 @@ def test_tools_are_loaded_from_a_file_with_its_neighbours(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "kind", "words"),
     [
-        ("absent.py", None, "no such file"),
-        ("empty.py", "x = 1\n", "holds no tools"),
-        ("syntax.py", "def f(:\n", r"syntax.py:1: cannot be imported"),
-        ("raises.py", "1 / 0\n", "ZeroDivisionError"),
-        ("exits.py", "raise SystemExit(2)\n", "SystemExit"),
-        ("notes.txt", "hello\n", "not a Python file"),
+        ("absent.py", None, DataError, "absent.py: no such file"),
+        ("empty.py", "x = 1\n", DataError, "empty.py: holds no tools; put @tool"),
+        ("plain.py", "def f(x: int):\n    return x\n", DataError, "plain.py: holds no tools; put @tool"),
+        ("notes.txt", "hello\n", DataError, "notes.txt: is not a Python file"),
+        ("syntax.py", "def f(:\n", ConfigError, "syntax.py:1: cannot be imported"),
+        ("raises.py", "\n1 / 0\n", ConfigError, "raises.py:2: cannot be imported: ZeroDivisionError"),
+        ("exits.py", "raise SystemExit(2)\n", ConfigError, "exits.py:1: cannot be imported: SystemExit"),
+        ("needs.py", "import not_there\n", ConfigError, "needs.py:1: cannot be imported: .*'not_there'"),
+        ("below.py", "from json import loads\n\nloads('{')\n", ConfigError, "below.py:3: cannot be imported"),
+        (
+            "stars.py",
+            "from alpha_umi import tool\n\n@tool\ndef f(*words: str): ...\n",
+            ConfigError,
+            r"stars.py:3: tool f, parameter 'words' takes any number",
+        ),
+        (
+            "twice.py",
+            'from alpha_umi import tool\n@tool\ndef f(): ...\n@tool(name="f")\ndef g(): ...\n',
+            ConfigError,
+            r"twice.py: two tools are called 'f': f \(twice.py:2\) and g \(twice.py:4\); rename one",
+        ),
     ],
 )
-def test_a_tool_file_that_cannot_be_used_is_a_clear_error(tmp_path, name, text, words):
+def test_a_tool_file_that_cannot_be_used_is_a_clear_error(tmp_path, name, text, kind, words):
     if text is not None:
         (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(kind, match=words):
         load_tools(tmp_path / name)
 
 

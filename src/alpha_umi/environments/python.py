@@ -1,46 +1,41 @@
-"""Python functions as an environment: `@tool` makes one a tool, `load_tools` finds those of a file."""
+"""Environment of Python functions, and the tools of a Python file."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import dataclasses
 import importlib.util
 import inspect
-import json
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from enum import Enum
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from alpha_umi.arguments import Fault, read_arguments
-from alpha_umi.environments.signatures import PythonTool, tool
-from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.environments.results import write_result
+from alpha_umi.environments.signatures import PythonTool, as_tool, name_tools, tool
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus
 
-__all__ = ["PythonEnvironment", "PythonTool", "load_tools", "tool"]
+__all__ = ["PythonEnvironment", "PythonTool", "as_tool", "load_tools", "tool"]
 
 
 class PythonEnvironment:
-    """Runs tools in this process. What they do is theirs: forks share it, and nothing is sandboxed.
+    """Environment that runs Python functions in this process. Forks share what they change; nothing is sandboxed.
 
     Arguments are checked against the schema before a function is called. A text result is shown as it is, any
-    other as JSON. A sync function runs in a thread of its own; after a timeout that thread goes on unheard, for a
-    thread cannot be stopped.
+    other as JSON. A sync function runs in a thread of its own; after a timeout that thread goes on, and its result is
+    dropped, for a thread cannot be stopped.
     """
 
-    def __init__(self, tools: Iterable[PythonTool], timeout_s: float | None = 30.0) -> None:
-        """Raises ConfigError when two tools have one name."""
+    def __init__(self, tools: Iterable[Callable[..., Any]], timeout_s: float | None = 30.0) -> None:
+        """Functions without `@tool` become tools as well. Raises ConfigError when two tools have one name."""
         self._timeout_s = timeout_s
-        self._tools: dict[str, PythonTool] = {}
-        for each in tools:
-            if each.spec.name in self._tools:
-                raise ConfigError(f"two tools are called {each.spec.name!r}; rename one with @tool(name=...)")
-            self._tools[each.spec.name] = each
+        self._tools = name_tools(tools)
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
@@ -54,10 +49,13 @@ class PythonEnvironment:
         if isinstance(arguments, Fault):
             return Observation(content=arguments.reason, status=ToolStatus.BAD_ARGUMENTS)
         limit = asyncio.timeout(self._timeout_s)
-        # A tool is somebody else's code: whatever it raises is what it answered.
+        # A tool and the types of its parameters are the user's code: whatever they raise is what the tool answered.
         try:
+            values = chosen.convert(arguments)
+            if isinstance(values, Fault):
+                return Observation(content=values.reason, status=ToolStatus.BAD_ARGUMENTS)
             async with limit:
-                content = _show(await _run(chosen, chosen.convert(arguments)))
+                content = write_result(await _run(chosen, values))
         except Exception as error:
             if limit.expired():
                 content = f"{call.name} did not answer within {self._timeout_s:g} s"
@@ -77,7 +75,7 @@ async def _run(chosen: PythonTool, arguments: dict[str, Any]) -> Any:
 
 
 async def _run_in_thread(function: Callable[[], Any]) -> Any:
-    """As asyncio.to_thread, but in a daemon thread: a function that never returns does not keep us from ending."""
+    """As asyncio.to_thread, but in a daemon thread: a function that never returns does not keep the process alive."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
     context = contextvars.copy_context()
@@ -101,7 +99,7 @@ async def _run_in_thread(function: Callable[[], Any]) -> Any:
             failure = error
         except BaseException as error:
             failure = RuntimeError(f"{type(error).__name__}: {error}")
-        # Nobody listens any more once the loop is closed.
+        # A closed loop takes no result.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, failure)
 
@@ -109,29 +107,14 @@ async def _run_in_thread(function: Callable[[], Any]) -> Any:
     return await future
 
 
-def _show(result: Any) -> str:
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (set, frozenset)):
-        return sorted(cast("set[Any]", value), key=str)
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"a result of type {type(value).__name__} cannot be written as JSON")
-
-
 # --- files ------------------------------------------------------------------------------------------------
 
 
 def load_tools(path: Path) -> tuple[PythonTool, ...]:
-    """The tools of a Python file, in the order in which it names them. Runs the file.
+    """Return the tools of a Python file, in the order in which it names them. Runs the file.
 
-    Raises DataError when it is missing, cannot be imported or holds no tool.
+    Raises DataError when it is missing or holds no tool, and ConfigError when it cannot be imported or two tools have
+    one name.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; a Python file with @tool functions is needed")
@@ -139,7 +122,10 @@ def load_tools(path: Path) -> tuple[PythonTool, ...]:
     tools = {id(value): value for value in vars(module).values() if isinstance(value, PythonTool)}
     if not tools:
         raise DataError(f"{path}: holds no tools; put @tool (from alpha_umi import tool) above its functions")
-    return tuple(tools.values())
+    try:
+        return tuple(name_tools(tools.values()).values())
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _import(path: Path) -> ModuleType:
@@ -155,15 +141,23 @@ def _import(path: Path) -> ModuleType:
         with _neighbours(path.parent):
             spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise DataError(f"{path}:{error.lineno}: cannot be imported: {error.msg}") from None
+        raise ConfigError(f"{error.filename or path}:{error.lineno}: cannot be imported: {error.msg}") from None
+    except AlphaUMiError as error:
+        raise ConfigError(f"{path}{_line(path, error)}: {error}") from None
     except (Exception, SystemExit) as error:
-        raise DataError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}{_line(path, error)}: cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def _line(path: Path, error: BaseException) -> str:
+    """`:NUMBER` of the line of a file that raised, or that called what did."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f":{lines[-1]}" if lines else ""
 
 
 @contextmanager
 def _neighbours(folder: Path) -> Iterator[None]:
-    """Lets a file import the files beside it, as a script may."""
+    """Let a file import the files beside it, as a script can."""
     entry = str(folder.resolve())
     sys.path.insert(0, entry)
     try:

@@ -1,189 +1,271 @@
 """Python functions as tools: a ToolSpec from type hints and docstring, and values of those types from JSON.
 
-Hints that JSON can express are str, int, float, bool, None, Any, list, dict, tuple, Literal, enums, unions and
-Annotated (its first text is the description). The docstring gives the rest: what stands before `Args:` describes
-the tool, the entries of `Args:` (Google style) describe the arguments.
+pydantic reads the hints, so whatever it takes can be a parameter: str, int, float, bool, dates and times, enums,
+Literal, unions, lists, dicts, TypedDicts, dataclasses and pydantic models. The docstring gives the descriptions.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints, overload
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints, overload
 
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticSerializationError
+
+from alpha_umi.arguments import Fault
+from alpha_umi.environments.docstrings import read_docstring
+from alpha_umi.environments.schemas import write_schemas
 from alpha_umi.errors import ConfigError
 from alpha_umi.types import Json, ToolSpec
 
-_PLAIN: Mapping[object, str] = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    NoneType: "null",
-    list: "array",
-    tuple: "array",
-    dict: "object",
+_POSITIONAL = "parameter {name!r} can only be given by position, but tools are called by name; drop the '/'"
+_SEVERAL = "parameter {name!r} takes any number of arguments, which cannot be described to a model; take a list"
+_EXPRESSIBLE = "use str, int, float, bool, list, dict, Literal, an enum, a date, a dataclass or a pydantic model"
+_FORBIDDEN = {
+    inspect.Parameter.POSITIONAL_ONLY: _POSITIONAL,
+    inspect.Parameter.VAR_POSITIONAL: _SEVERAL,
+    inspect.Parameter.VAR_KEYWORD: "parameter {name!r} takes arguments of any name, which cannot be described to a "
+    "model; name them, or take a dict",
 }
-_ARGUMENT_TITLES = ("Args", "Arguments", "Parameters")
-_SECTION = re.compile(
-    rf"^\s*({'|'.join(_ARGUMENT_TITLES)}|Returns?|Yields?|Raises|Examples?|Notes?):\s*$", re.MULTILINE
-)
-_ENTRY = re.compile(r"^(?P<indent>\s+)(?P<name>\*{0,2}\w+)\s*(?:\([^)]*\))?:\s*(?P<text>.*)$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PythonTool:
-    """A function with its spec. Calling it calls the function."""
+    """Python function with the ToolSpec that offers it to a model; calling it calls the function.
 
-    spec: ToolSpec
-    function: Callable[..., Any]
-    hints: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    Name, docstring and signature are those of the function.
+    """
+
+    def __init__(self, function: Callable[..., Any], spec: ToolSpec, types: Mapping[str, TypeAdapter[Any]]) -> None:
+        self.function = function
+        self.spec = spec
+        self._types = types
+        self.__name__ = spec.name
+        functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         return self.function(*arguments, **named)
 
-    def convert(self, arguments: Mapping[str, Json]) -> dict[str, Any]:
-        """Arguments that fit the spec, as values of the hinted types."""
-        return {name: _convert(value, self.hints.get(name, Any)) for name, value in arguments.items()}
+    def __get__(self, instance: object | None, owner: type | None = None) -> PythonTool:
+        """A tool in the body of a class is a method: read from an object, it is the tool bound to that object."""
+        bind = getattr(self.function, "__get__", None)
+        bound = self.function if instance is None or bind is None else bind(instance, owner)
+        if bound is self.function or not inspect.ismethod(bound):
+            return self
+        properties = dict(cast("dict[str, Json]", self.spec.parameters["properties"]))
+        first = next(iter(properties), "")
+        properties.pop(first, None)
+        required = [name for name in cast("list[Json]", self.spec.parameters["required"]) if name != first]
+        parameters = {**self.spec.parameters, "properties": properties, "required": required}
+        spec = ToolSpec(name=self.spec.name, description=self.spec.description, parameters=parameters)
+        return PythonTool(bound, spec, {name: self._types[name] for name in properties})
+
+    def __repr__(self) -> str:
+        return f"<tool {self.spec.name}({', '.join(self._types)})>"
+
+    def convert(self, arguments: Mapping[str, Json]) -> dict[str, Any] | Fault:
+        """Arguments that fit the spec, as values of the hinted types; a Fault for what only the types can refuse."""
+        values: dict[str, Any] = {}
+        for name, value in arguments.items():
+            try:
+                values[name] = self._types[name].validate_json(json.dumps(value))
+            except ValidationError as error:
+                return Fault(reason=_reason(name, error))
+            except RecursionError:
+                return Fault(reason=f"argument '{name}' is nested too deeply")
+        return values
+
+
+def _reason(name: str, error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    steps = [step for step in found["loc"] if isinstance(step, int) or step.isidentifier()]
+    path = name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return f"argument '{path}': {found['msg'][:1].lower()}{found['msg'][1:]}"
 
 
 @overload
 def tool(function: Callable[..., Any], /) -> PythonTool: ...
 @overload
-def tool(*, name: str) -> Callable[[Callable[..., Any]], PythonTool]: ...
+def tool(*, name: str = "", description: str = "") -> Callable[[Callable[..., Any]], PythonTool]: ...
 def tool(
-    function: Callable[..., Any] | None = None, /, *, name: str = ""
+    function: Callable[..., Any] | None = None, /, *, name: str = "", description: str = ""
 ) -> PythonTool | Callable[[Callable[..., Any]], PythonTool]:
-    """Make a function a tool, as `@tool` or `@tool(name="...")`. Sync and async functions both work.
+    """Make a function a tool, as `@tool`, `@tool()` or `@tool(name="...", description="...")`.
 
-    Raises ConfigError for a parameter whose type JSON cannot express.
+    `name` is by default the function's, `description` the first paragraph of its docstring. Sync and async functions,
+    methods, partials and objects with `__call__` all work. Raises ConfigError for a parameter that a model cannot give.
     """
-    if function is not None:
-        return _make(function, function.__name__)
-    return lambda function: _make(function, name)
+    if function is None:
+        return lambda function: as_tool(function, name=name, description=description)
+    return as_tool(function)
 
 
-def _make(function: Callable[..., Any], name: str) -> PythonTool:
+def as_tool(value: Callable[..., Any], *, name: str = "", description: str = "") -> PythonTool:
+    """Return a tool as it is, and any other callable as the tool that `@tool` makes of it.
+
+    Raises ConfigError for what is not callable, has no name, or has a parameter that a model cannot give.
+    """
+    if isinstance(value, PythonTool) and not (name or description):
+        return value
+    function = value.function if isinstance(value, PythonTool) else value
+    if not callable(function):
+        wrong = "write @tool(name=...)" if isinstance(function, str) else "name functions"
+        raise ConfigError(f"{function!r} of type {type(function).__name__} cannot be called, so it is no tool; {wrong}")
+    if isinstance(function, type):
+        raise ConfigError(f"{function.__qualname__} is a class, and no tool; take a function or a method of an object")
+    name = name or _name_of(function)
+    summary, texts = read_docstring(_docstring_of(function))
+    types, properties, required = _read_parameters(function, name, texts)
+    schemas, definitions = write_schemas(types)
+    written: dict[str, Json] = {each: {**schema, **properties[each]} for each, schema in schemas.items()}
+    parameters: dict[str, Json] = {"type": "object", "properties": written, "required": required}
+    if definitions:
+        parameters["$defs"] = cast("Json", definitions)
+    return PythonTool(function, ToolSpec(name=name, description=description or summary, parameters=parameters), types)
+
+
+def name_tools(values: Iterable[Callable[..., Any]]) -> dict[str, PythonTool]:
+    """Tools by name, in their order; functions become tools.
+
+    Raises ConfigError for what cannot be a tool, and when two have one name.
+    """
+    named: dict[str, PythonTool] = {}
+    for each in map(as_tool, values):
+        name = each.spec.name
+        if "self" in cast("dict[str, Json]", each.spec.parameters["properties"]):
+            raise ConfigError(f"tool {name} has a parameter 'self': give the method of an object, not of its class")
+        if name in named:
+            one, other = _where(named[name]), _where(each)
+            twice = f"{one} is given twice" if one == other else f"{one} and {other}; rename one with @tool(name=...)"
+            raise ConfigError(f"two tools are called {name!r}: {twice}")
+        named[name] = each
+    return named
+
+
+def _where(each: PythonTool) -> str:
+    """A tool's function, as a person finds it in the source."""
+    code = getattr(inspect.unwrap(_underlying(each.function)), "__code__", None)
+    place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code is not None else ""
+    return f"{getattr(each, '__qualname__', each.spec.name)}{place}"
+
+
+# --- functions --------------------------------------------------------------------------------------------
+
+
+def _underlying(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _routine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What holds the type hints: the function itself, or the `__call__` of an object."""
+    inner = _underlying(function)
+    return inner if inspect.isroutine(inner) or hasattr(inner, "__wrapped__") else type(inner).__call__
+
+
+def _docstring_of(function: Callable[..., Any]) -> str:
+    inner, routine = _underlying(function), _routine(function)
+    # An undocumented `__call__` inherits words that say nothing.
+    return inspect.cleandoc(routine.__doc__ or "") or inspect.getdoc(inner) or ""
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    name = getattr(_underlying(function), "__name__", None)
+    if not isinstance(name, str) or not name.isidentifier():
+        what = "a lambda" if name == "<lambda>" else f"an object of type {type(function).__name__}"
+        raise ConfigError(f"{what} has no name to call it by; give it one: tool(name='...')(...)")
+    return name
+
+
+def _read_parameters(
+    function: Callable[..., Any], name: str, texts: Mapping[str, str]
+) -> tuple[dict[str, TypeAdapter[Any]], dict[str, dict[str, Json]], list[Json]]:
+    """The types of the parameters, what is said beside the schemas of those, and the names of the required ones."""
     try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise ConfigError(f"tool {name}: its type hints cannot be resolved: {error}") from None
-    summary, texts = _read_docstring(inspect.getdoc(function) or "")
-    properties: dict[str, Json] = {}
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        raise ConfigError(f"tool {name}: Python does not know its parameters; call it in a function of yours") from None
+    fixed = function.keywords if isinstance(function, functools.partial) else {}
+    hints = _hints(function, name)
+    types: dict[str, TypeAdapter[Any]] = {}
+    beside: dict[str, dict[str, Json]] = {}
     required: list[Json] = []
-    for parameter in inspect.signature(function).parameters.values():
-        where = f"tool {name}, parameter {parameter.name!r}"
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ConfigError(f"{where}: tools are called by name; make it an ordinary parameter")
-        schema = _schema(hints.get(parameter.name, Any), where)
-        if parameter.name in texts:
-            schema["description"] = texts[parameter.name]
-        properties[parameter.name] = schema
-        if parameter.default is parameter.empty:
-            required.append(parameter.name)
-        elif isinstance(parameter.default, (str, int, float, bool)) and not isinstance(parameter.default, Enum):
-            schema["default"] = parameter.default
-    spec = ToolSpec(
-        name=name,
-        description=summary,
-        parameters={"type": "object", "properties": properties, "required": required},
-    )
-    return PythonTool(spec=spec, function=function, hints=hints)
+    for key, parameter in parameters.items():
+        if key in fixed:
+            continue
+        if parameter.kind in _FORBIDDEN:
+            raise ConfigError(f"tool {name}, {_FORBIDDEN[parameter.kind].format(name=key)}")
+        default, hint = parameter.default, hints.get(key, Any)
+        where = f"tool {name}, parameter {key!r}"
+        if isinstance(default, FieldInfo):
+            raise ConfigError(f"{where}: write {key}: Annotated[..., Field(...)] = default, not Field as the default")
+        types[key] = _adapter(hint, where)
+        if default is None and not _takes_none(types[key]):
+            types[key] = _adapter(hint | None, where)
+        text = texts.get(key) or _note(hint)
+        beside[key] = {"description": text} if text else {}
+        if default is parameter.empty:
+            required.append(key)
+        else:
+            beside[key] |= _default(default, types[key])
+    return types, beside, required
 
 
-def _schema(hint: Any, where: str) -> dict[str, Json]:
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        texts: list[str] = [part for part in parts[1:] if isinstance(part, str)]
-        return {**_schema(parts[0], where), **({"description": texts[0]} if texts else {})}
-    if hint is Any:
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    """The types of the parameters. Not that of the result, whose hint may name what is imported for checks alone."""
+    routine = _routine(function)
+    annotations = {key: hint for key, hint in getattr(routine, "__annotations__", {}).items() if key != "return"}
+    scope = getattr(inspect.unwrap(routine), "__globals__", {})
+    try:
+        return get_type_hints(SimpleNamespace(__annotations__=annotations), globalns=scope, include_extras=True)
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        raise ConfigError(
+            f"tool {name}: its type hints cannot be read: {error}; name types that are defined in its module"
+        ) from None
+
+
+def _adapter(hint: Any, where: str) -> TypeAdapter[Any]:
+    # Types may write their own schemas, so more than pydantic's errors can come out of them.
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(hint)
+        write_schemas({"it": adapter})
+    except PydanticUserError as error:
+        advice = error.message if error.code == "typed-dict-version" else _EXPRESSIBLE
+        raise ConfigError(f"{where}: type {_shown(hint)} cannot be written as JSON; {advice}") from None
+    except (NameError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: type {_shown(hint)} cannot be read: {error}") from None
+    return adapter
+
+
+def _takes_none(adapter: TypeAdapter[Any]) -> bool:
+    try:
+        adapter.validate_json("null")
+    except ValidationError:
+        return False
+    return True
+
+
+def _shown(hint: Any) -> str:
+    return hint.__qualname__ if isinstance(hint, type) else str(hint)
+
+
+def _note(hint: Any) -> str:
+    """The first text of Annotated, or that of a `Doc` (PEP 727)."""
+    extras = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    texts = (getattr(each, "documentation", each) for each in extras)
+    return next((text for text in texts if isinstance(text, str)), "")
+
+
+def _default(value: object, adapter: TypeAdapter[Any]) -> dict[str, Json]:
+    """A default as JSON; nothing where JSON cannot express it."""
+    try:
+        return {"default": adapter.dump_python(value, mode="json", warnings=False)}
+    except (PydanticSerializationError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return _choice([member.value for member in hint], where)
-    if origin is None and hint in _PLAIN:
-        return {"type": _PLAIN[hint]}
-    if origin is Literal:
-        return _choice(parts, where)
-    if origin in (Union, UnionType):
-        return _union([_schema(part, where) for part in parts])
-    if origin is list or (origin is tuple and len(parts) == 2 and parts[1] is Ellipsis):
-        return {"type": "array", "items": _schema(parts[0], where)}
-    if origin is dict and parts[0] is str:
-        return {"type": "object", "additionalProperties": _schema(parts[1], where)}
-    raise ConfigError(
-        f"{where}: type {hint} cannot be written as JSON; use str, int, float, bool, list, dict or Literal"
-    )
-
-
-def _union(options: list[dict[str, Json]]) -> dict[str, Json]:
-    if all(set(option) == {"type"} for option in options):
-        return {"type": [option["type"] for option in options]}
-    return {"anyOf": [cast("Json", option) for option in options]}
-
-
-def _choice(values: Sequence[object], where: str) -> dict[str, Json]:
-    odd = [value for value in values if not (value is None or isinstance(value, (str, int, float, bool)))]
-    if odd:
-        raise ConfigError(f"{where}: the choice {odd[0]!r} cannot be written as JSON")
-    types = {_PLAIN[type(value)] for value in values if type(value) in _PLAIN}
-    declared: dict[str, Json] = {"type": types.pop()} if len(types) == 1 else {}
-    return {**declared, "enum": [cast("Json", value) for value in values]}
-
-
-def _convert(value: Json, hint: Any) -> Any:
-    """`value` is known to fit `hint`."""
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _convert(value, parts[0])
-    if origin in (Union, UnionType):
-        return _convert(value, next((part for part in parts if _fits(value, part)), Any))
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint(value)
-    if hint in (int, float) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return hint(value)
-    if isinstance(value, list) and (hint in (list, tuple) or origin in (list, tuple)):
-        items = [_convert(item, parts[0] if parts else Any) for item in value]
-        return tuple(items) if tuple in (hint, origin) else items
-    if isinstance(value, dict) and origin is dict:
-        return {name: _convert(item, parts[1]) for name, item in value.items()}
-    return value
-
-
-def _fits(value: Json, hint: Any) -> bool:
-    """Whether a member of a union is the one meant, by the outermost type."""
-    origin = get_origin(hint)
-    if origin is Annotated:
-        return _fits(value, get_args(hint)[0])
-    if origin is Literal:
-        return value in get_args(hint)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return value in [member.value for member in hint]
-    if hint is float:
-        return isinstance(value, float)
-    plain = origin or hint
-    return isinstance(value, list) if plain is tuple else isinstance(plain, type) and isinstance(value, plain)
-
-
-def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
-    """The description of the tool in one line, and those of its arguments."""
-    head, *sections = _SECTION.split(text)
-    titled = dict(zip(sections[::2], sections[1::2], strict=True))
-    entries = next((titled[title] for title in _ARGUMENT_TITLES if title in titled), "")
-    return " ".join(head.split("\n\n")[0].split()), _read_entries(entries)
-
-
-def _read_entries(text: str) -> dict[str, str]:
-    entries: dict[str, str] = {}
-    indent, name = None, ""
-    for line in text.splitlines():
-        entry = _ENTRY.match(line)
-        if entry and (indent is None or len(entry["indent"]) <= indent):
-            indent, name = len(entry["indent"]), entry["name"].lstrip("*")
-            entries[name] = entry["text"].strip()
-        elif name and line.strip():
-            entries[name] = f"{entries[name]} {line.strip()}".strip()
-    return entries

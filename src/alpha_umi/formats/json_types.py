@@ -1,10 +1,10 @@
-"""What tools say of their arguments, as JSON Schema: ToolBench's types and everybody's habits, normalised.
+"""Argument types as tools declare them, normalised to a small part of JSON Schema.
 
 Tools declare `str`, `NUMBER`, `DATE (YYYY-MM-DD)`, `dict`, `Array of Integers`, `string|null` or nothing. `normalise`
 reads a whole tool, `read_type` one type. The schema that comes out uses nothing but `type` (one word), `enum`,
 `anyOf`, `properties`, `required`, `additionalProperties`, `items` and `pattern` (of the few patterns that
-`is_plain_pattern` knows), so whoever holds a model to it can hold it to all of it. What it cannot say is named in
-`notes`, never guessed: the argument is then held to less, in the worst case to any JSON value.
+`is_plain_pattern` knows), so that a grammar can enforce all of it. What it cannot say is named in `notes`, never
+guessed: the argument is then constrained less, in the worst case to any JSON value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DATE = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 TIME = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 ANY: Schema = {}
 """Every JSON value."""
-_DEEPEST, _LONGEST = 12, 200
+_DEEPEST, _LONGEST, _MOST, _UNROLLED = 12, 200, 4000, 1
 _WORDS: Mapping[str, str] = {
     word: name
     for name, words in {
@@ -62,7 +62,7 @@ _PLAIN_PATTERN = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalised:
-    """The arguments of a tool as JSON Schema, and what that schema leaves out."""
+    """Arguments of a tool as normalised JSON Schema, with notes on what that schema leaves out."""
 
     schema: Mapping[str, Json]
     """Of an object."""
@@ -71,7 +71,7 @@ class Normalised:
 
 
 def normalise(tool: ToolSpec) -> Normalised:
-    """The arguments of `tool`; total over whatever a tool may declare.
+    """Return the arguments of `tool`; total over whatever a tool may declare.
 
     As everywhere in this package, arguments that the tool does not name are not allowed, unless it says so.
     """
@@ -80,13 +80,13 @@ def normalise(tool: ToolSpec) -> Normalised:
 
 
 def read_type(declared: str) -> Normalised:
-    """The schema of one type as a tool words it. Total over all strings."""
+    """Return the schema of one type as a tool words it. Total over all strings."""
     reader = _Reader(root={})
     return Normalised(schema=reader.words("it", declared), notes=tuple(reader.notes))
 
 
 def is_plain_pattern(pattern: str) -> bool:
-    """Whether a pattern is anchored at both ends and made of letters, digits, classes of them, groups and counts.
+    """Return True for a pattern that is anchored at both ends and made of letters, digits, classes, groups and counts.
 
     Such a pattern means the same in every dialect of regular expressions and matches no text that JSON would escape.
     """
@@ -111,6 +111,10 @@ def is_plain_pattern(pattern: str) -> bool:
 class _Reader:
     root: Mapping[str, Json]
     notes: list[str] = field(default_factory=list[str])
+    open: list[str] = field(default_factory=list[str])
+    """The references that are being read, the outermost first."""
+    left: int = _MOST
+    """Schemas that may still be read: references that lead to several others multiply."""
 
     def note(self, path: str, reason: str) -> None:
         self.notes.append(f"{path or 'the arguments'}: {reason}")
@@ -145,9 +149,22 @@ class _Reader:
             if schema is not None and not isinstance(schema, bool):
                 self.note(path, f"its declaration {_short(schema)} is no schema")
             return ANY
-        if depth > _DEEPEST:
-            self.note(path, "it is nested too deeply to be read")
+        self.left -= 1
+        if depth > _DEEPEST or self.left < 0:
+            self.note(_first(path), "it is nested too deeply to be read")
             return ANY
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            return self.plain(path, schema, depth)
+        if self.open.count(reference) > _UNROLLED:
+            self.note(_first(path), f"{reference!r} holds itself, and is read {_UNROLLED + 1} levels deep")
+            return ANY
+        self.open.append(reference)
+        found = self.plain(path, schema, depth)
+        self.open.pop()
+        return found
+
+    def plain(self, path: str, schema: Mapping[str, Json], depth: int) -> Schema:
         resolved = self.resolved(path, schema)
         self.name_unheld(path, resolved)
         found = self.choice(path, resolved) or self.union(path, resolved, depth) or self.typed(path, resolved, depth)
@@ -380,6 +397,11 @@ def _masked(text: str) -> str:
         depth += (letter in "([<{") - (letter in ")]>}") if not quoted else 0
         letters.append("\0" if depth > 0 or quoted else letter)
     return "".join(letters)
+
+
+def _first(path: str) -> str:
+    """The argument that a path is in."""
+    return re.split(r"[.\[]", path)[0]
 
 
 def _short(value: Json) -> str:
