@@ -17,6 +17,7 @@ import warnings
 from collections import defaultdict
 from pathlib import Path
 
+from alpha_umi.models.constrained import Constrained
 from torch import nn
 
 import engine as ways
@@ -26,7 +27,6 @@ from alpha_umi.models import adapters
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.attention import Step
 from alpha_umi.models.engine.scheduler import Scheduler
-from alpha_umi.models.held import Held
 
 PARTS = (
     (Scheduler, "drop_abandoned", "scheduling"),
@@ -42,9 +42,9 @@ PARTS = (
     (engine.Engine, "_is_sound", "looking for what is no number"),
     (engine, "likeliest_of", "choosing"),
     (engine, "choose", "choosing"),
-    (Held, "mask", "grammar"),
-    (Held, "forced", "grammar"),
-    (Held, "accept", "grammar"),
+    (Constrained, "mask", "grammar"),
+    (Constrained, "forced", "grammar"),
+    (Constrained, "accept", "grammar"),
     (engine.Engine, "_write", "writing back"),
     (engine.Engine, "step", "the rest of a step"),
 )
@@ -109,16 +109,16 @@ def main():
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--agent", type=Path)
     parser.add_argument("--preset", default="small")
-    parser.add_argument("--held", action="store_true")
+    parser.add_argument("--constrained", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     clock = Clock()
     clock.install()
     if arguments.agent is not None:
-        agent = read_agent(arguments.agent).model_copy(update={"held": arguments.held})
+        agent = read_agent(arguments.agent).model_copy(update={"held": arguments.constrained})
         options = BenchOptions(agent=agent, preset=arguments.preset, tasks=arguments.tasks)
         found = bench_engine(options, lambda done, total: clock.seconds.clear() if not done else None)
-        clock.tell(f"{arguments.agent}, {'held' if arguments.held else 'free'}", found.engine_steps)
+        clock.tell(f"{arguments.agent}, {'held' if arguments.constrained else 'free'}", found.engine_steps)
         return
     for size in arguments.sizes:
         for workload in arguments.workloads:

@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from alpha_umi.models.constrained import HeldTokenizer
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.errors import ModelError
 from alpha_umi.evaluation.runner import scored_steps
 from alpha_umi.formats.load import builtin
-from alpha_umi.jobs.predict import unheld
-from alpha_umi.models.held import HeldTokenizer
+from alpha_umi.jobs.predict import unconstrained_arguments
 from alpha_umi.preparation.reading import read_any
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Call, Role
@@ -32,22 +32,23 @@ def main():
     texts = [builtin("shared").write(Role.BACKBONE, step.reference) for step in steps]
     form = builtin("shared")
     tokenizer = learn_tokenizer(texts, vocab_size=VOCABULARY, special_tokens=form.special_tokens, end=form.end)
-    held = HeldTokenizer(tokenizer, vocabulary=len(tokenizer), ends=[tokenizer.eos_token_id])
-    print(f"{len(steps)} steps, {len(tokenizer)} tokens, {len(unheld(step.task for step in steps))} notes on types")
+    constrained = HeldTokenizer(tokenizer, vocabulary=len(tokenizer), ends=[tokenizer.eos_token_id])
+    notes = unconstrained_arguments(step.task for step in steps)
+    print(f"{len(steps)} steps, {len(tokenizer)} tokens, {len(notes)} notes on types")
     for name in ("shared", "chat"):
-        report(name, steps, tokenizer, held)
+        report(name, steps, tokenizer, constrained)
 
 
-def report(name, steps, tokenizer, held):
+def report(name, steps, tokenizer, constrained):
     form, counts, costs = builtin(name), {}, {"write": [], "compile": [], "copy": [], "mask": []}
     forced = written = 0
     for step in steps:
         plan, *said = step.reference
-        count(counts, "plans", follow(form, Role.PLANNER, step, [plan], tokenizer, held, costs) is not None)
+        count(counts, "plans", follow(form, Role.PLANNER, step, [plan], tokenizer, constrained, costs) is not None)
         if said and isinstance(said[0], Call):
             tool = next((tool for tool in step.task.tools if tool.name == said[0].name), None)
             fault = tool is None or isinstance(read_arguments(tool, said[0].arguments), Fault)
-            done = follow(form, Role.CALLER, step, said, tokenizer, held, costs)
+            done = follow(form, Role.CALLER, step, said, tokenizer, constrained, costs)
             count(counts, "invalid calls" if fault else "valid calls", done is not None)
             forced, written = forced + (done or (0, 0))[0], written + (done or (0, 0))[1]
     print(f"\n{name}")
@@ -63,12 +64,12 @@ def count(counts, what, accepted):
     counts[what] = good + accepted, seen + 1
 
 
-def follow(form, role, step, turns, tokenizer, held, costs):
+def follow(form, role, step, turns, tokenizer, constrained, costs):
     """Forced and all tokens of a completion; None where the grammar does not accept it."""
     grammar = timed(costs["write"], lambda: form.grammar(role, step.task))
-    timed(costs["compile"], lambda: held.hold(f"{grammar}\n// {step.key} {role}"))
-    timed(costs["copy"], lambda: held.hold(f"{grammar}\n// {step.key} {role}"))
-    state = held.hold(f"{grammar}\n// {step.key} {role}")
+    timed(costs["compile"], lambda: constrained.hold(f"{grammar}\n// {step.key} {role}"))
+    timed(costs["copy"], lambda: constrained.hold(f"{grammar}\n// {step.key} {role}"))
+    state = constrained.hold(f"{grammar}\n// {step.key} {role}")
     ids = [*tokenizer.encode(form.write(role, turns), add_special_tokens=False), tokenizer.eos_token_id]
     forced, row = 0, torch.zeros(len(tokenizer))
     for token in ids:

@@ -46,12 +46,12 @@ class Speaker:
     sampling: Sampling = field(default_factory=Sampling)
     window: Window | None = None
     """None: the prompt is never cut."""
-    held: bool = False
-    """Whether completions are held to the format's grammar: callers to offered tools, planners to a decision."""
+    constrained: bool = False
+    """Whether completions are constrained to the format's grammar: callers to offered tools, planners to a decision."""
 
     async def say(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
         read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
-        grammar = format.grammar(role, task, turns) if self.held else None
+        grammar = format.grammar(role, task, turns) if self.constrained else None
         sampling = replace(self.sampling, grammar=grammar) if grammar is not None else self.sampling
         completion = await self.model.complete(format.render(role, task, read), sampling)
         return Proposal(turns=format.parse(role, completion.text, completion.finish), usage=completion.usage)

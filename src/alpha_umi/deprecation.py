@@ -73,8 +73,14 @@ SPLIT: dict[str, tuple[str, ...]] = {
 }
 """Packages whose own names moved into modules; each ends with `__getattr__ = moved_names(__name__)`."""
 
-RENAMED: dict[str, dict[str, str]] = {}
+RENAMED: dict[str, dict[str, str]] = {
+    "build.bundled": {"MADE": "PROVENANCE", "made_with": "provenance_of", "write_made": "write_provenance"},
+    "evaluation.judging.held": {"HeldModel": "FallbackModel"},
+}
 """Old module -> {old name: new name}, for what was renamed as well."""
+
+
+RENAMED_FLAGS = {"--held": "--constrained", "--free": "--unconstrained"}
 
 
 class RenamedWarning(FutureWarning):
@@ -87,6 +93,20 @@ def warn_renamed(old: str, new: str, where: str = "", *, stacklevel: int = 3) ->
     warnings.warn(
         f"{place}{old} is called {new} now; the old name goes with the next version", RenamedWarning, stacklevel
     )
+
+
+def renamed_flags(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments with the flags of the previous version under their names now, each with a warning."""
+    renamed = list[str]()
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            return [*renamed, *arguments[number:]]
+        flag, equals, value = argument.partition("=")
+        if flag in RENAMED_FLAGS:
+            warn_renamed(flag, RENAMED_FLAGS[flag])
+            argument = f"{RENAMED_FLAGS[flag]}{equals}{value}"
+        renamed.append(argument)
+    return renamed
 
 
 def moved_names(module: str) -> Callable[[str], Any]:

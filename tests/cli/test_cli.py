@@ -86,18 +86,18 @@ def test_a_trained_agent_predicts_alone_and_as_three_and_is_scored(home, trained
 
 def test_predictions_free_and_held_are_scored_side_by_side(home, trained):
     limits = ("--data", home / "train.jsonl", "--limit", "2", "--out")
-    free, held = home / "free.json", home / "held.json"
+    free, constrained = home / "free.json", home / "constrained.json"
     assert run_here("predict", "--agent", trained, *limits, free, "--free").code == 0
-    assert run_here("predict", "--agent", trained, *limits, held, "--held").code == 0
-    assert [{row["held"] for row in rows(path)} for path in (free, held)] == [{False}, {True}]
-    scored = run_here("evaluate", "static", free, "--held", held, "--out", home / "both.json")
+    assert run_here("predict", "--agent", trained, *limits, constrained, "--constrained").code == 0
+    assert [{row["constrained"] for row in rows(path)} for path in (free, constrained)] == [{False}, {True}]
+    scored = run_here("evaluate", "static", free, "--constrained", constrained, "--out", home / "both.json")
     assert scored.code == 0, scored.err
-    assert "free %" in scored.out
-    assert "held %" in scored.out
-    assert rows(home / "both.json")["held"]["metrics"]["hallucination_rate"]["value"] in (0.0, None)
-    refused = run_here("evaluate", "static", held, "--held", free, "--out", home / "both.json")
+    assert "unconstrained %" in scored.out
+    assert "constrained %" in scored.out
+    assert rows(home / "both.json")["constrained"]["metrics"]["hallucination_rate"]["value"] in (0.0, None)
+    refused = run_here("evaluate", "static", constrained, "--constrained", free, "--out", home / "both.json")
     assert refused.code == 3
-    assert "held.json" in refused.err or "free.json" in refused.err
+    assert "constrained.json" in refused.err or "free.json" in refused.err
 
 
 def test_an_agent_file_names_checkpoints_adapters_and_a_format(home, trained):

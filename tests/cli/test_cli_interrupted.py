@@ -110,7 +110,7 @@ def test_two_processes_leave_the_result_and_nothing_else_however_late_one_is(des
     late = run(*PREDICT, "p.json", cwd=desk, shard=(1, 2))  # it finds the parts gone
     assert late.code == 0
     assert len(endpoint.received) == 2 * alone
-    assert sorted(path.name for path in desk.glob("p.json*")) == ["p.json", "p.json.made"]
+    assert sorted(path.name for path in desk.glob("p.json*")) == ["p.json", "p.json.provenance"]
 
 
 def test_prediction_on_a_full_disk_keeps_whole_rows_and_goes_on(desk, endpoint):

@@ -45,17 +45,17 @@ def test_an_agent_is_whole_without_its_run(parcel):
     size = bundle(parcel)
     try:
         files = {str(path.relative_to(parcel.out)) for path in parcel.out.rglob("*") if path.is_file()}
-        assert {"umi.toml", "format.json", "made.json", "README.md", "base/model.safetensors"} <= files
+        assert {"umi.toml", "format.json", "provenance.json", "README.md", "base/model.safetensors"} <= files
         assert {"history/base.jsonl", "history/backbone.jsonl", "history/roles.jsonl"} <= files
         assert not [name for name in files if "cache" in name or "curves" in name or name == "config.toml"]
         assert size == sum(path.stat().st_size for path in parcel.out.rglob("*") if path.is_file())
-        made = json.loads((parcel.out / "made.json").read_text())
+        made = json.loads((parcel.out / "provenance.json").read_text())
         assert (made["agent"], made["preset"]) == ("given", "tiny")
         kept = parcel.run.with_name("away")
         parcel.run.rename(kept)
         try:
             agent = read_agent(parcel.out)
-            assert agent.made is not None
+            assert agent.provenance is not None
             asked = ask("Where is Rome?", tools=[], agent=parcel.out)
         finally:
             kept.rename(parcel.run)

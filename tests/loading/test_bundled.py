@@ -16,7 +16,15 @@ from alpha_umi.formats.load import BUILTIN
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.jobs.world_query import free_query, name_task, open_world
 from alpha_umi.loading.agents import read_agent
-from alpha_umi.loading.bundled import DEFAULT, FOLDER, MADE, check_world, find_run, made_with, write_made
+from alpha_umi.loading.bundled import (
+    DEFAULT,
+    FOLDER,
+    PROVENANCE,
+    check_world,
+    find_run,
+    provenance_of,
+    write_provenance,
+)
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.rollouts import open_explorer
 from alpha_umi.store import write_trajectories
@@ -41,7 +49,7 @@ def made(tmp_path_factory):
     (run / "umi.toml").write_text(
         'format = "shared"\n[sampling]\nmax_tokens = 4\n[roles.backbone]\nmodel = "backbone"\n'
     )
-    write_made(run, made_with(run, read_agent(run), form, "small"))
+    write_provenance(run, provenance_of(run, read_agent(run), form, "small"))
     return run
 
 
@@ -51,8 +59,8 @@ def agent(made, tmp_path):
 
 
 def change(agent, **changes):
-    told = json.loads((agent / MADE).read_text())
-    (agent / MADE).write_text(json.dumps({**told, **changes}))
+    told = json.loads((agent / PROVENANCE).read_text())
+    (agent / PROVENANCE).write_text(json.dumps({**told, **changes}))
 
 
 # --- what an agent was made with ------------------------------------------------------------------------
@@ -60,8 +68,8 @@ def change(agent, **changes):
 
 def test_an_agent_says_what_it_was_made_with(agent):
     config = read_agent(agent)
-    assert config.made.agent == "some-agent"
-    assert (config.made.preset, config.made.world) == ("small", PRESETS["small"].version)
+    assert config.provenance.agent == "some-agent"
+    assert (config.provenance.preset, config.provenance.world) == ("small", PRESETS["small"].version)
 
 
 def test_an_agent_of_another_format_is_refused_by_name(agent):
@@ -76,7 +84,7 @@ def test_an_agent_of_another_world_version_is_refused_where_it_meets_that_world_
     with pytest.raises(CheckpointError, match=r"some-agent.*version 0 of the world 'small'.*train one anew"):
         open_explorer(RolloutConfig(agent=config, environment=EnvironmentConfig(world=WorldConfig())))
     with pytest.raises(CheckpointError, match="some-agent"):
-        check_world(config.made)
+        check_world(config.provenance)
 
 
 def test_steps_of_another_version_of_its_world_are_not_predicted(agent, tmp_path):
@@ -102,7 +110,7 @@ def test_the_command_line_refuses_it_in_one_line(agent, command, tmp_path):
 
 @pytest.mark.parametrize("broken", ['{"agent": 1}', "[]", "{"])
 def test_a_broken_note_of_what_made_an_agent_is_an_error_that_names_the_file(agent, broken, tmp_path):
-    (agent / MADE).write_text(broken)
+    (agent / PROVENANCE).write_text(broken)
     ended = run_here("ask", "x", "--agent", agent, cwd=tmp_path)
     assert ended.code in (2, 3)
     assert str(agent) in ended.err
@@ -131,7 +139,7 @@ def test_other_words_are_another_fingerprint():
 
 
 def test_a_run_is_cut_down_to_an_agent_that_says_the_same(agent, tmp_path):
-    (agent / MADE).unlink()
+    (agent / PROVENANCE).unlink()
     (agent / "cache").mkdir()
     (agent / "cache" / "tokens").write_text("large")
     (agent / "history").mkdir()
@@ -139,7 +147,7 @@ def test_a_run_is_cut_down_to_an_agent_that_says_the_same(agent, tmp_path):
     options = ("--world", "tiny", "--out", tmp_path / "umi-small")
     ended = run_here("export", "agent", agent, *options)
     assert ended.code == 0, ended.err
-    made = read_agent(tmp_path / "umi-small").made
+    made = read_agent(tmp_path / "umi-small").provenance
     assert (made.agent, made.preset) == ("umi-small", "tiny")
     kept = {str(path.relative_to(tmp_path / "umi-small")) for path in (tmp_path / "umi-small").rglob("*")}
     assert {"history/backbone.jsonl", "backbone/tokenizer.json"} < kept
@@ -155,21 +163,21 @@ def test_a_run_is_cut_down_to_an_agent_that_says_the_same(agent, tmp_path):
 def test_an_agent_that_is_given_away_again_stays_of_the_version_that_it_learned_in(agent, tmp_path):
     change(agent, world="0")
     assert run_here("export", "agent", agent, "--world", "small", "--out", tmp_path / "again").code == 0
-    again = json.loads((tmp_path / "again" / MADE).read_text())
-    assert again == {**json.loads((agent / MADE).read_text()), "agent": "again"}
+    again = json.loads((tmp_path / "again" / PROVENANCE).read_text())
+    assert again == {**json.loads((agent / PROVENANCE).read_text()), "agent": "again"}
     other = run_here("export", "agent", agent, "--world", "tiny", "--out", tmp_path / "other")
     assert (other.code, "was made in the world 'small', not in 'tiny'" in other.err) == (2, True)
     assert not (tmp_path / "other").exists()
 
 
 def test_the_training_data_tell_in_which_version_of_the_world_an_agent_learned(agent, tmp_path):
-    (agent / MADE).unlink()
+    (agent / PROVENANCE).unlink()
     task = World("small").task("train", 0)
     older = replace(task, metadata={**task.metadata, "world": "0"})
     (agent / "config.toml").write_text("data.train = ['gone.jsonl', 'old.jsonl']\nout = 'x'\nmodel.base = 'b'\n")
 
     def version(preset):
-        return made_with(agent, read_agent(agent), open_format("shared"), preset).world
+        return provenance_of(agent, read_agent(agent), open_format("shared"), preset).world
 
     assert version("small") == PRESETS["small"].version
     write_trajectories(agent / "old.jsonl", [Trajectory(task=older, turns=())])
@@ -212,8 +220,8 @@ def test_what_is_bundled_is_small_and_no_pickle():
 @pytest.mark.skipif(not HAS_BUNDLED, reason="the bundled agent is not there")
 def test_the_bundled_agent_fits_this_package_and_this_world():
     config = read_agent(Path(DEFAULT))
-    assert config.made.agent == DEFAULT
-    check_world(config.made)
+    assert config.provenance.agent == DEFAULT
+    check_world(config.provenance)
 
 
 # --- queries to the world -------------------------------------------------------------------------------
@@ -260,7 +268,7 @@ def test_a_task_of_the_world_is_named_by_split_and_index():
     [
         (("Weather in Lima?",), (0, 1), "planner"),
         (("--world-task", "G1_tool:3"), (0, 1), "verifier"),
-        (("Weather in Lima?", "--world", "tiny", "--held"), (0, 1), "planner"),
+        (("Weather in Lima?", "--world", "tiny", "--constrained"), (0, 1), "planner"),
         ((), (2,), "a query, or the name of a task"),
         (("x", "--world-task", "G1_tool:3"), (2,), "a query, or the name of a task"),
         (("x", "--world", "huge"), (2,), "known: tiny, small, full"),

@@ -160,9 +160,9 @@ def test_training_begins_at_the_bundled_base_and_goes_on_to_the_demo(tmp_path, m
     left.parent.mkdir(parents=True)
     left.write_text("{")  # of a run that was interrupted in another version of the world
     # An agent of 12 trajectories writes without end: its demo is not waited for.
-    stopped = interrupt_when((agent / "made.json").exists, start(*command, cwd=tmp_path))
+    stopped = interrupt_when((agent / "provenance.json").exists, start(*command, cwd=tmp_path))
     assert stopped.code == 130, stopped.err
-    made = read_agent(agent).made
+    made = read_agent(agent).provenance
     assert (made.agent, made.preset, made.world) == ("agent", "small", PRESETS["small"].version)
     assert (out / f"12-world-{made.world}.jsonl").exists()
     assert "umi-tiny/base" in (agent / "config.toml").read_text()

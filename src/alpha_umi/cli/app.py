@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,7 @@ import typer
 
 from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
-from alpha_umi.cli.ask import Held, ask, holding
+from alpha_umi.cli.ask import Constrained, ask, with_constraint
 from alpha_umi.cli.bench import bench_app
 from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
@@ -26,6 +28,7 @@ from alpha_umi.cli.retrieve import evaluate_retrieval, retrieve
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.study import study
 from alpha_umi.cli.world import write_pages, write_world
+from alpha_umi.deprecation import RenamedWarning, renamed_flags
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -66,7 +69,8 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", h
 def main() -> None:
     """Run the command line; errors that a user can mend are one line and an exit code."""
     try:
-        app()
+        with _renames_shown():
+            app(renamed_flags(sys.argv[1:]))
     except AlphaUMiError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -74,6 +78,25 @@ def main() -> None:
         if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
             print("error: interrupted", file=sys.stderr)
         raise
+
+
+@contextmanager
+def _renames_shown() -> Iterator[None]:
+    """Show the use of an old name as one line on stderr, each once; other warnings as Python does."""
+    seen = set[str]()
+    default = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if not issubclass(category, RenamedWarning):
+            default(message, category, *where)
+        elif str(message) not in seen:
+            seen.add(str(message))
+            print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RenamedWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _is_compat(compat: str | None) -> bool:
@@ -273,7 +296,7 @@ def predict(
     concurrency: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 64,
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
-    held: Held = None,
+    constrained: Constrained = None,
 ) -> None:
     """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
 
@@ -289,7 +312,7 @@ def predict(
 
     shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
     options = PredictOptions(
-        agent=holding(read_agent(agent), held),
+        agent=with_constraint(read_agent(agent), constrained),
         data=data,
         out=out,
         players=Cast.SINGLE if single else None,
@@ -303,7 +326,7 @@ def predict(
     if shard.rank == 0:
         print(f"{out}: {done.steps} steps{_kept(done)}")
         for note in done.notes[:_NOTES]:
-            print(f"  not held: {note}")
+            print(f"  not enforced: {note}")
         if len(done.notes) > _NOTES:
             print(f"  and {len(done.notes) - _NOTES} more")
 
@@ -318,8 +341,8 @@ def _kept(done: Any) -> str:
 def evaluate_static(
     predictions: Annotated[Path, typer.Argument(help="Rows of {tools, reference, predictions}.")],
     out: Out,
-    held: Annotated[
-        Path | None, typer.Option(help="The same steps predicted with --held, to be shown beside them.")
+    constrained: Annotated[
+        Path | None, typer.Option(help="The same steps predicted with --constrained, to be shown beside them.")
     ] = None,
     compat: Compat = None,
     shape: Annotated[
@@ -332,13 +355,13 @@ def evaluate_static(
     from alpha_umi.store import read_json, write_json, write_text
 
     published = _is_compat(compat)
-    if held is not None and published:
-        raise ConfigError("--held compares with the free predictions by our own metrics; leave out --compat")
+    if constrained is not None and published:
+        raise ConfigError("--constrained compares two predictions by our own metrics; leave out --compat")
     chosen = None if shape is None else _choose(StepShape, shape, "shape")
     rows = read_json(predictions)
     report = _explained(predictions, lambda: evaluate_rows(rows, published=published, shape=chosen))
-    if held is not None:
-        report = _explained(held, lambda: evaluate_beside(rows, read_json(held)))
+    if constrained is not None:
+        report = _explained(constrained, lambda: evaluate_beside(rows, read_json(constrained)))
     text = report_text(report)
     write_json(out, report_document(report))
     if published:

@@ -11,9 +11,12 @@ import typer
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.errors import ConfigError
 
-Held = Annotated[
+Constrained = Annotated[
     bool | None,
-    typer.Option("--held/--free", help="Hold calls to the offered tools and their schemas; else as the agent says."),
+    typer.Option(
+        "--constrained/--unconstrained",
+        help="Constrain calls to the offered tools and their schemas; by default as the agent says.",
+    ),
 ]
 
 
@@ -51,7 +54,7 @@ def ask(
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
     native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
-    held: Held = None,
+    constrained: Constrained = None,
 ) -> None:
     """Answer one query with tools; every turn is shown as it happens."""
     from rich.console import Console
@@ -63,7 +66,7 @@ def ask(
 
     config = _read_agent(agent, base_url, model, native=native)
     if tools is None and env is None:
-        asked = _read_world_query(query, world or (config.made.preset if config.made else None), world_task)
+        asked = _read_world_query(query, world or (config.provenance.preset if config.provenance else None), world_task)
     elif tools is None or query is None or world is not None or world_task is not None:
         raise ConfigError("a query with tools of your own needs --tools, and neither --world nor --world-task")
     else:
@@ -76,7 +79,11 @@ def ask(
         max_calls=max_calls,
     )
     run = RolloutConfig(
-        agent=holding(config, held), single=single, environment=asked.environment, strategy=strategy, limits=limits
+        agent=with_constraint(config, constrained),
+        single=single,
+        environment=asked.environment,
+        strategy=strategy,
+        limits=limits,
     )
     console = Console(stderr=True)
     loaded = _load(console, run, asked.place, agent)
@@ -90,8 +97,8 @@ def ask(
     _print_answer(trajectory)
 
 
-def holding(agent: Any, held: bool | None) -> Any:
-    return agent if held is None else agent.model_copy(update={"held": held})
+def with_constraint(agent: Any, constrained: bool | None) -> Any:
+    return agent if constrained is None else agent.model_copy(update={"constrained": constrained})
 
 
 def _read_agent(agent: Path | None, base_url: str | None, model: str | None, *, native: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
@@ -49,7 +50,7 @@ class EndpointConfig(Table):
     """Requests under way at once."""
     timeout_s: float = Field(default=120.0, gt=0)
     grammar: GrammarField | None = None
-    """How the endpoint takes a grammar, for agents that are held: `structured_outputs` or (before 0.12)
+    """How the endpoint takes a grammar, for agents that are constrained: `structured_outputs` or (before 0.12)
     `guided_grammar` for vLLM with its backend 'guidance', `llguidance` for llama.cpp built with LLAMA_LLGUIDANCE,
     `ebnf` for SGLang with its backend 'llguidance'; none: it takes none."""
     extra: dict[str, Any] = Field(default_factory=dict[str, Any])
@@ -130,11 +131,11 @@ class SamplingsConfig(SamplingConfig):
         return Sampling(**chosen)
 
 
-class MadeConfig(Table):
-    """What an agent was made with, as the `made.json` of its run directory says."""
+class ProvenanceConfig(Table):
+    """Provenance of an agent: the format and the world it was trained with (`provenance.json` of its run directory)."""
 
     agent: str
-    """Its name, for whoever is told that it does not fit."""
+    """Its name, for messages."""
     format: str
     """The fingerprint of its format; see formats.fingerprint."""
     preset: str
@@ -153,10 +154,11 @@ class AgentConfig(Table):
     sampling: SamplingsConfig = SamplingsConfig()
     max_input_tokens: PositiveInt | None = None
     """Prompts longer than this are cut by the rule of formats.fit; none: as long as the model reads."""
-    held: bool = False
-    """Whether callers are held to the offered tools and their schemas, and planners to one of their decisions."""
-    made: MadeConfig | None = None
-    """None: not told; then nothing is checked."""
+    constrained: bool = False
+    """Constrained decoding: callers to the offered tools and their schemas, planners to one of their decisions."""
+    provenance: ProvenanceConfig | None = None
+    """None: unknown; then nothing is checked."""
+    renamed = MappingProxyType({"held": "constrained", "made": "provenance"})
 
     def rebased(self, folder: Path) -> typing.Self:
         return super().rebased(folder).model_copy(update={"format": format_name(self.format, folder)})

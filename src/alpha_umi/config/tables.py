@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from alpha_umi.deprecation import warn_renamed
 
 NAMED_FORMATS = ("shared", "chat", "native", "native-finish", "react")
 
@@ -15,6 +18,20 @@ class Table(BaseModel):
     """A TOML table: frozen, and every key is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys of the previous version and their names now; read with a warning."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_keys(cls, document: Any) -> Any:
+        if not isinstance(document, Mapping) or not cls.renamed.keys() & document.keys():
+            return document
+        old = typing.cast("Mapping[str, Any]", document)
+        for key in cls.renamed.keys() & old.keys():
+            if cls.renamed[key] in old:
+                raise ValueError(f"{key!r} is called {cls.renamed[key]!r} now; both are given")
+            warn_renamed(f"the key {key!r}", f"{cls.renamed[key]!r}")
+        return {cls.renamed.get(key, key): value for key, value in old.items()}
 
     def rebased(self, folder: Path) -> typing.Self:
         """The same with the relative paths of this table, and of those in it, taken from `folder`."""

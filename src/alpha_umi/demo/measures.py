@@ -39,9 +39,11 @@ def constrain(agent: Agent, constrained: bool = True) -> Agent:
     """Return the agent with or without constrained decoding: calls by the offered tools' schemas, plans that decide."""
     match agent:
         case MultiAgent(speakers=speakers):
-            return replace(agent, speakers={role: replace(each, held=constrained) for role, each in speakers.items()})
+            return replace(
+                agent, speakers={role: replace(each, constrained=constrained) for role, each in speakers.items()}
+            )
         case SingleAgent(backbone=backbone):
-            return replace(agent, backbone=replace(backbone, held=constrained))
+            return replace(agent, backbone=replace(backbone, constrained=constrained))
         case _:
             return agent
 
@@ -139,7 +141,7 @@ def _predict(runner: asyncio.Runner, agent: Agent, measurement: Measurement, on_
     """Predict the steps of all reference trajectories."""
     files = sorted(measurement.gold.glob("*.jsonl"))
     steps = [step for path in files for step in scored_steps(read_trajectories(path))]
-    predictions = Predictions(measurement.predictions, steps, "demo", held=measurement.constrained)
+    predictions = Predictions(measurement.predictions, steps, "demo", constrained=measurement.constrained)
 
     async def run() -> None:
         async with aclosing(predictions.run(agent, CONCURRENCY)) as finished:
@@ -169,7 +171,7 @@ def _roll_out(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurem
 
     agent = measurement.agent
     config = RolloutConfig(
-        agent=agent if isinstance(agent, str) else agent.model_copy(update={"held": measurement.constrained}),
+        agent=agent if isinstance(agent, str) else agent.model_copy(update={"constrained": measurement.constrained}),
         environment=EnvironmentConfig(world=WorldConfig()),
         strategy=measurement.kind,
         limits=LIMITS,

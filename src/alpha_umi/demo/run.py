@@ -84,12 +84,12 @@ def run(options: DemoOptions, console: Console) -> Path:
     """
     coded = is_coded(options.agent)
     config = None if coded else read_agent(Path(options.agent))
-    made = None if config is None else config.made
-    preset = options.preset or (None if made is None else made.preset)
+    provenance = None if config is None else config.provenance
+    preset = options.preset or (None if provenance is None else provenance.preset)
     if preset is None:
-        raise ConfigError(f"{options.agent}: does not say in which world it was made; name one by --world")
-    if made is not None:
-        check_world(made)
+        raise ConfigError(f"{options.agent}: does not say in which world it was trained; name one by --world")
+    if provenance is not None:
+        check_world(provenance)
     try:
         return _Demo(options, config, preset, console).run()
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.timing import Clock
 from alpha_umi.jobs.train import train, trained
 from alpha_umi.loading.agents import read_agent
-from alpha_umi.loading.bundled import DEFAULT, find_base, made_with, write_made
+from alpha_umi.loading.bundled import DEFAULT, find_base, provenance_of, write_provenance
 from alpha_umi.loading.formats import open_format
 from alpha_umi.preparation.answers import prepare_answers
 from alpha_umi.preparation.world_files import Choice, write_gold
@@ -99,8 +99,8 @@ def _write_data(options: TrainingOptions, data: Path, console: Console, clock: C
 
 def _train(config: TrainConfig, agent: Path) -> None:
     train(config, resume=(agent / "config.toml").exists())
-    made = read_agent(agent)
-    write_made(agent, made_with(agent, made, open_format(made.format), PRESET))
+    config = read_agent(agent)
+    write_provenance(agent, provenance_of(agent, config, open_format(config.format), PRESET))
 
 
 def _title(console: Console, title: str) -> None:

@@ -2,7 +2,7 @@
 
 Steps are independent of each other, so they run concurrently, resume from what is finished, and shard over
 processes that share nothing but a folder: each appends to a part of its own, and whoever finds all parts
-whole writes the result. A small file beside it (`.made`) says what it was made with, so the same work is not
+whole writes the result. A small file beside it (`.provenance`) says what it was made with, so the same work is not
 done twice, not even by a process that starts when the parts are gone. The rows have the published shape
 (`tools, reference, predictions`) and our fields.
 """
@@ -84,15 +84,15 @@ class Predictions:
         fingerprint: str,
         shard: Shard | None = None,
         *,
-        held: bool = False,
+        constrained: bool = False,
     ) -> None:
-        """`held`: whether the agent is held to a grammar; every row says so."""
+        """`constrained`: whether the agent is constrained to a grammar; every row says so."""
         self._out = out
-        self._held = held
+        self._constrained = constrained
         self._steps = steps
         self._shard = shard or Shard()
         self._fingerprint = fingerprint
-        self._made = out.with_name(f"{out.name}.made")
+        self._provenance = out.with_name(f"{out.name}.provenance")
         self._parts = out.with_name(f"{out.name}.{fingerprint}.parts")
         self._own = Ledger(self._parts / f"{self._shard.rank:05d}.jsonl")
         self._own.mend()
@@ -117,7 +117,7 @@ class Predictions:
                 finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in finished:
                     step, proposal = task.result()
-                    self._own.append(step.key, {**_row(step, proposal), "held": self._held})
+                    self._own.append(step.key, {**_row(step, proposal), "constrained": self._constrained})
                     yield step
                 running |= {asyncio.create_task(_predict(agent, step)) for step in islice(waiting, len(finished))}
         finally:
@@ -132,7 +132,7 @@ class Predictions:
             if any(step.key not in rows for step in self._steps):
                 return False
             write_json(self._out, [rows[step.key] for step in self._steps])
-            write_json(self._made, self._certificate())
+            write_json(self._provenance, self._certificate())
         shutil.rmtree(self._parts, ignore_errors=True)
         return True
 
@@ -147,7 +147,7 @@ class Predictions:
 
     def _is_finished(self) -> bool:
         try:
-            return read_json(self._made) == self._certificate()
+            return read_json(self._provenance) == self._certificate()
         except (DataError, OSError):
             return False
 

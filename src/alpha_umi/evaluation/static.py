@@ -1,8 +1,8 @@
 """Static evaluation: rows of reference and prediction texts in, one report out. Pure: whoever calls reads and writes.
 
 `evaluate_rows` scores by the definitions in `metrics`, `evaluate_rows(..., published=True)` by the published scripts',
-`evaluate_beside` the same steps twice: predicted freely, and held to a grammar. A held figure alone says little of a
-model, so a report on held rows asks for the free ones.
+`evaluate_beside` the same steps twice: predicted unconstrained, and constrained to a grammar. A constrained figure
+alone says little of a model, so a report on constrained rows asks for the unconstrained ones.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class StaticScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BesideScores:
-    """The same steps predicted freely and held to a grammar."""
+    """The same steps predicted unconstrained and constrained to a grammar."""
 
-    free: StaticScores
-    held: StaticScores
+    unconstrained: StaticScores
+    constrained: StaticScores
 
 
 StaticReport: TypeAlias = StaticScores | PublishedScores | BesideScores
@@ -72,27 +72,33 @@ def evaluate_rows(
     references do). `seed`: of the intervals. Raises DataError when the rows have another shape.
     """
     steps = read_rows(rows)
-    return score_published(steps, shape) if published else _evaluate(steps, _held_notes(rows), seed)
+    return score_published(steps, shape) if published else _evaluate(steps, _constrained_notes(rows), seed)
 
 
-def evaluate_beside(free: Json, held: Json, *, seed: int = 0) -> BesideScores:
+def evaluate_beside(unconstrained: Json, constrained: Json, *, seed: int = 0) -> BesideScores:
     """Score two files of predictions of the same steps. Raises DataError, too, where the steps are not the same."""
-    steps, others = read_rows(free), read_rows(held)
+    steps, others = read_rows(unconstrained), read_rows(constrained)
     if len(steps) != len(others):
-        raise DataError(f"has {len(others)} rows, the free predictions have {len(steps)}; predict the same steps")
+        raise DataError(f"has {len(others)} rows, the first file has {len(steps)}; predict the same steps")
     for number, (row, other) in enumerate(zip(steps, others, strict=True)):
         if (row.reference, row.tools) != (other.reference, other.tools):
-            raise DataError(f"row {number} is another step than in the free predictions; predict the same steps")
-    if not _held_notes(held) or _held_notes(free):
-        raise DataError("the first file must hold free predictions, --held those of 'umi predict --held'")
-    return BesideScores(free=_evaluate(steps, (), seed), held=_evaluate(others, (), seed))
+            raise DataError(f"row {number} is another step than in the first file; predict the same steps")
+    if not _constrained_notes(constrained) or _constrained_notes(unconstrained):
+        raise DataError(
+            "the first file must hold unconstrained predictions, the other those of 'umi predict --constrained'"
+        )
+    return BesideScores(unconstrained=_evaluate(steps, (), seed), constrained=_evaluate(others, (), seed))
 
 
-def _held_notes(rows: Json) -> tuple[str, ...]:
-    number = sum(isinstance(row, dict) and row.get("held") is True for row in rows) if isinstance(rows, list) else 0
+def _constrained_notes(rows: Json) -> tuple[str, ...]:
+    number = (
+        sum(isinstance(row, dict) and (row.get("constrained") is True or row.get("held") is True) for row in rows)
+        if isinstance(rows, list)
+        else 0
+    )
     if not number:
         return ()
-    return (f"{number} predictions were held to a grammar; see --held for showing them beside the free ones",)
+    return (f"{number} predictions were constrained to a grammar; --constrained shows them beside unconstrained ones",)
 
 
 def _evaluate(steps: Sequence[StepRow], known: Sequence[str], seed: int) -> StaticScores:
@@ -141,10 +147,11 @@ def report_document(report: StaticReport) -> dict[str, Json]:
     """What `metrics.json` holds: `metrics`, `by_tool`, `by_decision`, `hallucinated`, `notes`, and how many rows.
 
     A metric is `{value, count, low, high}`, shares of 1; `intervals` says how low and high were found. Published
-    metrics are plain numbers under the published keys. Beside free predictions `held` is the document of the held.
+    metrics are plain numbers under the published keys. `constrained`, where such predictions stand beside, is their
+    document.
     """
     if isinstance(report, BesideScores):
-        return {**report_document(report.free), "held": report_document(report.held)}
+        return {**report_document(report.unconstrained), "constrained": report_document(report.constrained)}
     shared: dict[str, Json] = {
         "rows": report.count,
         "hallucinated": list(report.hallucinated),
@@ -174,8 +181,11 @@ def report_text(report: StaticReport) -> str:
             parts, notes = _published_parts(report), report.notes
         case StaticScores():
             parts, notes = _parts(report), report.notes
-        case BesideScores(free=free, held=held):
-            parts, notes = _beside_parts(free, held), tuple(dict.fromkeys((*free.notes, *held.notes)))
+        case BesideScores(unconstrained=unconstrained, constrained=constrained):
+            parts, notes = (
+                _beside_parts(unconstrained, constrained),
+                tuple(dict.fromkeys((*unconstrained.notes, *constrained.notes))),
+            )
     return "\n\n".join([*parts, *_notes_part(notes)]) + "\n"
 
 
@@ -203,15 +213,16 @@ def _parts(report: StaticScores) -> Iterable[str]:
         yield markdown_table(["tool of the reference", "steps", "called %", "argument F1 %", "hallucinated %"], values)
 
 
-def _beside_parts(free: StaticScores, held: StaticScores) -> Iterable[str]:
-    yield f"# Static evaluation: {free.count} steps, free and held to a grammar"
+def _beside_parts(unconstrained: StaticScores, constrained: StaticScores) -> Iterable[str]:
+    yield f"# Static evaluation: {unconstrained.count} steps, unconstrained and constrained to a grammar"
     yield f"Each step follows the reference's own history. Percent, with {INTERVALS}."
     rows = [
-        [name, *_cells(metric)[:2], *_cells(held.metrics[name]), METRICS[name]] for name, metric in free.metrics.items()
+        [name, *_cells(metric)[:2], *_cells(constrained.metrics[name]), METRICS[name]]
+        for name, metric in unconstrained.metrics.items()
     ]
-    header = ["metric", "free %", "95 % interval", "held %", "95 % interval", "steps", "what it is"]
+    header = ["metric", "unconstrained %", "95 % interval", "constrained %", "95 % interval", "steps", "what it is"]
     yield markdown_table(header, rows, left=(0, 6))
-    for name, report in (("free", free), ("held", held)):
+    for name, report in (("unconstrained", unconstrained), ("constrained", constrained)):
         yield f"## Decisions, {name}"
         yield _decision_table(report.by_decision)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from alpha_umi.config import AgentConfig, LocalConfig
 from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.loading.agents import read_agent
-from alpha_umi.loading.bundled import made_with, write_made
+from alpha_umi.loading.bundled import provenance_of, write_provenance
 from alpha_umi.loading.formats import open_format
 from alpha_umi.types import Role
 
@@ -41,7 +41,7 @@ def bundle(parcel: Parcel) -> int:
     when the disk is full.
     """
     config = _check(parcel)
-    made = made_with(parcel.run, config, open_format(config.format), parcel.preset)
+    provenance = provenance_of(parcel.run, config, open_format(config.format), parcel.preset)
     part = parcel.out.with_name(f".{parcel.out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -53,7 +53,7 @@ def bundle(parcel: Parcel) -> int:
         _take_base(parcel, part)
         if parcel.card is not None:
             shutil.copyfile(parcel.card, part / "README.md")
-        write_made(part, made.model_copy(update={"agent": parcel.out.name}))
+        write_provenance(part, provenance.model_copy(update={"agent": parcel.out.name}))
         read_agent(part)
         part.replace(parcel.out)
     except OSError as error:

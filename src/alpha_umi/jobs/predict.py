@@ -50,7 +50,7 @@ class Predicted:
     kept: int
     """Of them, how many were there before."""
     notes: tuple[str, ...] = ()
-    """Where the agent is held: what its tools declare and the grammar leaves out."""
+    """For a constrained agent: argument rules that its tools declare and the grammar leaves out."""
 
 
 def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Predicted:
@@ -58,9 +58,11 @@ def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Pr
     steps = list(scored_steps(islice(read_any(options.data), options.limit)))
     if not steps:
         raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")
-    if options.agent.made is not None:
-        check_tasks(options.agent.made, (step.task for step in steps))
-    predictions = Predictions(options.out, steps, _fingerprint(options), options.shard, held=options.agent.held)
+    if options.agent.provenance is not None:
+        check_tasks(options.agent.provenance, (step.task for step in steps))
+    predictions = Predictions(
+        options.out, steps, _fingerprint(options), options.shard, constrained=options.agent.constrained
+    )
     progress(0, predictions.remaining)
     if predictions.remaining:
         loaded = open_agent(options.agent, options.players, options.undecided)
@@ -70,12 +72,12 @@ def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Pr
             raise InterruptedWorkError("interrupted; the same command goes on from what is predicted") from None
     while options.shard.rank == 0 and not predictions.write():
         time.sleep(_WAIT_S)  # the other processes are still at it; if one fails, its launcher ends this one too
-    notes = unheld(step.task for step in steps) if options.agent.held else ()
+    notes = unconstrained_arguments(step.task for step in steps) if options.agent.constrained else ()
     return Predicted(steps=len(steps), kept=predictions.kept, notes=notes)
 
 
-def unheld(tasks: Iterable[Task]) -> tuple[str, ...]:
-    """What the tools of tasks say of their arguments that no grammar holds, each once."""
+def unconstrained_arguments(tasks: Iterable[Task]) -> tuple[str, ...]:
+    """Rules for arguments that the tools of tasks declare and no grammar enforces, each once."""
     found: dict[str, None] = {}
     tools = {tool.name: tool for task in tasks for tool in task.tools}
     for tool in tools.values():

@@ -1,4 +1,4 @@
-"""A judge held to a schema where its server can do that."""
+"""Fallback from a schema-constrained endpoint to an unconstrained one, for servers that refuse schemas."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from alpha_umi.protocols import Model
 from alpha_umi.types import Completion, Prompt, Sampling
 
 
-class HeldModel:
-    """protocols.Model that asks `held`, and `free` for good once that alone has answered."""
+class FallbackModel:
+    """protocols.Model that asks `constrained`, and `unconstrained` for good once that alone has answered.
 
-    def __init__(self, held: Model, free: Model) -> None:
-        self._held, self._free = held, free
-        self.holds = True
+    Raises ModelError where neither answers.
+    """
+
+    def __init__(self, constrained: Model, unconstrained: Model) -> None:
+        self._constrained, self._unconstrained = constrained, unconstrained
+        self.is_constrained = True
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
-        if self.holds:
+        """Continue `prompt`."""
+        if self.is_constrained:
             try:
-                return await self._held.complete(prompt, sampling)
+                return await self._constrained.complete(prompt, sampling)
             except ModelError:
-                completion = await self._free.complete(prompt, sampling)
-                self.holds = False
+                completion = await self._unconstrained.complete(prompt, sampling)
+                self.is_constrained = False
                 return completion
-        return await self._free.complete(prompt, sampling)
+        return await self._unconstrained.complete(prompt, sampling)

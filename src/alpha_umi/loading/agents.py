@@ -22,12 +22,11 @@ from alpha_umi.config import (
 from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.native import NativeFormat
-from alpha_umi.loading.bundled import MADE, check_format, check_weights, find_run
+from alpha_umi.loading.bundled import check_format, check_weights, find_run, read_provenance
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.models import ClosableModel, open_models
 from alpha_umi.protocols import Agent, Format
 from alpha_umi.search import ModelRanker, Ranker
-from alpha_umi.store import read_json
 from alpha_umi.types import Role
 
 AGENT_FILE = "umi.toml"
@@ -74,12 +73,12 @@ def read_agent(path: Path) -> AgentConfig:
             "finish it with 'umi train --resume', or write a TOML file with 'format' and [roles.planner] model = ..., "
             "and name that"
         )
-    made = {"made": read_json(path / MADE)} if (path / MADE).exists() else {}
-    document = {**read_toml(path / AGENT_FILE), **made}
+    noted = read_provenance(path)
+    document = {**read_toml(path / AGENT_FILE), **noted}
     config = make_config(AgentConfig, document, source=str(path / AGENT_FILE)).rebased(path.absolute())
     check_weights(path, config)
-    if config.made is not None:
-        check_format(config.made, open_format(config.format))
+    if config.provenance is not None:
+        check_format(config.provenance, open_format(config.format))
     return config
 
 
@@ -95,11 +94,11 @@ def open_agent(
         named = config.roles.get(role)
         if named is None:
             raise ConfigError(f"the agent names no {role.value}; it cannot play with {players.value} model(s)")
-        if config.held and isinstance(named, EndpointConfig) and named.grammar is None:
+        if config.constrained and isinstance(named, EndpointConfig) and named.grammar is None:
             raise ConfigError(
-                f"the {role.value} is to be held to a grammar, but the endpoint {named.base_url} takes none that is "
-                "known; say which by 'grammar' (structured_outputs, guided_grammar, llguidance, ebnf), or set "
-                "held = false"
+                f"the {role.value} is to be constrained to a grammar, but the endpoint {named.base_url} takes none "
+                "that is known; say which by 'grammar' (structured_outputs, guided_grammar, llguidance, ebnf), or set "
+                "constrained = false"
             )
         chosen[role] = named
     if isinstance(form, NativeFormat):
@@ -134,12 +133,12 @@ def open_coded_agent(name: str) -> LoadedAgent:
         found = getattr(importlib.import_module(module), attribute) if colon and attribute else None
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"agent {name!r}: {error}; is its folder on PYTHONPATH?") from None
-    made = found if isinstance(found, Agent) and not isinstance(found, type) else found() if callable(found) else None
-    if not isinstance(made, Agent):
+    agent = found if isinstance(found, Agent) and not isinstance(found, type) else found() if callable(found) else None
+    if not isinstance(agent, Agent):
         raise ConfigError(
             f"agent {name!r} has no 'propose'; name a run directory, an agent file, oracle or module:attr"
         )
-    return LoadedAgent(agent=made)
+    return LoadedAgent(agent=agent)
 
 
 def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *, native: bool = False) -> AgentConfig:
@@ -168,7 +167,7 @@ def _check_native(name: str, chosen: Mapping[Role, LocalConfig | EndpointConfig]
 def _speaker(model: ClosableModel, role: Role, config: AgentConfig) -> Speaker:
     sampling = config.sampling.of(role)
     window = _window(model, config.max_input_tokens, sampling.max_tokens)
-    return Speaker(model=model, sampling=sampling, window=window, held=config.held)
+    return Speaker(model=model, sampling=sampling, window=window, constrained=config.constrained)
 
 
 class _Counting(Protocol):

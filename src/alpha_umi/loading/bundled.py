@@ -1,7 +1,7 @@
-"""Agents that come with the package, by name; and what a run directory says it was made with.
+"""Bundled agents by name, and the provenance of an agent: the format and world version it was trained with.
 
 An agent is only served by the format that it learned, and only measured in the version of the world that it learned
-in: both are told in its `made.json`, and looked at before it is loaded.
+in: its `provenance.json` names both, and they are checked before it is loaded.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-from alpha_umi.config import AgentConfig, LocalConfig, MadeConfig, TrainConfig, load_config
+from alpha_umi.config import AgentConfig, LocalConfig, ProvenanceConfig, TrainConfig, load_config
+from alpha_umi.deprecation import warn_renamed
 from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.protocols import Format
-from alpha_umi.store import read_trajectories, write_json
-from alpha_umi.types import Role, Task
+from alpha_umi.store import read_json, read_trajectories, write_json
+from alpha_umi.types import Json, Role, Task
 
 FOLDER = Path(__file__).parents[1] / "bundled"
 DEFAULT = "umi-tiny"
-"""Who is asked where nobody is named."""
-MADE = "made.json"
+"""The default agent."""
+PROVENANCE = "provenance.json"
+_OLD_PROVENANCE = "made.json"
+_OTHER_VERSION = "use the package version that came with the agent, or train one anew"
 _SAFE, _PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -52,8 +55,8 @@ def find_base(name: str) -> Path:
     return base
 
 
-def made_with(run: Path, config: AgentConfig, form: Format, preset: str) -> MadeConfig:
-    """What a run's agent was made with, as it says itself. Else the version of the world is that of its training data
+def provenance_of(run: Path, config: AgentConfig, form: Format, preset: str) -> ProvenanceConfig:
+    """Provenance of a run's agent, as it says itself. Else the version of the world is that of its training data
     where they are there and tell it, or this package's.
 
     Raises ConfigError for an unknown preset, and for another one than the run says.
@@ -61,12 +64,12 @@ def made_with(run: Path, config: AgentConfig, form: Format, preset: str) -> Made
     from alpha_umi.world.presets import find_preset
 
     version = find_preset(preset).version
-    if config.made is None:
+    if config.provenance is None:
         world = _learned_in(run, preset) or version
-        return MadeConfig(agent=run.absolute().name, format=fingerprint(form), preset=preset, world=world)
-    if config.made.preset != preset:
-        raise ConfigError(f"{run}: was made in the world {config.made.preset!r}, not in {preset!r}; name that")
-    return config.made
+        return ProvenanceConfig(agent=run.absolute().name, format=fingerprint(form), preset=preset, world=world)
+    if config.provenance.preset != preset:
+        raise ConfigError(f"{run}: was made in the world {config.provenance.preset!r}, not in {preset!r}; name that")
+    return config.provenance
 
 
 def _learned_in(run: Path, preset: str) -> str | None:
@@ -82,41 +85,52 @@ def _learned_in(run: Path, preset: str) -> str | None:
     return None
 
 
-def write_made(run: Path, made: MadeConfig) -> None:
-    """Note in a run directory what its agent was made with."""
-    write_json(run / MADE, made.model_dump())
+def write_provenance(run: Path, provenance: ProvenanceConfig) -> None:
+    """Write the provenance of a run's agent into its directory."""
+    write_json(run / PROVENANCE, provenance.model_dump())
 
 
-def check_format(made: MadeConfig, form: Format) -> None:
+def read_provenance(run: Path) -> dict[str, Json]:
+    """The key `provenance` of an agent's configuration, where its run directory has one."""
+    if (run / PROVENANCE).exists():
+        return {"provenance": read_json(run / PROVENANCE)}
+    if (run / _OLD_PROVENANCE).exists():
+        warn_renamed(_OLD_PROVENANCE, PROVENANCE, str(run))
+        return {"provenance": read_json(run / _OLD_PROVENANCE)}
+    return {}
+
+
+def check_format(provenance: ProvenanceConfig, form: Format) -> None:
     """Raises CheckpointError where the agent learned other prompts than `form` writes."""
-    if fingerprint(form) != made.format:
+    if fingerprint(form) != provenance.format:
         raise CheckpointError(
-            f"{made.agent}: was made with another version of the format {form.name!r} ({made.format}, this package has "
-            f"{fingerprint(form)}); use the package version that came with the agent, or train one anew"
+            f"{provenance.agent}: was made with another version of the format {form.name!r} ({provenance.format}, this "
+            f"package has {fingerprint(form)}); {_OTHER_VERSION}"
         )
 
 
-def check_world(made: MadeConfig) -> None:
-    """Raises CheckpointError where the world is not the one any more that the agent learned in."""
+def check_world(provenance: ProvenanceConfig) -> None:
+    """Raises CheckpointError where the world is of another version than the one that the agent learned in."""
     from alpha_umi.world import PRESETS
 
-    now = PRESETS[made.preset].version if made.preset in PRESETS else "none"
-    if now != made.world:
-        raise CheckpointError(
-            f"{made.agent}: was made in version {made.world} of the world {made.preset!r}, this package has {now}; use "
-            "the package version that came with the agent, or train one anew"
-        )
+    now = PRESETS[provenance.preset].version if provenance.preset in PRESETS else "none"
+    if now != provenance.world:
+        raise CheckpointError(f"{_made(provenance)}, this package has {now}; {_OTHER_VERSION}")
 
 
-def check_tasks(made: MadeConfig, tasks: Iterable[Task]) -> None:
+def check_tasks(provenance: ProvenanceConfig, tasks: Iterable[Task]) -> None:
     """Raises CheckpointError where a task is of the world that the agent learned in, but of another version."""
     for task in tasks:
         version = task.metadata.get("world")
-        if task.metadata.get("preset") == made.preset and version != made.world:
+        if task.metadata.get("preset") == provenance.preset and version != provenance.world:
             raise CheckpointError(
-                f"{made.agent}: was made in version {made.world} of the world {made.preset!r}, the task {task.id!r} is "
-                f"of {version}; make tasks by the package version that came with the agent, or train one anew"
+                f"{_made(provenance)}, the task {task.id!r} is of {version}; make tasks by the package version that "
+                "came with the agent, or train one anew"
             )
+
+
+def _made(provenance: ProvenanceConfig) -> str:
+    return f"{provenance.agent}: was made in version {provenance.world} of the world {provenance.preset!r}"
 
 
 def check_weights(run: Path, config: AgentConfig) -> None:

@@ -9,7 +9,7 @@ from alpha_umi.config import EndpointConfig, LocalConfig
 from alpha_umi.formats.load import builtin
 from alpha_umi.formats.prompts.judging import Evaluator, Question
 from alpha_umi.formats.prompts.simulator import SCHEMA as SIMULATION
-from alpha_umi.judging.fallback import HeldModel
+from alpha_umi.judging.fallback import FallbackModel
 from alpha_umi.loading.models import ClosableModel, open_endpoint, open_local
 from alpha_umi.protocols import Model
 from alpha_umi.types import Json, Role
@@ -31,17 +31,17 @@ class LoadedJudge:
 
 
 def open_judge(config: LocalConfig | EndpointConfig, evaluator: Evaluator) -> LoadedJudge:
-    """An endpoint is held to each question's schema where it can be; a model in this process is not."""
+    """Open a judge: a local model, or an endpoint constrained to each question's schema where its server can."""
     if isinstance(config, LocalConfig):
         local = open_local(config, {Role.BACKBONE: config.adapter}, builtin("chat"))[Role.BACKBONE]
         return LoadedJudge(ask=lambda _: local, models=(local,))
-    free = open_endpoint(config)
-    held = {question: _hold(config, question, form.schema) for question, form in evaluator.forms.items()}
-    asked = {question: HeldModel(model, free) for question, model in held.items()}
-    return LoadedJudge(ask=lambda question: asked[question], models=(free, *held.values()))
+    unconstrained = open_endpoint(config)
+    constrained = {question: _constrain(config, question, form.schema) for question, form in evaluator.forms.items()}
+    asked = {question: FallbackModel(model, unconstrained) for question, model in constrained.items()}
+    return LoadedJudge(ask=lambda question: asked[question], models=(unconstrained, *constrained.values()))
 
 
-def _hold(config: EndpointConfig, question: Question, schema: Mapping[str, Json]) -> ClosableModel:
+def _constrain(config: EndpointConfig, question: Question, schema: Mapping[str, Json]) -> ClosableModel:
     wanted: Json = {"name": question.value, "schema": dict(schema), "strict": True}
     extra = {"response_format": {"type": "json_schema", "json_schema": wanted}, **config.extra}
     return open_endpoint(config.model_copy(update={"extra": extra}))
@@ -52,7 +52,7 @@ def _hold(config: EndpointConfig, question: Question, schema: Mapping[str, Json]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSimulator:
-    """A model that stands in for APIs, held to the shape of a reply where its server can do that."""
+    """A model that stands in for APIs, constrained to the shape of a reply where its server can do that."""
 
     model: Model
     models: tuple[ClosableModel, ...]
@@ -65,6 +65,6 @@ class LoadedSimulator:
 def open_simulator(config: EndpointConfig) -> LoadedSimulator:
     """Nothing is asked yet."""
     wanted: Json = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(SIMULATION)}}
-    held = open_endpoint(config.model_copy(update={"extra": {"response_format": wanted, **config.extra}}))
-    free = open_endpoint(config)
-    return LoadedSimulator(model=HeldModel(held, free), models=(held, free))
+    constrained = open_endpoint(config.model_copy(update={"extra": {"response_format": wanted, **config.extra}}))
+    unconstrained = open_endpoint(config)
+    return LoadedSimulator(model=FallbackModel(constrained, unconstrained), models=(constrained, unconstrained))

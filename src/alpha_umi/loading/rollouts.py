@@ -56,9 +56,9 @@ def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None =
 
 def check_agent(config: RolloutConfig) -> None:
     """Raises CheckpointError for an agent that was made in another version of the world that it is to meet."""
-    made = config.agent.made if isinstance(config.agent, AgentConfig) else None
-    if made is not None and config.environment.world is not None:
-        check_world(made)
+    provenance = config.agent.provenance if isinstance(config.agent, AgentConfig) else None
+    if provenance is not None and config.environment.world is not None:
+        check_world(provenance)
 
 
 def open_recorder(config: RolloutConfig) -> Recorder:

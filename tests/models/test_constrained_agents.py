@@ -34,14 +34,18 @@ def model():
     return LocalModel(tiny_llama(len(tokenizer) + 12, context=2048), tokenizer, end=SHARED.end)
 
 
-def proposals(model, *, held, turns, seeds=range(6)):
+def proposals(model, *, constrained, turns, seeds=range(6)):
     """What an untrained caller proposes, drawn with each seed, all at the same time."""
 
     async def together():
         agents = [
             MultiAgent(speakers=dict.fromkeys((Role.PLANNER, Role.CALLER, Role.SUMMARIZER), speaker), format=SHARED)
             for speaker in (
-                Speaker(model=model, sampling=Sampling(temperature=1.0, max_tokens=120, seed=seed), held=held(seed))
+                Speaker(
+                    model=model,
+                    sampling=Sampling(temperature=1.0, max_tokens=120, seed=seed),
+                    constrained=constrained(seed),
+                )
                 for seed in seeds
             )
         ]
@@ -56,21 +60,21 @@ def is_valid(call):
 
 
 def test_a_held_caller_calls_an_offered_tool_with_arguments_that_fit_however_little_it_has_learned(model):
-    free = proposals(model, held=lambda _: False, turns=ASKED)
+    free = proposals(model, constrained=lambda _: False, turns=ASKED)
     assert not any(is_valid(call) for (call,) in free)
-    held = proposals(model, held=lambda _: True, turns=ASKED)
-    assert all(is_valid(call) for (call,) in held)
-    assert len({call.name for (call,) in held}) > 1
+    constrained = proposals(model, constrained=lambda _: True, turns=ASKED)
+    assert all(is_valid(call) for (call,) in constrained)
+    assert len({call.name for (call,) in constrained}) > 1
 
 
 def test_who_is_held_does_not_change_what_others_write(model):
-    mixed = proposals(model, held=lambda seed: seed % 2 == 0, turns=ASKED)
-    assert mixed[1::2] == proposals(model, held=lambda _: False, turns=ASKED)[1::2]
-    assert mixed[::2] == proposals(model, held=lambda _: True, turns=ASKED)[::2]
+    mixed = proposals(model, constrained=lambda seed: seed % 2 == 0, turns=ASKED)
+    assert mixed[1::2] == proposals(model, constrained=lambda _: False, turns=ASKED)[1::2]
+    assert mixed[::2] == proposals(model, constrained=lambda _: True, turns=ASKED)[::2]
 
 
 def test_a_held_backbone_writes_the_call_that_its_plan_asked_for(model):
-    speaker = Speaker(model=model, sampling=Sampling(max_tokens=120), held=True)
+    speaker = Speaker(model=model, sampling=Sampling(max_tokens=120), constrained=True)
     agent = SingleAgent(backbone=speaker, format=SHARED)
     (call,) = asyncio.run(agent.propose(TASK, ASKED)).turns
     assert isinstance(call, Call)
@@ -81,7 +85,7 @@ def test_a_tokenizer_without_the_formats_tokens_cannot_be_held():
     tokenizer = tiny_tokenizer(end="</s>")
     model = LocalModel(tiny_llama(len(tokenizer)), tokenizer, end="</s>")
     with pytest.raises(ModelError, match="special token"):
-        proposals(model, held=lambda _: True, turns=ASKED[:1], seeds=[0])
+        proposals(model, constrained=lambda _: True, turns=ASKED[:1], seeds=[0])
 
 
 # --- endpoints --------------------------------------------------------------------------------------------
@@ -102,7 +106,7 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
     async def ask():
         async with EndpointServer(Reply(body=text_reply("stop\n{}"))) as server:
             async with OpenAIModel(Endpoint(base_url=server.url, model="m", grammar=field)) as model:
-                speaker = Speaker(model=model, held=True)
+                speaker = Speaker(model=model, constrained=True)
                 proposal = await speaker.say(Role.CALLER, SHARED, TASK, ASKED)
             return proposal.turns, server.received[0].body
 
@@ -113,21 +117,21 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
 
 
 def test_an_endpoint_that_takes_no_grammar_is_refused_before_anything_is_asked():
-    config = endpoint_agent("http://localhost:1/v1", "m").model_copy(update={"held": True})
-    with pytest.raises(ConfigError, match=r"planner is to be held .* by 'grammar'"):
+    config = endpoint_agent("http://localhost:1/v1", "m").model_copy(update={"constrained": True})
+    with pytest.raises(ConfigError, match=r"planner is to be constrained .* by 'grammar'"):
         open_agent(config)
 
 
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def row(prediction, *, held, reference="one Next: caller.</s>caller: Action: roll\nAction Input: {}</s>"):
-    return {"tools": [{"Name": "roll"}], "reference": reference, "predictions": prediction, "held": held}
+def row(prediction, *, constrained, reference="one Next: caller.</s>caller: Action: roll\nAction Input: {}</s>"):
+    return {"tools": [{"Name": "roll"}], "reference": reference, "predictions": prediction, "constrained": constrained}
 
 
 WRONG = "one Next: caller.</s>caller: Action: rolls\nAction Input: {}</s>"
-FREE = [row(WRONG, held=False), row(WRONG, held=False)]
-HELD = [row(each["reference"], held=True) for each in FREE]
+FREE = [row(WRONG, constrained=False), row(WRONG, constrained=False)]
+HELD = [row(each["reference"], constrained=True) for each in FREE]
 
 
 def test_free_and_held_figures_stand_side_by_side():
@@ -136,24 +140,24 @@ def test_free_and_held_figures_stand_side_by_side():
     line = next(line for line in text.splitlines() if line.startswith("| hallucination_rate"))
     assert [cell.strip() for cell in line.split("|")[2:5:2]] == ["100.0", "0.0"]
     assert document["metrics"]["hallucination_rate"]["value"] == 1.0
-    assert document["held"]["metrics"]["hallucination_rate"]["value"] == 0.0
+    assert document["constrained"]["metrics"]["hallucination_rate"]["value"] == 0.0
     assert json.loads(json.dumps(document)) == document
 
 
 def test_held_figures_alone_ask_for_the_free_ones():
-    assert "--held" in report_text(evaluate_rows(HELD))
-    assert "--held" not in report_text(evaluate_rows(FREE))
+    assert "--constrained" in report_text(evaluate_rows(HELD))
+    assert "--constrained" not in report_text(evaluate_rows(FREE))
 
 
 @pytest.mark.parametrize(
-    ("free", "held", "said"),
+    ("free", "constrained", "said"),
     [
         (FREE, HELD[:1], "has 1 rows"),
-        (FREE, [HELD[0], row(WRONG, held=True, reference="two Next: give up.")], "row 1 is another step"),
-        (HELD, FREE, "must hold free predictions"),
-        (FREE, FREE, "must hold free predictions"),
+        (FREE, [HELD[0], row(WRONG, constrained=True, reference="two Next: give up.")], "row 1 is another step"),
+        (HELD, FREE, "must hold unconstrained predictions"),
+        (FREE, FREE, "must hold unconstrained predictions"),
     ],
 )
-def test_other_steps_are_not_put_beside_each_other(free, held, said):
+def test_other_steps_are_not_put_beside_each_other(free, constrained, said):
     with pytest.raises(DataError, match=said):
-        evaluate_beside(free, held)
+        evaluate_beside(free, constrained)
