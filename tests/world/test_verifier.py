@@ -15,7 +15,7 @@ from alpha_umi.types import Observation, User
 from alpha_umi.world import Split, Trouble, World
 from alpha_umi.world.player import Oracle
 from alpha_umi.world.reading import Quantity, plain, sentences, takes_back, wavers
-from alpha_umi.world.table.names import NAMES, ORDINARY
+from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
 from alpha_umi.world.tiny.names import TERMS
 from alpha_umi.world.verifier import judge, judge_answer
 from support.wide_tasks import NAMES_OF_PRESETS, WORLDS, catalogue, problems
@@ -143,7 +143,7 @@ def test_polite_words_do_no_harm(wind, words):
     assert judge_answer(made, words.format(x=value)) == []
 
 
-@pytest.mark.parametrize("names", [*NAMES.values(), *ORDINARY.values(), *TERMS.values()])
+@pytest.mark.parametrize("names", [*load_proper_names().values(), *load_ordinary_names().values(), *TERMS.values()])
 def test_no_name_of_the_world_bends_or_denies(names):
     for name in names:
         assert read(f"{name} 43 minutes, {name}") == [quantity(43, "minutes")]

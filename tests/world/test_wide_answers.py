@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from alpha_umi.world.problems import find_unit
-from alpha_umi.world.table.names import DOMAINS, ORDINARY
+from alpha_umi.world.table.names import load_domains, load_ordinary_names
 from alpha_umi.world.verifier import judge_answer
 from support.wide_tasks import NAMES_OF_PRESETS, catalogue, problems
 
@@ -16,7 +16,10 @@ SPELLINGS = {
     "kcal": "calories", "stars": "stars", "students": "students",
 }  # fmt: skip
 OTHER_UNITS = {"C", "F", "km/h", "km", "kg", "EUR", "USD", "days", "minutes", "pieces", "percent", "pages"}
-POOLS = {**ORDINARY, **{name: domain.terms for name, domain in DOMAINS.items() if hasattr(domain, "terms")}}
+POOLS = {
+    **load_ordinary_names(),
+    **{name: domain.terms for name, domain in load_domains().items() if hasattr(domain, "terms")},
+}
 
 
 BENDING = (

@@ -24,7 +24,7 @@ from alpha_umi.types import Answer, Call, Decision, Observation, Plan, StopReaso
 from alpha_umi.world import PRESETS, Seen, Trouble, World, answer_document, find_query, query_id
 from alpha_umi.world.needs import Refusal
 from alpha_umi.world.table import wording
-from alpha_umi.world.table.names import NAMES, ORDINARY
+from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
 from alpha_umi.world.verifier import judge
 from support.wide_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
 
@@ -70,7 +70,7 @@ def test_every_need_has_rivals_that_write_it_differently():
 
 def test_names_are_told_apart():
     owners = defaultdict(set)
-    for domain, names in {**NAMES, **ORDINARY}.items():
+    for domain, names in {**load_proper_names(), **load_ordinary_names()}.items():
         for name in names:
             owners[name.casefold()].add(domain)
         assert len({name.casefold() for name in names}) == len(names)
@@ -80,14 +80,16 @@ def test_names_are_told_apart():
 def test_every_need_is_worded_in_twenty_ways_on_each_side():
     for need in catalogue("full").needs.values():
         for train in (True, False):
-            frames = wording.TRAIN if train else wording.TEST
+            frames = wording.load_frames(train=train)
             ways = {frame.format(x=noun) for frame in frames.plain for ask in need.asks for noun in ask.nouns}
             ways |= {question for ask in need.asks for question in wording.questions(ask, train=train)}
             assert len(ways) >= (20 if train else 12), need.name
         together = [{*wording.questions(ask, train=True)} & {*wording.questions(ask, train=False)} for ask in need.asks]
         assert not any(together)
     for frames in ("plain", "contexts", "joints"):
-        assert set(getattr(wording.TRAIN, frames)).isdisjoint(getattr(wording.TEST, frames))
+        assert set(getattr(wording.load_frames(train=True), frames)).isdisjoint(
+            getattr(wording.load_frames(train=False), frames)
+        )
 
 
 def test_a_tool_is_told_of_as_its_tool_json_says(preset):

@@ -106,7 +106,7 @@ class _Page:
         whole = wording.page_questions(wish)
         if whole and self._draws.below(3) == 0:
             return self._draws.pick(whole).format_map(inputs)
-        text = self._draws.pick(wording.PAGES).format(x=self._draws.pick(wish.nouns).format_map(inputs))
+        text = self._draws.pick(wording.load_page_frames()).format(x=self._draws.pick(wish.nouns).format_map(inputs))
         return text[0].upper() + text[1:]
 
     def _sentence(self, need: Need, inputs: Mapping[str, Json], wish: Ask | None = None) -> str:

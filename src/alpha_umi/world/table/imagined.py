@@ -17,9 +17,11 @@ from alpha_umi.world.domains import Domain, Names
 from alpha_umi.world.invention import invent_word
 from alpha_umi.world.needs import Need
 from alpha_umi.world.phrases import bare
-from alpha_umi.world.table import vocabulary, wording
-from alpha_umi.world.table.names import CURRENCY
-from alpha_umi.world.table.tables import Category, read_line
+from alpha_umi.world.table import wording
+from alpha_umi.world.table.categories import Category
+from alpha_umi.world.table.names import names_of
+from alpha_umi.world.table.providers import read_line
+from alpha_umi.world.table.vocabulary import load_vocabulary
 from alpha_umi.world.tools import Seen, Tool
 
 _PERCENT = 100
@@ -56,10 +58,9 @@ class Imagination:
     def _imagine(self, tool: Tool) -> Tool:
         provider = self._names.setdefault(tool.provider, self._provider())
         category = self._categories[tool.category]
-        needs = {need.name: need for need in category.needs}
         while True:
             line = _Line(tool.finds, self._draws).write()
-            entry, made = read_line(line, provider, category.name, needs, Seen.YES)
+            entry, made = read_line(line, provider, category.name, category.needs, Seen.YES)
             told = str(entry["description"])
             taken = (other.spec.name for other in self._made.values())
             if (
@@ -95,14 +96,14 @@ class _Line:
     def _word(self, percent: int) -> str:
         draws = self._draws
         if percent < _APT:
-            return draws.pick((*_words(self._need), *vocabulary.APIS))
+            return draws.pick((*_words(self._need), *load_vocabulary().api_words))
         if percent < _APT + _STRAY:
             return draws.pick(_all_words())
         return _any_word(draws)
 
     def _told(self) -> str:
         need, draws = self._need, self._draws
-        told = vocabulary.TOLD.get(need.name, ())
+        told = load_vocabulary().descriptions.get(need.name, ())
         if told and draws.below(_PERCENT) < _TOLD:
             phrase = draws.pick(told)
         elif draws.below(3) == 0:
@@ -110,7 +111,7 @@ class _Line:
             return _sentence(self._classed(draws.pick(questions or (need.goal,))))
         else:
             phrase = draws.pick((need.goal, *(noun for ask in need.asks for noun in ask.nouns)))
-        return _sentence(draws.pick(vocabulary.PATTERNS).format(x=self._classed(phrase)))
+        return _sentence(draws.pick(load_vocabulary().patterns).format(x=self._classed(phrase)))
 
     def _classed(self, phrase: str) -> str:
         """The phrase with what its inputs are in place of their names."""
@@ -120,8 +121,8 @@ class _Line:
         for name, domain in self._need.inputs.items():
             if f"{{{name}}}" not in phrase:
                 continue
-            more = domain.name in met and vocabulary.MORE.get(domain.name)
-            said[name] = draws.pick(more or vocabulary.CLASSES[domain.name])
+            more = domain.name in met and load_vocabulary().second_classes.get(domain.name)
+            said[name] = draws.pick(more or load_vocabulary().classes[domain.name])
             met.add(domain.name)
         text = phrase.format_map(said)
         return text.replace("the a ", "a ").replace("the an ", "an ").replace("|", "/").replace(">", "")
@@ -133,19 +134,19 @@ class _Line:
         joined = pair if draws.below(_PERCENT) < _ONE_KEY else ()
         taken = [self._argument(name, domain, used) for name, domain in need.inputs.items() if name not in joined]
         if joined:
-            taken.append(f"{_fresh(vocabulary.JOINED, 'pair', used, draws)}={'+'.join(joined)}")
+            taken.append(f"{_fresh(load_vocabulary().joined, 'pair', used, draws)}={'+'.join(joined)}")
         return " ".join(taken)
 
     def _argument(self, name: str, domain: Domain, used: set[str]) -> str:
         draws = self._draws
-        words = vocabulary.ENDS.get(name) or vocabulary.ARGUMENTS[domain.name]
+        words = load_vocabulary().inputs.get(name) or load_vocabulary().arguments[domain.name]
         own = _fresh(words, name, used, draws)
         return f"{own}={name}{self._convention(name, domain)}"
 
     def _convention(self, name: str, domain: Domain) -> str:
         draws = self._draws
         ways = {"unit": ("metric", "celsius"), "day": ("offset",)}.get(name, ())
-        if isinstance(domain, Names) and domain.terms == CURRENCY.terms:
+        if isinstance(domain, Names) and domain.terms == names_of("currency"):
             ways = ("lower",)
         return f"~{draws.pick(ways)}" if ways and draws.below(_PERCENT) < _OWN_WAY else ""
 
@@ -155,9 +156,9 @@ class _Line:
         outputs = [*self._need.outputs]
         if draws.below(4) == 0:
             outputs = draws.sample(outputs, len(outputs))
-        keys = [f"{_fresh(vocabulary.RESULTS.get(name, (name,)), name, used, draws)}={name}" for name in outputs]
+        keys = [f"{_fresh(load_vocabulary().results.get(name, (name,)), name, used, draws)}={name}" for name in outputs]
         if draws.below(_PERCENT) < _WRAPPED:
-            keys.insert(0, f"@{draws.pick(vocabulary.WRAPS)}")
+            keys.insert(0, f"@{draws.pick(load_vocabulary().wrappers)}")
         return " ".join(keys)
 
 
@@ -167,7 +168,7 @@ def _any_word(draws: Draws) -> str:
         case 0:
             return "".join(draws.pick(_LETTERS) for _ in range(draws.between(2, 7)))
         case 1 | 2:
-            return draws.pick(vocabulary.ANY)
+            return draws.pick(load_vocabulary().any_words)
         case _:
             return invent_word(draws)
 
@@ -192,14 +193,16 @@ def _sentence(text: str) -> str:
 @cache
 def _all_words() -> tuple[str, ...]:
     """Words of documents and replies, whatever they are about."""
-    told = {word for phrases in vocabulary.TOLD.values() for phrase in phrases for word in _plain(phrase)}
-    results = {word for words in vocabulary.RESULTS.values() for word in words if "_" not in word}
+    told = {
+        word for phrases in load_vocabulary().descriptions.values() for phrase in phrases for word in _plain(phrase)
+    }
+    results = {word for words in load_vocabulary().results.values() for word in words if "_" not in word}
     return tuple(sorted(told | results))
 
 
 def _words(need: Need) -> tuple[str, ...]:
     """Words that are about a need."""
-    phrases = (*vocabulary.TOLD.get(need.name, ()), *(noun for ask in need.asks for noun in ask.nouns))
+    phrases = (*load_vocabulary().descriptions.get(need.name, ()), *(noun for ask in need.asks for noun in ask.nouns))
     return tuple(sorted({word for phrase in phrases for word in _plain(phrase)}))
 
 

@@ -15,20 +15,12 @@ from alpha_umi.world.facts import Facts
 from alpha_umi.world.needs import Ask, Need, Refusal
 from alpha_umi.world.phrases import bare
 from alpha_umi.world.reading import Reader, Words
-from alpha_umi.world.table import names
-from alpha_umi.world.table.learning import EDUCATION, HEALTH
-from alpha_umi.world.table.leisure import BOOKS, FOOD, MOVIES, MUSIC, SPORTS
-from alpha_umi.world.table.nature import LOCATION, WEATHER
+from alpha_umi.world.table.categories import CATEGORIES, Category, load_category
+from alpha_umi.world.table.names import load_domains, load_ordinary_names, load_proper_names, names_of
 from alpha_umi.world.table.plans import Scope
-from alpha_umi.world.table.tables import Category, Provider, read_providers
-from alpha_umi.world.table.trade import ECOMMERCE, FINANCE, SOCIAL
-from alpha_umi.world.table.travel import LOGISTICS, TRANSPORTATION, TRAVEL
+from alpha_umi.world.table.providers import Provider
+from alpha_umi.world.table.sections import load_sections, read_entries, read_list
 from alpha_umi.world.tools import Seen, Tool
-
-CATEGORIES: tuple[Category, ...] = (
-    LOCATION, WEATHER, TRAVEL, FINANCE, SOCIAL, ECOMMERCE, MOVIES, BOOKS, MUSIC, SPORTS, FOOD, TRANSPORTATION,
-    LOGISTICS, HEALTH, EDUCATION,
-)  # fmt: skip
 
 
 class TestSet(StrEnum):
@@ -58,37 +50,6 @@ class Group(StrEnum):
     G3 = "G3"
 
 
-_UNITS = {
-    "C": ("C", "°C", "° C", "degrees C", "degrees Celsius", "degree Celsius", "Celsius"),
-    "F": ("F", "°F", "° F", "degrees F", "degrees Fahrenheit", "degree Fahrenheit", "Fahrenheit"),
-    "km/h": ("km/h", "kmh", "kph", "kilometers per hour", "kilometres per hour"),
-    "km": ("km", "kilometers", "kilometres", "kilometer", "kilometre"),
-    "kg": ("kg", "kilograms", "kilogram", "kilos", "kilo"),
-    "mg": ("mg", "milligrams", "milligram"),
-    "grams": ("grams", "gram", "g"),
-    "kcal": ("kcal", "kilocalories", "calories"),
-    "percent": ("percent", "per cent", "%"),
-    "days": ("days", "day"),
-    "hours": ("hours", "hour", "h"),
-    "minutes": ("minutes", "minute", "min", "mins"),
-    "weeks": ("weeks", "week"),
-    "years": ("years", "year"),
-    "pieces": ("pieces", "piece", "units", "unit", "items", "item"),
-    "pages": ("pages", "page"),
-    "stars": ("stars", "star"),
-    "reviews": ("reviews", "review"),
-    "points": ("points", "point"),
-    "seats": ("seats", "seat"),
-    "tracks": ("tracks", "track", "songs", "song"),
-    "copies": ("copies", "copy"),
-    "tables": ("tables", "table", "free tables", "free table"),
-    "beds": ("beds", "bed"),
-    "students": ("students", "student"),
-    "employees": ("employees", "employee", "people"),
-    "spaces": ("spaces", "space", "parking spaces", "free parking spaces"),
-    "USD": ("USD", "US dollars", "dollars", "$"),
-    "EUR": ("EUR", "euros", "euro", "€"),
-}
 _LITERAL = r"[A-Z]\d{2,4}|\d{1,2}:\d{2}"
 
 
@@ -96,10 +57,10 @@ _LITERAL = r"[A-Z]\d{2,4}|\d{1,2}:\d{2}"
 def _reader() -> Reader:
     return Reader(
         Words(
-            names={**names.NAMES, **names.ORDINARY},
-            ordinary=frozenset(names.ORDINARY),
-            currencies=names.CURRENCY.terms,
-            units=_UNITS,
+            names={**load_proper_names(), **load_ordinary_names()},
+            ordinary=frozenset(load_ordinary_names()),
+            currencies=names_of("currency"),
+            units={unit: read_list(spellings) for unit, spellings in read_entries(load_sections("units")["units"])},
             literal=_LITERAL,
         )
     )
@@ -123,19 +84,20 @@ class Market:
     pools: Mapping[str, Pool]
     """Split -> its pool."""
     sorts: Mapping[tuple[str, int], frozenset[str]]
-    """Need and number of its ask -> the sorts of values owed. Two of a sort in one answer could be taken for each other."""
+    """Need and number of its ask -> the sorts of values owed. Two of one sort in an answer could be confused."""
     categories: Mapping[str, Category]
     banned: frozenset[str]
     """Documents of tools that are held out of training, their bare words."""
 
     @classmethod
     def of(cls, categories: Iterable[str]) -> Market:
-        chosen = [category for category in CATEGORIES if category.name in set(categories)]
-        providers = tuple(provider for category in chosen for provider in read_providers(category))
-        needs = {need.name: need for category in chosen for need in category.needs}
+        wanted = set(categories)
+        chosen = [load_category(name) for name in CATEGORIES if name in wanted]
+        providers = tuple(provider for category in chosen for provider in category.providers)
+        needs = {name: need for category in chosen for name, need in category.needs.items()}
         tools = [tool for provider in providers for tool in provider.tools]
         documents = {(provider.category, provider.name): provider.document for provider in providers}
-        catalogue = Catalogue.of(needs, tools, names.DOMAINS.values(), _reader(), documents)
+        catalogue = Catalogue.of(needs, tools, load_domains().values(), _reader(), documents)
         seen = _pool(catalogue, providers, {Seen.YES})
         unseen_tools = _pool(catalogue, providers, {Seen.NO})
         unseen_categories = _pool(catalogue, providers, {Seen.NO_CATEGORY})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alpha_umi.types import ToolStatus
 from alpha_umi.world.problems import Trouble
-from alpha_umi.world.table.market import CATEGORIES, Group
+from alpha_umi.world.table.categories import CATEGORIES
+from alpha_umi.world.table.market import Group
 from alpha_umi.world.table.tasks import Mix
 
 _FAILURES = (
@@ -43,7 +44,7 @@ SMALL = Mix(
 FULL = Mix(
     name="full",
     version="4",
-    categories=tuple(category.name for category in CATEGORIES),
+    categories=CATEGORIES,
     calls={1: 30, 2: 25, 3: 18, 4: 13, 5: 8, 6: 6},
     groups={Group.G1: 35, Group.G2: 25, Group.G3: 40},
     troubles={

@@ -118,9 +118,10 @@ class Scope:
         for need in by_name.values():
             for output, domain in need.makes.items():
                 makers[domain.name] = (*makers.get(domain.name, ()), (need, output))
+        before: dict[str, frozenset[int]] = {}
         calls = {name: frozenset[int]() for name in by_name}
-        for _ in range(LONGEST):
-            calls = {name: _lengths(need, makers, calls) for name, need in by_name.items()}
+        while calls != before:  # lengths only grow, up to LONGEST
+            before, calls = calls, {name: _lengths(need, makers, calls) for name, need in by_name.items()}
         lengths = frozenset(length for name, counts in calls.items() if by_name[name].asks for length in counts)
         return cls(needs=by_name, makers=makers, calls=calls, lengths=lengths)
 

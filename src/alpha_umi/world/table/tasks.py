@@ -89,7 +89,7 @@ class _Sketch:
         self._mix, self._draws = mix, draws
         self._seed, self._split, self._index = seed, split, index
         self._train = split == TRAIN
-        self._frames = wording.TRAIN if self._train else wording.TEST
+        self._frames = wording.load_frames(train=self._train)
         self._pool: Pool = mix.market.pools[split]
         self._facts = Facts(seed=seed, moment=f"{split}/{index}")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from alpha_umi.world.needs import Ask
+from alpha_umi.world.table.sections import load_sections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,84 +23,23 @@ class Frames:
     """One of so many queries is a whole sentence of its own, where there is one."""
 
 
-PAGES = (
-    "What is {x}?",
-    "Tell me {x}.",
-    "Give me {x}, please.",
-    "I want to know {x}.",
-    "I need {x}.",
-    "Please find {x}.",
-    "Find out {x}.",
-    "Can you tell me {x}?",
-    "Show me {x}.",
-    "I would like to know {x}.",
-    "Let me know {x}.",
-    "Look up {x} for me.",
-    "Please get me {x}.",
-    "I am looking for {x}.",
-    "Can you find {x}?",
-    "I must know {x}.",
-)
-"""Ways to ask around a noun phrase that stand on pages too."""
-TRAIN = Frames(
-    plain=(
-        *PAGES,
-        "{x}",
-        "{x}, please.",
-        "I want {x}.",
-        "What about {x}?",
-        "My question is about {x}.",
-        "Get {x} for me.",
-        "May I ask for {x}?",
-        "I have to know {x}.",
-        "Please tell us {x}.",
-        "Would you look for {x}?",
-        "I was asked for {x}.",
-        "We are curious about {x}.",
-        "Bring me {x}, please.",
-        "Will you please say {x}?",
-        "It is {x} that I want.",
-        "Try to get {x}.",
-    ),
-    contexts=(
-        "I am planning a trip.",
-        "My boss is asking.",
-        "I have a question.",
-        "It is urgent.",
-        "I am writing a report.",
-        "We are curious.",
-        "Hello!",
-        "Good morning.",
-    ),
-    joints=(
-        " and ",
-        ", and also ",
-        " as well as ",
-        " plus ",
-        " along with ",
-        ", besides ",
-        " and after that ",
-        ", in addition ",
-        " and likewise ",
-        ", not to forget ",
-        " and with it ",
-        " & ",
-    ),
-    whole=2,
-)
-TEST = Frames(
-    plain=(
-        "Could you tell me {x}, please?",
-        "Help me find {x}.",
-        "Check {x} for me.",
-        "I wonder about {x}.",
-        "Search for {x}.",
-        "Do you know {x}?",
-    ),
-    contexts=("My family has a bet.", "I am in a hurry.", "Good evening.", "We need some facts."),
-    joints=(" and then ", " together with "),
-    whole=3,
-)
+@cache
+def load_page_frames() -> tuple[str, ...]:
+    """Ways to ask around a noun phrase that stand on pages too."""
+    return tuple(load_sections("frames")["pages"])
+
+
+@cache
+def load_frames(*, train: bool) -> Frames:
+    """The frames of training queries or of test queries."""
+    sections, side = load_sections("frames"), "train" if train else "test"
+    plain = tuple(sections[f"{side} frames"])
+    return Frames(
+        plain=(*load_page_frames(), *plain) if train else plain,
+        contexts=tuple(sections[f"{side} contexts"]),
+        joints=tuple(line.removeprefix("{x}").removesuffix("{y}") for line in sections[f"{side} conjunctions"]),
+        whole=2 if train else 3,
+    )
 
 
 def questions(ask: Ask, *, train: bool) -> tuple[str, ...]:

@@ -1,0 +1,164 @@
+"""Providers of the table world: tools in ToolBench's sense, each with some APIs, declared one API a line.
+
+    NEED API_NAME: description. | ARGUMENTS -> RESULTS
+
+An argument is OWN=INPUT, or INPUT where both are called alike; A=B+C joins two inputs under one name, ~CONVENTION says
+how values are written, "!" that the argument may not be left out. A result is OWN=OUTPUT or OUTPUT; "@KEY" before the
+results wraps them under a key ("@KEY[]": as the only item of a list).
+
+An API is declared as ToolBench's tool JSON, and what a model is told of it is made from that by the same rules as for
+any ToolBench tool, so that the world's tools are documented alike in training data, in files and behind a service.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from alpha_umi.formats.tool_json import Api, argument_name, read_api, standard_name, write_spec
+from alpha_umi.types import Json
+from alpha_umi.world.domains import Amounts
+from alpha_umi.world.needs import Need
+from alpha_umi.world.table.names import names_of
+from alpha_umi.world.tools import Document, Seen, Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A tool in ToolBench's sense: some APIs under one name."""
+
+    name: str
+    description: str
+    category: str
+    seen: Seen
+    document: Mapping[str, Json]
+    """Its tool JSON."""
+    tools: tuple[Tool, ...] = field(default_factory=tuple)
+
+
+_CONVENTIONS_TOLD = {
+    "metric": "metric (C) or imperial (F)",
+    "celsius": "celsius or fahrenheit",
+    "offset": "0 for today, 1 for tomorrow",
+    "lower": "currency code in lower case",
+}
+_API = re.compile(r"(?P<need>\w+) (?P<name>\w+): (?P<told>[^|]+) \| (?P<taken>[^>]+) -> (?P<given>.+)")
+_ARGUMENT = re.compile(r"(?P<own>\w+)(?:=(?P<inputs>[\w+]+))?(?:~(?P<convention>\w+))?(?P<must>!)?")
+
+
+@cache
+def _conventions() -> Mapping[str, Mapping[str, str]]:
+    """Convention -> value -> how it is written."""
+    return {
+        "metric": {"C": "metric", "F": "imperial"},
+        "celsius": {"C": "celsius", "F": "fahrenheit"},
+        "offset": {"today": "0", "tomorrow": "1"},
+        "lower": {code: code.lower() for code in names_of("currency")},
+    }
+
+
+def read_provider(name: str, lines: Iterable[str], category: str, needs: Mapping[str, Need], seen: Seen) -> Provider:
+    """The provider whose description and APIs stand in `lines`. Raises ValueError for a line of another form."""
+    head, *declared = lines
+    label, _, description = head.partition(": ")
+    if label != "description":
+        raise ValueError(f"{name}: its first line is no description: {head!r}")
+    apis = [read_line(line, name, category, needs, seen) for line in declared]
+    document: dict[str, Json] = {
+        "tool_name": name,
+        "tool_description": description,
+        "title": name,
+        "pricing": "FREE",
+        "host": f"{standard_name(name)}.invalid",
+        "home_url": f"https://{standard_name(name)}.invalid",
+        "api_list": [entry for entry, _ in apis],
+    }
+    return Provider(
+        name=name,
+        description=description,
+        category=category,
+        seen=seen,
+        document=document,
+        tools=tuple(tool for _, tool in apis),
+    )
+
+
+def read_line(
+    line: str, provider: str, category: str, needs: Mapping[str, Need], seen: Seen
+) -> tuple[dict[str, Json], Tool]:
+    found = _API.fullmatch(line)
+    if found is None:
+        raise ValueError(f"{provider}: not an API: {line!r}")
+    served = needs[found["need"]]
+    arguments: dict[str, str] = {}
+    codes: dict[str, Mapping[str, Json]] = {}
+    required: list[Json] = []
+    optional: list[Json] = []
+    for text in found["taken"].split():
+        taken = _ARGUMENT.fullmatch(text)
+        if taken is None:
+            raise ValueError(f"{provider}: not an argument: {text!r}")
+        inputs = (taken["inputs"] or taken["own"]).split("+")
+        arguments |= dict.fromkeys(inputs, argument_name(taken["own"]))
+        if taken["convention"]:
+            codes |= {name: dict(_conventions()[taken["convention"]]) for name in inputs}
+        may_lack = all(name in served.defaults for name in inputs) and not taken["must"]
+        (optional if may_lack else required).append(_declare(taken, inputs, served))
+    first, *rest = found["given"].split()
+    wrapped = first[1:] if first.startswith("@") else ""
+    results = [part.partition("=") for part in (rest if wrapped else [first, *rest])]
+    entry: dict[str, Json] = {
+        "name": found["name"],
+        "url": f"https://{standard_name(provider)}.invalid/{found['name']}",
+        "description": found["told"].strip(),
+        "method": "GET",
+        "required_parameters": required,
+        "optional_parameters": optional,
+        "schema": _schema([own for own, _, _ in results], wrapped),
+    }
+    tool = Tool(
+        spec=write_spec(_api(entry, provider, category)),
+        category=category,
+        provider=provider,
+        need=served.name,
+        finds=served,
+        arguments=arguments,
+        results={canonical or own: own for own, _, canonical in results},
+        seen=seen,
+        codes=codes,
+        joint="/",
+        document=Document(tool=provider, api=found["name"], entry=entry),
+        wrapped=wrapped,
+    )
+    return entry, tool
+
+
+def _schema(keys: list[str], wrapped: str) -> Json:
+    """The keys of a reply."""
+    flat: dict[str, Json] = dict.fromkeys(keys, "value")
+    if not wrapped:
+        return flat
+    return {wrapped.removesuffix("[]"): [flat] if wrapped.endswith("[]") else flat}
+
+
+def _declare(taken: re.Match[str], inputs: list[str], served: Need) -> dict[str, Json]:
+    told = served.inputs[inputs[0]].told
+    alike = [name for name, domain in served.inputs.items() if domain.told == told]
+    if len(inputs) > 1:
+        told = f"{'/'.join(inputs)}, each a {told}"
+    elif len(alike) > 1:
+        told = f"{told}, {inputs[0]}"
+    if taken["convention"]:
+        told = _CONVENTIONS_TOLD[taken["convention"]] + (f", {inputs[0]}" if len(alike) > 1 else "")
+    default = served.defaults.get(inputs[0])
+    if default is not None:
+        default = _conventions().get(taken["convention"] or "", {}).get(str(default), str(default))
+        told = told if taken["must"] else f"{told}, {default} by default"
+    number = isinstance(served.inputs[inputs[0]], Amounts) and len(inputs) == 1
+    return {"name": taken["own"], "type": "NUMBER" if number else "STRING", "description": told, "default": ""}
+
+
+def _api(entry: Mapping[str, Json], provider: str, category: str) -> Api:
+    return read_api(entry, {"tool_name": provider}, category)
