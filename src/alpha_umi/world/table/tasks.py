@@ -1,7 +1,7 @@
 """Tasks of the table world: a plan, its words, the tools offered and the trouble that waits.
 
 All from (preset, seed, split, index). Train and test are disjoint twice: no frame of a training query words a test
-query, and what is asked about whom (the plan with its names) lies on one side, as its own hash says.
+query, and a query (the plan with its names) belongs to one of them by its own hash.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
-from alpha_umi.world.table import sides, wording
+from alpha_umi.world.table import wording
 from alpha_umi.world.table.imagined import Imagination
 from alpha_umi.world.table.market import Group, Market, Pool, TestSet
 from alpha_umi.world.table.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order, make_kind
+from alpha_umi.world.table.split import TEST_ODDS, is_for_tests, is_for_training
 from alpha_umi.world.tools import Seen, Tool
 
 TRAIN = "train"
 SPLITS = (TRAIN, *(test_set.value for test_set in TestSet))
 _TRIES = 500
-"""Test tasks are on the tests' side in every way to ask them, which few are."""
+"""Few names put a query in the test split in every way to ask it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,13 +157,13 @@ class _Sketch:
     def _draw_my_slots(
         self, kind: Kind, wishes: Sequence[Wish], slots: Mapping[str, Slot], trouble: Trouble
     ) -> dict[str, Json] | None:
-        """Names of which what is asked is on this split's side."""
+        """Names with which the query belongs to this split."""
         former = self._mix.market.catalogue.former
-        for _ in range(sides.SHARE if self._train else _TRIES):
+        for _ in range(TEST_ODDS if self._train else _TRIES):
             values = self._draw_slots(slots, trouble)
             if values is None:
                 return None
-            if sides.is_for_training(kind.name, values) if self._train else sides.is_for_tests(wishes, values, former):
+            if is_for_training(kind.name, values) if self._train else is_for_tests(wishes, values, former):
                 return values
         return None
 

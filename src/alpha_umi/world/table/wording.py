@@ -11,7 +11,7 @@ from alpha_umi.world.table.sections import load_sections
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames:
-    """One side's ways to ask."""
+    """Ways to ask in one split, training or tests."""
 
     plain: tuple[str, ...]
     """Around a noun phrase."""
@@ -32,18 +32,18 @@ def load_page_frames() -> tuple[str, ...]:
 @cache
 def load_frames(*, train: bool) -> Frames:
     """The frames of training queries or of test queries."""
-    sections, side = load_sections("frames"), "train" if train else "test"
-    plain = tuple(sections[f"{side} frames"])
+    sections, split = load_sections("frames"), "train" if train else "test"
+    plain = tuple(sections[f"{split} frames"])
     return Frames(
         plain=(*load_page_frames(), *plain) if train else plain,
-        contexts=tuple(sections[f"{side} contexts"]),
-        joints=tuple(line.removeprefix("{x}").removesuffix("{y}") for line in sections[f"{side} conjunctions"]),
+        contexts=tuple(sections[f"{split} contexts"]),
+        joints=tuple(line.removeprefix("{x}").removesuffix("{y}") for line in sections[f"{split} conjunctions"]),
         whole=2 if train else 3,
     )
 
 
 def questions(ask: Ask, *, train: bool) -> tuple[str, ...]:
-    """The whole sentences of one side: where the tables have several, the last one is kept for tests."""
+    """The whole sentences of one split: where the tables have several, the last one is kept for tests."""
     if train:
         return (*page_questions(ask), *ask.asked)
     return ask.questions[-1:] if len(ask.questions) > 1 else ()

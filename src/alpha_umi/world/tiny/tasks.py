@@ -2,7 +2,7 @@
 
 All from (seed, split, index).
 
-Train queries and test queries are disjoint by construction: the query's own hash says which side it is on.
+Train queries and test queries are disjoint by construction: the query's own hash says to which it belongs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from alpha_umi.world.tools import Seen, Tool
 NAME, VERSION = "tiny", "1"
 """The version changes with anything that changes a task, a fact or a tool."""
 
-_TEST_SHARE = 10
-"""One query in so many is on the test side."""
+_TEST_ODDS = 10
+"""One query of this many is for tests."""
 _CALLS: Mapping[int, int] = {1: 50, 2: 25, 3: 15, 4: 10}
 """Calls that the plain way takes -> share."""
 _TROUBLES: Mapping[Trouble, int] = {
@@ -75,9 +75,9 @@ def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
         return None
     slots = _draw_slots(kind, trouble, draws)
     query = draws.pick(kind.queries).format(**slots)
-    on_test_side = drawn("side", query) % _TEST_SHARE == 0
+    for_tests = drawn("side", query) % _TEST_ODDS == 0
     facts = Facts(seed=seed, moment=f"{split}/{index}")
-    if on_test_side is (split is Split.TRAIN) or not _makes_sense(kind, slots, facts, trouble):
+    if for_tests is (split is Split.TRAIN) or not _makes_sense(kind, slots, facts, trouble):
         return None
     offered, down, blocked = _draw_tools(split, kind, trouble, draws)
     metadata: dict[str, Json] = {

@@ -1,7 +1,7 @@
-"""Whether what is asked about whom is for training or for tests: a hash of the plan with its names says so.
+"""Split of queries into training and tests, by a hash of the plan and of the names in it.
 
-A test task is on the tests' side in every way to ask it, in whichever order its wishes come and by a name's old form or
-its new one, so that none of its twins is a training task.
+A test query is in the test split in every way to ask it: in either order of its wishes, by a name's old form or its new
+one. So none of its equivalents is a training query.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from alpha_umi.world.chance import drawn
 from alpha_umi.world.needs import Values
 from alpha_umi.world.table.plans import Made, Slot, Source, Wish
 
-SHARE = 5
-"""One of so many is for tests."""
+TEST_ODDS = 5
+"""One query of this many is for tests."""
 
 
 def is_for_training(name: str, values: Values) -> bool:
@@ -24,14 +24,14 @@ def is_for_training(name: str, values: Values) -> bool:
 
 def is_for_tests(wishes: Sequence[Wish], values: Values, former: Mapping[str, str]) -> bool:
     """`former`: old names and what they are now."""
-    return all(_is_for_tests(name, said) for name, said in _twins(wishes, values, former))
+    return all(_is_for_tests(name, said) for name, said in _equivalents(wishes, values, former))
 
 
 def _is_for_tests(name: str, values: Values) -> bool:
-    return drawn("side", name, *(f"{label}={value}" for label, value in values.items())) % SHARE == 0
+    return drawn("side", name, *(f"{label}={value}" for label, value in values.items())) % TEST_ODDS == 0
 
 
-def _twins(wishes: Sequence[Wish], values: Values, former: Mapping[str, str]) -> Iterator[tuple[str, Values]]:
+def _equivalents(wishes: Sequence[Wish], values: Values, former: Mapping[str, str]) -> Iterator[tuple[str, Values]]:
     for order in (wishes, wishes[::-1])[: len(wishes)]:
         name, labels = " & ".join(wish.signature for wish in order), _labels(order)
         for said in _ways_to_say(values, former):
