@@ -20,18 +20,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=1000, help="of every split")
     parser.add_argument("--vocabulary", type=int, default=2048)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     print("| preset | split | tasks/s | gold/s | verified/s | gold passes | calls | solvable |")
     print("|---|---|---|---|---|---|---|---|")
     for preset in PRESETS:
         for split in World(preset).splits:
-            measure(preset, split, asked.tasks)
+            measure(preset, split, options.tasks)
     print(
         "\n| preset | role | examples | prompt: median tokens | 95 % | longest | completion: mean | trajectory: mean |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for preset in PRESETS:
-        count(preset, asked.tasks, asked.vocabulary)
+        count(preset, options.tasks, options.vocabulary)
 
 
 def measure(preset, split, count):

@@ -233,7 +233,7 @@ def frame_of(made):
     return text
 
 
-def asked_for(made):
+def what_is_asked(made):
     """What is asked about whom, in whatever order and by whatever names: the calls, and which of their values count."""
     calls = sorted((call.need, call.inputs) for call in made.solution().requests)
     return repr((calls, sorted(owed.value.rpartition("_")[0] for owed in made.kind.owed)))
@@ -243,12 +243,12 @@ def test_test_queries_are_new_in_words_and_in_what_they_ask(preset):
     train = problems(preset, 1500, ["train"])
     queries = {made.task.query for made in train}
     frames = {frame_of(made) for made in train}
-    asked = {asked_for(made) for made in train if made.solvable}
+    queries = {what_is_asked(made) for made in train if made.solvable}
     for split in SETS:
         for made in problems(preset, 80, [split]):
             assert made.task.query not in queries
             assert frame_of(made) not in frames, made.task.query
-            assert not made.solvable or asked_for(made) not in asked, made.task.query
+            assert not made.solvable or what_is_asked(made) not in queries, made.task.query
 
 
 def test_a_test_query_has_one_reading_and_does_not_name_what_it_asks_for(preset):
@@ -257,8 +257,8 @@ def test_a_test_query_has_one_reading_and_does_not_name_what_it_asks_for(preset)
             known = made.solution().known
             assert not any(str(known[owed.value]) in made.task.query for owed in made.kind.owed if not owed.unit)
         days = [step.inputs.get("day") for step in made.kind.steps if "day" in made.catalogue.needs[step.need].inputs]
-        asked = {step.need for step in made.kind.steps}
-        assert len(set(days)) < 2 or len(asked) == 1 or None not in days, made.task.query
+        needs = {step.need for step in made.kind.steps}
+        assert len(set(days)) < 2 or len(needs) == 1 or None not in days, made.task.query
 
 
 def test_an_unseen_tool_has_no_seen_one_beside_it_that_works(preset):

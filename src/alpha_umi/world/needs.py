@@ -47,8 +47,8 @@ class Ask:
     """What is wanted, as noun phrases over the inputs."""
     questions: tuple[str, ...] = ()
     """The same as whole sentences."""
-    asked: tuple[str, ...] = ()
-    """More of them, for training tasks alone."""
+    paraphrases: tuple[str, ...] = ()
+    """More whole sentences, for training tasks alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,8 +91,8 @@ class _Page:
         if draws.below(2):
             return "\n".join(f"{question}\n{call}\n{reply}\n{said}" for question, call, reply, said in rows)
         told = [f"{call}\n{reply}" for _, call, reply, _ in rows]
-        asked = [f"{question}\n{said}" for question, _, _, said in draws.sample(rows, len(rows))]
-        return "\n".join([*told, *asked])
+        answers = [f"{question}\n{said}" for question, _, _, said in draws.sample(rows, len(rows))]
+        return "\n".join([*told, *answers])
 
     def _reply(self, tool: Tool) -> tuple[str, str, str, str]:
         need, draws = tool.finds, self._draws
@@ -186,8 +186,8 @@ class _Page:
         while len(held) < draws.between(3, 8):
             held[draws.pick(self._pages.keys) if draws.below(3) else self._word()] = self._thing()
         told = f"{self._word()}: {json.dumps(held)}"
-        asked = draws.sample(tuple(held), draws.between(2, len(held)))
-        return "\n".join([told, *(f"The {key} is {held[key]}." for key in asked)])
+        keys = draws.sample(tuple(held), draws.between(2, len(held)))
+        return "\n".join([told, *(f"The {key} is {held[key]}." for key in keys)])
 
     def table(self) -> str:
         """Rows of names with a value or two, and then some of them in words."""

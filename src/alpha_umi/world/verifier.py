@@ -76,8 +76,8 @@ def _judge_values(problem: Problem, solution: Solution, query: str, said: str) -
     reader = problem.catalogue.reader
     owed_quantities, owed_terms = _owed(problem, solution)
     held_quantities, held_terms = list(reader.quantities(said)), reader.terms(said)
-    asked = {replace(quantity, bent="") for quantity in reader.quantities(query)}
-    allowed_quantities = {*owed_quantities, *asked, *_side_quantities(problem, solution)}
+    queried = {replace(quantity, bent="") for quantity in reader.quantities(query)}
+    allowed_quantities = {*owed_quantities, *queried, *_side_quantities(problem, solution)}
     allowed_values = {quantity.value for quantity in allowed_quantities}
     allowed_terms = {term.casefold() for term in owed_terms} | reader.terms(query) | _side_terms(problem, solution)
     allowed_terms |= {quantity.unit.casefold() for quantity in allowed_quantities}
@@ -126,10 +126,10 @@ def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]
     What a reply says beyond the question may be told too, unless it could be taken for what was asked.
     """
     units = {quantity.unit for quantity in _owed(problem, solution)[0]}
-    used = {str(value) for asked in solution.requests for _, value in asked.inputs}
-    for asked, given in zip(solution.requests, solution.outputs, strict=True):
-        inputs = dict(asked.inputs)
-        told = [owed for ask in problem.catalogue.needs[asked.need].asks for owed in ask.owed]
+    used = {str(value) for made in solution.requests for _, value in made.inputs}
+    for made, given in zip(solution.requests, solution.outputs, strict=True):
+        inputs = dict(made.inputs)
+        told = [owed for ask in problem.catalogue.needs[made.need].asks for owed in ask.owed]
         known = [(given[owed.value], find_unit(owed, given)) for owed in told]
         known += [(value, str(inputs.get("source", ""))) for value in inputs.values()]
         known += [(value, "") for value in (*inputs.values(), *given.values())]
@@ -142,7 +142,7 @@ def _side_terms(problem: Problem, solution: Solution) -> set[str]:
     """Names that come up on the way, and those of a reply that could not be taken for what was asked."""
     domain = problem.catalogue.reader.domain
     owed = {domain(term.casefold()) for term in _owed(problem, solution)[1]}
-    used = {str(value).casefold() for asked in solution.requests for _, value in asked.inputs}
+    used = {str(value).casefold() for made in solution.requests for _, value in made.inputs}
     known = {str(value).casefold() for value in solution.known.values()}
     return used | {term for term in known if domain(term) not in owed}
 
@@ -172,8 +172,8 @@ def _judge_calls(problem: Problem, turns: Sequence[Turn]) -> list[str]:
             made.add(_request_of(problem, call))
     if not problem.solvable:
         return [*reasons, *_judge_despair(problem, truths)]
-    missing = [asked for asked in problem.solution().requests if asked not in made]
-    return [*reasons, *(f"no call found {asked.need} of {dict(asked.inputs)}" for asked in missing)]
+    missing = [wanted for wanted in problem.solution().requests if wanted not in made]
+    return [*reasons, *(f"no call found {wanted.need} of {dict(wanted.inputs)}" for wanted in missing)]
 
 
 def _request_of(problem: Problem, call: Call) -> Request:

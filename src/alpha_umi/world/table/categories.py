@@ -150,7 +150,7 @@ def _read_intent(title: str, lines: Iterable[str]) -> Ask:
         answer=entries["answer"][0],
         nouns=tuple(entries["noun"]),
         questions=tuple(entries.get("question", ())),
-        asked=tuple(load_sections("paraphrases").get(title, ())),
+        paraphrases=tuple(load_sections("paraphrases").get(title, ())),
     )
 
 

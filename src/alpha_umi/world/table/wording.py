@@ -45,7 +45,7 @@ def load_frames(*, train: bool) -> Frames:
 def questions(ask: Ask, *, train: bool) -> tuple[str, ...]:
     """The whole sentences of one split: where the tables have several, the last one is kept for tests."""
     if train:
-        return (*page_questions(ask), *ask.asked)
+        return (*page_questions(ask), *ask.paraphrases)
     return ask.questions[-1:] if len(ask.questions) > 1 else ()
 
 
