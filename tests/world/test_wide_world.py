@@ -383,11 +383,11 @@ def test_a_hint_tells_of_the_branch_that_failed():
         assert all(name in hints[0] and reply.content in hints[0] for name, reply in made.down.items())
 
 
-def test_a_hint_tells_of_a_branch_that_strayed():
-    strayed = [made for made in problems("small", 400, ["train"]) if made.strayed]
-    assert {made.strayed[1] == "" for made in strayed} == {True, False}
+def test_a_hint_describes_a_failed_branch():
+    failed_branch = [made for made in problems("small", 400, ["train"]) if made.failed_branch]
+    assert {made.failed_branch[1] == "" for made in failed_branch} == {True, False}
     heard = 0
-    for made in strayed:
+    for made in failed_branch:
         gold = WORLDS["small"].gold(made.task)
         assert WORLDS["small"].verify(made.task, gold).passed
         hints = [turn.text for turn in gold.turns[1:] if isinstance(turn, User)]
@@ -395,7 +395,7 @@ def test_a_hint_tells_of_a_branch_that_strayed():
             assert not made.solvable
             continue
         heard += 1
-        place, name = made.strayed
+        place, name = made.failed_branch
         assert (f"Call of {name} with" if name else "You gave up.") in hints[0]
         if name:
             assert made.catalogue.tools[name].need not in {step.need for step in made.kind.steps}
@@ -403,7 +403,7 @@ def test_a_hint_tells_of_a_branch_that_strayed():
         before = gold.turns[: next(at for at, turn in enumerate(gold.turns) if at and isinstance(turn, User))]
         assert (place == 0) is (len(before) == 1)
     assert heard > 10
-    assert not any(made.strayed for split in SETS for made in problems("small", 60, [split]))
+    assert not any(made.failed_branch for split in SETS for made in problems("small", 60, [split]))
 
 
 def test_what_cannot_be_done_is_given_up_and_answers_to_it_are_wrong(preset):

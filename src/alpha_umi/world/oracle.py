@@ -41,8 +41,8 @@ def write_gold(problem: Problem) -> Trajectory:
         return _give_up(problem, turns, "The query does not say what it is about.")
     known = dict(problem.slots)
     for place, step in enumerate(problem.kind.steps):
-        if problem.strayed and problem.strayed[0] == place:
-            turns.append(User(text=write_hint([_stray(problem, problem.strayed[1], step, known)])))
+        if problem.failed_branch and problem.failed_branch[0] == place:
+            turns.append(User(text=write_hint([_write_failed_branch(problem, problem.failed_branch[1], step, known)])))
         found = _do(problem, step, known, turns)
         if not isinstance(found, dict):
             return _give_up(problem, turns, found)
@@ -99,7 +99,7 @@ def _call(
     return observation
 
 
-def _stray(problem: Problem, name: str, step: Step, known: Mapping[str, Json]) -> list[Turn]:
+def _write_failed_branch(problem: Problem, name: str, step: Step, known: Mapping[str, Json]) -> list[Turn]:
     """A branch that calls a tool of no use for a step, as one does that takes it for another; or that sees none."""
     goal = _goal(problem, step, known)
     if not name:

@@ -76,8 +76,8 @@ class Problem:
     """The need at which a hopeless problem ends; empty for a solvable one, and where something is left out."""
     hinted: bool = False
     """The gold trajectory is a later branch of a search: it holds the hint that tells of the failed one."""
-    strayed: tuple[int, str] | None = None
-    """As hinted, but the branch before had called a tool of no use, or seen none (""): at which step, which tool."""
+    failed_branch: tuple[int, str] | None = None
+    """Step and tool of a failed branch that the gold trajectory follows: a call of no use, or giving up ("")."""
 
     @property
     def solvable(self) -> bool:

@@ -29,7 +29,7 @@ _TOLD = 60
 """So many documents of a hundred are worded by the vocabulary, the others by what users say."""
 _APT = 35
 """So many words of API names fit, ..."""
-_STRAY = 25
+_MISLEADING = 25
 """... so many stand for something else; the others are any, or invented."""
 _ONE_KEY = 35
 """Where two inputs can be written as one argument, they are."""
@@ -97,7 +97,7 @@ class _Line:
         draws = self._draws
         if percent < _APT:
             return draws.pick((*_words(self._need), *load_vocabulary().api_words))
-        if percent < _APT + _STRAY:
+        if percent < _APT + _MISLEADING:
             return draws.pick(_all_words())
         return _any_word(draws)
 

@@ -38,7 +38,7 @@ SMALL = Mix(
     changes=8,
     contexts=0,
     hinted=10,
-    strayed=8,
+    failed_branch=8,
     imagined=70,
 )
 FULL = Mix(
@@ -73,6 +73,6 @@ FULL = Mix(
     changes=10,
     contexts=30,
     hinted=25,
-    strayed=8,
+    failed_branch=8,
     imagined=70,
 )

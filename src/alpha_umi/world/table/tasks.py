@@ -59,8 +59,8 @@ class Mix:
     """Queries with a sentence before what they want."""
     hinted: int
     """Of the tasks with a dead provider: gold that is a later branch of a search."""
-    strayed: int
-    """Training tasks whose gold is a later branch: the one before had called a tool of no use."""
+    failed_branch: int
+    """Training tasks whose gold trajectory follows a failed branch, which called a tool of no use or gave up."""
     imagined: int
     """Training tasks among imagined providers, ..."""
     replaced: int = 85
@@ -370,14 +370,14 @@ class _Sketch:
             down=offer.failures,
             blocked=blocked,
             hinted=(hinted := trouble is Trouble.RIVAL and self._draws.below(100) < mix.hinted),
-            strayed=None if hinted or trouble is Trouble.MISSING else self._draw_stray(kind, offer),
+            failed_branch=None if hinted or trouble is Trouble.MISSING else self._draw_failed_branch(kind, offer),
         )
 
-    def _draw_stray(self, kind: Kind, offer: _Offer) -> tuple[int, str] | None:
+    def _draw_failed_branch(self, kind: Kind, offer: _Offer) -> tuple[int, str] | None:
         """A step and a tool that is of no use in the whole task (or none), now and then, in training."""
         draws, needs = self._draws, {step.need for step in kind.steps}
         useless = [tool.spec.name for tool in offer.tools if tool.need not in needs]
-        if not self._train or not useless or draws.below(100) >= self._mix.strayed:
+        if not self._train or not useless or draws.below(100) >= self._mix.failed_branch:
             return None
         return draws.below(len(kind.steps)), "" if draws.below(4) == 0 else draws.pick(useless)
 
