@@ -87,7 +87,7 @@ def test_former_names_mean_names_of_their_domain_and_unknown_ones_do_not():
         terms = set(getattr(domain, "terms", ()))
         former = getattr(domain, "former", {})
         assert set(former.values()) <= terms
-        assert terms.isdisjoint([*former, *getattr(domain, "strangers", ())])
+        assert terms.isdisjoint([*former, *getattr(domain, "unknown_entities", ())])
 
 
 def test_every_unit_that_an_answer_can_owe_has_spellings():

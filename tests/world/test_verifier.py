@@ -177,9 +177,9 @@ def test_a_number_of_a_reply_has_only_the_unit_that_it_is_told_with():
 
 @pytest.mark.parametrize("preset", NAMES_OF_PRESETS)
 def test_a_malformed_call_or_another_name_does_not_show_that_a_name_is_unknown(preset):
-    strange = [made for made in problems(preset, 150) if made.trouble is Trouble.STRANGER]
-    assert strange
-    for made in strange:
+    unknown = [made for made in problems(preset, 150) if made.trouble is Trouble.UNKNOWN_ENTITY]
+    assert unknown
+    for made in unknown:
         gold = WORLDS[preset].gold(made.task)
         *before, call, _, end = gold.turns
         assert judge(made, gold).passed

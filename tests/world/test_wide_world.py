@@ -408,7 +408,12 @@ def test_a_hint_describes_a_failed_branch():
 
 def test_what_cannot_be_done_is_given_up_and_answers_to_it_are_wrong(preset):
     hopeless = [made for made in problems(preset, 120) if not made.solvable]
-    assert {made.trouble for made in hopeless} == {Trouble.STRANGER, Trouble.DOWN, Trouble.NO_TOOL, Trouble.MISSING}
+    assert {made.trouble for made in hopeless} == {
+        Trouble.UNKNOWN_ENTITY,
+        Trouble.DOWN,
+        Trouble.NO_TOOL,
+        Trouble.MISSING,
+    }
     for made in hopeless:
         gold = WORLDS[preset].gold(made.task)
         assert gold.turns[-1].decision is Decision.GIVE_UP

@@ -306,7 +306,7 @@ def test_invented_observations_do_not_support_an_answer():
 def test_a_task_without_solution_is_passed_by_giving_up_after_seeing_why():
     problems = [problem_of(split, index) for split, index in MIXED]
     hopeless = [problem for problem in problems if not problem.solvable]
-    assert {problem.trouble for problem in hopeless} == {Trouble.STRANGER, Trouble.DOWN, Trouble.NO_TOOL}
+    assert {problem.trouble for problem in hopeless} == {Trouble.UNKNOWN_ENTITY, Trouble.DOWN, Trouble.NO_TOOL}
     for problem in hopeless:
         gold = WORLD.gold(problem.task)
         assert gold.turns[-1].decision is Decision.GIVE_UP

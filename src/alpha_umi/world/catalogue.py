@@ -21,8 +21,8 @@ class Catalogue:
     """Need -> its tools in that order."""
     former: Mapping[str, str]
     """Names that tools refuse -> the new ones."""
-    strangers: Mapping[str, tuple[str, ...]]
-    """Domain -> plausible names that nobody knows."""
+    unknown_entities: Mapping[str, tuple[str, ...]]
+    """Domain -> plausible names that are none of it."""
     reader: Reader
     """Finds quantities and names in an answer."""
     documents: Mapping[tuple[str, str], Mapping[str, Json]]
@@ -49,7 +49,7 @@ class Catalogue:
             tools=by_name,
             providers=_by_need(needs, by_name.values()),
             former={old: new for domain in names for old, new in domain.former.items()},
-            strangers={domain.name: domain.strangers for domain in names if domain.strangers},
+            unknown_entities={domain.name: domain.unknown_entities for domain in names if domain.unknown_entities},
             reader=reader,
             documents=documents or {},
         )

@@ -30,8 +30,8 @@ class Names:
     terms: tuple[str, ...]
     former: Mapping[str, str] = field(default_factory=dict[str, str])
     """Names that tools refuse, saying the new one."""
-    strangers: tuple[str, ...] = ()
-    """Plausible names that nobody in the world knows."""
+    unknown_entities: tuple[str, ...] = ()
+    """Plausible names that are none of the domain."""
     told: str = ""
     """What a tool says of such an argument."""
     vague: tuple[str, ...] = ()

@@ -25,8 +25,8 @@ class Trouble(StrEnum):
     """The provider tried first is down, another one works."""
     FORMER_NAME = "former_name"
     """The query uses an old name, which tools refuse, saying the new one."""
-    STRANGER = "stranger"
-    """The query names what nobody knows."""
+    UNKNOWN_ENTITY = "stranger"
+    """The query names an entity that the world does not know."""
     DOWN = "down"
     """Every offered provider of one need is down."""
     NO_TOOL = "no_tool"
@@ -35,7 +35,7 @@ class Trouble(StrEnum):
     """The query leaves out what it is about."""
 
 
-HOPELESS = frozenset({Trouble.STRANGER, Trouble.DOWN, Trouble.NO_TOOL, Trouble.MISSING})
+HOPELESS = frozenset({Trouble.UNKNOWN_ENTITY, Trouble.DOWN, Trouble.NO_TOOL, Trouble.MISSING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,15 +191,15 @@ def _judge_despair(problem: Problem, truths: Sequence[tuple[Call, Observation]])
     seen = {call.name: observation for call, observation in truths}
     if problem.trouble is Trouble.MISSING:
         return []
-    if problem.trouble is Trouble.STRANGER:
-        refusals = tuple(f"is invalid: {name} is unknown" for name in _strangers(problem))
+    if problem.trouble is Trouble.UNKNOWN_ENTITY:
+        refusals = tuple(f"is invalid: {name} is unknown" for name in _unknown_entities(problem))
         told = any(call.name in providers and truth.content.endswith(refusals) for call, truth in truths)
         return [] if told else ["no call shows that a name is unknown"]
     return [f"{name} was not tried" for name in providers if name not in seen]
 
 
-def _strangers(problem: Problem) -> Iterator[str]:
-    """What the query names and nobody knows."""
+def _unknown_entities(problem: Problem) -> Iterator[str]:
+    """Entities of the query that the world does not know."""
     for slot, value in problem.slots.items():
-        if value in problem.catalogue.strangers.get(problem.kind.slots[slot], ()):
+        if value in problem.catalogue.unknown_entities.get(problem.kind.slots[slot], ()):
             yield str(value)

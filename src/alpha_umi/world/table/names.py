@@ -77,7 +77,7 @@ def _load_names(words: str) -> dict[str, tuple[str, ...]]:
     domains = load_domains()
     named = {name: domains[name] for name, entries in _load_entries().items() if entries.get("words") == words}
     return {
-        name: (*domain.terms, *domain.former, *domain.strangers)
+        name: (*domain.terms, *domain.former, *domain.unknown_entities)
         for name, domain in named.items()
         if isinstance(domain, Names)
     }
@@ -108,8 +108,8 @@ def _read_domain(name: str, entries: _Entries, known: Mapping[str, Domain]) -> D
     else:
         terms = _list_of(entries, "names")
     former = dict(pair.split(" = ") for pair in _list_of(entries, "former"))
-    strangers = _list_of(entries, "unknown")
-    return Names(name=name, terms=terms, former=former, strangers=strangers, told=told, vague=vague)
+    unknown_entities = _list_of(entries, "unknown")
+    return Names(name=name, terms=terms, former=former, unknown_entities=unknown_entities, told=told, vague=vague)
 
 
 def _list_of(entries: _Entries, key: str) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ class _Sketch:
 
     def _makes_sense(self, kind: Kind, slots: Values, trouble: Trouble) -> bool:
         """Nobody flies to where they are."""
-        if trouble in (Trouble.STRANGER, Trouble.MISSING):
+        if trouble in (Trouble.UNKNOWN_ENTITY, Trouble.MISSING):
             return True
         catalogue = self._mix.market.catalogue
         for request in solve(catalogue, kind, slots, self._facts).requests:
@@ -196,8 +196,10 @@ class _Sketch:
         match trouble:
             case Trouble.FORMER_NAME:
                 return self._rename(values, {name: domain for name, domain in named.items() if domain.former})
-            case Trouble.STRANGER:
-                return self._replace(values, {name: domain for name, domain in named.items() if domain.strangers})
+            case Trouble.UNKNOWN_ENTITY:
+                return self._replace(
+                    values, {name: domain for name, domain in named.items() if domain.unknown_entities}
+                )
             case Trouble.MISSING if all(isinstance(slot.domain, Amounts) for slot in slots.values()):
                 return None
             case _:
@@ -214,7 +216,7 @@ class _Sketch:
         if not names:
             return None
         name = self._draws.pick(list(names))
-        return {**values, name: self._draws.pick(names[name].strangers)}
+        return {**values, name: self._draws.pick(names[name].unknown_entities)}
 
     # --- the tools ----------------------------------------------------------------------------------
 
@@ -353,8 +355,8 @@ class _Sketch:
             "solvable": trouble not in HOPELESS,
         }
         blocked = offer.blocked
-        if trouble is Trouble.STRANGER:
-            blocked = _step_of_stranger(kind, slots, mix.market).need
+        if trouble is Trouble.UNKNOWN_ENTITY:
+            blocked = _step_of_unknown_entity(kind, slots, mix.market).need
         return Problem(
             task=Task(
                 id=f"{mix.name}-{self._seed}-{self._split}-{self._index}",
@@ -423,9 +425,9 @@ def _speak(slot: Slot, value: Json) -> str:
     return slot.domain.spoken.format(value) if isinstance(slot.domain, Codes) else str(value)
 
 
-def _step_of_stranger(kind: Kind, slots: Values, market: Market) -> Step:
-    strangers = market.catalogue.strangers
-    unknown = {name for name, value in slots.items() if str(value) in strangers.get(kind.slots[name], ())}
+def _step_of_unknown_entity(kind: Kind, slots: Values, market: Market) -> Step:
+    unknown_entities = market.catalogue.unknown_entities
+    unknown = {name for name, value in slots.items() if str(value) in unknown_entities.get(kind.slots[name], ())}
     return next(step for step in kind.steps if unknown & set(step.inputs.values()))
 
 

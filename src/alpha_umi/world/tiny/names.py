@@ -79,13 +79,13 @@ BOOKS: Mapping[str, str] = {
     "Nana": "Zola", "Persuasion": "Austen", "Ulysses": "Joyce", "Candide": "Voltaire", "Walden": "Thoreau",
 }  # fmt: skip
 
-STRANGERS: Mapping[str, tuple[str, ...]] = {
+UNKNOWN_ENTITIES: Mapping[str, tuple[str, ...]] = {
     "city": ("Atlantis", "Avalon", "Camelot", "Gotham"),
     "person": ("Zoltan", "Xenia", "Ugo", "Wanda"),
     "item": ("dragon", "flux", "gizmo", "unicorn"),
     "book": ("Nemo", "Zorro"),
 }
-"""Plausible names that nobody in the world knows, by domain."""
+"""Domain -> plausible names that are none of it."""
 
 TERMS: Mapping[str, tuple[str, ...]] = {
     "city": tuple(CITIES),
@@ -103,15 +103,15 @@ TERMS: Mapping[str, tuple[str, ...]] = {
 }
 """Every name that an answer may hold, by domain."""
 
-CITY = Names(name="city", terms=tuple(CITIES), former=FORMER_NAMES, strangers=STRANGERS["city"])
+CITY = Names(name="city", terms=tuple(CITIES), former=FORMER_NAMES, unknown_entities=UNKNOWN_ENTITIES["city"])
 UNIT = Names(name="unit", terms=("C", "F"))
 AIRPORT = Names(name="airport", terms=TERMS["airport"])
 AMOUNT = Amounts(name="amount")
 CURRENCY = Names(name="currency", terms=TERMS["currency"])
 COMPANY = Names(name="company", terms=COMPANIES)
-PERSON = Names(name="person", terms=PEOPLE, strangers=STRANGERS["person"])
-ITEM = Names(name="item", terms=ITEMS, strangers=STRANGERS["item"])
+PERSON = Names(name="person", terms=PEOPLE, unknown_entities=UNKNOWN_ENTITIES["person"])
+ITEM = Names(name="item", terms=ITEMS, unknown_entities=UNKNOWN_ENTITIES["item"])
 CODE = Codes(name="code", of=ITEM)
-BOOK = Names(name="book", terms=tuple(BOOKS), strangers=STRANGERS["book"])
+BOOK = Names(name="book", terms=tuple(BOOKS), unknown_entities=UNKNOWN_ENTITIES["book"])
 AUTHOR = Names(name="author", terms=TERMS["author"])
 DOMAINS = (CITY, UNIT, AIRPORT, AMOUNT, CURRENCY, COMPANY, PERSON, ITEM, CODE, BOOK, AUTHOR)

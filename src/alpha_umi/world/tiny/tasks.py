@@ -19,7 +19,7 @@ from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
 from alpha_umi.world.tiny.kinds import KINDS
-from alpha_umi.world.tiny.names import FORMER_NAMES, STRANGERS, TERMS
+from alpha_umi.world.tiny.names import FORMER_NAMES, TERMS, UNKNOWN_ENTITIES
 from alpha_umi.world.tiny.tools import CATALOGUE, TOOLS
 from alpha_umi.world.tools import Seen, Tool
 
@@ -34,7 +34,7 @@ _TROUBLES: Mapping[Trouble, int] = {
     Trouble.NONE: 70,
     Trouble.RIVAL: 10,
     Trouble.FORMER_NAME: 7,
-    Trouble.STRANGER: 4,
+    Trouble.UNKNOWN_ENTITY: 4,
     Trouble.DOWN: 5,
     Trouble.NO_TOOL: 4,
 }
@@ -97,8 +97,8 @@ def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
         tools=tuple(tool.spec for tool in TOOLS.values() if tool.spec.name in offered),
         metadata=metadata,
     )
-    if trouble is Trouble.STRANGER:
-        blocked = _step_of_stranger(kind, slots).need
+    if trouble is Trouble.UNKNOWN_ENTITY:
+        blocked = _step_of_unknown_entity(kind, slots).need
     return Problem(
         task=task,
         catalogue=CATALOGUE,
@@ -113,7 +113,7 @@ def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
 
 def _makes_sense(kind: Kind, slots: Values, facts: Facts, trouble: Trouble) -> bool:
     """Nobody flies to where they are."""
-    if trouble is Trouble.STRANGER:
+    if trouble is Trouble.UNKNOWN_ENTITY:
         return True
     known = solve(CATALOGUE, kind, slots, facts).known
     return known.get("start", "") != known.get("end")
@@ -152,8 +152,8 @@ def _can_have(kind: Kind, split: Split, trouble: Trouble) -> bool:
             return any(len(_usable(step.need, split)) > 1 for step in kind.steps)
         case Trouble.FORMER_NAME:
             return "city" in domains
-        case Trouble.STRANGER:
-            return bool(domains & set(STRANGERS))
+        case Trouble.UNKNOWN_ENTITY:
+            return bool(domains & set(UNKNOWN_ENTITIES))
         case _:
             return True
 
@@ -181,14 +181,14 @@ def _draw_slots(kind: Kind, trouble: Trouble, draws: Draws) -> dict[str, Json]:
         cities = [name for name, domain in kind.slots.items() if domain == "city"]
         taken = set(slots.values())
         slots[draws.pick(cities)] = draws.pick([old for old, new in FORMER_NAMES.items() if new not in taken])
-    if trouble is Trouble.STRANGER:
-        name = draws.pick([name for name, domain in kind.slots.items() if domain in STRANGERS])
-        slots[name] = draws.pick(STRANGERS[kind.slots[name]])
+    if trouble is Trouble.UNKNOWN_ENTITY:
+        name = draws.pick([name for name, domain in kind.slots.items() if domain in UNKNOWN_ENTITIES])
+        slots[name] = draws.pick(UNKNOWN_ENTITIES[kind.slots[name]])
     return slots
 
 
-def _step_of_stranger(kind: Kind, slots: Values) -> Step:
-    unknown = {name for name, value in slots.items() if str(value) in STRANGERS.get(kind.slots[name], ())}
+def _step_of_unknown_entity(kind: Kind, slots: Values) -> Step:
+    unknown = {name for name, value in slots.items() if str(value) in UNKNOWN_ENTITIES.get(kind.slots[name], ())}
     return next(step for step in kind.steps if unknown & set(step.inputs.values()))
 
 

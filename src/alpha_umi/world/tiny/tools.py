@@ -152,7 +152,9 @@ _UNITS = {
 }
 _NAMES = {
     **known.TERMS,
-    **{domain: (*known.TERMS[domain], *strangers) for domain, strangers in known.STRANGERS.items()},
+    **{
+        domain: (*known.TERMS[domain], *unknown_entities) for domain, unknown_entities in known.UNKNOWN_ENTITIES.items()
+    },
 }
 _NAMES["city"] = (*_NAMES["city"], *known.FORMER_NAMES)
 
