@@ -35,13 +35,13 @@ def badges(page):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_tasks_that_are_shown_are_the_first_of_their_kind(preset):
     world = World(preset)
-    several, rival, hopeless, unseen = (choice.task for choice in choose(world, preset))
+    several, fallback, unsolvable, unseen = (choice.task for choice in choose(world, preset))
     assert several.metadata["calls"] > 1
-    assert rival.metadata["trouble"] == "rival"
-    assert hopeless.metadata["trouble"] in ("no_tool", "down")
+    assert fallback.metadata["trouble"] == "rival"
+    assert unsolvable.metadata["trouble"] in ("no_tool", "down")
     assert unseen.metadata["split"] == measured_splits(preset)[1]
     assert choose(world, preset) == choose(World(preset), preset)
-    before = (world.task(rival.metadata["split"], index) for index in range(FIRST, rival.metadata["index"]))
+    before = (world.task(fallback.metadata["split"], index) for index in range(FIRST, fallback.metadata["index"]))
     assert not [task for task in before if task.metadata["trouble"] == "rival"]
 
 
@@ -64,7 +64,7 @@ def test_tasks_at_which_the_chain_fails_are_done_by_a_tree_search_and_drawn(tmp_
         assert re.search(r"The chain fails at (\d) of 6 tasks\. Tree search \(DFSDT\) passes \1 of these \1\.", text)
     tile = re.search(r"(\d) of (\d)\s*shown tasks right", page.text)
     assert tile.groups() == (str(badges(page).count("right")), "6")
-    # By chain it gives up everything, so only what is hopeless may be right; by tree it does what the oracle does.
+    # By chain it gives up everything, so only what is unsolvable may be right; by tree it does what the oracle does.
     assert badges(page)[-2:] == ["right", "right"]
     assert len(badges(page)) == 6
     assert page.elements.count("figure") == 2

@@ -51,7 +51,7 @@ def test_names_may_come_as_declared_or_standardised(sealed, names):
 
 
 def test_the_world_over_http_is_the_world_word_for_word(sealed):
-    """All calls of the oracle, and wrong ones, in tasks with every trouble."""
+    """All calls of the oracle, and wrong ones, in tasks with every perturbation."""
     here, tasks = World(), [World().task("test", index) for index in range(12)]
 
     async def check(task, access):

@@ -12,7 +12,7 @@ from alpha_umi.errors import DataError
 from alpha_umi.search import Tree, explore
 from alpha_umi.store import decode_task, dump_line, encode_task
 from alpha_umi.types import Observation, User
-from alpha_umi.world import Split, Trouble, World
+from alpha_umi.world import Perturbation, Split, World
 from alpha_umi.world.player import Oracle
 from alpha_umi.world.reading import Quantity, plain, sentences, takes_back, wavers
 from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
@@ -177,7 +177,7 @@ def test_a_number_of_a_reply_has_only_the_unit_that_it_is_told_with():
 
 @pytest.mark.parametrize("preset", NAMES_OF_PRESETS)
 def test_a_malformed_call_or_another_name_does_not_show_that_a_name_is_unknown(preset):
-    unknown = [made for made in problems(preset, 150) if made.trouble is Trouble.UNKNOWN_ENTITY]
+    unknown = [made for made in problems(preset, 150) if made.perturbation is Perturbation.UNKNOWN_ENTITY]
     assert unknown
     for made in unknown:
         gold = WORLDS[preset].gold(made.task)

@@ -21,7 +21,7 @@ from alpha_umi.formats.tool_json import read_api, write_spec, write_trained_spec
 from alpha_umi.preparation.world_files import Choice, write_gold, write_tools
 from alpha_umi.store import decode_trajectory, dump_line, encode_trajectory, read_trajectories
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, StopReason, ToolStatus, User
-from alpha_umi.world import PRESETS, Seen, Trouble, World, answer_document, find_query, query_id
+from alpha_umi.world import PRESETS, Perturbation, Seen, World, answer_document, find_query, query_id
 from alpha_umi.world.needs import Refusal
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
@@ -55,7 +55,7 @@ def test_the_full_world_is_wide():
         assert {tool.seen for tool in tools if tool.category == category} == {Seen.YES, Seen.NO}
 
 
-def test_every_need_has_rivals_that_write_it_differently():
+def test_every_need_has_providers_that_write_it_differently():
     for need, tools in catalogue("full").providers.items():
         assert len(tools) > 1, need
         for one, other in combinations(tools, 2):
@@ -121,7 +121,7 @@ def test_arguments_read_back_as_they_were_meant(preset):
                 assert tool.outputs(reply.content) is not None
 
 
-def test_rivals_say_the_same_in_their_own_words():
+def test_providers_of_a_need_say_the_same_in_their_own_words():
     for made in problems("full", 10, ["train"]):
         for request in made.solution().requests if made.solvable else ():
             replies = [
@@ -219,7 +219,7 @@ def test_training_never_meets_held_out_tools_or_categories(preset):
     for split, seen in (("G1_tool", Seen.NO), ("G1_category", Seen.NO_CATEGORY), ("G2_category", Seen.NO_CATEGORY)):
         for made in problems(preset, 60, [split]):
             needs = {step.need for step in made.kind.steps}
-            if made.trouble is Trouble.NO_TOOL:
+            if made.perturbation is Perturbation.NO_TOOL:
                 continue
             for need in needs:
                 assert seen in {tool.seen for tool in made.providers(need)}
@@ -263,7 +263,7 @@ def test_a_test_query_has_one_reading_and_does_not_name_what_it_asks_for(preset)
 
 def test_an_unseen_tool_has_no_seen_one_beside_it_that_works(preset):
     for made in problems(preset, 200, ["G1_tool"]):
-        if made.solvable and made.trouble is not Trouble.RIVAL:
+        if made.solvable and made.perturbation is not Perturbation.FALLBACK:
             for step in made.kind.steps:
                 seen = {tool.seen for tool in made.providers(step.need)}
                 assert Seen.YES not in seen or len(made.providers(step.need)) == 1
@@ -271,14 +271,14 @@ def test_an_unseen_tool_has_no_seen_one_beside_it_that_works(preset):
 
 def test_groups_need_one_tool_several_or_several_categories(preset):
     for made in problems(preset, 60):
-        if made.trouble is Trouble.NO_TOOL:
+        if made.perturbation is Perturbation.NO_TOOL:
             continue
         group, tools = made.task.metadata["group"], made.catalogue.tools
         document = WORLDS[preset].query(made.task)
         relevant = [tools[f"{api}_for_{tool.lower()}"] for tool, api in document["relevant APIs"]]
         providers, categories = {tool.provider for tool in relevant}, {tool.category for tool in relevant}
         match group:
-            case "G1" if made.trouble not in (Trouble.RIVAL, Trouble.DOWN):
+            case "G1" if made.perturbation not in (Perturbation.FALLBACK, Perturbation.DOWN):
                 assert len(providers) == 1
             case "G2":
                 assert len(categories) == 1
@@ -289,10 +289,10 @@ def test_groups_need_one_tool_several_or_several_categories(preset):
                 pass
 
 
-def test_tasks_are_short_and_long_and_meet_every_trouble():
+def test_tasks_are_short_and_long_and_meet_every_perturbation():
     full = problems("full", 300, ["train", "G3_instruction"])
     assert {made.task.metadata["calls"] for made in full} == {1, 2, 3, 4, 5, 6}
-    assert {made.trouble for made in full} == set(Trouble)
+    assert {made.perturbation for made in full} == set(Perturbation)
     assert {made.task.metadata["group"] for made in full} == {"G1", "G2", "G3"}
     assert any(depth(made) == 6 for made in full), "no task has six calls of which each rests on the one before"
     small = problems("small", 300, ["train"])
@@ -348,7 +348,7 @@ def test_every_gold_trajectory_passes_far_away_too(preset, split):
 def test_gold_goes_round_a_dead_provider():
     statuses = Counter()
     for made in problems("full", 300, ["train"]):
-        if made.trouble is not Trouble.RIVAL:
+        if made.perturbation is not Perturbation.FALLBACK:
             continue
         gold = WORLDS["full"].gold(made.task)
         assert gold.stop is StopReason.ANSWERED
@@ -362,7 +362,9 @@ def test_an_empty_reply_supports_no_answer():
     made = next(
         made
         for made in problems("full", 300, ["train"])
-        if made.trouble is Trouble.RIVAL and next(iter(made.down.values())).status is ToolStatus.OK and not made.hinted
+        if made.perturbation is Perturbation.FALLBACK
+        and next(iter(made.down.values())).status is ToolStatus.OK
+        and not made.hinted
     )
     gold, tools = WORLDS["full"].gold(made.task), made.catalogue.tools
     need = tools[next(iter(made.down))].need
@@ -407,24 +409,24 @@ def test_a_hint_describes_a_failed_branch():
 
 
 def test_what_cannot_be_done_is_given_up_and_answers_to_it_are_wrong(preset):
-    hopeless = [made for made in problems(preset, 120) if not made.solvable]
-    assert {made.trouble for made in hopeless} == {
-        Trouble.UNKNOWN_ENTITY,
-        Trouble.DOWN,
-        Trouble.NO_TOOL,
-        Trouble.MISSING,
+    unsolvable = [made for made in problems(preset, 120) if not made.solvable]
+    assert {made.perturbation for made in unsolvable} == {
+        Perturbation.UNKNOWN_ENTITY,
+        Perturbation.DOWN,
+        Perturbation.NO_TOOL,
+        Perturbation.MISSING,
     }
-    for made in hopeless:
+    for made in unsolvable:
         gold = WORLDS[preset].gold(made.task)
         assert gold.turns[-1].decision is Decision.GIVE_UP
         answered = dataclasses.replace(gold, turns=(*gold.turns[:-1], Answer(text="It is 21 C in Lima.")))
         assert not judge(made, answered).passed
         at_once = dataclasses.replace(gold, turns=(gold.turns[0], gold.turns[-1]))
-        assert judge(made, at_once).passed is (made.trouble in (Trouble.NO_TOOL, Trouble.MISSING))
+        assert judge(made, at_once).passed is (made.perturbation in (Perturbation.NO_TOOL, Perturbation.MISSING))
 
 
 def test_a_query_that_leaves_something_out_names_it_nowhere(preset):
-    left_out = [made for made in problems(preset, 200) if made.trouble is Trouble.MISSING]
+    left_out = [made for made in problems(preset, 200) if made.perturbation is Perturbation.MISSING]
     assert left_out
     for made in left_out:
         named = [

@@ -25,7 +25,7 @@ from alpha_umi.types import (
     Trajectory,
     User,
 )
-from alpha_umi.world import PRESETS, TOOLS, VERSION, Seen, Split, Trouble, World, answer_document
+from alpha_umi.world import PRESETS, TOOLS, VERSION, Perturbation, Seen, Split, World, answer_document
 from alpha_umi.world.oracle import write_gold
 from alpha_umi.world.problems import Problem
 from alpha_umi.world.tiny.names import TERMS
@@ -55,16 +55,16 @@ def answered_by(gold: Trajectory, text: str) -> Trajectory:
 # --- the world --------------------------------------------------------------------------------------------
 
 
-def test_there_are_enough_tools_categories_and_rivals():
+def test_there_are_enough_tools_categories_and_alternatives():
     assert len(TOOLS) >= 16
     assert len({tool.category for tool in TOOLS.values()}) >= 5
     assert all(name.endswith(f"_for_{tool.provider}") for name, tool in TOOLS.items())
     providers = Counter(tool.need for tool in TOOLS.values() if tool.seen is Seen.YES)
-    rivalled = [need for need, number in providers.items() if number > 1]
-    assert len(rivalled) >= 2
-    for need in rivalled:
-        rivals = [tool for tool in TOOLS.values() if tool.need == need]
-        assert len({tuple(tool.arguments.values()) for tool in rivals}) > 1
+    replaceable = [need for need, number in providers.items() if number > 1]
+    assert len(replaceable) >= 2
+    for need in replaceable:
+        alternatives = [tool for tool in TOOLS.values() if tool.need == need]
+        assert len({tuple(tool.arguments.values()) for tool in alternatives}) > 1
 
 
 def test_every_tool_survives_its_toolbench_document():
@@ -89,9 +89,9 @@ def test_seeds_give_other_tasks_and_other_facts():
 
 def test_what_one_tool_finds_the_others_know():
     found = WORLD.execute(Call(name="item_for_shopster", arguments='{"item": "lamp"}'))
-    rival = WORLD.execute(Call(name="product_for_bargain", arguments='{"product": "lamp"}'))
+    other = WORLD.execute(Call(name="product_for_bargain", arguments='{"product": "lamp"}'))
     item = json.loads(found.content)
-    assert list(item.values()) == list(json.loads(rival.content).values())
+    assert list(item.values()) == list(json.loads(other.content).values())
     stock = WORLD.execute(Call(name="stock_for_shopster", arguments=json.dumps({"code": item["code"]})))
     assert stock.status is ToolStatus.OK
     place = json.loads(WORLD.execute(Call(name="city_for_peoplebook", arguments='{"name": "Ana"}')).content)
@@ -168,18 +168,18 @@ def test_held_out_tools_are_offered_only_where_they_belong():
     assert offered[Split.UNSEEN_CATEGORY] == {Seen.YES, Seen.NO_CATEGORY}
 
 
-def test_tasks_need_one_to_four_calls_meet_every_trouble_and_offer_few_tools():
+def test_tasks_need_one_to_four_calls_meet_every_perturbation_and_offer_few_tools():
     golds = [WORLD.gold(WORLD.task(Split.TRAIN, index)) for index in range(300)]
-    plain = [gold for gold in golds if gold.task.metadata["trouble"] == Trouble.NONE]
+    plain = [gold for gold in golds if gold.task.metadata["trouble"] == Perturbation.NONE]
     assert {sum(isinstance(turn, Call) for turn in gold.turns) for gold in plain} == {1, 2, 3, 4}
-    assert {gold.task.metadata["trouble"] for gold in golds} == set(Trouble) - {Trouble.MISSING}
+    assert {gold.task.metadata["trouble"] for gold in golds} == set(Perturbation) - {Perturbation.MISSING}
     assert all(3 <= len(gold.task.tools) <= 6 for gold in golds)
     assert all(len(turn.content) <= 120 for gold in golds for turn in gold.turns if isinstance(turn, Observation))
 
 
-def test_gold_recovers_from_failures_by_a_rival_or_a_corrected_name():
-    for trouble in (Trouble.RIVAL, Trouble.FORMER_NAME):
-        problems = [problem for problem in solvable(300) if problem.trouble is trouble]
+def test_gold_recovers_from_failures_by_a_fallback_or_a_corrected_name():
+    for perturbation in (Perturbation.FALLBACK, Perturbation.FORMER_NAME):
+        problems = [problem for problem in solvable(300) if problem.perturbation is perturbation]
         assert problems
         for problem in problems:
             gold = WORLD.gold(problem.task)
@@ -305,15 +305,19 @@ def test_invented_observations_do_not_support_an_answer():
 
 def test_a_task_without_solution_is_passed_by_giving_up_after_seeing_why():
     problems = [problem_of(split, index) for split, index in MIXED]
-    hopeless = [problem for problem in problems if not problem.solvable]
-    assert {problem.trouble for problem in hopeless} == {Trouble.UNKNOWN_ENTITY, Trouble.DOWN, Trouble.NO_TOOL}
-    for problem in hopeless:
+    unsolvable = [problem for problem in problems if not problem.solvable]
+    assert {problem.perturbation for problem in unsolvable} == {
+        Perturbation.UNKNOWN_ENTITY,
+        Perturbation.DOWN,
+        Perturbation.NO_TOOL,
+    }
+    for problem in unsolvable:
         gold = WORLD.gold(problem.task)
         assert gold.turns[-1].decision is Decision.GIVE_UP
         answered = dataclasses.replace(gold, turns=(*gold.turns, Answer(text="It is 21 C.")))
         assert not WORLD.verify(problem.task, answered).passed
         at_once = dataclasses.replace(gold, turns=(gold.turns[0], gold.turns[-1]))
-        assert WORLD.verify(problem.task, at_once).passed is (problem.trouble is Trouble.NO_TOOL)
+        assert WORLD.verify(problem.task, at_once).passed is (problem.perturbation is Perturbation.NO_TOOL)
 
 
 def test_giving_up_what_can_be_done_and_stopping_midway_are_wrong():
@@ -326,11 +330,13 @@ def test_giving_up_what_can_be_done_and_stopping_midway_are_wrong():
 
 
 def test_another_way_than_the_gold_one_passes_when_its_calls_hold():
-    """The rival is asked although the first provider works, and a needless call is made."""
+    """The alternative is asked although the first provider works, and a needless call is made."""
     for index in range(400):
         problem = problem_of(Split.TRAIN, index)
         needed = {step.need for step in problem.kind.steps}
-        if problem.trouble is not Trouble.NONE or not any(len(problem.providers(need)) > 1 for need in needed):
+        if problem.perturbation is not Perturbation.NONE or not any(
+            len(problem.providers(need)) > 1 for need in needed
+        ):
             continue
         flipped = dataclasses.replace(problem.task, tools=problem.task.tools[::-1])
         gold = WORLD.gold(problem.task)
@@ -340,7 +346,7 @@ def test_another_way_than_the_gold_one_passes_when_its_calls_hold():
         ]
         assert WORLD.verify(problem.task, other).passed
         return
-    pytest.fail("no task offers two working rivals")
+    pytest.fail("no task offers two working alternatives")
 
 
 # --- raw answers ------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from alpha_umi.types import Task
+from alpha_umi.world import Perturbation, TestSet, World
 from alpha_umi.world import Split as TinySplit
-from alpha_umi.world import TestSet, Trouble, World
 
 FIRST = 10_000
 """Index of the first task; recipes were chosen by tasks before it."""
@@ -52,15 +52,15 @@ def _kinds(preset: str) -> tuple[Kind, ...]:
         Kind(
             title="several calls",
             split=several,
-            wants=lambda task: _trouble(task) is Trouble.NONE and _calls(task) > 1,
+            wants=lambda task: _perturbation(task) is Perturbation.NONE and _calls(task) > 1,
         ),
-        Kind(title="a provider fails", split=seen, wants=lambda task: _trouble(task) is Trouble.RIVAL),
+        Kind(title="a provider fails", split=seen, wants=lambda task: _perturbation(task) is Perturbation.FALLBACK),
         Kind(
             title="no tool can answer",
             split=seen,
-            wants=lambda task: _trouble(task) in (Trouble.NO_TOOL, Trouble.DOWN),
+            wants=lambda task: _perturbation(task) in (Perturbation.NO_TOOL, Perturbation.DOWN),
         ),
-        Kind(title="an unseen tool", split=unseen, wants=lambda task: _trouble(task) is Trouble.NONE),
+        Kind(title="an unseen tool", split=unseen, wants=lambda task: _perturbation(task) is Perturbation.NONE),
     )
 
 
@@ -69,8 +69,8 @@ def _first(world: World, kind: Kind) -> Task:
     return next(task for task in tasks if kind.wants(task))
 
 
-def _trouble(task: Task) -> Trouble:
-    return Trouble(str(task.metadata["trouble"]))
+def _perturbation(task: Task) -> Perturbation:
+    return Perturbation(str(task.metadata["trouble"]))
 
 
 def _calls(task: Task) -> int:

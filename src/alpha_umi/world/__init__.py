@@ -9,7 +9,7 @@ Everything is a pure function of (preset, seed, split, index): no files, no netw
 
 from alpha_umi.world.answers import answer_document
 from alpha_umi.world.presets import PRESETS
-from alpha_umi.world.problems import Trouble
+from alpha_umi.world.problems import Perturbation
 from alpha_umi.world.table.market import TestSet
 from alpha_umi.world.table.tasks import find_query, query_id
 from alpha_umi.world.tiny.tasks import VERSION, Split
@@ -22,11 +22,11 @@ __all__ = [
     "PRESETS",
     "TOOLS",
     "VERSION",
+    "Perturbation",
     "Seen",
     "Split",
     "TestSet",
     "Tool",
-    "Trouble",
     "Verdict",
     "World",
     "answer_document",

@@ -16,7 +16,7 @@ from alpha_umi.world.tools import Tool
 class Catalogue:
     needs: Mapping[str, Need]
     tools: Mapping[str, Tool]
-    """By name, in the order in which rivals are tried."""
+    """By name, in the order in which alternatives are tried."""
     providers: Mapping[str, tuple[Tool, ...]]
     """Need -> its tools in that order."""
     former: Mapping[str, str]

@@ -1,6 +1,6 @@
 """The oracle: an agent that knows the kind of a task, tries its steps and reacts to what it observes.
 
-It sees no more of the troubles than a model does. Its thoughts follow from what was said before and name the tool
+It sees no more of the perturbation than a model does. Its thoughts follow from what was said before and name the tool
 and the values to copy. They end as those read from raw answers do, so that both are the same to a format.
 """
 
@@ -26,7 +26,7 @@ from alpha_umi.types import (
 )
 from alpha_umi.world.domains import Amounts
 from alpha_umi.world.kinds import Kind, Step
-from alpha_umi.world.problems import Problem, Trouble, bind, find_unit, keep
+from alpha_umi.world.problems import Perturbation, Problem, bind, find_unit, keep
 from alpha_umi.world.tools import Tool
 
 _RENAMED = re.compile(r"is invalid: (?P<old>.+) is now (?P<new>.+)$")
@@ -37,7 +37,7 @@ _UNKNOWN = re.compile(r"is invalid: (?P<name>.+) is unknown$")
 
 def write_gold(problem: Problem) -> Trajectory:
     turns: list[Turn] = [User(text=problem.task.query)]
-    if problem.trouble is Trouble.MISSING:
+    if problem.perturbation is Perturbation.MISSING:
         return _give_up(problem, turns, "The query does not say what it is about.")
     known = dict(problem.slots)
     for place, step in enumerate(problem.kind.steps):

@@ -17,11 +17,11 @@ from alpha_umi.world.needs import Need, Owed, Refusal, Values
 from alpha_umi.world.tools import Tool
 
 
-class Trouble(StrEnum):
-    """What stands in the way. The last four cannot be overcome: the right end is to give up."""
+class Perturbation(StrEnum):
+    """Perturbation of a task. With one of the last four it is unsolvable: the right end is to give up."""
 
     NONE = "none"
-    RIVAL = "rival"
+    FALLBACK = "rival"
     """The provider tried first is down, another one works."""
     FORMER_NAME = "former_name"
     """The query uses an old name, which tools refuse, saying the new one."""
@@ -35,7 +35,7 @@ class Trouble(StrEnum):
     """The query leaves out what it is about."""
 
 
-HOPELESS = frozenset({Trouble.UNKNOWN_ENTITY, Trouble.DOWN, Trouble.NO_TOOL, Trouble.MISSING})
+UNSOLVABLE = frozenset({Perturbation.UNKNOWN_ENTITY, Perturbation.DOWN, Perturbation.NO_TOOL, Perturbation.MISSING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,11 @@ class Problem:
     slots: Values
     """As the query names them."""
     facts: Facts
-    trouble: Trouble
+    perturbation: Perturbation
     down: Mapping[str, Observation]
     """Tools that fail whatever they are asked, and what they say then; an empty reply is a failure, too."""
     blocked: str
-    """The need at which a hopeless problem ends; empty for a solvable one, and where something is left out."""
+    """The need at which an unsolvable problem ends; empty for a solvable one, and where something is left out."""
     hinted: bool = False
     """The gold trajectory is a later branch of a search: it holds the hint that tells of the failed one."""
     failed_branch: tuple[int, str] | None = None
@@ -81,7 +81,7 @@ class Problem:
 
     @property
     def solvable(self) -> bool:
-        return self.trouble not in HOPELESS
+        return self.perturbation not in UNSOLVABLE
 
     def providers(self, need: str) -> tuple[Tool, ...]:
         """The offered tools for it, in the order offered, which is the order in which to try them."""

@@ -16,7 +16,7 @@ from itertools import pairwise
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Score, ToolStatus, Trajectory, Turn
 from alpha_umi.world.needs import Refusal
-from alpha_umi.world.problems import Problem, Request, Solution, Trouble, find_unit, request
+from alpha_umi.world.problems import Perturbation, Problem, Request, Solution, find_unit, request
 from alpha_umi.world.reading import Quantity, Reader, plain, sentences, takes_back, wavers
 
 
@@ -171,7 +171,7 @@ def _judge_calls(problem: Problem, turns: Sequence[Turn]) -> list[str]:
         if truth.status is ToolStatus.OK and call.name not in problem.down:
             made.add(_request_of(problem, call))
     if not problem.solvable:
-        return [*reasons, *_judge_despair(problem, truths)]
+        return [*reasons, *_judge_giving_up(problem, truths)]
     missing = [wanted for wanted in problem.solution().requests if wanted not in made]
     return [*reasons, *(f"no call found {wanted.need} of {dict(wanted.inputs)}" for wanted in missing)]
 
@@ -185,13 +185,13 @@ def _request_of(problem: Problem, call: Call) -> Request:
     return request(tool.finds, inputs)
 
 
-def _judge_despair(problem: Problem, truths: Sequence[tuple[Call, Observation]]) -> list[str]:
+def _judge_giving_up(problem: Problem, truths: Sequence[tuple[Call, Observation]]) -> list[str]:
     """Giving up is supported once the calls have shown that nothing else is left."""
     providers = [tool.spec.name for tool in problem.providers(problem.blocked)]
     seen = {call.name: observation for call, observation in truths}
-    if problem.trouble is Trouble.MISSING:
+    if problem.perturbation is Perturbation.MISSING:
         return []
-    if problem.trouble is Trouble.UNKNOWN_ENTITY:
+    if problem.perturbation is Perturbation.UNKNOWN_ENTITY:
         refusals = tuple(f"is invalid: {name} is unknown" for name in _unknown_entities(problem))
         told = any(call.name in providers and truth.content.endswith(refusals) for call, truth in truths)
         return [] if told else ["no call shows that a name is unknown"]

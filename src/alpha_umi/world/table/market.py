@@ -72,7 +72,7 @@ class Pool:
 
     scopes: Mapping[Group, tuple[tuple[Scope, tuple[Tool, ...]], ...]]
     """Group -> plans that can be made, and of which tools: one per tool, per category, or one for all."""
-    rivals: Mapping[str, tuple[Tool, ...]]
+    alternatives: Mapping[str, tuple[Tool, ...]]
     """Need -> tools that may stand beside the one that is used."""
     others: tuple[Tool, ...]
     """Tools that may be offered without need."""
@@ -134,12 +134,12 @@ def _pool(catalogue: Catalogue, providers: tuple[Provider, ...], seen: set[Seen]
         Group.G2: tuple((_scope(some), some) for some in by_category if len({tool.provider for tool in some}) > 1),
         Group.G3: ((_scope(tools), tools),),
     }
-    rivals = {
+    alternatives = {
         need: tuple(tool for tool in served if tool.seen in seen or tool.seen is Seen.YES)
         for need, served in catalogue.providers.items()
     }
     others = tuple(tool for tool in catalogue.tools.values() if tool.seen is Seen.YES or tool.seen in seen)
-    return Pool(scopes=scopes, rivals=rivals, others=others)
+    return Pool(scopes=scopes, alternatives=alternatives, others=others)
 
 
 def _scope(tools: Iterable[Tool]) -> Scope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alpha_umi.types import ToolStatus
-from alpha_umi.world.problems import Trouble
+from alpha_umi.world.problems import Perturbation
 from alpha_umi.world.table.categories import CATEGORIES
 from alpha_umi.world.table.market import Group
 from alpha_umi.world.table.tasks import Mix
@@ -21,18 +21,18 @@ SMALL = Mix(
     categories=("Location", "Weather", "Travel", "Finance", "Social", "eCommerce", "Movies"),
     calls={1: 55, 2: 30, 3: 15},
     groups={Group.G1: 40, Group.G2: 25, Group.G3: 35},
-    troubles={
-        Trouble.NONE: 70,
-        Trouble.RIVAL: 10,
-        Trouble.FORMER_NAME: 5,
-        Trouble.UNKNOWN_ENTITY: 4,
-        Trouble.DOWN: 5,
-        Trouble.NO_TOOL: 4,
-        Trouble.MISSING: 2,
+    perturbations={
+        Perturbation.NONE: 70,
+        Perturbation.FALLBACK: 10,
+        Perturbation.FORMER_NAME: 5,
+        Perturbation.UNKNOWN_ENTITY: 4,
+        Perturbation.DOWN: 5,
+        Perturbation.NO_TOOL: 4,
+        Perturbation.MISSING: 2,
     },
     failures=_FAILURES,
     tools=(3, 5),
-    both_rivals=8,
+    redundant_providers=8,
     two_wishes=10,
     options=20,
     changes=8,
@@ -47,14 +47,14 @@ FULL = Mix(
     categories=CATEGORIES,
     calls={1: 30, 2: 25, 3: 18, 4: 13, 5: 8, 6: 6},
     groups={Group.G1: 35, Group.G2: 25, Group.G3: 40},
-    troubles={
-        Trouble.NONE: 60,
-        Trouble.RIVAL: 15,
-        Trouble.FORMER_NAME: 6,
-        Trouble.UNKNOWN_ENTITY: 4,
-        Trouble.DOWN: 6,
-        Trouble.NO_TOOL: 5,
-        Trouble.MISSING: 4,
+    perturbations={
+        Perturbation.NONE: 60,
+        Perturbation.FALLBACK: 15,
+        Perturbation.FORMER_NAME: 6,
+        Perturbation.UNKNOWN_ENTITY: 4,
+        Perturbation.DOWN: 6,
+        Perturbation.NO_TOOL: 5,
+        Perturbation.MISSING: 4,
     },
     failures=(
         *_FAILURES,
@@ -67,7 +67,7 @@ FULL = Mix(
         (ToolStatus.OK, '{{"results": []}}'),
     ),
     tools=(4, 9),
-    both_rivals=15,
+    redundant_providers=15,
     two_wishes=20,
     options=25,
     changes=10,

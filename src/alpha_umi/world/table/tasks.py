@@ -1,4 +1,4 @@
-"""Tasks of the table world: a plan, its words, the tools offered and the trouble that waits.
+"""Tasks of the table world: a plan, its words, the tools offered and a perturbation.
 
 All from (preset, seed, split, index). Train and test are disjoint twice: no frame of a training query words a test
 query, and a query (the plan with its names) belongs to one of them by its own hash.
@@ -18,7 +18,7 @@ from alpha_umi.world.domains import Amounts, Codes, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
-from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
+from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.imagined import Imagination
 from alpha_umi.world.table.market import Group, Market, Pool, TestSet
@@ -43,12 +43,12 @@ class Mix:
     """Calls that the plain way takes -> share."""
     groups: Mapping[Group, int]
     """Of training."""
-    troubles: Mapping[Trouble, int]
+    perturbations: Mapping[Perturbation, int]
     failures: tuple[tuple[ToolStatus, str], ...]
     """What a dead provider says; OK: its reply is empty."""
     tools: tuple[int, int]
     """Fewest and most tools offered."""
-    both_rivals: int
+    redundant_providers: int
     """Tasks that offer a second provider without need."""
     two_wishes: int
     options: int
@@ -96,7 +96,7 @@ class _Sketch:
 
     def draw(self) -> Problem | None:
         mix, draws = self._mix, self._draws
-        trouble = draws.weighted(mix.troubles)
+        perturbation = draws.weighted(mix.perturbations)
         group = draws.weighted(mix.groups) if self._train else Group(self._split[:2])
         scope, tools = draws.pick(self._pool.scopes[group])
         planner = Planner(scope, draws)
@@ -108,16 +108,16 @@ class _Sketch:
         if not _fits(group, chosen.values()):
             return None
         kind = make_kind(wishes, nodes, planner.slots)
-        slots = self._draw_my_slots(kind, wishes, planner.slots, trouble)
-        if slots is None or not self._makes_sense(kind, slots, trouble):
+        slots = self._draw_my_slots(kind, wishes, planner.slots, perturbation)
+        if slots is None or not self._makes_sense(kind, slots, perturbation):
             return None
-        offer = self._draw_offer(chosen, trouble)
+        offer = self._draw_offer(chosen, perturbation)
         if offer is None:
             return None
         if self._train and draws.below(100) < mix.imagined:
             offer = self._imagine(offer)
-        query = self._write_query(wishes, planner.slots, slots, trouble)
-        problem = self._make_problem(kind, slots, query, group, trouble, offer)
+        query = self._write_query(wishes, planner.slots, slots, perturbation)
+        problem = self._make_problem(kind, slots, query, group, perturbation, offer)
         return problem if self._train or not _tells_itself(problem) else None
 
     # --- the plan -----------------------------------------------------------------------------------
@@ -155,21 +155,21 @@ class _Sketch:
         return bool(sorts[0] & sorts[1])
 
     def _draw_my_slots(
-        self, kind: Kind, wishes: Sequence[Wish], slots: Mapping[str, Slot], trouble: Trouble
+        self, kind: Kind, wishes: Sequence[Wish], slots: Mapping[str, Slot], perturbation: Perturbation
     ) -> dict[str, Json] | None:
         """Names with which the query belongs to this split."""
         former = self._mix.market.catalogue.former
         for _ in range(TEST_ODDS if self._train else _TRIES):
-            values = self._draw_slots(slots, trouble)
+            values = self._draw_slots(slots, perturbation)
             if values is None:
                 return None
             if is_for_training(kind.name, values) if self._train else is_for_tests(wishes, values, former):
                 return values
         return None
 
-    def _makes_sense(self, kind: Kind, slots: Values, trouble: Trouble) -> bool:
+    def _makes_sense(self, kind: Kind, slots: Values, perturbation: Perturbation) -> bool:
         """Nobody flies to where they are."""
-        if trouble in (Trouble.UNKNOWN_ENTITY, Trouble.MISSING):
+        if perturbation in (Perturbation.UNKNOWN_ENTITY, Perturbation.MISSING):
             return True
         catalogue = self._mix.market.catalogue
         for request in solve(catalogue, kind, slots, self._facts).requests:
@@ -178,7 +178,7 @@ class _Sketch:
                 return False
         return True
 
-    def _draw_slots(self, slots: Mapping[str, Slot], trouble: Trouble) -> dict[str, Json] | None:
+    def _draw_slots(self, slots: Mapping[str, Slot], perturbation: Perturbation) -> dict[str, Json] | None:
         draws = self._draws
         values: dict[str, Json] = {}
         for name, slot in slots.items():
@@ -193,14 +193,14 @@ class _Sketch:
                         value = draws.pick(terms)
                     values[name] = value
         named = {name: slot.domain for name, slot in slots.items() if isinstance(slot.domain, Names)}
-        match trouble:
-            case Trouble.FORMER_NAME:
+        match perturbation:
+            case Perturbation.FORMER_NAME:
                 return self._rename(values, {name: domain for name, domain in named.items() if domain.former})
-            case Trouble.UNKNOWN_ENTITY:
+            case Perturbation.UNKNOWN_ENTITY:
                 return self._replace(
                     values, {name: domain for name, domain in named.items() if domain.unknown_entities}
                 )
-            case Trouble.MISSING if all(isinstance(slot.domain, Amounts) for slot in slots.values()):
+            case Perturbation.MISSING if all(isinstance(slot.domain, Amounts) for slot in slots.values()):
                 return None
             case _:
                 return values
@@ -224,34 +224,37 @@ class _Sketch:
         needs = dict.fromkeys(node.need.name for node in nodes)
         return {need: self._draws.pick([tool for tool in tools if tool.need == need]) for need in needs}
 
-    def _draw_offer(self, chosen: Mapping[str, Tool], trouble: Trouble) -> _Offer | None:
+    def _draw_offer(self, chosen: Mapping[str, Tool], perturbation: Perturbation) -> _Offer | None:
         mix, draws = self._mix, self._draws
-        rivals = {
-            need: [other for other in self._pool.rivals[need] if other is not tool] for need, tool in chosen.items()
+        alternatives = {
+            need: [other for other in self._pool.alternatives[need] if other is not tool]
+            for need, tool in chosen.items()
         }
-        rivalled = [need for need, others in rivals.items() if others]
+        replaceable = [need for need, others in alternatives.items() if others]
         offered = {need: [tool] for need, tool in chosen.items()}
         down: list[Tool] = []
         blocked = ""
-        match trouble:
-            case Trouble.RIVAL:
-                if not rivalled:
+        match perturbation:
+            case Perturbation.FALLBACK:
+                if not replaceable:
                     return None
-                need = draws.pick(rivalled)
-                down = [draws.pick(rivals[need])]
+                need = draws.pick(replaceable)
+                down = [draws.pick(alternatives[need])]
                 offered[need] = [*down, chosen[need]]
-            case Trouble.DOWN:
+            case Perturbation.DOWN:
                 blocked = draws.pick(list(chosen))
-                if rivals[blocked] and draws.below(2):
-                    offered[blocked].append(draws.pick(rivals[blocked]))
+                if alternatives[blocked] and draws.below(2):
+                    offered[blocked].append(draws.pick(alternatives[blocked]))
                 down = offered[blocked]
-            case Trouble.NO_TOOL:
+            case Perturbation.NO_TOOL:
                 blocked = draws.pick(list(chosen))
                 offered[blocked] = []
-            case _ if rivalled and draws.below(100) < mix.both_rivals:
-                need = draws.pick(rivalled)
+            case _ if replaceable and draws.below(100) < mix.redundant_providers:
+                need = draws.pick(replaceable)
                 both = [
-                    other for other in rivals[need] if other.seen is chosen[need].seen or other.seen is not Seen.YES
+                    other
+                    for other in alternatives[need]
+                    if other.seen is chosen[need].seen or other.seen is not Seen.YES
                 ]
                 offered[need] += [draws.pick(both)] if both else []
             case _:
@@ -275,7 +278,7 @@ class _Sketch:
         return replace(offer, tools=tuple(map(stand_in, offer.tools)), down=tuple(map(stand_in, offer.down)))
 
     def _draw_places(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
-        """The tools in the order in which they are offered; rivals keep theirs. Half of the others are akin."""
+        """The tools in the order in which they are offered; alternatives keep theirs. Half of the others are akin."""
         mix, draws = self._mix, self._draws
         needed = [tool for tools in offered.values() for tool in tools]
         others = [tool for tool in self._pool.others if tool.need not in offered]
@@ -293,10 +296,12 @@ class _Sketch:
 
     # --- the words ----------------------------------------------------------------------------------
 
-    def _write_query(self, wishes: Sequence[Wish], slots: Mapping[str, Slot], values: Values, trouble: Trouble) -> str:
+    def _write_query(
+        self, wishes: Sequence[Wish], slots: Mapping[str, Slot], values: Values, perturbation: Perturbation
+    ) -> str:
         draws, frames = self._draws, self._frames
         spoken = {name: _speak(slot, values[name]) for name, slot in slots.items()}
-        if trouble is Trouble.MISSING:
+        if perturbation is Perturbation.MISSING:
             name = draws.pick([name for name, slot in slots.items() if not isinstance(slot.domain, Amounts)])
             domain = slots[name].domain
             spoken[name] = "" if isinstance(domain, Amounts) else draws.pick(domain.vague)
@@ -338,7 +343,7 @@ class _Sketch:
                 return value
 
     def _make_problem(
-        self, kind: Kind, slots: dict[str, Json], query: str, group: Group, trouble: Trouble, offer: _Offer
+        self, kind: Kind, slots: dict[str, Json], query: str, group: Group, perturbation: Perturbation, offer: _Offer
     ) -> Problem:
         mix = self._mix
         metadata: dict[str, Json] = {
@@ -351,11 +356,11 @@ class _Sketch:
             "group": group.value,
             "kind": kind.name,
             "calls": len(kind.steps),
-            "trouble": trouble.value,
-            "solvable": trouble not in HOPELESS,
+            "trouble": perturbation.value,
+            "solvable": perturbation not in UNSOLVABLE,
         }
         blocked = offer.blocked
-        if trouble is Trouble.UNKNOWN_ENTITY:
+        if perturbation is Perturbation.UNKNOWN_ENTITY:
             blocked = _step_of_unknown_entity(kind, slots, mix.market).need
         return Problem(
             task=Task(
@@ -368,11 +373,13 @@ class _Sketch:
             kind=kind,
             slots=slots,
             facts=self._facts,
-            trouble=trouble,
+            perturbation=perturbation,
             down=offer.failures,
             blocked=blocked,
-            hinted=(hinted := trouble is Trouble.RIVAL and self._draws.below(100) < mix.hinted),
-            failed_branch=None if hinted or trouble is Trouble.MISSING else self._draw_failed_branch(kind, offer),
+            hinted=(hinted := perturbation is Perturbation.FALLBACK and self._draws.below(100) < mix.hinted),
+            failed_branch=None
+            if hinted or perturbation is Perturbation.MISSING
+            else self._draw_failed_branch(kind, offer),
         )
 
     def _draw_failed_branch(self, kind: Kind, offer: _Offer) -> tuple[int, str] | None:

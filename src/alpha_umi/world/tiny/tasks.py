@@ -1,4 +1,4 @@
-"""Tasks of the tiny world: a kind, its slots, the tools offered and the trouble that waits.
+"""Tasks of the tiny world: a kind, its slots, the tools offered and a perturbation.
 
 All from (seed, split, index).
 
@@ -17,7 +17,7 @@ from alpha_umi.world.chance import Draws, drawn
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
-from alpha_umi.world.problems import HOPELESS, Problem, Trouble, solve
+from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
 from alpha_umi.world.tiny.kinds import KINDS
 from alpha_umi.world.tiny.names import FORMER_NAMES, TERMS, UNKNOWN_ENTITIES
 from alpha_umi.world.tiny.tools import CATALOGUE, TOOLS
@@ -30,16 +30,16 @@ _TEST_ODDS = 10
 """One query of this many is for tests."""
 _CALLS: Mapping[int, int] = {1: 50, 2: 25, 3: 15, 4: 10}
 """Calls that the plain way takes -> share."""
-_TROUBLES: Mapping[Trouble, int] = {
-    Trouble.NONE: 70,
-    Trouble.RIVAL: 10,
-    Trouble.FORMER_NAME: 7,
-    Trouble.UNKNOWN_ENTITY: 4,
-    Trouble.DOWN: 5,
-    Trouble.NO_TOOL: 4,
+_PERTURBATIONS: Mapping[Perturbation, int] = {
+    Perturbation.NONE: 70,
+    Perturbation.FALLBACK: 10,
+    Perturbation.FORMER_NAME: 7,
+    Perturbation.UNKNOWN_ENTITY: 4,
+    Perturbation.DOWN: 5,
+    Perturbation.NO_TOOL: 4,
 }
 _FEWEST_TOOLS, _MOST_TOOLS = 3, 6
-_BOTH_RIVALS = 8
+_REDUNDANT_PROVIDERS = 8
 """Percent of tasks that offer a second provider without need."""
 _OUTAGES = {
     ToolStatus.ERROR: "{tool} is down",
@@ -69,17 +69,17 @@ def draw_problem(seed: int, split: str, index: int) -> Problem:
 
 
 def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
-    trouble = draws.weighted(_TROUBLES)
-    kind = _draw_kind(split, trouble, draws)
+    perturbation = draws.weighted(_PERTURBATIONS)
+    kind = _draw_kind(split, perturbation, draws)
     if kind is None:
         return None
-    slots = _draw_slots(kind, trouble, draws)
+    slots = _draw_slots(kind, perturbation, draws)
     query = draws.pick(kind.queries).format(**slots)
     for_tests = drawn("side", query) % _TEST_ODDS == 0
     facts = Facts(seed=seed, moment=f"{split}/{index}")
-    if for_tests is (split is Split.TRAIN) or not _makes_sense(kind, slots, facts, trouble):
+    if for_tests is (split is Split.TRAIN) or not _makes_sense(kind, slots, facts, perturbation):
         return None
-    offered, down, blocked = _draw_tools(split, kind, trouble, draws)
+    offered, down, blocked = _draw_tools(split, kind, perturbation, draws)
     metadata: dict[str, Json] = {
         "world": VERSION,
         "preset": NAME,
@@ -88,8 +88,8 @@ def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
         "index": index,
         "kind": kind.name,
         "calls": len(kind.steps),
-        "trouble": trouble.value,
-        "solvable": trouble not in HOPELESS,
+        "trouble": perturbation.value,
+        "solvable": perturbation not in UNSOLVABLE,
     }
     task = Task(
         id=f"{NAME}-{seed}-{split.value}-{index}",
@@ -97,7 +97,7 @@ def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
         tools=tuple(tool.spec for tool in TOOLS.values() if tool.spec.name in offered),
         metadata=metadata,
     )
-    if trouble is Trouble.UNKNOWN_ENTITY:
+    if perturbation is Perturbation.UNKNOWN_ENTITY:
         blocked = _step_of_unknown_entity(kind, slots).need
     return Problem(
         task=task,
@@ -105,23 +105,23 @@ def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
         kind=kind,
         slots=slots,
         facts=facts,
-        trouble=trouble,
+        perturbation=perturbation,
         down=down,
         blocked=blocked,
     )
 
 
-def _makes_sense(kind: Kind, slots: Values, facts: Facts, trouble: Trouble) -> bool:
+def _makes_sense(kind: Kind, slots: Values, facts: Facts, perturbation: Perturbation) -> bool:
     """Nobody flies to where they are."""
-    if trouble is Trouble.UNKNOWN_ENTITY:
+    if perturbation is Perturbation.UNKNOWN_ENTITY:
         return True
     known = solve(CATALOGUE, kind, slots, facts).known
     return known.get("start", "") != known.get("end")
 
 
-def _draw_kind(split: Split, trouble: Trouble, draws: Draws) -> Kind | None:
-    """None where the split has no kind that can have the trouble."""
-    kinds = _eligible(split, trouble)
+def _draw_kind(split: Split, perturbation: Perturbation, draws: Draws) -> Kind | None:
+    """None where the split has no kind that can have the perturbation."""
+    kinds = _eligible(split, perturbation)
     if not kinds:
         return None
     lengths = {len(kind.steps) for kind in kinds}
@@ -130,8 +130,8 @@ def _draw_kind(split: Split, trouble: Trouble, draws: Draws) -> Kind | None:
 
 
 @cache
-def _eligible(split: Split, trouble: Trouble) -> tuple[Kind, ...]:
-    return tuple(kind for kind in KINDS.values() if _belongs(kind, split) and _can_have(kind, split, trouble))
+def _eligible(split: Split, perturbation: Perturbation) -> tuple[Kind, ...]:
+    return tuple(kind for kind in KINDS.values() if _belongs(kind, split) and _can_have(kind, split, perturbation))
 
 
 def _belongs(kind: Kind, split: Split) -> bool:
@@ -145,14 +145,14 @@ def _belongs(kind: Kind, split: Split) -> bool:
             return any(Seen.NO_CATEGORY in seen for seen in sorts)
 
 
-def _can_have(kind: Kind, split: Split, trouble: Trouble) -> bool:
+def _can_have(kind: Kind, split: Split, perturbation: Perturbation) -> bool:
     domains = set(kind.slots.values())
-    match trouble:
-        case Trouble.RIVAL:
+    match perturbation:
+        case Perturbation.FALLBACK:
             return any(len(_usable(step.need, split)) > 1 for step in kind.steps)
-        case Trouble.FORMER_NAME:
+        case Perturbation.FORMER_NAME:
             return "city" in domains
-        case Trouble.UNKNOWN_ENTITY:
+        case Perturbation.UNKNOWN_ENTITY:
             return bool(domains & set(UNKNOWN_ENTITIES))
         case _:
             return True
@@ -169,7 +169,7 @@ def _usable(need: str, split: Split) -> tuple[Tool, ...]:
     return seen or tools
 
 
-def _draw_slots(kind: Kind, trouble: Trouble, draws: Draws) -> dict[str, Json]:
+def _draw_slots(kind: Kind, perturbation: Perturbation, draws: Draws) -> dict[str, Json]:
     slots: dict[str, Json] = {}
     for name, domain in kind.slots.items():
         if domain == "amount":
@@ -177,11 +177,11 @@ def _draw_slots(kind: Kind, trouble: Trouble, draws: Draws) -> dict[str, Json]:
             continue
         options = [term for term in TERMS["currency" if domain == "foreign" else domain] if term not in slots.values()]
         slots[name] = draws.pick([term for term in options if domain != "foreign" or term != "USD"])
-    if trouble is Trouble.FORMER_NAME:
+    if perturbation is Perturbation.FORMER_NAME:
         cities = [name for name, domain in kind.slots.items() if domain == "city"]
         taken = set(slots.values())
         slots[draws.pick(cities)] = draws.pick([old for old, new in FORMER_NAMES.items() if new not in taken])
-    if trouble is Trouble.UNKNOWN_ENTITY:
+    if perturbation is Perturbation.UNKNOWN_ENTITY:
         name = draws.pick([name for name, domain in kind.slots.items() if domain in UNKNOWN_ENTITIES])
         slots[name] = draws.pick(UNKNOWN_ENTITIES[kind.slots[name]])
     return slots
@@ -193,28 +193,28 @@ def _step_of_unknown_entity(kind: Kind, slots: Values) -> Step:
 
 
 def _draw_tools(
-    split: Split, kind: Kind, trouble: Trouble, draws: Draws
+    split: Split, kind: Kind, perturbation: Perturbation, draws: Draws
 ) -> tuple[set[str], dict[str, Observation], str]:
     """The names offered, those of them that are down, and the need at which all of them are."""
     needs = list(dict.fromkeys(step.need for step in kind.steps))
     chosen: dict[str, tuple[Tool, ...]] = {
         need: (_draw_provider(_usable(need, split), split, draws),) for need in needs
     }
-    rivalled = [need for need in needs if len(_usable(need, split)) > 1]
+    replaceable = [need for need in needs if len(_usable(need, split)) > 1]
     down: dict[str, Observation] = {}
     blocked = ""
     failure = draws.pick(list(_OUTAGES))
-    if trouble is Trouble.RIVAL:
-        need = draws.pick(rivalled)
+    if perturbation is Perturbation.FALLBACK:
+        need = draws.pick(replaceable)
         chosen[need] = _usable(need, split)[:2]
         down = _fail(chosen[need][:1], failure)
-    elif rivalled and draws.below(100) < _BOTH_RIVALS:
-        need = draws.pick(rivalled)
+    elif replaceable and draws.below(100) < _REDUNDANT_PROVIDERS:
+        need = draws.pick(replaceable)
         chosen[need] = _usable(need, split)[:2]
-    if trouble is Trouble.DOWN:
+    if perturbation is Perturbation.DOWN:
         blocked = draws.pick(needs)
         down = _fail(chosen[blocked], failure)
-    if trouble is Trouble.NO_TOOL:
+    if perturbation is Perturbation.NO_TOOL:
         blocked = needs[0]
         chosen[blocked] = ()
     offered = [tool.spec.name for need in needs for tool in chosen[need]]
