@@ -39,7 +39,7 @@ SMALL = Mix(
     contexts=0,
     hinted=10,
     failed_branch=8,
-    imagined=70,
+    synthetic=70,
 )
 FULL = Mix(
     name="full",
@@ -74,5 +74,5 @@ FULL = Mix(
     contexts=30,
     hinted=25,
     failed_branch=8,
-    imagined=70,
+    synthetic=70,
 )

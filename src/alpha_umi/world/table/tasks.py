@@ -20,10 +20,10 @@ from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
 from alpha_umi.world.table import wording
-from alpha_umi.world.table.imagined import Imagination
 from alpha_umi.world.table.market import Group, Market, Pool, TestSet
 from alpha_umi.world.table.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order, make_kind
 from alpha_umi.world.table.split import TEST_ODDS, is_for_tests, is_for_training
+from alpha_umi.world.table.synthetic import SyntheticProviders
 from alpha_umi.world.tools import Seen, Tool
 
 TRAIN = "train"
@@ -61,10 +61,10 @@ class Mix:
     """Of the tasks with a dead provider: gold that is a later branch of a search."""
     failed_branch: int
     """Training tasks whose gold trajectory follows a failed branch, which called a tool of no use or gave up."""
-    imagined: int
-    """Training tasks among imagined providers, ..."""
+    synthetic: int
+    """Training tasks with synthetic providers."""
     replaced: int = 85
-    """... which there stand for so many of the providers."""
+    """Providers of such a task that are synthetic."""
 
     @cached_property
     def market(self) -> Market:
@@ -114,8 +114,8 @@ class _Sketch:
         offer = self._draw_offer(chosen, perturbation)
         if offer is None:
             return None
-        if self._train and draws.below(100) < mix.imagined:
-            offer = self._imagine(offer)
+        if self._train and draws.below(100) < mix.synthetic:
+            offer = self._draw_synthetic(offer)
         query = self._write_query(wishes, planner.slots, slots, perturbation)
         problem = self._make_problem(kind, slots, query, group, perturbation, offer)
         return problem if self._train or not _tells_itself(problem) else None
@@ -263,19 +263,19 @@ class _Sketch:
             tools=self._draw_places(offered), down=tuple(down), failure=draws.pick(mix.failures), blocked=blocked
         )
 
-    def _imagine(self, offer: _Offer) -> _Offer:
-        """The same offer by imagined providers, now and then with one that there is among them."""
+    def _draw_synthetic(self, offer: _Offer) -> _Offer:
+        """The same offer with most of its providers replaced by synthetic ones."""
         market, draws = self._mix.market, self._draws
-        imagination = Imagination(market.categories, market.banned, draws)
+        providers = SyntheticProviders(market.categories, market.banned, draws)
         replaced = {
             provider: draws.below(100) < self._mix.replaced
             for provider in dict.fromkeys(tool.provider for tool in offer.tools)
         }
 
-        def stand_in(tool: Tool) -> Tool:
-            return imagination.stand_in(tool) if replaced[tool.provider] else tool
+        def replace_tool(tool: Tool) -> Tool:
+            return providers.replace_tool(tool) if replaced[tool.provider] else tool
 
-        return replace(offer, tools=tuple(map(stand_in, offer.tools)), down=tuple(map(stand_in, offer.down)))
+        return replace(offer, tools=tuple(map(replace_tool, offer.tools)), down=tuple(map(replace_tool, offer.down)))
 
     def _draw_places(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
         """The tools in the order in which they are offered; alternatives keep theirs. Half of the others are akin."""

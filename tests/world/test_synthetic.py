@@ -1,4 +1,4 @@
-"""Imagined providers: in training alone, worded in many ways, and never as a tool that is held out."""
+"""Synthetic providers: in training alone, worded in many ways, and never as a tool that is held out."""
 
 from collections import defaultdict
 
@@ -7,8 +7,8 @@ import pytest
 from alpha_umi.world import Seen
 from alpha_umi.world.chance import Draws
 from alpha_umi.world.phrases import bare
-from alpha_umi.world.table.imagined import Imagination
 from alpha_umi.world.table.mixes import SMALL
+from alpha_umi.world.table.synthetic import SyntheticProviders
 from support.wide_tasks import NAMES_OF_PRESETS, SETS, catalogue, problems
 
 
@@ -17,28 +17,28 @@ def preset(request):
     return request.param
 
 
-def imagined(preset, count):
+def synthetic(preset, count):
     """Tools of training tasks that the catalogue does not hold."""
     known = catalogue(preset).tools
     made = problems(preset, count, ["train"])
     return [tool for each in made for name, tool in each.catalogue.tools.items() if name not in known]
 
 
-def test_imagined_providers_stand_in_training_alone(preset):
+def test_synthetic_providers_stand_in_training_alone(preset):
     known = catalogue(preset).tools
     assert all(
         known[name] is tool for made in problems(preset, 80, SETS) for name, tool in made.catalogue.tools.items()
     )
     among = [set(made.catalogue.tools) <= set(known) for made in problems(preset, 200, ["train"])]
     assert 0.15 < sum(among) / len(among) < 0.45
-    assert all(tool.seen is Seen.YES for tool in imagined(preset, 200))
+    assert all(tool.seen is Seen.YES for tool in synthetic(preset, 200))
 
 
-def test_no_document_of_a_held_out_tool_is_imagined(preset):
+def test_no_document_of_a_held_out_tool_is_drawn(preset):
     held_out = [tool for tool in catalogue(preset).tools.values() if tool.seen is not Seen.YES]
     documents = {bare(tool.document.entry["description"]) for tool in held_out}
     names = {tool.spec.name for tool in held_out}
-    for tool in imagined(preset, 700):
+    for tool in synthetic(preset, 700):
         assert bare(tool.document.entry["description"]) not in documents
         assert tool.spec.name not in names
 
@@ -46,16 +46,18 @@ def test_no_document_of_a_held_out_tool_is_imagined(preset):
 def test_the_documents_of_held_out_tools_are_banned_by_name():
     market = SMALL.market
     tool = next(tool for tool in market.catalogue.tools.values() if tool.spec.name == "conditions_for_skycast")
-    free = [Imagination(market.categories, frozenset(), Draws("banned", n)).stand_in(tool) for n in range(60)]
+    free = [
+        SyntheticProviders(market.categories, frozenset(), Draws("banned", n)).replace_tool(tool) for n in range(60)
+    ]
     told = {made.document.entry["description"] for made in free}
     banned = frozenset(map(bare, sorted(told)[::2]))
-    again = [Imagination(market.categories, banned, Draws("banned", n)).stand_in(tool) for n in range(60)]
+    again = [SyntheticProviders(market.categories, banned, Draws("banned", n)).replace_tool(tool) for n in range(60)]
     assert banned.isdisjoint(bare(made.document.entry["description"]) for made in again)
 
 
-def test_what_is_imagined_is_worded_in_many_ways(preset):
+def test_synthetic_providers_are_worded_in_many_ways(preset):
     documents, keys = defaultdict(set), defaultdict(set)
-    for tool in imagined(preset, 700):
+    for tool in synthetic(preset, 700):
         documents[tool.need].add(tool.document.entry["description"])
         keys[tool.need].add((*tool.arguments.values(), *tool.results.values()))
     seen = {tool.need for tool in catalogue(preset).tools.values() if tool.seen is Seen.YES}
@@ -64,8 +66,8 @@ def test_what_is_imagined_is_worded_in_many_ways(preset):
     assert min(map(len, keys.values())) > 10
 
 
-def test_an_imagined_tool_is_told_of_as_its_tool_json_says(preset):
-    for tool in imagined(preset, 100):
+def test_a_synthetic_tool_is_documented_as_its_tool_json_says(preset):
+    for tool in synthetic(preset, 100):
         entry = tool.document.entry
         assert entry["name"] not in entry["description"], "ToolBench's rules would put the whole name there"
         assert set(tool.arguments) == set(tool.finds.inputs)

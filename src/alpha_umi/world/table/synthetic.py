@@ -1,9 +1,9 @@
-"""Providers that there are not, for training: a need under names and in words that no other task has.
+"""Synthetic providers for training tasks: the same needs under names, arguments and documents drawn for each task.
 
-A model that always meets the same tools learns them by heart and not to read what is documented. So most training
-tasks take place among imagined providers: other names, documents, arguments, conventions and replies, drawn for each
-task from the words of `vocabulary` and from what users call things. Names often say little or mislead, so that only
-the document tells what a tool does. No document of a tool that is held out of training is ever drawn.
+A model that always meets the same tools learns them by heart instead of reading their documents. So most training
+tasks offer synthetic providers, whose names, documents, arguments, conventions and replies are drawn from the words of
+`vocabulary` and from the phrases of queries. Names often say little or mislead, so that only the document says what a
+tool does. No document of a tool that is held out of training is ever drawn.
 """
 
 from __future__ import annotations
@@ -25,37 +25,38 @@ from alpha_umi.world.table.vocabulary import load_vocabulary
 from alpha_umi.world.tools import Seen, Tool
 
 _PERCENT = 100
-_TOLD = 60
-"""So many documents of a hundred are worded by the vocabulary, the others by what users say."""
-_APT = 35
-"""So many words of API names fit, ..."""
+_FROM_VOCABULARY = 60
+"""Percent of documents worded by the vocabulary; the others by phrases of queries."""
+_FITTING = 35
+"""Percent of words in API names that fit the need."""
 _MISLEADING = 25
-"""... so many stand for something else; the others are any, or invented."""
-_ONE_KEY = 35
-"""Where two inputs can be written as one argument, they are."""
-_OWN_WAY = 35
-"""Where an input can be written in another way, it is."""
+"""Percent that fit another need; the others are any words, or pseudowords."""
+_JOINED = 35
+"""Percent of two inputs that can be joined in one argument and are."""
+_CONVENTIONS = 35
+"""Percent of inputs with another convention that use it."""
 _WRAPPED = 45
+"""Percent of replies under a key."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _TAILS = ("", "", "", "ly", "o", "hub", "base", "data", "er", "ia", "ix", "io")
 
 
-class Imagination:
-    """The imagined providers of one task: each stands for one that there is, and serves the same needs."""
+class SyntheticProviders:
+    """The synthetic providers of one task: each replaces a real one and serves the same needs."""
 
     def __init__(self, categories: Mapping[str, Category], banned: frozenset[str], draws: Draws) -> None:
         self._categories, self._banned, self._draws = categories, banned, draws
         self._names: dict[str, str] = {}
         self._made: dict[str, Tool] = {}
 
-    def stand_in(self, tool: Tool) -> Tool:
-        """The imagined tool in the place of one; the same whenever it is asked for."""
+    def replace_tool(self, tool: Tool) -> Tool:
+        """The synthetic tool that replaces a real one; always the same one."""
         name = tool.spec.name
         if name not in self._made:
-            self._made[name] = self._imagine(tool)
+            self._made[name] = self._draw_synthetic(tool)
         return self._made[name]
 
-    def _imagine(self, tool: Tool) -> Tool:
+    def _draw_synthetic(self, tool: Tool) -> Tool:
         provider = self._names.setdefault(tool.provider, self._provider())
         category = self._categories[tool.category]
         while True:
@@ -79,7 +80,7 @@ class Imagination:
 
 
 class _Line:
-    """One API while its line of a category's table is drawn."""
+    """Generator of the line that declares one API, as `providers.read_line` reads it."""
 
     def __init__(self, need: Need, draws: Draws) -> None:
         self._need, self._draws = need, draws
@@ -95,16 +96,16 @@ class _Line:
 
     def _word(self, percent: int) -> str:
         draws = self._draws
-        if percent < _APT:
+        if percent < _FITTING:
             return draws.pick((*_words(self._need), *load_vocabulary().api_words))
-        if percent < _APT + _MISLEADING:
+        if percent < _FITTING + _MISLEADING:
             return draws.pick(_all_words())
         return _any_word(draws)
 
     def _told(self) -> str:
         need, draws = self._need, self._draws
         told = load_vocabulary().descriptions.get(need.name, ())
-        if told and draws.below(_PERCENT) < _TOLD:
+        if told and draws.below(_PERCENT) < _FROM_VOCABULARY:
             phrase = draws.pick(told)
         elif draws.below(3) == 0:
             questions = wording.questions(draws.pick(need.asks), train=True)
@@ -114,7 +115,7 @@ class _Line:
         return _sentence(draws.pick(load_vocabulary().patterns).format(x=self._classed(phrase)))
 
     def _classed(self, phrase: str) -> str:
-        """The phrase with what its inputs are in place of their names."""
+        """The phrase with the classes of its inputs in their places: "a city" for {city}."""
         draws = self._draws
         said: dict[str, str] = {}
         met: set[str] = set()
@@ -131,7 +132,7 @@ class _Line:
         need, draws = self._need, self._draws
         used: set[str] = set()
         pair = next((pair for pair in combinations(need.inputs, 2) if _alike(need, *pair)), ())
-        joined = pair if draws.below(_PERCENT) < _ONE_KEY else ()
+        joined = pair if draws.below(_PERCENT) < _JOINED else ()
         taken = [self._argument(name, domain, used) for name, domain in need.inputs.items() if name not in joined]
         if joined:
             taken.append(f"{_fresh(load_vocabulary().joined, 'pair', used, draws)}={'+'.join(joined)}")
@@ -148,7 +149,7 @@ class _Line:
         ways = {"unit": ("metric", "celsius"), "day": ("offset",)}.get(name, ())
         if isinstance(domain, Names) and domain.terms == names_of("currency"):
             ways = ("lower",)
-        return f"~{draws.pick(ways)}" if ways and draws.below(_PERCENT) < _OWN_WAY else ""
+        return f"~{draws.pick(ways)}" if ways and draws.below(_PERCENT) < _CONVENTIONS else ""
 
     def _given(self) -> str:
         draws = self._draws
@@ -163,7 +164,7 @@ class _Line:
 
 
 def _any_word(draws: Draws) -> str:
-    """A word that stands for nothing, an invented one, or letters."""
+    """A word without meaning here, a pseudoword, or letters."""
     match draws.below(5):
         case 0:
             return "".join(draws.pick(_LETTERS) for _ in range(draws.between(2, 7)))
@@ -174,7 +175,7 @@ def _any_word(draws: Draws) -> str:
 
 
 def _alike(need: Need, one: str, other: str) -> bool:
-    """Whether two inputs are told of alike, and neither may be left out."""
+    """True for two required inputs with the same description."""
     return need.inputs[one].told == need.inputs[other].told and not {one, other} & set(need.defaults)
 
 
@@ -192,7 +193,7 @@ def _sentence(text: str) -> str:
 
 @cache
 def _all_words() -> tuple[str, ...]:
-    """Words of documents and replies, whatever they are about."""
+    """Words of the documents and replies of all needs."""
     told = {
         word for phrases in load_vocabulary().descriptions.values() for phrase in phrases for word in _plain(phrase)
     }
@@ -201,7 +202,7 @@ def _all_words() -> tuple[str, ...]:
 
 
 def _words(need: Need) -> tuple[str, ...]:
-    """Words that are about a need."""
+    """Words of the phrases about a need."""
     phrases = (*load_vocabulary().descriptions.get(need.name, ()), *(noun for ask in need.asks for noun in ask.nouns))
     return tuple(sorted({word for phrase in phrases for word in _plain(phrase)}))
 
