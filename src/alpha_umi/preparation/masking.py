@@ -17,7 +17,7 @@ from dataclasses import replace
 from alpha_umi.formats.tool_json import own_words
 from alpha_umi.types import Answer, Call, Json, Observation, Plan, ToolSpec, Trajectory, Turn, User
 from alpha_umi.world.chance import Draws, drawn
-from alpha_umi.world.invention import invent_word
+from alpha_umi.world.pseudowords import draw_pseudoword
 
 _KEPT = "for"
 _PERCENT = 100
@@ -99,7 +99,7 @@ def _name(name: str, draws: Draws, words: Sequence[str], taken: Iterable[str]) -
 
 def _word(draws: Draws, words: Sequence[str]) -> str:
     if not words or draws.below(_PERCENT) < _INVENTED:
-        return invent_word(draws)
+        return draw_pseudoword(draws)
     return draws.pick(words)
 
 

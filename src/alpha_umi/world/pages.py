@@ -18,8 +18,8 @@ from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Amounts, Codes, Domain, Names
 from alpha_umi.world.facts import Facts
-from alpha_umi.world.invention import invent_word
 from alpha_umi.world.needs import Ask, Need, Refusal
+from alpha_umi.world.pseudowords import draw_pseudoword
 from alpha_umi.world.table import wording
 from alpha_umi.world.tools import Seen, Tool
 
@@ -139,11 +139,11 @@ class _Page:
     def manual(self) -> str:
         """Documents of some tools, and then of each, in another order, what it is for and how it is called."""
         draws = self._draws
-        invented = draws.below(2) == 0
+        of_pseudo_tools = draws.below(2) == 0
         count = draws.between(2, 5)
         shown = (
-            [self._invention() for _ in range(count)]
-            if invented
+            [self._pseudo_tool() for _ in range(count)]
+            if of_pseudo_tools
             else [self._documented(tool) for tool in draws.sample(self._pages.tools, count)]
         )
         lines = [signature(spec) for spec, _, _ in shown]
@@ -156,8 +156,8 @@ class _Page:
         goal = tool.finds.goal.format_map({**tool.finds.defaults, **inputs})
         return tool.spec, goal, tool.write(inputs)
 
-    def _invention(self) -> tuple[ToolSpec, str, dict[str, Json]]:
-        """A tool that there is not, what it is to find, and arguments."""
+    def _pseudo_tool(self) -> tuple[ToolSpec, str, dict[str, Json]]:
+        """A tool of pseudowords, the noun phrase that it finds, and arguments."""
         draws = self._draws
         wanted = self._word()
         told = draws.pick(["{x} of {y}.", "Gives {x} for {y}.", "{y} and its {x}.", "The {x} that {y} has."])
@@ -207,7 +207,7 @@ class _Page:
         return "\n".join([things] * self._draws.between(2, 3))
 
     def _thing(self) -> Json:
-        """A name, a code, a number, a time or an invented word."""
+        """A name, a code, a number, a time or a pseudoword."""
         draws = self._draws
         match draws.below(8):
             case 0:
@@ -224,9 +224,9 @@ class _Page:
                 return self._value(draws.pick(tuple(self._pages.domains.values())))
 
     def _word(self, *, capital: bool = False) -> str:
-        """An invented word; now and then a documented one."""
+        """A pseudoword; now and then a documented word."""
         draws = self._draws
-        word = draws.pick(self._pages.keys) if draws.below(4) == 0 else invent_word(draws)
+        word = draws.pick(self._pages.keys) if draws.below(4) == 0 else draw_pseudoword(draws)
         return word.capitalize() if capital else word
 
 

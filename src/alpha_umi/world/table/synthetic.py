@@ -14,9 +14,9 @@ from itertools import combinations
 
 from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Domain, Names
-from alpha_umi.world.invention import invent_word
 from alpha_umi.world.needs import Need
 from alpha_umi.world.phrases import bare
+from alpha_umi.world.pseudowords import draw_pseudoword
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.categories import Category
 from alpha_umi.world.table.names import names_of
@@ -171,7 +171,7 @@ def _any_word(draws: Draws) -> str:
         case 1 | 2:
             return draws.pick(load_vocabulary().any_words)
         case _:
-            return invent_word(draws)
+            return draw_pseudoword(draws)
 
 
 def _alike(need: Need, one: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""Words that nobody has seen."""
+"""Pseudowords: pronounceable words without meaning."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _VOWELS = "aeiouy"
 _CONSONANTS = "bcdfghjklmnprstvwxz"
 
 
-def invent_word(draws: Draws) -> str:
-    """One to four syllables in lower case."""
+def draw_pseudoword(draws: Draws) -> str:
+    """Draw a pseudoword of one to four syllables, in lower case."""
     return "".join(_syllable(draws) for _ in range(draws.between(1, 4)))
 
 
