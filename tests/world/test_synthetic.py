@@ -7,7 +7,7 @@ import pytest
 from alpha_umi.world import Seen
 from alpha_umi.world.chance import Draws
 from alpha_umi.world.phrases import bare
-from alpha_umi.world.table.mixes import SMALL
+from alpha_umi.world.table.configs import SMALL
 from alpha_umi.world.table.synthetic import SyntheticProviders
 from support.wide_tasks import NAMES_OF_PRESETS, SETS, catalogue, problems
 
@@ -44,15 +44,18 @@ def test_no_document_of_a_held_out_tool_is_drawn(preset):
 
 
 def test_the_documents_of_held_out_tools_are_banned_by_name():
-    market = SMALL.market
-    tool = next(tool for tool in market.catalogue.tools.values() if tool.spec.name == "conditions_for_skycast")
+    toolset = SMALL.toolset
+    tool = next(tool for tool in toolset.catalogue.tools.values() if tool.spec.name == "conditions_for_skycast")
     free = [
-        SyntheticProviders(market.categories, frozenset(), Draws("banned", n)).replace_tool(tool) for n in range(60)
+        SyntheticProviders(toolset.categories, frozenset(), Draws("banned", n)).replace_tool(tool) for n in range(60)
     ]
     told = {made.document.entry["description"] for made in free}
-    banned = frozenset(map(bare, sorted(told)[::2]))
-    again = [SyntheticProviders(market.categories, banned, Draws("banned", n)).replace_tool(tool) for n in range(60)]
-    assert banned.isdisjoint(bare(made.document.entry["description"]) for made in again)
+    held_out_documents = frozenset(map(bare, sorted(told)[::2]))
+    again = [
+        SyntheticProviders(toolset.categories, held_out_documents, Draws("banned", n)).replace_tool(tool)
+        for n in range(60)
+    ]
+    assert held_out_documents.isdisjoint(bare(made.document.entry["description"]) for made in again)
 
 
 def test_synthetic_providers_are_worded_in_many_ways(preset):

@@ -10,8 +10,8 @@ Everything is a pure function of (preset, seed, split, index): no files, no netw
 from alpha_umi.world.answers import answer_document
 from alpha_umi.world.presets import PRESETS
 from alpha_umi.world.problems import Perturbation
-from alpha_umi.world.table.market import TestSet
 from alpha_umi.world.table.tasks import find_query, query_id
+from alpha_umi.world.table.toolset import TestSet
 from alpha_umi.world.tiny.tasks import VERSION, Split
 from alpha_umi.world.tiny.tools import TOOLS
 from alpha_umi.world.tools import Seen, Tool

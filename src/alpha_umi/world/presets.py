@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from alpha_umi.errors import ConfigError
 from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.problems import Problem
-from alpha_umi.world.table.mixes import FULL, SMALL
-from alpha_umi.world.table.tasks import SPLITS
+from alpha_umi.world.table.configs import FULL, SMALL
+from alpha_umi.world.table.tasks import SPLITS, draw_problem
 from alpha_umi.world.tiny import tasks as tiny
 from alpha_umi.world.tiny.tools import CATALOGUE as TINY
 
@@ -39,13 +40,13 @@ PRESETS: Mapping[str, Preset] = {
         ),
         *(
             Preset(
-                name=mix.name,
-                version=mix.version,
-                open=mix.open,
+                name=config.name,
+                version=config.version,
+                open=lambda config=config: config.toolset.catalogue,
                 splits=SPLITS,
-                draw=mix.draw_problem,
+                draw=partial(draw_problem, config),
             )
-            for mix in (SMALL, FULL)
+            for config in (SMALL, FULL)
         ),
     )
 }

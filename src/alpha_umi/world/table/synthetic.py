@@ -44,8 +44,8 @@ _TAILS = ("", "", "", "ly", "o", "hub", "base", "data", "er", "ia", "ix", "io")
 class SyntheticProviders:
     """The synthetic providers of one task: each replaces a real one and serves the same needs."""
 
-    def __init__(self, categories: Mapping[str, Category], banned: frozenset[str], draws: Draws) -> None:
-        self._categories, self._banned, self._draws = categories, banned, draws
+    def __init__(self, categories: Mapping[str, Category], held_out_documents: frozenset[str], draws: Draws) -> None:
+        self._categories, self._held_out_documents, self._draws = categories, held_out_documents, draws
         self._names: dict[str, str] = {}
         self._made: dict[str, Tool] = {}
 
@@ -66,7 +66,7 @@ class SyntheticProviders:
             taken = (other.spec.name for other in self._made.values())
             if (
                 made.spec.name not in taken
-                and bare(told) not in self._banned
+                and bare(told) not in self._held_out_documents
                 and str(entry["name"]) not in told.lower()
             ):
                 return made

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import count
 
 from alpha_umi.types import Json, Observation, Task, ToolStatus
-from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Amounts, Codes, Names
 from alpha_umi.world.facts import Facts
@@ -20,10 +18,11 @@ from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
 from alpha_umi.world.table import wording
-from alpha_umi.world.table.market import Group, Market, Pool, TestSet
+from alpha_umi.world.table.configs import TableWorldConfig
 from alpha_umi.world.table.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order, make_kind
 from alpha_umi.world.table.split import TEST_ODDS, is_for_tests, is_for_training
 from alpha_umi.world.table.synthetic import SyntheticProviders
+from alpha_umi.world.table.toolset import Group, Pool, TestSet, Toolset
 from alpha_umi.world.tools import Seen, Tool
 
 TRAIN = "train"
@@ -32,72 +31,31 @@ _TRIES = 500
 """Few names put a query in the test split in every way to ask it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mix:
-    """A preset: its categories and how its tasks are mixed. Shares are weights, the rest percents."""
-
-    name: str
-    version: str
-    categories: tuple[str, ...]
-    calls: Mapping[int, int]
-    """Calls that the plain way takes -> share."""
-    groups: Mapping[Group, int]
-    """Of training."""
-    perturbations: Mapping[Perturbation, int]
-    failures: tuple[tuple[ToolStatus, str], ...]
-    """What a dead provider says; OK: its reply is empty."""
-    tools: tuple[int, int]
-    """Fewest and most tools offered."""
-    redundant_providers: int
-    """Tasks that offer a second provider without need."""
-    two_wishes: int
-    options: int
-    """Wishes that give an input which may be left out."""
-    changes: int
-    """Wishes that want a price in another currency."""
-    contexts: int
-    """Queries with a sentence before what they want."""
-    hinted: int
-    """Of the tasks with a dead provider: gold that is a later branch of a search."""
-    failed_branch: int
-    """Training tasks whose gold trajectory follows a failed branch, which called a tool of no use or gave up."""
-    synthetic: int
-    """Training tasks with synthetic providers."""
-    replaced: int = 85
-    """Providers of such a task that are synthetic."""
-
-    @cached_property
-    def market(self) -> Market:
-        return Market.of(self.categories)
-
-    def open(self) -> Catalogue:
-        return self.market.catalogue
-
-    def draw_problem(self, seed: int, split: str, index: int) -> Problem:
-        """The problem of an index; the same for ever within a version. Draws until one fits the split."""
-        for attempt in count():
-            draws = Draws(self.version, self.name, seed, split, index, attempt)
-            problem = _Sketch(self, seed, split, index, draws).draw()
-            if problem is not None:
-                return problem
-        raise AssertionError("unreachable")
+def draw_problem(config: TableWorldConfig, seed: int, split: str, index: int) -> Problem:
+    """The problem of an index, always the same within a version. Draws until one fits the split."""
+    for attempt in count():
+        draws = Draws(config.version, config.name, seed, split, index, attempt)
+        problem = _Sketch(config, seed, split, index, draws).draw()
+        if problem is not None:
+            return problem
+    raise AssertionError("unreachable")
 
 
 class _Sketch:
     """One attempt at a problem."""
 
-    def __init__(self, mix: Mix, seed: int, split: str, index: int, draws: Draws) -> None:
-        self._mix, self._draws = mix, draws
+    def __init__(self, config: TableWorldConfig, seed: int, split: str, index: int, draws: Draws) -> None:
+        self._config, self._draws = config, draws
         self._seed, self._split, self._index = seed, split, index
         self._train = split == TRAIN
         self._frames = wording.load_frames(train=self._train)
-        self._pool: Pool = mix.market.pools[split]
+        self._pool: Pool = config.toolset.pools[split]
         self._facts = Facts(seed=seed, moment=f"{split}/{index}")
 
     def draw(self) -> Problem | None:
-        mix, draws = self._mix, self._draws
-        perturbation = draws.weighted(mix.perturbations)
-        group = draws.weighted(mix.groups) if self._train else Group(self._split[:2])
+        config, draws = self._config, self._draws
+        perturbation = draws.weighted(config.perturbations)
+        group = draws.weighted(config.groups) if self._train else Group(self._split[:2])
         scope, tools = draws.pick(self._pool.scopes[group])
         planner = Planner(scope, draws)
         wishes = self._draw_wishes(planner, scope, 1 if group is Group.G1 else 2)
@@ -114,7 +72,7 @@ class _Sketch:
         offer = self._draw_offer(chosen, perturbation)
         if offer is None:
             return None
-        if self._train and draws.below(100) < mix.synthetic:
+        if self._train and draws.below(100) < config.synthetic:
             offer = self._draw_synthetic(offer)
         query = self._write_query(wishes, planner.slots, slots, perturbation)
         problem = self._make_problem(kind, slots, query, group, perturbation, offer)
@@ -123,9 +81,9 @@ class _Sketch:
     # --- the plan -----------------------------------------------------------------------------------
 
     def _draw_wishes(self, planner: Planner, scope: Scope, fewest: int) -> list[Wish]:
-        mix, draws = self._mix, self._draws
-        total = draws.weighted({calls: share for calls, share in mix.calls.items() if calls >= fewest})
-        if total in scope.lengths and draws.below(100) >= mix.two_wishes:
+        config, draws = self._config, self._draws
+        total = draws.weighted({calls: share for calls, share in config.calls.items() if calls >= fewest})
+        if total in scope.lengths and draws.below(100) >= config.two_wishes:
             return self._draw_wish(planner, total)
         if not 1 < total <= 2 * max(scope.lengths):
             return []
@@ -140,8 +98,8 @@ class _Sketch:
         percent = self._draws.below(100)
         wish = planner.wish(
             length,
-            option=percent < self._mix.options,
-            change=percent >= 100 - self._mix.changes,
+            option=percent < self._config.options,
+            change=percent >= 100 - self._config.changes,
         )
         return [wish] if wish is not None else []
 
@@ -151,14 +109,17 @@ class _Sketch:
             return True
         if not self._train and (_half_said(first, second) or _half_said(second, first)):
             return True
-        sorts = [self._mix.market.sorts[wish.node.need.name, wish.node.need.asks.index(wish.ask)] for wish in wishes]
-        return bool(sorts[0] & sorts[1])
+        value_kinds = [
+            self._config.toolset.value_kinds[wish.node.need.name, wish.node.need.asks.index(wish.ask)]
+            for wish in wishes
+        ]
+        return bool(value_kinds[0] & value_kinds[1])
 
     def _draw_my_slots(
         self, kind: Kind, wishes: Sequence[Wish], slots: Mapping[str, Slot], perturbation: Perturbation
     ) -> dict[str, Json] | None:
         """Names with which the query belongs to this split."""
-        former = self._mix.market.catalogue.former
+        former = self._config.toolset.catalogue.former
         for _ in range(TEST_ODDS if self._train else _TRIES):
             values = self._draw_slots(slots, perturbation)
             if values is None:
@@ -171,7 +132,7 @@ class _Sketch:
         """Nobody flies to where they are."""
         if perturbation in (Perturbation.UNKNOWN_ENTITY, Perturbation.MISSING):
             return True
-        catalogue = self._mix.market.catalogue
+        catalogue = self._config.toolset.catalogue
         for request in solve(catalogue, kind, slots, self._facts).requests:
             domains = catalogue.needs[request.need].inputs
             if len({str(value) for _, value in request.inputs}) < len(domains):
@@ -225,7 +186,7 @@ class _Sketch:
         return {need: self._draws.pick([tool for tool in tools if tool.need == need]) for need in needs}
 
     def _draw_offer(self, chosen: Mapping[str, Tool], perturbation: Perturbation) -> _Offer | None:
-        mix, draws = self._mix, self._draws
+        config, draws = self._config, self._draws
         alternatives = {
             need: [other for other in self._pool.alternatives[need] if other is not tool]
             for need, tool in chosen.items()
@@ -249,7 +210,7 @@ class _Sketch:
             case Perturbation.NO_TOOL:
                 blocked = draws.pick(list(chosen))
                 offered[blocked] = []
-            case _ if replaceable and draws.below(100) < mix.redundant_providers:
+            case _ if replaceable and draws.below(100) < config.redundant_providers:
                 need = draws.pick(replaceable)
                 both = [
                     other
@@ -260,15 +221,15 @@ class _Sketch:
             case _:
                 pass
         return _Offer(
-            tools=self._draw_places(offered), down=tuple(down), failure=draws.pick(mix.failures), blocked=blocked
+            tools=self._draw_places(offered), down=tuple(down), failure=draws.pick(config.failures), blocked=blocked
         )
 
     def _draw_synthetic(self, offer: _Offer) -> _Offer:
         """The same offer with most of its providers replaced by synthetic ones."""
-        market, draws = self._mix.market, self._draws
-        providers = SyntheticProviders(market.categories, market.banned, draws)
+        toolset, draws = self._config.toolset, self._draws
+        providers = SyntheticProviders(toolset.categories, toolset.held_out_documents, draws)
         replaced = {
-            provider: draws.below(100) < self._mix.replaced
+            provider: draws.below(100) < self._config.replaced
             for provider in dict.fromkeys(tool.provider for tool in offer.tools)
         }
 
@@ -279,11 +240,11 @@ class _Sketch:
 
     def _draw_places(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
         """The tools in the order in which they are offered; alternatives keep theirs. Half of the others are akin."""
-        mix, draws = self._mix, self._draws
+        config, draws = self._config, self._draws
         needed = [tool for tools in offered.values() for tool in tools]
         others = [tool for tool in self._pool.others if tool.need not in offered]
         akin = {tool.category for tool in needed}
-        fewest, most = mix.tools
+        fewest, most = config.tools
         wanted = draws.between(fewest, most) - len(needed)
         near = draws.sample([tool for tool in others if tool.category in akin], (wanted + 1) // 2)
         far = draws.sample([tool for tool in others if tool.category not in akin], wanted - len(near))
@@ -306,7 +267,7 @@ class _Sketch:
             domain = slots[name].domain
             spoken[name] = "" if isinstance(domain, Amounts) else draws.pick(domain.vague)
         text = self._write_wishes(wishes, spoken)
-        if draws.below(100) < self._mix.contexts:
+        if draws.below(100) < self._config.contexts:
             return f"{draws.pick(frames.contexts)} {text}"
         return text
 
@@ -345,10 +306,10 @@ class _Sketch:
     def _make_problem(
         self, kind: Kind, slots: dict[str, Json], query: str, group: Group, perturbation: Perturbation, offer: _Offer
     ) -> Problem:
-        mix = self._mix
+        config = self._config
         metadata: dict[str, Json] = {
-            "world": mix.version,
-            "preset": mix.name,
+            "world": config.version,
+            "preset": config.name,
             "seed": self._seed,
             "split": self._split,
             "index": self._index,
@@ -361,22 +322,22 @@ class _Sketch:
         }
         blocked = offer.blocked
         if perturbation is Perturbation.UNKNOWN_ENTITY:
-            blocked = _step_of_unknown_entity(kind, slots, mix.market).need
+            blocked = _step_of_unknown_entity(kind, slots, config.toolset).need
         return Problem(
             task=Task(
-                id=f"{mix.name}-{self._seed}-{self._split}-{self._index}",
+                id=f"{config.name}-{self._seed}-{self._split}-{self._index}",
                 query=query,
                 tools=tuple(tool.spec for tool in offer.tools),
                 metadata=metadata,
             ),
-            catalogue=mix.market.catalogue.offering(offer.tools),
+            catalogue=config.toolset.catalogue.offering(offer.tools),
             kind=kind,
             slots=slots,
             facts=self._facts,
             perturbation=perturbation,
             down=offer.failures,
             blocked=blocked,
-            hinted=(hinted := perturbation is Perturbation.FALLBACK and self._draws.below(100) < mix.hinted),
+            hinted=(hinted := perturbation is Perturbation.FALLBACK and self._draws.below(100) < config.hinted),
             failed_branch=None
             if hinted or perturbation is Perturbation.MISSING
             else self._draw_failed_branch(kind, offer),
@@ -386,7 +347,7 @@ class _Sketch:
         """A step and a tool that is of no use in the whole task (or none), now and then, in training."""
         draws, needs = self._draws, {step.need for step in kind.steps}
         useless = [tool.spec.name for tool in offer.tools if tool.need not in needs]
-        if not self._train or not useless or draws.below(100) >= self._mix.failed_branch:
+        if not self._train or not useless or draws.below(100) >= self._config.failed_branch:
             return None
         return draws.below(len(kind.steps)), "" if draws.below(4) == 0 else draws.pick(useless)
 
@@ -432,8 +393,8 @@ def _speak(slot: Slot, value: Json) -> str:
     return slot.domain.spoken.format(value) if isinstance(slot.domain, Codes) else str(value)
 
 
-def _step_of_unknown_entity(kind: Kind, slots: Values, market: Market) -> Step:
-    unknown_entities = market.catalogue.unknown_entities
+def _step_of_unknown_entity(kind: Kind, slots: Values, toolset: Toolset) -> Step:
+    unknown_entities = toolset.catalogue.unknown_entities
     unknown = {name for name, value in slots.items() if str(value) in unknown_entities.get(kind.slots[name], ())}
     return next(step for step in kind.steps if unknown & set(step.inputs.values()))
 

@@ -135,14 +135,14 @@ def _eligible(split: Split, perturbation: Perturbation) -> tuple[Kind, ...]:
 
 
 def _belongs(kind: Kind, split: Split) -> bool:
-    sorts = [{tool.seen for tool in CATALOGUE.providers[step.need]} for step in kind.steps]
+    value_kinds = [{tool.seen for tool in CATALOGUE.providers[step.need]} for step in kind.steps]
     match split:
         case Split.TRAIN | Split.TEST:
-            return all(Seen.YES in seen for seen in sorts)
+            return all(Seen.YES in seen for seen in value_kinds)
         case Split.UNSEEN_TOOL:
-            return all(Seen.YES in seen for seen in sorts) and any(Seen.NO in seen for seen in sorts)
+            return all(Seen.YES in seen for seen in value_kinds) and any(Seen.NO in seen for seen in value_kinds)
         case Split.UNSEEN_CATEGORY:
-            return any(Seen.NO_CATEGORY in seen for seen in sorts)
+            return any(Seen.NO_CATEGORY in seen for seen in value_kinds)
 
 
 def _can_have(kind: Kind, split: Split, perturbation: Perturbation) -> bool:

@@ -79,18 +79,18 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Market:
+class Toolset:
     catalogue: Catalogue
     pools: Mapping[str, Pool]
     """Split -> its pool."""
-    sorts: Mapping[tuple[str, int], frozenset[str]]
+    value_kinds: Mapping[tuple[str, int], frozenset[str]]
     """Need and number of its ask -> the sorts of values owed. Two of one sort in an answer could be confused."""
     categories: Mapping[str, Category]
-    banned: frozenset[str]
+    held_out_documents: frozenset[str]
     """Documents of tools that are held out of training, their bare words."""
 
     @classmethod
-    def of(cls, categories: Iterable[str]) -> Market:
+    def of(cls, categories: Iterable[str]) -> Toolset:
         wanted = set(categories)
         chosen = [load_category(name) for name in CATEGORIES if name in wanted]
         providers = tuple(provider for category in chosen for provider in category.providers)
@@ -110,15 +110,17 @@ class Market:
             TestSet.G2_CATEGORY.value: unseen_categories,
             TestSet.G3_INSTRUCTION.value: seen,
         }
-        sorts = {
-            (need.name, number): _sorts(need, ask) for need in needs.values() for number, ask in enumerate(need.asks)
+        value_kinds = {
+            (need.name, number): _value_kinds(need, ask)
+            for need in needs.values()
+            for number, ask in enumerate(need.asks)
         }
         return cls(
             catalogue=catalogue,
             pools=pools,
-            sorts=sorts,
+            value_kinds=value_kinds,
             categories={category.name: category for category in chosen},
-            banned=frozenset(
+            held_out_documents=frozenset(
                 bare(str(tool.document.entry["description"])) for tool in tools if tool.seen is not Seen.YES
             ),
         )
@@ -146,11 +148,11 @@ def _scope(tools: Iterable[Tool]) -> Scope:
     return Scope.of({tool.need: tool.finds for tool in tools}.values())
 
 
-def _sorts(need: Need, ask: Ask) -> frozenset[str]:
+def _value_kinds(need: Need, ask: Ask) -> frozenset[str]:
     sample = need.answer(Facts(seed=0, moment="sample"), _sample_inputs(need))
     if isinstance(sample, Refusal):
         raise ValueError(f"{need.name} refuses its own names: {sample.reason}")
-    return frozenset(_sort(need, owed.value, owed.unit, sample[owed.value]) for owed in ask.owed)
+    return frozenset(_value_kind(need, owed.value, owed.unit, sample[owed.value]) for owed in ask.owed)
 
 
 def _sample_inputs(need: Need) -> dict[str, Json]:
@@ -164,7 +166,7 @@ def _sample_inputs(need: Need) -> dict[str, Json]:
     return sample
 
 
-def _sort(need: Need, value: str, unit: str, sample: Json) -> str:
+def _value_kind(need: Need, value: str, unit: str, sample: Json) -> str:
     if unit:
         return unit
     if not isinstance(sample, str):

@@ -1,12 +1,58 @@
-"""The presets of the table world."""
+"""Configurations of the table worlds `small` and `full`."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 from alpha_umi.types import ToolStatus
 from alpha_umi.world.problems import Perturbation
 from alpha_umi.world.table.categories import CATEGORIES
-from alpha_umi.world.table.market import Group
-from alpha_umi.world.table.tasks import Mix
+from alpha_umi.world.table.toolset import Group, Toolset
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableWorldConfig:
+    """Configuration of a table world: its categories, and the shares of its tasks.
+
+    Mappings hold relative weights; other numbers are percents, of tasks where nothing else is said.
+    """
+
+    name: str
+    version: str
+    categories: tuple[str, ...]
+    calls: Mapping[int, int]
+    """Calls that the plain way takes -> share."""
+    groups: Mapping[Group, int]
+    """Of training."""
+    perturbations: Mapping[Perturbation, int]
+    failures: tuple[tuple[ToolStatus, str], ...]
+    """What a dead provider says; OK: its reply is empty."""
+    tools: tuple[int, int]
+    """Fewest and most tools offered."""
+    redundant_providers: int
+    """Tasks that offer a second provider without need."""
+    two_wishes: int
+    options: int
+    """Wishes that give an input which may be left out."""
+    changes: int
+    """Wishes that want a price in another currency."""
+    contexts: int
+    """Queries with a sentence before what they want."""
+    hinted: int
+    """Of the tasks with a dead provider: gold that is a later branch of a search."""
+    failed_branch: int
+    """Training tasks whose gold trajectory follows a failed branch, which called a tool of no use or gave up."""
+    synthetic: int
+    """Training tasks with synthetic providers."""
+    replaced: int = 85
+    """Providers of such a task that are synthetic."""
+
+    @cached_property
+    def toolset(self) -> Toolset:
+        return Toolset.of(self.categories)
+
 
 _FAILURES = (
     (ToolStatus.ERROR, "{tool} is down"),
@@ -15,7 +61,7 @@ _FAILURES = (
     (ToolStatus.OK, "{{}}"),
 )
 
-SMALL = Mix(
+SMALL = TableWorldConfig(
     name="small",
     version="4",
     categories=("Location", "Weather", "Travel", "Finance", "Social", "eCommerce", "Movies"),
@@ -41,7 +87,7 @@ SMALL = Mix(
     failed_branch=8,
     synthetic=70,
 )
-FULL = Mix(
+FULL = TableWorldConfig(
     name="full",
     version="4",
     categories=CATEGORIES,
