@@ -10,7 +10,7 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.preparation.masking import collect_words, mask, mask_some
 from alpha_umi.training.data.examples import count_targets
 from alpha_umi.types import Answer, Call, Observation, Plan, Task, ToolSpec, Trajectory
-from alpha_umi.world.chance import Draws
+from alpha_umi.world.random_streams import RandomStream
 from support.wide_tasks import WORLDS
 
 SMALL = WORLDS["small"]
@@ -23,7 +23,7 @@ def gold(index):
 @given(index=st.integers(0, 3000), seed=st.integers(0, 99))
 def test_a_masked_trajectory_is_the_same_but_for_names(index, seed):
     plain = gold(index)
-    masked = mask(plain, Draws(seed), WORDS)
+    masked = mask(plain, RandomStream(seed), WORDS)
     assert [type(turn) for turn in masked.turns] == [type(turn) for turn in plain.turns]
     assert count_targets(masked) == count_targets(plain)
     assert masked.task.query == plain.task.query
@@ -53,7 +53,7 @@ def test_thoughts_replies_and_errors_speak_of_the_new_names():
         Observation(content="find_city: argument 'q' is unknown"),
         Answer(text="Asked find_city."),
     )
-    masked = mask(Trajectory(task=Task(id="t", query="?", tools=(tool,)), turns=turns), Draws(1))
+    masked = mask(Trajectory(task=Task(id="t", query="?", tools=(tool,)), turns=turns), RandomStream(1))
     name = masked.task.tools[0].name
     key = masked.task.tools[0].parameters["required"][0]
     assert (name, key) != ("find_city", "q")
@@ -66,7 +66,7 @@ def test_thoughts_replies_and_errors_speak_of_the_new_names():
 
 
 def test_names_are_made_of_words_of_other_tools_and_of_invented_ones():
-    made = [mask(gold(index), Draws(index), WORDS) for index in range(60)]
+    made = [mask(gold(index), RandomStream(index), WORDS) for index in range(60)]
     parts = {part for one in made for tool in one.task.tools for part in tool.name.split("_")} - {"for"}
     assert len(parts & set(WORDS)) > len(parts) / 4
     assert len(parts - set(WORDS)) > len(parts) / 4
@@ -77,7 +77,7 @@ def test_names_are_made_of_words_of_other_tools_and_of_invented_ones():
 def test_arguments_that_are_no_object_stay():
     plain = gold(0)
     broken = [replace(turn, arguments="{") if isinstance(turn, Call) else turn for turn in plain.turns]
-    masked = mask(replace(plain, turns=tuple(broken)), Draws(0))
+    masked = mask(replace(plain, turns=tuple(broken)), RandomStream(0))
     assert {turn.arguments for turn in masked.turns if isinstance(turn, Call)} == {"{"}
 
 

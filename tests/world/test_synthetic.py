@@ -5,8 +5,8 @@ from collections import defaultdict
 import pytest
 
 from alpha_umi.world import Seen
-from alpha_umi.world.chance import Draws
 from alpha_umi.world.phrases import bare
+from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table.configs import SMALL
 from alpha_umi.world.table.synthetic import SyntheticProviders
 from support.wide_tasks import NAMES_OF_PRESETS, SETS, catalogue, problems
@@ -47,12 +47,13 @@ def test_the_documents_of_held_out_tools_are_banned_by_name():
     toolset = SMALL.toolset
     tool = next(tool for tool in toolset.catalogue.tools.values() if tool.spec.name == "conditions_for_skycast")
     free = [
-        SyntheticProviders(toolset.categories, frozenset(), Draws("banned", n)).replace_tool(tool) for n in range(60)
+        SyntheticProviders(toolset.categories, frozenset(), RandomStream("banned", n)).replace_tool(tool)
+        for n in range(60)
     ]
     told = {made.document.entry["description"] for made in free}
     held_out_documents = frozenset(map(bare, sorted(told)[::2]))
     again = [
-        SyntheticProviders(toolset.categories, held_out_documents, Draws("banned", n)).replace_tool(tool)
+        SyntheticProviders(toolset.categories, held_out_documents, RandomStream("banned", n)).replace_tool(tool)
         for n in range(60)
     ]
     assert held_out_documents.isdisjoint(bare(made.document.entry["description"]) for made in again)

@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from alpha_umi.formats.tool_json import own_words
 from alpha_umi.types import Answer, Call, Json, Observation, Plan, ToolSpec, Trajectory, Turn, User
-from alpha_umi.world.chance import Draws, drawn
 from alpha_umi.world.pseudowords import draw_pseudoword
+from alpha_umi.world.random_streams import RandomStream, random_bits
 
 _KEPT = "for"
 _PERCENT = 100
@@ -41,18 +41,18 @@ def mask_some(
     (seed, task id, place)."""
     for place, trajectory in enumerate(trajectories):
         key = "mask", seed, trajectory.task.id, place
-        masked = drawn(*key) % _PERCENT < round(share * _PERCENT)
-        yield mask(trajectory, Draws(*key), words) if masked else trajectory
+        masked = random_bits(*key) % _PERCENT < round(share * _PERCENT)
+        yield mask(trajectory, RandomStream(*key), words) if masked else trajectory
 
 
-def mask(trajectory: Trajectory, draws: Draws, words: Sequence[str] = ()) -> Trajectory:
+def mask(trajectory: Trajectory, rng: RandomStream, words: Sequence[str] = ()) -> Trajectory:
     """One trajectory with other names for all tools and arguments, made of `words` and of invented ones."""
     names: dict[str, str] = {}
     arguments: dict[str, dict[str, str]] = {}
     tools: list[ToolSpec] = []
     for tool in trajectory.task.tools:
-        names[tool.name] = _name(tool.name, draws, words, names.values())
-        arguments[tool.name] = _keys(tool.parameters, draws, words)
+        names[tool.name] = _name(tool.name, rng, words, names.values())
+        arguments[tool.name] = _keys(tool.parameters, rng, words)
         parameters = _rename(tool.parameters, arguments[tool.name])
         tools.append(ToolSpec(name=names[tool.name], description=tool.description, parameters=parameters))
     tools = [replace(tool, description=_mention(tool.description, names)) for tool in tools]
@@ -88,26 +88,26 @@ def _told(tool: ToolSpec) -> str:
     return f"{tool.name.replace('_', ' ')} {own_words(tool.description)}"
 
 
-def _name(name: str, draws: Draws, words: Sequence[str], taken: Iterable[str]) -> str:
+def _name(name: str, rng: RandomStream, words: Sequence[str], taken: Iterable[str]) -> str:
     """Another name of as many words."""
     used = {name, *taken}
     while True:
-        made = "_".join(word if word == _KEPT else _word(draws, words) for word in name.split("_"))
+        made = "_".join(word if word == _KEPT else _word(rng, words) for word in name.split("_"))
         if made not in used:
             return made
 
 
-def _word(draws: Draws, words: Sequence[str]) -> str:
-    if not words or draws.below(_PERCENT) < _INVENTED:
-        return draw_pseudoword(draws)
-    return draws.pick(words)
+def _word(rng: RandomStream, words: Sequence[str]) -> str:
+    if not words or rng.below(_PERCENT) < _INVENTED:
+        return draw_pseudoword(rng)
+    return rng.pick(words)
 
 
-def _keys(parameters: Mapping[str, Json], draws: Draws, words: Sequence[str]) -> dict[str, str]:
+def _keys(parameters: Mapping[str, Json], rng: RandomStream, words: Sequence[str]) -> dict[str, str]:
     properties = parameters.get("properties")
     keys: dict[str, str] = {}
     for key in properties if isinstance(properties, dict) else ():
-        keys[key] = _name(key, draws, words, keys.values())
+        keys[key] = _name(key, rng, words, keys.values())
     return keys
 
 

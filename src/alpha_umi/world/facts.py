@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alpha_umi.world.chance import drawn, drawn_between, drawn_from
+from alpha_umi.world.random_streams import random_bits, random_choice, random_integer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +21,11 @@ class Facts:
     moment: str
 
     def between(self, low: int, high: int, *key: str) -> int:
-        return drawn_between(low, high, self.seed, self.moment, *key)
+        return random_integer(low, high, self.seed, self.moment, *key)
 
     def pick(self, options: Sequence[str], *key: str) -> str:
-        return drawn_from(options, self.seed, self.moment, *key)
+        return random_choice(options, self.seed, self.moment, *key)
 
     def any(self, *key: str) -> int:
         """64 bits."""
-        return drawn(self.seed, self.moment, *key)
+        return random_bits(self.seed, self.moment, *key)

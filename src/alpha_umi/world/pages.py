@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from alpha_umi.formats.signatures import signature
 from alpha_umi.types import Json, ToolSpec
 from alpha_umi.world.catalogue import Catalogue
-from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Amounts, Codes, Domain, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.needs import Ask, Need, Refusal
 from alpha_umi.world.pseudowords import draw_pseudoword
+from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table import wording
 from alpha_umi.world.tools import Seen, Tool
 
@@ -37,7 +37,7 @@ class Pages:
         self._keys = tuple(dict.fromkeys(own for tool in self._tools for own in _own_words(tool)))
 
     def __getitem__(self, index: int) -> str:
-        page = _Page(self, Draws("page", *self._key, index), Facts(seed=self._seed, moment=f"page {index}"))
+        page = _Page(self, RandomStream("page", *self._key, index), Facts(seed=self._seed, moment=f"page {index}"))
         return page.write()
 
     @property
@@ -61,24 +61,24 @@ class Pages:
 class _Page:
     """One page while it is written."""
 
-    def __init__(self, pages: Pages, draws: Draws, facts: Facts) -> None:
+    def __init__(self, pages: Pages, rng: RandomStream, facts: Facts) -> None:
         self._pages = pages
-        self._draws = draws
+        self._rng = rng
         self._facts = facts
 
     def write(self) -> str:
-        return self._draws.weighted(_KINDS)(self)
+        return self._rng.weighted(_KINDS)(self)
 
     # --- facts --------------------------------------------------------------------------------------
 
     def encyclopaedia(self) -> str:
         """What is known of one name."""
-        draws = self._draws
-        domain = draws.pick([one for one in self._pages.domains.values() if not isinstance(one, Amounts)])
+        rng = self._rng
+        domain = rng.pick([one for one in self._pages.domains.values() if not isinstance(one, Amounts)])
         about = self._value(domain)
         needs = [need for need in self._pages.needs if domain in need.inputs.values() and need.asks]
         lines = [str(about)]
-        for need in draws.sample(needs, draws.between(2, 5)):
+        for need in rng.sample(needs, rng.between(2, 5)):
             inputs = self._inputs(need)
             place = next(name for name, one in need.inputs.items() if one is domain)
             lines.append(self._sentence(need, inputs | {place: about}))
@@ -86,34 +86,34 @@ class _Page:
 
     def replies(self) -> str:
         """What tools replied, each with a question and what it says; sometimes all replies first."""
-        draws = self._draws
-        rows = [self._reply(tool) for tool in draws.sample(self._pages.tools, draws.between(2, 5))]
-        if draws.below(2):
+        rng = self._rng
+        rows = [self._reply(tool) for tool in rng.sample(self._pages.tools, rng.between(2, 5))]
+        if rng.below(2):
             return "\n".join(f"{question}\n{call}\n{reply}\n{said}" for question, call, reply, said in rows)
         told = [f"{call}\n{reply}" for _, call, reply, _ in rows]
-        answers = [f"{question}\n{said}" for question, _, _, said in draws.sample(rows, len(rows))]
+        answers = [f"{question}\n{said}" for question, _, _, said in rng.sample(rows, len(rows))]
         return "\n".join([*told, *answers])
 
     def _reply(self, tool: Tool) -> tuple[str, str, str, str]:
-        need, draws = tool.finds, self._draws
+        need, rng = tool.finds, self._rng
         inputs = self._inputs(need)
         arguments = json.dumps(tool.write(inputs))
         reply = tool.run(self._facts, arguments).content
-        wish = draws.pick(need.asks)
+        wish = rng.pick(need.asks)
         return self._question(wish, inputs), f"{tool.spec.name}\n{arguments}", reply, self._sentence(need, inputs, wish)
 
     def _question(self, wish: Ask, inputs: Mapping[str, Json]) -> str:
         whole = wording.page_questions(wish)
-        if whole and self._draws.below(3) == 0:
-            return self._draws.pick(whole).format_map(inputs)
-        text = self._draws.pick(wording.load_page_frames()).format(x=self._draws.pick(wish.nouns).format_map(inputs))
+        if whole and self._rng.below(3) == 0:
+            return self._rng.pick(whole).format_map(inputs)
+        text = self._rng.pick(wording.load_page_frames()).format(x=self._rng.pick(wish.nouns).format_map(inputs))
         return text[0].upper() + text[1:]
 
     def _sentence(self, need: Need, inputs: Mapping[str, Json], wish: Ask | None = None) -> str:
         known = need.answer(self._facts, inputs)
         if isinstance(known, Refusal):
             return known.reason
-        return (wish or self._draws.pick(need.asks)).answer.format_map({**need.defaults, **inputs, **known})
+        return (wish or self._rng.pick(need.asks)).answer.format_map({**need.defaults, **inputs, **known})
 
     def _inputs(self, need: Need) -> dict[str, Json]:
         """Inputs for a need, those that may be left out mostly left out."""
@@ -121,33 +121,33 @@ class _Page:
         for name, domain in need.inputs.items():
             if name not in need.defaults:
                 inputs[name] = self._value(domain)
-            elif need.options.get(name) and self._draws.below(4) == 0:
-                inputs[name] = self._draws.pick(tuple(need.options[name]))
+            elif need.options.get(name) and self._rng.below(4) == 0:
+                inputs[name] = self._rng.pick(tuple(need.options[name]))
         return inputs
 
     def _value(self, domain: Domain) -> Json:
         match domain:
             case Names(terms=terms):
-                return self._draws.pick(terms)
+                return self._rng.pick(terms)
             case Codes(of=of):
-                return domain.write(self._facts, self._draws.pick(of.terms))
+                return domain.write(self._facts, self._rng.pick(of.terms))
             case Amounts(low=low, high=high):
-                return self._draws.between(low, high)
+                return self._rng.between(low, high)
 
     # --- tools --------------------------------------------------------------------------------------
 
     def manual(self) -> str:
         """Documents of some tools, and then of each, in another order, what it is for and how it is called."""
-        draws = self._draws
-        of_pseudo_tools = draws.below(2) == 0
-        count = draws.between(2, 5)
+        rng = self._rng
+        of_pseudo_tools = rng.below(2) == 0
+        count = rng.between(2, 5)
         shown = (
             [self._pseudo_tool() for _ in range(count)]
             if of_pseudo_tools
-            else [self._documented(tool) for tool in draws.sample(self._pages.tools, count)]
+            else [self._documented(tool) for tool in rng.sample(self._pages.tools, count)]
         )
         lines = [signature(spec) for spec, _, _ in shown]
-        for spec, purpose, arguments in draws.sample(shown, len(shown)):
+        for spec, purpose, arguments in rng.sample(shown, len(shown)):
             lines += [f"I need {purpose}. I will use {spec.name}.", f"{spec.name}\n{json.dumps(arguments)}"]
         return "\n".join(lines)
 
@@ -158,14 +158,14 @@ class _Page:
 
     def _pseudo_tool(self) -> tuple[ToolSpec, str, dict[str, Json]]:
         """A tool of pseudowords, the noun phrase that it finds, and arguments."""
-        draws = self._draws
+        rng = self._rng
         wanted = self._word()
-        told = draws.pick(["{x} of {y}.", "Gives {x} for {y}.", "{y} and its {x}.", "The {x} that {y} has."])
-        name = f"{'_'.join(self._word() for _ in range(draws.between(1, 2)))}_for_{self._word()}"
+        told = rng.pick(["{x} of {y}.", "Gives {x} for {y}.", "{y} and its {x}.", "The {x} that {y} has."])
+        name = f"{'_'.join(self._word() for _ in range(rng.between(1, 2)))}_for_{self._word()}"
         properties: dict[str, Json] = {}
         arguments: dict[str, Json] = {}
-        for _ in range(draws.weighted({1: 6, 2: 3, 3: 1})):
-            key = draws.pick(self._pages.keys) if draws.below(2) else self._word()
+        for _ in range(rng.weighted({1: 6, 2: 3, 3: 1})):
+            key = rng.pick(self._pages.keys) if rng.below(2) else self._word()
             properties[key] = {"type": "string", "description": f"{self._word()} {self._word()}"}
             arguments[key] = str(self._thing())
         description = told.format(x=wanted, y=self._word())
@@ -181,52 +181,52 @@ class _Page:
 
     def record(self) -> str:
         """A JSON object, and then some of its keys with their values."""
-        draws = self._draws
+        rng = self._rng
         held: dict[str, Json] = {}
-        while len(held) < draws.between(3, 8):
-            held[draws.pick(self._pages.keys) if draws.below(3) else self._word()] = self._thing()
+        while len(held) < rng.between(3, 8):
+            held[rng.pick(self._pages.keys) if rng.below(3) else self._word()] = self._thing()
         told = f"{self._word()}: {json.dumps(held)}"
-        keys = draws.sample(tuple(held), draws.between(2, len(held)))
+        keys = rng.sample(tuple(held), rng.between(2, len(held)))
         return "\n".join([told, *(f"The {key} is {held[key]}." for key in keys)])
 
     def table(self) -> str:
         """Rows of names with a value or two, and then some of them in words."""
-        draws = self._draws
-        columns = [self._word(), *draws.sample(self._pages.keys, draws.between(1, 2))]
-        rows = {str(self._thing()): [self._thing() for _ in columns[1:]] for _ in range(draws.between(3, 7))}
+        rng = self._rng
+        columns = [self._word(), *rng.sample(self._pages.keys, rng.between(1, 2))]
+        rows = {str(self._thing()): [self._thing() for _ in columns[1:]] for _ in range(rng.between(3, 7))}
         lines = [" | ".join(columns)]
         lines += [" | ".join([name, *map(str, row)]) for name, row in rows.items()]
-        for name in draws.sample(tuple(rows), draws.between(2, len(rows))):
-            place = draws.below(len(columns) - 1)
+        for name in rng.sample(tuple(rows), rng.between(2, len(rows))):
+            place = rng.below(len(columns) - 1)
             lines.append(f"The {columns[place + 1]} of {name} is {rows[name][place]}.")
         return "\n".join(lines)
 
     def copy(self) -> str:
         """A list of things, and the same list again."""
-        things = ", ".join(str(self._thing()) for _ in range(self._draws.between(3, 12)))
-        return "\n".join([things] * self._draws.between(2, 3))
+        things = ", ".join(str(self._thing()) for _ in range(self._rng.between(3, 12)))
+        return "\n".join([things] * self._rng.between(2, 3))
 
     def _thing(self) -> Json:
         """A name, a code, a number, a time or a pseudoword."""
-        draws = self._draws
-        match draws.below(8):
+        rng = self._rng
+        match rng.below(8):
             case 0:
-                return draws.between(0, 9)
+                return rng.between(0, 9)
             case 1:
-                return draws.between(10, 99)
+                return rng.between(10, 99)
             case 2:
-                return draws.between(100, 9999)
+                return rng.between(100, 9999)
             case 3:
-                return f"{draws.between(0, 23):02}:{5 * draws.below(12):02}"
+                return f"{rng.between(0, 23):02}:{5 * rng.below(12):02}"
             case 4:
                 return self._word(capital=True)
             case _:
-                return self._value(draws.pick(tuple(self._pages.domains.values())))
+                return self._value(rng.pick(tuple(self._pages.domains.values())))
 
     def _word(self, *, capital: bool = False) -> str:
         """A pseudoword; now and then a documented word."""
-        draws = self._draws
-        word = draws.pick(self._pages.keys) if draws.below(4) == 0 else draw_pseudoword(draws)
+        rng = self._rng
+        word = rng.pick(self._pages.keys) if rng.below(4) == 0 else draw_pseudoword(rng)
         return word.capitalize() if capital else word
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from alpha_umi.world.chance import Draws
+from alpha_umi.world.random_streams import RandomStream
 
 _VOWELS = "aeiouy"
 _CONSONANTS = "bcdfghjklmnprstvwxz"
 
 
-def draw_pseudoword(draws: Draws) -> str:
+def draw_pseudoword(rng: RandomStream) -> str:
     """Draw a pseudoword of one to four syllables, in lower case."""
-    return "".join(_syllable(draws) for _ in range(draws.between(1, 4)))
+    return "".join(_syllable(rng) for _ in range(rng.between(1, 4)))
 
 
-def _syllable(draws: Draws) -> str:
-    end = draws.pick(_CONSONANTS) if draws.below(3) == 0 else ""
-    return draws.pick(_CONSONANTS) + draws.pick(_VOWELS) + end
+def _syllable(rng: RandomStream) -> str:
+    end = rng.pick(_CONSONANTS) if rng.below(3) == 0 else ""
+    return rng.pick(_CONSONANTS) + rng.pick(_VOWELS) + end

@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 from alpha_umi.errors import ConfigError
 from alpha_umi.serving.virtual_tools.wire import Asked
-from alpha_umi.world.chance import drawn
+from alpha_umi.world.random_streams import random_bits
 
 _STATUSES = (500, 502, 503, 504)
 
@@ -76,11 +76,11 @@ class Faults:
         return fault
 
     def _draw(self, content: str, time: int) -> Fault | None:
-        left = drawn("fault", self.seed, content, time) / 2**64
+        left = random_bits("fault", self.seed, content, time) / 2**64
         for kind, share in self.shares.items():
             left -= share.share
             if left < 0:
-                second = drawn("how", self.seed, content, time)
+                second = random_bits("how", self.seed, content, time)
                 return Fault(
                     kind=kind,
                     seconds=share.seconds,

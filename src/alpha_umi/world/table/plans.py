@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeAlias
 
-from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Domain
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Ask, Need, Owed
+from alpha_umi.world.random_streams import RandomStream
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 LONGEST = 6
@@ -163,34 +163,34 @@ def is_nameable(domain: Domain) -> bool:
 class Planner:
     """Draws one plan."""
 
-    def __init__(self, scope: Scope, draws: Draws) -> None:
+    def __init__(self, scope: Scope, rng: RandomStream) -> None:
         self._scope = scope
-        self._draws = draws
+        self._rng = rng
         self.slots: dict[str, Slot] = {}
         self._shared: dict[str, Source] = {}
 
     def wish(self, length: int, *, option: bool, change: bool) -> Wish | None:
         """Something to ask that takes `length` calls; None where the draw leads nowhere."""
-        scope, draws = self._scope, self._draws
+        scope, rng = self._scope, self._rng
         convert = scope.needs.get("convert")
         if change and convert is not None and length > 1:
             return self._changed(convert, length)
         options = [need for need in scope.needs.values() if need.asks and length in scope.calls[need.name]]
         if not options:
             return None
-        need = draws.pick(options)
+        need = rng.pick(options)
         node = self._node(need, length, frozenset())
         if node is None:
             return None
         if option and need.options:
-            name = draws.pick(list(need.options))
-            chosen = Chosen(value=draws.pick(list(need.options[name])))
+            name = rng.pick(list(need.options))
+            chosen = Chosen(value=rng.pick(list(need.options[name])))
             node = Node(need=need, inputs={**node.inputs, name: chosen})
-        return Wish(node=node, ask=draws.pick(need.asks))
+        return Wish(node=node, ask=rng.pick(need.asks))
 
     def _changed(self, convert: Need, length: int) -> Wish | None:
         """A price in another currency."""
-        scope, draws = self._scope, self._draws
+        scope, rng = self._scope, self._rng
         options = [
             (need, ask, spare)
             for need in scope.needs.values()
@@ -201,7 +201,7 @@ class Planner:
         ]
         if not options:
             return None
-        need, ask, spare = draws.pick(options)
+        need, ask, spare = rng.pick(options)
         node = self._node(need, length - 1 - spare, frozenset((convert.name,)))
         target = self._source("target", convert.inputs["target"], spare, frozenset((convert.name, need.name)))
         if node is None or target is None:
@@ -219,7 +219,7 @@ class Planner:
         self._shared = {
             wish.node.need.inputs[name].name: source
             for name, source in wish.node.inputs.items()
-            if self._draws.below(100) < _SHARED
+            if self._rng.below(100) < _SHARED
         }
 
     def _node(self, need: Need, length: int, above: frozenset[str]) -> Node | None:
@@ -227,7 +227,7 @@ class Planner:
         if not splits:
             return None
         inputs: dict[str, Source] = {}
-        for (name, domain), calls in zip(_required(need).items(), self._draws.pick(splits), strict=True):
+        for (name, domain), calls in zip(_required(need).items(), self._rng.pick(splits), strict=True):
             source = self._source(name, domain, calls, above | {need.name})
             if source is None:
                 return None
@@ -246,7 +246,7 @@ class Planner:
         ]
         if not makers:
             return None
-        need, output = self._draws.pick(makers)
+        need, output = self._rng.pick(makers)
         node = self._node(need, calls, above)
         return Made(node=node, output=output) if node is not None else None
 

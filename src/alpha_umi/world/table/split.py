@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from alpha_umi.types import Json
-from alpha_umi.world.chance import drawn
 from alpha_umi.world.needs import Values
+from alpha_umi.world.random_streams import random_bits
 from alpha_umi.world.table.plans import Made, Slot, Source, Wish
 
 TEST_ODDS = 5
@@ -28,7 +28,7 @@ def is_for_tests(wishes: Sequence[Wish], values: Values, former: Mapping[str, st
 
 
 def _is_for_tests(name: str, values: Values) -> bool:
-    return drawn("side", name, *(f"{label}={value}" for label, value in values.items())) % TEST_ODDS == 0
+    return random_bits("side", name, *(f"{label}={value}" for label, value in values.items())) % TEST_ODDS == 0
 
 
 def _equivalents(wishes: Sequence[Wish], values: Values, former: Mapping[str, str]) -> Iterator[tuple[str, Values]]:

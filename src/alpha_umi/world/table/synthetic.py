@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import combinations
 
-from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Domain, Names
 from alpha_umi.world.needs import Need
 from alpha_umi.world.phrases import bare
 from alpha_umi.world.pseudowords import draw_pseudoword
+from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.categories import Category
 from alpha_umi.world.table.names import names_of
@@ -44,8 +44,10 @@ _TAILS = ("", "", "", "ly", "o", "hub", "base", "data", "er", "ia", "ix", "io")
 class SyntheticProviders:
     """The synthetic providers of one task: each replaces a real one and serves the same needs."""
 
-    def __init__(self, categories: Mapping[str, Category], held_out_documents: frozenset[str], draws: Draws) -> None:
-        self._categories, self._held_out_documents, self._draws = categories, held_out_documents, draws
+    def __init__(
+        self, categories: Mapping[str, Category], held_out_documents: frozenset[str], rng: RandomStream
+    ) -> None:
+        self._categories, self._held_out_documents, self._rng = categories, held_out_documents, rng
         self._names: dict[str, str] = {}
         self._made: dict[str, Tool] = {}
 
@@ -60,7 +62,7 @@ class SyntheticProviders:
         provider = self._names.setdefault(tool.provider, self._provider())
         category = self._categories[tool.category]
         while True:
-            line = _Line(tool.finds, self._draws).write()
+            line = _Line(tool.finds, self._rng).write()
             entry, made = read_line(line, provider, category.name, category.needs, Seen.YES)
             told = str(entry["description"])
             taken = (other.spec.name for other in self._made.values())
@@ -72,9 +74,9 @@ class SyntheticProviders:
                 return made
 
     def _provider(self) -> str:
-        draws = self._draws
+        rng = self._rng
         while True:
-            name = (_any_word(draws) + (_any_word(draws) if draws.below(4) == 0 else draws.pick(_TAILS))).capitalize()
+            name = (_any_word(rng) + (_any_word(rng) if rng.below(4) == 0 else rng.pick(_TAILS))).capitalize()
             if len(name) > 2 and name not in self._names.values():
                 return name
 
@@ -82,96 +84,96 @@ class SyntheticProviders:
 class _Line:
     """Generator of the line that declares one API, as `providers.read_line` reads it."""
 
-    def __init__(self, need: Need, draws: Draws) -> None:
-        self._need, self._draws = need, draws
+    def __init__(self, need: Need, rng: RandomStream) -> None:
+        self._need, self._rng = need, rng
 
     def write(self) -> str:
         return f"{self._need.name} {self._name()}: {self._told()} | {self._taken()} -> {self._given()}"
 
     def _name(self) -> str:
         """One to three words."""
-        draws = self._draws
-        words = [self._word(draws.below(_PERCENT)) for _ in range(draws.weighted({1: 50, 2: 40, 3: 10}))]
+        rng = self._rng
+        words = [self._word(rng.below(_PERCENT)) for _ in range(rng.weighted({1: 50, 2: 40, 3: 10}))]
         return "_".join(dict.fromkeys(words))
 
     def _word(self, percent: int) -> str:
-        draws = self._draws
+        rng = self._rng
         if percent < _FITTING:
-            return draws.pick((*_words(self._need), *load_vocabulary().api_words))
+            return rng.pick((*_words(self._need), *load_vocabulary().api_words))
         if percent < _FITTING + _MISLEADING:
-            return draws.pick(_all_words())
-        return _any_word(draws)
+            return rng.pick(_all_words())
+        return _any_word(rng)
 
     def _told(self) -> str:
-        need, draws = self._need, self._draws
+        need, rng = self._need, self._rng
         told = load_vocabulary().descriptions.get(need.name, ())
-        if told and draws.below(_PERCENT) < _FROM_VOCABULARY:
-            phrase = draws.pick(told)
-        elif draws.below(3) == 0:
-            questions = wording.questions(draws.pick(need.asks), train=True)
-            return _sentence(self._classed(draws.pick(questions or (need.goal,))))
+        if told and rng.below(_PERCENT) < _FROM_VOCABULARY:
+            phrase = rng.pick(told)
+        elif rng.below(3) == 0:
+            questions = wording.questions(rng.pick(need.asks), train=True)
+            return _sentence(self._classed(rng.pick(questions or (need.goal,))))
         else:
-            phrase = draws.pick((need.goal, *(noun for ask in need.asks for noun in ask.nouns)))
-        return _sentence(draws.pick(load_vocabulary().patterns).format(x=self._classed(phrase)))
+            phrase = rng.pick((need.goal, *(noun for ask in need.asks for noun in ask.nouns)))
+        return _sentence(rng.pick(load_vocabulary().patterns).format(x=self._classed(phrase)))
 
     def _classed(self, phrase: str) -> str:
         """The phrase with the classes of its inputs in their places: "a city" for {city}."""
-        draws = self._draws
+        rng = self._rng
         said: dict[str, str] = {}
         met: set[str] = set()
         for name, domain in self._need.inputs.items():
             if f"{{{name}}}" not in phrase:
                 continue
             more = domain.name in met and load_vocabulary().second_classes.get(domain.name)
-            said[name] = draws.pick(more or load_vocabulary().classes[domain.name])
+            said[name] = rng.pick(more or load_vocabulary().classes[domain.name])
             met.add(domain.name)
         text = phrase.format_map(said)
         return text.replace("the a ", "a ").replace("the an ", "an ").replace("|", "/").replace(">", "")
 
     def _taken(self) -> str:
-        need, draws = self._need, self._draws
+        need, rng = self._need, self._rng
         used: set[str] = set()
         pair = next((pair for pair in combinations(need.inputs, 2) if _alike(need, *pair)), ())
-        joined = pair if draws.below(_PERCENT) < _JOINED else ()
+        joined = pair if rng.below(_PERCENT) < _JOINED else ()
         taken = [self._argument(name, domain, used) for name, domain in need.inputs.items() if name not in joined]
         if joined:
-            taken.append(f"{_fresh(load_vocabulary().joined, 'pair', used, draws)}={'+'.join(joined)}")
+            taken.append(f"{_fresh(load_vocabulary().joined, 'pair', used, rng)}={'+'.join(joined)}")
         return " ".join(taken)
 
     def _argument(self, name: str, domain: Domain, used: set[str]) -> str:
-        draws = self._draws
+        rng = self._rng
         words = load_vocabulary().inputs.get(name) or load_vocabulary().arguments[domain.name]
-        own = _fresh(words, name, used, draws)
+        own = _fresh(words, name, used, rng)
         return f"{own}={name}{self._convention(name, domain)}"
 
     def _convention(self, name: str, domain: Domain) -> str:
-        draws = self._draws
+        rng = self._rng
         ways = {"unit": ("metric", "celsius"), "day": ("offset",)}.get(name, ())
         if isinstance(domain, Names) and domain.terms == names_of("currency"):
             ways = ("lower",)
-        return f"~{draws.pick(ways)}" if ways and draws.below(_PERCENT) < _CONVENTIONS else ""
+        return f"~{rng.pick(ways)}" if ways and rng.below(_PERCENT) < _CONVENTIONS else ""
 
     def _given(self) -> str:
-        draws = self._draws
+        rng = self._rng
         used: set[str] = set()
         outputs = [*self._need.outputs]
-        if draws.below(4) == 0:
-            outputs = draws.sample(outputs, len(outputs))
-        keys = [f"{_fresh(load_vocabulary().results.get(name, (name,)), name, used, draws)}={name}" for name in outputs]
-        if draws.below(_PERCENT) < _WRAPPED:
-            keys.insert(0, f"@{draws.pick(load_vocabulary().wrappers)}")
+        if rng.below(4) == 0:
+            outputs = rng.sample(outputs, len(outputs))
+        keys = [f"{_fresh(load_vocabulary().results.get(name, (name,)), name, used, rng)}={name}" for name in outputs]
+        if rng.below(_PERCENT) < _WRAPPED:
+            keys.insert(0, f"@{rng.pick(load_vocabulary().wrappers)}")
         return " ".join(keys)
 
 
-def _any_word(draws: Draws) -> str:
+def _any_word(rng: RandomStream) -> str:
     """A word without meaning here, a pseudoword, or letters."""
-    match draws.below(5):
+    match rng.below(5):
         case 0:
-            return "".join(draws.pick(_LETTERS) for _ in range(draws.between(2, 7)))
+            return "".join(rng.pick(_LETTERS) for _ in range(rng.between(2, 7)))
         case 1 | 2:
-            return draws.pick(load_vocabulary().any_words)
+            return rng.pick(load_vocabulary().any_words)
         case _:
-            return draw_pseudoword(draws)
+            return draw_pseudoword(rng)
 
 
 def _alike(need: Need, one: str, other: str) -> bool:
@@ -179,10 +181,10 @@ def _alike(need: Need, one: str, other: str) -> bool:
     return need.inputs[one].told == need.inputs[other].told and not {one, other} & set(need.defaults)
 
 
-def _fresh(words: Sequence[str], otherwise: str, used: set[str], draws: Draws) -> str:
+def _fresh(words: Sequence[str], otherwise: str, used: set[str], rng: RandomStream) -> str:
     """One of the words that is not used yet; the first ones come more often."""
     left = [word for word in words if word not in used] or [otherwise]
-    word = draws.pick(left[: 1 + draws.below(len(left))])
+    word = rng.pick(left[: 1 + rng.below(len(left))])
     used.add(word)
     return word
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from alpha_umi.types import Json, Observation, Task, ToolStatus
-from alpha_umi.world.chance import Draws
 from alpha_umi.world.domains import Amounts, Codes, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
+from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.configs import TableWorldConfig
 from alpha_umi.world.table.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order, make_kind
@@ -34,8 +34,8 @@ _TRIES = 500
 def draw_problem(config: TableWorldConfig, seed: int, split: str, index: int) -> Problem:
     """The problem of an index, always the same within a version. Draws until one fits the split."""
     for attempt in count():
-        draws = Draws(config.version, config.name, seed, split, index, attempt)
-        problem = _Sketch(config, seed, split, index, draws).draw()
+        rng = RandomStream(config.version, config.name, seed, split, index, attempt)
+        problem = _Sketch(config, seed, split, index, rng).draw()
         if problem is not None:
             return problem
     raise AssertionError("unreachable")
@@ -44,8 +44,8 @@ def draw_problem(config: TableWorldConfig, seed: int, split: str, index: int) ->
 class _Sketch:
     """One attempt at a problem."""
 
-    def __init__(self, config: TableWorldConfig, seed: int, split: str, index: int, draws: Draws) -> None:
-        self._config, self._draws = config, draws
+    def __init__(self, config: TableWorldConfig, seed: int, split: str, index: int, rng: RandomStream) -> None:
+        self._config, self._rng = config, rng
         self._seed, self._split, self._index = seed, split, index
         self._train = split == TRAIN
         self._frames = wording.load_frames(train=self._train)
@@ -53,11 +53,11 @@ class _Sketch:
         self._facts = Facts(seed=seed, moment=f"{split}/{index}")
 
     def draw(self) -> Problem | None:
-        config, draws = self._config, self._draws
-        perturbation = draws.weighted(config.perturbations)
-        group = draws.weighted(config.groups) if self._train else Group(self._split[:2])
-        scope, tools = draws.pick(self._pool.scopes[group])
-        planner = Planner(scope, draws)
+        config, rng = self._config, self._rng
+        perturbation = rng.weighted(config.perturbations)
+        group = rng.weighted(config.groups) if self._train else Group(self._split[:2])
+        scope, tools = rng.pick(self._pool.scopes[group])
+        planner = Planner(scope, rng)
         wishes = self._draw_wishes(planner, scope, 1 if group is Group.G1 else 2)
         if not wishes:
             return None
@@ -72,7 +72,7 @@ class _Sketch:
         offer = self._draw_offer(chosen, perturbation)
         if offer is None:
             return None
-        if self._train and draws.below(100) < config.synthetic:
+        if self._train and rng.below(100) < config.synthetic:
             offer = self._draw_synthetic(offer)
         query = self._write_query(wishes, planner.slots, slots, perturbation)
         problem = self._make_problem(kind, slots, query, group, perturbation, offer)
@@ -81,13 +81,13 @@ class _Sketch:
     # --- the plan -----------------------------------------------------------------------------------
 
     def _draw_wishes(self, planner: Planner, scope: Scope, fewest: int) -> list[Wish]:
-        config, draws = self._config, self._draws
-        total = draws.weighted({calls: share for calls, share in config.calls.items() if calls >= fewest})
-        if total in scope.lengths and draws.below(100) >= config.two_wishes:
+        config, rng = self._config, self._rng
+        total = rng.weighted({calls: share for calls, share in config.calls.items() if calls >= fewest})
+        if total in scope.lengths and rng.below(100) >= config.two_wishes:
             return self._draw_wish(planner, total)
         if not 1 < total <= 2 * max(scope.lengths):
             return []
-        first = draws.between(1, total - 1)
+        first = rng.between(1, total - 1)
         wishes = self._draw_wish(planner, first)
         if wishes:
             planner.share(wishes[0])
@@ -95,7 +95,7 @@ class _Sketch:
         return wishes if len(wishes) == 2 and not self._confusable(wishes) else []
 
     def _draw_wish(self, planner: Planner, length: int) -> list[Wish]:
-        percent = self._draws.below(100)
+        percent = self._rng.below(100)
         wish = planner.wish(
             length,
             option=percent < self._config.options,
@@ -140,18 +140,18 @@ class _Sketch:
         return True
 
     def _draw_slots(self, slots: Mapping[str, Slot], perturbation: Perturbation) -> dict[str, Json] | None:
-        draws = self._draws
+        rng = self._rng
         values: dict[str, Json] = {}
         for name, slot in slots.items():
             match slot.domain:
                 case Amounts(low=low, high=high):
-                    values[name] = draws.between(low, high)
+                    values[name] = rng.between(low, high)
                 case Codes() as domain:
-                    values[name] = domain.write(self._facts, draws.pick(domain.of.terms))
+                    values[name] = domain.write(self._facts, rng.pick(domain.of.terms))
                 case Names(terms=terms):
-                    value = draws.pick(terms)
+                    value = rng.pick(terms)
                     while value in values.values():
-                        value = draws.pick(terms)
+                        value = rng.pick(terms)
                     values[name] = value
         named = {name: slot.domain for name, slot in slots.items() if isinstance(slot.domain, Names)}
         match perturbation:
@@ -169,24 +169,24 @@ class _Sketch:
     def _rename(self, values: dict[str, Json], names: Mapping[str, Names]) -> dict[str, Json] | None:
         if not names:
             return None
-        name = self._draws.pick(list(names))
+        name = self._rng.pick(list(names))
         fitting = [old for old, new in names[name].former.items() if new not in values.values()]
-        return {**values, name: self._draws.pick(fitting)} if fitting else None
+        return {**values, name: self._rng.pick(fitting)} if fitting else None
 
     def _replace(self, values: dict[str, Json], names: Mapping[str, Names]) -> dict[str, Json] | None:
         if not names:
             return None
-        name = self._draws.pick(list(names))
-        return {**values, name: self._draws.pick(names[name].unknown_entities)}
+        name = self._rng.pick(list(names))
+        return {**values, name: self._rng.pick(names[name].unknown_entities)}
 
     # --- the tools ----------------------------------------------------------------------------------
 
     def _draw_providers(self, nodes: Sequence[Node], tools: Sequence[Tool]) -> dict[str, Tool]:
         needs = dict.fromkeys(node.need.name for node in nodes)
-        return {need: self._draws.pick([tool for tool in tools if tool.need == need]) for need in needs}
+        return {need: self._rng.pick([tool for tool in tools if tool.need == need]) for need in needs}
 
     def _draw_offer(self, chosen: Mapping[str, Tool], perturbation: Perturbation) -> _Offer | None:
-        config, draws = self._config, self._draws
+        config, rng = self._config, self._rng
         alternatives = {
             need: [other for other in self._pool.alternatives[need] if other is not tool]
             for need, tool in chosen.items()
@@ -199,37 +199,37 @@ class _Sketch:
             case Perturbation.FALLBACK:
                 if not replaceable:
                     return None
-                need = draws.pick(replaceable)
-                down = [draws.pick(alternatives[need])]
+                need = rng.pick(replaceable)
+                down = [rng.pick(alternatives[need])]
                 offered[need] = [*down, chosen[need]]
             case Perturbation.DOWN:
-                blocked = draws.pick(list(chosen))
-                if alternatives[blocked] and draws.below(2):
-                    offered[blocked].append(draws.pick(alternatives[blocked]))
+                blocked = rng.pick(list(chosen))
+                if alternatives[blocked] and rng.below(2):
+                    offered[blocked].append(rng.pick(alternatives[blocked]))
                 down = offered[blocked]
             case Perturbation.NO_TOOL:
-                blocked = draws.pick(list(chosen))
+                blocked = rng.pick(list(chosen))
                 offered[blocked] = []
-            case _ if replaceable and draws.below(100) < config.redundant_providers:
-                need = draws.pick(replaceable)
+            case _ if replaceable and rng.below(100) < config.redundant_providers:
+                need = rng.pick(replaceable)
                 both = [
                     other
                     for other in alternatives[need]
                     if other.seen is chosen[need].seen or other.seen is not Seen.YES
                 ]
-                offered[need] += [draws.pick(both)] if both else []
+                offered[need] += [rng.pick(both)] if both else []
             case _:
                 pass
         return _Offer(
-            tools=self._draw_places(offered), down=tuple(down), failure=draws.pick(config.failures), blocked=blocked
+            tools=self._draw_places(offered), down=tuple(down), failure=rng.pick(config.failures), blocked=blocked
         )
 
     def _draw_synthetic(self, offer: _Offer) -> _Offer:
         """The same offer with most of its providers replaced by synthetic ones."""
-        toolset, draws = self._config.toolset, self._draws
-        providers = SyntheticProviders(toolset.categories, toolset.held_out_documents, draws)
+        toolset, rng = self._config.toolset, self._rng
+        providers = SyntheticProviders(toolset.categories, toolset.held_out_documents, rng)
         replaced = {
-            provider: draws.below(100) < self._config.replaced
+            provider: rng.below(100) < self._config.replaced
             for provider in dict.fromkeys(tool.provider for tool in offer.tools)
         }
 
@@ -240,17 +240,17 @@ class _Sketch:
 
     def _draw_places(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
         """The tools in the order in which they are offered; alternatives keep theirs. Half of the others are akin."""
-        config, draws = self._config, self._draws
+        config, rng = self._config, self._rng
         needed = [tool for tools in offered.values() for tool in tools]
         others = [tool for tool in self._pool.others if tool.need not in offered]
         akin = {tool.category for tool in needed}
         fewest, most = config.tools
-        wanted = draws.between(fewest, most) - len(needed)
-        near = draws.sample([tool for tool in others if tool.category in akin], (wanted + 1) // 2)
-        far = draws.sample([tool for tool in others if tool.category not in akin], wanted - len(near))
+        wanted = rng.between(fewest, most) - len(needed)
+        near = rng.sample([tool for tool in others if tool.category in akin], (wanted + 1) // 2)
+        far = rng.sample([tool for tool in others if tool.category not in akin], wanted - len(near))
         places: list[Tool] = [*near, *far]
         for tools in offered.values():
-            cuts = sorted(draws.below(len(places) + 1) for _ in tools)
+            cuts = sorted(rng.below(len(places) + 1) for _ in tools)
             for shift, (cut, tool) in enumerate(zip(cuts, tools, strict=True)):
                 places.insert(cut + shift, tool)
         return tuple(places)
@@ -260,35 +260,35 @@ class _Sketch:
     def _write_query(
         self, wishes: Sequence[Wish], slots: Mapping[str, Slot], values: Values, perturbation: Perturbation
     ) -> str:
-        draws, frames = self._draws, self._frames
+        rng, frames = self._rng, self._frames
         spoken = {name: _speak(slot, values[name]) for name, slot in slots.items()}
         if perturbation is Perturbation.MISSING:
-            name = draws.pick([name for name, slot in slots.items() if not isinstance(slot.domain, Amounts)])
+            name = rng.pick([name for name, slot in slots.items() if not isinstance(slot.domain, Amounts)])
             domain = slots[name].domain
-            spoken[name] = "" if isinstance(domain, Amounts) else draws.pick(domain.vague)
+            spoken[name] = "" if isinstance(domain, Amounts) else rng.pick(domain.vague)
         text = self._write_wishes(wishes, spoken)
-        if draws.below(100) < self._config.contexts:
-            return f"{draws.pick(frames.contexts)} {text}"
+        if rng.below(100) < self._config.contexts:
+            return f"{rng.pick(frames.contexts)} {text}"
         return text
 
     def _write_wishes(self, wishes: Sequence[Wish], spoken: Mapping[str, str]) -> str:
-        draws, frames = self._draws, self._frames
+        rng, frames = self._rng, self._frames
         first = wishes[0]
         whole = wording.questions(first.ask, train=self._train)
         plain = first.change is None and not any(isinstance(given, Chosen) for given in first.node.inputs.values())
-        if len(wishes) == 1 and plain and whole and draws.below(frames.whole) == 0:
-            text = self._fill(draws.pick(whole), first.node, spoken)
+        if len(wishes) == 1 and plain and whole and rng.below(frames.whole) == 0:
+            text = self._fill(rng.pick(whole), first.node, spoken)
         else:
-            wanted = draws.pick(frames.joints).join(self._write_wish(wish, spoken) for wish in wishes)
-            text = draws.pick(frames.plain).format(x=wanted)
+            wanted = rng.pick(frames.joints).join(self._write_wish(wish, spoken) for wish in wishes)
+            text = rng.pick(frames.plain).format(x=wanted)
         return text[0].upper() + text[1:]
 
     def _write_wish(self, wish: Wish, spoken: Mapping[str, str]) -> str:
-        draws = self._draws
-        text = self._fill(draws.pick(wish.ask.nouns), wish.node, spoken)
+        rng = self._rng
+        text = self._fill(rng.pick(wish.ask.nouns), wish.node, spoken)
         for name, given in wish.node.inputs.items():
             if isinstance(given, Chosen):
-                text += f" {draws.pick(wish.node.need.options[name][given.value])}"
+                text += f" {rng.pick(wish.node.need.options[name][given.value])}"
         return f"{text} in {self._name(wish.target, spoken)}" if wish.target is not None else text
 
     def _fill(self, phrase: str, node: Node, spoken: Mapping[str, str]) -> str:
@@ -299,7 +299,7 @@ class _Sketch:
             case Slot(name=name):
                 return spoken[name]
             case Made(node=node, output=output):
-                return self._fill(self._draws.pick(node.need.refs[output]), node, spoken)
+                return self._fill(self._rng.pick(node.need.refs[output]), node, spoken)
             case Chosen(value=value):
                 return value
 
@@ -337,7 +337,7 @@ class _Sketch:
             perturbation=perturbation,
             down=offer.failures,
             blocked=blocked,
-            hinted=(hinted := perturbation is Perturbation.FALLBACK and self._draws.below(100) < config.hinted),
+            hinted=(hinted := perturbation is Perturbation.FALLBACK and self._rng.below(100) < config.hinted),
             failed_branch=None
             if hinted or perturbation is Perturbation.MISSING
             else self._draw_failed_branch(kind, offer),
@@ -345,11 +345,11 @@ class _Sketch:
 
     def _draw_failed_branch(self, kind: Kind, offer: _Offer) -> tuple[int, str] | None:
         """A step and a tool that is of no use in the whole task (or none), now and then, in training."""
-        draws, needs = self._draws, {step.need for step in kind.steps}
+        rng, needs = self._rng, {step.need for step in kind.steps}
         useless = [tool.spec.name for tool in offer.tools if tool.need not in needs]
-        if not self._train or not useless or draws.below(100) >= self._config.failed_branch:
+        if not self._train or not useless or rng.below(100) >= self._config.failed_branch:
             return None
-        return draws.below(len(kind.steps)), "" if draws.below(4) == 0 else draws.pick(useless)
+        return rng.below(len(kind.steps)), "" if rng.below(4) == 0 else rng.pick(useless)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

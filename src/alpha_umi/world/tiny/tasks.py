@@ -13,11 +13,11 @@ from functools import cache
 from itertools import count
 
 from alpha_umi.types import Json, Observation, Task, ToolStatus
-from alpha_umi.world.chance import Draws, drawn
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
+from alpha_umi.world.random_streams import RandomStream, random_bits
 from alpha_umi.world.tiny.kinds import KINDS
 from alpha_umi.world.tiny.names import FORMER_NAMES, TERMS, UNKNOWN_ENTITIES
 from alpha_umi.world.tiny.tools import CATALOGUE, TOOLS
@@ -61,25 +61,25 @@ class Split(StrEnum):
 def draw_problem(seed: int, split: str, index: int) -> Problem:
     """The problem of an index; the same for ever within a world version. Draws until one fits the split."""
     for attempt in count():
-        draws = Draws(VERSION, NAME, seed, split, index, attempt)
-        problem = _draw(seed, Split(split), index, draws)
+        rng = RandomStream(VERSION, NAME, seed, split, index, attempt)
+        problem = _draw(seed, Split(split), index, rng)
         if problem is not None:
             return problem
     raise AssertionError("unreachable")
 
 
-def _draw(seed: int, split: Split, index: int, draws: Draws) -> Problem | None:
-    perturbation = draws.weighted(_PERTURBATIONS)
-    kind = _draw_kind(split, perturbation, draws)
+def _draw(seed: int, split: Split, index: int, rng: RandomStream) -> Problem | None:
+    perturbation = rng.weighted(_PERTURBATIONS)
+    kind = _draw_kind(split, perturbation, rng)
     if kind is None:
         return None
-    slots = _draw_slots(kind, perturbation, draws)
-    query = draws.pick(kind.queries).format(**slots)
-    for_tests = drawn("side", query) % _TEST_ODDS == 0
+    slots = _draw_slots(kind, perturbation, rng)
+    query = rng.pick(kind.queries).format(**slots)
+    for_tests = random_bits("side", query) % _TEST_ODDS == 0
     facts = Facts(seed=seed, moment=f"{split}/{index}")
     if for_tests is (split is Split.TRAIN) or not _makes_sense(kind, slots, facts, perturbation):
         return None
-    offered, down, blocked = _draw_tools(split, kind, perturbation, draws)
+    offered, down, blocked = _draw_tools(split, kind, perturbation, rng)
     metadata: dict[str, Json] = {
         "world": VERSION,
         "preset": NAME,
@@ -119,14 +119,14 @@ def _makes_sense(kind: Kind, slots: Values, facts: Facts, perturbation: Perturba
     return known.get("start", "") != known.get("end")
 
 
-def _draw_kind(split: Split, perturbation: Perturbation, draws: Draws) -> Kind | None:
+def _draw_kind(split: Split, perturbation: Perturbation, rng: RandomStream) -> Kind | None:
     """None where the split has no kind that can have the perturbation."""
     kinds = _eligible(split, perturbation)
     if not kinds:
         return None
     lengths = {len(kind.steps) for kind in kinds}
-    length = draws.weighted({calls: share for calls, share in _CALLS.items() if calls in lengths})
-    return draws.pick([kind for kind in kinds if len(kind.steps) == length])
+    length = rng.weighted({calls: share for calls, share in _CALLS.items() if calls in lengths})
+    return rng.pick([kind for kind in kinds if len(kind.steps) == length])
 
 
 @cache
@@ -169,21 +169,21 @@ def _usable(need: str, split: Split) -> tuple[Tool, ...]:
     return seen or tools
 
 
-def _draw_slots(kind: Kind, perturbation: Perturbation, draws: Draws) -> dict[str, Json]:
+def _draw_slots(kind: Kind, perturbation: Perturbation, rng: RandomStream) -> dict[str, Json]:
     slots: dict[str, Json] = {}
     for name, domain in kind.slots.items():
         if domain == "amount":
-            slots[name] = draws.between(5, 500)
+            slots[name] = rng.between(5, 500)
             continue
         options = [term for term in TERMS["currency" if domain == "foreign" else domain] if term not in slots.values()]
-        slots[name] = draws.pick([term for term in options if domain != "foreign" or term != "USD"])
+        slots[name] = rng.pick([term for term in options if domain != "foreign" or term != "USD"])
     if perturbation is Perturbation.FORMER_NAME:
         cities = [name for name, domain in kind.slots.items() if domain == "city"]
         taken = set(slots.values())
-        slots[draws.pick(cities)] = draws.pick([old for old, new in FORMER_NAMES.items() if new not in taken])
+        slots[rng.pick(cities)] = rng.pick([old for old, new in FORMER_NAMES.items() if new not in taken])
     if perturbation is Perturbation.UNKNOWN_ENTITY:
-        name = draws.pick([name for name, domain in kind.slots.items() if domain in UNKNOWN_ENTITIES])
-        slots[name] = draws.pick(UNKNOWN_ENTITIES[kind.slots[name]])
+        name = rng.pick([name for name, domain in kind.slots.items() if domain in UNKNOWN_ENTITIES])
+        slots[name] = rng.pick(UNKNOWN_ENTITIES[kind.slots[name]])
     return slots
 
 
@@ -193,34 +193,32 @@ def _step_of_unknown_entity(kind: Kind, slots: Values) -> Step:
 
 
 def _draw_tools(
-    split: Split, kind: Kind, perturbation: Perturbation, draws: Draws
+    split: Split, kind: Kind, perturbation: Perturbation, rng: RandomStream
 ) -> tuple[set[str], dict[str, Observation], str]:
     """The names offered, those of them that are down, and the need at which all of them are."""
     needs = list(dict.fromkeys(step.need for step in kind.steps))
-    chosen: dict[str, tuple[Tool, ...]] = {
-        need: (_draw_provider(_usable(need, split), split, draws),) for need in needs
-    }
+    chosen: dict[str, tuple[Tool, ...]] = {need: (_draw_provider(_usable(need, split), split, rng),) for need in needs}
     replaceable = [need for need in needs if len(_usable(need, split)) > 1]
     down: dict[str, Observation] = {}
     blocked = ""
-    failure = draws.pick(list(_OUTAGES))
+    failure = rng.pick(list(_OUTAGES))
     if perturbation is Perturbation.FALLBACK:
-        need = draws.pick(replaceable)
+        need = rng.pick(replaceable)
         chosen[need] = _usable(need, split)[:2]
         down = _fail(chosen[need][:1], failure)
-    elif replaceable and draws.below(100) < _REDUNDANT_PROVIDERS:
-        need = draws.pick(replaceable)
+    elif replaceable and rng.below(100) < _REDUNDANT_PROVIDERS:
+        need = rng.pick(replaceable)
         chosen[need] = _usable(need, split)[:2]
     if perturbation is Perturbation.DOWN:
-        blocked = draws.pick(needs)
+        blocked = rng.pick(needs)
         down = _fail(chosen[blocked], failure)
     if perturbation is Perturbation.NO_TOOL:
         blocked = needs[0]
         chosen[blocked] = ()
     offered = [tool.spec.name for need in needs for tool in chosen[need]]
     others = [tool.spec.name for tool in TOOLS.values() if tool.seen is Seen.YES and tool.need not in needs]
-    wanted = min(_MOST_TOOLS, max(_FEWEST_TOOLS, len(offered) + draws.below(3)))
-    return {*offered, *draws.sample(others, wanted - len(offered))}, down, blocked
+    wanted = min(_MOST_TOOLS, max(_FEWEST_TOOLS, len(offered) + rng.below(3)))
+    return {*offered, *rng.sample(others, wanted - len(offered))}, down, blocked
 
 
 def _fail(tools: tuple[Tool, ...], status: ToolStatus) -> dict[str, Observation]:
@@ -228,6 +226,6 @@ def _fail(tools: tuple[Tool, ...], status: ToolStatus) -> dict[str, Observation]
     return {name: Observation(content=_OUTAGES[status].format(tool=name), status=status) for name in names}
 
 
-def _draw_provider(usable: tuple[Tool, ...], split: Split, draws: Draws) -> Tool:
+def _draw_provider(usable: tuple[Tool, ...], split: Split, rng: RandomStream) -> Tool:
     held_out = [tool for tool in usable if tool.seen is Seen.NO]
-    return draws.pick(held_out if split is Split.UNSEEN_TOOL and held_out else usable)
+    return rng.pick(held_out if split is Split.UNSEEN_TOOL and held_out else usable)
