@@ -64,18 +64,46 @@ MOVED: dict[str, tuple[str, ...]] = {
     "training.plan": ("training.planning.estimate",),
     "training.plan_text": ("training.planning.text",),
     "training.survey": ("training.planning.survey",),
+    "world.chance": ("world.random_streams",),
+    "world.invention": ("world.pseudowords",),
+    "world.player": ("world.oracle_agent",),
+    "world.wide": ("world.table",),
+    "world.wide.imagined": ("world.table.synthetic",),
+    "world.wide.market": ("world.table.toolset",),
+    "world.wide.mixes": ("world.table.configs",),
+    "world.wide.names": ("world.table.names",),
+    "world.wide.plans": ("world.table.plans",),
+    "world.wide.sides": ("world.table.split",),
+    "world.wide.tables": ("world.table.providers", "world.table.categories"),
+    "world.wide.tasks": ("world.table.tasks", "world.table.configs"),
+    "world.wide.vocabulary": ("world.table.vocabulary",),
+    "world.wide.wording": ("world.table.wording",),
 }
 """Old module -> the modules that have its names now, below `alpha_umi`."""
 
 SPLIT: dict[str, tuple[str, ...]] = {
     "jobs": ("jobs.train", "jobs.predict", "jobs.ask", "preparation.reading", "errors"),
     "training.data": ("training.data.batches",),
+    "world": ("world.problems",),
 }
 """Packages whose own names moved into modules; each ends with `__getattr__ = moved_names(__name__)`."""
 
 RENAMED: dict[str, dict[str, str]] = {
     "build.bundled": {"MADE": "PROVENANCE", "made_with": "provenance_of", "write_made": "write_provenance"},
     "evaluation.judging.held": {"HeldModel": "FallbackModel"},
+    "world": {"Trouble": "Perturbation"},
+    "world.chance": {
+        "Draws": "RandomStream",
+        "drawn": "random_bits",
+        "drawn_between": "random_integer",
+        "drawn_from": "random_choice",
+    },
+    "world.invention": {"invent_word": "draw_pseudoword"},
+    "world.player": {"Oracle": "OracleAgent"},
+    "world.wide.imagined": {"Imagination": "SyntheticProviders"},
+    "world.wide.market": {"Market": "Toolset"},
+    "world.wide.sides": {"SHARE": "TEST_ODDS"},
+    "world.wide.tasks": {"Mix": "TableWorldConfig"},
 }
 """Old module -> {old name: new name}, for what was renamed as well."""
 

@@ -29,7 +29,7 @@ from alpha_umi.types import (
     Trajectory,
     User,
 )
-from alpha_umi.world.player import world_of
+from alpha_umi.world.oracle_agent import world_of
 from support.commands import run_here
 from support.folders import SUPPORT
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 from alpha_umi.types import Answer, Call, Decision, Plan, Proposal, Usage, User
-from alpha_umi.world.player import world_of
+from alpha_umi.world.oracle_agent import world_of
 
 
 def share(*told):

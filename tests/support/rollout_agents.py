@@ -10,7 +10,7 @@ from pathlib import Path
 from alpha_umi.demo.choices import FIRST
 from alpha_umi.errors import ModelError
 from alpha_umi.types import Answer, Call, Decision, Plan, Proposal, Usage, User
-from alpha_umi.world.player import Oracle
+from alpha_umi.world.oracle_agent import OracleAgent
 
 HELD_FROM = 6
 USAGE = Usage(prompt_tokens=10, completion_tokens=5, completions=1)
@@ -56,7 +56,7 @@ class Explorer:
         )[int(kind * 7)]
 
 
-class Slow(Oracle):
+class Slow(OracleAgent):
     """The oracle, with time to lose a node in."""
 
     async def propose(self, task, turns):
@@ -64,7 +64,7 @@ class Slow(Oracle):
         return await super().propose(task, turns)
 
 
-class Held(Oracle):
+class Held(OracleAgent):
     """The oracle, which goes on with no task beyond the first HELD_FROM while there is a file named `hold`."""
 
     async def propose(self, task, turns):
@@ -73,7 +73,7 @@ class Held(Oracle):
         return await super().propose(task, turns)
 
 
-class Shy(Oracle):
+class Shy(OracleAgent):
     """Gives up at first; where a search tells it of that, it does as the oracle."""
 
     async def propose(self, task, turns):
@@ -83,7 +83,7 @@ class Shy(Oracle):
         return await super().propose(task, (turns[0], *rest))
 
 
-class Stumbling(Oracle):
+class Stumbling(OracleAgent):
     """The oracle in words of its own, which fails at the second task that is measured where it reads these."""
 
     async def propose(self, task, turns):
@@ -95,7 +95,7 @@ class Stumbling(Oracle):
         return replace(proposal, turns=(replace(plan, thought="mine"), *proposal.turns[1:]))
 
 
-class Tiring(Oracle):
+class Tiring(OracleAgent):
     """The oracle for so many proposals, and nobody afterwards."""
 
     def __init__(self, proposals):

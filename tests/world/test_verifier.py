@@ -13,7 +13,7 @@ from alpha_umi.search import Tree, explore
 from alpha_umi.store import decode_task, dump_line, encode_task
 from alpha_umi.types import Observation, User
 from alpha_umi.world import Perturbation, Split, World
-from alpha_umi.world.player import Oracle
+from alpha_umi.world.oracle_agent import OracleAgent
 from alpha_umi.world.reading import Quantity, plain, sentences, takes_back, wavers
 from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
 from alpha_umi.world.tiny.names import TERMS
@@ -197,7 +197,7 @@ def test_a_malformed_call_or_another_name_does_not_show_that_a_name_is_unknown(p
 
 async def play(world, task):
     tree = Tree(task=task)
-    async for node in explore(Oracle(), WorldEnvironment(world, task), task):
+    async for node in explore(OracleAgent(), WorldEnvironment(world, task), task):
         tree.add(node)
     return tree.best
 

@@ -24,7 +24,7 @@ from alpha_umi.rollouts.runner import Rollout, read_rollouts
 from alpha_umi.search import Node
 from alpha_umi.store import dump_line, encode_trajectory, write_text
 from alpha_umi.types import Json, Role, StopReason, ToolPrompt, Trajectory
-from alpha_umi.world.player import world_of
+from alpha_umi.world.oracle_agent import world_of
 
 _OUTCOMES = {Outcome.PASSED: True, Outcome.FAILED: False, Outcome.UNSURE: None}
 _ENDS = (StopReason.ANSWERED, StopReason.GAVE_UP)

@@ -125,9 +125,9 @@ def open_coded_agent(name: str) -> LoadedAgent:
     Raises ConfigError where there is none of that name.
     """
     if name == "oracle":
-        from alpha_umi.world.player import Oracle
+        from alpha_umi.world.oracle_agent import OracleAgent
 
-        return LoadedAgent(agent=Oracle())
+        return LoadedAgent(agent=OracleAgent())
     module, colon, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute) if colon and attribute else None

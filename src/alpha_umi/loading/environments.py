@@ -72,7 +72,7 @@ class LoadedEnvironment:
         """Whether a task was done, where that can be known."""
         if not self.verifies:
             return None
-        from alpha_umi.world.player import world_of
+        from alpha_umi.world.oracle_agent import world_of
 
         return world_of(task).verify(task, trajectory)
 
@@ -112,7 +112,7 @@ def open_environment(config: EnvironmentConfig, compat: CompatName | None = None
 
 def _open_world(query: Query, _: list[str]) -> Environment:
     from alpha_umi.environments.world import WorldEnvironment
-    from alpha_umi.world.player import world_of
+    from alpha_umi.world.oracle_agent import world_of
 
     return WorldEnvironment(world_of(query.task), query.task)
 

@@ -7,6 +7,7 @@ Everything is a pure function of (preset, seed, split, index): no files, no netw
     world.verify(task, world.gold(task)).passed  # True
 """
 
+from alpha_umi.deprecation import moved_names
 from alpha_umi.world.answers import answer_document
 from alpha_umi.world.presets import PRESETS
 from alpha_umi.world.problems import Perturbation
@@ -33,3 +34,5 @@ __all__ = [
     "find_query",
     "query_id",
 ]
+
+__getattr__ = moved_names(__name__)

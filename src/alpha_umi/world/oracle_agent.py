@@ -1,4 +1,4 @@
-"""The oracle as an agent: what it would say next, for dry runs and as the mark that agents are measured against."""
+"""Agent that follows the gold trajectory, for dry runs and as the upper bound of other agents."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from alpha_umi.types import Answer, Call, Decision, Plan, Proposal, Task, Turn, 
 from alpha_umi.world.universe import World
 
 
-class Oracle:
-    """protocols.Agent for tasks of the sealed world. It says its own next step, whatever the last tool answered."""
+class OracleAgent:
+    """protocols.Agent for tasks of the sealed world: the next step of the gold, whatever the tools answered."""
 
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
-        """Raises DataError for a task of another world version, or of none."""
-        said = sum(not isinstance(turn, User) for turn in turns)
-        rest = [turn for turn in world_of(task).gold(task).turns if not isinstance(turn, User)][said:]
+        """The next step of the gold trajectory. Raises DataError for a task that no world of this version made."""
+        made = sum(not isinstance(turn, User) for turn in turns)
+        rest = [turn for turn in world_of(task).gold(task).turns if not isinstance(turn, User)][made:]
         end = next((at for at, turn in enumerate(rest, start=1) if isinstance(turn, Call | Answer)), len(rest))
         step = tuple(rest[:end]) or (Plan(thought="", decision=Decision.GIVE_UP),)
         return Proposal(turns=step, usage=Usage(completions=1))
 
 
 def world_of(task: Task) -> World:
-    """The world that made a task, as its metadata says. Raises DataError where it says none."""
+    """The world that made a task, by the task's metadata. Raises DataError where that names none."""
     preset, seed = task.metadata.get("preset"), task.metadata.get("seed")
     if "world" not in task.metadata or not isinstance(preset, str) or not isinstance(seed, int):
         raise DataError(f"task {task.id!r} is no task of the sealed world; make some by 'umi world write'")
