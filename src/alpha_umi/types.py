@@ -6,10 +6,11 @@ reader. Text that a model or a tool wrote is kept verbatim here and decoded late
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -149,6 +150,61 @@ class Trajectory:
     turns: tuple[Turn, ...]
     stop: StopReason = StopReason.UNFINISHED
     usage: Usage = field(default_factory=Usage)
+
+    @property
+    def answer(self) -> str | None:
+        """Text of the answer that ends the trajectory; None where it ends otherwise."""
+        last = self.turns[-1] if self.turns else None
+        return last.text if isinstance(last, Answer) else None
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """All tool calls, in order."""
+        return tuple(turn for turn in self.turns if isinstance(turn, Call))
+
+    def to_json(self) -> dict[str, Json]:
+        """Readable JSON object for scripts: query, turns, answer, stop and usage; `store` writes the lossless record.
+
+        Every turn has a `kind` (user, plan, call, observation, answer). Arguments of a call are an object; what a
+        model wrote that is no JSON object stays text.
+        """
+        return {
+            "query": self.task.query,
+            "turns": [_turn_json(turn) for turn in self.turns],
+            "answer": self.answer,
+            "stop": self.stop.value,
+            "usage": {
+                "prompt_tokens": self.usage.prompt_tokens,
+                "completion_tokens": self.usage.completion_tokens,
+                "completions": self.usage.completions,
+            },
+        }
+
+
+def _turn_json(turn: Turn) -> dict[str, Json]:
+    match turn:
+        case User(text=text):
+            return {"kind": "user", "content": text}
+        case Plan(thought=thought, decision=decision):
+            return {"kind": "plan", "content": thought, "decision": decision.value}
+        case Call(name=name, arguments=arguments):
+            return {"kind": "call", "name": name, "arguments": _object_or_text(arguments)}
+        case Observation(content=content, status=status):
+            return {"kind": "observation", "content": content, "status": status.value}
+        case Answer(text=text):
+            return {"kind": "answer", "content": text}
+
+
+def _object_or_text(text: str) -> Json:
+    try:
+        value: object = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+    return cast("dict[str, Json]", value) if isinstance(value, dict) else text
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,8 +55,11 @@ def ask(
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
     native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
     constrained: Constrained = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the trajectory as one JSON object, in place of the answer.")
+    ] = False,
 ) -> None:
-    """Answer one query with tools; every turn is shown as it happens."""
+    """Answer one query with tools; every turn is shown as it happens. Exit code 0 only for an answer."""
     from rich.console import Console
 
     from alpha_umi.config import LimitsConfig, RolloutConfig
@@ -94,7 +97,7 @@ def ask(
     if world_task is not None:
         verdict = loaded.environment.verify(asked.query.task, trajectory)
         console.print(f"{'verifier':>10}  {verdict_words(verdict)}", markup=False, highlight=False, soft_wrap=True)
-    _print_answer(trajectory)
+    print_outcome(trajectory, as_json=as_json)
 
 
 def with_constraint(agent: Any, constrained: bool | None) -> Any:
@@ -143,13 +146,15 @@ def _load(console: Any, run: Any, place: Any, agent: Path | None) -> Any:
         return open_explorer(run, place)
 
 
-def _print_answer(trajectory: Any) -> None:
-    """The answer alone on the standard output, so that it can be piped."""
+def print_outcome(trajectory: Any, *, as_json: bool) -> None:
+    """Print the answer, or the trajectory as JSON, on the standard output; exit code 1 where there is no answer."""
+    from alpha_umi.cli.output import print_json
     from alpha_umi.display import plain
-    from alpha_umi.types import Answer
 
-    last = trajectory.turns[-1]
-    if not isinstance(last, Answer):
+    if as_json:
+        print_json(trajectory.to_json())
+    elif trajectory.answer is not None:
+        print(plain(trajectory.answer))
+    if trajectory.answer is None:
         print(f"no answer: {trajectory.stop.value}", file=sys.stderr)
         raise typer.Exit(1)
-    print(plain(last.text))

@@ -7,7 +7,7 @@ what was yielded valid.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from alpha_umi.protocols import Agent, Environment
 from alpha_umi.search.chain import Chain
@@ -17,7 +17,7 @@ from alpha_umi.search.ranking import Comparison, ModelRanker, Ranker
 from alpha_umi.search.reference import PublishedChain, PublishedTree
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
 from alpha_umi.search.walk import Strategy, Walk
-from alpha_umi.types import Task
+from alpha_umi.types import Task, Turn
 
 __all__ = [
     "Chain",
@@ -45,11 +45,13 @@ def explore(
     task: Task,
     limits: Limits | None = None,
     strategy: Strategy | None = None,
+    *,
+    history: Sequence[Turn] = (),
 ) -> AsyncGenerator[Node, None]:
     """Solve `task`: propose, execute, go on where the strategy says, until it has its answers or a limit is spent.
 
-    A chain unless told otherwise. A strategy that branches forks the environment before anything else, so one that
-    cannot fork is refused before a model is asked (ConfigError). Raises ModelError when a model cannot complete and
-    there is no other branch.
+    A chain by default. `history`: the earlier exchanges of a conversation, which stand before the query in the root.
+    A strategy that branches forks the environment before anything else, so one that cannot fork is refused before a
+    model is asked (ConfigError). Raises ModelError when a model cannot complete and there is no other branch.
     """
-    return (strategy or Chain()).run(Walk(agent, task, limits or Limits()), environment)
+    return (strategy or Chain()).run(Walk(agent, task, limits or Limits(), history=history), environment)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -28,10 +28,18 @@ class Strategy(Protocol):
 class Walk:
     """The tree that one search has made so far, and what is left of its limits."""
 
-    def __init__(self, agent: Agent, task: Task, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        task: Task,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+        history: Sequence[Turn] = (),
+    ) -> None:
         self.limits = limits
         self.tree = Tree(task=task)
-        self.tree.add(Node(index=0, parent=None, turns=(User(text=task.query),), status=NodeStatus.DONE))
+        root = (*history, User(text=task.query))
+        self.tree.add(Node(index=0, parent=None, turns=root, status=NodeStatus.DONE))
         self._agent = agent
         self._clock, self._started = clock, clock()
         self._used, self._calls, self._visits = Usage(), 0, 0
