@@ -54,8 +54,11 @@ MOVED: dict[str, tuple[str, ...]] = {
     "preparation.published_targets": ("preparation.reference_targets",),
     "search.compat": ("search.reference",),
     "training.cache": ("training.data.cache",),
+    "report.curves": ("report.training",),
+    "study.made": ("study.provenance",),
     "training.corpus": ("training.data.corpus",),
     "training.counts": ("training.planning.counts",),
+    "training.curves": ("report.training",),
     "training.examples": ("training.data.examples",),
     "training.footprint": ("training.planning.footprint",),
     "training.labels": ("training.data.labels",),
@@ -83,6 +86,8 @@ MOVED: dict[str, tuple[str, ...]] = {
 
 SPLIT: dict[str, tuple[str, ...]] = {
     "jobs": ("jobs.train", "jobs.predict", "jobs.ask", "preparation.reading", "errors"),
+    "demo": ("demo.run",),
+    "report": ("report.rollouts", "report.page", "report.turns", "report.training"),
     "training.data": ("training.data.batches",),
     "world": ("world.problems",),
 }
@@ -104,6 +109,7 @@ RENAMED: dict[str, dict[str, str]] = {
     "world.wide.market": {"Market": "Toolset"},
     "world.wide.sides": {"SHARE": "TEST_ODDS"},
     "world.wide.tasks": {"Mix": "TableWorldConfig"},
+    "training.curves": {"Pictures": "RunReport", "StageRow": "StageSummary"},
 }
 """Old module -> {old name: new name}, for what was renamed as well."""
 

@@ -16,7 +16,7 @@ from alpha_umi.store import read_json
 from alpha_umi.study import budget
 from alpha_umi.study.cells import STUDIES, Cell, cells, fingerprint, read_study, train_config
 from alpha_umi.study.data import Data
-from alpha_umi.study.made import is_done
+from alpha_umi.study.provenance import is_done
 from alpha_umi.study.results import _compared as compared_with
 from alpha_umi.study.results import results
 from alpha_umi.study.run import run_study

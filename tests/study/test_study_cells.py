@@ -10,7 +10,7 @@ from alpha_umi.rollouts.runner import ROLLOUTS
 from alpha_umi.store import read_json, read_rows, write_json
 from alpha_umi.study.cells import DONE, Cell, cells, read_study
 from alpha_umi.study.data import Data
-from alpha_umi.study.made import begin, is_done
+from alpha_umi.study.provenance import begin, is_done
 from alpha_umi.study.report import write_report
 from alpha_umi.study.run import StudyError, run_study
 from alpha_umi.study.work import run_cell

@@ -2,7 +2,7 @@
 
 from alpha_umi.store import write_json
 from alpha_umi.study.cells import DONE, cells, read_study
-from alpha_umi.study.made import made_with
+from alpha_umi.study.provenance import provenance
 
 STUDY = """
 name = "small"
@@ -72,7 +72,7 @@ def measured(config, cell, out, *, right=1.0, passed=True, calls=1):
     }
     stage = {"parameters": 10, "learned": 10, "steps": 5, "examples": 20, "left_out": 0, "row_tokens": 12_000}
     return {
-        **made_with(config, cell, out),
+        **provenance(config, cell, out),
         "base": cell.base,
         "variant": cell.variant,
         "seed": cell.seed,

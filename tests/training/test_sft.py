@@ -289,12 +289,12 @@ def interrupted(stage, step):
 
     pressed = []
 
-    def press():
+    def press(_):
         if not pressed and json.loads(stage.history.read_text().splitlines()[-1])["step"] == step:
             pressed.append(step)
             os.kill(os.getpid(), signal.SIGINT)
 
-    return replace(stage, draw=press)
+    return replace(stage, on_progress=press)
 
 
 def without_seconds(folder):

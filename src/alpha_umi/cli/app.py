@@ -233,7 +233,6 @@ def train(
     sample: Annotated[int, typer.Option(min=2, help="With --plan: trajectories that stand for all.")] = 400,
 ) -> None:
     """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
-    from alpha_umi.errors import InterruptedWorkError
     from alpha_umi.jobs.train import Outlook, plan_words, read_train_config, train
 
     wanted = read_train_config(config, overrides or ())
@@ -248,13 +247,29 @@ def train(
         )
         print(plan_words(wanted, outlook))
         return
-    try:
-        run = train(wanted, resume=resume)
-    except KeyboardInterrupt:
-        raise InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
-    if os.environ.get("RANK", "0") == "0":
+    with _train_progress() as on_progress:
+        run = train(wanted, resume=resume, on_progress=on_progress)
+    if _is_first():
         _print_stages(run)
         print(run)
+
+
+def _is_first() -> bool:
+    """Tell whether this is the first process of those that torchrun starts, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def _train_progress() -> Iterator[Callable[[Any], None]]:
+    """Show the progress of stages; Ctrl-C ends as an error that says how to resume."""
+    from alpha_umi.display import progress
+    from alpha_umi.errors import InterruptedWorkError
+
+    with progress(_console(), "steps", quiet=not _is_first()) as display:
+        try:
+            yield lambda at: display.update(at.stage, at.step, at.steps, at.note)
+        except KeyboardInterrupt:
+            raise InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
 
 
 def _print_stages(run: Path) -> None:
@@ -273,15 +288,12 @@ def pretrain(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run.")] = False,
 ) -> None:
     """A small base model from texts, such as `umi world pages` writes; GLPFT starts from it."""
-    from alpha_umi.errors import InterruptedWorkError
     from alpha_umi.jobs.train import pretrain, read_pretrain_config
 
     wanted = read_pretrain_config(config, overrides or ())
-    try:
-        folder = pretrain(wanted, resume=resume)
-    except KeyboardInterrupt:
-        raise InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
-    if os.environ.get("RANK", "0") == "0":
+    with _train_progress() as on_progress:
+        folder = pretrain(wanted, resume=resume, on_progress=on_progress)
+    if _is_first():
         _print_stages(folder.parent)
         print(folder)
 

@@ -6,3 +6,7 @@ run.py         the demo from start to page
 page.py        its tables and its page
 training.py    the training demo: data, training, then the demo with that agent
 """
+
+from alpha_umi.deprecation import moved_names
+
+__getattr__ = moved_names(__name__)

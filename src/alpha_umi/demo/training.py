@@ -61,7 +61,7 @@ def run(options: TrainingOptions, console: Console) -> Path:
     _title(console, "3. Train: a backbone from the bundled base, then three roles as adapters on it (GLPFT)")
     with clock.part("train"):
         changes = {"data": {"train": str(data.absolute())}, "model": {"base": str(base)}, "out": str(agent.absolute())}
-        _train(make_config(TrainConfig, merged(read_recipe(RECIPE), changes), source=RECIPE), agent)
+        _train(make_config(TrainConfig, merged(read_recipe(RECIPE), changes), source=RECIPE), agent, console)
     rows = trained(agent)
     title = "Tokens computed; `saved`: against every example in a row of its own"
     print_table(console, title, list(rows[0]), [list(row.values()) for row in rows])
@@ -97,8 +97,14 @@ def _write_data(options: TrainingOptions, data: Path, console: Console, clock: C
     console.print(f"   {report.kept} trajectories in {data}", markup=False, highlight=False)
 
 
-def _train(config: TrainConfig, agent: Path) -> None:
-    train(config, resume=(agent / "config.toml").exists())
+def _train(config: TrainConfig, agent: Path, console: Console) -> None:
+    resume = (agent / "config.toml").exists()
+    with progress(console, "steps") as display:
+        train(
+            config,
+            resume=resume,
+            on_progress=lambda at: display.update(f"   {at.stage}", at.step, at.steps, at.note),
+        )
     config = read_agent(agent)
     write_provenance(agent, provenance_of(agent, config, open_format(config.format), PRESET))
 

@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from alpha_umi.config import PretrainConfig, TrainConfig, load_config
 from alpha_umi.errors import ConfigError
 from alpha_umi.loading.formats import open_format
-from alpha_umi.report.training import RunReport, StageSummary
+from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
 
 if TYPE_CHECKING:
+    from alpha_umi.report.training import StageSummary
     from alpha_umi.training import glpft
     from alpha_umi.training.planning.estimate import Plan
+    from alpha_umi.training.watch import StageProgress
 
+OnProgress: TypeAlias = "Callable[[StageProgress], object]"
 Recipe = TypeVar("Recipe", TrainConfig, PretrainConfig)
 RECIPES = Path(__file__).parents[1] / "recipes"
 _CHECKED = 64
@@ -42,16 +45,40 @@ def _read_recipe(kind: type[Recipe], name: str, overrides: Sequence[str]) -> Rec
     return load_config(kind, path, overrides)
 
 
-def train(config: TrainConfig, *, resume: bool) -> Path:
-    """GLPFT as configured; returns the run directory. Raises PlanError for a run that cannot fit its devices."""
+def train(config: TrainConfig, *, resume: bool, on_progress: OnProgress | None = None) -> Path:
+    """Train an agent by GLPFT and return its run directory.
+
+    `on_progress` is called in the first process after every step. Raises DataError for data that is missing or empty,
+    PlanError for a run that cannot fit its devices.
+    """
+    check_not_empty(config.data.train)
+    check_not_empty(config.data.validation)
     with _training_explained():
         from alpha_umi.training import glpft
     if config.model.base is not None:
         plan_training(config, Outlook(sample=_CHECKED)).check()
-    report = RunReport(Path(config.out))
-    run = glpft.run(config, _material(config, report.update), resume=resume)
-    report.update(_stage_rows(run, config.max_length), force=True)
+    report = _RunReporter(Path(config.out), on_progress)
+    run = glpft.run(config, _material(config, report), resume=resume)
+    report.finish(_stage_rows(run, config.max_length))
     return run
+
+
+class _RunReporter:
+    """Observer of a run that keeps its report up to date and passes its progress on."""
+
+    def __init__(self, out: Path, on_progress: OnProgress | None) -> None:
+        from alpha_umi.report.training import RunReport
+
+        self._report, self._on_progress = RunReport(out), on_progress
+
+    def __call__(self, progress: StageProgress) -> None:
+        if progress.loss is not None:
+            self._report.update()
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def finish(self, stages: Sequence[StageSummary]) -> None:
+        self._report.update(stages, force=True)
 
 
 def read_pretrain_config(name: str, overrides: Sequence[str] = ()) -> PretrainConfig:
@@ -59,15 +86,16 @@ def read_pretrain_config(name: str, overrides: Sequence[str] = ()) -> PretrainCo
     return _read_recipe(PretrainConfig, name, overrides)
 
 
-def pretrain(config: PretrainConfig, *, resume: bool) -> Path:
-    """A base model from texts; returns its folder."""
+def pretrain(config: PretrainConfig, *, resume: bool, on_progress: OnProgress | None = None) -> Path:
+    """Train a base model on texts and return its folder. `on_progress` as in `train`. Raises DataError."""
+    check_not_empty(config.texts, "texts")
     with _training_explained():
         from alpha_umi.training.pretrain import Ground, run
     form = cast("glpft.StoredFormat", open_format(config.format))
-    report = RunReport(Path(config.out))
-    ground = Ground(format=form, format_document=form.to_document(), draw=report.update)
+    report = _RunReporter(Path(config.out), on_progress)
+    ground = Ground(format=form, format_document=form.to_document(), on_progress=report)
     folder = run(config, ground, resume=resume)
-    report.update(_stage_rows(folder.parent, config.max_length), force=True)
+    report.finish(_stage_rows(folder.parent, config.max_length))
     return folder
 
 
@@ -90,6 +118,7 @@ class Outlook:
 
 def plan_training(config: TrainConfig, outlook: Outlook) -> Plan:
     """What a training run will need, without running it. Raises ConfigError, DataError or CheckpointError."""
+    check_not_empty(config.data.train)
     with _training_explained():
         from alpha_umi.training.planning import estimate as plan
         from alpha_umi.training.planning.survey import survey
@@ -123,12 +152,14 @@ def _training_explained() -> Iterator[None]:
         raise ConfigError(f"training needs {error.name}; pip install 'alpha-umi[local]'") from None
 
 
-def _material(config: TrainConfig, draw: Callable[[], object] | None = None) -> glpft.Material:
+def _material(config: TrainConfig, on_progress: OnProgress | None = None) -> glpft.Material:
     from alpha_umi.preparation.processed import read_processed_file
     from alpha_umi.training.glpft import Material
 
     return Material(
-        format=cast("glpft.StoredFormat", open_format(config.format)), read_dialogues=read_processed_file, draw=draw
+        format=cast("glpft.StoredFormat", open_format(config.format)),
+        read_dialogues=read_processed_file,
+        on_progress=on_progress,
     )
 
 
@@ -142,6 +173,8 @@ def _device_memory(config: TrainConfig) -> int | None:
 
 
 def _stage_rows(run: Path, max_length: int) -> list[StageSummary]:
+    from alpha_umi.report.training import StageSummary
+
     return [
         StageSummary(
             name=name,

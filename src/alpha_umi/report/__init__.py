@@ -9,3 +9,7 @@ turns.py       one rollout as a card, turn by turn
 rollouts.py    the page on a run of rollouts
 training.py    the page and figures on a training run
 """
+
+from alpha_umi.deprecation import moved_names
+
+__getattr__ = moved_names(__name__)

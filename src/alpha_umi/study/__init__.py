@@ -1,6 +1,6 @@
-"""A study: variants of training at equal budgets, each trained, measured step by step and live, and compared.
+"""Studies: variants of training at equal budgets, each trained, measured step by step and live, and compared.
 
-Which variants there are is said by the study's file alone; nothing here knows one of them.
+A study's file alone defines its variants; nothing here knows one of them.
 
     OUT/study.toml                    what is compared, as resolved
     OUT/data/                         raw answers, training files by preparation, test sets

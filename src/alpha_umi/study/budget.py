@@ -1,7 +1,7 @@
-"""Equal budgets: how many epochs each stage of a variant may take, so that all of it costs what the study allows.
+"""Equal budgets: epochs of each stage of a variant, so that all its stages together cost the study's budget.
 
-A budget is in tokens as the published way computes them, every example in a row of its own. What a variant really
-spent is counted while it trains, and checked afterwards.
+A budget is in tokens as the published way computes them, every example in a row of its own. The tokens that a variant
+really took are counted while it trains, and checked afterwards.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from alpha_umi.training.recipe import BASE, Step
 
 
 def split(tokens: int, first: float, steps: Sequence[Step], rows: Mapping[str, int]) -> dict[str, float]:
-    """Epochs by the name of the step. `rows`: tokens of one epoch of each, every example in a row of its own.
+    """Split a budget; returns epochs by the name of the step.
 
-    Steps that start from the base come first and get `first` of the tokens, those that start from another step the
-    rest; where all start from the base they get all. Steps beside each other take equally many epochs.
+    `tokens`: the budget. `first`: the fraction for steps that start from the base; those that start from another step
+    get the rest, and where all start from the base they get all. Steps of the same start take equally many epochs.
+    `rows`: tokens of one epoch of each step, every example in a row of its own.
     Law: the sum of epochs times rows is `tokens`. Raises ConfigError for a step without examples.
     """
     for step in steps:
@@ -27,16 +28,16 @@ def split(tokens: int, first: float, steps: Sequence[Step], rows: Mapping[str, i
         [step for step in steps if step.starts_from == BASE],
         [step for step in steps if step.starts_from != BASE],
     ]
-    shares = [first, 1 - first] if all(waves) else [1.0, 1.0]
+    fractions = [first, 1 - first] if all(waves) else [1.0, 1.0]
     return {
-        step.name: share * tokens / sum(rows[other.name] for other in wave)
-        for wave, share in zip(waves, shares, strict=True)
+        step.name: fraction * tokens / sum(rows[other.name] for other in wave)
+        for wave, fraction in zip(waves, fractions, strict=True)
         for step in wave
     }
 
 
 def spend(config: TrainConfig, steps: Sequence[Step], epochs: Mapping[str, float]) -> TrainConfig:
-    """The run with every step's epochs in its table of settings."""
+    """Return the training configuration with every step's epochs in its table of settings."""
     tables = {
         step.table: step.settings.model_copy(update={"epochs": epochs[step.name], "max_steps": None}) for step in steps
     }
@@ -44,7 +45,7 @@ def spend(config: TrainConfig, steps: Sequence[Step], epochs: Mapping[str, float
 
 
 def check(spent: int, tokens: int, tolerance: float, what: str) -> None:
-    """Raise ConfigError where a variant's tokens are not those of the budget."""
+    """Raise ConfigError where a variant's tokens differ from the budget by more than `tolerance`, a fraction of it."""
     if abs(spent - tokens) > tolerance * tokens:
         raise ConfigError(
             f"{what}: trained on {spent:,} tokens where the study's budget is {tokens:,} ({spent / tokens - 1:+.1%}); "

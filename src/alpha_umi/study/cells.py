@@ -1,4 +1,4 @@
-"""The cells of a study: one variant from one base with one seed, its folder and its training run."""
+"""Cells of a study, each one variant from one base with one seed: their folders, training runs and fingerprints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alpha_umi.world.presets import find_preset
 STUDIES = Path(__file__).parents[1] / "recipes" / "studies"
 DONE = "cell.json"
 _FREE = ("out", "cache", "workers", "device", "data", "model", "save_every", "log_every", "report_to")
-"""Of a training run, what may differ between machines and leaves what is measured as it is."""
+"""Settings of a training run that may differ between machines without a change of its results."""
 _MODEL = ("config.json", "tokenizer.json")
 _WEIGHTS = ".safetensors"
 
@@ -33,16 +33,19 @@ class Cell:
 
     @property
     def key(self) -> str:
+        """The cell's name in a study."""
         return f"{self.base}/{self.variant}/{self.seed}"
 
     def folder(self, out: Path) -> Path:
+        """Return the cell's folder below that of the study."""
         return out / "cells" / self.base / self.variant / str(self.seed)
 
 
 def read_study(name: str, overrides: tuple[str, ...] = ()) -> StudyConfig:
-    """A study from a file, or the one of that name that comes with the package. Raises ConfigError.
+    """Read a study from a file, or the one of that name that comes with the package.
 
-    Every variant's training is read too, and of every test set a task, so that what is wrong is said before any runs.
+    Also reads the training run of every variant and a task of every test set, so that faults show before any work.
+    Raises ConfigError.
     """
     path, ours = Path(name), STUDIES / f"{name}.toml"
     if not path.exists() and ours.exists():
@@ -73,13 +76,13 @@ def check_bases(config: StudyConfig) -> None:
 
 
 def is_there(config: StudyConfig, base: str) -> bool:
-    """Whether a base is at hand; a model that is named by its hub id, or made from nothing, is taken to be."""
+    """Tell whether a base model exists here; one that is named by its hub id or trained from scratch is taken to."""
     folder = config.bases[base].model.base
     return folder is None or not Path(folder).is_absolute() or Path(folder).exists()
 
 
 def cells(config: StudyConfig) -> Iterator[Cell]:
-    """All cells, seed by seed, so that a study that is cut short has compared all variants on the first seeds."""
+    """List all cells, seed by seed, so that an interrupted study has compared all variants on the first seeds."""
     for seed in config.seeds:
         for base in config.bases:
             for name, variant in config.variants.items():
@@ -88,7 +91,7 @@ def cells(config: StudyConfig) -> Iterator[Cell]:
 
 
 def train_config(config: StudyConfig, cell: Cell, data: Data, out: Path) -> TrainConfig:
-    """The training run of a cell before its budget is split. Raises ConfigError naming the variant."""
+    """Return the training configuration of a cell before its budget is split. Raises ConfigError naming the variant."""
     variant = config.variants[cell.variant]
     document = read_recipe(config.recipe) if config.recipe else {}
     document = merged(merged(document, config.train), variant.train)
@@ -103,8 +106,8 @@ def train_config(config: StudyConfig, cell: Cell, data: Data, out: Path) -> Trai
 
 
 def fingerprint(config: StudyConfig, cell: Cell, train: TrainConfig, *, with_base: bool = True) -> str:
-    """Names all that decides what a cell measures, wherever its folder and its base lie."""
-    told: list[Any] = [
+    """Hash everything that a cell's results depend on, but not the paths of its folder and its base."""
+    settings: list[Any] = [
         {key: value for key, value in train.model_dump(mode="json").items() if key not in _FREE},
         _base_of(train) if with_base else None,
         find_preset(config.world.preset).version,
@@ -114,11 +117,11 @@ def fingerprint(config: StudyConfig, cell: Cell, train: TrainConfig, *, with_bas
         config.budget.model_dump(mode="json"),
         _data_settings(config.variants[cell.variant]),
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _base_of(train: TrainConfig) -> Any:
-    """A model from nothing by its settings, a folder by what is in it, anything else by its name."""
+    """A model from scratch by its settings, a folder by its contents, anything else by its name."""
     if train.model.base is None:
         return train.model.model_dump(mode="json")
     files = sorted(path for path in Path(train.model.base).glob("*") if path.suffix == _WEIGHTS or path.name in _MODEL)

@@ -1,6 +1,6 @@
-"""What is made of the oracle's training trajectories before anything prepares them; all variants get the same.
+"""Changes of the oracle's training trajectories before preparation, the same for all variants: masking, hallucinations.
 
-Every change is a pure function of (seed, place, trajectory).
+Every change is a pure function of (seed, index, trajectory).
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from alpha_umi.types import Call, Observation, Plan, ToolStatus, Trajectory
 from alpha_umi.world import World
 
 _READ = 200
-"""Training tasks whose tools give the words of masked names; nothing held out is among them."""
+"""Training tasks whose tools give the words of masked names; no held-out task is among them."""
 _SAYS = "No such function name: {name}"
 
 
 def changing(config: StudyWorldConfig) -> Callable[[int, Trajectory], Trajectory]:
-    """What to make of the trajectory at some place: some are masked, some call a tool that is not there."""
+    """Return the change of the trajectory at an index: some are masked, some call a tool that does not exist."""
     world = World(config.preset, config.seed)
     names = sorted(tool.name for tool in world.tools)
     words = collect_words(world.gold(world.task("train", index)) for index in range(_READ)) if config.masked else ()
 
-    def change(place: int, trajectory: Trajectory) -> Trajectory:
+    def change(index: int, trajectory: Trajectory) -> Trajectory:
         [masked] = mask_some([trajectory], config.masked, words, config.seed)
-        drawn = random.Random(f"hallucinated/{config.seed}/{place}")  # noqa: S311
+        drawn = random.Random(f"hallucinated/{config.seed}/{index}")  # noqa: S311
         return hallucinate(masked, names, drawn) if drawn.random() < config.hallucinated else masked
 
     return change
 
 
 def hallucinate(trajectory: Trajectory, names: list[str], drawn: random.Random) -> Trajectory:
-    """With a call of a tool that is not there before its first call, if it has one.
+    """Insert a call of a tool that does not exist before the first call, if there is one.
 
-    Language models make such calls now and then, and ToolBench's answers hold them under a name that says so; the
-    oracle never does. Without any, preparations that treat them differently could not differ. `names`: of all tools.
+    Language models make such calls now and then, and ToolBench's answers hold them under a reserved name; the oracle
+    never makes one. Without any, preparations that treat them differently could not differ. `names`: of all tools.
     """
     at = next((at for at, turn in enumerate(trajectory.turns) if isinstance(turn, Call)), None)
     if at is None:

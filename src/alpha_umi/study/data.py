@@ -1,4 +1,4 @@
-"""What a study learns from and is tested on: raw answers of the sealed world, read by each preparation in use."""
+"""Training and test data of a study: raw answers of the sealed world, read by each preparation in use."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from alpha_umi.types import Json
 from alpha_umi.world.presets import find_preset
 
 _DONE = "done.json"
-"""Written before anything else, so that the folder is known to be a study's, and again when all is there."""
+"""Written first, so that the folder is known to be a study's, and again when all data is written."""
 _OF = "of"
-"""What was asked for; None while it is being made."""
+"""Key of the fingerprint of the data; None while it is written."""
 _TRAIN = "train"
 
 
@@ -37,13 +37,15 @@ class Data:
 
     @property
     def folder(self) -> Path:
+        """The folder of all data."""
         return self.out.absolute() / "data"
 
     def training(self, preparation: str) -> Path:
+        """Return the file of training trajectories by a preparation."""
         return self.folder / f"{preparation}.jsonl"
 
     def test(self, name: str) -> Path:
-        """A set for static evaluation."""
+        """Return the file of a set for static evaluation."""
         return self.folder / "static" / f"{name}.jsonl"
 
     @property
@@ -53,10 +55,11 @@ class Data:
 
     @property
     def validation(self) -> Path:
+        """The file of validation trajectories."""
         return self.folder / "validation" / f"{_TRAIN}.jsonl"
 
     def document(self, variant: VariantConfig) -> dict[str, Json]:
-        """[data] of a variant's training run."""
+        """Return the table [data] of a variant's training run."""
         document: dict[str, Json] = {"train": str(self.training(variant.preparation))}
         if variant.share < 1:
             document["limit"] = max(1, round(variant.share * self.config.world.train))
@@ -64,10 +67,11 @@ class Data:
             document["validation"] = str(self.validation)
         return document
 
-    def make(self, tell: Callable[[str], None]) -> None:
-        """Write what is not there yet. Made anew, all of it, where the study asks for other data than before.
+    def make(self, on_progress: Callable[[str], None]) -> None:
+        """Write the data where it is missing, and all of it again where the study asks for other data than before.
 
-        Raises ConfigError where the folder holds what no study wrote; StorageError.
+        `on_progress` gets the name of each part. Raises ConfigError where the folder holds what no study wrote;
+        StorageError.
         """
         wanted = self._wanted()
         done = self.folder / _DONE
@@ -76,10 +80,10 @@ class Data:
         self._clear()
         write_json(done, {_OF: None})
         world = self.config.world
-        tell(f"{world.train} training tasks")
+        on_progress(f"{world.train} training tasks")
         answers = self._write(self.folder, _TRAIN, world.train, 0, train=True)
         for preparation in self._preparations():
-            tell(f"preparation: {preparation}")
+            on_progress(f"preparation: {preparation}")
             if preparation == "published":
                 prepare_published(answers, self.training(preparation))
             else:
@@ -91,12 +95,12 @@ class Data:
             ("live", self.config.live.sets, self.config.live.tasks),
         ):
             for name in sets:
-                tell(f"{kind}: {name}")
+                on_progress(f"{kind}: {name}")
                 self._write(self.folder / kind, name, count, self.config.static.first)
         write_json(done, wanted)
 
     def _clear(self) -> None:
-        """Remove what a study wrote, and nothing else."""
+        """Remove the files of a study, and nothing else."""
         folder, done = self.folder, self.folder / _DONE
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return
@@ -106,7 +110,7 @@ class Data:
         try:
             shutil.rmtree(folder)
         except OSError as error:
-            raise StorageError(f"{folder}: cannot be made anew: {error.strerror or error}") from error
+            raise StorageError(f"{folder}: cannot be replaced: {error.strerror or error}") from error
 
     def _write(self, folder: Path, split: str, count: int, first: int, *, train: bool = False) -> Path:
         config = self.config.world
@@ -124,11 +128,11 @@ class Data:
 
     def _wanted(self) -> Mapping[str, Json]:
         config = self.config
-        told: Json = [
+        settings: Json = [
             find_preset(config.world.preset).version,
             cast("Json", config.world.model_dump(mode="json")),
             cast("Json", config.static.model_dump(mode="json")),
             [list[Json](config.live.sets), config.live.tasks],
             list[Json](self._preparations()),
         ]
-        return {_OF: hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}
+        return {_OF: hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}

@@ -12,7 +12,7 @@ from alpha_umi.report.figures import unavailable_reason
 from alpha_umi.store import write_json, write_text
 from alpha_umi.study.cells import cells
 from alpha_umi.study.figures import draw_losses, draw_scaling, draw_variants
-from alpha_umi.study.made import read_done
+from alpha_umi.study.provenance import read_done
 from alpha_umi.study.results import results
 from alpha_umi.study.text import results_text
 

@@ -1,8 +1,8 @@
-"""From the cells of a study to its numbers, as one JSON document. Pure: documents in, a document out.
+"""Results of a study as one JSON document, from the documents of its cells. Pure.
 
-Pooled over seeds: what is measured on one step or task is first averaged over the seeds, and the interval is that of
-another draw of tasks (`evaluation.metrics.mean_over_tasks`: the steps of a task go together). How far the choice of
-seeds carries is seen from `seeds`, one mean each.
+Pooled over seeds: a score of one step or task is first averaged over the seeds, and the interval is that of another
+draw of tasks (`evaluation.metrics.mean_over_tasks`: the steps of a task go together). `seeds` holds one mean for each
+seed, which shows the effect of the choice of seeds.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ STATIC: Mapping[str, str] = {
     ARGUMENT_F1: "Arg. F1",
     ROUGE_L: "R-L",
 }
-"""The metrics of the paper's table 1, and what they are called there."""
+"""The metrics of the paper's table 1, with their names there."""
 ALL = "all"
 _CREDIT = {Preference.CANDIDATE: 1.0, Preference.TIE: 0.5, Preference.REFERENCE: 0.0}
 
 Document = Mapping[str, Any]
-"""What a `cell.json` holds."""
+"""The contents of a `cell.json`."""
 _Values = Mapping[int, Mapping[str, float]]
 """By seed and step or task."""
 
 
 def results(config: StudyConfig, done: Sequence[Document], notes: Sequence[str] = ()) -> dict[str, Json]:
-    """All tables of the study from those of its cells that are done. `notes`: what must be said of these."""
+    """Compute all tables of the study from its finished cells. `notes`: remarks on these."""
     every = [cell.key for cell in cells(config)]
     there = {f"{one['base']}/{one['variant']}/{one['seed']}" for one in done}
     return {
@@ -175,7 +175,7 @@ def _tasks(cell: Document, strategy: str, sets: Iterable[str], value: Callable[[
 
 
 def _errors(cell: Document, strategy: str, sets: Iterable[str]) -> list[str]:
-    """What ended tasks before their search came to an end, one each."""
+    """Errors that ended tasks before their search came to an end, one each."""
     found = cell["live"][strategy]["sets"]
     return [task["error"] for name in sets for task in found[name].values() if task["error"]]
 

@@ -1,4 +1,4 @@
-"""A whole study: its data, its cells one after the other or beside each other, its report. Nothing done is repeated."""
+"""Run of a whole study: its data, its cells in one process or several, its report. Finished work is not repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alpha_umi.jobs.workers import Show, Tell, Update, work_on
 from alpha_umi.store import write_text
 from alpha_umi.study.cells import Cell, cells, check_bases
 from alpha_umi.study.data import Data
-from alpha_umi.study.made import is_done
+from alpha_umi.study.provenance import is_done
 from alpha_umi.study.report import write_report
 from alpha_umi.study.work import run_cell
 
@@ -19,11 +19,11 @@ _GO_ON = "interrupted; what is finished is kept, and the same command goes on fr
 
 
 class StudyError(AlphaUMiError):
-    """Some cells could not be measured; the others are."""
+    """Cells that failed; the others are measured."""
 
 
 def run_study(config: StudyConfig, out: Path, show: Show, *, workers: int = 1) -> Path:
-    """Do what is not done yet and write the report; returns its folder. An Update is of a cell's key, or of `data`.
+    """Do what is not done yet and write the report; return its folder. An Update is of a cell's key, or of `data`.
 
     Raises InterruptedWorkError after Ctrl-C, with everything finished kept; StudyError where cells failed, after the
     report on the others.

@@ -1,4 +1,4 @@
-"""The results of a study as Markdown: tables as the paper's 1 and 2, costs, data scaling. Pure: it counts nothing."""
+"""Text of a study as Markdown: tables like the paper's 1 and 2, costs, data scaling. Pure; it computes no result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROUPS = ("in-domain", "unseen")
 
 
 def results_text(results: Results, pictures: Sequence[tuple[str, str]] = ()) -> str:
-    """`pictures`: what each shows, and its path beside the text."""
+    """Write the results as Markdown. `pictures`: a title and a path beside the text for each figure."""
     parts = [*_head(results), *_static(results), *_live(results), *_scaling(results), *_costs(results)]
     parts += [f"![{title}]({path})" for title, path in pictures]
     return "\n\n".join(parts) + "\n"
@@ -40,20 +40,20 @@ def _head(results: Results) -> Iterator[str]:
 
 
 def _limited(config: Mapping[str, Any]) -> Iterator[str]:
-    """Which variants are not measured from every base with every seed."""
-    told: dict[str, list[str]] = {}
+    """The variants that are not measured from every base with every seed."""
+    limited: dict[str, list[str]] = {}
     for variant in config["variants"].values():
         bases, seeds = variant.get("bases"), variant.get("seeds")
         words = [f"from {', '.join(bases)}"] if bases else []
         words += [f"with seed {', '.join(map(str, seeds))}"] if seeds else []
         if words:
-            told.setdefault(" ".join(words), []).append(variant["title"])
-    for words, titles in told.items():
+            limited.setdefault(" ".join(words), []).append(variant["title"])
+    for words, titles in limited.items():
         yield f"Only {words}: {'; '.join(titles)}."
 
 
 def shown_titles(results: Results) -> dict[str, str]:
-    """The variants of the tables, by name, with their titles."""
+    """Return the titles of the variants in the tables, by name."""
     variants = results["config"]["variants"]
     return {name: variant["title"] for name, variant in variants.items() if variant.get("scales") is None}
 
@@ -132,10 +132,10 @@ def _live(results: Results) -> Iterator[str]:
             cells.append([base, strategy, titles[variant], *by_set, _interval(row["pass"]), win, *spread])
     head = ["base", "by", "variant", *(f"{name}, pass / win" for name in sets), "pass, all", "win, all"]
     yield markdown_table([*head, *(["pass, by seed"] if _several_seeds(results) else [])], cells, left=range(3))
-    yield from _told_errors(results)
+    yield from _errors(results)
 
 
-def _told_errors(results: Results) -> Iterator[str]:
+def _errors(results: Results) -> Iterator[str]:
     for row in results["live"]:
         if row["set"] == ALL and row["errors"]:
             yield (

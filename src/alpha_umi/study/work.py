@@ -1,6 +1,6 @@
-"""One cell from nothing to its `cell.json`: train, predict the steps of the test sets, roll out, count the costs.
+"""Work of one cell up to its `cell.json`: train, predict the steps of the test sets, roll out, count the costs.
 
-Every part of it goes on where it was interrupted; a cell whose `cell.json` is there is not done again.
+Every part resumes where it was interrupted; a cell with a `cell.json` is not done again.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from alpha_umi.store import read_json, write_json
 from alpha_umi.study import budget
 from alpha_umi.study.cells import DONE, Cell, train_config
 from alpha_umi.study.data import Data
-from alpha_umi.study.made import begin, is_done, made_with
+from alpha_umi.study.provenance import begin, is_done, provenance
 from alpha_umi.training.recipe import make_steps
 from alpha_umi.types import Call, Json, Role
 
 _ALL = 10**9
-"""Trajectories that are counted for a budget: every one."""
+"""Trajectories that are counted for a budget: all of them."""
 _CONCURRENCY = 64
 _SECONDS = "seconds.json"
 
 
-def run_cell(config: StudyConfig, cell: Cell, out: Path, tell: Tell) -> None:
-    """Do what of a cell is not done yet. KeyboardInterrupt leaves it so that the next call goes on.
+def run_cell(config: StudyConfig, cell: Cell, out: Path, on_progress: Tell) -> None:
+    """Do the work of a cell that is not done yet. After KeyboardInterrupt the next call resumes it.
 
     Raises ConfigError where it was begun with other settings.
     """
@@ -57,24 +57,25 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, tell: Tell) -> None:
     clock = Clock(folder / _SECONDS)
     plain = train_config(config, cell, data, out)
     with clock.part("plan"):
-        tell("planning", 0, 1)
+        on_progress("planning", 0, 1)
         run, memory = _with_budget(config, cell, plain)
     with clock.part("train"):
-        tell("training", 0, 1)
-        train(run, resume=(Path(run.out) / "config.toml").exists())
+        on_progress("training", 0, 1)
+        resume = (Path(run.out) / "config.toml").exists()
+        train(run, resume=resume, on_progress=lambda at: on_progress(at.stage, at.step, at.steps))
     trained = _trained(Path(run.out))
     spent = sum(cast("int", stage["row_tokens"]) for stage in trained.values())
     budget.check(spent, config.budget.tokens, config.budget.tolerance, cell.key)
     agent = read_agent(Path(run.out))
     with clock.part("static"):
-        static = {name: _predict(agent, data.test(name), folder, name, tell) for name in config.static.sets}
+        static = {name: _predict(agent, data.test(name), folder, name, on_progress) for name in config.static.sets}
     live: dict[str, Json] = {}
     if config.live.sets:
         for strategy in config.live.strategies:
             with clock.part(f"live {strategy}"):
-                live[strategy] = _roll_out(config, agent, data, folder, strategy, tell)
+                live[strategy] = _roll_out(config, agent, data, folder, strategy, on_progress)
     document: dict[str, Json] = {
-        **made_with(config, cell, out),
+        **provenance(config, cell, out),
         "base": cell.base,
         "variant": cell.variant,
         "seed": cell.seed,
@@ -92,7 +93,7 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, tell: Tell) -> None:
 
 
 def _with_budget(config: StudyConfig, cell: Cell, plain: TrainConfig) -> tuple[TrainConfig, int]:
-    """The run with its epochs, and the bytes that its largest stage needs by the plan."""
+    """The training configuration with its epochs, and the bytes that its largest stage needs by the plan."""
     plan = plan_training(plain, Outlook(sample=_ALL))
     rows = {stage.step.name: stage.counts.total.row_tokens for stage in plan.stages}
     first = config.variants[cell.variant].first or config.budget.first
@@ -123,7 +124,7 @@ def _stage(stage: Mapping[str, Any]) -> dict[str, Json]:
 
 
 def _storage(agent: AgentConfig) -> int:
-    """Bytes of all weights that the agent needs on disk; what roles share counts once."""
+    """Bytes of all weights of the agent on disk; files that roles share count once."""
     roles = THREE if agent.roles.is_multi else (Role.BACKBONE,)
     folders: set[str] = set()
     for role in roles:
@@ -138,11 +139,11 @@ def _storage(agent: AgentConfig) -> int:
 # --- static -----------------------------------------------------------------------------------------------
 
 
-def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, tell: Tell) -> dict[str, Json]:
+def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, on_progress: Tell) -> dict[str, Json]:
     """The scores of every step of a set, by metric; None where one does not apply."""
     out = folder / "static" / f"{name}.json"
     options = PredictOptions(agent=agent, data=data, out=out, concurrency=_CONCURRENCY)
-    predict(options, lambda done, total: tell(name, done, total))
+    predict(options, lambda done, total: on_progress(name, done, total))
     scores: dict[str, Json] = {}
     for row, step in zip(read_json(out), score_rows(read_json(out)), strict=True):
         scores[row["key"]] = dict(step.scores)
@@ -153,9 +154,9 @@ def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, tell: Tell
 
 
 def _roll_out(
-    config: StudyConfig, agent: AgentConfig, data: Data, folder: Path, strategy: str, tell: Tell
+    config: StudyConfig, agent: AgentConfig, data: Data, folder: Path, strategy: str, on_progress: Tell
 ) -> dict[str, Json]:
-    """By set and task: whether it passed, and what it took."""
+    """Verdict and usage of every task, by set."""
     live = config.live
     wanted = RolloutConfig(
         agent=agent,
@@ -168,27 +169,27 @@ def _roll_out(
         config=wanted, queries=data.live, out=out, concurrency=_CONCURRENCY, resume=True, retry=True
     )
     engine = _Engine(path=out / "engine.json")
-    roll_out(options, lambda done: tell(strategy, done.all.tasks, done.total), engine.crew)
+    roll_out(options, lambda done: on_progress(strategy, done.all.tasks, done.total), engine.crew)
     asked = {job.key for job in list_jobs(read_sets(data.live)) if job.set in live.sets}
     found: dict[str, dict[str, Json]] = {name: {} for name in live.sets}
     for rollout in sorted(read_rollouts(out), key=lambda each: each.key):
         if rollout.key in asked:
-            found[rollout.set][rollout.trajectory.task.id] = _told(rollout)
+            found[rollout.set][rollout.trajectory.task.id] = _describe(rollout)
     return {"sets": cast("Json", found), "engine": cast("Json", engine.per_task(len(asked)))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Engine:
-    """What the engines compute for rollouts, kept in a file so that a run that goes on adds to it.
+    """Counts of the engines during rollouts, kept in a file so that a resumed run adds to them.
 
-    What an interrupted part computed is left out, and so are its tasks: whose tokens were whose cannot be told.
+    Counts of an interrupted part are left out with its tasks: its tokens cannot be assigned to tasks.
     """
 
     path: Path
 
     @asynccontextmanager
     async def crew(self, config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
-        """As rollout.crew_here, and counts."""
+        """As jobs.rollout.crew_here, with counts."""
         done = 0
         async with open_explorer(config) as loaded:
 
@@ -202,9 +203,9 @@ class _Engine:
             self._add({"tasks": done, **_counted(loaded.agent.models)})
 
     def per_task(self, tasks: int) -> dict[str, float]:
-        """Tokens of prompts that were computed, and that were found in memory.
+        """Return tokens of prompts per task: those that were computed, and those found in the cache.
 
-        Empty where no engine ran, and where not all of so many tasks were counted.
+        Empty where no engine ran, and where fewer than `tasks` were counted.
         """
         sums = self._read()
         if "prefilled" not in sums or sums["tasks"] < tasks:
@@ -230,7 +231,7 @@ def _counted(models: Iterable[object]) -> dict[str, float]:
     return {what: sum(getattr(counts, what) for counts in engines.values()) for what in _COUNTED}
 
 
-def _told(rollout: Rollout) -> dict[str, Json]:
+def _describe(rollout: Rollout) -> dict[str, Json]:
     usage, turns = rollout.trajectory.usage, rollout.trajectory.turns
     return {
         "passed": bool(rollout.verdict and rollout.verdict.get("passed")),

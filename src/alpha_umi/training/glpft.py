@@ -44,6 +44,7 @@ from alpha_umi.training.run_directory import check_place, claim, document_of, le
 from alpha_umi.training.sft import Stage, computes_narrow, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import add_tokens, hold_tokens, narrow_frozen, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
+from alpha_umi.training.watch import StageProgress
 from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
 
 _FREE_TO_CHANGE = (
@@ -69,8 +70,8 @@ class Material:
     """Reads `.json` files of processed dialogues."""
     indexing: Progress | None = None
     """Told how far the data is indexed."""
-    draw: Callable[[], object] | None = None
-    """Draws the histories; called often, in the first process."""
+    on_progress: Callable[[StageProgress], object] | None = None
+    """Called in the first process after every step, and after every line of a history."""
 
 
 def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Path:
@@ -124,7 +125,7 @@ class Run:
     def __init__(self, config: TrainConfig, material: Material) -> None:
         self._config = config
         self._format = material.format
-        self._draw = material.draw
+        self._on_progress = material.on_progress
         self._out = Path(config.out)
         self._cache = Path(config.cache) if config.cache else self._out / "cache"
         self._train = self._open(config.data.train, material, config.data.limit)
@@ -164,7 +165,7 @@ class Run:
             out=self._out / step.name,
             history=self._out / "history" / f"{step.name}.jsonl",
             write=lambda folder, weights: self._write(step, start, adapters, folder, weights),
-            draw=self._draw,
+            on_progress=self._on_progress,
         )
         marker = {"fingerprint": self.fingerprint, "parameters": start.model.num_parameters(), "learned": learned}
         train_stage(stage, marker)

@@ -31,6 +31,7 @@ from alpha_umi.training.run_directory import check_place, claim, document_of, le
 from alpha_umi.training.sft import Stage, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
+from alpha_umi.training.watch import StageProgress
 from alpha_umi.types import Json, Part, Role
 
 BASE = "base"
@@ -46,8 +47,8 @@ class Ground:
 
     format: Format
     format_document: Mapping[str, Json]
-    draw: Callable[[], object] | None = None
-    """Draws the history; called often, in the first process."""
+    on_progress: Callable[[StageProgress], object] | None = None
+    """Called in the first process after every step, and after every line of the history."""
 
 
 def run(config: PretrainConfig, ground: Ground, *, resume: bool = False) -> Path:
@@ -144,7 +145,7 @@ def _train(config: PretrainConfig, ground: Ground, texts: Sequence[str], folder:
         out=folder,
         history=Path(config.out) / "history" / f"{BASE}.jsonl",
         write=lambda path, weights: _write(path, model, tokenizer, weights),
-        draw=ground.draw,
+        on_progress=ground.on_progress,
     )
     train_stage(stage, {"fingerprint": marker, "parameters": model.num_parameters()})
 

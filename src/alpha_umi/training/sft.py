@@ -32,7 +32,7 @@ from alpha_umi.training.data.batches import Shares, StepData, StepShare
 from alpha_umi.training.data.packing import Forest
 from alpha_umi.training.optimizer import make_optimizer
 from alpha_umi.training.passes import Passes
-from alpha_umi.training.watch import VALIDATION_LOSS, Watch, Watched, stopping_gently
+from alpha_umi.training.watch import VALIDATION_LOSS, StageProgress, Watch, Watched, stopping_gently
 from alpha_umi.types import Json
 
 _BEST = "best"
@@ -59,8 +59,8 @@ class Stage:
     """JSONL, a line per log_every steps."""
     write: Callable[[Path, Mapping[str, Tensor]], None]
     """Writes the model into a folder, given its whole weights by name; called in the first process only."""
-    draw: Callable[[], object] | None = None
-    """Draws the history; called in the first process only."""
+    on_progress: Callable[[StageProgress], object] | None = None
+    """Called in the first process after every step, and after every line of the history."""
 
     @property
     def checkpoints(self) -> Path:
@@ -224,7 +224,7 @@ class _StageTrainer(spread.SpreadTrainer):
             validate_every=stage.run.validate_every,
             patience=settings.early_stop,
             keep_best=self._keep_best if settings.early_stop else None,
-            draw=stage.draw,
+            on_progress=stage.on_progress,
         )
 
     @property

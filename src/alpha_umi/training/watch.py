@@ -1,4 +1,4 @@
-"""What is seen of a stage while it runs: the progress bar, the history file, validation, and the wish to stop.
+"""Observation of a stage while it runs: progress, the history file, validation, and interruption by the user.
 
 It changes nothing of what is learned but when: a stage may end early, by Ctrl-C or because validation says so.
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from alpha_umi.errors import StorageError
@@ -28,8 +27,28 @@ _KEPT = ("step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "secon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageProgress:
+    """Progress of a stage after a step."""
+
+    stage: str
+    step: int
+    steps: int
+    """Of the whole stage."""
+    loss: float | None
+    """Nats per token, as last written to the history; None before that."""
+    tokens_per_second: float
+    """Computed since the stage was started or resumed, by all processes."""
+
+    @property
+    def note(self) -> str:
+        """Loss and speed in words."""
+        loss = "" if self.loss is None else f"loss {self.loss:.4f}, "
+        return f"{loss}{self.tokens_per_second:,.0f} tokens/s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """What a stage lets be seen."""
+    """The observable parts of a stage."""
 
     name: str
     history: Path
@@ -44,16 +63,17 @@ class Watched:
     """Validations in a row without a lower loss, after which the stage ends."""
     keep_best: Callable[[], None] | None = None
     """Called when a validation has the lowest loss so far, if there is a patience."""
-    draw: Callable[[], object] | None = None
-    """Draws the history; called after lines were added."""
+    on_progress: Callable[[StageProgress], object] | None = None
+    """Called in the first process after every step, and after every line of the history."""
 
 
 class Watch(TrainerCallback):
-    """The Trainer's side of it."""
+    """The Trainer's callback of a stage."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
-        self._bar: tqdm[Any] | None = None
+        self._loss: float | None = None
+        self._tokens_before = 0
         self._started = time.monotonic()
         self.stop_asked = False
         self.interrupted = False
@@ -61,22 +81,13 @@ class Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._started = time.monotonic()
+        self._started, self._tokens_before = time.monotonic(), self._watched.tokens()
         if not state.is_world_process_zero:
             return
         with write_text(self._watched.history) as text:
             text.writelines(dump_line(self._line(line)) for line in state.log_history if _is_told(line))
-        self._bar = tqdm(
-            desc=f"{self._watched.name:>10}",
-            total=state.max_steps,
-            initial=state.global_step,
-            unit="step",
-            disable=None,
-        )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.update()
         watched, step = self._watched, state.global_step
         if watched.validate is not None and watched.validate_every and step % watched.validate_every == 0:
             self._validate(watched.validate(), state, control)
@@ -84,6 +95,7 @@ class Watch(TrainerCallback):
         if spread.anywhere(self.stop_asked) and goes_on:
             self.interrupted = True
             control.should_save = control.should_training_stop = True
+        self._report(state)
 
     def _validate(self, told: Mapping[str, float], state: TrainerState, control: TrainerControl) -> None:
         watched = self._watched
@@ -118,15 +130,22 @@ class Watch(TrainerCallback):
         }
         if state.log_history:
             state.log_history[-1].update(line)  # the Trainer has just put it there
+        self._loss = logs["loss"]
         self._tell(state, line)
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {logs['loss']:.4f}")
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    def _report(self, state: TrainerState) -> None:
+        watched = self._watched
+        if watched.on_progress is None or not state.is_world_process_zero:
+            return
+        seconds, tokens = time.monotonic() - self._started, watched.tokens() - self._tokens_before
+        progress = StageProgress(
+            stage=watched.name,
+            step=state.global_step,
+            steps=state.max_steps,
+            loss=self._loss,
+            tokens_per_second=spread.processes() * tokens / seconds if seconds else 0.0,
+        )
+        watched.on_progress(progress)
 
     def _tell(self, state: TrainerState, line: Mapping[str, Any]) -> None:
         if not state.is_world_process_zero:
@@ -137,8 +156,7 @@ class Watch(TrainerCallback):
                 file.write(dump_line(self._line(line)))
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-        if self._watched.draw is not None:
-            self._watched.draw()
+        self._report(state)
 
     def _line(self, log: Mapping[str, Any]) -> dict[str, Json]:
         step = int(log["step"])

@@ -1,4 +1,4 @@
-"""What a cell was made with: written when it is begun, compared before anything goes on with it or tells of it."""
+"""Provenance of a cell: a fingerprint of its settings, written first, compared before it is resumed or reported."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from alpha_umi.types import Json
 _BEGUN = "made.json"
 _WHOLE = "made_with"
 _SETTINGS = "settings"
-"""The same without the base, for a report where that is not at hand. Older cells lack it."""
-_INSTEAD = "move the folder away to measure it anew, or name another --out"
+"""The same without the base model, for a report where that is missing. Older cells lack it."""
+_INSTEAD = "move the folder away to measure it again, or name another --out"
 
 Document = Mapping[str, Any]
 
 
 def is_done(config: StudyConfig, cell: Cell, out: Path) -> bool:
-    """Whether a cell is whole. Raises ConfigError where it was made, or begun, with other settings."""
+    """Tell whether a cell is complete. Raises ConfigError where it was completed, or begun, with other settings."""
     folder = cell.folder(out)
     for name in (DONE, _BEGUN):
         if (folder / name).exists():
-            if _read(folder / name).get(_WHOLE) != made_with(config, cell, out)[_WHOLE]:
+            if _read(folder / name).get(_WHOLE) != provenance(config, cell, out)[_WHOLE]:
                 raise _other(folder)
             return name == DONE
     if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
@@ -36,12 +36,12 @@ def is_done(config: StudyConfig, cell: Cell, out: Path) -> bool:
 
 
 def begin(config: StudyConfig, cell: Cell, out: Path) -> None:
-    """Say in a cell's folder what it is made with. Raises StorageError."""
-    write_json(cell.folder(out) / _BEGUN, made_with(config, cell, out))
+    """Write the provenance of a cell into its folder. Raises StorageError."""
+    write_json(cell.folder(out) / _BEGUN, provenance(config, cell, out))
 
 
-def made_with(config: StudyConfig, cell: Cell, out: Path) -> dict[str, Json]:
-    """As it stands in a cell's files."""
+def provenance(config: StudyConfig, cell: Cell, out: Path) -> dict[str, Json]:
+    """Compute the provenance of a cell, as its files hold it."""
     train = train_config(config, cell, Data(out, config), out)
     return {
         _WHOLE: fingerprint(config, cell, train),
@@ -50,9 +50,9 @@ def made_with(config: StudyConfig, cell: Cell, out: Path) -> dict[str, Json]:
 
 
 def read_done(config: StudyConfig, out: Path) -> tuple[list[Document], list[str]]:
-    """The cells that are done, and what could not be compared of them since their base is not here.
+    """Read the cells that are done, and notes on those that could not be compared in full: their base is missing here.
 
-    Raises ConfigError for one that was made with other settings.
+    Raises ConfigError for a cell that was measured with other settings.
     """
     done: list[Document] = []
     unknown, unchecked = list[str](), list[str]()
@@ -62,7 +62,7 @@ def read_done(config: StudyConfig, out: Path) -> tuple[list[Document], list[str]
             continue
         document = _read(path)
         done.append(document)
-        wanted = made_with(config, cell, out)
+        wanted = provenance(config, cell, out)
         if is_there(config, cell.base):
             same = document.get(_WHOLE) == wanted[_WHOLE]
         elif _SETTINGS in document:
@@ -74,8 +74,8 @@ def read_done(config: StudyConfig, out: Path) -> tuple[list[Document], list[str]
         if not same:
             raise _other(path.parent)
     return done, [
-        *_told("base, which is not here", unknown),
-        *_told("settings, since their base is not here", unchecked),
+        *_note("base, which is not here", unknown),
+        *_note("settings, since their base is not here", unchecked),
     ]
 
 
@@ -84,7 +84,7 @@ def _other(folder: Path) -> ConfigError:
 
 
 def _fits(config: StudyConfig, document: Document) -> bool:
-    """Whether what was measured can be what this study measures, as far as can be seen from it."""
+    """Tell whether the results can be those of this study, as far as they show it."""
     live, budget = config.live, config.budget
     spent = sum(stage["row_tokens"] for stage in document["stages"].values())
     rolled_out = {strategy: {name: len(tasks) for name, tasks in one["sets"].items()}
@@ -96,7 +96,7 @@ def _fits(config: StudyConfig, document: Document) -> bool:
     )
 
 
-def _told(what: str, found: Sequence[str]) -> list[str]:
+def _note(what: str, found: Sequence[str]) -> list[str]:
     names = ", ".join(dict.fromkeys(found))
     return [f"Not compared with this study's {what}: {names}."] if found else []
 
