@@ -131,8 +131,8 @@ def loading(console: Console, what: str) -> Iterator[None]:
 class ProgressDisplay(Protocol):
     """Progress of long work that has one or more parts."""
 
-    def update(self, name: str, done: int, total: int, note: str = "") -> None:
-        """Show how much of a part is done; `note` stands beside it."""
+    def update(self, name: str, done: int, total: int | None = None, note: str = "") -> None:
+        """Show how much of a part is done, `total` None: of an unknown amount; `note` stands beside it."""
         ...
 
     def remove(self, name: str) -> None:
@@ -168,9 +168,9 @@ class _ProgressBars:
         self._bars = bars
         self._ids: dict[str, TaskID] = {}
 
-    def update(self, name: str, done: int, total: int, note: str = "") -> None:
+    def update(self, name: str, done: int, total: int | None = None, note: str = "") -> None:
         if name not in self._ids:
-            self._ids[name] = self._bars.add_task(plain(name), note="")
+            self._ids[name] = self._bars.add_task(plain(name), total=total, note="")
         self._bars.update(self._ids[name], completed=done, total=total, note=plain(note))
 
     def remove(self, name: str) -> None:
@@ -201,7 +201,7 @@ class ProgressLines:
         self._parts: dict[str, _Part] = {}
         self._last: dict[str, float] = {}
 
-    def update(self, name: str, done: int, total: int, note: str = "") -> None:
+    def update(self, name: str, done: int, total: int | None = None, note: str = "") -> None:
         """Write a line where the last one of this part is an interval ago, or the part is complete."""
         now = self._clock()
         part = self._parts.setdefault(name, _Part(now, done))
@@ -215,10 +215,11 @@ class ProgressLines:
         self._parts.pop(name, None)
         self._last.pop(name, None)
 
-    def _line(self, name: str, part: _Part, done: int, total: int, note: str) -> str:
+    def _line(self, name: str, part: _Part, done: int, total: int | None, note: str) -> str:
         took = self._clock() - part.started
-        words = [f"{done:,} of {total:,}{self._unit}", *([note] if note else [])]
-        if done >= total:
+        amount = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        words = [f"{amount}{self._unit}", *([note] if note else [])]
+        if total is None or done >= total:
             words.append(f"{_time(took)} elapsed")
         elif done > part.before:
             words.append(f"{_time(took / (done - part.before) * (total - done))} remaining")

@@ -57,7 +57,6 @@ def test_an_agent_that_errs_nowhere_leaves_nothing_to_a_tree_search(tmp_path):
 
 
 def test_tasks_at_which_the_chain_fails_are_done_by_a_tree_search_and_drawn(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(SUPPORT))
     out, page = demo(tmp_path, "rollout_agents:shy")
     check_safe(page)
     for text in (" ".join(out.split()), page.text):
@@ -97,8 +96,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path, monkeypatch):
     assert not left_in(tmp_path)
 
 
-def test_a_measurement_that_fails_is_named(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(SUPPORT))
+def test_a_measurement_that_fails_is_named(tmp_path):
     options = ("--agent", "rollout_agents:tiring", "--world", "small", "--tasks", "3", "--out", "demo")
     ended = run_here("demo", *options, cwd=tmp_path)
     assert ended.code == 1
@@ -124,7 +122,6 @@ def test_models_behind_endpoints_are_shown_and_measured_and_held_where_that_can_
 
 
 def test_errors_of_tasks_are_counted_and_told(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(SUPPORT))
     out, page = demo(tmp_path, "rollout_agents:stumbling")
     words = "4 of 12 whole tasks ended with an error and count as not passed; one: RuntimeError: a bug"
     assert words in " ".join(out.split())

@@ -290,11 +290,24 @@ def interrupted(stage, step):
     pressed = []
 
     def press(_):
-        if not pressed and json.loads(stage.history.read_text().splitlines()[-1])["step"] == step:
+        lines = stage.history.read_text().splitlines()
+        if lines and not pressed and json.loads(lines[-1])["step"] == step:
             pressed.append(step)
             os.kill(os.getpid(), signal.SIGINT)
 
     return replace(stage, on_progress=press)
+
+
+def test_a_stage_tells_its_progress_after_every_step(tmp_path):
+    told = []
+    stage = a_stage(tmp_path)
+    train_stage(replace(stage, on_progress=told.append))
+    assert [*dict.fromkeys(progress.step for progress in told)] == [1, 2, 3, 4]
+    assert {(progress.stage, progress.steps) for progress in told} == {("planner", 4)}
+    assert told[0].loss is None
+    assert told[-1].loss == history(tmp_path)[-1]["loss"]
+    assert told[-1].tokens_per_second > 0
+    assert told[-1].note.startswith(f"loss {told[-1].loss:.4f}, ")
 
 
 def without_seconds(folder):

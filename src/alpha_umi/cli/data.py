@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,9 +35,8 @@ def check(
     from alpha_umi.jobs.check import check_data
     from alpha_umi.preparation.checks import Severity
 
-    with progress(Console(stderr=True)) as display:
-        bar = display.add_task("checking", total=None)
-        report = check_data(file, lambda done: display.update(bar, completed=done))
+    with progress(Console(stderr=True), "rows") as display:
+        report = check_data(file, partial(display.update, "checking"))
     if as_json:
         print(json.dumps(report.to_document(), indent=2, ensure_ascii=False))
     else:

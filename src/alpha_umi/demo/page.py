@@ -169,12 +169,9 @@ def _shown_section(results: Results) -> Section:
     cards = (write_card(shown.rollout, shown.title, unfolded=number == 0) for number, shown in enumerate(every))
     note = f"The first {len(results.shown)} tasks are each the first held-out one of its kind. {results.rescue}"
     if results.searched_again:
-        note += f" {_searched(len(results.searched_again))} by tree search below."
+        last = "card is" if len(results.searched_again) == 1 else f"{len(results.searched_again)} cards are"
+        note += f" The last {last} of such tasks, by tree search."
     return Section(title="Live", body=tuple(cards), note=note)
-
-
-def _searched(count: int) -> str:
-    return "One such task is shown" if count == 1 else f"{count} such tasks are shown"
 
 
 def _live_section(results: Results) -> Section:

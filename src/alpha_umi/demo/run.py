@@ -199,7 +199,7 @@ class _Demo:
             unsupported=self._unsupported,
             errors=describe_errors([rollout for each in live.values() for rollout in each.values()]),
             static={one.mode: one.static_scores() for one in todo if one.kind == STEPS},
-            live={key: score_live(rollouts) for key, rollouts in sorted(live.items(), reverse=True)},
+            live={key: score_live(rollouts) for key, rollouts in sorted(live.items())},
             seconds=self._clock.seconds,
         )
 

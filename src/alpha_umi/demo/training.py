@@ -105,8 +105,8 @@ def _train(config: TrainConfig, agent: Path, console: Console) -> None:
             resume=resume,
             on_progress=lambda at: display.update(f"   {at.stage}", at.step, at.steps, at.note),
         )
-    config = read_agent(agent)
-    write_provenance(agent, provenance_of(agent, config, open_format(config.format), PRESET))
+    made = read_agent(agent)
+    write_provenance(agent, provenance_of(agent, made, open_format(made.format), PRESET))
 
 
 def _title(console: Console, title: str) -> None:

@@ -16,7 +16,7 @@ from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolv
 from alpha_umi.datasets.queries import Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError, StorageError
 from alpha_umi.loading.environments import open_environment
-from alpha_umi.loading.rollouts import LoadedExplorer, open_explorer, open_recorder
+from alpha_umi.loading.rollouts import LoadedExplorer, check_agent, open_explorer, open_recorder
 from alpha_umi.rollouts.query_sets import read_sets
 from alpha_umi.rollouts.runner import (
     ROLLOUTS,
@@ -95,6 +95,7 @@ def roll_out(
 
     `run`: in which event loop. KeyboardInterrupt leaves every finished task on the disk.
     """
+    check_agent(options.config)
     jobs, notes = _list_jobs(options)
     with _locked(options.out):
         folder = _open_folder(options)

@@ -55,7 +55,12 @@ def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None =
 
 
 def check_agent(config: RolloutConfig) -> None:
-    """Raises CheckpointError for an agent that was made in another version of the world that it is to meet."""
+    """Check what needs no model, before anything slow is imported.
+
+    Raises ConfigError for an unknown strategy, CheckpointError for an agent that was trained in another version of the
+    world that it is to meet.
+    """
+    _open_strategy(config, _Unasked())
     provenance = config.agent.provenance if isinstance(config.agent, AgentConfig) else None
     if provenance is not None and config.environment.world is not None:
         check_world(provenance)

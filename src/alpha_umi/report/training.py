@@ -131,7 +131,7 @@ def training_section(run: Path) -> Section | None:
     return Section(title="Training", body=(tag("div", *figures, class_="curves"),), note=reason or _CURVES_NOTE)
 
 
-_CURVES_NOTE = "Loss in nats per token over the steps of a stage: pale as measured, strong smoothed, points held out."
+_CURVES_NOTE = "Loss over the steps of a stage: pale as measured, strong smoothed."
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
