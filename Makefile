@@ -1,19 +1,27 @@
-# make setup | demo | demo-train | study-quick | study | test | lint | check | bench ... (the first makes .venv, the others call it)
+# make setup | demo | demo-train | study-quick | study | test | test-newest | lock | lint | check | bench ... (the first makes .venv, the others call it)
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
+PIP := 26.3
+TORCH := 2.13.0
+LOCK := requirements/setup.txt
+NEWEST := .venv-newest
+LOCKING := .venv-lock
+COMPILE := $(LOCKING)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet --no-config \
+	--no-annotate --custom-compile-command "make lock"
 DOCS := $(PY) -m sphinx -b html -q -W --keep-going -n docs docs/_build
 
-.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test lint check docs bench clean
+.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test test-newest lint lock check docs bench clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-setup: $(VENV)/.ready ## make .venv with everything (a CPU build of torch first)
-$(VENV)/.ready: pyproject.toml
+setup: $(VENV)/.ready ## make .venv with the versions of the lock (a CPU build of torch first)
+$(VENV)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet torch==2.13.0
-	$(PY) -m pip install --quiet -e '.[all,dev]'
+	$(PY) -m pip install --quiet pip==$(PIP)
+	$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet -c $(LOCK) torch==$(TORCH)
+	$(PY) -m pip install --quiet --no-deps -r $(LOCK)
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup ## the bundled agent at work: live, verified, measured, and a page of it all
@@ -45,6 +53,22 @@ study: setup ## the whole comparison on a larger world: a GPU or a weekend; docs
 test: setup ## all tests, the slow ones too
 	$(PY) -m pytest -n auto -m ""
 
+test-newest: ## all tests with the newest versions that pyproject allows, in a .venv-newest of its own
+	$(PYTHON) -m venv $(NEWEST)
+	@echo torch==$(TORCH) > $(NEWEST)/torch.txt
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(NEWEST)/bin/python -m pip install --quiet -r $(NEWEST)/torch.txt
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -c $(NEWEST)/torch.txt -e '.[all,dev]'
+	$(NEWEST)/bin/python -m pytest -n auto -m ""
+
+lock: ## lock the newest versions that pyproject allows; TORCH and PIP above are raised by hand
+	$(PYTHON) -m venv $(LOCKING)
+	$(LOCKING)/bin/python -m pip install --quiet --upgrade uv
+	@echo torch==$(TORCH) > $(LOCKING)/torch.txt
+	$(COMPILE) --extra all --extra dev -c $(LOCKING)/torch.txt -o $(LOCKING)/setup.txt --upgrade
+	$(COMPILE) --extra bench -c $(LOCKING)/setup.txt -o $(LOCKING)/bench.txt --upgrade
+	@for name in setup bench; do grep -vE '^(torch|triton|nvidia-|cuda-)' $(LOCKING)/$$name.txt > requirements/$$name.txt; done
+
 lint: setup ## format, lint, types, layers, docs: all that CI checks beside the tests
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -59,8 +83,8 @@ docs: setup ## the documentation as a site in docs/_build, warnings as errors, o
 	$(DOCS)
 
 bench: setup ## every benchmark, each a ratio against a named peer
-	$(PY) -m pip install --quiet -e '.[bench]'
+	$(PY) -m pip install --quiet --no-deps -r requirements/bench.txt
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
 
 clean: ## remove what make made
-	rm -rf $(VENV) runs dist build docs/_build
+	rm -rf $(VENV) $(NEWEST) $(LOCKING) runs dist build docs/_build
