@@ -362,7 +362,7 @@ def show(roles: str, ours: str, tokens: dict[str, int], found, ways: list[str]) 
             ratio = times_ours(middle, statistics.median(own_times), aims[1])
             line += f"{middle:9.3f}  {spread:17}{ratio:23}{peak / 2**20:7.0f} {peak / own_peak:5.1f}x"
         elif way == "trl" and not find_spec("trl"):
-            line += "  not timed: trl is not installed (pip install trl datasets)"
+            line += "  not timed: trl is not installed (make bench installs it)"
         print(line.rstrip())
 
 

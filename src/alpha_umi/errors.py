@@ -12,6 +12,9 @@
 What a model or a tool gets wrong is data (`Observation.status`, `Trajectory.stop`) and never raised.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class AlphaUMiError(Exception):
     """The parent of all. The command line prints it in one line; `exit_code` is then its status."""
@@ -47,3 +50,19 @@ class InterruptedWorkError(AlphaUMiError):
     """Ctrl-C during long work; the message says what is kept."""
 
     exit_code = 130
+
+
+@contextmanager
+def explain_missing_extra(extra: str, purpose: str, *, instead: str = "") -> Iterator[None]:
+    """Turn the failed import of an optional library into a ConfigError that names the extra to install.
+
+    `purpose`: the subject of the message, what needs the library. `instead`: what to do without it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "alpha_umi":
+            raise  # a module of ours, which no extra brings
+        other = f", or {instead}" if instead else ""
+        message = f"{purpose} needs {error.name}; in the clone: pip install -e '.[{extra}]'{other}"
+        raise ConfigError(message) from None

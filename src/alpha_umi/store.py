@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, StorageError
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, StorageError, explain_missing_extra
 from alpha_umi.types import (
     Answer,
     Call,
@@ -68,10 +68,8 @@ def _open_binary(path: Path) -> IO[bytes]:
 
 
 def _open_zst(path: Path) -> IO[bytes]:
-    try:
+    with explain_missing_extra("zst", f"{path}: reading .zst"):
         import zstandard
-    except ModuleNotFoundError:
-        raise DataError(f"{path}: reading .zst needs zstandard; pip install 'alpha-umi[zst]'") from None
     return cast("IO[bytes]", zstandard.open(path, "rb"))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import ConfigError, explain_missing_extra
 
 cache_app = typer.Typer(help="The replay cache of a virtual ToolBench.", no_args_is_help=True)
 
@@ -102,10 +102,8 @@ def export_cache(
 
 
 def _serving() -> Any:
-    try:
+    with explain_missing_extra("serve", "a virtual ToolBench"):
         from alpha_umi.serving.virtual_tools import start
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"a virtual ToolBench needs {error.name}; pip install 'alpha-umi[serve]'") from None
     return start
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, resolved
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.loading.formats import open_format
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
@@ -58,10 +58,8 @@ def export_run(agent: AgentConfig, out: Path, *, dtype: str = "auto", adapters_o
     roles = _local_roles(agent)
     form = open_format(agent.format)
     servers = _servers(roles)
-    try:
+    with explain_missing_extra("local", "reading models"):
         from alpha_umi.models.gguf_files import write_adapter, write_model
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"reading models needs {error.name}; pip install 'alpha-umi[local]'") from None
     files: list[Path] = []
     for server in servers.values():
         if not adapters_only:

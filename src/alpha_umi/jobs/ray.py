@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpha_umi.config import AgentConfig, LocalConfig, RolloutConfig
-from alpha_umi.errors import ConfigError, ModelError
+from alpha_umi.errors import ConfigError, ModelError, explain_missing_extra
 from alpha_umi.loading.rollouts import LoadedExplorer, open_explorer
 from alpha_umi.rollouts.runner import Job, Rollout
 from alpha_umi.types import Role
@@ -85,11 +85,9 @@ async def crew_on_ray(config: RolloutConfig, concurrency: int) -> AsyncIterator[
 
 
 def _import() -> Any:
-    try:
+    with explain_missing_extra("ray", "on every machine, --on ray"):
         import ray
         import ray.exceptions
-    except ModuleNotFoundError:
-        raise ConfigError("--on ray needs Ray; pip install 'alpha-umi[ray]' on every machine") from None
     return ray
 
 

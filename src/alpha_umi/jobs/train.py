@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from alpha_umi.config import PretrainConfig, TrainConfig, load_config
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.loading.formats import open_format
 from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
@@ -53,7 +52,7 @@ def train(config: TrainConfig, *, resume: bool, on_progress: OnProgress | None =
     """
     check_not_empty(config.data.train)
     check_not_empty(config.data.validation)
-    with _training_explained():
+    with explain_missing_extra("local", "training"):
         from alpha_umi.training import glpft
     if config.model.base is not None:
         plan_training(config, Outlook(sample=_CHECKED)).check()
@@ -89,7 +88,7 @@ def read_pretrain_config(name: str, overrides: Sequence[str] = ()) -> PretrainCo
 def pretrain(config: PretrainConfig, *, resume: bool, on_progress: OnProgress | None = None) -> Path:
     """Train a base model on texts and return its folder. `on_progress` as in `train`. Raises DataError."""
     check_not_empty(config.texts, "texts")
-    with _training_explained():
+    with explain_missing_extra("local", "training"):
         from alpha_umi.training.pretrain import Ground, run
     form = cast("glpft.StoredFormat", open_format(config.format))
     report = _RunReporter(Path(config.out), on_progress)
@@ -119,7 +118,7 @@ class Outlook:
 def plan_training(config: TrainConfig, outlook: Outlook) -> Plan:
     """What a training run will need, without running it. Raises ConfigError, DataError or CheckpointError."""
     check_not_empty(config.data.train)
-    with _training_explained():
+    with explain_missing_extra("local", "training"):
         from alpha_umi.training.planning import estimate as plan
         from alpha_umi.training.planning.survey import survey
     counts = survey(config, _material(config), outlook.sample)
@@ -142,14 +141,6 @@ def plan_words(config: TrainConfig, outlook: Outlook) -> str:
 
     plan.check()
     return plan_text(plan)
-
-
-@contextmanager
-def _training_explained() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"training needs {error.name}; pip install 'alpha-umi[local]'") from None
 
 
 def _material(config: TrainConfig, on_progress: OnProgress | None = None) -> glpft.Material:

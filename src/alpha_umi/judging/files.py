@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from alpha_umi.errors import ConfigError, DataError, FormatError
+from alpha_umi.errors import ConfigError, DataError, FormatError, explain_missing_extra
 from alpha_umi.formats.prompts.judging import Case, Evaluator, load_evaluator
 from alpha_umi.judging.convert import convert_answer, convert_trajectory, read_case
 from alpha_umi.judging.reference import TEST_SETS, Rows
@@ -175,10 +175,8 @@ def read_ids(path: Path) -> list[str]:
 
 def read_evaluator(folder: Path) -> Evaluator:
     """A ToolEval evaluator folder: `config.yaml` and the template that it names."""
-    try:
+    with explain_missing_extra("judge", f"{folder}: reading config.yaml"):
         import yaml
-    except ModuleNotFoundError:
-        raise ConfigError("reading config.yaml needs PyYAML; pip install 'alpha-umi[judge]'") from None
     path = folder / "config.yaml"
     with open_text(path) as text:
         try:

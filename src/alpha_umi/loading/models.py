@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from alpha_umi.config import EndpointConfig, LocalConfig
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import explain_missing_extra
 from alpha_umi.protocols import Format, Model
 from alpha_umi.types import Role
 
@@ -79,9 +79,5 @@ def open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: For
 
 def import_engine(model: str = "a model") -> None:
     """Import torch and transformers, which takes seconds. Raises ConfigError where they are not installed."""
-    try:
+    with explain_missing_extra("local", f"running {model} here", instead="name an endpoint"):
         importlib.import_module("alpha_umi.models.local")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"running {model} here needs {error.name}; pip install 'alpha-umi[local]', or name an endpoint"
-        ) from None

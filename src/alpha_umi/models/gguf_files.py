@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alpha_umi.errors import CheckpointError, ConfigError, StorageError
+from alpha_umi.errors import CheckpointError, StorageError, explain_missing_extra
 from alpha_umi.models.adapter_files import invocation, read_adapter, scaling
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.models.gguf_vocabulary import write_vocabulary
@@ -89,10 +89,8 @@ def write_adapter(folder: str, base: str, path: Path) -> None:
 
 
 def _package() -> Any:
-    try:
+    with explain_missing_extra("local", "writing GGUF files"):
         import gguf
-    except ModuleNotFoundError:
-        raise ConfigError("writing GGUF files needs gguf; pip install 'alpha-umi[local]'") from None
     return gguf
 
 

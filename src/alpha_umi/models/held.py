@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from alpha_umi.errors import ConfigError, ModelError
+from alpha_umi.errors import ConfigError, ModelError, explain_missing_extra
 
 _COMPILED = 512
 _BITS = torch.arange(32, dtype=torch.int32)
@@ -30,12 +30,8 @@ class HeldTokenizer:
 
         Raises ConfigError where llguidance is not installed or the tokenizer is not a fast one.
         """
-        try:
+        with explain_missing_extra("local", "holding a model to a grammar", instead="set held = false"):
             from llguidance.hf import from_tokenizer
-        except ModuleNotFoundError:
-            raise ConfigError(
-                "holding a model to a grammar needs llguidance; pip install 'alpha-umi[local]', or set held = false"
-            ) from None
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise ConfigError("this model's tokenizer is not a fast one and cannot be held to a grammar: held = false")
         self._vocabulary = vocabulary

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alpha_umi.errors import CheckpointError, ConfigError, DataError
+from alpha_umi.errors import CheckpointError, DataError, explain_missing_extra
 from alpha_umi.formats.prompts.retrieval import write_retrieval_text
 from alpha_umi.retrieval.corpus import Corpus
 
@@ -52,10 +52,8 @@ class DenseIndex:
 
 
 def _load_encoder(model: str) -> Any:
-    try:
+    with explain_missing_extra("retrieval", "a dense encoder"):
         from sentence_transformers import SentenceTransformer
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"a dense encoder needs {error.name}; pip install 'alpha-umi[retrieval]'") from None
     try:
         return SentenceTransformer(model)
     except (OSError, ValueError, KeyError) as error:

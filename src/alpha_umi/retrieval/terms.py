@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import explain_missing_extra
 from alpha_umi.formats.prompts.retrieval import split_terms, write_terms
 from alpha_umi.retrieval.corpus import Corpus
 
 
 def _bm25() -> Any:
-    try:
+    with explain_missing_extra("retrieval", "retrieval"):
         import bm25s
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"retrieval needs {error.name}; pip install 'alpha-umi[retrieval]'") from None
     return bm25s.BM25
 
 
