@@ -192,7 +192,7 @@ def test_three_roles_on_an_endpoint_answer_a_query_untrained(home):
 @pytest.mark.slow
 def test_processes_under_torchrun_predict_what_one_process_predicts(home, trained):
     options = ("predict", "--agent", "agent", "--data", "train.jsonl", "--limit", "4")
-    assert run(*options, "--out", "one.json", cwd=home).code == 0
+    assert run_here(*options, "--out", "one.json", cwd=home).code == 0
     sharded = run(
         "--nproc_per_node=2", "--master-port=0", "-m", "alpha_umi.cli", *options, "--out", "two.json",
         cwd=home, module="torch.distributed.run",

@@ -160,7 +160,7 @@ def test_ctrl_c_and_a_full_disk_leave_no_half_of_a_preparation(desk, answers):
     assert full.err == "error: p.jsonl: cannot be written: File too large; what was there is unchanged\n"
     assert (desk / "p.jsonl").read_text() == "old\n"
     assert not list(desk.glob(".p.jsonl*"))
-    assert run(*prepare, cwd=desk).code == 0
+    assert run_here(*prepare, cwd=desk).code == 0
     assert len((desk / "p.jsonl").read_text().splitlines()) == 6000
 
 
@@ -171,7 +171,7 @@ TRAIN = ("train", "tiny", "--set", "data.train=t.jsonl", "--set", "model.tiny.hi
 
 @pytest.mark.slow
 def test_training_goes_on_to_the_weights_of_an_uninterrupted_run(desk):
-    assert run(*TRAIN, "--set", "out=whole", cwd=desk).code == 0
+    assert run_here(*TRAIN, "--set", "out=whole", cwd=desk).code == 0
     history = desk / "stopped" / "history" / "backbone.jsonl"
     under_way = start(*TRAIN, "--set", "out=stopped", cwd=desk)
     ended = interrupt_when(lambda: history.exists() and history.read_text().count("\n") >= 5, under_way)
@@ -179,10 +179,10 @@ def test_training_goes_on_to_the_weights_of_an_uninterrupted_run(desk):
     assert ended.err.splitlines()[-1].startswith("error: interrupted; what is done is saved, --resume goes on")
     assert "Traceback" not in ended.err
     assert not (desk / "stopped" / "umi.toml").exists()
-    again = run(*TRAIN, "--set", "out=stopped", cwd=desk)
+    again = run_here(*TRAIN, "--set", "out=stopped", cwd=desk)
     assert again.code == 2
     assert "--resume" in again.err
-    assert run(*TRAIN, "--set", "out=stopped", "--resume", cwd=desk).code == 0
+    assert run_here(*TRAIN, "--set", "out=stopped", "--resume", cwd=desk).code == 0
     weights = sorted(path.relative_to(desk / "whole") for path in (desk / "whole").glob("*/model.safetensors"))
     assert len(weights) == 4
     for path in weights:

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from alpha_umi.cli import app
-from support.commands import environment, run, run_here
+from support.commands import environment, run_here
 from support.folders import REPOSITORY
 
 README = REPOSITORY / "README.md"
@@ -44,7 +44,7 @@ def job(tmp_path_factory):
     few = "".join(f" --set stages.{stage}.max_steps=2" for stage in STAGES)
     for line in block.splitlines():
         small = line.replace("--count 3000", "--count 30").replace("--count 100", "--count 3")
-        ended = run(*shlex.split(small)[1:], *(shlex.split(few) if small.startswith("umi train") else ()), cwd=folder)
+        ended = run_here(*shlex.split(small)[1:], *(shlex.split(few) if small.startswith("umi train") else ()), cwd=folder)
         assert ended.code == 0, f"{small}\n{ended.err}"
     return folder
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from alpha_umi.store import write_trajectories
-from support.commands import ended, run, start
+from support.commands import ended, run, run_here, start
 from support.stages import distance, gold
 
 pytestmark = [
@@ -59,8 +59,8 @@ def command(out, *more, resume=False):
     return ("train", "c.toml", "--set", f"out={out}", *more, *(["--resume"] if resume else []))
 
 
-def trains(desk, out, *more, resume=False, **how):
-    return run(*command(out, *more, resume=resume), cwd=desk, **how)
+def trains(desk, out, *more, resume=False):
+    return run_here(*command(out, *more, resume=resume), cwd=desk)
 
 
 def models(folder):
@@ -141,7 +141,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_says_where_and_how_much_is_
     out = desk / "full"
     last = out / ".backbone.checkpoints" / killed_after_a_checkpoint(desk, out)
     kept = contents(last)
-    full = trains(desk, out.name, resume=True, file_bytes=300_000)
+    full = run(*command(out.name, resume=True), cwd=desk, file_bytes=300_000)
     assert full.code == 7, full.err
     missed = f"{out.name}/.backbone.checkpoints/checkpoint-{int(last.name[11:]) + 2}: cannot be written: "
     (told,) = [line for line in full.err.splitlines() if line.startswith("error:")]
