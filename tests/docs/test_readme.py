@@ -44,7 +44,9 @@ def job(tmp_path_factory):
     few = "".join(f" --set stages.{stage}.max_steps=2" for stage in STAGES)
     for line in block.splitlines():
         small = line.replace("--count 3000", "--count 30").replace("--count 100", "--count 3")
-        ended = run_here(*shlex.split(small)[1:], *(shlex.split(few) if small.startswith("umi train") else ()), cwd=folder)
+        ended = run_here(
+            *shlex.split(small)[1:], *(shlex.split(few) if small.startswith("umi train") else ()), cwd=folder
+        )
         assert ended.code == 0, f"{small}\n{ended.err}"
     return folder
 

@@ -9,9 +9,10 @@ dense mask. Temporaries inside a kernel are not seen.
 from __future__ import annotations
 
 import copy
+import functools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -114,15 +115,25 @@ def adapter_parameters(architecture: PreTrainedConfig, adapter: AdapterConfig) -
 
 def pass_bytes(architecture: PreTrainedConfig, work: Pass, layers: int) -> int:
     """The most that a pass holds at once beside weights, their gradients and the optimizer; its peak, in bytes."""
-    few, more = (_peak(architecture, work, count) for count in (_FEW_LAYERS, _FEW_LAYERS + 1))
+    model = _Architecture(architecture.to_json_string(use_diff=False), architecture)
+    few, more = (_peak(model, work, count) for count in (_FEW_LAYERS, _FEW_LAYERS + 1))
     return max(0, few + (layers - _FEW_LAYERS) * (more - few))
 
 
 # --- a pass without contents ------------------------------------------------------------------------------
 
 
-def _peak(architecture: PreTrainedConfig, work: Pass, layers: int) -> int:
-    shape = copy.deepcopy(architecture)
+@dataclass(frozen=True, slots=True)
+class _Architecture:
+    """An architecture that equals every other one with the same values."""
+
+    text: str
+    config: PreTrainedConfig = field(compare=False)
+
+
+@functools.lru_cache(maxsize=256)
+def _peak(architecture: _Architecture, work: Pass, layers: int) -> int:
+    shape = copy.deepcopy(architecture.config)
     shape.num_hidden_layers = layers
     if getattr(shape, "layer_types", None):
         shape.layer_types = shape.layer_types[:layers]
