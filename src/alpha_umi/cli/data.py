@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,8 +34,8 @@ def check(
     from alpha_umi.jobs.check import check_data
     from alpha_umi.preparation.checks import Severity
 
-    with progress(Console(stderr=True), "rows") as display:
-        report = check_data(file, partial(display.update, "checking"))
+    with progress(Console(stderr=True), "lines") as display:
+        report = check_data(file, lambda line, lines: display.update("checking", line, lines))
     if as_json:
         print(json.dumps(report.to_document(), indent=2, ensure_ascii=False))
     else:

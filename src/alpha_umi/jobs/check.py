@@ -53,15 +53,16 @@ def _row(found: RowFinding) -> dict[str, Json]:
     return {"line": found.line, "task": found.task, "where": finding.where, "message": finding.message}
 
 
-def check_data(path: Path, on_progress: Callable[[int], object] = lambda _: None) -> DataReport:
+def check_data(path: Path, on_progress: Callable[[int, int], object] = lambda _done, _total: None) -> DataReport:
     """Check trajectories (`.jsonl`) or processed dialogues (`.json`), either also `.gz` or `.zst`, row by row.
 
-    `on_progress` is called with the number of rows done. Raises DataError for a file that cannot be read at all.
+    `on_progress` is called with the line reached and the number of lines. Raises DataError for an unreadable file.
     """
+    lines = _count_lines(path)
     contents, findings, seen = new_contents(), list[RowFinding](), _Seen()
-    done = 0
-    for done, (line, row) in enumerate(_rows(path), start=1):
-        task = ""
+    rows = 0
+    for line, row in _rows(path):
+        rows, task = rows + 1, ""
         if isinstance(row, str):
             found = (_wrong("", row),)
         elif not (found := check_types(row)):
@@ -69,10 +70,10 @@ def check_data(path: Path, on_progress: Callable[[int], object] = lambda _: None
             found = (*check_trajectory(row), *seen.repeats(row, line))
             contents.add(row)
         findings += [RowFinding(line=line, task=task, finding=finding) for finding in found]
-        on_progress(done)
-    if not done:
+        on_progress(line, lines)
+    if not rows:
         raise DataError(f"{path}: holds no rows")
-    return DataReport(path=path, rows=done, findings=tuple(findings), contents=contents)
+    return DataReport(path=path, rows=rows, findings=tuple(findings), contents=contents)
 
 
 # --- rows ---------------------------------------------------------------------------------------------
@@ -80,8 +81,12 @@ def check_data(path: Path, on_progress: Callable[[int], object] = lambda _: None
 
 def _rows(path: Path) -> Iterator[tuple[int, Trajectory | str]]:
     """The line of every row, with its trajectory, or with the reason why it is none."""
-    name = path.name.removesuffix(".gz").removesuffix(".zst")
-    return _dialogues(path) if name.endswith(".json") else _lines(path)
+    return _dialogues(path) if path.name.removesuffix(".gz").removesuffix(".zst").endswith(".json") else _lines(path)
+
+
+def _count_lines(path: Path) -> int:
+    with open_text(path) as text:
+        return sum(1 for _ in text)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Trajectory | str]]:
