@@ -109,7 +109,7 @@ RENAMED: dict[str, dict[str, str]] = {
     "world.wide.market": {"Market": "Toolset"},
     "world.wide.sides": {"SHARE": "TEST_ODDS"},
     "world.wide.tasks": {"Mix": "TableWorldConfig"},
-    "training.curves": {"Pictures": "RunReport", "StageRow": "StageSummary"},
+    "training.curves": {"Pictures": "RunReport"},
 }
 """Old module -> {old name: new name}, for what was renamed as well."""
 

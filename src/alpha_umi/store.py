@@ -76,13 +76,28 @@ def _open_zst(path: Path) -> IO[bytes]:
 @contextmanager
 def write_text(path: Path) -> Iterator[IO[str]]:
     """Write a text file that appears at `path` only when all of it is there."""
+    with (
+        _write_whole(path) as raw,
+        io.TextIOWrapper(_compress(path, raw), encoding="utf-8", newline="\n") as text,
+    ):
+        yield text
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that appears at `path` only when all of it is there. Raises StorageError."""
+    with _write_whole(path) as raw:
+        raw.write(content)
+
+
+@contextmanager
+def _write_whole(path: Path) -> Iterator[IO[bytes]]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         temporary = Path(name)
-        with io.TextIOWrapper(_compress(path, os.fdopen(handle, "wb")), encoding="utf-8", newline="\n") as text:
-            yield text
+        with os.fdopen(handle, "wb") as raw:
+            yield raw
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:

@@ -65,10 +65,10 @@ def test_pass_win_and_report_by_an_endpoint(umi, answers):
         for name in ("good", "bad"):
             ended = umi("judge", "pass", answers / name, "--out", answers / f"p_{name}", *at(server))
             assert ended.code == 0, ended.err
-        assert ended.out.startswith(f"G1_tool: pass rate {100 * 2 / COUNT:.1f} % (")
+        assert ended.out.startswith(f"G1_tool: pass rate {100 * 2 / COUNT:.1f} (")
         ended = umi("judge", "win", answers / "p_bad", answers / "p_good", "--out", answers / "w", *at(server))
         assert ended.code == 0, ended.err
-        assert ended.out.startswith(f"G1_tool: win rate {100 * (COUNT - 2) / COUNT:.1f} % (")
+        assert ended.out.startswith(f"G1_tool: win rate {100 * (COUNT - 2) / COUNT:.1f} (")
         assert f"{COUNT} queries (good over bad)" in ended.out
         formats = {body["response_format"]["json_schema"]["name"] for body in (r.body for r in server.received)}
         assert formats == {"check_answer_status"}  # bad never finishes the others

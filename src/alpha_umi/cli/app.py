@@ -250,7 +250,7 @@ def train(
     with _train_progress() as on_progress:
         run = train(wanted, resume=resume, on_progress=on_progress)
     if _is_first():
-        _print_stages(run)
+        _print_stages(run, wanted.max_length)
         print(run)
 
 
@@ -272,11 +272,11 @@ def _train_progress() -> Iterator[Callable[[Any], None]]:
             raise InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
 
 
-def _print_stages(run: Path) -> None:
+def _print_stages(run: Path, max_length: int) -> None:
     from alpha_umi.display import print_table
     from alpha_umi.jobs.train import trained
 
-    rows = trained(run)
+    rows = trained(run, max_length)
     print_table(_console(), f"{run}", list(rows[0]), [list(row.values()) for row in rows])
 
 
@@ -294,7 +294,7 @@ def pretrain(
     with _train_progress() as on_progress:
         folder = pretrain(wanted, resume=resume, on_progress=on_progress)
     if _is_first():
-        _print_stages(folder.parent)
+        _print_stages(folder.parent, wanted.max_length)
         print(folder)
 
 

@@ -80,10 +80,10 @@ def print_results(results: Results, console: Console) -> None:
     """Print the tables of the demo."""
     static = results.static
     title = f"{_steps(results)}, after the reference history, greedy; percent with\n{INTERVALS}"
-    rows = [[label, *(_words(scores.metrics[name]) for scores in static.values())] for name, label in LABELS.items()]
+    rows = [[label, *(scores.metrics[name].percent for scores in static.values())] for name, label in LABELS.items()]
     print_table(console, title, ["metric", *static], rows)
     title = f"Whole tasks, {results.live_tasks} of each set: percent that the verifier passes"
-    rows = [[name, *(_words(score.pass_rate) for score in scores)] for name, scores in _live_rows(results)]
+    rows = [[name, *(score.pass_rate.percent for score in scores)] for name, scores in _live_rows(results)]
     print_table(console, title, ["set and search", *static], rows)
     for words in (_left_out(results), results.errors):
         if words:
@@ -91,12 +91,6 @@ def print_results(results: Results, console: Console) -> None:
     print_table(console, "Calls in whole tasks", ["", *results.faults], _fault_rows(results))
     seconds = [[name, f"{took:.1f}"] for name, took in results.seconds.items()]
     print_table(console, "Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(results.seconds.values()):.1f}"]])
-
-
-def _words(metric: Metric) -> str:
-    if metric.value is None or metric.low is None or metric.high is None:
-        return "-"
-    return f"{100 * metric.value:.1f} ({100 * metric.low:.1f}-{100 * metric.high:.1f})"
 
 
 def _live_rows(results: Results) -> Iterator[tuple[str, list[LiveScores]]]:

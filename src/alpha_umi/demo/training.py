@@ -61,9 +61,10 @@ def run(options: TrainingOptions, console: Console) -> Path:
     _title(console, "3. Train: a backbone from the bundled base, then three roles as adapters on it (GLPFT)")
     with clock.part("train"):
         changes = {"data": {"train": str(data.absolute())}, "model": {"base": str(base)}, "out": str(agent.absolute())}
-        _train(make_config(TrainConfig, merged(read_recipe(RECIPE), changes), source=RECIPE), agent, console)
-    rows = trained(agent)
-    title = "Tokens computed; `saved`: against every example in a row of its own"
+        config = make_config(TrainConfig, merged(read_recipe(RECIPE), changes), source=RECIPE)
+        _train(config, agent, console)
+    rows = trained(agent, config.max_length)
+    title = "Tokens computed, and how many times as many single rows take, and rows padded as published"
     print_table(console, title, list(rows[0]), [list(row.values()) for row in rows])
     seconds = [[stage, f"{took:.1f}"] for stage, took in clock.seconds.items()]
     print_table(console, "Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(clock.seconds.values()):.1f}"]])

@@ -84,6 +84,15 @@ class Metric:
     low: float | None
     high: float | None
 
+    @property
+    def percent(self) -> str:
+        """The mean in percent with its interval, as text; `-` where no step counts."""
+        if self.value is None:
+            return "-"
+        if self.low is None or self.high is None:
+            return f"{100 * self.value:.1f}"
+        return f"{100 * self.value:.1f} ({100 * self.low:.1f}-{100 * self.high:.1f})"
+
 
 def score_step(prediction: Sequence[Turn], reference: Sequence[Turn], tools: Collection[str]) -> StepScore:
     """Score one step. `tools`: the names on offer.

@@ -15,7 +15,6 @@ from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
 
 if TYPE_CHECKING:
-    from alpha_umi.report.training import StageSummary
     from alpha_umi.training import glpft
     from alpha_umi.training.planning.estimate import Plan
     from alpha_umi.training.watch import StageProgress
@@ -58,7 +57,7 @@ def train(config: TrainConfig, *, resume: bool, on_progress: OnProgress | None =
         plan_training(config, Outlook(sample=_CHECKED)).check()
     report = _RunReporter(Path(config.out), on_progress)
     run = glpft.run(config, _material(config, report), resume=resume)
-    report.finish(_stage_rows(run, config.max_length))
+    report.finish(trained(run, config.max_length))
     return run
 
 
@@ -76,7 +75,7 @@ class _RunReporter:
         if self._on_progress is not None:
             self._on_progress(progress)
 
-    def finish(self, stages: Sequence[StageSummary]) -> None:
+    def finish(self, stages: Sequence[Mapping[str, str]]) -> None:
         self._report.update(stages, force=True)
 
 
@@ -94,7 +93,7 @@ def pretrain(config: PretrainConfig, *, resume: bool, on_progress: OnProgress | 
     report = _RunReporter(Path(config.out), on_progress)
     ground = Ground(format=form, format_document=form.to_document(), on_progress=report)
     folder = run(config, ground, resume=resume)
-    report.finish(_stage_rows(folder.parent, config.max_length))
+    report.finish(trained(folder.parent, config.max_length))
     return folder
 
 
@@ -163,28 +162,13 @@ def _device_memory(config: TrainConfig) -> int | None:
     return torch.cuda.get_device_properties(0).total_memory
 
 
-def _stage_rows(run: Path, max_length: int) -> list[StageSummary]:
-    from alpha_umi.report.training import StageSummary
+def trained(run: Path, max_length: int) -> list[dict[str, str]]:
+    """Describe the finished stages of a run, a row of words each.
 
-    return [
-        StageSummary(
-            name=name,
-            examples=did["examples"],
-            steps=did["steps"],
-            tokens=did["tokens"],
-            row_tokens=did["alone"],
-            padded_tokens=did["examples"] * max_length,
-            seconds=did["seconds"],
-            validation_loss=did["validation"].get("validation_loss"),
-        )
-        for name, did in _results(run)
-    ]
-
-
-def trained(run: Path) -> list[dict[str, str]]:
-    """What each stage of a finished run did, as words; `saved` is how many times fewer tokens were computed than
-    with every example in a row of its own."""
-    return [{"stage": name} | _did(did) for name, did in _results(run)]
+    `tokens` were computed; `as rows` and `as published` are how many times as many it takes with every example in a row
+    of its own, and with such rows padded to `max_length`.
+    """
+    return [{"stage": name} | _did(did, max_length) for name, did in _results(run)]
 
 
 def _results(run: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -192,13 +176,16 @@ def _results(run: Path) -> list[tuple[str, dict[str, Any]]]:
     return [(name, stage["result"]) for name, stage in metrics.items()]
 
 
-def _did(result: Mapping[str, Any]) -> dict[str, str]:
-    computed, alone, loss = result["tokens"], result["alone"], result["loss"]
+def _did(result: Mapping[str, Any], max_length: int) -> dict[str, str]:
+    computed, loss, held_out = result["tokens"], result["loss"], result["validation"].get("validation_loss")
+    padded = result["examples"] * max_length
     return {
-        "steps": f"{result['steps']:,}",
         "examples": f"{result['examples']:,}",
+        "steps": f"{result['steps']:,}",
         "tokens": f"{computed:,}",
-        "saved": f"{alone / computed:.2f}x" if computed else "-",
+        "as rows": f"{result['alone'] / computed:.2f}x" if computed else "-",
+        "as published": f"{padded / computed:.2f}x" if computed else "-",
         "loss": "-" if loss is None else f"{loss:.4f}",
-        "seconds": f"{result['seconds']:.1f}",
+        "held out": "-" if held_out is None else f"{held_out:.4f}",
+        "seconds": f"{result['seconds']:,.1f}",
     }

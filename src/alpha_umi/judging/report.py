@@ -89,11 +89,11 @@ def describe_rates(run: Path) -> list[str]:
     settings = read_settings(run)
     if settings["kind"] == "pass":
         scores = {name: _score_passes(run, name).pass_rate for name in settings["sets"]}
-        return [f"{name}: pass rate {_percent(rate)}, {rate.count} queries" for name, rate in scores.items()]
+        return [f"{name}: pass rate {rate.percent} %, {rate.count} queries" for name, rate in scores.items()]
     pair = f"{settings['candidate']} over {settings['reference']}"
     wins = {name: score_wins(read_comparisons(run, name)) for name in settings["sets"]}
     return [
-        f"{name}: win rate {_percent(one.win)}, ties {_percent(one.tie)}, {one.win.count} queries ({pair})"
+        f"{name}: win rate {one.win.percent} %, ties {one.tie.percent} %, {one.win.count} queries ({pair})"
         for name, one in wins.items()
     ]
 
@@ -101,13 +101,6 @@ def describe_rates(run: Path) -> list[str]:
 def _score_passes(run: Path, name: str) -> PassScores:
     verdicts = read_verdicts(run, name)
     return score_passes(verdicts.passes, verdicts.missing)
-
-
-def _percent(metric: Metric) -> str:
-    if metric.value is None:
-        return "unknown"
-    interval = "" if metric.low is None or metric.high is None else f" ({100 * metric.low:.1f}-{100 * metric.high:.1f})"
-    return f"{100 * metric.value:.1f} %{interval}"
 
 
 def _add_passes(made: Report, run: Path, settings: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ def unavailable_reason() -> str:
     """Return a sentence for the reader where matplotlib is missing, else nothing."""
     if importlib.util.find_spec("matplotlib") is not None:
         return ""
-    return "Figures are left out: they need matplotlib (pip install matplotlib)."
+    return "Figures are left out: they need matplotlib; in the clone: pip install -e '.[local]'"
 
 
 def new_panels(count: int, *, columns: int, width: float = 4.2, height: float = 3.1) -> tuple[Figure, Sequence[Axes]]:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from alpha_umi.errors import StorageError
 from alpha_umi.report.figures import (
     COLOURS,
     INK,
@@ -26,9 +23,9 @@ from alpha_umi.report.figures import (
     to_png,
     unavailable_reason,
 )
-from alpha_umi.report.markup import Child, Html, tag
-from alpha_umi.report.page import Section, write_page, write_table, write_tile, write_tiles
-from alpha_umi.store import write_text
+from alpha_umi.report.markup import Html, tag
+from alpha_umi.report.page import Section, write_page, write_table
+from alpha_umi.store import write_bytes, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,23 +47,6 @@ _FEW = 12
 """Values at most that are drawn as points."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageSummary:
-    """Totals of one finished stage."""
-
-    name: str
-    examples: int
-    steps: int
-    tokens: int
-    """Computed."""
-    row_tokens: int
-    """Of the same examples with each in a row of its own."""
-    padded_tokens: int
-    """Of these rows padded to the longest that is allowed, as published."""
-    seconds: float
-    validation_loss: float | None = None
-
-
 class RunReport:
     """Figures and page of one run directory, brought up to date at little cost: only stages that changed are drawn."""
 
@@ -76,10 +56,10 @@ class RunReport:
         self._last = -every_s
         self._drawn: dict[str, tuple[object, Html]] = {}
 
-    def update(self, stages: Sequence[StageSummary] = (), *, force: bool = False) -> bool:
+    def update(self, stages: Sequence[Mapping[str, str]] = (), *, force: bool = False) -> bool:
         """Write what the histories hold now, unless that was done a moment ago; True where it was written.
 
-        Raises StorageError.
+        `stages`: the table of finished stages, a row of words each. Raises StorageError.
         """
         now = time.monotonic()
         if not force and now - self._last < self._every:
@@ -104,13 +84,16 @@ class RunReport:
         shown = _figure(path.stem, lines, figure)
         self._drawn[path.stem] = stamp, shown
         figure.suptitle(path.stem, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
-        _write_bytes(self._out / CURVES / f"{path.stem}.png", to_png(figure))
+        write_bytes(self._out / CURVES / f"{path.stem}.png", to_png(figure))
         return shown
 
 
-def training_page(title: str, figures: Sequence[Html], stages: Sequence[StageSummary]) -> str:
-    """The page of a run: totals of its stages, tokens saved by sharing prefixes, and a figure per stage."""
-    sections = [_stages_section(stages)] if stages else []
+def training_page(title: str, figures: Sequence[Html], stages: Sequence[Mapping[str, str]]) -> str:
+    """Write the page of a run: a table of its finished stages, and a figure per stage."""
+    sections: list[Section] = []
+    if stages:
+        table = write_table(list(stages[0]), [list(stage.values()) for stage in stages])
+        sections.append(Section(title="Stages", body=(table,), note=_STAGES_NOTE))
     if figures:
         sections.append(Section(title="Curves", body=figures, note=_CURVES_NOTE))
     elif reason := unavailable_reason():
@@ -122,7 +105,7 @@ def training_page(title: str, figures: Sequence[Html], stages: Sequence[StageSum
 
 
 def training_section(run: Path) -> Section | None:
-    """The losses of a run directory as a section of another page; None where it has no history."""
+    """Write the losses of a run directory as a section of another page; None where it has no history."""
     histories = {name: lines for name, lines in read_histories(run).items() if _series(lines, "loss")[1]}
     if not histories:
         return None
@@ -131,20 +114,11 @@ def training_section(run: Path) -> Section | None:
     return Section(title="Training", body=(tag("div", *figures, class_="curves"),), note=reason or _CURVES_NOTE)
 
 
+_STAGES_NOTE = (
+    "Examples that share a prefix compute it once: tokens computed, and how many times as many rows of single examples "
+    "take, and such rows padded as published."
+)
 _CURVES_NOTE = "Loss over the steps of a stage: pale as measured, strong smoothed."
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 # --- histories --------------------------------------------------------------------------------------------
@@ -240,38 +214,3 @@ def _figure(name: str, lines: Lines, figure: Figure) -> Html:
     last += [f"held out {validation[-1]:.4f}"] if validation else []
     caption = tag("figcaption", tag("b", name), f" {', '.join(last)}")
     return tag("figure", caption, to_inline_svg(figure, f"loss of {name}"), class_="curve")
-
-
-# --- stages -----------------------------------------------------------------------------------------------
-
-
-def _stages_section(stages: Sequence[StageSummary]) -> Section:
-    columns = ("stage", "examples", "steps", "tokens computed", "as rows", "as published", "validation loss", "time")
-    rows: list[list[Child]] = [
-        [
-            stage.name,
-            f"{stage.examples:,}",
-            f"{stage.steps:,}",
-            f"{stage.tokens:,}",
-            f"{stage.row_tokens:,}",
-            f"{stage.padded_tokens:,}",
-            "–" if stage.validation_loss is None else f"{stage.validation_loss:.4f}",
-            f"{stage.seconds:,.0f} s",
-        ]
-        for stage in stages
-    ]
-    tokens, alone, padded = (
-        sum(getattr(s, name) for s in stages) for name in ("tokens", "row_tokens", "padded_tokens")
-    )
-    seconds = sum(stage.seconds for stage in stages)
-    tiles = [
-        write_tile(f"{tokens:,}", "tokens computed", f"{tokens / seconds:,.0f} per second" if seconds else ""),
-        *(
-            write_tile(f"{many / tokens:.2f}×", what, f"{many:,} tokens")
-            for many, what in ((alone, "as many as rows alone"), (padded, "as many as published"))
-            if tokens
-        ),
-        write_tile(f"{seconds:,.0f} s", "training time", f"{len(stages)} stages"),
-    ]
-    note = "Examples that share a prefix compute it once; beside it the tokens of separate rows, and of padded ones."
-    return Section(title="Stages", body=(write_tiles(*tiles), write_table(columns, rows)), note=note)
