@@ -10,6 +10,7 @@ import importlib.util
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alpha_umi.report.markup import Html, escape
@@ -33,10 +34,22 @@ _HEAD = re.compile(r"^.*?<svg[^>]*?viewBox=\"(?P<box>[^\"]*)\"[^>]*>", re.DOTALL
 _DROPPED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|(?<=<g) id=\"[^\"]*\"|(?<=>)\s+(?=<)", re.DOTALL)
 """Also the names of groups, which the figures of a page would share. Nothing refers to them."""
 _FAMILY = re.compile(r"font: (?P<size>[\d.]+)px [^;\"]*|font-family: [^;\"]*;? ?")
+_TITLE_HEIGHT = 0.35
+"""Of a line above all panels, in inches."""
 _PIXELS = 110
 """Per inch, of PNG files."""
 _SALT = "alpha-umi"
 """Makes the names inside SVG files the same for the same figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margins:
+    """Room around the area of a panel, for its title and its marks, in inches."""
+
+    left: float
+    right: float
+    above: float
+    below: float
 
 
 def unavailable_reason() -> str:
@@ -46,20 +59,43 @@ def unavailable_reason() -> str:
     return "Figures are left out: they need matplotlib; in the clone: pip install -e '.[local]'"
 
 
-def new_panels(count: int, *, columns: int, width: float = 4.2, height: float = 3.1) -> tuple[Figure, Sequence[Axes]]:
-    """Make a figure of `count` panels in rows of at most `columns`; `width` and `height` of a panel in inches."""
+def new_panels(
+    count: int, *, columns: int, width: float = 4.2, height: float = 3.1, margins: Margins | None = None
+) -> tuple[Figure, Sequence[Axes]]:
+    """Make a figure of `count` panels in rows of at most `columns`; `width` and `height` of a panel in inches.
+
+    `margins`: None: measured from the texts of the panels, which takes longer than drawing them.
+    """
     from matplotlib.figure import Figure
 
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
+    size = (width * columns, height * rows)
+    if margins is None:
+        figure = Figure(figsize=size, layout="constrained")
+        return figure, [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
+    figure = Figure(figsize=size)
+    inner = ((width - margins.left - margins.right) / size[0], (height - margins.above - margins.below) / size[1])
+    return figure, [
+        figure.add_axes(
+            (
+                (number % columns * width + margins.left) / size[0],
+                ((rows - 1 - number // columns) * height + margins.below) / size[1],
+                *inner,
+            )
+        )
+        for number in range(count)
+    ]
 
 
 def style_panel(axes: Axes, title: str, below: str = "", *, logarithmic: bool = False) -> None:
     """Give a panel its title, the label below it and the common style. `logarithmic`: the scale of its values."""
-    axes.set_title(title, loc="left", fontsize=10, color=INK, parse_math=False)
-    axes.set_xlabel(below, fontsize=9, color=SOFT)
+    axes.set_title(title, loc="left", y=1.0, fontsize=10, color=INK, parse_math=False)  # a given y: nothing is measured
+    axes.yaxis.set_label_coords(0, 0.5)  # there is no label, so its place is not looked for
+    if below:
+        axes.set_xlabel(below, fontsize=9, color=SOFT)
+    else:
+        axes.xaxis.set_label_coords(0.5, 0)
     axes.grid(visible=True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.patch.set_alpha(0)
@@ -86,11 +122,25 @@ def show_legend(axes: Axes) -> None:
         axes.legend(frameon=False, fontsize=8, labelcolor=INK)
 
 
-def to_png(figure: Figure) -> bytes:
-    """Draw a figure as a PNG file."""
+def to_png(figure: Figure, title: str = "") -> bytes:
+    """Draw a figure as a PNG file; `title` stands above its panels, whose margins must not be measured then."""
+    if title:
+        _add_title(figure, title)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=_PIXELS)
     return file.getvalue()
+
+
+def _add_title(figure: Figure, title: str) -> None:
+    """Make a figure taller by a line above its panels."""
+    width, height = (float(side) for side in figure.get_size_inches())
+    taller = height + _TITLE_HEIGHT
+    for axes in figure.axes:
+        box = axes.get_position()
+        axes.set_position((box.x0, box.y0 * height / taller, box.width, box.height * height / taller))
+    figure.set_size_inches(width, taller)
+    top = 1 - _TITLE_HEIGHT / 4 / taller
+    figure.text(0.01, top, title, va="top", fontsize=13, fontweight="bold", color=INK, parse_math=False)
 
 
 def to_svg(figure: Figure, *, transparent: bool = False) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from alpha_umi.report.figures import (
     COLOURS,
-    INK,
+    Margins,
     new_panels,
     show_legend,
     style_panel,
@@ -43,6 +43,8 @@ _TITLES = {
 }
 _KEPT = 0.75
 """Of the smoothed loss, from one step to the next."""
+_MARGINS = Margins(left=0.68, right=0.15, above=0.32, below=0.3)
+"""Of a panel; measured ones would take most of the time that training of tiny models takes."""
 _FEW = 12
 """Values at most that are drawn as points."""
 
@@ -83,8 +85,7 @@ class RunReport:
         figure = draw_history(lines)
         shown = _figure(path.stem, lines, figure)
         self._drawn[path.stem] = stamp, shown
-        figure.suptitle(path.stem, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
-        write_bytes(self._out / CURVES / f"{path.stem}.png", to_png(figure))
+        write_bytes(self._out / CURVES / f"{path.stem}.png", to_png(figure, path.stem))
         return shown
 
 
@@ -175,19 +176,20 @@ def draw_history(lines: Lines) -> Figure:
     """Draw the loss of a stage and every other number of its history, a panel each."""
     others = list(dict.fromkeys(key for line in lines for key, value in line.items() if _is_number(value)))
     others = [key for key in others if key not in _NOT_DRAWN]
-    figure, (first, *panels) = new_panels(1 + len(others), columns=2, width=4.4, height=2.5)
+    figure, (first, *panels) = new_panels(1 + len(others), columns=2, width=4.4, height=2.5, margins=_MARGINS)
     _draw_loss(first, lines)
     for axes, key in zip(panels, others, strict=True):
         steps, values = _series(lines, key)
         axes.plot(steps, values, color=COLOURS[0], linewidth=1.4, marker="o" if len(steps) == 1 else None, markersize=4)
         style_panel(axes, _TITLES.get(key, key.replace("_", " ")))
         axes.locator_params(axis="x", nbins=5)
+        axes.yaxis.set_major_formatter("{x:g}")  # a power of ten above the marks would lie under the title
     return figure
 
 
 def draw_loss(lines: Lines) -> Figure:
     """Draw the loss of a stage alone."""
-    figure, [axes] = new_panels(1, columns=1, width=4.0, height=2.1)
+    figure, [axes] = new_panels(1, columns=1, width=4.0, height=2.1, margins=_MARGINS)
     _draw_loss(axes, lines)
     return figure
 
