@@ -155,7 +155,7 @@ def run_commands(block, folder):
         ended = how(*shlex.split(small)[1:], cwd=folder)
         wanted = 1 if line is last and "exit code 1" in block.marks else 0
         assert ended.code == wanted, f"{block}: {small}\n{ended.out}\n{ended.err}"
-        printed += ended.out
+        printed += ended.err + ended.out
     return printed
 
 

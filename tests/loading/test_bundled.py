@@ -14,6 +14,7 @@ from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.formats.load import BUILTIN
 from alpha_umi.formats.template import TemplateFormat
+from alpha_umi.jobs.train import read_train_config
 from alpha_umi.jobs.world_query import free_query, name_task, open_world
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import (
@@ -284,3 +285,19 @@ def test_an_agent_is_asked_in_its_world_where_no_tools_are_named(made, words, co
         first, second = ended.err.splitlines()[:2]
         assert first.split()[:3] == ["loaded", "torch", "and"]
         assert second.split()[0] == "loaded"
+
+
+@pytest.mark.parametrize("weights", ["backbone", "base"])
+def test_training_may_start_from_the_weights_of_the_bundled_agent_by_name(weights):
+    overrides = [f"model.base=umi-tiny/{weights}"]
+    base = read_train_config("umi-tiny", overrides).model.base
+    assert base is not None
+    assert (Path(base) / "model.safetensors").exists()
+
+
+def test_a_folder_of_the_user_goes_before_the_weights_of_the_bundled_agent(tmp_path, monkeypatch):
+    (tmp_path / "umi-tiny" / "base").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    base = read_train_config("demo-train", ["model.base=umi-tiny/base"]).model.base
+    assert base is not None
+    assert Path(base) == tmp_path / "umi-tiny" / "base"

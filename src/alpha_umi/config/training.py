@@ -64,7 +64,7 @@ class TinyConfig(Table):
 
 
 class ModelConfig(Table):
-    """What training starts from: `base` (a folder or a hub id) or `tiny`."""
+    """What training starts from: `base` (a folder, a hub id, or weights of a bundled agent) or `tiny`."""
 
     base: str | None = None
     tiny: TinyConfig | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from alpha_umi.config import PretrainConfig, TrainConfig, load_config
 from alpha_umi.errors import ConfigError, explain_missing_extra
+from alpha_umi.loading.bundled import find_weights
 from alpha_umi.loading.formats import open_format
 from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
@@ -27,8 +28,15 @@ _CHECKED = 64
 
 
 def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
-    """A training configuration from a file, or from the recipe of that name that comes with the package."""
-    return _read_recipe(TrainConfig, name, overrides)
+    """A training configuration from a file, or from the recipe of that name that comes with the package.
+
+    `model.base` may name the weights of a bundled agent: `umi-tiny/backbone`, `umi-tiny/base`.
+    """
+    config = _read_recipe(TrainConfig, name, overrides)
+    if config.model.base is None:
+        return config
+    model = config.model.model_copy(update={"base": find_weights(config.model.base)})
+    return config.model_copy(update={"model": model})
 
 
 def _read_recipe(kind: type[Recipe], name: str, overrides: Sequence[str]) -> Recipe:

@@ -55,6 +55,12 @@ def find_base(name: str) -> Path:
     return base
 
 
+def find_weights(name: str) -> str:
+    """The folder of `AGENT/backbone` or `AGENT/base` of a bundled agent; any other name or path unchanged."""
+    folder = FOLDER / name
+    return str(folder) if (folder / "config.json").is_file() and not Path(name).exists() else name
+
+
 def provenance_of(run: Path, config: AgentConfig, form: Format, preset: str) -> ProvenanceConfig:
     """Provenance of a run's agent, as it says itself. Else the version of the world is that of its training data
     where they are there and tell it, or this package's.
