@@ -39,8 +39,8 @@ def test_pages_word_no_test_query(preset):
     text = "\n".join(WORLDS[preset].pages[index] for index in range(1500))
     frames = [frame.split("{x}") for frame in wording.load_frames(train=False).plain]
     assert not [before for before, _ in frames if before in text]
-    kept = [question for need in catalogue(preset).needs.values() for ask in need.asks
-            for question in wording.questions(ask, train=False)]  # fmt: skip
+    kept = [question for need in catalogue(preset).needs.values() for template in need.templates
+            for question in wording.questions(template, train=False)]  # fmt: skip
     patterns = [re.sub(r"\\\{\w+\\\}", r"[^\\n?]+", re.escape(question)) for question in kept]
     assert patterns
     assert not [pattern for pattern in patterns if re.search(pattern, text)]

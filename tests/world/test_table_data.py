@@ -46,7 +46,9 @@ def test_an_entry_without_a_value_is_refused():
 
 def test_every_paraphrase_belongs_to_an_intent_and_names_its_inputs():
     intents = {
-        f"{need.name}.{'+'.join(owed.value for owed in ask.owed)}" for need in NEEDS.values() for ask in need.asks
+        f"{need.name}.{'+'.join(part.value for part in template.answer_parts)}"
+        for need in NEEDS.values()
+        for template in need.templates
     }
     for title, phrases in load_sections("paraphrases").items():
         assert title in intents
@@ -63,13 +65,16 @@ def test_every_description_belongs_to_a_need_and_names_inputs_alone():
 def test_every_phrase_of_a_need_names_its_inputs_alone():
     for need in NEEDS.values():
         known = set(need.inputs)
-        phrases = [need.goal, *(phrase for ask in need.asks for phrase in (*ask.nouns, *ask.questions))]
+        phrases = [
+            need.goal,
+            *(phrase for template in need.templates for phrase in (*template.nouns, *template.questions)),
+        ]
         phrases += [phrase for references in need.refs.values() for phrase in references]
         assert all(placeholders(phrase) <= known for phrase in phrases), need.name
         assert set(need.refs) <= set(need.outputs)
         assert set(need.options) <= set(need.defaults)
-        for ask in need.asks:
-            assert placeholders(ask.answer) <= known | set(need.outputs), need.name
+        for template in need.templates:
+            assert placeholders(template.answer) <= known | set(need.outputs), need.name
 
 
 def test_the_facts_agree_with_each_other():
@@ -92,6 +97,11 @@ def test_former_names_mean_names_of_their_domain_and_unknown_ones_do_not():
 
 def test_every_unit_that_an_answer_can_owe_has_spellings():
     units = dict(read_entries(load_sections("units")["units"]))
-    owed = {owed.unit.removeprefix("=") for need in NEEDS.values() for ask in need.asks for owed in ask.owed}
-    assert owed - {"", "unit", "currency"} <= set(units)
+    units_of_parts = {
+        part.unit.removeprefix("=")
+        for need in NEEDS.values()
+        for template in need.templates
+        for part in template.answer_parts
+    }
+    assert units_of_parts - {"", "unit", "currency"} <= set(units)
     assert all(unit in read_list(spellings) for unit, spellings in units.items())

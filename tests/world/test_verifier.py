@@ -104,7 +104,11 @@ def asking(need, value):
     """A problem that owes one value of a need, and what that need gives."""
     for made in problems("full", 150):
         last = made.kind.steps[-1]
-        if made.solvable and last.need == need and [owed.value for owed in made.kind.owed] == [last.keep[value]]:
+        if (
+            made.solvable
+            and last.need == need
+            and [part.value for part in made.kind.answer_parts] == [last.keep[value]]
+        ):
             return made, made.solution().outputs[-1]
     raise AssertionError(f"no task asks for {value} of {need}")
 

@@ -45,7 +45,7 @@ def short(time):
 def parts(made):
     """(value, unit) of each part, as the gold answer writes them."""
     known = made.solution().known
-    return [(str(known[owed.value]), find_unit(owed, known)) for owed in made.kind.owed]
+    return [(str(known[part.value]), find_unit(part, known)) for part in made.kind.answer_parts]
 
 
 def replace_part(text, part, other):

@@ -63,9 +63,11 @@ def test_every_need_has_providers_that_write_it_differently():
         assert len({(tuple(tool.arguments.items()), tuple(tool.results.items())) for tool in tools}) > 1, need
         for tool in tools:
             assert set(tool.arguments) == set(tool.finds.inputs), tool.spec.name
-            owed = {part.value for ask in tool.finds.asks for part in ask.owed}
-            units = {part.unit for ask in tool.finds.asks for part in ask.owed} & set(tool.finds.outputs)
-            assert owed | units | set(tool.finds.refs) <= set(tool.results), tool.spec.name
+            values = {part.value for template in tool.finds.templates for part in template.answer_parts}
+            units = {part.unit for template in tool.finds.templates for part in template.answer_parts} & set(
+                tool.finds.outputs
+            )
+            assert values | units | set(tool.finds.refs) <= set(tool.results), tool.spec.name
 
 
 def test_names_are_told_apart():
@@ -81,10 +83,15 @@ def test_every_need_is_worded_in_twenty_ways_on_each_side():
     for need in catalogue("full").needs.values():
         for train in (True, False):
             frames = wording.load_frames(train=train)
-            ways = {frame.format(x=noun) for frame in frames.plain for ask in need.asks for noun in ask.nouns}
-            ways |= {question for ask in need.asks for question in wording.questions(ask, train=train)}
+            ways = {
+                frame.format(x=noun) for frame in frames.plain for template in need.templates for noun in template.nouns
+            }
+            ways |= {question for template in need.templates for question in wording.questions(template, train=train)}
             assert len(ways) >= (20 if train else 12), need.name
-        together = [{*wording.questions(ask, train=True)} & {*wording.questions(ask, train=False)} for ask in need.asks]
+        together = [
+            {*wording.questions(template, train=True)} & {*wording.questions(template, train=False)}
+            for template in need.templates
+        ]
         assert not any(together)
     for frames in ("plain", "contexts", "joints"):
         assert set(getattr(wording.load_frames(train=True), frames)).isdisjoint(
@@ -135,19 +142,19 @@ def test_providers_of_a_need_say_the_same_in_their_own_words():
 def test_what_one_tool_finds_the_others_know():
     world = WORLDS["full"]
 
-    def ask(tool, **arguments):
+    def call(tool, **arguments):
         observation = world.execute(Call(name=tool, arguments=json.dumps(arguments)))
         assert observation.status is ToolStatus.OK, observation.content
         return json.loads(observation.content)
 
-    team = ask("fanbase_for_sportika", fan="Ana")["team"]
-    coach = ask("squad_for_goalline", side=team)["trainer"]
-    parcel = ask("receiver_for_shipwise", name=coach)["id"]
-    city = ask("trace_for_shipwise", is_id=parcel)["location"]
-    assert ask("current_for_meteolab", location=city, scale="fahrenheit", when="1")["scale"] == "F"
-    country = ask("find_city_for_atlasia", city=city)["country"]
-    currency = ask("find_nation_for_atlasia", country=country)["currency"]
-    assert ask("exchange_for_moneta", value=7, have=currency.lower(), want="usd")["currency"] == "USD"
+    team = call("fanbase_for_sportika", fan="Ana")["team"]
+    coach = call("squad_for_goalline", side=team)["trainer"]
+    parcel = call("receiver_for_shipwise", name=coach)["id"]
+    city = call("trace_for_shipwise", is_id=parcel)["location"]
+    assert call("current_for_meteolab", location=city, scale="fahrenheit", when="1")["scale"] == "F"
+    country = call("find_city_for_atlasia", city=city)["country"]
+    currency = call("find_nation_for_atlasia", country=country)["currency"]
+    assert call("exchange_for_moneta", value=7, have=currency.lower(), want="usd")["currency"] == "USD"
 
 
 @given(
@@ -236,7 +243,7 @@ def frame_of(made):
 def what_is_asked(made):
     """What is asked about whom, in whatever order and by whatever names: the calls, and which of their values count."""
     calls = sorted((call.need, call.inputs) for call in made.solution().requests)
-    return repr((calls, sorted(owed.value.rpartition("_")[0] for owed in made.kind.owed)))
+    return repr((calls, sorted(part.value.rpartition("_")[0] for part in made.kind.answer_parts)))
 
 
 def test_test_queries_are_new_in_words_and_in_what_they_ask(preset):
@@ -255,7 +262,9 @@ def test_a_test_query_has_one_reading_and_does_not_name_what_it_asks_for(preset)
     for made in problems(preset, 150, SETS):
         if made.solvable:
             known = made.solution().known
-            assert not any(str(known[owed.value]) in made.task.query for owed in made.kind.owed if not owed.unit)
+            assert not any(
+                str(known[part.value]) in made.task.query for part in made.kind.answer_parts if not part.unit
+            )
         days = [step.inputs.get("day") for step in made.kind.steps if "day" in made.catalogue.needs[step.need].inputs]
         needs = {step.need for step in made.kind.steps}
         assert len(set(days)) < 2 or len(needs) == 1 or None not in days, made.task.query

@@ -226,8 +226,10 @@ def test_thoughts_name_the_tool_and_the_values_that_the_call_copies():
 def owed_texts(problem: Problem) -> list[tuple[str, str]]:
     """(value, unit) of each part, as the gold answer writes them."""
     known = problem.solution().known
-    units = (owed.unit[1:] if owed.unit.startswith("=") else known.get(owed.unit, "") for owed in problem.kind.owed)
-    return [(str(known[owed.value]), str(unit)) for owed, unit in zip(problem.kind.owed, units, strict=True)]
+    units = (
+        part.unit[1:] if part.unit.startswith("=") else known.get(part.unit, "") for part in problem.kind.answer_parts
+    )
+    return [(str(known[part.value]), str(unit)) for part, unit in zip(problem.kind.answer_parts, units, strict=True)]
 
 
 def wrong_answers(problem: Problem, text: str):

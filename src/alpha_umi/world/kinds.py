@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alpha_umi.world.needs import Owed
+from alpha_umi.world.needs import AnswerPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,4 +31,4 @@ class Kind:
     steps: tuple[Step, ...]
     queries: tuple[str, ...]
     answer: str
-    owed: tuple[Owed, ...]
+    answer_parts: tuple[AnswerPart, ...]

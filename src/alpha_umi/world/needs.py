@@ -28,7 +28,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
+class AnswerPart:
     """One part of an answer, by the names under which it is known."""
 
     value: str
@@ -37,10 +37,10 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class IntentTemplate:
     """One thing that users want of a need; texts hold inputs and outputs in braces."""
 
-    owed: tuple[Owed, ...]
+    answer_parts: tuple[AnswerPart, ...]
     answer: str
     """The sentence that answers."""
     nouns: tuple[str, ...]
@@ -60,7 +60,7 @@ class Need:
     outputs: Mapping[str, Find]
     defaults: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """Inputs that may be left out."""
-    asks: tuple[Ask, ...] = ()
+    templates: tuple[IntentTemplate, ...] = ()
     refs: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Output -> noun phrases that stand for it in a query, so that what one need finds is asked of another."""
     makes: Mapping[str, Domain] = field(default_factory=dict[str, Domain])

@@ -127,4 +127,4 @@ def _rename(known: dict[str, Json], old: str, new: str) -> None:
 
 
 def _values(kind: Kind, known: Mapping[str, Json]) -> str:
-    return " and ".join(f"{known[owed.value]} {find_unit(owed, known)}".strip() for owed in kind.owed)
+    return " and ".join(f"{known[part.value]} {find_unit(part, known)}".strip() for part in kind.answer_parts)

@@ -17,7 +17,7 @@ from alpha_umi.types import Json, ToolSpec
 from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.domains import Amounts, Codes, Domain, Names
 from alpha_umi.world.facts import Facts
-from alpha_umi.world.needs import Ask, Need, Refusal
+from alpha_umi.world.needs import IntentTemplate, Need, Refusal
 from alpha_umi.world.pseudowords import draw_pseudoword
 from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table import wording
@@ -76,7 +76,7 @@ class _Page:
         rng = self._rng
         domain = rng.pick([one for one in self._pages.domains.values() if not isinstance(one, Amounts)])
         about = self._value(domain)
-        needs = [need for need in self._pages.needs if domain in need.inputs.values() and need.asks]
+        needs = [need for need in self._pages.needs if domain in need.inputs.values() and need.templates]
         lines = [str(about)]
         for need in rng.sample(needs, rng.between(2, 5)):
             inputs = self._inputs(need)
@@ -99,21 +99,26 @@ class _Page:
         inputs = self._inputs(need)
         arguments = json.dumps(tool.write(inputs))
         reply = tool.run(self._facts, arguments).content
-        wish = rng.pick(need.asks)
-        return self._question(wish, inputs), f"{tool.spec.name}\n{arguments}", reply, self._sentence(need, inputs, wish)
+        template = rng.pick(need.templates)
+        return (
+            self._question(template, inputs),
+            f"{tool.spec.name}\n{arguments}",
+            reply,
+            self._sentence(need, inputs, template),
+        )
 
-    def _question(self, wish: Ask, inputs: Mapping[str, Json]) -> str:
-        whole = wording.page_questions(wish)
+    def _question(self, template: IntentTemplate, inputs: Mapping[str, Json]) -> str:
+        whole = wording.page_questions(template)
         if whole and self._rng.below(3) == 0:
             return self._rng.pick(whole).format_map(inputs)
-        text = self._rng.pick(wording.load_page_frames()).format(x=self._rng.pick(wish.nouns).format_map(inputs))
+        text = self._rng.pick(wording.load_page_frames()).format(x=self._rng.pick(template.nouns).format_map(inputs))
         return text[0].upper() + text[1:]
 
-    def _sentence(self, need: Need, inputs: Mapping[str, Json], wish: Ask | None = None) -> str:
+    def _sentence(self, need: Need, inputs: Mapping[str, Json], template: IntentTemplate | None = None) -> str:
         known = need.answer(self._facts, inputs)
         if isinstance(known, Refusal):
             return known.reason
-        return (wish or self._rng.pick(need.asks)).answer.format_map({**need.defaults, **inputs, **known})
+        return (template or self._rng.pick(need.templates)).answer.format_map({**need.defaults, **inputs, **known})
 
     def _inputs(self, need: Need) -> dict[str, Json]:
         """Inputs for a need, those that may be left out mostly left out."""

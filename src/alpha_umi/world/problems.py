@@ -13,7 +13,7 @@ from alpha_umi.types import Call, Json, Observation, Task, ToolStatus
 from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
-from alpha_umi.world.needs import Need, Owed, Refusal, Values
+from alpha_umi.world.needs import AnswerPart, Need, Refusal, Values
 from alpha_umi.world.tools import Tool
 
 
@@ -116,8 +116,8 @@ def keep(step: Step, outputs: Values) -> dict[str, Json]:
     return {step.keep.get(name, name): value for name, value in outputs.items()}
 
 
-def find_unit(owed: Owed, known: Values) -> str:
-    return owed.unit[1:] if owed.unit.startswith("=") else str(known.get(owed.unit, ""))
+def find_unit(part: AnswerPart, known: Values) -> str:
+    return part.unit[1:] if part.unit.startswith("=") else str(known.get(part.unit, ""))
 
 
 def solve(catalogue: Catalogue, kind: Kind, slots: Values, facts: Facts) -> Solution:

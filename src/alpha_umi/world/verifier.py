@@ -67,23 +67,23 @@ def judge_answer(problem: Problem, text: str) -> list[str]:
     query, text = plain(problem.task.query), plain(text)
     said = re.sub(re.escape(query.rstrip(".?! ")), "", text, flags=re.IGNORECASE)
     solution = problem.solution()
-    owed = _owed(problem, solution)
-    return [*_judge_values(problem, solution, query, said), *_judge_tone(problem.catalogue.reader, owed, said)]
+    required = _required_values(problem, solution)
+    return [*_judge_values(problem, solution, query, said), *_judge_tone(problem.catalogue.reader, required, said)]
 
 
 def _judge_values(problem: Problem, solution: Solution, query: str, said: str) -> list[str]:
     """Whether an answer without an echo of the query holds what is owed, and nothing that is not warranted."""
     reader = problem.catalogue.reader
-    owed_quantities, owed_terms = _owed(problem, solution)
+    required_quantities, required_terms = _required_values(problem, solution)
     held_quantities, held_terms = list(reader.quantities(said)), reader.terms(said)
     queried = {replace(quantity, bent="") for quantity in reader.quantities(query)}
-    allowed_quantities = {*owed_quantities, *queried, *_side_quantities(problem, solution)}
+    allowed_quantities = {*required_quantities, *queried, *_side_quantities(problem, solution)}
     allowed_values = {quantity.value for quantity in allowed_quantities}
-    allowed_terms = {term.casefold() for term in owed_terms} | reader.terms(query) | _side_terms(problem, solution)
+    allowed_terms = {term.casefold() for term in required_terms} | reader.terms(query) | _side_terms(problem, solution)
     allowed_terms |= {quantity.unit.casefold() for quantity in allowed_quantities}
-    missing = [quantity for quantity in owed_quantities if quantity not in held_quantities]
+    missing = [quantity for quantity in required_quantities if quantity not in held_quantities]
     reasons = [f"the answer lacks {_show(quantity)}" for quantity in missing]
-    reasons += [f"the answer lacks {term}" for term in owed_terms if term.casefold() not in held_terms]
+    reasons += [f"the answer lacks {term}" for term in required_terms if term.casefold() not in held_terms]
     for quantity in held_quantities:
         bare = not quantity.unit and not quantity.bent and quantity.value in allowed_values
         if not bare and quantity not in allowed_quantities:
@@ -92,10 +92,10 @@ def _judge_values(problem: Problem, solution: Solution, query: str, said: str) -
     return reasons + [f"the answer holds {term}, which is not so" for term in sorted(wrong_terms)]
 
 
-def _judge_tone(reader: Reader, owed: tuple[list[Quantity], list[str]], said: str) -> list[str]:
+def _judge_tone(reader: Reader, required: tuple[list[Quantity], list[str]], said: str) -> list[str]:
     """Whether an answer stands by what it says. Sentences that neither hold what is owed nor speak of it are free."""
-    values = {quantity.value for quantity in owed[0]}
-    terms = {term.casefold() for term in owed[1]}
+    values = {quantity.value for quantity in required[0]}
+    terms = {term.casefold() for term in required[1]}
     reasons: list[str] = []
     for sentence in sentences(said):
         tells = terms & reader.terms(sentence) or any(
@@ -108,15 +108,15 @@ def _judge_tone(reader: Reader, owed: tuple[list[Quantity], list[str]], said: st
     return reasons
 
 
-def _owed(problem: Problem, solution: Solution) -> tuple[list[Quantity], list[str]]:
+def _required_values(problem: Problem, solution: Solution) -> tuple[list[Quantity], list[str]]:
     quantities: list[Quantity] = []
     terms: list[str] = []
-    for owed in problem.kind.owed:
-        value = solution.known[owed.value]
+    for part in problem.kind.answer_parts:
+        value = solution.known[part.value]
         if isinstance(value, str):
             terms.append(value)
             continue
-        quantities.append(Quantity(value=Decimal(str(value)), unit=find_unit(owed, solution.known)))
+        quantities.append(Quantity(value=Decimal(str(value)), unit=find_unit(part, solution.known)))
     return quantities, terms
 
 
@@ -125,12 +125,12 @@ def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]
 
     What a reply says beyond the question may be told too, unless it could be taken for what was asked.
     """
-    units = {quantity.unit for quantity in _owed(problem, solution)[0]}
+    units = {quantity.unit for quantity in _required_values(problem, solution)[0]}
     used = {str(value) for made in solution.requests for _, value in made.inputs}
     for made, given in zip(solution.requests, solution.outputs, strict=True):
         inputs = dict(made.inputs)
-        told = [owed for ask in problem.catalogue.needs[made.need].asks for owed in ask.owed]
-        known = [(given[owed.value], find_unit(owed, given)) for owed in told]
+        told = [part for template in problem.catalogue.needs[made.need].templates for part in template.answer_parts]
+        known = [(given[part.value], find_unit(part, given)) for part in told]
         known += [(value, str(inputs.get("source", ""))) for value in inputs.values()]
         known += [(value, "") for value in (*inputs.values(), *given.values())]
         for value, unit in known:
@@ -141,10 +141,10 @@ def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]
 def _side_terms(problem: Problem, solution: Solution) -> set[str]:
     """Names that come up on the way, and those of a reply that could not be taken for what was asked."""
     domain = problem.catalogue.reader.domain
-    owed = {domain(term.casefold()) for term in _owed(problem, solution)[1]}
+    required = {domain(term.casefold()) for term in _required_values(problem, solution)[1]}
     used = {str(value).casefold() for made in solution.requests for _, value in made.inputs}
     known = {str(value).casefold() for value in solution.known.values()}
-    return used | {term for term in known if domain(term) not in owed}
+    return used | {term for term in known if domain(term) not in required}
 
 
 def _show(quantity: Quantity) -> str:

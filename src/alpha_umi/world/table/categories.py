@@ -25,10 +25,10 @@ from functools import cache
 
 from alpha_umi.world.domains import Codes
 from alpha_umi.world.needs import (
-    Ask,
+    AnswerPart,
     Find,
+    IntentTemplate,
     Need,
-    Owed,
     another,
     clock,
     code,
@@ -117,7 +117,7 @@ def _read_need(name: str, lines: Iterable[str], sections: Sections) -> Need:
         inputs={label: domains[domain] for label, domain, _ in inputs},
         outputs=outputs,
         defaults={label: default for label, _, default in inputs if default},
-        asks=tuple(
+        templates=tuple(
             _read_intent(title.removeprefix("intent "), lines)
             for title, lines in sections.items()
             if title.startswith(f"intent {name}.")
@@ -140,13 +140,13 @@ def _read_input(text: str) -> tuple[str, str, str]:
     return *_read_label(label), default
 
 
-def _read_intent(title: str, lines: Iterable[str]) -> Ask:
+def _read_intent(title: str, lines: Iterable[str]) -> IntentTemplate:
     entries: dict[str, list[str]] = {}
     for key, text in read_entries(lines):
         entries.setdefault(key, []).append(text)
     parts = (part.partition(":") for part in entries["parts"][0].split())
-    return Ask(
-        owed=tuple(Owed(value=value, unit=unit) for value, _, unit in parts),
+    return IntentTemplate(
+        answer_parts=tuple(AnswerPart(value=value, unit=unit) for value, _, unit in parts),
         answer=entries["answer"][0],
         nouns=tuple(entries["noun"]),
         questions=tuple(entries.get("question", ())),

@@ -33,7 +33,7 @@ class TableWorldConfig:
     """Fewest and most tools offered."""
     redundant_providers: int
     """Tasks that offer a second provider without need."""
-    two_wishes: int
+    two_intents: int
     options: int
     """Wishes that give an input which may be left out."""
     changes: int
@@ -79,7 +79,7 @@ SMALL = TableWorldConfig(
     failures=_FAILURES,
     tools=(3, 5),
     redundant_providers=8,
-    two_wishes=10,
+    two_intents=10,
     options=20,
     changes=8,
     contexts=0,
@@ -114,7 +114,7 @@ FULL = TableWorldConfig(
     ),
     tools=(4, 9),
     redundant_providers=15,
-    two_wishes=20,
+    two_intents=20,
     options=25,
     changes=10,
     contexts=30,

@@ -14,14 +14,14 @@ from typing import TypeAlias
 
 from alpha_umi.world.domains import Domain
 from alpha_umi.world.kinds import Kind, Step
-from alpha_umi.world.needs import Ask, Need, Owed
+from alpha_umi.world.needs import AnswerPart, IntentTemplate, Need
 from alpha_umi.world.random_streams import RandomStream
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 LONGEST = 6
 """Calls."""
 _SHARED = 60
-"""Percent of second wishes that are about the same thing as the first, where they can be."""
+"""Percent of second intents that are about the same thing as the first, where they can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +33,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Made:
+class Derived:
     """What another need finds."""
 
     node: Node
@@ -47,7 +47,7 @@ class Chosen:
     value: str
 
 
-Source: TypeAlias = Slot | Made | Chosen
+Source: TypeAlias = Slot | Derived | Chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,11 +64,11 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Intent:
     """One thing that the query wants."""
 
     node: Node
-    ask: Ask
+    template: IntentTemplate
     target: Source | None = None
     """A currency into which the price is to be changed."""
     change: Node | None = None
@@ -80,14 +80,14 @@ class Wish:
 
     @property
     def signature(self) -> str:
-        return f"{self.last.signature}.{'+'.join(owed.value for owed in self.ask.owed)}"
+        return f"{self.last.signature}.{'+'.join(part.value for part in self.template.answer_parts)}"
 
 
 def _shape(source: Source) -> str:
     match source:
         case Slot(domain=domain):
             return domain.name
-        case Made(node=node, output=output):
+        case Derived(node=node, output=output):
             return f"{node.signature}.{output}"
         case Chosen(value=value):
             return value
@@ -122,7 +122,7 @@ class Scope:
         calls = {name: frozenset[int]() for name in by_name}
         while calls != before:  # lengths only grow, up to LONGEST
             before, calls = calls, {name: _lengths(need, makers, calls) for name, need in by_name.items()}
-        lengths = frozenset(length for name, counts in calls.items() if by_name[name].asks for length in counts)
+        lengths = frozenset(length for name, counts in calls.items() if by_name[name].templates for length in counts)
         return cls(needs=by_name, makers=makers, calls=calls, lengths=lengths)
 
     def splits(self, need: Need, length: int) -> list[tuple[int, ...]]:
@@ -169,13 +169,13 @@ class Planner:
         self.slots: dict[str, Slot] = {}
         self._shared: dict[str, Source] = {}
 
-    def wish(self, length: int, *, option: bool, change: bool) -> Wish | None:
+    def intent(self, length: int, *, option: bool, change: bool) -> Intent | None:
         """Something to ask that takes `length` calls; None where the draw leads nowhere."""
         scope, rng = self._scope, self._rng
         convert = scope.needs.get("convert")
         if change and convert is not None and length > 1:
             return self._changed(convert, length)
-        options = [need for need in scope.needs.values() if need.asks and length in scope.calls[need.name]]
+        options = [need for need in scope.needs.values() if need.templates and length in scope.calls[need.name]]
         if not options:
             return None
         need = rng.pick(options)
@@ -186,39 +186,39 @@ class Planner:
             name = rng.pick(list(need.options))
             chosen = Chosen(value=rng.pick(list(need.options[name])))
             node = Node(need=need, inputs={**node.inputs, name: chosen})
-        return Wish(node=node, ask=rng.pick(need.asks))
+        return Intent(node=node, template=rng.pick(need.templates))
 
-    def _changed(self, convert: Need, length: int) -> Wish | None:
+    def _changed(self, convert: Need, length: int) -> Intent | None:
         """A price in another currency."""
         scope, rng = self._scope, self._rng
         options = [
-            (need, ask, spare)
+            (need, template, spare)
             for need in scope.needs.values()
-            for ask in need.asks
-            if need is not convert and any(owed.unit == "currency" for owed in ask.owed)
+            for template in need.templates
+            if need is not convert and any(part.unit == "currency" for part in template.answer_parts)
             for spare in _ways(convert.inputs["target"], scope.makers, scope.calls)
             if length - 1 - spare in scope.calls[need.name]
         ]
         if not options:
             return None
-        need, ask, spare = rng.pick(options)
+        need, template, spare = rng.pick(options)
         node = self._node(need, length - 1 - spare, frozenset((convert.name,)))
         target = self._source("target", convert.inputs["target"], spare, frozenset((convert.name, need.name)))
         if node is None or target is None:
             return None
-        price = next(owed.value for owed in ask.owed if owed.unit == "currency")
+        price = next(part.value for part in template.answer_parts if part.unit == "currency")
         inputs = {
-            "amount": Made(node=node, output=price),
-            "source": Made(node=node, output="currency"),
+            "amount": Derived(node=node, output=price),
+            "source": Derived(node=node, output="currency"),
             "target": target,
         }
-        return Wish(node=node, ask=ask, target=target, change=Node(need=convert, inputs=inputs))
+        return Intent(node=node, template=template, target=target, change=Node(need=convert, inputs=inputs))
 
-    def share(self, wish: Wish) -> None:
+    def share(self, intent: Intent) -> None:
         """What is wanted next may be about the same things."""
         self._shared = {
-            wish.node.need.inputs[name].name: source
-            for name, source in wish.node.inputs.items()
+            intent.node.need.inputs[name].name: source
+            for name, source in intent.node.inputs.items()
             if self._rng.below(100) < _SHARED
         }
 
@@ -248,7 +248,7 @@ class Planner:
             return None
         need, output = self._rng.pick(makers)
         node = self._node(need, calls, above)
-        return Made(node=node, output=output) if node is not None else None
+        return Derived(node=node, output=output) if node is not None else None
 
     def _slot(self, name: str, domain: Domain) -> Slot:
         label = name if name not in self.slots else f"{name}{len(self.slots)}"
@@ -256,25 +256,25 @@ class Planner:
         return self.slots[label]
 
 
-def in_order(wishes: Iterable[Wish]) -> list[Node]:
+def in_order(intents: Iterable[Intent]) -> list[Node]:
     """All calls, each after those that it rests on, none twice."""
     ordered: dict[int, Node] = {}
 
     def visit(node: Node) -> None:
         for source in node.inputs.values():
-            if isinstance(source, Made) and id(source.node) not in ordered:
+            if isinstance(source, Derived) and id(source.node) not in ordered:
                 visit(source.node)
         ordered.setdefault(id(node), node)
 
-    for wish in wishes:
-        visit(wish.last)
+    for intent in intents:
+        visit(intent.last)
     return list(ordered.values())
 
 
 # --- what is drawn, as a kind of task ---------------------------------------------------------------------
 
 
-def make_kind(wishes: Sequence[Wish], nodes: Sequence[Node], slots: Mapping[str, Slot]) -> Kind:
+def make_kind(intents: Sequence[Intent], nodes: Sequence[Node], slots: Mapping[str, Slot]) -> Kind:
     places = {id(node): place for place, node in enumerate(nodes)}
     steps = tuple(
         Step(
@@ -285,35 +285,35 @@ def make_kind(wishes: Sequence[Wish], nodes: Sequence[Node], slots: Mapping[str,
         )
         for place, node in enumerate(nodes)
     )
-    owed: list[Owed] = []
+    parts: list[AnswerPart] = []
     answers: list[str] = []
-    for wish in wishes:
-        place = places[id(wish.node)]
-        terms = {output: f"{{{output}_{place}}}" for output in wish.node.need.outputs}
+    for intent in intents:
+        place = places[id(intent.node)]
+        terms = {output: f"{{{output}_{place}}}" for output in intent.node.need.outputs}
         terms |= {
             name: source.value if isinstance(source, Chosen) else f"{{{_known(source, places)}}}"
-            for name, source in wish.node.inputs.items()
+            for name, source in intent.node.inputs.items()
             if name not in terms
         }
-        answer = wish.ask.answer
-        for part in wish.ask.owed:
+        answer = intent.template.answer
+        for part in intent.template.answer_parts:
             value, unit = part.value, part.unit
-            if wish.change is not None and unit == "currency":
-                place = places[id(wish.change)]
+            if intent.change is not None and unit == "currency":
+                place = places[id(intent.change)]
                 answer = answer.replace(f"{{{value}}} {{{unit}}}", "{_sum} {_money}")
                 terms |= {"_sum": f"{{amount_{place}}}", "_money": f"{{currency_{place}}}"}
-                owed.append(Owed(value=f"amount_{place}", unit=f"currency_{place}"))
+                parts.append(AnswerPart(value=f"amount_{place}", unit=f"currency_{place}"))
                 continue
-            at = places[id(wish.node)]
-            owed.append(Owed(value=f"{value}_{at}", unit=unit if not unit or unit[0] == "=" else f"{unit}_{at}"))
+            at = places[id(intent.node)]
+            parts.append(AnswerPart(value=f"{value}_{at}", unit=unit if not unit or unit[0] == "=" else f"{unit}_{at}"))
         answers.append(_PLACEHOLDER.sub(lambda found, terms=terms: terms[found[1]], answer))
     return Kind(
-        name=" & ".join(wish.signature for wish in wishes),
+        name=" & ".join(intent.signature for intent in intents),
         slots={name: slot.domain.name for name, slot in slots.items()},
         steps=steps,
         queries=(),
         answer=" ".join(answers),
-        owed=tuple(owed),
+        answer_parts=tuple(parts),
     )
 
 
@@ -322,7 +322,7 @@ def _known(source: Source, places: Mapping[int, int]) -> str:
     match source:
         case Slot(name=name):
             return name
-        case Made(node=node, output=output):
+        case Derived(node=node, output=output):
             return f"{output}_{places[id(node)]}"
         case Chosen(value=value):
             return f"={value}"

@@ -1,6 +1,6 @@
 """Split of queries into training and tests, by a hash of the plan and of the names in it.
 
-A test query is in the test split in every way to ask it: in either order of its wishes, by a name's old form or its new
+A test query is in the test split in every way to ask it: in either order of its intents, by a name's old form or its new
 one. So none of its equivalents is a training query.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from alpha_umi.types import Json
 from alpha_umi.world.needs import Values
 from alpha_umi.world.random_streams import random_bits
-from alpha_umi.world.table.plans import Made, Slot, Source, Wish
+from alpha_umi.world.table.plans import Derived, Intent, Slot, Source
 
 TEST_ODDS = 5
 """One query of this many is for tests."""
@@ -22,18 +22,18 @@ def is_for_training(name: str, values: Values) -> bool:
     return not _is_for_tests(name, values)
 
 
-def is_for_tests(wishes: Sequence[Wish], values: Values, former: Mapping[str, str]) -> bool:
+def is_for_tests(intents: Sequence[Intent], values: Values, former: Mapping[str, str]) -> bool:
     """`former`: old names and what they are now."""
-    return all(_is_for_tests(name, said) for name, said in _equivalents(wishes, values, former))
+    return all(_is_for_tests(name, said) for name, said in _equivalents(intents, values, former))
 
 
 def _is_for_tests(name: str, values: Values) -> bool:
     return random_bits("side", name, *(f"{label}={value}" for label, value in values.items())) % TEST_ODDS == 0
 
 
-def _equivalents(wishes: Sequence[Wish], values: Values, former: Mapping[str, str]) -> Iterator[tuple[str, Values]]:
-    for order in (wishes, wishes[::-1])[: len(wishes)]:
-        name, labels = " & ".join(wish.signature for wish in order), _labels(order)
+def _equivalents(intents: Sequence[Intent], values: Values, former: Mapping[str, str]) -> Iterator[tuple[str, Values]]:
+    for order in (intents, intents[::-1])[: len(intents)]:
+        name, labels = " & ".join(intent.signature for intent in order), _labels(order)
         for said in _ways_to_say(values, former):
             yield name, {label: said[slot] for slot, label in labels.items()}
 
@@ -47,7 +47,7 @@ def _ways_to_say(values: Values, former: Mapping[str, str]) -> Iterator[dict[str
             yield {**today, label: old}
 
 
-def _labels(wishes: Sequence[Wish]) -> dict[str, str]:
+def _labels(intents: Sequence[Intent]) -> dict[str, str]:
     """What the slots are called in a plan that is drawn in this order."""
     labels: dict[str, str] = {}
 
@@ -55,13 +55,13 @@ def _labels(wishes: Sequence[Wish]) -> dict[str, str]:
         match source:
             case Slot(name=slot) if slot not in labels:
                 labels[slot] = name if name not in labels.values() else f"{name}{len(labels)}"
-            case Made(node=node):
+            case Derived(node=node):
                 for below, given in node.inputs.items():
                     visit(below, given)
             case _:
                 pass
 
-    for wish in wishes:
-        for name, source in wish.last.inputs.items():
+    for intent in intents:
+        for name, source in intent.last.inputs.items():
             visit(name, source)
     return labels

@@ -110,10 +110,10 @@ class _Line:
         if told and rng.below(_PERCENT) < _FROM_VOCABULARY:
             phrase = rng.pick(told)
         elif rng.below(3) == 0:
-            questions = wording.questions(rng.pick(need.asks), train=True)
+            questions = wording.questions(rng.pick(need.templates), train=True)
             return _sentence(self._classed(rng.pick(questions or (need.goal,))))
         else:
-            phrase = rng.pick((need.goal, *(noun for ask in need.asks for noun in ask.nouns)))
+            phrase = rng.pick((need.goal, *(noun for template in need.templates for noun in template.nouns)))
         return _sentence(rng.pick(load_vocabulary().patterns).format(x=self._classed(phrase)))
 
     def _classed(self, phrase: str) -> str:
@@ -205,7 +205,10 @@ def _all_words() -> tuple[str, ...]:
 
 def _words(need: Need) -> tuple[str, ...]:
     """Words of the phrases about a need."""
-    phrases = (*load_vocabulary().descriptions.get(need.name, ()), *(noun for ask in need.asks for noun in ask.nouns))
+    phrases = (
+        *load_vocabulary().descriptions.get(need.name, ()),
+        *(noun for template in need.templates for noun in template.nouns),
+    )
     return tuple(sorted({word for phrase in phrases for word in _plain(phrase)}))
 
 

@@ -19,7 +19,7 @@ from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
 from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.configs import TableWorldConfig
-from alpha_umi.world.table.plans import Chosen, Made, Node, Planner, Scope, Slot, Source, Wish, in_order, make_kind
+from alpha_umi.world.table.plans import Chosen, Derived, Intent, Node, Planner, Scope, Slot, Source, in_order, make_kind
 from alpha_umi.world.table.split import TEST_ODDS, is_for_tests, is_for_training
 from alpha_umi.world.table.synthetic import SyntheticProviders
 from alpha_umi.world.table.toolset import Group, Pool, TestSet, Toolset
@@ -58,15 +58,15 @@ class _Sketch:
         group = rng.weighted(config.groups) if self._train else Group(self._split[:2])
         scope, tools = rng.pick(self._pool.scopes[group])
         planner = Planner(scope, rng)
-        wishes = self._draw_wishes(planner, scope, 1 if group is Group.G1 else 2)
-        if not wishes:
+        intents = self._draw_intents(planner, scope, 1 if group is Group.G1 else 2)
+        if not intents:
             return None
-        nodes = in_order(wishes)
+        nodes = in_order(intents)
         chosen = self._draw_providers(nodes, tools)
         if not _fits(group, chosen.values()):
             return None
-        kind = make_kind(wishes, nodes, planner.slots)
-        slots = self._draw_my_slots(kind, wishes, planner.slots, perturbation)
+        kind = make_kind(intents, nodes, planner.slots)
+        slots = self._draw_my_slots(kind, intents, planner.slots, perturbation)
         if slots is None or not self._makes_sense(kind, slots, perturbation):
             return None
         offer = self._draw_offer(chosen, perturbation)
@@ -74,49 +74,49 @@ class _Sketch:
             return None
         if self._train and rng.below(100) < config.synthetic:
             offer = self._draw_synthetic(offer)
-        query = self._write_query(wishes, planner.slots, slots, perturbation)
+        query = self._write_query(intents, planner.slots, slots, perturbation)
         problem = self._make_problem(kind, slots, query, group, perturbation, offer)
         return problem if self._train or not _tells_itself(problem) else None
 
     # --- the plan -----------------------------------------------------------------------------------
 
-    def _draw_wishes(self, planner: Planner, scope: Scope, fewest: int) -> list[Wish]:
+    def _draw_intents(self, planner: Planner, scope: Scope, fewest: int) -> list[Intent]:
         config, rng = self._config, self._rng
         total = rng.weighted({calls: share for calls, share in config.calls.items() if calls >= fewest})
-        if total in scope.lengths and rng.below(100) >= config.two_wishes:
-            return self._draw_wish(planner, total)
+        if total in scope.lengths and rng.below(100) >= config.two_intents:
+            return self._draw_intent(planner, total)
         if not 1 < total <= 2 * max(scope.lengths):
             return []
         first = rng.between(1, total - 1)
-        wishes = self._draw_wish(planner, first)
-        if wishes:
-            planner.share(wishes[0])
-            wishes += self._draw_wish(planner, total - first)
-        return wishes if len(wishes) == 2 and not self._confusable(wishes) else []
+        intents = self._draw_intent(planner, first)
+        if intents:
+            planner.share(intents[0])
+            intents += self._draw_intent(planner, total - first)
+        return intents if len(intents) == 2 and not self._confusable(intents) else []
 
-    def _draw_wish(self, planner: Planner, length: int) -> list[Wish]:
+    def _draw_intent(self, planner: Planner, length: int) -> list[Intent]:
         percent = self._rng.below(100)
-        wish = planner.wish(
+        intent = planner.intent(
             length,
             option=percent < self._config.options,
             change=percent >= 100 - self._config.changes,
         )
-        return [wish] if wish is not None else []
+        return [intent] if intent is not None else []
 
-    def _confusable(self, wishes: Sequence[Wish]) -> bool:
-        first, second = (wish.node for wish in wishes)
+    def _confusable(self, intents: Sequence[Intent]) -> bool:
+        first, second = (intent.node for intent in intents)
         if first.need is second.need:
             return True
         if not self._train and (_half_said(first, second) or _half_said(second, first)):
             return True
         value_kinds = [
-            self._config.toolset.value_kinds[wish.node.need.name, wish.node.need.asks.index(wish.ask)]
-            for wish in wishes
+            self._config.toolset.value_kinds[intent.node.need.name, intent.node.need.templates.index(intent.template)]
+            for intent in intents
         ]
         return bool(value_kinds[0] & value_kinds[1])
 
     def _draw_my_slots(
-        self, kind: Kind, wishes: Sequence[Wish], slots: Mapping[str, Slot], perturbation: Perturbation
+        self, kind: Kind, intents: Sequence[Intent], slots: Mapping[str, Slot], perturbation: Perturbation
     ) -> dict[str, Json] | None:
         """Names with which the query belongs to this split."""
         former = self._config.toolset.catalogue.former
@@ -124,7 +124,7 @@ class _Sketch:
             values = self._draw_slots(slots, perturbation)
             if values is None:
                 return None
-            if is_for_training(kind.name, values) if self._train else is_for_tests(wishes, values, former):
+            if is_for_training(kind.name, values) if self._train else is_for_tests(intents, values, former):
                 return values
         return None
 
@@ -258,7 +258,7 @@ class _Sketch:
     # --- the words ----------------------------------------------------------------------------------
 
     def _write_query(
-        self, wishes: Sequence[Wish], slots: Mapping[str, Slot], values: Values, perturbation: Perturbation
+        self, intents: Sequence[Intent], slots: Mapping[str, Slot], values: Values, perturbation: Perturbation
     ) -> str:
         rng, frames = self._rng, self._frames
         spoken = {name: _speak(slot, values[name]) for name, slot in slots.items()}
@@ -266,30 +266,30 @@ class _Sketch:
             name = rng.pick([name for name, slot in slots.items() if not isinstance(slot.domain, Amounts)])
             domain = slots[name].domain
             spoken[name] = "" if isinstance(domain, Amounts) else rng.pick(domain.vague)
-        text = self._write_wishes(wishes, spoken)
+        text = self._write_intents(intents, spoken)
         if rng.below(100) < self._config.contexts:
             return f"{rng.pick(frames.contexts)} {text}"
         return text
 
-    def _write_wishes(self, wishes: Sequence[Wish], spoken: Mapping[str, str]) -> str:
+    def _write_intents(self, intents: Sequence[Intent], spoken: Mapping[str, str]) -> str:
         rng, frames = self._rng, self._frames
-        first = wishes[0]
-        whole = wording.questions(first.ask, train=self._train)
+        first = intents[0]
+        whole = wording.questions(first.template, train=self._train)
         plain = first.change is None and not any(isinstance(given, Chosen) for given in first.node.inputs.values())
-        if len(wishes) == 1 and plain and whole and rng.below(frames.whole) == 0:
+        if len(intents) == 1 and plain and whole and rng.below(frames.whole) == 0:
             text = self._fill(rng.pick(whole), first.node, spoken)
         else:
-            wanted = rng.pick(frames.joints).join(self._write_wish(wish, spoken) for wish in wishes)
+            wanted = rng.pick(frames.joints).join(self._write_intent(intent, spoken) for intent in intents)
             text = rng.pick(frames.plain).format(x=wanted)
         return text[0].upper() + text[1:]
 
-    def _write_wish(self, wish: Wish, spoken: Mapping[str, str]) -> str:
+    def _write_intent(self, intent: Intent, spoken: Mapping[str, str]) -> str:
         rng = self._rng
-        text = self._fill(rng.pick(wish.ask.nouns), wish.node, spoken)
-        for name, given in wish.node.inputs.items():
+        text = self._fill(rng.pick(intent.template.nouns), intent.node, spoken)
+        for name, given in intent.node.inputs.items():
             if isinstance(given, Chosen):
-                text += f" {rng.pick(wish.node.need.options[name][given.value])}"
-        return f"{text} in {self._name(wish.target, spoken)}" if wish.target is not None else text
+                text += f" {rng.pick(intent.node.need.options[name][given.value])}"
+        return f"{text} in {self._name(intent.target, spoken)}" if intent.target is not None else text
 
     def _fill(self, phrase: str, node: Node, spoken: Mapping[str, str]) -> str:
         return phrase.format_map({name: self._name(given, spoken) for name, given in node.inputs.items()})
@@ -298,7 +298,7 @@ class _Sketch:
         match source:
             case Slot(name=name):
                 return spoken[name]
-            case Made(node=node, output=output):
+            case Derived(node=node, output=output):
                 return self._fill(self._rng.pick(node.need.refs[output]), node, spoken)
             case Chosen(value=value):
                 return value
@@ -410,5 +410,5 @@ def _tells_itself(problem: Problem) -> bool:
     if not problem.solvable:
         return False
     known = problem.solution().known
-    owed = (known[owed.value] for owed in problem.kind.owed)
-    return any(isinstance(value, str) and value in problem.task.query for value in owed)
+    values = (known[part.value] for part in problem.kind.answer_parts)
+    return any(isinstance(value, str) and value in problem.task.query for value in values)

@@ -12,7 +12,7 @@ from alpha_umi.types import Json
 from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.domains import Codes, Names
 from alpha_umi.world.facts import Facts
-from alpha_umi.world.needs import Ask, Need, Refusal
+from alpha_umi.world.needs import IntentTemplate, Need, Refusal
 from alpha_umi.world.phrases import bare
 from alpha_umi.world.reading import Reader, Words
 from alpha_umi.world.table.categories import CATEGORIES, Category, load_category
@@ -111,9 +111,9 @@ class Toolset:
             TestSet.G3_INSTRUCTION.value: seen,
         }
         value_kinds = {
-            (need.name, number): _value_kinds(need, ask)
+            (need.name, number): _value_kinds(need, template)
             for need in needs.values()
-            for number, ask in enumerate(need.asks)
+            for number, template in enumerate(need.templates)
         }
         return cls(
             catalogue=catalogue,
@@ -148,11 +148,11 @@ def _scope(tools: Iterable[Tool]) -> Scope:
     return Scope.of({tool.need: tool.finds for tool in tools}.values())
 
 
-def _value_kinds(need: Need, ask: Ask) -> frozenset[str]:
+def _value_kinds(need: Need, template: IntentTemplate) -> frozenset[str]:
     sample = need.answer(Facts(seed=0, moment="sample"), _sample_inputs(need))
     if isinstance(sample, Refusal):
         raise ValueError(f"{need.name} refuses its own names: {sample.reason}")
-    return frozenset(_value_kind(need, owed.value, owed.unit, sample[owed.value]) for owed in ask.owed)
+    return frozenset(_value_kind(need, part.value, part.unit, sample[part.value]) for part in template.answer_parts)
 
 
 def _sample_inputs(need: Need) -> dict[str, Json]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from alpha_umi.world.needs import Ask
+from alpha_umi.world.needs import IntentTemplate
 from alpha_umi.world.table.sections import load_sections
 
 
@@ -42,13 +42,13 @@ def load_frames(*, train: bool) -> Frames:
     )
 
 
-def questions(ask: Ask, *, train: bool) -> tuple[str, ...]:
+def questions(template: IntentTemplate, *, train: bool) -> tuple[str, ...]:
     """The whole sentences of one split: where the tables have several, the last one is kept for tests."""
     if train:
-        return (*page_questions(ask), *ask.paraphrases)
-    return ask.questions[-1:] if len(ask.questions) > 1 else ()
+        return (*page_questions(template), *template.paraphrases)
+    return template.questions[-1:] if len(template.questions) > 1 else ()
 
 
-def page_questions(ask: Ask) -> tuple[str, ...]:
+def page_questions(template: IntentTemplate) -> tuple[str, ...]:
     """Those of training that stand on pages too."""
-    return ask.questions[:-1] if len(ask.questions) > 1 else ask.questions
+    return template.questions[:-1] if len(template.questions) > 1 else template.questions

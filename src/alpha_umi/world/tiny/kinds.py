@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alpha_umi.world.kinds import Kind, Step
-from alpha_umi.world.needs import Owed
+from alpha_umi.world.needs import AnswerPart
 
 
 def _step(need: str, *bindings: str, keep: str = "", goal: str = "") -> Step:
@@ -20,14 +20,16 @@ def _pairs(bindings: tuple[str, ...] | list[str]) -> dict[str, str]:
 
 def _kind(name: str, slots: str, steps: tuple[Step, ...], queries: str, answer: str) -> Kind:
     """`answer`: the parts it owes, as "value" or "value:unit", then ": " and the sentence."""
-    owed, _, sentence = answer.partition(": ")
+    parts, _, sentence = answer.partition(": ")
     return Kind(
         name=name,
         slots=_pairs(slots.split()),
         steps=steps,
         queries=tuple(line.strip() for line in queries.strip().splitlines()),
         answer=sentence,
-        owed=tuple(Owed(value=value, unit=unit) for value, _, unit in (part.partition(":") for part in owed.split())),
+        answer_parts=tuple(
+            AnswerPart(value=value, unit=unit) for value, _, unit in (part.partition(":") for part in parts.split())
+        ),
     )
 
 
