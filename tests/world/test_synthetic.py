@@ -5,7 +5,7 @@ from collections import defaultdict
 import pytest
 
 from alpha_umi.world import Seen
-from alpha_umi.world.phrases import bare
+from alpha_umi.world.phrases import normalized_words
 from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table.configs import SMALL
 from alpha_umi.world.table.synthetic import SyntheticProviders
@@ -36,10 +36,10 @@ def test_synthetic_providers_stand_in_training_alone(preset):
 
 def test_no_document_of_a_held_out_tool_is_drawn(preset):
     held_out = [tool for tool in catalogue(preset).tools.values() if tool.seen is not Seen.YES]
-    documents = {bare(tool.document.entry["description"]) for tool in held_out}
+    documents = {normalized_words(tool.document.entry["description"]) for tool in held_out}
     names = {tool.spec.name for tool in held_out}
     for tool in synthetic(preset, 700):
-        assert bare(tool.document.entry["description"]) not in documents
+        assert normalized_words(tool.document.entry["description"]) not in documents
         assert tool.spec.name not in names
 
 
@@ -51,12 +51,12 @@ def test_the_documents_of_held_out_tools_are_banned_by_name():
         for n in range(60)
     ]
     told = {made.document.entry["description"] for made in free}
-    held_out_documents = frozenset(map(bare, sorted(told)[::2]))
+    held_out_documents = frozenset(map(normalized_words, sorted(told)[::2]))
     again = [
         SyntheticProviders(toolset.categories, held_out_documents, RandomStream("banned", n)).replace_tool(tool)
         for n in range(60)
     ]
-    assert held_out_documents.isdisjoint(bare(made.document.entry["description"]) for made in again)
+    assert held_out_documents.isdisjoint(normalized_words(made.document.entry["description"]) for made in again)
 
 
 def test_synthetic_providers_are_worded_in_many_ways(preset):

@@ -14,7 +14,7 @@ from alpha_umi.store import decode_task, dump_line, encode_task
 from alpha_umi.types import Observation, User
 from alpha_umi.world import Perturbation, Split, World
 from alpha_umi.world.oracle_agent import OracleAgent
-from alpha_umi.world.reading import Quantity, plain, sentences, takes_back, wavers
+from alpha_umi.world.reading import Quantity, is_hedged, is_retraction, normalize, sentences
 from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
 from alpha_umi.world.tiny.names import TERMS
 from alpha_umi.world.verifier import judge, judge_answer
@@ -24,7 +24,7 @@ READER = catalogue("full").reader
 
 
 def read(text):
-    return list(READER.quantities(plain(text)))
+    return list(READER.quantities(normalize(text)))
 
 
 def quantity(value, unit=""):
@@ -62,7 +62,7 @@ def test_marks_and_dashes_that_are_no_sign_change_nothing(text):
 def test_words_beside_a_number_that_make_it_another(text):
     [found] = read(text)
     assert found.value == 43
-    assert found.bent
+    assert found.qualifier
 
 
 @pytest.mark.parametrize("text", ["number 3", "no 3", "No. 3", "rank 3", "3, or so they say"])
@@ -80,7 +80,7 @@ def test_a_number_without_unit_may_be_called_a_number(text):
     ],
 )  # fmt: skip
 def test_times_are_read_by_the_clock_of_24_hours(text, time):
-    assert READER.terms(plain(f"It leaves at {text}.")) == {time}
+    assert READER.terms(normalize(f"It leaves at {text}.")) == {time}
     assert read(text) == []
 
 
@@ -88,13 +88,13 @@ def test_times_are_read_by_the_clock_of_24_hours(text, time):
     "text", ["20:10 am", "0:10 pm", "about 20:10", "before 20:10", "after 20:10", "20:10 or later"]
 )
 def test_what_is_no_time_or_not_that_one_is_none(text):
-    assert READER.terms(plain(text)).isdisjoint({"20:10", "00:10"})
+    assert READER.terms(normalize(text)).isdisjoint({"20:10", "00:10"})
 
 
 def test_reading_plain_text_again_changes_nothing():
     for made in problems("full", 20):
         for text in (made.task.query, made.kind.answer, "20:10 am, minus 7 C, 5:45 pm, 7 C below 0"):
-            assert plain(plain(text)) == plain(text)
+            assert normalize(normalize(text)) == normalize(text)
 
 
 # --- what an answer says of itself ------------------------------------------------------------------------
@@ -151,10 +151,10 @@ def test_polite_words_do_no_harm(wind, words):
 def test_no_name_of_the_world_bends_or_denies(names):
     for name in names:
         assert read(f"{name} 43 minutes, {name}") == [quantity(43, "minutes")]
-        assert not wavers(name)
-        assert not takes_back(name)
+        assert not is_hedged(name)
+        assert not is_retraction(name)
         assert list(sentences(f"It is {name} today.")) == [f"It is {name} today."]
-        assert plain(name) == name
+        assert normalize(name) == name
 
 
 # --- what counts as told ----------------------------------------------------------------------------------

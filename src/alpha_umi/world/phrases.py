@@ -7,6 +7,6 @@ def phrases(text: str) -> tuple[str, ...]:
     return tuple(" ".join(phrase.split()) for phrase in text.split("|") if phrase.strip())
 
 
-def bare(text: str) -> str:
+def normalized_words(text: str) -> str:
     """The words without case and punctuation."""
     return " ".join(re.findall(r"\w+", text.casefold()))

@@ -1,6 +1,6 @@
-"""Reading an answer: the quantities with their units and the names that it holds, however it is worded.
+"""Reader of answers: quantities with units, names, hedges and retractions, however they are worded.
 
-What is read is plain text, as `plain` makes it of any text.
+The reader takes text as `normalize` returns it.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from decimal import Decimal
 class Quantity:
     value: Decimal
     unit: str = ""
-    bent: str = ""
-    """What beside it says that it is another: "about", "twice", "or more"."""
+    qualifier: str = ""
+    """Words beside it that change the value: "about", "twice", "or more"; empty: the value is exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """What is to be recognised."""
+    """Words that a Reader recognises."""
 
     names: Mapping[str, Sequence[str]]
     """Domain -> every name of it that an answer may hold."""
     ordinary: frozenset[str] = frozenset()
-    """Domains whose names are ordinary words, which say nothing in a task of other domains."""
+    """Domains whose names are everyday words, which count only in a task about the domain."""
     currencies: Iterable[str] = ()
     units: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """Unit -> its spellings."""
     literal: str = ""
-    """Regular expression of what is read as one name though it holds digits: codes, times of the day."""
+    """Regular expression of names that hold digits: codes, times of the day."""
 
 
 _NUMBER = re.compile(r"(?<![\w.,])(?:[-+](?=\d))?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 _BELOW_ZERO = re.compile(r"(?:\s*degrees?)?\s*\b(?:below|under) zero\b", re.IGNORECASE)
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _NEAR = 30
-"""Characters after an "or" in which a value would be another choice, or before a value in which it may be bent."""
+"""Characters after an "or" that are searched for another choice, and before a value for a qualifier."""
 _WORD = re.compile(r"\w+")
 
-_BENDING = (
+_QUALIFIERS = (
     r"about|around|approximately|approx\.?|roughly|circa|ca\.?|some|an estimated|nearly|almost|near|barely|hardly|"
     r"(?:close|closer|next|up) to|than|at (?:the )?(?:least|most|earliest|latest)|(?:minimum|maximum|upwards?) of|"
     r"under|over|below|above|beyond|before|past|anything but|except|twice|thrice|double|triple|half|times|"
@@ -49,17 +49,17 @@ _BENDING = (
 )
 
 
-def _bent_by(words: str) -> re.Pattern[str]:
-    """Such words at the end of what stands before a value."""
+def _qualified_by(words: str) -> re.Pattern[str]:
+    """Pattern of such words at the end of the text before a value."""
     return re.compile(
         rf"((?<!\w)(?:{words})(?!\w)|[~≈±<>≤≥]=?)(?: of)?(?: (?:the|a|an|these|those))?[\s(-]*$", re.IGNORECASE
     )
 
 
-_BENT_BEFORE = _bent_by(rf"{_BENDING}|no")
-_BENT_BEFORE_BARE = _bent_by(rf"{_BENDING}|after")
+_QUALIFIER_BEFORE = _qualified_by(rf"{_QUALIFIERS}|no")
+_QUALIFIER_BEFORE_BARE = _qualified_by(rf"{_QUALIFIERS}|after")
 """Of times, codes and numbers without unit, where "no" means number and "after" does not mean "in"."""
-_BENT_AFTER = re.compile(
+_QUALIFIER_AFTER = re.compile(
     r"[ (]*(\+|(?:or (?:more|less|so|fewer|thereabouts|under|over|later|earlier)|at (?:the )?(?:least|most|earliest|"
     r"latest)|approximately|approx|roughly|(?:more|less|fewer|below|above)(?! zero)|hundred|thousand|million|billion|"
     r"dozen|times)\b)",
@@ -101,21 +101,21 @@ class Reader:
             yield Quantity(
                 value=value,
                 unit=self._spellings[unit[1].casefold()] if unit else "",
-                bent=_bent(text, start, end, _BENT_BEFORE if unit else _BENT_BEFORE_BARE),
+                qualifier=_find_qualifier(text, start, end, _QUALIFIER_BEFORE if unit else _QUALIFIER_BEFORE_BARE),
             )
             taken = end
 
     def terms(self, text: str) -> set[str]:
-        """The names in a text, in lower case; codes and times, too, with what says that they are others."""
+        """The names in a text, in lower case; codes and times, too, with their qualifiers in parentheses."""
         found = set(self._find_names(text.casefold()))
         if self._literal is not None:
             for literal in self._literal.finditer(text):
-                bent = _bent(text, literal.start(), literal.end(), _BENT_BEFORE_BARE)
-                found.add(f"{literal[0]} ({bent})".casefold() if bent else literal[0].casefold())
+                qualifier = _find_qualifier(text, literal.start(), literal.end(), _QUALIFIER_BEFORE_BARE)
+                found.add(f"{literal[0]} ({qualifier})".casefold() if qualifier else literal[0].casefold())
         return found
 
     def _find_names(self, text: str) -> Iterator[str]:
-        """As whole words, and of those that begin at one place the longest."""
+        """The names that stand as whole words; the longest of those that begin at one place."""
         end = 0
         for word in _WORD.finditer(text):
             start = word.start()
@@ -126,22 +126,22 @@ class Reader:
                     break
 
     def domain(self, name: str) -> str:
-        """Of a name in lower case; "literal" for codes and times."""
+        """The domain of a name in lower case; "literal" for codes and times."""
         return self._domain.get(name, "literal")
 
-    def telling(self, held: set[str], relevant: Iterable[str]) -> set[str]:
-        """Those of the names `held` that are no ordinary words, or are such of a domain of the `relevant` names."""
+    def relevant_names(self, held: set[str], relevant: Iterable[str]) -> set[str]:
+        """The names of `held` that count: no everyday words, or such of a domain of the `relevant` names."""
         domains = {self.domain(name) for name in relevant}
         return {name for name in held if self.domain(name) not in self._ordinary - domains}
 
-    def leaves_open(self, text: str) -> bool:
-        """Whether it offers a choice of values."""
+    def offers_choice(self, text: str) -> bool:
+        """True where it offers a choice of values ("A or B")."""
         after = (text[found.end() : found.end() + _NEAR] for found in _OR.finditer(text))
         return any(self.terms(near) or any(self.quantities(near)) for near in after)
 
 
-def _bent(text: str, start: int, end: int, before: re.Pattern[str]) -> str:
-    found = before.search(text[max(0, start - _NEAR) : start]) or _BENT_AFTER.match(text, end)
+def _find_qualifier(text: str, start: int, end: int, before: re.Pattern[str]) -> str:
+    found = before.search(text[max(0, start - _NEAR) : start]) or _QUALIFIER_AFTER.match(text, end)
     return found[1] if found else ""
 
 
@@ -149,7 +149,7 @@ def _any_of(words: Sequence[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-# --- one spelling for many --------------------------------------------------------------------------------
+# --- normalization ----------------------------------------------------------------------------------------
 
 _MARKDOWN = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)")
 _DASH = re.compile(r"[\u2010-\u2015\u2212]")
@@ -165,15 +165,15 @@ _PART_OF_DAY = re.compile(
 _SHORT_TIME = re.compile(r"(?<![\w:.,])(\d):(?=\d\d(?![\w:]))")
 
 
-def plain(text: str) -> str:
-    """Without bold marks, minus as "-" before the digits, and times of the day as HH:MM."""
+def normalize(text: str) -> str:
+    """Rewrite a text without bold marks, with "-" before negative numbers and times of the day as HH:MM."""
     text = _DASH.sub("-", _MARKDOWN.sub("", text))
     text = _ZERO.sub(r"\1 zero", _MINUS_APART.sub(r"\1-", _MINUS.sub("-", text)))
     return _SHORT_TIME.sub(r"0\1:", _PART_OF_DAY.sub(_read_time, text))
 
 
 def _read_time(found: re.Match[str]) -> str:
-    """HH:MM, or as a number what is no time of the day ("20:10 am")."""
+    """HH:MM; with a full stop where the words are no time of the day ("20:10 am")."""
     named, part = int(found["hour"]), (found["half"] or found["part"] or "night").casefold()
     late = part in ("p", "afternoon", "evening") or (part == "night" and named != 12 and named >= 6)
     hour = named % 12 + 12 * late if 1 <= named <= 12 else named
@@ -182,7 +182,7 @@ def _read_time(found: re.Match[str]) -> str:
     return f"{hour:02}:{found['minutes'] or '00'}"
 
 
-# --- denials and doubts -----------------------------------------------------------------------------------
+# --- hedges and retractions -------------------------------------------------------------------------------
 
 _DENIAL = (
     r"(?:\b(?:not|never|cannot|neither|nor|unable|hardly|scarcely|false|untrue|(?<!go )wrong|incorrect|mistaken|"
@@ -194,8 +194,8 @@ _DOUBT = (
     r"(?:may|might|could) (?:be|have|take|cost))\b|(?<!\bno )(?<!\bwithout )(?<!\bwithout a )\bdoubt(?:s|ed|ful)?\b)"
 )
 _TRUE = r"true|right|correct|accurate|reliable|the case"
-_WAVERS = re.compile(rf"{_DENIAL}|{_DOUBT}", re.IGNORECASE)
-_TAKES_BACK = re.compile(
+_HEDGED = re.compile(rf"{_DENIAL}|{_DOUBT}", re.IGNORECASE)
+_RETRACTION = re.compile(
     r"\b(?:false|untrue|(?<!go )wrong|incorrect|mistaken|opposite|unsure|uncertain|unlikely|lied?|kidding|joking)\b|"
     r"\bi (?:guess|doubt)\b|\b(?:a|my|only|just) guess\b|"
     rf"{_DENIAL}.*\b(?:{_TRUE}|sure|certain|know|known|believe|think)\b|{_DOUBT}.*\b(?:{_TRUE})\b|"
@@ -203,7 +203,7 @@ _TAKES_BACK = re.compile(
     r"^\W*(?:or )?(?:no|hardly|perhaps|maybe|possibly|probably)\W*(?:$|[.,:;!-])",
     re.IGNORECASE | re.DOTALL,
 )
-"""What speaks of the statement before: that it is wrong, or that nobody is sure of it."""
+"""Statements about the sentence before: that it is wrong or not certain."""
 _POLITE = re.compile(r"\bif\b[^,;]*|(?:\bdo not|\bdon['’]t|\bnever) (?:hesitate|forget|worry|mind)\b.*", re.I | re.S)
 _END = re.compile(
     r"(?:(?<!\b[DM]r)(?<!\bMrs)(?<!\bMs)(?<!\bSt)(?<!\bca)(?<!\bapprox)[.!?]+[\"')\]]*)(?=\s)|(?<!:)\n(?=\s*[-•A-Z])"
@@ -211,6 +211,7 @@ _END = re.compile(
 
 
 def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text; lines of a list count as sentences."""
     start = 0
     for end in _END.finditer(text):
         yield text[start : end.end()].strip()
@@ -218,11 +219,11 @@ def sentences(text: str) -> Iterator[str]:
     yield text[start:].strip()
 
 
-def wavers(sentence: str) -> bool:
-    """Whether it denies or doubts what it says."""
-    return _WAVERS.search(sentence) is not None
+def is_hedged(sentence: str) -> bool:
+    """True for a sentence that denies or doubts its own content."""
+    return _HEDGED.search(sentence) is not None
 
 
-def takes_back(sentence: str) -> bool:
-    """Whether it denies or doubts what was said beside it; questions and polite endings do not."""
-    return not sentence.endswith("?") and _TAKES_BACK.search(_POLITE.sub("", sentence)) is not None
+def is_retraction(sentence: str) -> bool:
+    """True for a sentence that denies or doubts the one beside it; not for questions and polite endings."""
+    return not sentence.endswith("?") and _RETRACTION.search(_POLITE.sub("", sentence)) is not None

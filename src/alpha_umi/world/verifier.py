@@ -1,8 +1,8 @@
-"""The exact verifier: is an answer right, and do the calls support it?
+"""Exact verifier of trajectories: the answer is right, and the calls support it.
 
-Right: it holds every part that the task owes, numbers with their units, and no number, unit or name that the task
-does not warrant. Wording is free. Supported: every fact that the answer rests on was asked for in calls that the
-world really answers so. A task that cannot be solved is passed by giving up, after seeing why.
+Right: the answer holds every required value, numbers with their units, and no number, unit or name that the task does
+not warrant. Wording is free. Supported: calls whose observations the world confirms gave every fact that the answer
+needs. An unsolvable task is passed by giving up, after the calls have shown the reason.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Score, ToolStatus, Trajectory, Turn
 from alpha_umi.world.needs import Refusal
 from alpha_umi.world.problems import Perturbation, Problem, Request, Solution, find_unit, request
-from alpha_umi.world.reading import Quantity, Reader, plain, sentences, takes_back, wavers
+from alpha_umi.world.reading import Quantity, Reader, is_hedged, is_retraction, normalize, sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     right: bool
-    """The end is the one that the task asks for, in all its parts."""
+    """The last turn is the one that the task asks for, with all required values."""
     supported: bool
-    """The calls and their observations are true and give what the end rests on."""
+    """The calls and their observations are true and give the facts that the last turn needs."""
     reasons: tuple[str, ...] = ()
-    """What is wrong, one sentence each; empty when the trajectory passes."""
+    """Faults, one sentence each; empty when the trajectory passes."""
 
     @property
     def passed(self) -> bool:
@@ -41,6 +41,7 @@ class Verdict:
 
 
 def judge(problem: Problem, trajectory: Trajectory) -> Verdict:
+    """Verify a trajectory against its problem."""
     last = trajectory.turns[-1] if trajectory.turns else None
     wrong = _judge_end(problem, last)
     unsupported = _judge_calls(problem, trajectory.turns)
@@ -63,47 +64,50 @@ def _judge_end(problem: Problem, last: Turn | None) -> list[str]:
 
 
 def judge_answer(problem: Problem, text: str) -> list[str]:
-    """What is wrong with an answer to a solvable problem."""
-    query, text = plain(problem.task.query), plain(text)
-    said = re.sub(re.escape(query.rstrip(".?! ")), "", text, flags=re.IGNORECASE)
+    """Faults of an answer to a solvable problem, one sentence each; empty for a right one."""
+    query, text = normalize(problem.task.query), normalize(text)
+    answer = re.sub(re.escape(query.rstrip(".?! ")), "", text, flags=re.IGNORECASE)
     solution = problem.solution()
     required = _required_values(problem, solution)
-    return [*_judge_values(problem, solution, query, said), *_judge_tone(problem.catalogue.reader, required, said)]
+    return [
+        *_judge_values(problem, solution, query, answer),
+        *_judge_assertion(problem.catalogue.reader, required, answer),
+    ]
 
 
-def _judge_values(problem: Problem, solution: Solution, query: str, said: str) -> list[str]:
-    """Whether an answer without an echo of the query holds what is owed, and nothing that is not warranted."""
+def _judge_values(problem: Problem, solution: Solution, query: str, answer: str) -> list[str]:
+    """Faults of the values in an answer, which is given without an echo of the query: missing and unwarranted ones."""
     reader = problem.catalogue.reader
     required_quantities, required_terms = _required_values(problem, solution)
-    held_quantities, held_terms = list(reader.quantities(said)), reader.terms(said)
-    queried = {replace(quantity, bent="") for quantity in reader.quantities(query)}
+    found_quantities, found_terms = list(reader.quantities(answer)), reader.terms(answer)
+    queried = {replace(quantity, qualifier="") for quantity in reader.quantities(query)}
     allowed_quantities = {*required_quantities, *queried, *_side_quantities(problem, solution)}
     allowed_values = {quantity.value for quantity in allowed_quantities}
     allowed_terms = {term.casefold() for term in required_terms} | reader.terms(query) | _side_terms(problem, solution)
     allowed_terms |= {quantity.unit.casefold() for quantity in allowed_quantities}
-    missing = [quantity for quantity in required_quantities if quantity not in held_quantities]
+    missing = [quantity for quantity in required_quantities if quantity not in found_quantities]
     reasons = [f"the answer lacks {_show(quantity)}" for quantity in missing]
-    reasons += [f"the answer lacks {term}" for term in required_terms if term.casefold() not in held_terms]
-    for quantity in held_quantities:
-        bare = not quantity.unit and not quantity.bent and quantity.value in allowed_values
+    reasons += [f"the answer lacks {term}" for term in required_terms if term.casefold() not in found_terms]
+    for quantity in found_quantities:
+        bare = not quantity.unit and not quantity.qualifier and quantity.value in allowed_values
         if not bare and quantity not in allowed_quantities:
             reasons.append(f"the answer holds {_show(quantity)}, which is not so")
-    wrong_terms = reader.telling(held_terms - allowed_terms, allowed_terms)
+    wrong_terms = reader.relevant_names(found_terms - allowed_terms, allowed_terms)
     return reasons + [f"the answer holds {term}, which is not so" for term in sorted(wrong_terms)]
 
 
-def _judge_tone(reader: Reader, required: tuple[list[Quantity], list[str]], said: str) -> list[str]:
-    """Whether an answer stands by what it says. Sentences that neither hold what is owed nor speak of it are free."""
+def _judge_assertion(reader: Reader, required: tuple[list[Quantity], list[str]], answer: str) -> list[str]:
+    """Hedges of required values and retractions; other sentences are free."""
     values = {quantity.value for quantity in required[0]}
     terms = {term.casefold() for term in required[1]}
     reasons: list[str] = []
-    for sentence in sentences(said):
+    for sentence in sentences(answer):
         tells = terms & reader.terms(sentence) or any(
             quantity.value in values for quantity in reader.quantities(sentence)
         )
-        if wavers(sentence) if tells else takes_back(sentence):
+        if is_hedged(sentence) if tells else is_retraction(sentence):
             reasons.append(f"the answer denies or doubts something: {sentence!r}")
-    if reader.leaves_open(said):
+    if reader.offers_choice(answer):
         reasons.append("the answer leaves something open")
     return reasons
 
@@ -121,9 +125,9 @@ def _required_values(problem: Problem, solution: Solution) -> tuple[list[Quantit
 
 
 def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]:
-    """Numbers that come up beside, with the units that the same reply or request gives them.
+    """Further numbers that an answer may hold, with the units that their reply or request gives them.
 
-    What a reply says beyond the question may be told too, unless it could be taken for what was asked.
+    Other values of a reply are allowed, unless they could be confused with a required one.
     """
     units = {quantity.unit for quantity in _required_values(problem, solution)[0]}
     used = {str(value) for made in solution.requests for _, value in made.inputs}
@@ -139,7 +143,7 @@ def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]
 
 
 def _side_terms(problem: Problem, solution: Solution) -> set[str]:
-    """Names that come up on the way, and those of a reply that could not be taken for what was asked."""
+    """Further names that an answer may hold: inputs, and outputs that cannot be confused with a required one."""
     domain = problem.catalogue.reader.domain
     required = {domain(term.casefold()) for term in _required_values(problem, solution)[1]}
     used = {str(value).casefold() for made in solution.requests for _, value in made.inputs}
@@ -148,7 +152,7 @@ def _side_terms(problem: Problem, solution: Solution) -> set[str]:
 
 
 def _show(quantity: Quantity) -> str:
-    return f"{quantity.value} {quantity.unit}".strip() + (f" ({quantity.bent})" if quantity.bent else "")
+    return f"{quantity.value} {quantity.unit}".strip() + (f" ({quantity.qualifier})" if quantity.qualifier else "")
 
 
 # --- the calls --------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Split of queries into training and tests, by a hash of the plan and of the names in it.
 
-A test query is in the test split in every way to ask it: in either order of its intents, by a name's old form or its new
-one. So none of its equivalents is a training query.
+A test query is in the test split in every way to ask it: in either order of its intents, by a name's old form or its
+new one. So none of its equivalents is a training query.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.domains import Codes, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.needs import IntentTemplate, Need, Refusal
-from alpha_umi.world.phrases import bare
+from alpha_umi.world.phrases import normalized_words
 from alpha_umi.world.reading import Reader, Words
 from alpha_umi.world.table.categories import CATEGORIES, Category, load_category
 from alpha_umi.world.table.names import load_domains, load_ordinary_names, load_proper_names, names_of
@@ -121,7 +121,7 @@ class Toolset:
             value_kinds=value_kinds,
             categories={category.name: category for category in chosen},
             held_out_documents=frozenset(
-                bare(str(tool.document.entry["description"])) for tool in tools if tool.seen is not Seen.YES
+                normalized_words(str(tool.document.entry["description"])) for tool in tools if tool.seen is not Seen.YES
             ),
         )
 
