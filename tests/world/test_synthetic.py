@@ -74,6 +74,6 @@ def test_a_synthetic_tool_is_documented_as_its_tool_json_says(preset):
     for tool in synthetic(preset, 100):
         entry = tool.document.entry
         assert entry["name"] not in entry["description"], "ToolBench's rules would put the whole name there"
-        assert set(tool.arguments) == set(tool.finds.inputs)
-        assert set(tool.results) == set(tool.finds.outputs)
+        assert set(tool.arguments) == set(tool.served_need.inputs)
+        assert set(tool.results) == set(tool.served_need.outputs)
         assert len(set(tool.results.values())) == len(tool.results)

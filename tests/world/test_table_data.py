@@ -69,9 +69,9 @@ def test_every_phrase_of_a_need_names_its_inputs_alone():
             need.goal,
             *(phrase for template in need.templates for phrase in (*template.nouns, *template.questions)),
         ]
-        phrases += [phrase for references in need.refs.values() for phrase in references]
+        phrases += [phrase for references in need.references.values() for phrase in references]
         assert all(placeholders(phrase) <= known for phrase in phrases), need.name
-        assert set(need.refs) <= set(need.outputs)
+        assert set(need.references) <= set(need.outputs)
         assert set(need.options) <= set(need.defaults)
         for template in need.templates:
             assert placeholders(template.answer) <= known | set(need.outputs), need.name

@@ -62,12 +62,12 @@ def test_every_need_has_providers_that_write_it_differently():
             assert one.spec.name != other.spec.name
         assert len({(tuple(tool.arguments.items()), tuple(tool.results.items())) for tool in tools}) > 1, need
         for tool in tools:
-            assert set(tool.arguments) == set(tool.finds.inputs), tool.spec.name
-            values = {part.value for template in tool.finds.templates for part in template.answer_parts}
-            units = {part.unit for template in tool.finds.templates for part in template.answer_parts} & set(
-                tool.finds.outputs
+            assert set(tool.arguments) == set(tool.served_need.inputs), tool.spec.name
+            values = {part.value for template in tool.served_need.templates for part in template.answer_parts}
+            units = {part.unit for template in tool.served_need.templates for part in template.answer_parts} & set(
+                tool.served_need.outputs
             )
-            assert values | units | set(tool.finds.refs) <= set(tool.results), tool.spec.name
+            assert values | units | set(tool.served_need.references) <= set(tool.results), tool.spec.name
 
 
 def test_names_are_told_apart():

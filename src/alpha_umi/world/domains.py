@@ -32,7 +32,7 @@ class Names:
     """Names that tools refuse, saying the new one."""
     unknown_entities: tuple[str, ...] = ()
     """Plausible names that are none of the domain."""
-    told: str = ""
+    description: str = ""
     """What a tool says of such an argument."""
     vague: tuple[str, ...] = ()
     """How a query speaks of one without naming it; empty where users do not name these."""
@@ -56,8 +56,8 @@ class Codes:
     count: int = 90
     """... so many."""
     stride: int = 37
-    told: str = ""
-    spoken: str = "{}"
+    description: str = ""
+    mention: str = "{}"
     """How a query names one."""
     vague: tuple[str, ...] = ()
 
@@ -88,7 +88,7 @@ class Amounts:
     low: int = 5
     high: int = 500
     called: str = "sum of money"
-    told: str = ""
+    description: str = ""
     vague: tuple[str, ...] = ()
 
     def read(self, _: Facts, value: str) -> str | Unknown:

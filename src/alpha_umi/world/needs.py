@@ -15,7 +15,7 @@ from alpha_umi.world.domains import Codes, Domain, Unknown
 from alpha_umi.world.facts import Facts
 
 Values = Mapping[str, Json]
-Find: TypeAlias = Callable[[Facts, Mapping[str, str]], Json]
+OutputRule: TypeAlias = Callable[[Facts, Mapping[str, str]], Json]
 """One output from the facts and the inputs, each read as its domain reads it."""
 
 
@@ -57,13 +57,13 @@ class Need:
     goal: str
     """What it finds, as a noun phrase over the inputs."""
     inputs: Mapping[str, Domain]
-    outputs: Mapping[str, Find]
+    outputs: Mapping[str, OutputRule]
     defaults: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """Inputs that may be left out."""
     templates: tuple[IntentTemplate, ...] = ()
-    refs: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Output -> noun phrases that stand for it in a query, so that what one need finds is asked of another."""
-    makes: Mapping[str, Domain] = field(default_factory=dict[str, Domain])
+    reference_domains: Mapping[str, Domain] = field(default_factory=dict[str, Domain])
     """Output of `refs` -> its domain."""
     options: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
         default_factory=dict[str, Mapping[str, tuple[str, ...]]]
@@ -84,41 +84,41 @@ class Need:
 # --- where outputs come from ----------------------------------------------------------------------------
 
 
-def number(key: str, low: int, high: int, *inputs: str) -> Find:
+def random_number(key: str, low: int, high: int, *inputs: str) -> OutputRule:
     """A number of `low` to `high` drawn for these inputs."""
     return lambda facts, of: facts.between(low, high, key, *(of[name] for name in inputs))
 
 
-def name_of(key: str, options: tuple[str, ...], *inputs: str) -> Find:
+def random_name(key: str, options: tuple[str, ...], *inputs: str) -> OutputRule:
     """A name drawn for these inputs."""
     return lambda facts, of: facts.pick(options, key, *(of[name] for name in inputs))
 
 
-def another(key: str, options: tuple[str, ...], name: str) -> Find:
+def other_name(key: str, options: tuple[str, ...], name: str) -> OutputRule:
     """A name drawn for an input, other than that."""
     return lambda facts, of: facts.pick(tuple(option for option in options if option != of[name]), key, of[name])
 
 
-def looked_up(table: Mapping[str, str | int], name: str) -> Find:
+def table_value(table: Mapping[str, str | int], name: str) -> OutputRule:
     """What never changes."""
     return lambda _, of: table[of[name]]
 
 
-def given(name: str) -> Find:
+def input_value(name: str) -> OutputRule:
     """The input again."""
     return lambda _, of: of[name]
 
 
-def fixed(value: str) -> Find:
+def constant(value: str) -> OutputRule:
     return lambda _facts, _of: value
 
 
-def code(domain: Codes, name: str) -> Find:
+def code_of(domain: Codes, name: str) -> OutputRule:
     """The code of the name that an input gives."""
     return lambda facts, of: domain.write(facts, of[name])
 
 
-def temperature(key: str, *inputs: str) -> Find:
+def random_temperature(key: str, *inputs: str) -> OutputRule:
     """Whole degrees in the unit that the input `unit` asks for, C or F."""
 
     def find(facts: Facts, of: Mapping[str, str]) -> Json:
@@ -128,7 +128,7 @@ def temperature(key: str, *inputs: str) -> Find:
     return find
 
 
-def clock(key: str, first: int, last: int, *inputs: str) -> Find:
+def random_time(key: str, first: int, last: int, *inputs: str) -> OutputRule:
     """A time of the day between two full hours, on five minutes."""
 
     def find(facts: Facts, of: Mapping[str, str]) -> str:
@@ -138,7 +138,7 @@ def clock(key: str, first: int, last: int, *inputs: str) -> Find:
     return find
 
 
-def converted(rates: Mapping[str, float]) -> Find:
+def converted_amount(rates: Mapping[str, float]) -> OutputRule:
     """`amount` of `source` in whole units of `target`, rounded half up; `rates`: about what one US dollar is worth.
 
     The rate of a moment lies within a tenth of it.

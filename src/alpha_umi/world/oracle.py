@@ -108,8 +108,8 @@ def _write_failed_branch(problem: Problem, name: str, step: Step, known: Mapping
     about = next(str(value) for value in bind(step, known).values() if not isinstance(value, int))
     inputs = {
         own: domain.low if isinstance(domain, Amounts) else about
-        for own, domain in tool.finds.inputs.items()
-        if own not in tool.finds.defaults
+        for own, domain in tool.served_need.inputs.items()
+        if own not in tool.served_need.defaults
     }
     turns: list[Turn] = []
     _call(problem, tool, inputs, goal, turns)

@@ -95,7 +95,7 @@ class _Page:
         return "\n".join([*told, *answers])
 
     def _reply(self, tool: Tool) -> tuple[str, str, str, str]:
-        need, rng = tool.finds, self._rng
+        need, rng = tool.served_need, self._rng
         inputs = self._inputs(need)
         arguments = json.dumps(tool.write(inputs))
         reply = tool.run(self._facts, arguments).content
@@ -157,8 +157,8 @@ class _Page:
         return "\n".join(lines)
 
     def _documented(self, tool: Tool) -> tuple[ToolSpec, str, dict[str, Json]]:
-        inputs = self._inputs(tool.finds)
-        goal = tool.finds.goal.format_map({**tool.finds.defaults, **inputs})
+        inputs = self._inputs(tool.served_need)
+        goal = tool.served_need.goal.format_map({**tool.served_need.defaults, **inputs})
         return tool.spec, goal, tool.write(inputs)
 
     def _pseudo_tool(self) -> tuple[ToolSpec, str, dict[str, Json]]:

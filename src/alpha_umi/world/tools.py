@@ -43,7 +43,7 @@ class Tool:
     category: str
     provider: str
     need: str
-    finds: Need
+    served_need: Need
     """The need that `need` names."""
     arguments: Mapping[str, str]
     """Canonical input -> this provider's name for it, in the order of the schema. Inputs under one name are joined."""
@@ -52,7 +52,7 @@ class Tool:
     seen: Seen
     codes: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
     """Canonical input -> canonical value -> how this provider writes it; other values stand as they are."""
-    joint: str = ""
+    separator: str = ""
     """What stands between inputs that are joined."""
     document: Document = field(default_factory=Document)
     wrapped: str = ""
@@ -66,7 +66,7 @@ class Tool:
         inputs = self.inputs(given)
         if isinstance(inputs, Refusal):
             return self._refuse(inputs)
-        found = self.finds.answer(facts, inputs)
+        found = self.served_need.answer(facts, inputs)
         if isinstance(found, Refusal):
             return self._refuse(found)
         return Observation(content=json.dumps(self._wrap({own: found[name] for name, own in self.results.items()})))
@@ -78,9 +78,9 @@ class Tool:
             names = [name for name, written in self.arguments.items() if written == own]
             parts: list[Json] = [value]
             if len(names) > 1:
-                parts = [*str(value).split(self.joint)]
+                parts = [*str(value).split(self.separator)]
             if len(parts) != len(names):
-                return Refusal(input=names[0], reason=f"{value} is not of the form {self.joint.join(names)}")
+                return Refusal(input=names[0], reason=f"{value} is not of the form {self.separator.join(names)}")
             for name, part in zip(names, parts, strict=True):
                 meant = [known for known, written in self.codes.get(name, {}).items() if written == part]
                 if name in self.codes and not meant:
@@ -96,9 +96,9 @@ class Tool:
         for name, own in self.arguments.items():
             if name not in inputs and own not in must:
                 continue
-            value = inputs[name] if name in inputs else self.finds.defaults[name]
+            value = inputs[name] if name in inputs else self.served_need.defaults[name]
             value = self.codes.get(name, {}).get(str(value), value)
-            written[own] = f"{written[own]}{self.joint}{value}" if own in written else value
+            written[own] = f"{written[own]}{self.separator}{value}" if own in written else value
         return written
 
     def outputs(self, content: str) -> dict[str, Json] | None:

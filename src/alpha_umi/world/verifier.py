@@ -186,7 +186,7 @@ def _request_of(problem: Problem, call: Call) -> Request:
     inputs = arguments if isinstance(arguments, Fault) else tool.inputs(arguments)
     if isinstance(inputs, (Fault, Refusal)):
         raise AssertionError(f"{call.name} succeeded with bad arguments: {inputs.reason}")
-    return request(tool.finds, inputs)
+    return request(tool.served_need, inputs)
 
 
 def _judge_giving_up(problem: Problem, truths: Sequence[tuple[Call, Observation]]) -> list[str]:

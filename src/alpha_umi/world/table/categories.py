@@ -26,19 +26,19 @@ from functools import cache
 from alpha_umi.world.domains import Codes
 from alpha_umi.world.needs import (
     AnswerPart,
-    Find,
     IntentTemplate,
     Need,
-    another,
-    clock,
-    code,
-    converted,
-    fixed,
-    given,
-    looked_up,
-    name_of,
-    number,
-    temperature,
+    OutputRule,
+    code_of,
+    constant,
+    converted_amount,
+    input_value,
+    other_name,
+    random_name,
+    random_number,
+    random_temperature,
+    random_time,
+    table_value,
 )
 from alpha_umi.world.table import names
 from alpha_umi.world.table.providers import Provider, read_provider
@@ -87,9 +87,9 @@ def load_category(name: str) -> Category:
 def _read_need(name: str, lines: Iterable[str], sections: Sections) -> Need:
     goal = ""
     inputs: list[tuple[str, str, str]] = []
-    outputs: dict[str, Find] = {}
-    refs: dict[str, tuple[str, ...]] = {}
-    makes: dict[str, str] = {}
+    outputs: dict[str, OutputRule] = {}
+    references: dict[str, tuple[str, ...]] = {}
+    reference_domains: dict[str, str] = {}
     options: dict[str, dict[str, tuple[str, ...]]] = {}
     for entry, text in read_entries(lines):
         key, _, label = entry.partition(" ")
@@ -102,8 +102,8 @@ def _read_need(name: str, lines: Iterable[str], sections: Sections) -> Need:
                 outputs[label] = _read_rule(text)
             case "reference":
                 output, domain = _read_label(label)
-                refs[output] = (*refs.get(output, ()), text)
-                makes[output] = domain
+                references[output] = (*references.get(output, ()), text)
+                reference_domains[output] = domain
             case "option":
                 option, _, value = label.partition("=")
                 choices = options.setdefault(option, {})
@@ -122,8 +122,8 @@ def _read_need(name: str, lines: Iterable[str], sections: Sections) -> Need:
             for title, lines in sections.items()
             if title.startswith(f"intent {name}.")
         ),
-        refs=refs,
-        makes={label: domains[domain] for label, domain in makes.items()},
+        references=references,
+        reference_domains={label: domains[domain] for label, domain in reference_domains.items()},
         options=options,
     )
 
@@ -154,31 +154,31 @@ def _read_intent(title: str, lines: Iterable[str]) -> IntentTemplate:
     )
 
 
-def _read_rule(text: str) -> Find:
+def _read_rule(text: str) -> OutputRule:
     rule, _, key = text.partition(", stream ")
     left, _, right = rule.partition(" by ")
     kind, _, of = left.partition(" ")
     inputs = right.split()
     match kind:
         case "number":
-            return number(key, *names.read_range(of), *inputs)
+            return random_number(key, *names.read_range(of), *inputs)
         case "clock":
-            return clock(key, *names.read_range(of), *inputs)
+            return random_time(key, *names.read_range(of), *inputs)
         case "temperature":
-            return temperature(key, *inputs)
+            return random_temperature(key, *inputs)
         case "name":
-            return name_of(key, names.names_of(of), *inputs)
+            return random_name(key, names.names_of(of), *inputs)
         case "other":
-            return another(key, names.names_of(of), *inputs)
+            return other_name(key, names.names_of(of), *inputs)
         case "column":
-            return looked_up(names.load_columns()[of], *inputs)
+            return table_value(names.load_columns()[of], *inputs)
         case "input":
-            return given(of)
+            return input_value(of)
         case "constant":
-            return fixed(of)
+            return constant(of)
         case "code" if isinstance(domain := names.load_domains()[of], Codes):
-            return code(domain, *inputs)
+            return code_of(domain, *inputs)
         case "conversion":
-            return converted(names.load_rates())
+            return converted_amount(names.load_rates())
         case _:
             raise ValueError(f"{text!r} is no rule of an output")

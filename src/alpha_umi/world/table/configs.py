@@ -36,7 +36,7 @@ class TableWorldConfig:
     two_intents: int
     options: int
     """Wishes that give an input which may be left out."""
-    changes: int
+    conversions: int
     """Wishes that want a price in another currency."""
     contexts: int
     """Queries with a sentence before what they want."""
@@ -81,7 +81,7 @@ SMALL = TableWorldConfig(
     redundant_providers=8,
     two_intents=10,
     options=20,
-    changes=8,
+    conversions=8,
     contexts=0,
     hinted=10,
     failed_branch=8,
@@ -116,7 +116,7 @@ FULL = TableWorldConfig(
     redundant_providers=15,
     two_intents=20,
     options=25,
-    changes=10,
+    conversions=10,
     contexts=30,
     hinted=25,
     failed_branch=8,

@@ -4,10 +4,10 @@
 
     description: what a document says of such an argument
     names: A, B, C      or  column: TABLE.COLUMN    or  amounts: LOW..HIGH
-    codes of: DOMAIN    with digits: LOW..HIGH, stride: N and spoken: how a query names one, with {}
+    codes of: DOMAIN    with digits: LOW..HIGH, stride: N and mention: phrase of a query, with {}
     former: OLD = NEW, ...    names that tools refuse, saying the new one
     unknown: A, B             plausible names that are no names of the domain
-    vague: A, B               mentions that do not say which one is meant
+    vague: A, B               mentions that leave open which one is meant
     words: proper | ordinary  names that answers are searched for; ordinary ones are also everyday words
 """
 
@@ -84,10 +84,10 @@ def _load_names(words: str) -> dict[str, tuple[str, ...]]:
 
 
 def _read_domain(name: str, entries: _Entries, known: Mapping[str, Domain]) -> Domain:
-    told, vague = entries.get("description", ""), _list_of(entries, "vague")
+    description, vague = entries.get("description", ""), _list_of(entries, "vague")
     if "amounts" in entries:
         low, high = read_range(entries["amounts"])
-        return Amounts(name=name, low=low, high=high, told=told, vague=vague)
+        return Amounts(name=name, low=low, high=high, description=description, vague=vague)
     if "codes of" in entries:
         of = known[entries["codes of"]]
         if not isinstance(of, Names):
@@ -99,8 +99,8 @@ def _read_domain(name: str, entries: _Entries, known: Mapping[str, Domain]) -> D
             low=low,
             count=high - low + 1,
             stride=int(entries["stride"]),
-            told=told,
-            spoken=entries["spoken"],
+            description=description,
+            mention=entries["mention"],
             vague=vague,
         )
     if "column" in entries:
@@ -109,7 +109,9 @@ def _read_domain(name: str, entries: _Entries, known: Mapping[str, Domain]) -> D
         terms = _list_of(entries, "names")
     former = dict(pair.split(" = ") for pair in _list_of(entries, "former"))
     unknown_entities = _list_of(entries, "unknown")
-    return Names(name=name, terms=terms, former=former, unknown_entities=unknown_entities, told=told, vague=vague)
+    return Names(
+        name=name, terms=terms, former=former, unknown_entities=unknown_entities, description=description, vague=vague
+    )
 
 
 def _list_of(entries: _Entries, key: str) -> tuple[str, ...]:

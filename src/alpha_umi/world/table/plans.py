@@ -41,13 +41,13 @@ class Derived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class OptionValue:
     """A value of an input that may be left out."""
 
     value: str
 
 
-Source: TypeAlias = Slot | Derived | Chosen
+Source: TypeAlias = Slot | Derived | OptionValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,12 +71,12 @@ class Intent:
     template: IntentTemplate
     target: Source | None = None
     """A currency into which the price is to be changed."""
-    change: Node | None = None
+    conversion: Node | None = None
     """The call that does it."""
 
     @property
     def last(self) -> Node:
-        return self.change or self.node
+        return self.conversion or self.node
 
     @property
     def signature(self) -> str:
@@ -89,7 +89,7 @@ def _shape(source: Source) -> str:
             return domain.name
         case Derived(node=node, output=output):
             return f"{node.signature}.{output}"
-        case Chosen(value=value):
+        case OptionValue(value=value):
             return value
 
 
@@ -116,7 +116,7 @@ class Scope:
         by_name = {need.name: need for need in needs}
         makers: dict[str, tuple[tuple[Need, str], ...]] = {}
         for need in by_name.values():
-            for output, domain in need.makes.items():
+            for output, domain in need.reference_domains.items():
                 makers[domain.name] = (*makers.get(domain.name, ()), (need, output))
         before: dict[str, frozenset[int]] = {}
         calls = {name: frozenset[int]() for name in by_name}
@@ -169,11 +169,11 @@ class Planner:
         self.slots: dict[str, Slot] = {}
         self._shared: dict[str, Source] = {}
 
-    def intent(self, length: int, *, option: bool, change: bool) -> Intent | None:
+    def intent(self, length: int, *, option: bool, conversion: bool) -> Intent | None:
         """Something to ask that takes `length` calls; None where the draw leads nowhere."""
         scope, rng = self._scope, self._rng
         convert = scope.needs.get("convert")
-        if change and convert is not None and length > 1:
+        if conversion and convert is not None and length > 1:
             return self._changed(convert, length)
         options = [need for need in scope.needs.values() if need.templates and length in scope.calls[need.name]]
         if not options:
@@ -184,7 +184,7 @@ class Planner:
             return None
         if option and need.options:
             name = rng.pick(list(need.options))
-            chosen = Chosen(value=rng.pick(list(need.options[name])))
+            chosen = OptionValue(value=rng.pick(list(need.options[name])))
             node = Node(need=need, inputs={**node.inputs, name: chosen})
         return Intent(node=node, template=rng.pick(need.templates))
 
@@ -212,7 +212,7 @@ class Planner:
             "source": Derived(node=node, output="currency"),
             "target": target,
         }
-        return Intent(node=node, template=template, target=target, change=Node(need=convert, inputs=inputs))
+        return Intent(node=node, template=template, target=target, conversion=Node(need=convert, inputs=inputs))
 
     def share(self, intent: Intent) -> None:
         """What is wanted next may be about the same things."""
@@ -256,7 +256,7 @@ class Planner:
         return self.slots[label]
 
 
-def in_order(intents: Iterable[Intent]) -> list[Node]:
+def topological_order(intents: Iterable[Intent]) -> list[Node]:
     """All calls, each after those that it rests on, none twice."""
     ordered: dict[int, Node] = {}
 
@@ -291,15 +291,15 @@ def make_kind(intents: Sequence[Intent], nodes: Sequence[Node], slots: Mapping[s
         place = places[id(intent.node)]
         terms = {output: f"{{{output}_{place}}}" for output in intent.node.need.outputs}
         terms |= {
-            name: source.value if isinstance(source, Chosen) else f"{{{_known(source, places)}}}"
+            name: source.value if isinstance(source, OptionValue) else f"{{{_known(source, places)}}}"
             for name, source in intent.node.inputs.items()
             if name not in terms
         }
         answer = intent.template.answer
         for part in intent.template.answer_parts:
             value, unit = part.value, part.unit
-            if intent.change is not None and unit == "currency":
-                place = places[id(intent.change)]
+            if intent.conversion is not None and unit == "currency":
+                place = places[id(intent.conversion)]
                 answer = answer.replace(f"{{{value}}} {{{unit}}}", "{_sum} {_money}")
                 terms |= {"_sum": f"{{amount_{place}}}", "_money": f"{{currency_{place}}}"}
                 parts.append(AnswerPart(value=f"amount_{place}", unit=f"currency_{place}"))
@@ -324,11 +324,11 @@ def _known(source: Source, places: Mapping[int, int]) -> str:
             return name
         case Derived(node=node, output=output):
             return f"{output}_{places[id(node)]}"
-        case Chosen(value=value):
+        case OptionValue(value=value):
             return f"={value}"
 
 
 def _goal(node: Node) -> str:
     """The need's noun phrase, with what the query says beyond it."""
-    chosen = [f"{{{name}}}" for name, source in node.inputs.items() if isinstance(source, Chosen)]
+    chosen = [f"{{{name}}}" for name, source in node.inputs.items() if isinstance(source, OptionValue)]
     return f"{node.need.goal} ({', '.join(chosen)})" if chosen else ""

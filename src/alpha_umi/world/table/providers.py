@@ -38,13 +38,13 @@ class Provider:
     tools: tuple[Tool, ...] = field(default_factory=tuple)
 
 
-_CONVENTIONS_TOLD = {
+_CONVENTION_DESCRIPTIONS = {
     "metric": "metric (C) or imperial (F)",
     "celsius": "celsius or fahrenheit",
     "offset": "0 for today, 1 for tomorrow",
     "lower": "currency code in lower case",
 }
-_API = re.compile(r"(?P<need>\w+) (?P<name>\w+): (?P<told>[^|]+) \| (?P<taken>[^>]+) -> (?P<given>.+)")
+_API = re.compile(r"(?P<need>\w+) (?P<name>\w+): (?P<description>[^|]+) \| (?P<taken>[^>]+) -> (?P<given>.+)")
 _ARGUMENT = re.compile(r"(?P<own>\w+)(?:=(?P<inputs>[\w+]+))?(?:~(?P<convention>\w+))?(?P<must>!)?")
 
 
@@ -112,7 +112,7 @@ def read_line(
     entry: dict[str, Json] = {
         "name": found["name"],
         "url": f"https://{standard_name(provider)}.invalid/{found['name']}",
-        "description": found["told"].strip(),
+        "description": found["description"].strip(),
         "method": "GET",
         "required_parameters": required,
         "optional_parameters": optional,
@@ -123,12 +123,12 @@ def read_line(
         category=category,
         provider=provider,
         need=served.name,
-        finds=served,
+        served_need=served,
         arguments=arguments,
         results={canonical or own: own for own, _, canonical in results},
         seen=seen,
         codes=codes,
-        joint="/",
+        separator="/",
         document=Document(tool=provider, api=found["name"], entry=entry),
         wrapped=wrapped,
     )
@@ -144,20 +144,20 @@ def _schema(keys: list[str], wrapped: str) -> Json:
 
 
 def _declare(taken: re.Match[str], inputs: list[str], served: Need) -> dict[str, Json]:
-    told = served.inputs[inputs[0]].told
-    alike = [name for name, domain in served.inputs.items() if domain.told == told]
+    text = served.inputs[inputs[0]].description
+    alike = [name for name, domain in served.inputs.items() if domain.description == text]
     if len(inputs) > 1:
-        told = f"{'/'.join(inputs)}, each a {told}"
+        text = f"{'/'.join(inputs)}, each a {text}"
     elif len(alike) > 1:
-        told = f"{told}, {inputs[0]}"
+        text = f"{text}, {inputs[0]}"
     if taken["convention"]:
-        told = _CONVENTIONS_TOLD[taken["convention"]] + (f", {inputs[0]}" if len(alike) > 1 else "")
+        text = _CONVENTION_DESCRIPTIONS[taken["convention"]] + (f", {inputs[0]}" if len(alike) > 1 else "")
     default = served.defaults.get(inputs[0])
     if default is not None:
         default = _conventions().get(taken["convention"] or "", {}).get(str(default), str(default))
-        told = told if taken["must"] else f"{told}, {default} by default"
+        text = text if taken["must"] else f"{text}, {default} by default"
     number = isinstance(served.inputs[inputs[0]], Amounts) and len(inputs) == 1
-    return {"name": taken["own"], "type": "NUMBER" if number else "STRING", "description": told, "default": ""}
+    return {"name": taken["own"], "type": "NUMBER" if number else "STRING", "description": text, "default": ""}
 
 
 def _api(entry: Mapping[str, Json], provider: str, category: str) -> Api:

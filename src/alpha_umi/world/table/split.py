@@ -34,11 +34,11 @@ def _is_for_tests(name: str, values: Values) -> bool:
 def _equivalents(intents: Sequence[Intent], values: Values, former: Mapping[str, str]) -> Iterator[tuple[str, Values]]:
     for order in (intents, intents[::-1])[: len(intents)]:
         name, labels = " & ".join(intent.signature for intent in order), _labels(order)
-        for said in _ways_to_say(values, former):
+        for said in _naming_variants(values, former):
             yield name, {label: said[slot] for slot, label in labels.items()}
 
 
-def _ways_to_say(values: Values, former: Mapping[str, str]) -> Iterator[dict[str, Json]]:
+def _naming_variants(values: Values, former: Mapping[str, str]) -> Iterator[dict[str, Json]]:
     """With the names of today, and with one of them in each of its old forms."""
     today: dict[str, Json] = {label: former.get(str(value), value) for label, value in values.items()}
     yield today

@@ -62,7 +62,7 @@ class SyntheticProviders:
         provider = self._names.setdefault(tool.provider, self._provider())
         category = self._categories[tool.category]
         while True:
-            line = _Line(tool.finds, self._rng).write()
+            line = _Line(tool.served_need, self._rng).write()
             entry, made = read_line(line, provider, category.name, category.needs, Seen.YES)
             told = str(entry["description"])
             taken = (other.spec.name for other in self._made.values())
@@ -178,7 +178,7 @@ def _any_word(rng: RandomStream) -> str:
 
 def _alike(need: Need, one: str, other: str) -> bool:
     """True for two required inputs with the same description."""
-    return need.inputs[one].told == need.inputs[other].told and not {one, other} & set(need.defaults)
+    return need.inputs[one].description == need.inputs[other].description and not {one, other} & set(need.defaults)
 
 
 def _fresh(words: Sequence[str], otherwise: str, used: set[str], rng: RandomStream) -> str:

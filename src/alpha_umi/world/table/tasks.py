@@ -19,7 +19,18 @@ from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
 from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.configs import TableWorldConfig
-from alpha_umi.world.table.plans import Chosen, Derived, Intent, Node, Planner, Scope, Slot, Source, in_order, make_kind
+from alpha_umi.world.table.plans import (
+    Derived,
+    Intent,
+    Node,
+    OptionValue,
+    Planner,
+    Scope,
+    Slot,
+    Source,
+    make_kind,
+    topological_order,
+)
 from alpha_umi.world.table.split import TEST_ODDS, is_for_tests, is_for_training
 from alpha_umi.world.table.synthetic import SyntheticProviders
 from alpha_umi.world.table.toolset import Group, Pool, TestSet, Toolset
@@ -35,13 +46,13 @@ def draw_problem(config: TableWorldConfig, seed: int, split: str, index: int) ->
     """The problem of an index, always the same within a version. Draws until one fits the split."""
     for attempt in count():
         rng = RandomStream(config.version, config.name, seed, split, index, attempt)
-        problem = _Sketch(config, seed, split, index, rng).draw()
+        problem = _TaskSampler(config, seed, split, index, rng).draw()
         if problem is not None:
             return problem
     raise AssertionError("unreachable")
 
 
-class _Sketch:
+class _TaskSampler:
     """One attempt at a problem."""
 
     def __init__(self, config: TableWorldConfig, seed: int, split: str, index: int, rng: RandomStream) -> None:
@@ -61,12 +72,12 @@ class _Sketch:
         intents = self._draw_intents(planner, scope, 1 if group is Group.G1 else 2)
         if not intents:
             return None
-        nodes = in_order(intents)
+        nodes = topological_order(intents)
         chosen = self._draw_providers(nodes, tools)
         if not _fits(group, chosen.values()):
             return None
         kind = make_kind(intents, nodes, planner.slots)
-        slots = self._draw_my_slots(kind, intents, planner.slots, perturbation)
+        slots = self._draw_fitting_slots(kind, intents, planner.slots, perturbation)
         if slots is None or not self._makes_sense(kind, slots, perturbation):
             return None
         offer = self._draw_offer(chosen, perturbation)
@@ -76,7 +87,7 @@ class _Sketch:
             offer = self._draw_synthetic(offer)
         query = self._write_query(intents, planner.slots, slots, perturbation)
         problem = self._make_problem(kind, slots, query, group, perturbation, offer)
-        return problem if self._train or not _tells_itself(problem) else None
+        return problem if self._train or not _names_its_answer(problem) else None
 
     # --- the plan -----------------------------------------------------------------------------------
 
@@ -99,7 +110,7 @@ class _Sketch:
         intent = planner.intent(
             length,
             option=percent < self._config.options,
-            change=percent >= 100 - self._config.changes,
+            conversion=percent >= 100 - self._config.conversions,
         )
         return [intent] if intent is not None else []
 
@@ -107,7 +118,7 @@ class _Sketch:
         first, second = (intent.node for intent in intents)
         if first.need is second.need:
             return True
-        if not self._train and (_half_said(first, second) or _half_said(second, first)):
+        if not self._train and (_ambiguous_option(first, second) or _ambiguous_option(second, first)):
             return True
         value_kinds = [
             self._config.toolset.value_kinds[intent.node.need.name, intent.node.need.templates.index(intent.template)]
@@ -115,7 +126,7 @@ class _Sketch:
         ]
         return bool(value_kinds[0] & value_kinds[1])
 
-    def _draw_my_slots(
+    def _draw_fitting_slots(
         self, kind: Kind, intents: Sequence[Intent], slots: Mapping[str, Slot], perturbation: Perturbation
     ) -> dict[str, Json] | None:
         """Names with which the query belongs to this split."""
@@ -185,7 +196,7 @@ class _Sketch:
         needs = dict.fromkeys(node.need.name for node in nodes)
         return {need: self._rng.pick([tool for tool in tools if tool.need == need]) for need in needs}
 
-    def _draw_offer(self, chosen: Mapping[str, Tool], perturbation: Perturbation) -> _Offer | None:
+    def _draw_offer(self, chosen: Mapping[str, Tool], perturbation: Perturbation) -> Offer | None:
         config, rng = self._config, self._rng
         alternatives = {
             need: [other for other in self._pool.alternatives[need] if other is not tool]
@@ -220,11 +231,11 @@ class _Sketch:
                 offered[need] += [rng.pick(both)] if both else []
             case _:
                 pass
-        return _Offer(
-            tools=self._draw_places(offered), down=tuple(down), failure=rng.pick(config.failures), blocked=blocked
+        return Offer(
+            tools=self._arrange_tools(offered), down=tuple(down), failure=rng.pick(config.failures), blocked=blocked
         )
 
-    def _draw_synthetic(self, offer: _Offer) -> _Offer:
+    def _draw_synthetic(self, offer: Offer) -> Offer:
         """The same offer with most of its providers replaced by synthetic ones."""
         toolset, rng = self._config.toolset, self._rng
         providers = SyntheticProviders(toolset.categories, toolset.held_out_documents, rng)
@@ -238,7 +249,7 @@ class _Sketch:
 
         return replace(offer, tools=tuple(map(replace_tool, offer.tools)), down=tuple(map(replace_tool, offer.down)))
 
-    def _draw_places(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
+    def _arrange_tools(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
         """The tools in the order in which they are offered; alternatives keep theirs. Half of the others are akin."""
         config, rng = self._config, self._rng
         needed = [tool for tools in offered.values() for tool in tools]
@@ -261,50 +272,52 @@ class _Sketch:
         self, intents: Sequence[Intent], slots: Mapping[str, Slot], values: Values, perturbation: Perturbation
     ) -> str:
         rng, frames = self._rng, self._frames
-        spoken = {name: _speak(slot, values[name]) for name, slot in slots.items()}
+        mentions = {name: _mention(slot, values[name]) for name, slot in slots.items()}
         if perturbation is Perturbation.MISSING:
             name = rng.pick([name for name, slot in slots.items() if not isinstance(slot.domain, Amounts)])
             domain = slots[name].domain
-            spoken[name] = "" if isinstance(domain, Amounts) else rng.pick(domain.vague)
-        text = self._write_intents(intents, spoken)
+            mentions[name] = "" if isinstance(domain, Amounts) else rng.pick(domain.vague)
+        text = self._write_intents(intents, mentions)
         if rng.below(100) < self._config.contexts:
             return f"{rng.pick(frames.contexts)} {text}"
         return text
 
-    def _write_intents(self, intents: Sequence[Intent], spoken: Mapping[str, str]) -> str:
+    def _write_intents(self, intents: Sequence[Intent], mentions: Mapping[str, str]) -> str:
         rng, frames = self._rng, self._frames
         first = intents[0]
         whole = wording.questions(first.template, train=self._train)
-        plain = first.change is None and not any(isinstance(given, Chosen) for given in first.node.inputs.values())
+        plain = first.conversion is None and not any(
+            isinstance(given, OptionValue) for given in first.node.inputs.values()
+        )
         if len(intents) == 1 and plain and whole and rng.below(frames.whole) == 0:
-            text = self._fill(rng.pick(whole), first.node, spoken)
+            text = self._fill(rng.pick(whole), first.node, mentions)
         else:
-            wanted = rng.pick(frames.joints).join(self._write_intent(intent, spoken) for intent in intents)
+            wanted = rng.pick(frames.conjunctions).join(self._write_intent(intent, mentions) for intent in intents)
             text = rng.pick(frames.plain).format(x=wanted)
         return text[0].upper() + text[1:]
 
-    def _write_intent(self, intent: Intent, spoken: Mapping[str, str]) -> str:
+    def _write_intent(self, intent: Intent, mentions: Mapping[str, str]) -> str:
         rng = self._rng
-        text = self._fill(rng.pick(intent.template.nouns), intent.node, spoken)
+        text = self._fill(rng.pick(intent.template.nouns), intent.node, mentions)
         for name, given in intent.node.inputs.items():
-            if isinstance(given, Chosen):
+            if isinstance(given, OptionValue):
                 text += f" {rng.pick(intent.node.need.options[name][given.value])}"
-        return f"{text} in {self._name(intent.target, spoken)}" if intent.target is not None else text
+        return f"{text} in {self._name(intent.target, mentions)}" if intent.target is not None else text
 
-    def _fill(self, phrase: str, node: Node, spoken: Mapping[str, str]) -> str:
-        return phrase.format_map({name: self._name(given, spoken) for name, given in node.inputs.items()})
+    def _fill(self, phrase: str, node: Node, mentions: Mapping[str, str]) -> str:
+        return phrase.format_map({name: self._name(given, mentions) for name, given in node.inputs.items()})
 
-    def _name(self, source: Source, spoken: Mapping[str, str]) -> str:
+    def _name(self, source: Source, mentions: Mapping[str, str]) -> str:
         match source:
             case Slot(name=name):
-                return spoken[name]
+                return mentions[name]
             case Derived(node=node, output=output):
-                return self._fill(self._rng.pick(node.need.refs[output]), node, spoken)
-            case Chosen(value=value):
+                return self._fill(self._rng.pick(node.need.references[output]), node, mentions)
+            case OptionValue(value=value):
                 return value
 
     def _make_problem(
-        self, kind: Kind, slots: dict[str, Json], query: str, group: Group, perturbation: Perturbation, offer: _Offer
+        self, kind: Kind, slots: dict[str, Json], query: str, group: Group, perturbation: Perturbation, offer: Offer
     ) -> Problem:
         config = self._config
         metadata: dict[str, Json] = {
@@ -343,7 +356,7 @@ class _Sketch:
             else self._draw_failed_branch(kind, offer),
         )
 
-    def _draw_failed_branch(self, kind: Kind, offer: _Offer) -> tuple[int, str] | None:
+    def _draw_failed_branch(self, kind: Kind, offer: Offer) -> tuple[int, str] | None:
         """A step and a tool that is of no use in the whole task (or none), now and then, in training."""
         rng, needs = self._rng, {step.need for step in kind.steps}
         useless = [tool.spec.name for tool in offer.tools if tool.need not in needs]
@@ -353,7 +366,7 @@ class _Sketch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Offer:
+class Offer:
     tools: tuple[Tool, ...]
     down: tuple[Tool, ...]
     failure: tuple[ToolStatus, str]
@@ -389,8 +402,8 @@ def _fits(group: Group, tools: Iterable[Tool]) -> bool:
             return len({tool.category for tool in used}) > 1
 
 
-def _speak(slot: Slot, value: Json) -> str:
-    return slot.domain.spoken.format(value) if isinstance(slot.domain, Codes) else str(value)
+def _mention(slot: Slot, value: Json) -> str:
+    return slot.domain.mention.format(value) if isinstance(slot.domain, Codes) else str(value)
 
 
 def _step_of_unknown_entity(kind: Kind, slots: Values, toolset: Toolset) -> Step:
@@ -399,13 +412,13 @@ def _step_of_unknown_entity(kind: Kind, slots: Values, toolset: Toolset) -> Step
     return next(step for step in kind.steps if unknown & set(step.inputs.values()))
 
 
-def _half_said(one: Node, other: Node) -> bool:
+def _ambiguous_option(one: Node, other: Node) -> bool:
     """Whether what is said of one could be meant of both: "the rain here and the wind there for tomorrow"."""
-    chosen = [name for name, source in one.inputs.items() if isinstance(source, Chosen)]
-    return any(name in other.need.options and not isinstance(other.inputs.get(name), Chosen) for name in chosen)
+    chosen = [name for name, source in one.inputs.items() if isinstance(source, OptionValue)]
+    return any(name in other.need.options and not isinstance(other.inputs.get(name), OptionValue) for name in chosen)
 
 
-def _tells_itself(problem: Problem) -> bool:
+def _names_its_answer(problem: Problem) -> bool:
     """Whether the query names what it asks for: "the capital of the country in which Nairobi lies"."""
     if not problem.solvable:
         return False

@@ -145,7 +145,7 @@ def _pool(catalogue: Catalogue, providers: tuple[Provider, ...], seen: set[Seen]
 
 
 def _scope(tools: Iterable[Tool]) -> Scope:
-    return Scope.of({tool.need: tool.finds for tool in tools}.values())
+    return Scope.of({tool.need: tool.served_need for tool in tools}.values())
 
 
 def _value_kinds(need: Need, template: IntentTemplate) -> frozenset[str]:
@@ -171,6 +171,6 @@ def _value_kind(need: Need, value: str, unit: str, sample: Json) -> str:
         return unit
     if not isinstance(sample, str):
         return "number"
-    if value in need.makes:
-        return need.makes[value].name
+    if value in need.reference_domains:
+        return need.reference_domains[value].name
     return "literal" if re.fullmatch(_LITERAL, sample) else value

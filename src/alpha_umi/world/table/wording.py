@@ -17,7 +17,7 @@ class Frames:
     """Around a noun phrase."""
     contexts: tuple[str, ...]
     """What may stand before."""
-    joints: tuple[str, ...]
+    conjunctions: tuple[str, ...]
     """Between two noun phrases."""
     whole: int
     """One of so many queries is a whole sentence of its own, where there is one."""
@@ -37,7 +37,7 @@ def load_frames(*, train: bool) -> Frames:
     return Frames(
         plain=(*load_page_frames(), *plain) if train else plain,
         contexts=tuple(sections[f"{split} contexts"]),
-        joints=tuple(line.removeprefix("{x}").removesuffix("{y}") for line in sections[f"{split} conjunctions"]),
+        conjunctions=tuple(line.removeprefix("{x}").removesuffix("{y}") for line in sections[f"{split} conjunctions"]),
         whole=2 if train else 3,
     )
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alpha_umi.world.needs import Find, Need, code, converted, fixed, given, looked_up, name_of, number, temperature
+from alpha_umi.world.needs import (
+    Need,
+    OutputRule,
+    code_of,
+    constant,
+    converted_amount,
+    input_value,
+    random_name,
+    random_number,
+    random_temperature,
+    table_value,
+)
 from alpha_umi.world.tiny import names
 from alpha_umi.world.tiny.names import CITIES
 
-_USD: Mapping[str, Find] = {"currency": fixed("USD")}
+_USD: Mapping[str, OutputRule] = {"currency": constant("USD")}
 
 NEEDS: Mapping[str, Need] = {
     need.name: need
@@ -18,24 +29,24 @@ NEEDS: Mapping[str, Need] = {
             goal="the country of {city}",
             inputs={"city": names.CITY},
             outputs={
-                "country": looked_up({name: city.country for name, city in CITIES.items()}, "city"),
-                "currency": looked_up({name: city.currency for name, city in CITIES.items()}, "city"),
+                "country": table_value({name: city.country for name, city in CITIES.items()}, "city"),
+                "currency": table_value({name: city.currency for name, city in CITIES.items()}, "city"),
             },
         ),
         Need(
             name="airport",
             goal="the airport of {city}",
             inputs={"city": names.CITY},
-            outputs={"airport": looked_up({name: city.airport for name, city in CITIES.items()}, "city")},
+            outputs={"airport": table_value({name: city.airport for name, city in CITIES.items()}, "city")},
         ),
         Need(
             name="weather",
             goal="the weather of {city}",
             inputs={"city": names.CITY, "unit": names.UNIT},
             outputs={
-                "temperature": temperature("temperature", "city"),
-                "unit": given("unit"),
-                "sky": name_of("sky", names.SKIES, "city"),
+                "temperature": random_temperature("temperature", "city"),
+                "unit": input_value("unit"),
+                "sky": random_name("sky", names.SKIES, "city"),
             },
             defaults={"unit": "C"},
         ),
@@ -43,15 +54,15 @@ NEEDS: Mapping[str, Need] = {
             name="wind",
             goal="the wind of {city}",
             inputs={"city": names.CITY},
-            outputs={"speed": number("wind", 2, 69, "city"), "unit": fixed("km/h")},
+            outputs={"speed": random_number("wind", 2, 69, "city"), "unit": constant("km/h")},
         ),
         Need(
             name="flight",
             goal="the flight from {origin} to {destination}",
             inputs={"origin": names.AIRPORT, "destination": names.AIRPORT},
             outputs={
-                "flight": number("flight", 101, 989, "origin", "destination"),
-                "price": number("fare", 41, 989, "origin", "destination"),
+                "flight": random_number("flight", 101, 989, "origin", "destination"),
+                "price": random_number("fare", 41, 989, "origin", "destination"),
                 **_USD,
             },
         ),
@@ -60,8 +71,8 @@ NEEDS: Mapping[str, Need] = {
             goal="the hotel of {city}",
             inputs={"city": names.CITY},
             outputs={
-                "hotel": name_of("hotel", names.HOTELS, "city"),
-                "price": number("night", 31, 299, "city"),
+                "hotel": random_name("hotel", names.HOTELS, "city"),
+                "price": random_number("night", 31, 299, "city"),
                 **_USD,
             },
         ),
@@ -69,64 +80,64 @@ NEEDS: Mapping[str, Need] = {
             name="convert",
             goal="{amount} {source} in {target}",
             inputs={"amount": names.AMOUNT, "source": names.CURRENCY, "target": names.CURRENCY},
-            outputs={"amount": converted(names.RATES), "currency": given("target")},
+            outputs={"amount": converted_amount(names.RATES), "currency": input_value("target")},
         ),
         Need(
             name="share",
             goal="the share of {company}",
             inputs={"company": names.COMPANY},
-            outputs={"price": number("share", 11, 499, "company"), **_USD},
+            outputs={"price": random_number("share", 11, 499, "company"), **_USD},
         ),
         Need(
             name="locate",
             goal="the city of {person}",
             inputs={"person": names.PERSON},
-            outputs={"city": name_of("whereabouts", tuple(CITIES), "person")},
+            outputs={"city": random_name("whereabouts", tuple(CITIES), "person")},
         ),
         Need(
             name="phone",
             goal="the phone of {person}",
             inputs={"person": names.PERSON},
-            outputs={"phone": number("phone", 1001, 9989, "person")},
+            outputs={"phone": random_number("phone", 1001, 9989, "person")},
         ),
         Need(
             name="work",
             goal="the job of {person}",
             inputs={"person": names.PERSON},
             outputs={
-                "job": name_of("job", names.JOBS, "person"),
-                "company": name_of("company", names.COMPANIES, "person"),
+                "job": random_name("job", names.JOBS, "person"),
+                "company": random_name("company", names.COMPANIES, "person"),
             },
         ),
         Need(
             name="item",
             goal="the price of {item}",
             inputs={"item": names.ITEM},
-            outputs={"code": code(names.CODE, "item"), "price": number("price", 12, 199, "item"), **_USD},
+            outputs={"code": code_of(names.CODE, "item"), "price": random_number("price", 12, 199, "item"), **_USD},
         ),
         Need(
             name="stock",
             goal="the stock of {code}",
             inputs={"code": names.CODE},
-            outputs={"stock": number("stock", 1, 89, "code")},
+            outputs={"stock": random_number("stock", 1, 89, "code")},
         ),
         Need(
             name="delivery",
             goal="the delivery of {code} to {city}",
             inputs={"code": names.CODE, "city": names.CITY},
-            outputs={"days": number("delivery", 2, 29, "code", "city")},
+            outputs={"days": random_number("delivery", 2, 29, "code", "city")},
         ),
         Need(
             name="book",
             goal="the book {book}",
             inputs={"book": names.BOOK},
-            outputs={"author": looked_up(names.BOOKS, "book"), "pages": number("pages", 90, 899, "book")},
+            outputs={"author": table_value(names.BOOKS, "book"), "pages": random_number("pages", 90, 899, "book")},
         ),
         Need(
             name="author",
             goal="the city of {author}",
             inputs={"author": names.AUTHOR},
-            outputs={"city": name_of("whereabouts", tuple(CITIES), "author")},
+            outputs={"city": random_name("whereabouts", tuple(CITIES), "author")},
         ),
     )
 }
