@@ -37,7 +37,7 @@ def test_pages_tell_nothing_of_what_is_held_out(preset):
 @pytest.mark.parametrize("preset", ["small", "full"])
 def test_pages_word_no_test_query(preset):
     text = "\n".join(WORLDS[preset].pages[index] for index in range(1500))
-    frames = [frame.split("{x}") for frame in wording.load_frames(train=False).plain]
+    frames = [frame.split("{x}") for frame in wording.load_frames(train=False).patterns]
     assert not [before for before, _ in frames if before in text]
     kept = [question for need in catalogue(preset).needs.values() for template in need.templates
             for question in wording.questions(template, train=False)]  # fmt: skip

@@ -84,7 +84,10 @@ def test_every_need_is_worded_in_twenty_ways_on_each_side():
         for train in (True, False):
             frames = wording.load_frames(train=train)
             ways = {
-                frame.format(x=noun) for frame in frames.plain for template in need.templates for noun in template.nouns
+                frame.format(x=noun)
+                for frame in frames.patterns
+                for template in need.templates
+                for noun in template.nouns
             }
             ways |= {question for template in need.templates for question in wording.questions(template, train=train)}
             assert len(ways) >= (20 if train else 12), need.name
@@ -93,7 +96,7 @@ def test_every_need_is_worded_in_twenty_ways_on_each_side():
             for template in need.templates
         ]
         assert not any(together)
-    for frames in ("plain", "contexts", "joints"):
+    for frames in ("patterns", "contexts", "conjunctions"):
         assert set(getattr(wording.load_frames(train=True), frames)).isdisjoint(
             getattr(wording.load_frames(train=False), frames)
         )

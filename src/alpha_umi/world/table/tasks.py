@@ -7,34 +7,31 @@ query, and a query (the plan with its names) belongs to one of them by its own h
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import count
 
-from alpha_umi.types import Json, Observation, Task, ToolStatus
+from alpha_umi.types import Json, Task
 from alpha_umi.world.domains import Amounts, Codes, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
 from alpha_umi.world.needs import Values
 from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
 from alpha_umi.world.random_streams import RandomStream
-from alpha_umi.world.table import wording
 from alpha_umi.world.table.configs import TableWorldConfig
+from alpha_umi.world.table.offers import Offer, OfferSampler
 from alpha_umi.world.table.plans import (
-    Derived,
     Intent,
     Node,
     OptionValue,
     Planner,
     Scope,
     Slot,
-    Source,
     make_kind,
     topological_order,
 )
+from alpha_umi.world.table.queries import QueryWriter
 from alpha_umi.world.table.split import TEST_ODDS, is_for_tests, is_for_training
-from alpha_umi.world.table.synthetic import SyntheticProviders
 from alpha_umi.world.table.toolset import Group, Pool, TestSet, Toolset
-from alpha_umi.world.tools import Seen, Tool
+from alpha_umi.world.tools import Tool
 
 TRAIN = "train"
 SPLITS = (TRAIN, *(test_set.value for test_set in TestSet))
@@ -59,7 +56,6 @@ class _TaskSampler:
         self._config, self._rng = config, rng
         self._seed, self._split, self._index = seed, split, index
         self._train = split == TRAIN
-        self._frames = wording.load_frames(train=self._train)
         self._pool: Pool = config.toolset.pools[split]
         self._facts = Facts(seed=seed, moment=f"{split}/{index}")
 
@@ -80,12 +76,14 @@ class _TaskSampler:
         slots = self._draw_fitting_slots(kind, intents, planner.slots, perturbation)
         if slots is None or not self._makes_sense(kind, slots, perturbation):
             return None
-        offer = self._draw_offer(chosen, perturbation)
+        offers = OfferSampler(config, self._pool, rng)
+        offer = offers.draw(chosen, perturbation)
         if offer is None:
             return None
         if self._train and rng.below(100) < config.synthetic:
-            offer = self._draw_synthetic(offer)
-        query = self._write_query(intents, planner.slots, slots, perturbation)
+            offer = offers.with_synthetic(offer)
+        writer = QueryWriter(rng, train=self._train, contexts=config.contexts)
+        query = writer.write(intents, planner.slots, slots, perturbation)
         problem = self._make_problem(kind, slots, query, group, perturbation, offer)
         return problem if self._train or not _names_its_answer(problem) else None
 
@@ -190,131 +188,9 @@ class _TaskSampler:
         name = self._rng.pick(list(names))
         return {**values, name: self._rng.pick(names[name].unknown_entities)}
 
-    # --- the tools ----------------------------------------------------------------------------------
-
     def _draw_providers(self, nodes: Sequence[Node], tools: Sequence[Tool]) -> dict[str, Tool]:
         needs = dict.fromkeys(node.need.name for node in nodes)
         return {need: self._rng.pick([tool for tool in tools if tool.need == need]) for need in needs}
-
-    def _draw_offer(self, chosen: Mapping[str, Tool], perturbation: Perturbation) -> Offer | None:
-        config, rng = self._config, self._rng
-        alternatives = {
-            need: [other for other in self._pool.alternatives[need] if other is not tool]
-            for need, tool in chosen.items()
-        }
-        replaceable = [need for need, others in alternatives.items() if others]
-        offered = {need: [tool] for need, tool in chosen.items()}
-        down: list[Tool] = []
-        blocked = ""
-        match perturbation:
-            case Perturbation.FALLBACK:
-                if not replaceable:
-                    return None
-                need = rng.pick(replaceable)
-                down = [rng.pick(alternatives[need])]
-                offered[need] = [*down, chosen[need]]
-            case Perturbation.DOWN:
-                blocked = rng.pick(list(chosen))
-                if alternatives[blocked] and rng.below(2):
-                    offered[blocked].append(rng.pick(alternatives[blocked]))
-                down = offered[blocked]
-            case Perturbation.NO_TOOL:
-                blocked = rng.pick(list(chosen))
-                offered[blocked] = []
-            case _ if replaceable and rng.below(100) < config.redundant_providers:
-                need = rng.pick(replaceable)
-                both = [
-                    other
-                    for other in alternatives[need]
-                    if other.seen is chosen[need].seen or other.seen is not Seen.YES
-                ]
-                offered[need] += [rng.pick(both)] if both else []
-            case _:
-                pass
-        return Offer(
-            tools=self._arrange_tools(offered), down=tuple(down), failure=rng.pick(config.failures), blocked=blocked
-        )
-
-    def _draw_synthetic(self, offer: Offer) -> Offer:
-        """The same offer with most of its providers replaced by synthetic ones."""
-        toolset, rng = self._config.toolset, self._rng
-        providers = SyntheticProviders(toolset.categories, toolset.held_out_documents, rng)
-        replaced = {
-            provider: rng.below(100) < self._config.replaced
-            for provider in dict.fromkeys(tool.provider for tool in offer.tools)
-        }
-
-        def replace_tool(tool: Tool) -> Tool:
-            return providers.replace_tool(tool) if replaced[tool.provider] else tool
-
-        return replace(offer, tools=tuple(map(replace_tool, offer.tools)), down=tuple(map(replace_tool, offer.down)))
-
-    def _arrange_tools(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
-        """The tools in the order in which they are offered; alternatives keep theirs. Half of the others are akin."""
-        config, rng = self._config, self._rng
-        needed = [tool for tools in offered.values() for tool in tools]
-        others = [tool for tool in self._pool.others if tool.need not in offered]
-        akin = {tool.category for tool in needed}
-        fewest, most = config.tools
-        wanted = rng.between(fewest, most) - len(needed)
-        near = rng.sample([tool for tool in others if tool.category in akin], (wanted + 1) // 2)
-        far = rng.sample([tool for tool in others if tool.category not in akin], wanted - len(near))
-        places: list[Tool] = [*near, *far]
-        for tools in offered.values():
-            cuts = sorted(rng.below(len(places) + 1) for _ in tools)
-            for shift, (cut, tool) in enumerate(zip(cuts, tools, strict=True)):
-                places.insert(cut + shift, tool)
-        return tuple(places)
-
-    # --- the words ----------------------------------------------------------------------------------
-
-    def _write_query(
-        self, intents: Sequence[Intent], slots: Mapping[str, Slot], values: Values, perturbation: Perturbation
-    ) -> str:
-        rng, frames = self._rng, self._frames
-        mentions = {name: _mention(slot, values[name]) for name, slot in slots.items()}
-        if perturbation is Perturbation.MISSING:
-            name = rng.pick([name for name, slot in slots.items() if not isinstance(slot.domain, Amounts)])
-            domain = slots[name].domain
-            mentions[name] = "" if isinstance(domain, Amounts) else rng.pick(domain.vague)
-        text = self._write_intents(intents, mentions)
-        if rng.below(100) < self._config.contexts:
-            return f"{rng.pick(frames.contexts)} {text}"
-        return text
-
-    def _write_intents(self, intents: Sequence[Intent], mentions: Mapping[str, str]) -> str:
-        rng, frames = self._rng, self._frames
-        first = intents[0]
-        whole = wording.questions(first.template, train=self._train)
-        plain = first.conversion is None and not any(
-            isinstance(given, OptionValue) for given in first.node.inputs.values()
-        )
-        if len(intents) == 1 and plain and whole and rng.below(frames.whole) == 0:
-            text = self._fill(rng.pick(whole), first.node, mentions)
-        else:
-            wanted = rng.pick(frames.conjunctions).join(self._write_intent(intent, mentions) for intent in intents)
-            text = rng.pick(frames.plain).format(x=wanted)
-        return text[0].upper() + text[1:]
-
-    def _write_intent(self, intent: Intent, mentions: Mapping[str, str]) -> str:
-        rng = self._rng
-        text = self._fill(rng.pick(intent.template.nouns), intent.node, mentions)
-        for name, given in intent.node.inputs.items():
-            if isinstance(given, OptionValue):
-                text += f" {rng.pick(intent.node.need.options[name][given.value])}"
-        return f"{text} in {self._name(intent.target, mentions)}" if intent.target is not None else text
-
-    def _fill(self, phrase: str, node: Node, mentions: Mapping[str, str]) -> str:
-        return phrase.format_map({name: self._name(given, mentions) for name, given in node.inputs.items()})
-
-    def _name(self, source: Source, mentions: Mapping[str, str]) -> str:
-        match source:
-            case Slot(name=name):
-                return mentions[name]
-            case Derived(node=node, output=output):
-                return self._fill(self._rng.pick(node.need.references[output]), node, mentions)
-            case OptionValue(value=value):
-                return value
 
     def _make_problem(
         self, kind: Kind, slots: dict[str, Json], query: str, group: Group, perturbation: Perturbation, offer: Offer
@@ -365,21 +241,6 @@ class _TaskSampler:
         return rng.below(len(kind.steps)), "" if rng.below(4) == 0 else rng.pick(useless)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    tools: tuple[Tool, ...]
-    down: tuple[Tool, ...]
-    failure: tuple[ToolStatus, str]
-    """What those that are down say; "{tool}" is their name."""
-    blocked: str
-
-    @property
-    def failures(self) -> dict[str, Observation]:
-        status, text = self.failure
-        names = (tool.spec.name for tool in self.down)
-        return {name: Observation(content=text.format(tool=name), status=status) for name in names}
-
-
 def query_id(split: str, index: int) -> int:
     """A number that no other task of the preset and the seed has."""
     return index * len(SPLITS) + SPLITS.index(split)
@@ -400,10 +261,6 @@ def _fits(group: Group, tools: Iterable[Tool]) -> bool:
             return len({tool.provider for tool in used}) > 1
         case Group.G3:
             return len({tool.category for tool in used}) > 1
-
-
-def _mention(slot: Slot, value: Json) -> str:
-    return slot.domain.mention.format(value) if isinstance(slot.domain, Codes) else str(value)
 
 
 def _step_of_unknown_entity(kind: Kind, slots: Values, toolset: Toolset) -> Step:
