@@ -311,12 +311,3 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
     logprobs: tuple[TokenLogprob, ...] | None = None
     """Every token that was written, the end token and those of a stop string too; None where nobody asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """One value of one metric on one row."""
-
-    metric: str
-    value: float
-    details: Mapping[str, Json] = field(default_factory=dict[str, Json])

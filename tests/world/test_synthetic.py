@@ -5,10 +5,10 @@ from collections import defaultdict
 import pytest
 
 from alpha_umi.world import Seen
-from alpha_umi.world.phrases import normalized_words
 from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table.configs import SMALL
 from alpha_umi.world.table.synthetic import SyntheticProviders
+from alpha_umi.world.table.wording import normalized_words
 from support.wide_tasks import NAMES_OF_PRESETS, SETS, catalogue, problems
 
 

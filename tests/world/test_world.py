@@ -292,7 +292,6 @@ def test_an_answer_without_the_calls_for_it_is_right_but_not_supported():
         guessed = dataclasses.replace(gold, turns=(gold.turns[0], gold.turns[-1]))
         verdict = WORLD.verify(problem.task, guessed)
         assert (verdict.right, verdict.supported, verdict.passed) == (True, False, False)
-        assert verdict.score.value == 0.0
 
 
 def test_invented_observations_do_not_support_an_answer():

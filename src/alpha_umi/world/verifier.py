@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from alpha_umi.arguments import Fault, read_arguments
-from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Score, ToolStatus, Trajectory, Turn
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Trajectory, Turn
 from alpha_umi.world.needs import Refusal
 from alpha_umi.world.problems import Perturbation, Problem, Request, Solution, find_unit, request
 from alpha_umi.world.reading import Quantity, Reader, is_hedged, is_retraction, normalize, sentences
@@ -32,12 +32,6 @@ class Verdict:
     @property
     def passed(self) -> bool:
         return self.right and self.supported
-
-    @property
-    def score(self) -> Score:
-        """One row of the pass rate."""
-        details: dict[str, Json] = {"right": self.right, "supported": self.supported, "reasons": list(self.reasons)}
-        return Score(metric="pass_rate", value=float(self.passed), details=details)
 
 
 def judge(problem: Problem, trajectory: Trajectory) -> Verdict:

@@ -14,7 +14,6 @@ from itertools import combinations
 
 from alpha_umi.world.domains import Domain, Names
 from alpha_umi.world.needs import Need
-from alpha_umi.world.phrases import normalized_words
 from alpha_umi.world.pseudowords import draw_pseudoword
 from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table import wording
@@ -68,7 +67,7 @@ class SyntheticProviders:
             taken = (other.spec.name for other in self._made.values())
             if (
                 made.spec.name not in taken
-                and normalized_words(told) not in self._held_out_documents
+                and wording.normalized_words(told) not in self._held_out_documents
                 and str(entry["name"]) not in told.lower()
             ):
                 return made

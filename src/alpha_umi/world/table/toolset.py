@@ -13,13 +13,13 @@ from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.domains import Codes, Names
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.needs import IntentTemplate, Need, Refusal
-from alpha_umi.world.phrases import normalized_words
 from alpha_umi.world.reading import Reader, Words
 from alpha_umi.world.table.categories import CATEGORIES, Category, load_category
 from alpha_umi.world.table.names import load_domains, load_ordinary_names, load_proper_names, names_of
 from alpha_umi.world.table.plans import Scope
 from alpha_umi.world.table.providers import Provider
 from alpha_umi.world.table.sections import load_sections, read_entries, read_list
+from alpha_umi.world.table.wording import normalized_words
 from alpha_umi.world.tools import Seen, Tool
 
 

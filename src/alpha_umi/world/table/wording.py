@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -52,3 +53,8 @@ def questions(template: IntentTemplate, *, train: bool) -> tuple[str, ...]:
 def page_questions(template: IntentTemplate) -> tuple[str, ...]:
     """Whole sentences of training that stand on pages for pretraining too."""
     return template.questions[:-1] if len(template.questions) > 1 else template.questions
+
+
+def normalized_words(text: str) -> str:
+    """The words of a text, in lower case and without punctuation."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
