@@ -1,6 +1,7 @@
-"""A sealed, executable universe of tools, with tasks, an oracle that does them and an exact verifier.
+"""Sealed, executable world of tools: tasks, an oracle that does them and an exact verifier.
 
-Everything is a pure function of (preset, seed, split, index): no files, no network, no clock.
+Everything is a pure function of (preset, seed, split, index): no network, no clock, no files but the package's own
+tables.
 
     world = World()
     task = world.task(Split.TRAIN, 0)

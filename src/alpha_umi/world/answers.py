@@ -1,4 +1,4 @@
-"""Trajectories as raw ToolBench answers, the form in which tool data is published."""
+"""Writer of trajectories as raw ToolBench answer files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FINISH: dict[str, Json] = {
 
 
 def answer_document(trajectory: Trajectory) -> dict[str, Json]:
-    """The answer file of one trajectory. Read back it gives the same turns, but for the statuses of errors.
+    """Write a trajectory as a ToolBench answer. Read back it gives the same turns, but for the statuses of errors.
 
     `train_messages` holds one list per completion; the last one is the whole conversation.
     """
@@ -63,7 +63,7 @@ def _write_function(tool: ToolSpec) -> Json:
 
 
 def _write_messages(trajectory: Trajectory) -> tuple[list[Json], list[int]]:
-    """The conversation, and after how many messages each completion ends."""
+    """The conversation, and the numbers of messages after which a completion ends."""
     messages: list[Json] = [{"role": "system", "content": _SYSTEM}]
     ends: list[int] = []
     thought, name = "", ""

@@ -1,4 +1,4 @@
-"""All that a preset's world holds: its needs, the tools that serve them, and the words for what they tell."""
+"""Catalogue of a preset: its needs, the tools that serve them, and the reader of its answers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from alpha_umi.world.tools import Tool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
+    """Needs and tools of a world, or of one task."""
+
     needs: Mapping[str, Need]
     tools: Mapping[str, Tool]
     """By name, in the order in which alternatives are tried."""
@@ -29,7 +31,7 @@ class Catalogue:
     """Category and name of a provider -> its tool JSON; empty where the world has none."""
 
     def offering(self, tools: Iterable[Tool]) -> Catalogue:
-        """The same with other tools: those of one task."""
+        """The same catalogue with other tools, those of one task."""
         offered = {tool.spec.name: tool for tool in tools}
         return replace(self, tools=offered, providers=_by_need(self.needs, offered.values()))
 
@@ -42,6 +44,7 @@ class Catalogue:
         reader: Reader,
         documents: Mapping[tuple[str, str], Mapping[str, Json]] | None = None,
     ) -> Catalogue:
+        """The catalogue of these needs, tools and domains."""
         by_name = {tool.spec.name: tool for tool in tools}
         names = [domain for domain in domains if isinstance(domain, Names)]
         return cls(

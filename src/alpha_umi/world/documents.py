@@ -1,4 +1,4 @@
-"""Tasks and tools as ToolBench publishes them: tool JSON, and queries with the APIs that they may use."""
+"""Writer of tasks as entries of ToolBench query files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alpha_umi.world.tools import Tool
 
 
 def query_document(problem: Problem) -> dict[str, Json]:
-    """An entry of a query file. `metadata` is ours: it says which task of the world it is.
+    """Write a task as an entry of a query file; its `metadata` names the task of the world.
 
     Raises ConfigError for a world whose tools have no tool JSON.
     """
@@ -39,7 +39,7 @@ def _listed(tool: Tool) -> Json:
 
 
 def _relevant(problem: Problem) -> list[Tool]:
-    """For each need the offered tool that the plain way uses: the first that works, or the first of all."""
+    """The offered tool that the shortest solution uses, for each need: the first that works, else the first."""
     found: list[Tool] = []
     for need in dict.fromkeys(step.need for step in problem.kind.steps):
         tools = problem.providers(need)

@@ -1,4 +1,4 @@
-"""What a value can be: a name that the world knows, a code that stands for one, or an amount.
+"""Domains of values: names, codes that stand for names, and amounts.
 
 A need's inputs are read by their domains, so that every provider refuses the same values for the same reasons.
 """
@@ -17,14 +17,14 @@ _LARGEST_AMOUNT = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """Why a value is none of its domain."""
+    """Refusal of a value that is not in the domain."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """A list of names."""
+    """Domain of the names in a list."""
 
     name: str
     terms: tuple[str, ...]
@@ -33,11 +33,12 @@ class Names:
     unknown_entities: tuple[str, ...] = ()
     """Plausible names that are none of the domain."""
     description: str = ""
-    """What a tool says of such an argument."""
+    """Description of such an argument in a document."""
     vague: tuple[str, ...] = ()
-    """How a query speaks of one without naming it; empty where users do not name these."""
+    """Mentions that leave open which one is meant; empty where queries do not name these."""
 
     def read(self, _: Facts, value: str) -> str | Unknown:
+        """The name, where it is one of the domain."""
         if value in self.terms:
             return value
         if value in self.former:
@@ -47,26 +48,27 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codes:
-    """Codes for names: a letter and digits, at every moment another for every name."""
+    """Domain of codes for names: a letter and digits, drawn afresh for every moment of the facts."""
 
     name: str
     of: Names
     low: int = 10
-    """The digits are from here ..."""
+    """Smallest number behind the letter."""
     count: int = 90
-    """... so many."""
+    """How many numbers there are."""
     stride: int = 37
     description: str = ""
     mention: str = "{}"
-    """How a query names one."""
+    """Phrase of a query for a code."""
     vague: tuple[str, ...] = ()
 
     def write(self, facts: Facts, name: str) -> str:
+        """The code of a name."""
         place = (facts.any(self.name) + self.of.terms.index(name) * self.stride) % self._size
         return f"{_LETTERS[place % len(_LETTERS)]}{self.low + place // len(_LETTERS)}"
 
     def read(self, facts: Facts, value: str) -> str | Unknown:
-        """The name that a code stands for."""
+        """The name behind a code."""
         digits = value[1:]
         if value[:1] in _LETTERS and digits.isascii() and digits.isdecimal() and len(digits) < 9:
             place = (int(digits) - self.low) * len(_LETTERS) + _LETTERS.index(value[0])
@@ -82,7 +84,7 @@ class Codes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amounts:
-    """Numbers that a user may name; tools take any from 0 up to a large one."""
+    """Domain of numbers from 0 up to a large one; queries name numbers from `low` to `high`."""
 
     name: str
     low: int = 5
@@ -92,6 +94,7 @@ class Amounts:
     vague: tuple[str, ...] = ()
 
     def read(self, _: Facts, value: str) -> str | Unknown:
+        """The number as it is written, where it is in range."""
         try:
             known = 0 <= float(value) <= _LARGEST_AMOUNT
         except ValueError:

@@ -1,8 +1,8 @@
-"""What is true in the world. Every tool reads the same facts, so what one tool finds the others know.
+"""Facts of the world, the same for every tool.
 
-Two sorts: facts that hold for ever (a city, its country, currency and airport: those are real), and facts that
-change (weather, prices, where somebody is: those are invented). A task has its own moment, and the changing facts
-are drawn anew for it, so that no model can know them by heart: it has to read what the tools say.
+Two sorts: facts that never change (a city, its country, currency and airport: those are real), and facts that do
+(weather, prices, the city of a person: those are invented). A task has a moment of its own, for which the changing
+facts are drawn afresh, so that no model can know them by heart: it has to read the replies of tools.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from alpha_umi.world.random_streams import random_bits, random_choice, random_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The world of one seed at one moment. Each fact is drawn from its own key, when it is asked for."""
+    """Facts of a seed at one moment, each a hash of its own key."""
 
     seed: int
     moment: str
 
     def between(self, low: int, high: int, *key: str) -> int:
+        """An integer from `low` to `high`, both included."""
         return random_integer(low, high, self.seed, self.moment, *key)
 
     def pick(self, options: Sequence[str], *key: str) -> str:
+        """One of the options."""
         return random_choice(options, self.seed, self.moment, *key)
 
     def any(self, *key: str) -> int:
-        """64 bits."""
+        """A number of 64 random bits."""
         return random_bits(self.seed, self.moment, *key)

@@ -1,7 +1,7 @@
-"""What can be asked of the world, apart from who answers it: one need, several providers.
+"""Needs: operations of the world, each served by tools of several providers.
 
-A need takes canonical inputs and gives canonical outputs. Tools rename both; tasks, oracle and verifier think in
-needs, so a task is right by whichever provider it was done.
+A need takes canonical inputs and gives canonical outputs. Tools rename both; tasks, oracle and verifier use needs
+alone, so that a task may be done with any provider.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OutputRule: TypeAlias = Callable[[Facts, Mapping[str, str]], Json]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An input that the world does not know, and what to say of it."""
+    """Refusal of an input that the world does not know."""
 
     input: str
     reason: str
@@ -29,22 +29,22 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerPart:
-    """One part of an answer, by the names under which it is known."""
+    """A required value of an answer, by the names under which it and its unit are known."""
 
     value: str
     unit: str = ""
-    """Of a number; "=text" for a fixed unit. Empty: a name, or a number without unit."""
+    """Name under which the unit of a number is known; "=text" for a fixed one. Empty: a name, or no unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentTemplate:
-    """One thing that users want of a need; texts hold inputs and outputs in braces."""
+    """Template of one thing that users ask of a need; its texts hold inputs and outputs in braces."""
 
     answer_parts: tuple[AnswerPart, ...]
     answer: str
     """The sentence that answers."""
     nouns: tuple[str, ...]
-    """What is wanted, as noun phrases over the inputs."""
+    """Noun phrases over the inputs for the wanted values."""
     questions: tuple[str, ...] = ()
     """The same as whole sentences."""
     paraphrases: tuple[str, ...] = ()
@@ -53,9 +53,11 @@ class IntentTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
+    """An operation of the world: inputs with their domains, outputs with their rules, and templates of queries."""
+
     name: str
     goal: str
-    """What it finds, as a noun phrase over the inputs."""
+    """Noun phrase over the inputs for the result."""
     inputs: Mapping[str, Domain]
     outputs: Mapping[str, OutputRule]
     defaults: Mapping[str, Json] = field(default_factory=dict[str, Json])
@@ -68,9 +70,10 @@ class Need:
     options: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
         default_factory=dict[str, Mapping[str, tuple[str, ...]]]
     )
-    """Input that may be left out -> value other than the default -> how a query says it."""
+    """Optional input -> value other than the default -> phrases of queries for it."""
 
     def answer(self, facts: Facts, inputs: Values) -> Values | Refusal:
+        """Compute the outputs of these inputs."""
         known: dict[str, str] = {}
         for name, domain in self.inputs.items():
             value = inputs[name] if name in inputs else self.defaults[name]
@@ -85,41 +88,42 @@ class Need:
 
 
 def random_number(key: str, low: int, high: int, *inputs: str) -> OutputRule:
-    """A number of `low` to `high` drawn for these inputs."""
+    """Rule: a number from `low` to `high`, drawn for these inputs."""
     return lambda facts, of: facts.between(low, high, key, *(of[name] for name in inputs))
 
 
 def random_name(key: str, options: tuple[str, ...], *inputs: str) -> OutputRule:
-    """A name drawn for these inputs."""
+    """Rule: one of the options, drawn for these inputs."""
     return lambda facts, of: facts.pick(options, key, *(of[name] for name in inputs))
 
 
 def other_name(key: str, options: tuple[str, ...], name: str) -> OutputRule:
-    """A name drawn for an input, other than that."""
+    """Rule: one of the options other than the input, drawn for it."""
     return lambda facts, of: facts.pick(tuple(option for option in options if option != of[name]), key, of[name])
 
 
 def table_value(table: Mapping[str, str | int], name: str) -> OutputRule:
-    """What never changes."""
+    """Rule: the value of an input in a table; it never changes."""
     return lambda _, of: table[of[name]]
 
 
 def input_value(name: str) -> OutputRule:
-    """The input again."""
+    """Rule: the input itself."""
     return lambda _, of: of[name]
 
 
 def constant(value: str) -> OutputRule:
+    """Rule: a fixed text."""
     return lambda _facts, _of: value
 
 
 def code_of(domain: Codes, name: str) -> OutputRule:
-    """The code of the name that an input gives."""
+    """Rule: the code of a name."""
     return lambda facts, of: domain.write(facts, of[name])
 
 
 def random_temperature(key: str, *inputs: str) -> OutputRule:
-    """Whole degrees in the unit that the input `unit` asks for, C or F."""
+    """Rule: whole degrees in the unit that the input `unit` names, C or F, drawn for these inputs."""
 
     def find(facts: Facts, of: Mapping[str, str]) -> Json:
         celsius = facts.between(-9, 39, key, *(of[name] for name in inputs))
@@ -129,7 +133,7 @@ def random_temperature(key: str, *inputs: str) -> OutputRule:
 
 
 def random_time(key: str, first: int, last: int, *inputs: str) -> OutputRule:
-    """A time of the day between two full hours, on five minutes."""
+    """Rule: a time of the day (HH:MM, in steps of five minutes) between two full hours, drawn for these inputs."""
 
     def find(facts: Facts, of: Mapping[str, str]) -> str:
         minutes = 5 * facts.between(first * 12, last * 12 - 1, key, *(of[name] for name in inputs))
@@ -139,9 +143,9 @@ def random_time(key: str, first: int, last: int, *inputs: str) -> OutputRule:
 
 
 def converted_amount(rates: Mapping[str, float]) -> OutputRule:
-    """`amount` of `source` in whole units of `target`, rounded half up; `rates`: about what one US dollar is worth.
+    """Rule: `amount` of `source` in whole units of `target`, rounded half up.
 
-    The rate of a moment lies within a tenth of it.
+    `rates`: about what one US dollar is worth; the rate of a moment lies within a tenth of it.
     """
 
     def rate(facts: Facts, currency: str) -> float:

@@ -1,6 +1,6 @@
-"""The oracle: an agent that knows the kind of a task, tries its steps and reacts to what it observes.
+"""Oracle: writer of gold trajectories, which knows a task's kind, tries its steps and reacts to observations.
 
-It sees no more of the perturbation than a model does. Its thoughts follow from what was said before and name the tool
+It sees no more of the perturbation than a model does. Its thoughts follow from the turns before and name the tool
 and the values to copy. They end as those read from raw answers do, so that both are the same to a format.
 """
 
@@ -36,6 +36,7 @@ _UNKNOWN = re.compile(r"is invalid: (?P<name>.+) is unknown$")
 
 
 def write_gold(problem: Problem) -> Trajectory:
+    """Write the gold trajectory of a problem."""
     turns: list[Turn] = [User(text=problem.task.query)]
     if problem.perturbation is Perturbation.MISSING:
         return _give_up(problem, turns, "The query does not say what it is about.")
@@ -60,7 +61,7 @@ def _give_up(problem: Problem, turns: list[Turn], why: str) -> Trajectory:
 
 
 def _do(problem: Problem, step: Step, known: dict[str, Json], turns: list[Turn]) -> dict[str, Json] | str:
-    """One step with all its retries; what it made known, or why nothing can be done."""
+    """Do one step with all its retries. Returns the values that it gives, or the reason for giving up."""
     lead = ""
     tools = problem.providers(step.need)
     for tool in tools:
@@ -100,7 +101,7 @@ def _call(
 
 
 def _write_failed_branch(problem: Problem, name: str, step: Step, known: Mapping[str, Json]) -> list[Turn]:
-    """A branch that calls a tool of no use for a step, as one does that takes it for another; or that sees none."""
+    """A branch that calls a useless tool for a step, as if it served the need; or that gives up ("")."""
     goal = _goal(problem, step, known)
     if not name:
         return [Plan(thought=f"No tool can find {goal}. I give up.{_END}", decision=Decision.GIVE_UP)]

@@ -1,10 +1,10 @@
-"""Texts that a world could have published: what a small base language model reads before it learns to act.
+"""Texts for pretraining small base models on a world.
 
-Pages tell facts, document tools, keep records, show replies with what they say, and copy and look up, so that names,
-numbers, JSON and reading from above are there before any trajectory is learned from. They hold no trajectory, no
-wording of a test query, and nothing of tools and categories that are held out of training. Half of the documents
-are of invented tools, in words nobody has seen: a model that knows the documented ones by heart has not learned to
-read. A page is a function of (preset, seed, index).
+Pages state facts, document tools, keep records, show replies with their meaning, and copy and look up, so that a model
+knows names, numbers, JSON and copying before it learns from any trajectory. They hold no trajectory, no wording of a
+test query, and nothing of tools and categories that are held out of training. Half of the documents are of tools made
+of pseudowords: a model that knows the real ones by heart has not learned to read. A page is a function of (preset,
+seed, index).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from alpha_umi.world.tools import Seen, Tool
 
 
 class Pages:
-    """The pages of one world."""
+    """Endless sequence of the pages of one world, by index."""
 
     def __init__(self, catalogue: Catalogue, preset: str, seed: int) -> None:
         self._key = preset, seed
@@ -42,24 +42,27 @@ class Pages:
 
     @property
     def tools(self) -> Sequence[Tool]:
+        """Tools that training may offer."""
         return self._tools
 
     @property
     def needs(self) -> Sequence[Need]:
+        """Needs that those tools serve."""
         return self._needs
 
     @property
     def domains(self) -> Mapping[str, Domain]:
+        """Domains of the inputs of those needs, by name."""
         return self._domains
 
     @property
     def keys(self) -> Sequence[str]:
-        """What providers call arguments and results."""
+        """Providers' own names of arguments and results."""
         return self._keys
 
 
 class _Page:
-    """One page while it is written."""
+    """Writer of one page."""
 
     def __init__(self, pages: Pages, rng: RandomStream, facts: Facts) -> None:
         self._pages = pages
@@ -67,12 +70,13 @@ class _Page:
         self._facts = facts
 
     def write(self) -> str:
+        """Write a page of a kind drawn by its weight."""
         return self._rng.weighted(_KINDS)(self)
 
     # --- facts --------------------------------------------------------------------------------------
 
     def encyclopaedia(self) -> str:
-        """What is known of one name."""
+        """Facts about one name."""
         rng = self._rng
         domain = rng.pick([one for one in self._pages.domains.values() if not isinstance(one, Amounts)])
         about = self._value(domain)
@@ -85,14 +89,14 @@ class _Page:
         return "\n".join(lines)
 
     def replies(self) -> str:
-        """What tools replied, each with a question and what it says; sometimes all replies first."""
+        """Replies of tools, each with a question and an answer; sometimes all replies first."""
         rng = self._rng
         rows = [self._reply(tool) for tool in rng.sample(self._pages.tools, rng.between(2, 5))]
         if rng.below(2):
             return "\n".join(f"{question}\n{call}\n{reply}\n{said}" for question, call, reply, said in rows)
-        told = [f"{call}\n{reply}" for _, call, reply, _ in rows]
+        exchanges = [f"{call}\n{reply}" for _, call, reply, _ in rows]
         answers = [f"{question}\n{said}" for question, _, _, said in rng.sample(rows, len(rows))]
-        return "\n".join([*told, *answers])
+        return "\n".join([*exchanges, *answers])
 
     def _reply(self, tool: Tool) -> tuple[str, str, str, str]:
         need, rng = tool.served_need, self._rng
@@ -121,7 +125,7 @@ class _Page:
         return (template or self._rng.pick(need.templates)).answer.format_map({**need.defaults, **inputs, **known})
 
     def _inputs(self, need: Need) -> dict[str, Json]:
-        """Inputs for a need, those that may be left out mostly left out."""
+        """Inputs for a need; optional ones are mostly left out."""
         inputs: dict[str, Json] = {}
         for name, domain in need.inputs.items():
             if name not in need.defaults:
@@ -142,7 +146,7 @@ class _Page:
     # --- tools --------------------------------------------------------------------------------------
 
     def manual(self) -> str:
-        """Documents of some tools, and then of each, in another order, what it is for and how it is called."""
+        """Documents of some tools, and then for each, in another order, a purpose and a call."""
         rng = self._rng
         of_pseudo_tools = rng.below(2) == 0
         count = rng.between(2, 5)
@@ -165,7 +169,7 @@ class _Page:
         """A tool of pseudowords, the noun phrase that it finds, and arguments."""
         rng = self._rng
         wanted = self._word()
-        told = rng.pick(["{x} of {y}.", "Gives {x} for {y}.", "{y} and its {x}.", "The {x} that {y} has."])
+        pattern = rng.pick(["{x} of {y}.", "Gives {x} for {y}.", "{y} and its {x}.", "The {x} that {y} has."])
         name = f"{'_'.join(self._word() for _ in range(rng.between(1, 2)))}_for_{self._word()}"
         properties: dict[str, Json] = {}
         arguments: dict[str, Json] = {}
@@ -173,7 +177,7 @@ class _Page:
             key = rng.pick(self._pages.keys) if rng.below(2) else self._word()
             properties[key] = {"type": "string", "description": f"{self._word()} {self._word()}"}
             arguments[key] = str(self._thing())
-        description = told.format(x=wanted, y=self._word())
+        description = pattern.format(x=wanted, y=self._word())
         required: Json = [*properties]
         spec = ToolSpec(
             name=name,
@@ -190,9 +194,9 @@ class _Page:
         held: dict[str, Json] = {}
         while len(held) < rng.between(3, 8):
             held[rng.pick(self._pages.keys) if rng.below(3) else self._word()] = self._thing()
-        told = f"{self._word()}: {json.dumps(held)}"
+        record = f"{self._word()}: {json.dumps(held)}"
         keys = rng.sample(tuple(held), rng.between(2, len(held)))
-        return "\n".join([told, *(f"The {key} is {held[key]}." for key in keys)])
+        return "\n".join([record, *(f"The {key} is {held[key]}." for key in keys)])
 
     def table(self) -> str:
         """Rows of names with a value or two, and then some of them in words."""
@@ -207,7 +211,7 @@ class _Page:
         return "\n".join(lines)
 
     def copy(self) -> str:
-        """A list of things, and the same list again."""
+        """A list of values, and the same list again."""
         things = ", ".join(str(self._thing()) for _ in range(self._rng.between(3, 12)))
         return "\n".join([things] * self._rng.between(2, 3))
 

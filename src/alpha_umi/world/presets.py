@@ -1,4 +1,4 @@
-"""The worlds that there are, by name."""
+"""Presets: the worlds by name."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from alpha_umi.world.tiny.tools import CATALOGUE as TINY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
+    """A world by name: its version, catalogue, splits and problems."""
+
     name: str
     version: str
     """Changes with anything that changes a task, a fact or a tool."""
@@ -25,7 +27,7 @@ class Preset:
     splits: tuple[str, ...]
     """`train` and the test sets."""
     draw: Callable[[int, str, int], Problem]
-    """(seed, split, index) -> the problem; the same for ever within a version."""
+    """(seed, split, index) -> the problem; always the same within a version."""
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -53,7 +55,7 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def find_preset(name: str) -> Preset:
-    """Raises ConfigError naming the known ones."""
+    """The preset of that name. Raises ConfigError, which names the known ones."""
     if name not in PRESETS:
         raise ConfigError(f"unknown world preset {name!r}; known: {', '.join(PRESETS)}")
     return PRESETS[name]

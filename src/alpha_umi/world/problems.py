@@ -1,6 +1,6 @@
-"""A problem is a task with everything that its user and its agent do not see: facts, outages, the way through.
+"""Problems: tasks with everything that user and agent do not see, the facts, the outages and the solution.
 
-What a call finds and what the task asks for are computed here, by needs, never by tool names.
+The result of a call and the values that an answer must hold are computed here, by needs, never by tool names.
 """
 
 from __future__ import annotations
@@ -40,29 +40,32 @@ UNSOLVABLE = frozenset({Perturbation.UNKNOWN_ENTITY, Perturbation.DOWN, Perturba
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A need with canonical inputs: what a call asks, whichever provider it goes to."""
+    """A need with canonical inputs: the meaning of a call, whichever provider it goes to."""
 
     need: str
     inputs: tuple[tuple[str, Json], ...]
 
 
 def request(need: Need, inputs: Values) -> Request:
+    """The request for a need, with defaults for the inputs left out."""
     return Request(need=need.name, inputs=tuple(sorted({**need.defaults, **inputs}.items())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
-    """The plain way through a solvable problem."""
+    """The shortest solution of a solvable problem."""
 
     requests: tuple[Request, ...]
     outputs: tuple[Values, ...]
-    """What each request gives."""
+    """Outputs of each request."""
     known: Mapping[str, Json]
     """All slots and outputs under the names that the kind gives them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
+    """A task with its facts, perturbation and outages."""
+
     task: Task
     catalogue: Catalogue
     kind: Kind
@@ -71,33 +74,36 @@ class Problem:
     facts: Facts
     perturbation: Perturbation
     down: Mapping[str, Observation]
-    """Tools that fail whatever they are asked, and what they say then; an empty reply is a failure, too."""
+    """Tools that fail at every call, with their observations; an empty reply is a failure, too."""
     blocked: str
     """The need at which an unsolvable problem ends; empty for a solvable one, and where something is left out."""
     hinted: bool = False
-    """The gold trajectory is a later branch of a search: it holds the hint that tells of the failed one."""
+    """The gold trajectory is a later branch of a search, with a hint that describes the failed one."""
     failed_branch: tuple[int, str] | None = None
     """Step and tool of a failed branch that the gold trajectory follows: a call of no use, or giving up ("")."""
 
     @property
     def solvable(self) -> bool:
+        """True where the right end is an answer and not giving up."""
         return self.perturbation not in UNSOLVABLE
 
     def providers(self, need: str) -> tuple[Tool, ...]:
-        """The offered tools for it, in the order offered, which is the order in which to try them."""
+        """The offered tools for a need, in the order of the offer, in which they are tried."""
         offered = (self.catalogue.tools[spec.name] for spec in self.task.tools)
         return tuple(tool for tool in offered if tool.need == need)
 
     def execute(self, call: Call) -> Observation:
-        """What a call finds in this problem; total over all calls."""
+        """Execute a call in this problem; total over all calls."""
         offered = {spec.name: self.catalogue.tools[spec.name] for spec in self.task.tools}
         return execute(call, self.facts, offered, self.down)
 
     def solution(self) -> Solution:
+        """The shortest solution; only for solvable problems."""
         return solve(self.catalogue, self.kind, self.slots, self.facts)
 
 
 def execute(call: Call, facts: Facts, offered: Mapping[str, Tool], down: Mapping[str, Observation]) -> Observation:
+    """Execute a call with the offered tools, of which those in `down` fail; total over all calls."""
     if call.name not in offered:
         content = f"there is no tool '{call.name}'"
         return Observation(content=content, status=ToolStatus.UNKNOWN_TOOL)
@@ -117,10 +123,12 @@ def keep(step: Step, outputs: Values) -> dict[str, Json]:
 
 
 def find_unit(part: AnswerPart, known: Values) -> str:
+    """The unit of a value, fixed or known under its name; empty for none."""
     return part.unit[1:] if part.unit.startswith("=") else str(known.get(part.unit, ""))
 
 
 def solve(catalogue: Catalogue, kind: Kind, slots: Values, facts: Facts) -> Solution:
+    """Compute the shortest solution of a kind of task with these slots."""
     known = {name: catalogue.former.get(str(value), value) for name, value in slots.items()}
     requests: list[Request] = []
     given: list[Values] = []

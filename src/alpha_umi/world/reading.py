@@ -13,6 +13,8 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
+    """A number in a text, with its unit."""
+
     value: Decimal
     unit: str = ""
     qualifier: str = ""
@@ -68,6 +70,8 @@ _QUALIFIER_AFTER = re.compile(
 
 
 class Reader:
+    """Reader of quantities and names."""
+
     def __init__(self, words: Words) -> None:
         currencies = list(words.currencies)
         self._spellings = {

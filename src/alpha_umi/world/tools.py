@@ -1,6 +1,6 @@
-"""Tools: what each is called, who provides it, how its provider writes arguments and results.
+"""Tools: a provider's names for the arguments and results of a need.
 
-A tool is a pure function of (facts, arguments). Which providers are down is not known here.
+A tool is a pure function of (facts, arguments). Outages are not known here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from alpha_umi.world.needs import Need, Refusal, Values
 
 
 class Seen(StrEnum):
-    """What of a tool may stand in training tasks."""
+    """Use of a tool in training tasks."""
 
     YES = "yes"
     NO = "no"
@@ -28,7 +28,7 @@ class Seen(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Where a tool stands in ToolBench's tool JSON."""
+    """A tool's place in ToolBench's tool JSON."""
 
     tool: str = ""
     """The name of the JSON's tool, that is of the provider."""
@@ -39,6 +39,8 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
+    """One API of a provider: a need with its arguments and results renamed."""
+
     spec: ToolSpec
     category: str
     provider: str
@@ -53,13 +55,13 @@ class Tool:
     codes: Mapping[str, Mapping[str, Json]] = field(default_factory=dict[str, Mapping[str, Json]])
     """Canonical input -> canonical value -> how this provider writes it; other values stand as they are."""
     separator: str = ""
-    """What stands between inputs that are joined."""
+    """Text between inputs that are joined."""
     document: Document = field(default_factory=Document)
     wrapped: str = ""
     """The key under which results lie; empty: on top. "key[]": as the only one of a list."""
 
     def run(self, facts: Facts, arguments: str) -> Observation:
-        """What the tool answers to JSON text; total over all strings."""
+        """Execute the tool with arguments as JSON text; total over all strings."""
         given = read_arguments(self.spec, arguments)
         if isinstance(given, Fault):
             return Observation(content=given.reason, status=ToolStatus.BAD_ARGUMENTS)
@@ -89,7 +91,7 @@ class Tool:
         return read
 
     def write(self, inputs: Values) -> dict[str, Json]:
-        """The arguments that ask for canonical inputs, defaults added where this provider insists on them."""
+        """The arguments for canonical inputs, with defaults where this provider requires them."""
         required = self.spec.parameters["required"]
         must = set(required) if isinstance(required, list) else set[Json]()
         written: dict[str, Json] = {}
@@ -102,7 +104,7 @@ class Tool:
         return written
 
     def outputs(self, content: str) -> dict[str, Json] | None:
-        """The canonical outputs that an OK observation of this tool holds; None where the reply is empty."""
+        """The canonical outputs in an OK observation of this tool; None where the reply is empty."""
         held: Json = json.loads(content)
         if self.wrapped:
             held = held.get(self.wrapped.removesuffix("[]")) if isinstance(held, dict) else None
@@ -124,6 +126,6 @@ class Tool:
 
 
 def read_renamings(names: str) -> dict[str, str]:
-    """ "own=canonical ..." as canonical -> own; equal names stand once."""
+    """Read "own=canonical ..." as canonical -> own; equal names stand once."""
     pairs = [name.partition("=") for name in names.split()]
     return {canonical or own: own for own, _, canonical in pairs}

@@ -1,4 +1,4 @@
-"""The world as others use it."""
+"""World: the public interface to tasks, tools, gold trajectories and verification."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT = 64
 
 
 class World:
-    """A sealed universe of tools and tasks: a pure function of (preset, seed), without end and without files."""
+    """Sealed world of tools and tasks: a pure function of (preset, seed), with endless tasks."""
 
     def __init__(self, preset: str = "tiny", seed: int = 0) -> None:
         """Raises ConfigError for an unknown preset."""
@@ -36,7 +36,7 @@ class World:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """`train` and the test sets."""
+        """Names of the splits: `train` and the test sets."""
         return self._preset.splits
 
     @property
@@ -46,39 +46,40 @@ class World:
 
     @cached_property
     def pages(self) -> Pages:
-        """Texts about it, without end. Raises ConfigError for the tiny world, which has none."""
+        """Texts for pretraining on it. Raises ConfigError for the tiny world, which has none."""
         catalogue = self._preset.open()
         if not catalogue.documents:
             raise ConfigError("the tiny world has no pages; take the preset small or full")
         return Pages(catalogue, self._preset.name, self._seed)
 
     def query(self, task: Task) -> dict[str, Json]:
-        """The task as an entry of a ToolBench query file. Raises DataError for one of another world."""
+        """The task as an entry of a ToolBench query file. Raises DataError for a task of another world."""
         return query_document(self._problem(task))
 
     def task(self, split: str, index: int) -> Task:
-        """The task of an index (0 and up; there is no last one). Raises ConfigError for an unknown split."""
+        """The task of an index (from 0, endless). Raises ConfigError for an unknown split or a negative index."""
         return self._generate(split, index).task
 
     def check(self, task: Task) -> None:
-        """Raises DataError when another world made the task, or its query or its tools were changed since.
+        """Check that this world made the task.
 
-        The other methods do not mind the tools: a rollout's task also tells those of environments beside the world.
+        Raises DataError where another made it, or its query or its tools were changed since. The other methods do not
+        mind the tools: a rollout's task also lists those of environments beside the world.
         """
         made = self._problem(task).task
         if task.tools != made.tools:
             offered, wanted = (", ".join(spec.name for spec in each.tools) or "none" for each in (task, made))
             raise DataError(
                 f"task {task.id!r} offers tools other than it was made with: {offered}; they were, as the world "
-                f"documents them: {wanted}. Make the tasks anew or give them back their tools"
+                f"documents them: {wanted}. Make the tasks again or give them back their tools"
             )
 
     def gold(self, task: Task) -> Trajectory:
-        """What the oracle does: right, supported, and as short as the observed failures allow."""
+        """The gold trajectory: right, supported, and as short as the observed failures allow."""
         return write_gold(self._problem(task))
 
     def execute(self, call: Call, task: Task | None = None) -> Observation:
-        """What a tool answers; never raises for what the call holds.
+        """Execute a call; never raises for the content of the call.
 
         Within a task only the offered tools answer, by the facts and the outages of that task. Without one all do,
         and none is down.
@@ -88,7 +89,7 @@ class World:
         return self._problem(task).execute(call)
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
-        """Whether the turns of `trajectory` do the task."""
+        """Verify that the turns of a trajectory do the task."""
         return judge(self._problem(task), trajectory)
 
     def _generate(self, split: Any, index: int) -> Problem:
@@ -104,7 +105,7 @@ class World:
         made_by = {name: task.metadata.get(name) for name in ("world", "preset", "seed")}
         mine = {"world": self._preset.version, "preset": self._preset.name, "seed": self._seed}
         if made_by != mine:
-            raise DataError(f"task {task.id!r} was made by {made_by}; this is {mine}. Make the tasks anew or match it")
+            raise DataError(f"task {task.id!r} was made by {made_by}; this is {mine}. Make the tasks again or match it")
         index = task.metadata.get("index")
         if not isinstance(index, int):
             raise DataError(f"task {task.id!r} has no index in its metadata; it cannot be rebuilt")

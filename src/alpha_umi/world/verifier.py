@@ -22,6 +22,8 @@ from alpha_umi.world.reading import Quantity, Reader, is_hedged, is_retraction, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
+    """Verdict of the verifier on a trajectory."""
+
     right: bool
     """The last turn is the one that the task asks for, with all required values."""
     supported: bool
@@ -31,6 +33,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
+        """True where the trajectory is right and supported."""
         return self.right and self.supported
 
 
@@ -96,10 +99,10 @@ def _judge_assertion(reader: Reader, required: tuple[list[Quantity], list[str]],
     terms = {term.casefold() for term in required[1]}
     reasons: list[str] = []
     for sentence in sentences(answer):
-        tells = terms & reader.terms(sentence) or any(
+        relevant = terms & reader.terms(sentence) or any(
             quantity.value in values for quantity in reader.quantities(sentence)
         )
-        if is_hedged(sentence) if tells else is_retraction(sentence):
+        if is_hedged(sentence) if relevant else is_retraction(sentence):
             reasons.append(f"the answer denies or doubts something: {sentence!r}")
     if reader.offers_choice(answer):
         reasons.append("the answer leaves something open")
@@ -127,8 +130,8 @@ def _side_quantities(problem: Problem, solution: Solution) -> Iterator[Quantity]
     used = {str(value) for made in solution.requests for _, value in made.inputs}
     for made, given in zip(solution.requests, solution.outputs, strict=True):
         inputs = dict(made.inputs)
-        told = [part for template in problem.catalogue.needs[made.need].templates for part in template.answer_parts]
-        known = [(given[part.value], find_unit(part, given)) for part in told]
+        parts = [part for template in problem.catalogue.needs[made.need].templates for part in template.answer_parts]
+        known = [(given[part.value], find_unit(part, given)) for part in parts]
         known += [(value, str(inputs.get("source", ""))) for value in inputs.values()]
         known += [(value, "") for value in (*inputs.values(), *given.values())]
         for value, unit in known:
@@ -184,15 +187,15 @@ def _request_of(problem: Problem, call: Call) -> Request:
 
 
 def _judge_giving_up(problem: Problem, truths: Sequence[tuple[Call, Observation]]) -> list[str]:
-    """Giving up is supported once the calls have shown that nothing else is left."""
+    """Faults of the calls before giving up, which must show that nothing else is left."""
     providers = [tool.spec.name for tool in problem.providers(problem.blocked)]
     seen = {call.name: observation for call, observation in truths}
     if problem.perturbation is Perturbation.MISSING:
         return []
     if problem.perturbation is Perturbation.UNKNOWN_ENTITY:
         refusals = tuple(f"is invalid: {name} is unknown" for name in _unknown_entities(problem))
-        told = any(call.name in providers and truth.content.endswith(refusals) for call, truth in truths)
-        return [] if told else ["no call shows that a name is unknown"]
+        shown = any(call.name in providers and truth.content.endswith(refusals) for call, truth in truths)
+        return [] if shown else ["no call shows that a name is unknown"]
     return [f"{name} was not tried" for name in providers if name not in seen]
 
 

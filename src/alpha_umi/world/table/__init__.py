@@ -1,1 +1,1 @@
-"""The table world: tables of names, needs and providers by category, and the mechanism that makes tasks of them."""
+"""Table world: data files of names, needs and providers by category, and the sampler of tasks over them."""

@@ -54,6 +54,8 @@ CATEGORIES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Category:
+    """Category of ToolBench: needs and their providers."""
+
     name: str
     needs: Mapping[str, Need]
     """By name."""
@@ -62,7 +64,7 @@ class Category:
 
 @cache
 def load_category(name: str) -> Category:
-    """The category of that name. Raises ValueError where its file has another form."""
+    """Load a category. Raises ValueError where its file has another form."""
     sections = load_sections(f"categories/{name.lower()}")
     needs: dict[str, Need] = {}
     providers: list[Provider] = []

@@ -23,25 +23,25 @@ class TableWorldConfig:
     version: str
     categories: tuple[str, ...]
     calls: Mapping[int, int]
-    """Calls that the plain way takes -> share."""
+    """Calls of the shortest solution -> weight."""
     groups: Mapping[Group, int]
-    """Of training."""
+    """Weights in training."""
     perturbations: Mapping[Perturbation, int]
     failures: tuple[tuple[ToolStatus, str], ...]
-    """What a dead provider says; OK: its reply is empty."""
+    """Status and text of observations of a provider that is down; OK: its reply is empty."""
     tools: tuple[int, int]
     """Fewest and most tools offered."""
     redundant_providers: int
     """Tasks that offer a second provider without need."""
     two_intents: int
     options: int
-    """Wishes that give an input which may be left out."""
+    """Intents with a value for an optional input."""
     conversions: int
-    """Wishes that want a price in another currency."""
+    """Intents that ask for a price in another currency."""
     contexts: int
-    """Queries with a sentence before what they want."""
+    """Queries with a sentence before what they ask."""
     hinted: int
-    """Of the tasks with a dead provider: gold that is a later branch of a search."""
+    """Of the tasks with a provider that is down: gold trajectories that are a later branch of a search."""
     failed_branch: int
     """Training tasks whose gold trajectory follows a failed branch, which called a tool of no use or gave up."""
     synthetic: int
@@ -51,6 +51,7 @@ class TableWorldConfig:
 
     @cached_property
     def toolset(self) -> Toolset:
+        """Tools of the preset; loaded when first needed."""
         return Toolset.of(self.categories)
 
 

@@ -2,10 +2,10 @@
 
 `data/facts.txt` holds tables with a header, whose first column is the key. A section of `data/domains.txt` is a domain:
 
-    description: what a document says of such an argument
+    description: words of a document for such an argument
     names: A, B, C      or  column: TABLE.COLUMN    or  amounts: LOW..HIGH
     codes of: DOMAIN    with digits: LOW..HIGH, stride: N and mention: phrase of a query, with {}
-    former: OLD = NEW, ...    names that tools refuse, saying the new one
+    former: OLD = NEW, ...    names that tools refuse with a message that has the new one
     unknown: A, B             plausible names that are no names of the domain
     vague: A, B               mentions that leave open which one is meant
     words: proper | ordinary  names that answers are searched for; ordinary ones are also everyday words
@@ -24,7 +24,7 @@ _Entries = Mapping[str, str]
 
 @cache
 def load_columns() -> Mapping[str, Mapping[str, str | int]]:
-    """ "table.column" -> key of the row -> value; a value of digits alone is a number."""
+    """Columns of the facts: "table.column" -> key of the row -> value; digits alone are read as a number."""
     columns: dict[str, dict[str, str | int]] = {}
     for table, (header, *lines) in load_sections("facts").items():
         rows = [_read_row(line) for line in lines]
@@ -35,13 +35,13 @@ def load_columns() -> Mapping[str, Mapping[str, str | int]]:
 
 @cache
 def load_rates() -> Mapping[str, float]:
-    """Currency -> about what one US dollar is worth."""
+    """Exchange rates: currency -> about what one US dollar is worth."""
     return {currency: float(rate) for currency, rate in load_columns()["currency.rate"].items()}
 
 
 @cache
 def load_domains() -> Mapping[str, Domain]:
-    """All domains by name. Raises ValueError for a section that describes none."""
+    """Domains by name. Raises ValueError for a section that describes none."""
     domains: dict[str, Domain] = {}
     for name, entries in _load_entries().items():
         domains[name] = _read_domain(name, entries, domains)
@@ -50,13 +50,13 @@ def load_domains() -> Mapping[str, Domain]:
 
 @cache
 def load_proper_names() -> Mapping[str, tuple[str, ...]]:
-    """Domain -> its names, former and unknown ones included, where these are nothing but names."""
+    """Domain -> its names, former and unknown ones included, for domains whose names are nothing but names."""
     return _load_names("proper")
 
 
 @cache
 def load_ordinary_names() -> Mapping[str, tuple[str, ...]]:
-    """The same of domains whose names are everyday words too; they count only in tasks about the domain."""
+    """Domain -> its names, for domains whose names are everyday words too."""
     return _load_names("ordinary")
 
 
@@ -119,7 +119,7 @@ def _list_of(entries: _Entries, key: str) -> tuple[str, ...]:
 
 
 def read_range(text: str) -> tuple[int, int]:
-    """ "LOW..HIGH", both included."""
+    """Read "LOW..HIGH", both included."""
     low, _, high = text.partition("..")
     return int(low), int(high)
 

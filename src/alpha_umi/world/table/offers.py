@@ -41,7 +41,7 @@ class OfferSampler:
         self._config, self._pool, self._rng = config, pool, rng
 
     def draw(self, chosen: Mapping[str, Tool], perturbation: Perturbation) -> Offer | None:
-        """The offer around the chosen tool of each need; None where the perturbation is impossible with these."""
+        """The offer around the chosen tool of each need; None where it cannot be perturbed so."""
         config, rng = self._config, self._rng
         alternatives = {
             need: [other for other in self._pool.alternatives[need] if other is not tool]
@@ -95,7 +95,7 @@ class OfferSampler:
         return replace(offer, tools=tuple(map(replace_tool, offer.tools)), down=tuple(map(replace_tool, offer.down)))
 
     def _arrange_tools(self, offered: Mapping[str, Sequence[Tool]]) -> tuple[Tool, ...]:
-        """The tools in the order in which they are offered; alternatives keep theirs. Half of the others are akin."""
+        """The tools in the order of the offer, with others between them, half of the same categories."""
         config, rng = self._config, self._rng
         needed = [tool for tools in offered.values() for tool in tools]
         others = [tool for tool in self._pool.others if tool.need not in offered]

@@ -1,7 +1,7 @@
-"""Plans: which needs are asked of which, drawn backwards from what is wanted to what the query names.
+"""Plans of queries: calls whose inputs the query names or other calls find, drawn backwards from the intents.
 
-A need's input is named by the query, or found by another need that makes values of its domain. How many calls that
-can take is known beforehand for every need, so that a plan of a given length is drawn without search.
+An input's value is named by the query, or found by another need that makes values of its domain. The possible numbers
+of calls are computed beforehand for every need, so that a plan of a given length is drawn without search.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHARED = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Slot:
-    """Something that the query names."""
+    """A value that the query names."""
 
     name: str
     domain: Domain
@@ -34,7 +34,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Derived:
-    """What another need finds."""
+    """An output of another call."""
 
     node: Node
     output: str
@@ -42,7 +42,7 @@ class Derived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionValue:
-    """A value of an input that may be left out."""
+    """A value of an optional input, other than its default."""
 
     value: str
 
@@ -52,20 +52,20 @@ Source: TypeAlias = Slot | Derived | OptionValue
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Node:
-    """One call."""
+    """One call of a plan."""
 
     need: Need
     inputs: Mapping[str, Source]
 
     @property
     def signature(self) -> str:
-        """The shape of the plan below, without the values."""
+        """The shape of the plan below this call, without the values."""
         return f"{self.need.name}({','.join(_shape(source) for source in self.inputs.values())})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """One thing that the query wants."""
+    """One thing that the query asks."""
 
     node: Node
     template: IntentTemplate
@@ -76,14 +76,17 @@ class Intent:
 
     @property
     def last(self) -> Node:
+        """The call that gives the answer."""
         return self.conversion or self.node
 
     @property
     def signature(self) -> str:
+        """The shape of the plan and the values that it answers with."""
         return f"{self.last.signature}.{'+'.join(part.value for part in self.template.answer_parts)}"
 
 
 def _shape(source: Source) -> str:
+    """The shape of the plan below an input."""
     match source:
         case Slot(domain=domain):
             return domain.name
@@ -98,7 +101,7 @@ def _shape(source: Source) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scope:
-    """The needs of which a plan may be made, and how many calls each can take."""
+    """Needs of which a plan may be made, with the possible numbers of calls of each."""
 
     needs: Mapping[str, Need]
     makers: Mapping[str, tuple[tuple[Need, str], ...]]
@@ -106,13 +109,14 @@ class Scope:
     calls: Mapping[str, frozenset[int]]
     """Need -> possible numbers of calls, its own included."""
     lengths: frozenset[int]
-    """Of all of them."""
+    """Possible numbers of calls of all of them."""
     _splits: dict[tuple[str, int], list[tuple[int, ...]]] = field(
         default_factory=dict[tuple[str, int], list[tuple[int, ...]]]
     )
 
     @classmethod
     def of(cls, needs: Iterable[Need]) -> Scope:
+        """The scope of these needs."""
         by_name = {need.name: need for need in needs}
         makers: dict[str, tuple[tuple[Need, str], ...]] = {}
         for need in by_name.values():
@@ -126,7 +130,7 @@ class Scope:
         return cls(needs=by_name, makers=makers, calls=calls, lengths=lengths)
 
     def splits(self, need: Need, length: int) -> list[tuple[int, ...]]:
-        """The ways to share `length` - 1 calls among the inputs of a need."""
+        """The ways to divide `length` - 1 calls among the inputs of a need."""
         key = need.name, length
         if key not in self._splits:
             choices = [sorted(_ways(domain, self.makers, self.calls)) for domain in _required(need).values()]
@@ -141,7 +145,7 @@ def _required(need: Need) -> dict[str, Domain]:
 def _ways(
     domain: Domain, makers: Mapping[str, tuple[tuple[Need, str], ...]], calls: Mapping[str, frozenset[int]]
 ) -> set[int]:
-    """In how many calls a value of the domain can be had; 0: the query names it."""
+    """Possible numbers of calls for a value of the domain; 0: the query names it."""
     ways = {0} if is_nameable(domain) else set[int]()
     return ways.union(*(calls[need.name] for need, _ in makers.get(domain.name, ())))
 
@@ -154,6 +158,7 @@ def _lengths(
 
 
 def is_nameable(domain: Domain) -> bool:
+    """True for domains whose values queries name."""
     return domain.name == "amount" or bool(domain.vague)
 
 
@@ -161,7 +166,7 @@ def is_nameable(domain: Domain) -> bool:
 
 
 class Planner:
-    """Draws one plan."""
+    """Sampler of one plan."""
 
     def __init__(self, scope: Scope, rng: RandomStream) -> None:
         self._scope = scope
@@ -170,7 +175,7 @@ class Planner:
         self._shared: dict[str, Source] = {}
 
     def intent(self, length: int, *, option: bool, conversion: bool) -> Intent | None:
-        """Something to ask that takes `length` calls; None where the draw leads nowhere."""
+        """An intent that takes `length` calls; None where the draw leads nowhere."""
         scope, rng = self._scope, self._rng
         convert = scope.needs.get("convert")
         if conversion and convert is not None and length > 1:
@@ -189,7 +194,7 @@ class Planner:
         return Intent(node=node, template=rng.pick(need.templates))
 
     def _changed(self, convert: Need, length: int) -> Intent | None:
-        """A price in another currency."""
+        """An intent that asks for a price in another currency."""
         scope, rng = self._scope, self._rng
         options = [
             (need, template, spare)
@@ -215,7 +220,7 @@ class Planner:
         return Intent(node=node, template=template, target=target, conversion=Node(need=convert, inputs=inputs))
 
     def share(self, intent: Intent) -> None:
-        """What is wanted next may be about the same things."""
+        """Let the next intent reuse inputs of this one."""
         self._shared = {
             intent.node.need.inputs[name].name: source
             for name, source in intent.node.inputs.items()
@@ -257,7 +262,7 @@ class Planner:
 
 
 def topological_order(intents: Iterable[Intent]) -> list[Node]:
-    """All calls, each after those that it rests on, none twice."""
+    """All calls, each after those whose outputs it takes, none twice."""
     ordered: dict[int, Node] = {}
 
     def visit(node: Node) -> None:
@@ -275,6 +280,7 @@ def topological_order(intents: Iterable[Intent]) -> list[Node]:
 
 
 def make_kind(intents: Sequence[Intent], nodes: Sequence[Node], slots: Mapping[str, Slot]) -> Kind:
+    """Turn a plan into a kind of task, whose names are those of the slots and "OUTPUT_CALL"."""
     places = {id(node): place for place, node in enumerate(nodes)}
     steps = tuple(
         Step(
@@ -318,7 +324,7 @@ def make_kind(intents: Sequence[Intent], nodes: Sequence[Node], slots: Mapping[s
 
 
 def _known(source: Source, places: Mapping[int, int]) -> str:
-    """Under which name a kind knows it."""
+    """The name under which a kind knows the value."""
     match source:
         case Slot(name=name):
             return name
@@ -329,6 +335,6 @@ def _known(source: Source, places: Mapping[int, int]) -> str:
 
 
 def _goal(node: Node) -> str:
-    """The need's noun phrase, with what the query says beyond it."""
+    """The need's noun phrase with the values of optional inputs; empty where there are none."""
     chosen = [f"{{{name}}}" for name, source in node.inputs.items() if isinstance(source, OptionValue)]
     return f"{node.need.goal} ({', '.join(chosen)})" if chosen else ""

@@ -2,11 +2,11 @@
 
     NEED API_NAME: description. | ARGUMENTS -> RESULTS
 
-An argument is OWN=INPUT, or INPUT where both are called alike; A=B+C joins two inputs under one name, ~CONVENTION says
-how values are written, "!" that the argument may not be left out. A result is OWN=OUTPUT or OUTPUT; "@KEY" before the
-results wraps them under a key ("@KEY[]": as the only item of a list).
+An argument is OWN=INPUT, or INPUT where both have the same name; A=B+C joins two inputs under one name, ~CONVENTION is
+the spelling of values, and "!" makes the argument required. A result is OWN=OUTPUT or OUTPUT; "@KEY" before the results
+wraps them under a key ("@KEY[]": as the only item of a list).
 
-An API is declared as ToolBench's tool JSON, and what a model is told of it is made from that by the same rules as for
+An API is declared as ToolBench's tool JSON, and the spec that a model reads is made from that by the same rules as for
 any ToolBench tool, so that the world's tools are documented alike in training data, in files and behind a service.
 """
 
@@ -27,7 +27,7 @@ from alpha_umi.world.tools import Document, Seen, Tool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A tool in ToolBench's sense: some APIs under one name."""
+    """Tool in ToolBench's sense: APIs under one name."""
 
     name: str
     description: str
@@ -50,7 +50,7 @@ _ARGUMENT = re.compile(r"(?P<own>\w+)(?:=(?P<inputs>[\w+]+))?(?:~(?P<convention>
 
 @cache
 def _conventions() -> Mapping[str, Mapping[str, str]]:
-    """Convention -> value -> how it is written."""
+    """Conventions: name -> canonical value -> a provider's spelling of it."""
     return {
         "metric": {"C": "metric", "F": "imperial"},
         "celsius": {"C": "celsius", "F": "fahrenheit"},
@@ -88,6 +88,7 @@ def read_provider(name: str, lines: Iterable[str], category: str, needs: Mapping
 def read_line(
     line: str, provider: str, category: str, needs: Mapping[str, Need], seen: Seen
 ) -> tuple[dict[str, Json], Tool]:
+    """Read the declaration of one API: its entry in tool JSON, and the tool. Raises ValueError for another form."""
     found = _API.fullmatch(line)
     if found is None:
         raise ValueError(f"{provider}: not an API: {line!r}")
@@ -136,7 +137,7 @@ def read_line(
 
 
 def _schema(keys: list[str], wrapped: str) -> Json:
-    """The keys of a reply."""
+    """The keys of a reply, as tool JSON shows them."""
     flat: dict[str, Json] = dict.fromkeys(keys, "value")
     if not wrapped:
         return flat

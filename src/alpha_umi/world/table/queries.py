@@ -24,7 +24,10 @@ class QueryWriter:
     def write(
         self, intents: Sequence[Intent], slots: Mapping[str, Slot], values: Values, perturbation: Perturbation
     ) -> str:
-        """The query for one or two intents, with the values of their slots; Perturbation.MISSING leaves one vague."""
+        """Write the query for one or two intents with the values of their slots.
+
+        Perturbation.MISSING replaces one of them by a vague mention.
+        """
         rng, frames = self._rng, self._frames
         mentions = {name: _mention(slot, values[name]) for name, slot in slots.items()}
         if perturbation is Perturbation.MISSING:
@@ -72,4 +75,5 @@ class QueryWriter:
 
 
 def _mention(slot: Slot, value: Json) -> str:
+    """The phrase for the value of a slot."""
     return slot.domain.mention.format(value) if isinstance(slot.domain, Codes) else str(value)

@@ -16,7 +16,7 @@ Sections = Mapping[str, list[str]]
 
 @cache
 def load_sections(name: str) -> Sections:
-    """The sections of `data/NAME.txt`. Raises ValueError where the file has another form."""
+    """Sections of `data/NAME.txt`. Raises ValueError where the file has another form."""
     # importlib.resources would do the same, and take longer to import than all files take to read.
     content = pkgutil.get_data("alpha_umi.world.table", f"data/{name}.txt")
     if content is None:
@@ -28,7 +28,10 @@ def load_sections(name: str) -> Sections:
 
 
 def read_sections(text: str) -> Sections:
-    """The sections of a text. Raises ValueError for a title that stands twice and for a line that has no title."""
+    """Read the sections of a text.
+
+    Raises ValueError for a title that stands twice and for a line without a title.
+    """
     sections: dict[str, list[str]] = {}
     lines: list[str] | None = None
     for number, raw in enumerate(text.splitlines(), start=1):
@@ -52,7 +55,7 @@ def read_sections(text: str) -> Sections:
 
 
 def read_entries(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Lines of the form "key: value" as pairs; a key may stand several times. Raises ValueError for other lines."""
+    """Read lines of the form "key: value"; a key may stand several times. Raises ValueError for other lines."""
     for line in lines:
         key, colon, value = line.partition(": ")
         if not colon:
@@ -61,10 +64,10 @@ def read_entries(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def read_list(text: str) -> tuple[str, ...]:
-    """The items between commas."""
+    """Read items between commas."""
     return tuple(item.strip() for item in text.split(","))
 
 
 def read_words(lines: Iterable[str]) -> tuple[str, ...]:
-    """The words between spaces."""
+    """Read words between spaces."""
     return tuple(word for line in lines for word in line.split())

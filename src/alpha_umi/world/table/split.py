@@ -18,12 +18,18 @@ TEST_ODDS = 5
 
 
 def is_for_training(name: str, values: Values) -> bool:
-    """`name`: of the kind of task; `values`: what the query names, as it names it."""
+    """True for queries of the training split.
+
+    `name`: of the kind of task; `values`: of the slots, as the query names them.
+    """
     return not _is_for_tests(name, values)
 
 
 def is_for_tests(intents: Sequence[Intent], values: Values, former: Mapping[str, str]) -> bool:
-    """`former`: old names and what they are now."""
+    """True for queries of the test split, in all equivalent forms.
+
+    `former`: old names -> new names.
+    """
     return all(_is_for_tests(name, said) for name, said in _equivalents(intents, values, former))
 
 
@@ -32,6 +38,7 @@ def _is_for_tests(name: str, values: Values) -> bool:
 
 
 def _equivalents(intents: Sequence[Intent], values: Values, former: Mapping[str, str]) -> Iterator[tuple[str, Values]]:
+    """Names of kinds and values of all forms of a query: the order of its intents, old and new names."""
     for order in (intents, intents[::-1])[: len(intents)]:
         name, labels = " & ".join(intent.signature for intent in order), _labels(order)
         for said in _naming_variants(values, former):
@@ -39,7 +46,7 @@ def _equivalents(intents: Sequence[Intent], values: Values, former: Mapping[str,
 
 
 def _naming_variants(values: Values, former: Mapping[str, str]) -> Iterator[dict[str, Json]]:
-    """With the names of today, and with one of them in each of its old forms."""
+    """The values with new names, and with one of them in each of its old forms."""
     today: dict[str, Json] = {label: former.get(str(value), value) for label, value in values.items()}
     yield today
     for label, value in today.items():
@@ -48,7 +55,7 @@ def _naming_variants(values: Values, former: Mapping[str, str]) -> Iterator[dict
 
 
 def _labels(intents: Sequence[Intent]) -> dict[str, str]:
-    """What the slots are called in a plan that is drawn in this order."""
+    """Slot -> its label in a plan whose intents are drawn in this order."""
     labels: dict[str, str] = {}
 
     def visit(name: str, source: Source) -> None:

@@ -2,7 +2,7 @@
 
 A model that always meets the same tools learns them by heart instead of reading their documents. So most training
 tasks offer synthetic providers, whose names, documents, arguments, conventions and replies are drawn from the words of
-`vocabulary` and from the phrases of queries. Names often say little or mislead, so that only the document says what a
+`vocabulary` and from the phrases of queries. Names often mean little or mislead, so that only the document shows what a
 tool does. No document of a tool that is held out of training is ever drawn.
 """
 
@@ -63,12 +63,12 @@ class SyntheticProviders:
         while True:
             line = _Line(tool.served_need, self._rng).write()
             entry, made = read_line(line, provider, category.name, category.needs, Seen.YES)
-            told = str(entry["description"])
+            description = str(entry["description"])
             taken = (other.spec.name for other in self._made.values())
             if (
                 made.spec.name not in taken
-                and wording.normalized_words(told) not in self._held_out_documents
-                and str(entry["name"]) not in told.lower()
+                and wording.normalized_words(description) not in self._held_out_documents
+                and str(entry["name"]) not in description.lower()
             ):
                 return made
 
@@ -87,10 +87,11 @@ class _Line:
         self._need, self._rng = need, rng
 
     def write(self) -> str:
-        return f"{self._need.name} {self._name()}: {self._told()} | {self._taken()} -> {self._given()}"
+        """Write the line."""
+        return f"{self._need.name} {self._name()}: {self._describe()} | {self._taken()} -> {self._given()}"
 
     def _name(self) -> str:
-        """One to three words."""
+        """A name of one to three words."""
         rng = self._rng
         words = [self._word(rng.below(_PERCENT)) for _ in range(rng.weighted({1: 50, 2: 40, 3: 10}))]
         return "_".join(dict.fromkeys(words))
@@ -103,11 +104,12 @@ class _Line:
             return rng.pick(_all_words())
         return _any_word(rng)
 
-    def _told(self) -> str:
+    def _describe(self) -> str:
+        """A description."""
         need, rng = self._need, self._rng
-        told = load_vocabulary().descriptions.get(need.name, ())
-        if told and rng.below(_PERCENT) < _FROM_VOCABULARY:
-            phrase = rng.pick(told)
+        descriptions = load_vocabulary().descriptions.get(need.name, ())
+        if descriptions and rng.below(_PERCENT) < _FROM_VOCABULARY:
+            phrase = rng.pick(descriptions)
         elif rng.below(3) == 0:
             questions = wording.questions(rng.pick(need.templates), train=True)
             return _sentence(self._classed(rng.pick(questions or (need.goal,))))
@@ -181,7 +183,7 @@ def _alike(need: Need, one: str, other: str) -> bool:
 
 
 def _fresh(words: Sequence[str], otherwise: str, used: set[str], rng: RandomStream) -> str:
-    """One of the words that is not used yet; the first ones come more often."""
+    """One of the words that is not used yet; earlier ones are likelier."""
     left = [word for word in words if word not in used] or [otherwise]
     word = rng.pick(left[: 1 + rng.below(len(left))])
     used.add(word)
@@ -195,11 +197,11 @@ def _sentence(text: str) -> str:
 @cache
 def _all_words() -> tuple[str, ...]:
     """Words of the documents and replies of all needs."""
-    told = {
+    described = {
         word for phrases in load_vocabulary().descriptions.values() for phrase in phrases for word in _plain(phrase)
     }
     results = {word for words in load_vocabulary().results.values() for word in words if "_" not in word}
-    return tuple(sorted(told | results))
+    return tuple(sorted(described | results))
 
 
 def _words(need: Need) -> tuple[str, ...]:

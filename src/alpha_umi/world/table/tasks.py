@@ -1,7 +1,7 @@
-"""Tasks of the table world: a plan, its words, the tools offered and a perturbation.
+"""Sampler of the table world's tasks: a plan, a query, an offer of tools and a perturbation.
 
-All from (preset, seed, split, index). Train and test are disjoint twice: no frame of a training query words a test
-query, and a query (the plan with its names) belongs to one of them by its own hash.
+All from (preset, seed, split, index). Training and tests are disjoint twice: no frame of a training query words a test
+query, and the split of a query is a hash of its plan and its names.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TRIES = 500
 
 
 def draw_problem(config: TableWorldConfig, seed: int, split: str, index: int) -> Problem:
-    """The problem of an index, always the same within a version. Draws until one fits the split."""
+    """Draw the problem of an index, always the same within a version."""
     for attempt in count():
         rng = RandomStream(config.version, config.name, seed, split, index, attempt)
         problem = _TaskSampler(config, seed, split, index, rng).draw()
@@ -60,6 +60,7 @@ class _TaskSampler:
         self._facts = Facts(seed=seed, moment=f"{split}/{index}")
 
     def draw(self) -> Problem | None:
+        """Draw a problem; None where it does not fit the split."""
         config, rng = self._config, self._rng
         perturbation = rng.weighted(config.perturbations)
         group = rng.weighted(config.groups) if self._train else Group(self._split[:2])
@@ -90,6 +91,7 @@ class _TaskSampler:
     # --- the plan -----------------------------------------------------------------------------------
 
     def _draw_intents(self, planner: Planner, scope: Scope, fewest: int) -> list[Intent]:
+        """One or two intents; none where the draw leads nowhere."""
         config, rng = self._config, self._rng
         total = rng.weighted({calls: share for calls, share in config.calls.items() if calls >= fewest})
         if total in scope.lengths and rng.below(100) >= config.two_intents:
@@ -113,6 +115,7 @@ class _TaskSampler:
         return [intent] if intent is not None else []
 
     def _confusable(self, intents: Sequence[Intent]) -> bool:
+        """True for intents whose answers could be confused."""
         first, second = (intent.node for intent in intents)
         if first.need is second.need:
             return True
@@ -127,7 +130,7 @@ class _TaskSampler:
     def _draw_fitting_slots(
         self, kind: Kind, intents: Sequence[Intent], slots: Mapping[str, Slot], perturbation: Perturbation
     ) -> dict[str, Json] | None:
-        """Names with which the query belongs to this split."""
+        """Values of slots that put the query in this split; None after too many tries."""
         former = self._config.toolset.catalogue.former
         for _ in range(TEST_ODDS if self._train else _TRIES):
             values = self._draw_slots(slots, perturbation)
@@ -138,7 +141,7 @@ class _TaskSampler:
         return None
 
     def _makes_sense(self, kind: Kind, slots: Values, perturbation: Perturbation) -> bool:
-        """Nobody flies to where they are."""
+        """False for a request with two equal inputs, a flight from a city to itself."""
         if perturbation in (Perturbation.UNKNOWN_ENTITY, Perturbation.MISSING):
             return True
         catalogue = self._config.toolset.catalogue
@@ -233,7 +236,7 @@ class _TaskSampler:
         )
 
     def _draw_failed_branch(self, kind: Kind, offer: Offer) -> tuple[int, str] | None:
-        """A step and a tool that is of no use in the whole task (or none), now and then, in training."""
+        """A step and a tool of no use ("" for giving up), in a part of the training tasks."""
         rng, needs = self._rng, {step.need for step in kind.steps}
         useless = [tool.spec.name for tool in offer.tools if tool.need not in needs]
         if not self._train or not useless or rng.below(100) >= self._config.failed_branch:
@@ -242,17 +245,18 @@ class _TaskSampler:
 
 
 def query_id(split: str, index: int) -> int:
-    """A number that no other task of the preset and the seed has."""
+    """Number of a query, unique within the preset and the seed."""
     return index * len(SPLITS) + SPLITS.index(split)
 
 
 def find_query(number: int) -> tuple[str, int]:
-    """The split and the index behind a query_id."""
+    """Split and index of a query_id."""
     index, place = divmod(number, len(SPLITS))
     return SPLITS[place], index
 
 
 def _fits(group: Group, tools: Iterable[Tool]) -> bool:
+    """True where the tools are as many as the group asks."""
     used = list(tools)
     match group:
         case Group.G1:
@@ -270,13 +274,13 @@ def _step_of_unknown_entity(kind: Kind, slots: Values, toolset: Toolset) -> Step
 
 
 def _ambiguous_option(one: Node, other: Node) -> bool:
-    """Whether what is said of one could be meant of both: "the rain here and the wind there for tomorrow"."""
+    """True where an option could be meant of both: "the rain here and the wind there for tomorrow"."""
     chosen = [name for name, source in one.inputs.items() if isinstance(source, OptionValue)]
     return any(name in other.need.options and not isinstance(other.inputs.get(name), OptionValue) for name in chosen)
 
 
 def _names_its_answer(problem: Problem) -> bool:
-    """Whether the query names what it asks for: "the capital of the country in which Nairobi lies"."""
+    """True for a query that names its own answer: "the capital of the country in which Nairobi lies"."""
     if not problem.solvable:
         return False
     known = problem.solution().known

@@ -1,4 +1,4 @@
-"""The table world's tools as a preset offers them: which may be used for which test set, and what plans they allow."""
+"""Toolset of a preset: its tools by split, and the plans that they allow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from alpha_umi.world.tools import Seen, Tool
 
 
 class TestSet(StrEnum):
-    """ToolBench's six: what is new in them, and how many tools a query needs."""
+    """ToolBench's six test sets: number of tools that a query needs, and unseen part."""
 
     __test__ = False
 
@@ -43,7 +43,7 @@ class TestSet(StrEnum):
 
 
 class Group(StrEnum):
-    """How many tools a query needs: one; several of one category; several of several categories."""
+    """Number of tools that a query needs: one; several of one category; several of several categories."""
 
     G1 = "G1"
     G2 = "G2"
@@ -68,10 +68,10 @@ def _reader() -> Reader:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pool:
-    """What the queries of one split may be made of."""
+    """Tools and plans for the queries of one split."""
 
     scopes: Mapping[Group, tuple[tuple[Scope, tuple[Tool, ...]], ...]]
-    """Group -> plans that can be made, and of which tools: one per tool, per category, or one for all."""
+    """Group -> scopes of plans with their tools: one per provider, per category, or one for all."""
     alternatives: Mapping[str, tuple[Tool, ...]]
     """Need -> tools that may stand beside the one that is used."""
     others: tuple[Tool, ...]
@@ -80,17 +80,20 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Toolset:
+    """Tools of some categories, with a pool for each split."""
+
     catalogue: Catalogue
     pools: Mapping[str, Pool]
     """Split -> its pool."""
     value_kinds: Mapping[tuple[str, int], frozenset[str]]
-    """Need and number of its ask -> the sorts of values owed. Two of one sort in an answer could be confused."""
+    """Need and number of its template -> kinds of required values. Two of one kind in an answer could be confused."""
     categories: Mapping[str, Category]
     held_out_documents: frozenset[str]
-    """Documents of tools that are held out of training, their bare words."""
+    """Normalized words of the documents of tools that are held out of training."""
 
     @classmethod
     def of(cls, categories: Iterable[str]) -> Toolset:
+        """The toolset of these categories."""
         wanted = set(categories)
         chosen = [load_category(name) for name in CATEGORIES if name in wanted]
         providers = tuple(provider for category in chosen for provider in category.providers)

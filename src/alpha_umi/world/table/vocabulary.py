@@ -13,6 +13,8 @@ _Lists = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vocabulary:
+    """Words and phrases of synthetic providers."""
+
     descriptions: _Lists
     """Need -> noun phrases for what it finds."""
     patterns: tuple[str, ...]
@@ -39,6 +41,7 @@ class Vocabulary:
 
 @cache
 def load_vocabulary() -> Vocabulary:
+    """Load the vocabulary."""
     sections = load_sections("vocabulary")
 
     def lists(kind: str) -> dict[str, list[str]]:

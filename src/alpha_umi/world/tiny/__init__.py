@@ -1,1 +1,1 @@
-"""The smallest world, written out by hand: few tools, short words."""
+"""Tiny world, written out by hand: few tools, short words."""

@@ -1,4 +1,4 @@
-"""The kinds of tasks of the tiny world, written out."""
+"""Kinds of tasks of the tiny world."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def _step(need: str, *bindings: str, keep: str = "", goal: str = "") -> Step:
 
 
 def _pairs(bindings: tuple[str, ...] | list[str]) -> dict[str, str]:
-    """ "a" stands for a: a, "a:b" for a: b."""
+    """Read "a" as a: a, "a:b" as a: b."""
     split = [binding.partition(":") for binding in bindings]
     return {name: other or name for name, _, other in split}
 
 
 def _kind(name: str, slots: str, steps: tuple[Step, ...], queries: str, answer: str) -> Kind:
-    """`answer`: the parts it owes, as "value" or "value:unit", then ": " and the sentence."""
+    """Read a kind. `answer`: its parts, as "value" or "value:unit", then ": " and the sentence."""
     parts, _, sentence = answer.partition(": ")
     return Kind(
         name=name,

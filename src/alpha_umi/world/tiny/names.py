@@ -1,4 +1,4 @@
-"""The names of the tiny world, and what never changes of them."""
+"""Names of the tiny world, and the facts about them that never change."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from alpha_umi.world.domains import Amounts, Codes, Names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class City:
+    """Facts of a city that never change."""
+
     country: str
     currency: str
     airport: str

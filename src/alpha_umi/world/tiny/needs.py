@@ -1,4 +1,4 @@
-"""The needs of the tiny world."""
+"""Needs of the tiny world."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Tasks of the tiny world: a kind, its slots, the tools offered and a perturbation.
+"""Sampler of the tiny world's tasks: a kind, its slots, an offer of tools and a perturbation.
 
-All from (seed, split, index).
-
-Train queries and test queries are disjoint by construction: the query's own hash says to which it belongs.
+All from (seed, split, index). Training queries and test queries are disjoint by construction: the split of a query is a
+hash of its text.
 """
 
 from __future__ import annotations
@@ -49,6 +48,8 @@ _OUTAGES = {
 
 
 class Split(StrEnum):
+    """Split of the tiny world."""
+
     TRAIN = "train"
     TEST = "test"
     """Seen tools, new queries (ToolBench: instruction)."""
@@ -59,7 +60,7 @@ class Split(StrEnum):
 
 
 def draw_problem(seed: int, split: str, index: int) -> Problem:
-    """The problem of an index; the same for ever within a world version. Draws until one fits the split."""
+    """Draw the problem of an index, always the same within a version."""
     for attempt in count():
         rng = RandomStream(VERSION, NAME, seed, split, index, attempt)
         problem = _draw(seed, Split(split), index, rng)
@@ -112,7 +113,7 @@ def _draw(seed: int, split: Split, index: int, rng: RandomStream) -> Problem | N
 
 
 def _makes_sense(kind: Kind, slots: Values, facts: Facts, perturbation: Perturbation) -> bool:
-    """Nobody flies to where they are."""
+    """False for a flight from a city to itself."""
     if perturbation is Perturbation.UNKNOWN_ENTITY:
         return True
     known = solve(CATALOGUE, kind, slots, facts).known
@@ -160,7 +161,7 @@ def _can_have(kind: Kind, split: Split, perturbation: Perturbation) -> bool:
 
 @cache
 def _usable(need: str, split: Split) -> tuple[Tool, ...]:
-    """The providers that a split may offer for a need. Where one is held out, unseen-tool tasks lean on it."""
+    """The providers that a split may offer for a need; unseen_tool prefers held-out ones."""
     tools = CATALOGUE.providers[need]
     seen = tuple(tool for tool in tools if tool.seen is Seen.YES)
     held_out = tuple(tool for tool in tools if tool.seen is Seen.NO)
@@ -195,7 +196,7 @@ def _step_of_unknown_entity(kind: Kind, slots: Values) -> Step:
 def _draw_tools(
     split: Split, kind: Kind, perturbation: Perturbation, rng: RandomStream
 ) -> tuple[set[str], dict[str, Observation], str]:
-    """The names offered, those of them that are down, and the need at which all of them are."""
+    """The names of the offered tools, those of them that are down, and the need at which all are."""
     needs = list(dict.fromkeys(step.need for step in kind.steps))
     chosen: dict[str, tuple[Tool, ...]] = {need: (_draw_provider(_usable(need, split), split, rng),) for need in needs}
     replaceable = [need for need in needs if len(_usable(need, split)) > 1]

@@ -1,4 +1,4 @@
-"""The tools of the tiny world."""
+"""Tools of the tiny world."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _SCHEMAS: Mapping[str, dict[str, Json]] = {
 
 
 def _tool(need: str, full_name: str, description: str, names: str, seen: Seen = Seen.YES) -> Tool:
-    """`names`: "own=canonical ..." of the arguments, " -> ", the same of the results; equal names stand once."""
+    """Read a tool.
+
+    `names`: "own=canonical ..." of the arguments, " -> ", the same of the results; equal names stand once.
+    """
     taken, _, given = names.partition(" -> ")
     arguments, results = read_renamings(taken), read_renamings(given)
     properties: dict[str, Json] = {own: _SCHEMAS[name] for name, own in arguments.items()}
