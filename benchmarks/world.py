@@ -1,4 +1,4 @@
-"""How fast the sealed world is, how much of it the oracle does, and how long its prompts are for a tiny tokenizer.
+"""Speed of the sealed world, gold trajectories that pass, and lengths of prompts for a tiny tokenizer.
 
 python benchmarks/world.py --tasks 1000
 """

@@ -11,7 +11,7 @@ from alpha_umi.preparation.masking import collect_words, mask, mask_some
 from alpha_umi.training.data.examples import count_targets
 from alpha_umi.types import Answer, Call, Observation, Plan, Task, ToolSpec, Trajectory
 from alpha_umi.world.random_streams import RandomStream
-from support.wide_tasks import WORLDS
+from support.table_tasks import WORLDS
 
 SMALL = WORLDS["small"]
 

@@ -10,7 +10,7 @@ from alpha_umi.errors import ConfigError
 from alpha_umi.world import World
 from alpha_umi.world.table import wording
 from alpha_umi.world.tools import Seen
-from support.wide_tasks import WORLDS, catalogue
+from support.table_tasks import WORLDS, catalogue
 
 INDICES = st.integers(0, 10**6)
 

@@ -9,7 +9,7 @@ from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table.configs import SMALL
 from alpha_umi.world.table.synthetic import SyntheticProviders
 from alpha_umi.world.table.wording import normalized_words
-from support.wide_tasks import NAMES_OF_PRESETS, SETS, catalogue, problems
+from support.table_tasks import NAMES_OF_PRESETS, SETS, catalogue, problems
 
 
 @pytest.fixture(params=NAMES_OF_PRESETS)

@@ -18,7 +18,7 @@ from alpha_umi.world.reading import Quantity, is_hedged, is_retraction, normaliz
 from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
 from alpha_umi.world.tiny.names import TERMS
 from alpha_umi.world.verifier import judge, judge_answer
-from support.wide_tasks import NAMES_OF_PRESETS, WORLDS, catalogue, problems
+from support.table_tasks import NAMES_OF_PRESETS, WORLDS, catalogue, problems
 
 READER = catalogue("full").reader
 

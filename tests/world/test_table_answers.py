@@ -8,7 +8,7 @@ import pytest
 from alpha_umi.world.problems import find_unit
 from alpha_umi.world.table.names import load_domains, load_ordinary_names
 from alpha_umi.world.verifier import judge_answer
-from support.wide_tasks import NAMES_OF_PRESETS, catalogue, problems
+from support.table_tasks import NAMES_OF_PRESETS, catalogue, problems
 
 SPELLINGS = {
     "C": "degrees Celsius", "F": "°F", "USD": "US dollars", "EUR": "euros", "km/h": "kilometers per hour",

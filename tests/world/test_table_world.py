@@ -26,7 +26,7 @@ from alpha_umi.world.needs import Refusal
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
 from alpha_umi.world.verifier import judge
-from support.wide_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
+from support.table_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
 
 DIGESTS = {
     ("small", "4"): "0ceacae7701a4b684fd4eaa55ceaa7431e76cca814c940a49c40d7a66247ff07",
