@@ -382,7 +382,7 @@ TOOL = {"tool_name": "Weather", "api_list": [{"name": "Now", "url": "https://w.e
         (["--env", "moon"], 2, "--env 'moon' is not known; known: world, http"),
         (["--env", "http"], 2, r"--env http: key 'url' is missing in \[http\]"),
         (["--env", "ftp.toml"], 2, "ftp.toml: no such file"),
-        (["--env", "empty.toml"], 2, r"empty.toml: it names no place to run tools; write one of the tables \[world\]"),
+        (["--env", "empty.toml"], 2, r"empty.toml: it names no environment; write one of the tables \[world\]"),
         (["--env", "http://127.0.0.1:9", "--set", "http.retrys=1"], 2, "unknown key 'retrys' in .*did you mean 'retri"),
         (["--env", "world"], 3, "G1_tool.json: set G1_tool: task '1' is no task of the sealed world; make some by"),
         (["--env", "replay"], 3, "query 1 is no trajectory, so there is nothing to replay; name a recording"),

@@ -158,6 +158,23 @@ def prepare_processed_files(
     _print_preparation(prepare_processed(files, out, limit), out)
 
 
+@prepare_app.command("custom")
+def prepare_custom_files(
+    files: Annotated[list[Path], typer.Argument(help="Files that the reader can read.")],
+    reader: Annotated[
+        str,
+        typer.Option(metavar="MODULE:FUNCTION", help="A function of yours: takes a path, yields trajectories."),
+    ],
+    out: Out,
+    limit: Limit = None,
+) -> None:
+    """Files of any other shape to trajectories, read by a function of your own."""
+    from alpha_umi.loading.datasets import open_reader
+    from alpha_umi.preparation.custom import prepare_custom
+
+    _print_preparation(prepare_custom(open_reader(reader), files, out, limit), out)
+
+
 prepare_app.command("rollouts")(prepare_rollouts)
 prepare_app.command("mask")(prepare_mask)
 

@@ -43,7 +43,10 @@ def ask(
     out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
     env: Annotated[
         str | None,
-        typer.Option(help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file."),
+        typer.Option(
+            help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file; "
+            "or an environment of your own, module:attribute."
+        ),
     ] = None,
     strategy: rollouts.StrategyName = "chain",
     max_steps: rollouts.MaxSteps = 12,
@@ -70,8 +73,8 @@ def ask(
     config = _read_agent(agent, base_url, model, native=native)
     if tools is None and env is None:
         asked = _read_world_query(query, world or (config.provenance.preset if config.provenance else None), world_task)
-    elif tools is None or query is None or world is not None or world_task is not None:
-        raise ConfigError("a query with tools of your own needs --tools, and neither --world nor --world-task")
+    elif query is None or world is not None or world_task is not None:
+        raise ConfigError("tools of your own need a query, and neither --world nor --world-task")
     else:
         asked = rollouts.read_query(query, tools, env)
     limits = LimitsConfig(

@@ -24,7 +24,11 @@ AgentName = Annotated[
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")]
 Model = Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")]
 Env = Annotated[
-    str, typer.Option(help="world, http, rapidapi, replay, python; a service's address; TOOLS.py; or a TOML file.")
+    str,
+    typer.Option(
+        help="world, http, rapidapi, replay, python; a service's address; TOOLS.py; a TOML file; or one of your own, "
+        "module:attribute."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key of the environment: http.url=...")
@@ -135,7 +139,7 @@ def read_player(
 
 def read_environment(name: str, overrides: Any, concurrency: int | None = None) -> Any:
     """The environment's configuration from a file's path, an address, or the name of a kind."""
-    from alpha_umi.config import PLACES, EnvironmentConfig, load_config, make_config
+    from alpha_umi.config import PLACES, EnvironmentConfig, is_code, load_config, make_config
 
     if name.endswith(".toml"):
         return load_config(EnvironmentConfig, Path(name), overrides)
@@ -144,11 +148,14 @@ def read_environment(name: str, overrides: Any, concurrency: int | None = None) 
         document: dict[str, Any] = {"http": {"url": name, **place}}
     elif name.endswith(".py"):
         document = {"python": {"tools": name}}
+    elif is_code(name):
+        document = {"code": name}
     elif name in PLACES:
         document = {name: place if name in ("http", "rapidapi") else {}}
     else:
         raise ConfigError(
-            f"--env {name!r} is not known; known: {', '.join(PLACES)}, an address (http://...), TOOLS.py, a TOML file"
+            f"--env {name!r} is not known; known: {', '.join(PLACES)}, an address (http://...), TOOLS.py, a TOML file, "
+            "module:attribute"
         )
     return make_config(EnvironmentConfig, document, overrides, f"--env {name}").rebased(Path.cwd())
 
@@ -163,13 +170,15 @@ class Asked:
     """What is opened already in the place of `environment`."""
 
 
-def read_query(text: str, tools: Path, env: str | None) -> Asked:
-    """A query with Python functions as tools, or with APIs of tool JSON files that `env` calls."""
+def read_query(text: str, tools: Path | None, env: str | None) -> Asked:
+    """A query with Python functions as tools, with APIs of tool JSON files that `env` calls, or with those of `env`."""
     from alpha_umi.config import EnvironmentConfig, make_config
     from alpha_umi.datasets.queries import Query, offered
     from alpha_umi.environments.rapidapi import load_apis
     from alpha_umi.types import Task
 
+    if tools is None:
+        return Asked(query=Query(task=Task(id="ask", query=text)), environment=read_environment(env or "", []))
     if tools.suffix == ".json" or tools.is_dir():
         if env is None:
             raise ConfigError(

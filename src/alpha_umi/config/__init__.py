@@ -42,7 +42,7 @@ from alpha_umi.config.files import (
 )
 from alpha_umi.config.rollouts import CompatName, LimitsConfig, RetrievalConfig, RolloutConfig
 from alpha_umi.config.study import StudyConfig, VariantConfig
-from alpha_umi.config.tables import NAMED_FORMATS
+from alpha_umi.config.tables import NAMED_FORMATS, is_code
 from alpha_umi.config.training import (
     AdapterConfig,
     DataConfig,
@@ -95,6 +95,7 @@ __all__ = [
     "VariantConfig",
     "WeightsConfig",
     "WorldConfig",
+    "is_code",
     "load_config",
     "make_config",
     "merged",

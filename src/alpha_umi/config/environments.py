@@ -83,6 +83,8 @@ class EnvironmentConfig(Table):
     rapidapi: RapidApiConfig | None = None
     replay: ReplayConfig | None = None
     python: PythonConfig | None = None
+    code: str | None = None
+    """An environment of one's own, `module:attribute`; see loading.environments."""
     budget: BudgetConfig | None = None
     """None: observations as they come."""
     record: str | None = None
@@ -90,8 +92,11 @@ class EnvironmentConfig(Table):
 
     @model_validator(mode="after")
     def _is_a_place(self) -> typing.Self:
-        if not any(getattr(self, name) is not None for name in PLACES):
-            raise ValueError(f"it names no place to run tools; write one of the tables [{'], ['.join(PLACES)}]")
+        if self.code is None and not any(getattr(self, name) is not None for name in PLACES):
+            tables = "], [".join(PLACES)
+            raise ValueError(
+                f"it names no environment; write one of the tables [{tables}], or code = 'module:attribute'"
+            )
         return self
 
     def rebased(self, folder: Path) -> typing.Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from alpha_umi.deprecation import warn_renamed
 
 NAMED_FORMATS = ("shared", "chat", "native", "native-finish", "react")
+_CODE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class Table(BaseModel):
@@ -55,4 +57,10 @@ def model_or_hub_id(value: str, folder: Path) -> str:
 
 
 def format_name(value: str, folder: Path) -> str:
-    return value if value.partition("@")[0] in NAMED_FORMATS else file_path(value, folder)
+    """A named format and one that is code (`module:attribute`) as they are, else a path."""
+    return value if value.partition("@")[0] in NAMED_FORMATS or is_code(value) else file_path(value, folder)
+
+
+def is_code(name: str) -> bool:
+    """Return True for `module:attribute`, unless a file is called so."""
+    return _CODE.fullmatch(name) is not None and not Path(name).exists()

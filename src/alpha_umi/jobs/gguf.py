@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, resolved
 from alpha_umi.errors import ConfigError, explain_missing_extra
-from alpha_umi.loading.formats import open_format
+from alpha_umi.loading.formats import open_stored_format
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
 from alpha_umi.types import Json, Role
@@ -56,7 +56,7 @@ def export_run(agent: AgentConfig, out: Path, *, dtype: str = "auto", adapters_o
     or adapter that llama.cpp would compute otherwise, StorageError when the disk is full.
     """
     roles = _local_roles(agent)
-    form = open_format(agent.format)
+    form = open_stored_format(agent.format)
     servers = _servers(roles)
     with explain_missing_extra("local", "reading models"):
         from alpha_umi.models.gguf_files import write_adapter, write_model
@@ -68,7 +68,7 @@ def export_run(agent: AgentConfig, out: Path, *, dtype: str = "auto", adapters_o
         for folder, name in server.adapters.items():
             write_adapter(folder, server.model, out / name)
             files.append(out / name)
-    write_json(out / FORMAT, cast("_Stored", form).to_document())
+    write_json(out / FORMAT, form.to_document())
     with write_text(out / AGENT) as text:
         text.write(resolved(_agent(agent, roles, servers, form)))
     commands = tuple(_command(server, out, form) for server in servers.values())

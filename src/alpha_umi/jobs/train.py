@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from alpha_umi.config import PretrainConfig, TrainConfig, load_config
 from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.loading.bundled import find_weights
-from alpha_umi.loading.formats import open_format
+from alpha_umi.loading.formats import open_stored_format
 from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
 
@@ -97,7 +97,7 @@ def pretrain(config: PretrainConfig, *, resume: bool, on_progress: OnProgress | 
     check_not_empty(config.texts, "texts")
     with explain_missing_extra("local", "training"):
         from alpha_umi.training.pretrain import Ground, run
-    form = cast("glpft.StoredFormat", open_format(config.format))
+    form = open_stored_format(config.format)
     report = _RunReporter(Path(config.out), on_progress)
     ground = Ground(format=form, format_document=form.to_document(), on_progress=report)
     folder = run(config, ground, resume=resume)
@@ -155,7 +155,7 @@ def _material(config: TrainConfig, on_progress: OnProgress | None = None) -> glp
     from alpha_umi.training.glpft import Material
 
     return Material(
-        format=cast("glpft.StoredFormat", open_format(config.format)),
+        format=open_stored_format(config.format),
         read_dialogues=read_processed_file,
         on_progress=on_progress,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +22,7 @@ from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.native import NativeFormat
 from alpha_umi.loading.bundled import check_format, check_weights, find_run, read_provenance
+from alpha_umi.loading.code import make
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.models import ClosableModel, open_models
 from alpha_umi.protocols import Agent, Format
@@ -128,17 +128,8 @@ def open_coded_agent(name: str) -> LoadedAgent:
         from alpha_umi.world.oracle_agent import OracleAgent
 
         return LoadedAgent(agent=OracleAgent())
-    module, colon, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute) if colon and attribute else None
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"agent {name!r}: {error}; is its folder on PYTHONPATH?") from None
-    agent = found if isinstance(found, Agent) and not isinstance(found, type) else found() if callable(found) else None
-    if not isinstance(agent, Agent):
-        raise ConfigError(
-            f"agent {name!r} has no 'propose'; name a run directory, an agent file, oracle or module:attr"
-        )
-    return LoadedAgent(agent=agent)
+    known = "name a run directory, an agent file, oracle or module:attribute"
+    return LoadedAgent(agent=make(name, "agent", Agent, f"'propose'; {known}"))
 
 
 def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *, native: bool = False) -> AgentConfig:

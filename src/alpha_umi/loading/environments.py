@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,9 @@ from alpha_umi.environments.python import PythonEnvironment, load_tools
 from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
 from alpha_umi.environments.reference import Flavour
 from alpha_umi.environments.replay import ReplayEnvironment
-from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.formats.tool_json import Api, argument_name, standard_name, write_trained_spec
+from alpha_umi.loading.code import failure, import_code
 from alpha_umi.protocols import Environment
 from alpha_umi.types import Task, Trajectory
 
@@ -101,6 +103,8 @@ def open_environment(config: EnvironmentConfig, compat: CompatName | None = None
         openers.append(_replay(config.replay))
     if config.python is not None:
         openers.append(_python(config.python))
+    if config.code is not None:
+        openers.append(_coded(config.code, close))
     return LoadedEnvironment(
         openers=tuple(openers),
         close=tuple(close),
@@ -204,6 +208,41 @@ def _replay(config: ReplayConfig) -> Opener:
 def _python(config: PythonConfig) -> Opener:
     tools = load_tools(Path(config.tools))
     return lambda _, __: PythonEnvironment(tools, config.timeout_s)
+
+
+def _coded(name: str, close: list[Callable[[], Awaitable[None]]]) -> Opener:
+    """An environment whose forks every query gets, or a class or function that makes one, of a task if it takes one."""
+    found = import_code(name, "environment")
+    wrong = f"environment {name!r} has no 'tools', 'execute' and 'fork', and makes nothing that has"
+    if isinstance(found, Environment) and not isinstance(found, type):
+        if hasattr(found, "aclose"):
+            close.append(getattr(found, "aclose"))  # noqa: B009
+        return lambda _, __: found.fork()
+    if not callable(found):
+        raise ConfigError(wrong)
+    takes_task = _takes_one(found)
+
+    def open_one(query: Query, _: list[str]) -> Environment:
+        # The user's code: what it raises is a fault of this query.
+        try:
+            made = found(query.task) if takes_task else found()
+        except AlphaUMiError:
+            raise
+        except Exception as error:
+            raise DataError(f"query {query.task.id}: environment {name!r}: {failure(error)}") from error
+        if not isinstance(made, Environment):
+            raise ConfigError(wrong)
+        return made
+
+    return open_one
+
+
+def _takes_one(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _budget(config: BudgetConfig, apis: Sequence[Api]) -> Budget:

@@ -1,23 +1,34 @@
-"""Formats by name: built in, or read from a format file.
-
-Raises FormatError or DataError saying what is wrong with which file.
-"""
+"""Formats by name: built in, read from a format file, or code (`module:attribute`)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol, cast
 
+from alpha_umi.config import is_code
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.formats.load import BUILTIN, builtin, load_format
 from alpha_umi.formats.template import TemplateFormat, Variant
+from alpha_umi.loading.code import import_code, make
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_json
+from alpha_umi.types import Json
+
+_METHODS = "'name', 'end', 'special_tokens', 'role_token', 'render', 'write', 'spans', 'parse' and 'grammar'"
+
+
+class StoredFormat(Format, Protocol):
+    """Format that a run directory keeps as a JSON document."""
+
+    def to_document(self) -> dict[str, Json]: ...
 
 
 def open_format(name: str) -> Format:
-    """`shared`, `chat`, or a format file, with `@training` or `@evaluation` behind it to choose a variant.
+    """Open `shared`, `chat`, a format file, or code; a variant of a template is chosen by `@training` or `@evaluation`.
 
-    Raises FormatError or DataError saying what is wrong with which file.
+    Raises FormatError or DataError saying what is wrong with which file, and ConfigError for what is wrong with code.
     """
     path, at, variant = name.rpartition("@")
     if not at or variant not in list(Variant):
@@ -31,6 +42,8 @@ def open_format(name: str) -> Format:
 def _open_format(name: str) -> Format:
     if name in BUILTIN:
         return builtin(name)
+    if is_code(name):
+        return make(name, "format", Format, _METHODS)
     path = Path(name)
     if path.is_dir():
         path = path / "format.json"
@@ -39,7 +52,36 @@ def _open_format(name: str) -> Format:
     document = read_json(path)
     if not isinstance(document, dict):
         raise FormatError(f"{path}: not a format: a JSON object is needed")
+    kind = document.get("kind")
     try:
-        return load_format(document)
+        return _coded(kind, document) if isinstance(kind, str) and is_code(kind) else load_format(document)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
+
+
+def _coded(kind: str, document: Mapping[str, Json]) -> Format:
+    """The format of a document whose kind is code: made by its `from_document` where it has that, else as by name."""
+    read = getattr(import_code(kind, "format"), "from_document", None)
+    form = read(document) if callable(read) else make(kind, "format", Format, _METHODS)
+    if not isinstance(form, Format):
+        raise FormatError(f"format {kind!r}: its from_document makes no format")
+    return form
+
+
+def open_stored_format(name: str) -> StoredFormat:
+    """Open a format that a run directory can keep. Raises FormatError for code that cannot be opened from its document.
+
+    Such code has `to_document()`, a JSON object with its own name, `module:attribute`, under `kind`.
+    """
+    form = open_format(name)
+    if not is_code(name):
+        return cast("StoredFormat", form)
+    advice = f"give it to_document(), which returns {{'kind': {name!r}}} and what else it is made of"
+    if not hasattr(form, "to_document"):
+        raise FormatError(f"format {name!r} cannot be kept with a trained agent; {advice}")
+    document = cast("StoredFormat", form).to_document()
+    kind = document.get("kind")
+    again = _coded(kind, document) if isinstance(kind, str) and is_code(kind) else load_format(document)
+    if fingerprint(again) != fingerprint(form):
+        raise FormatError(f"format {name!r} is another one when it is opened from its document; {advice}")
+    return cast("StoredFormat", form)
