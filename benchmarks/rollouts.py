@@ -165,7 +165,7 @@ def overhead_ms(sets: list[QuerySet]) -> float:
             return None
 
     async def explore_all():
-        explorer = Explorer(agent=agent, places=Anywhere(), strategy=DepthFirst(), limits=Limits(), method="x")
+        explorer = Explorer(agent=agent, environments=Anywhere(), strategy=DepthFirst(), limits=Limits(), method="x")
         return sum([len((await explorer.roll_out(job)).nodes) for job in list_jobs(sets)])
 
     started = time.perf_counter()

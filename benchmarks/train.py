@@ -33,7 +33,7 @@ from alpha_umi.formats.fit import Window
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
 from alpha_umi.loading.formats import open_format
 from alpha_umi.training.data.examples import make_examples
-from alpha_umi.training.data.packing import Forest, Labelled, fill, join, plant
+from alpha_umi.training.data.packing import PackedTrees, WeightedExample, fill, join, pack_prefix_trees
 from alpha_umi.types import Role
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -56,8 +56,8 @@ TIMED = ("planner", "all roles")
 class Material:
     """Of each set of roles the examples of each conversation, in the published prompts and in the shared layout."""
 
-    published: dict[str, list[list[Labelled]]]
-    shared: dict[str, list[list[Labelled]]]
+    published: dict[str, list[list[WeightedExample]]]
+    shared: dict[str, list[list[WeightedExample]]]
     tokenizer: object
 
     def some(self, chosen: list[int]) -> Material:
@@ -94,31 +94,32 @@ def learn_bpe(texts: list[str], special: tuple[str, ...]):
     return PreTrainedTokenizerFast(tokenizer_object=learned, pad_token="<pad>", eos_token="</s>")  # noqa: S106
 
 
-def labelled(trajectory, form, tokenizer) -> dict[Role, list[Labelled]]:
+def labelled(trajectory, form, tokenizer) -> dict[Role, list[WeightedExample]]:
     """The examples of each role as ids, cut to the length limit as training cuts them."""
     ids = lru_cache(maxsize=64)(lambda prompt: prompt_ids(tokenizer, prompt))
     window = Window(limit=LONGEST - ROOM, count=lambda prompt: len(ids(prompt)))
-    found: dict[Role, list[Labelled]] = {}
+    found: dict[Role, list[WeightedExample]] = {}
     for role in SETS["all roles"]:
         rows = make_examples(trajectory, role, form, window).rows
         pairs = [(ids(row.prompt), completion_ids(tokenizer, row.completion, form.end)) for row in rows]
         every = [
-            Labelled(ids=[*prompt, *said], weights=[0.0] * len(prompt) + [1.0] * len(said)) for prompt, said in pairs
+            WeightedExample(ids=[*prompt, *said], weights=[0.0] * len(prompt) + [1.0] * len(said))
+            for prompt, said in pairs
         ]
         found[role] = [example for example in every if len(example.ids) <= LONGEST]
     return found
 
 
-def sizes(conversations: list[list[Labelled]]) -> list[int]:
+def sizes(conversations: list[list[WeightedExample]]) -> list[int]:
     return [len(example.ids) for examples in conversations for example in examples]
 
 
-def rows_of_trees(conversations: list[list[Labelled]]) -> list[Forest]:
-    trees = [tree for examples in conversations for tree in plant(examples, BUDGET)]
+def rows_of_trees(conversations: list[list[WeightedExample]]) -> list[PackedTrees]:
+    trees = [tree for examples in conversations for tree in pack_prefix_trees(examples, BUDGET)]
     return [join([trees[index] for index in row]) for row in fill([tree.tokens for tree in trees], BUDGET)]
 
 
-def by_length(examples: list[Labelled]) -> list[list[Labelled]]:
+def by_length(examples: list[WeightedExample]) -> list[list[WeightedExample]]:
     longest_first = sorted(examples, key=lambda example: -len(example.ids))
     return [longest_first[at : at + GROUPED] for at in range(0, len(examples), GROUPED)]
 
@@ -146,7 +147,7 @@ def tokens_computed(material: Material, roles: str) -> dict[str, int]:
 # --- the ways to train ------------------------------------------------------------------------------------
 
 
-def padded_to(length: int, examples: list[Labelled]):
+def padded_to(length: int, examples: list[WeightedExample]):
     """ids, mask and labels [rows, length], as a collator makes them."""
     import torch
 
@@ -160,14 +161,14 @@ def padded_to(length: int, examples: list[Labelled]):
     return ids, mask.long(), labels
 
 
-def published_way(model, batches: list[list[Labelled]], length: int | None = None) -> Iterator:
+def published_way(model, batches: list[list[WeightedExample]], length: int | None = None) -> Iterator:
     """What the Trainer computes: a padding mask and the logits of every position."""
     for batch in batches:
         ids, mask, labels = padded_to(length or max(len(example.ids) for example in batch), batch)
         yield model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
 
 
-def at_best(model, batches: list[list[Labelled]], **inputs) -> Iterator:
+def at_best(model, batches: list[list[WeightedExample]], **inputs) -> Iterator:
     """No mask, and logits only where there is a loss."""
     from torch.nn import functional
 
@@ -178,24 +179,24 @@ def at_best(model, batches: list[list[Labelled]], **inputs) -> Iterator:
         yield functional.cross_entropy(logits.view(-1, logits.shape[-1]), labels.roll(-1, 1)[wanted])
 
 
-def packed_at_best(model, examples: list[Labelled]) -> Iterator:
+def packed_at_best(model, examples: list[WeightedExample]) -> Iterator:
     """Rows as TRL packs them, told apart by their positions."""
     import torch
 
     for row in fill([len(example.ids) for example in examples], LONGEST):
         chosen = [examples[index] for index in row]
         ids = [token for example in chosen for token in example.ids]
-        whole = Labelled(ids=ids, weights=[weight for example in chosen for weight in example.weights])
+        whole = WeightedExample(ids=ids, weights=[weight for example in chosen for weight in example.weights])
         positions = torch.cat([torch.arange(len(example.ids)) for example in chosen])[None]
         yield from at_best(model, [[whole]], position_ids=positions)
 
 
-def our_way(model, rows: list[Forest]) -> Iterator:
-    from alpha_umi.training.attention import forest_loss, tree_attention
+def our_way(model, rows: list[PackedTrees]) -> Iterator:
+    from alpha_umi.training.attention import packed_trees_loss, tree_attention
 
     with tree_attention(model):
         for row in rows:
-            loss, weight = forest_loss(model, row)
+            loss, weight = packed_trees_loss(model, row)
             yield loss / weight
 
 
@@ -335,7 +336,7 @@ def measure(material: Material, options) -> dict[tuple[str, str], tuple[list[flo
     return found | {("padded", "planner"): found["padded", "all roles"]}
 
 
-def spaced(conversations: list[list[Labelled]], count: int) -> list[int]:
+def spaced(conversations: list[list[WeightedExample]], count: int) -> list[int]:
     """Conversations at even quantiles of size."""
     order = sorted(range(len(conversations)), key=lambda index: (sum(sizes([conversations[index]])), index))
     return [order[round((number + 0.5) / count * (len(order) - 1))] for number in range(count)]

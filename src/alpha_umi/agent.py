@@ -27,11 +27,11 @@ from alpha_umi.types import (
     Usage,
 )
 
-Hear: TypeAlias = Callable[[Role, str], None]
+OnToken: TypeAlias = Callable[[Role, str], None]
 """Told who writes, and the next piece of it."""
 
 
-class Undecided(StrEnum):
+class OnNoDecision(StrEnum):
     """What becomes of a plan that names nobody: the planner goes on after it, or it counts as a call (as published)."""
 
     PLANNER = "planner"
@@ -39,7 +39,7 @@ class Undecided(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speaker:
+class RoleModel:
     """One role's voice: its model, how it samples, and how much it may read."""
 
     model: Model
@@ -49,7 +49,7 @@ class Speaker:
     constrained: bool = False
     """Whether completions are constrained to the format's grammar: callers to offered tools, planners to a decision."""
 
-    async def say(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
+    async def complete_turn(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
         read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
         grammar = format.grammar(role, task, turns) if self.constrained else None
         sampling = replace(self.sampling, grammar=grammar) if grammar is not None else self.sampling
@@ -61,16 +61,16 @@ class Speaker:
 class MultiAgent:
     """Planner, caller and summarizer (paper, section 3.2): each proposal is one turn of one of them."""
 
-    speakers: Mapping[Role, Speaker]
+    role_models: Mapping[Role, RoleModel]
     """One each for PLANNER, CALLER and SUMMARIZER."""
     format: Format
-    undecided: Undecided = Undecided.PLANNER
+    on_no_decision: OnNoDecision = OnNoDecision.PLANNER
 
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
         role = _next_role(turns)
-        proposal = await self.speakers[role].say(role, self.format, task, turns)
+        proposal = await self.role_models[role].complete_turn(role, self.format, task, turns)
         match proposal.turns:
-            case (Plan(decision=Decision.NONE) as plan,) if self.undecided is Undecided.CALLER:
+            case (Plan(decision=Decision.NONE) as plan,) if self.on_no_decision is OnNoDecision.CALLER:
                 return replace(proposal, turns=(replace(plan, decision=Decision.CALL),))
             case _:
                 return proposal
@@ -90,34 +90,38 @@ def _next_role(turns: Sequence[Turn]) -> Role:
 class SingleAgent:
     """One backbone that plans, calls and answers in one completion: the paper's Single-LLM baseline."""
 
-    backbone: Speaker
+    backbone: RoleModel
     format: Format
 
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
-        return await self.backbone.say(Role.BACKBONE, self.format, task, turns)
+        return await self.backbone.complete_turn(Role.BACKBONE, self.format, task, turns)
 
 
-def overheard(agent: Agent, hear: Hear) -> Agent:
+def with_streaming(agent: Agent, on_token: OnToken) -> Agent:
     """The same agent, read aloud while it writes; models that cannot stream, and agents that are code, stay silent."""
 
-    def listen(role: Role, speaker: Speaker) -> Speaker:
-        model = speaker.model
-        return replace(speaker, model=_Overheard(model, role, hear)) if isinstance(model, StreamingModel) else speaker
+    def streamed(role: Role, role_model: RoleModel) -> RoleModel:
+        model = role_model.model
+        return (
+            replace(role_model, model=_Streamed(model, role, on_token))
+            if isinstance(model, StreamingModel)
+            else role_model
+        )
 
     match agent:
-        case MultiAgent(speakers=speakers):
-            return replace(agent, speakers={role: listen(role, each) for role, each in speakers.items()})
+        case MultiAgent(role_models=role_models):
+            return replace(agent, role_models={role: streamed(role, each) for role, each in role_models.items()})
         case SingleAgent(backbone=backbone):
-            return replace(agent, backbone=listen(Role.BACKBONE, backbone))
+            return replace(agent, backbone=streamed(Role.BACKBONE, backbone))
         case _:
             return agent
 
 
-class _Overheard:
+class _Streamed:
     """A model whose listener is told each piece of a completion."""
 
-    def __init__(self, model: StreamingModel, role: Role, hear: Hear) -> None:
-        self._model, self._role, self._hear = model, role, hear
+    def __init__(self, model: StreamingModel, role: Role, on_token: OnToken) -> None:
+        self._model, self._role, self._on_token = model, role, on_token
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """As the model does."""
@@ -125,7 +129,7 @@ class _Overheard:
             async for piece in pieces:
                 if isinstance(piece, Completion):
                     return piece
-                self._hear(self._role, piece)
+                self._on_token(self._role, piece)
         raise AssertionError("a stream ends with its completion")
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpha_umi.agent import MultiAgent, Speaker, propose_step
+from alpha_umi.agent import MultiAgent, RoleModel, propose_step
 from alpha_umi.evaluation.metrics import score_step
 from alpha_umi.formats.chat import ChatFormat
 from alpha_umi.formats.shared import SharedFormat
@@ -62,11 +62,11 @@ def test_an_agent_whose_caller_is_cut_off_calls_no_tool(form, text):
     form = FORMATS[form]
     plan = Plan(thought="it will rain", decision=Decision.CALL)
     cut = Completion(text=text, finish=FinishReason.LENGTH)
-    speakers = {
-        Role.PLANNER: Speaker(model=ScriptedModel([form.write(Role.PLANNER, (plan,))] * 2)),
-        Role.CALLER: Speaker(model=ScriptedModel([cut, text])),
+    role_models = {
+        Role.PLANNER: RoleModel(model=ScriptedModel([form.write(Role.PLANNER, (plan,))] * 2)),
+        Role.CALLER: RoleModel(model=ScriptedModel([cut, text])),
     }
-    agent = MultiAgent(speakers=speakers, format=form)
+    agent = MultiAgent(role_models=role_models, format=form)
     tools = (ToolSpec(name="weather"), ToolSpec(name="weather_tomorrow"))
 
     def call():

@@ -121,12 +121,12 @@ def row(form: TemplateFormat, role: Role, task: Task, turns: tuple[Turn, ...], s
 
 def files(form: TemplateFormat, rng: random.Random, count: int) -> dict[Role, list[dict]]:
     rows: dict[Role, list[dict]] = {role: [] for role in Role}
-    speakers = {Plan: Role.PLANNER, Call: Role.CALLER, Answer: Role.SUMMARIZER}
+    role_models = {Plan: Role.PLANNER, Call: Role.CALLER, Answer: Role.SUMMARIZER}
     for _ in range(count):
         task, turns = trajectory(rng)
         for at, turn in enumerate(turns):
-            if type(turn) in speakers:
-                role = speakers[type(turn)]
+            if type(turn) in role_models:
+                role = role_models[type(turn)]
                 rows[role].append(row(form, role, task, turns[:at], (turn,)))
             if isinstance(turn, Plan):
                 step = turns[at : at + 2]

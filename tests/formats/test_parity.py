@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from alpha_umi.agent import MultiAgent, Speaker
+from alpha_umi.agent import MultiAgent, RoleModel
 from alpha_umi.environments.replay import ReplayEnvironment
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.load import load_format
@@ -58,7 +58,7 @@ def live_prompts(trajectory, form, window=None):
             if role is None or (role is not Role.PLANNER and not isinstance(trajectory.turns[index - 1], Plan)):
                 continue  # a user, a tool, or an answer that no plan asked for
             model = scripted([form.write(role, (turn,))])
-            agent = MultiAgent(speakers={role: Speaker(model=model, window=window)}, format=form)
+            agent = MultiAgent(role_models={role: RoleModel(model=model, window=window)}, format=form)
             try:
                 await agent.propose(trajectory.task, trajectory.turns[:index])
             except KeyError:  # the plan before it asks for another role: no example either
@@ -101,8 +101,8 @@ def test_a_whole_rollout_shows_the_prompts_trained_on_in_their_order(name):
             if not isinstance(turn, User | Observation)
         ]
         model = scripted(replies)
-        speaker = Speaker(model=model)
-        agent = MultiAgent(speakers=dict.fromkeys(Role, speaker), format=form)
+        role_model = RoleModel(model=model)
+        agent = MultiAgent(role_models=dict.fromkeys(Role, role_model), format=form)
 
         async def roll_out(trajectory=trajectory, agent=agent):
             tree = Tree(task=trajectory.task)

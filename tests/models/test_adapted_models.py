@@ -217,7 +217,7 @@ def spoken(models, requests, length):
 
 def test_roles_on_one_backbone_write_what_peft_generates_together_and_in_one_memory(run_directory):
     loaded = open_agent(read_agent(run_directory))
-    models = {role: loaded.agent.speakers[role].model for role in THREE}
+    models = {role: loaded.agent.role_models[role].model for role in THREE}
     assert len({id(model._model._model) for model in models.values()}) == 1
     requests = [(role, text + f"<|{role}|>") for text in TEXTS for role in THREE]
     requests += [(Role.CALLER, TEXTS[0]), (Role.CALLER, "Paris<|caller|>Paris<|caller|>in one")]
@@ -239,7 +239,7 @@ def test_a_role_without_an_adapter_is_the_bare_backbone_beside_the_others(run_di
 
 
 def test_the_backbone_alone_speaks_without_adapters(run_directory):
-    loaded = open_agent(read_agent(run_directory), players=None)
+    loaded = open_agent(read_agent(run_directory), kind=None)
     assert len(loaded.models) == 3
     config = read_agent(run_directory)
     alone = AgentConfig(format="shared", roles=RolesConfig(backbone=config.roles.backbone))

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from alpha_umi.agent import MultiAgent, SingleAgent, Speaker
+from alpha_umi.agent import MultiAgent, RoleModel, SingleAgent
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.errors import ConfigError, DataError, ModelError
 from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
@@ -39,9 +39,11 @@ def proposals(model, *, constrained, turns, seeds=range(6)):
 
     async def together():
         agents = [
-            MultiAgent(speakers=dict.fromkeys((Role.PLANNER, Role.CALLER, Role.SUMMARIZER), speaker), format=SHARED)
-            for speaker in (
-                Speaker(
+            MultiAgent(
+                role_models=dict.fromkeys((Role.PLANNER, Role.CALLER, Role.SUMMARIZER), role_model), format=SHARED
+            )
+            for role_model in (
+                RoleModel(
                     model=model,
                     sampling=Sampling(temperature=1.0, max_tokens=120, seed=seed),
                     constrained=constrained(seed),
@@ -74,8 +76,8 @@ def test_who_is_held_does_not_change_what_others_write(model):
 
 
 def test_a_held_backbone_writes_the_call_that_its_plan_asked_for(model):
-    speaker = Speaker(model=model, sampling=Sampling(max_tokens=120), constrained=True)
-    agent = SingleAgent(backbone=speaker, format=SHARED)
+    role_model = RoleModel(model=model, sampling=Sampling(max_tokens=120), constrained=True)
+    agent = SingleAgent(backbone=role_model, format=SHARED)
     (call,) = asyncio.run(agent.propose(TASK, ASKED)).turns
     assert isinstance(call, Call)
     assert is_valid(call)
@@ -106,8 +108,8 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
     async def ask():
         async with EndpointServer(Reply(body=text_reply("stop\n{}"))) as server:
             async with OpenAIModel(Endpoint(base_url=server.url, model="m", grammar=field)) as model:
-                speaker = Speaker(model=model, constrained=True)
-                proposal = await speaker.say(Role.CALLER, SHARED, TASK, ASKED)
+                role_model = RoleModel(model=model, constrained=True)
+                proposal = await role_model.say(Role.CALLER, SHARED, TASK, ASKED)
             return proposal.turns, server.received[0].body
 
     turns, body = asyncio.run(ask())

@@ -309,8 +309,8 @@ def row(prediction, reference=CALL, tools=("a",)):
 
 
 def test_a_report_says_what_was_scored_and_what_was_not():
-    undecided = (Plan(thought="t", decision=Decision.NONE),)
-    rows = [row(CALL), row(CONCLUDE, CONCLUDE), row(CALL, tools=()), row(CALL, undecided)]
+    on_no_decision = (Plan(thought="t", decision=Decision.NONE),)
+    rows = [row(CALL), row(CONCLUDE, CONCLUDE), row(CALL, tools=()), row(CALL, on_no_decision)]
     rows[0]["tools"].append({"name": "b"})
     report = evaluate_rows(rows)
     document = report_document(report)
@@ -338,8 +338,8 @@ def test_the_tables_of_a_report_are_aligned_whatever_a_tool_is_called():
 
 
 def test_rows_with_the_same_note_share_a_line():
-    undecided = (Plan(thought="t", decision=Decision.NONE),)
-    text = report_text(evaluate_rows([row(CALL, undecided)] * 15))
+    on_no_decision = (Plan(thought="t", decision=Decision.NONE),)
+    text = report_text(evaluate_rows([row(CALL, on_no_decision)] * 15))
     (note,) = [line for line in text.splitlines() if line.startswith("- ")]
     assert note.startswith("- rows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 5 more: the reference names no decision")
 

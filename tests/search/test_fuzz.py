@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, Undecided
+from alpha_umi.agent import MultiAgent, OnNoDecision, RoleModel, SingleAgent
 from alpha_umi.environments.access import Access, AccessLimits
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
 from alpha_umi.environments.http import read_reply
@@ -204,7 +204,7 @@ class Chance:
             limits=self.limits(),
             budget=self.one(None, Budget(cut=self.one(*Cut), max_chars=self.random.randrange(8, 200))),
             window=self.one(None, None, None, self.random.randrange(500, 9000)),
-            undecided=self.one(None, *Undecided),
+            on_no_decision=self.one(None, *OnNoDecision),
             model_replies=self.random.randrange(8, 30),
         )
 
@@ -219,7 +219,7 @@ class Case:
     budget: Budget | None
     window: int | None
     """In characters of a prompt."""
-    undecided: Undecided | None
+    on_no_decision: OnNoDecision | None
     """None: one backbone plays."""
     model_replies: int
     """After so many the model fails, as an endpoint may."""
@@ -333,10 +333,10 @@ STRATEGIES = ("chain", "chains", "dfsdt", "dfsdt for two", "dfs", "published cha
 
 def agent_of(case, speak, window):
     form = FORMATS[case.form]
-    if case.form in SINGLE or case.undecided is None:
-        return SingleAgent(backbone=Speaker(model=speak.model(Role.BACKBONE), window=window), format=form)
-    speakers = {role: Speaker(model=speak.model(role), window=window) for role in Role}
-    return MultiAgent(speakers=speakers, format=form, undecided=case.undecided)
+    if case.form in SINGLE or case.on_no_decision is None:
+        return SingleAgent(backbone=RoleModel(model=speak.model(Role.BACKBONE), window=window), format=form)
+    role_models = {role: RoleModel(model=speak.model(role), window=window) for role in Role}
+    return MultiAgent(role_models=role_models, format=form, on_no_decision=case.on_no_decision)
 
 
 # --- what must hold ---------------------------------------------------------------------------------------

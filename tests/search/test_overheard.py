@@ -7,7 +7,7 @@ from itertools import groupby
 
 from rich.console import Console
 
-from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, overheard
+from alpha_umi.agent import MultiAgent, RoleModel, SingleAgent, with_streaming
 from alpha_umi.display import TurnPrinter
 from alpha_umi.formats.load import builtin
 from alpha_umi.models.local import LocalModel
@@ -30,8 +30,8 @@ def propose(agent, turns=TURNS):
 
 def test_what_is_heard_is_what_is_said():
     layout, heard = builtin("shared"), []
-    silent = SingleAgent(backbone=Speaker(model=local(), sampling=SAMPLING), format=layout)
-    aloud = overheard(silent, lambda role, piece: heard.append((role, piece)))
+    silent = SingleAgent(backbone=RoleModel(model=local(), sampling=SAMPLING), format=layout)
+    aloud = with_streaming(silent, lambda role, piece: heard.append((role, piece)))
     assert propose(aloud) == propose(silent)
     prompt = layout.render(Role.BACKBONE, Task(id="0", query="Where is Ana?", tools=()), TURNS)
     completion = asyncio.run(local().complete(prompt, SAMPLING))
@@ -42,24 +42,28 @@ def test_what_is_heard_is_what_is_said():
 
 def test_every_role_is_heard_under_its_name():
     heard, model = [], local()
-    speakers = {role: Speaker(model=model, sampling=SAMPLING) for role in (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)}
-    agent = overheard(MultiAgent(speakers=speakers, format=builtin("shared")), lambda role, _: heard.append(role))
+    role_models = {
+        role: RoleModel(model=model, sampling=SAMPLING) for role in (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
+    }
+    agent = with_streaming(
+        MultiAgent(role_models=role_models, format=builtin("shared")), lambda role, _: heard.append(role)
+    )
     propose(agent)
     for decision in (Decision.CALL, Decision.CONCLUDE):
         propose(agent, (*TURNS, Plan(thought="I see.", decision=decision)))
-    assert [role for role, _ in groupby(heard)] == [*speakers]
+    assert [role for role, _ in groupby(heard)] == [*role_models]
 
 
 def test_an_agent_that_is_code_stays_as_it_is():
     agent = object()
-    assert overheard(agent, print) is agent
+    assert with_streaming(agent, print) is agent
 
 
 def test_what_is_being_written_stands_in_a_line_that_its_turn_takes():
     text = io.StringIO()
     with TurnPrinter(Console(file=text, force_terminal=True, width=80)) as printer:
-        printer.hear(Role.PLANNER, "I need the ci")
-        printer.hear(Role.PLANNER, "ty of \x1b[31mAna")
+        printer.on_token(Role.PLANNER, "I need the ci")
+        printer.on_token(Role.PLANNER, "ty of \x1b[31mAna")
         until = time.monotonic() + 60
         while "I need the city of �[31mAna" not in text.getvalue() and time.monotonic() < until:
             time.sleep(0.01)  # the line is drawn some times a second
@@ -72,5 +76,5 @@ def test_what_is_being_written_stands_in_a_line_that_its_turn_takes():
 def test_nothing_is_drawn_where_no_terminal_is():
     text = io.StringIO()
     with TurnPrinter(Console(file=text)) as printer:
-        printer.hear(Role.PLANNER, "I need")
+        printer.on_token(Role.PLANNER, "I need")
     assert text.getvalue() == ""

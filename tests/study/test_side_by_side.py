@@ -6,14 +6,14 @@ import time
 import pytest
 
 from alpha_umi.errors import DataError
-from alpha_umi.jobs.workers import Update, work_on
+from alpha_umi.jobs.workers import Update, run_items
 from support.piecework import do
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_piece_is_told_of_and_what_fails_is_named_without_ending_the_others(workers):
     updates, pieces = [], {"a": "", "b": "fail", "c": ""}
-    assert work_on(pieces, do, updates.append, workers) == {"b": "no such file"}
+    assert run_items(pieces, do, updates.append, workers) == {"b": "no such file"}
     told = {name: [(one.at, one.done, one.total) for one in updates if one.what == name] for name in pieces}
     assert told["a"] == told["c"] == [("begun", 0, 2), ("ending", 2, 2), ("", 0, 1)]
     ended = [one for one in updates if one.ended]
@@ -23,7 +23,7 @@ def test_every_piece_is_told_of_and_what_fails_is_named_without_ending_the_other
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_piece_that_breaks_has_failed_and_the_others_are_done(workers):
     updates = []
-    assert work_on({"a": "bug", "b": ""}, do, updates.append, workers) == {"a": "RuntimeError: out of memory"}
+    assert run_items({"a": "bug", "b": ""}, do, updates.append, workers) == {"a": "RuntimeError: out of memory"}
     assert Update(what="b", ended=True) in updates
 
 
@@ -34,12 +34,12 @@ def test_what_showing_raises_is_no_fault_of_a_piece(workers, error):
         raise error("shown")
 
     with pytest.raises(error, match="shown"):
-        work_on({"a": "", "b": ""}, do, show, workers)
+        run_items({"a": "", "b": ""}, do, show, workers)
 
 
 def test_a_process_that_dies_has_failed():
     updates = []
-    assert work_on({"a": "die", "b": ""}, do, updates.append, 2) == {"a": "its process ended with 9"}
+    assert run_items({"a": "die", "b": ""}, do, updates.append, 2) == {"a": "its process ended with 9"}
     assert Update(what="b", ended=True) in updates
 
 
@@ -50,6 +50,6 @@ def test_what_is_raised_on_a_failure_ends_all_others_at_once():
 
     started = time.monotonic()
     with pytest.raises(KeyError, match="b"):
-        work_on({"a": "sleep", "b": "fail", "c": "sleep", "d": ""}, do, show, 3)
+        run_items({"a": "sleep", "b": "fail", "c": "sleep", "d": ""}, do, show, 3)
     assert time.monotonic() - started < 50
     assert not multiprocessing.active_children()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from alpha_umi.agent import SingleAgent, Speaker
+from alpha_umi.agent import RoleModel, SingleAgent
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.training.data.examples import targets
 from alpha_umi.types import Role
@@ -13,7 +13,7 @@ def backbone_prompts(trajectory, form):
         shown = {}
         for target in targets(trajectory, Role.BACKBONE):
             model = ScriptedModel(iter([form.write(Role.BACKBONE, target.said)]))
-            agent = SingleAgent(backbone=Speaker(model=model), format=form)
+            agent = SingleAgent(backbone=RoleModel(model=model), format=form)
             await agent.propose(trajectory.task, trajectory.turns[: target.at])
             shown[target.at] = model.prompts[0]
         return shown

@@ -45,7 +45,7 @@ class Share:
     rows: list[Row]
 
 
-class Shares(torch.utils.data.Dataset):
+class RankBatches(torch.utils.data.Dataset):
     """Item k is the share of process k % n in step k // n."""
 
     def __init__(self, steps: int, processes: int) -> None:
@@ -124,7 +124,7 @@ class Driver(spread.SpreadTrainer):
                 dtype=torch.bfloat16 if options.get("half") else None,
             ),
             data_collator=lambda items: {"share": items[0]},
-            train_dataset=Shares(STEPS, spread.processes()),
+            train_dataset=RankBatches(STEPS, spread.processes()),
         )
         self.remove_callback(PrinterCallback)
 

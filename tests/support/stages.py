@@ -13,7 +13,7 @@ from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.models.checkpoint import load_weights
 from alpha_umi.store import write_trajectories
-from alpha_umi.training.data.batches import Layout, Packing, StepData, Units, pack
+from alpha_umi.training.data.batches import Layout, Packing, StepData, TokenizedTrajectories, pack
 from alpha_umi.training.data.corpus import Corpus, Sources
 from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.data.labels import Lengths, Tokeniser, Weights, label
@@ -86,7 +86,7 @@ def step_data(folder, packed=None, *, form="shared", roles=THREE, settings=SETTI
     corpus = Corpus.open(sources)
     amount = Amount(batch_size=settings.batch_size, epochs=settings.epochs, max_steps=settings.max_steps)
     steps = order(corpus.counts(roles), amount, seed=seed)
-    return StepData(Units(corpus, tokeniser(form, roles)), steps, packed or packing(), world_size)
+    return StepData(TokenizedTrajectories(corpus, tokeniser(form, roles)), steps, packed or packing(), world_size)
 
 
 def validation_rows(form="shared", roles=THREE, count=4, tagging=None):

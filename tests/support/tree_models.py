@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-from alpha_umi.training.attention import forest_loss, tree_attention
+from alpha_umi.training.attention import packed_trees_loss, tree_attention
 
 VOCABULARY = 48
 
@@ -85,7 +85,7 @@ def on_trees(model, forests):
     total, weights = 0.0, 0.0
     with tree_attention(model):
         for forest in forests:
-            loss, weight = forest_loss(model, forest)
+            loss, weight = packed_trees_loss(model, forest)
             loss.backward()
             total, weights = total + loss.item(), weights + weight
     return total, take_gradients(model), weights

@@ -9,7 +9,7 @@ import httpx2
 
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.serving.virtual_tools import server
-from alpha_umi.serving.virtual_tools.app import Terms, make_app
+from alpha_umi.serving.virtual_tools.app import AppOptions, make_app
 from alpha_umi.serving.virtual_tools.cache import ReplyCache
 from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.simulators import WorldSimulator
@@ -43,12 +43,12 @@ class Virtual:
 
 
 @contextmanager
-def serving(path, simulator=None, recordings=(), apis=None, **terms):
+def serving(path, simulator=None, recordings=(), apis=None, **options):
     """`path`: the cache file."""
     tools = VirtualTools(ReplyCache(path), simulator, recordings, apis)
-    listening = server.listen("127.0.0.1", 0)
+    listening = server.streamed("127.0.0.1", 0)
     ready = threading.Event()
-    running = server.Server(make_app(tools, Terms(**terms)), ready.set)
+    running = server.Server(make_app(tools, AppOptions(**options)), ready.set)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

@@ -17,9 +17,9 @@ from alpha_umi.datasets.processed import read_processed
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
 from alpha_umi.loading.formats import open_format
 from alpha_umi.training import attention
-from alpha_umi.training.attention import NAME, PROVEN, Trees, forest_loss, suits, tree_attention
+from alpha_umi.training.attention import NAME, PROVEN, Trees, packed_trees_loss, suits, tree_attention
 from alpha_umi.training.data.examples import make_examples
-from alpha_umi.training.data.packing import Labelled, join, plant
+from alpha_umi.training.data.packing import WeightedExample, join, pack_prefix_trees
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Role
 from support.published_data import OUT_OF_DOMAIN, PUBLISHED_FORMAT
@@ -49,7 +49,7 @@ def _one_thread():
 def labelled(draw, alphabet):
     ids = draw(st.lists(st.integers(0, alphabet - 1), min_size=2, max_size=20))
     weights = draw(st.lists(st.sampled_from([0.0, 1.0, 2.0, 0.5]), min_size=len(ids), max_size=len(ids)))
-    return Labelled(ids=ids, weights=[0.0, *weights[1:-1], 1.0])
+    return WeightedExample(ids=ids, weights=[0.0, *weights[1:-1], 1.0])
 
 
 groups = st.sampled_from([2, 3, VOCABULARY]).flatmap(lambda size: st.lists(labelled(size), min_size=1, max_size=7))
@@ -57,7 +57,7 @@ groups = st.sampled_from([2, 3, VOCABULARY]).flatmap(lambda size: st.lists(label
 
 def example(ids, learned):
     """The loss falls on the last `learned` ids."""
-    return Labelled(ids=ids, weights=[0.0] * (len(ids) - learned) + [1.0] * learned)
+    return WeightedExample(ids=ids, weights=[0.0] * (len(ids) - learned) + [1.0] * learned)
 
 
 def branching(seed=0):
@@ -88,7 +88,7 @@ def assert_same(dtype, trees, rows):
 @settings(max_examples=8, deadline=None)
 @given(examples=groups, budget=st.integers(8, 60) | st.none(), side_by_side=st.booleans())
 def test_loss_and_every_gradient_equal_those_of_rows_one_by_one(name, dtype, examples, budget, side_by_side):
-    model, forests = MODELS[name, dtype], plant(examples, budget)
+    model, forests = MODELS[name, dtype], pack_prefix_trees(examples, budget)
     trees = on_trees(model, [join(forests)] if side_by_side else forests)
     assert_same(dtype, trees, one_by_one(model, examples))
     assert trees[2] == sum(sum(example.weights) for example in examples)
@@ -98,15 +98,15 @@ def test_loss_and_every_gradient_equal_those_of_rows_one_by_one(name, dtype, exa
 @pytest.mark.parametrize("name", KINDS)
 def test_branches_off_branches_and_trees_in_one_row_are_exact(name, dtype):
     model, examples = MODELS[name, dtype], branching()
-    assert_same(dtype, on_trees(model, [join(plant(examples))]), one_by_one(model, examples))
+    assert_same(dtype, on_trees(model, [join(pack_prefix_trees(examples))]), one_by_one(model, examples))
 
 
 def test_a_position_that_predicts_several_targets_is_projected_once():
     model = MODELS["llama", torch.float64]
     examples = [
-        Labelled(ids=[5, 6, last], weights=[0, 0, weight]) for last, weight in ((7, 1), (8, 2), (9, 0.5), (7, 3))
+        WeightedExample(ids=[5, 6, last], weights=[0, 0, weight]) for last, weight in ((7, 1), (8, 2), (9, 0.5), (7, 3))
     ]
-    (forest,) = plant(examples)
+    (forest,) = pack_prefix_trees(examples)
     assert forest.at.tolist() == [1, 1, 1]
     shapes = []
     handle = model.lm_head.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape)))
@@ -123,7 +123,7 @@ def test_every_architecture_that_suits_is_exact(kind):
     model, examples = tiny_model(kind, torch.float64, **changes), branching()
     assert suits(model.config, 4096) is None
     model.eval()  # some drop out elsewhere than in attention
-    trees, rows = on_trees(model, plant(examples)), one_by_one(model, examples)
+    trees, rows = on_trees(model, pack_prefix_trees(examples)), one_by_one(model, examples)
     assert trees[0] == pytest.approx(rows[0], rel=1e-7)  # most compute their norms in float32 whatever the model is in
     assert difference(trees[1], rows[1]) < 1e-5
 
@@ -135,7 +135,7 @@ def test_gradient_checkpointing_changes_nothing(reentrant):
     rows = one_by_one(model, examples)
     model.gradient_checkpointing_enable({"use_reentrant": reentrant})
     model.enable_input_require_grads()
-    assert_same(torch.float64, on_trees(model, [join(plant(examples))]), rows)
+    assert_same(torch.float64, on_trees(model, [join(pack_prefix_trees(examples))]), rows)
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # of PEFT
@@ -145,7 +145,7 @@ def test_wrapped_in_an_adapter_it_is_exact_too():
         torch.manual_seed(1)
         settings = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
         model = get_peft_model(tiny_model("llama", torch.float64), settings)
-    assert_same(torch.float64, on_trees(model, plant(examples)), one_by_one(model, examples))
+    assert_same(torch.float64, on_trees(model, pack_prefix_trees(examples)), one_by_one(model, examples))
 
 
 def real_examples(name, count):
@@ -173,7 +173,7 @@ def real_examples(name, count):
 def test_real_trajectories_are_exact(name, dtype):
     trajectories, vocabulary = real_examples(name, 2)
     model = tiny_model("llama", dtype, vocab_size=vocabulary, num_hidden_layers=1, max_position_embeddings=32768)
-    row = join([forest for examples in trajectories for forest in plant(examples)])
+    row = join([forest for examples in trajectories for forest in pack_prefix_trees(examples)])
     examples = [example for examples in trajectories for example in examples]
     assert row.tokens < 0.6 * sum(len(example.ids) for example in examples)
     assert_same(dtype, on_trees(model, [row]), one_by_one(model, examples))
@@ -196,7 +196,7 @@ def trees_of(forest):
 @pytest.mark.parametrize("keys", [1, 2, 4])
 @pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
 def test_paths_and_dense_masks_give_the_same(dtype, within, keys):
-    forest = join(plant(branching()))
+    forest = join(pack_prefix_trees(branching()))
     parts, gradient = heads(forest, dtype, keys)
     paths, masks = (way(*parts, trees_of(forest), None) for way in (attention._by_paths, attention._by_masks))
     assert paths.dtype == dtype
@@ -208,13 +208,13 @@ def test_paths_and_dense_masks_give_the_same(dtype, within, keys):
 def test_the_trunk_is_attended_to_without_a_mask_and_once_for_all_that_branches_off():
     trunk = list(range(20, 40))
     examples = [example([*trunk[:stop], tail], 1) for stop, tail in ((5, 1), (5, 2), (12, 3), (20, 4))]
-    trees = trees_of(plant(examples)[0])
+    trees = trees_of(pack_prefix_trees(examples)[0])
     assert trees.runs == [(0, 21), (21, 22), (22, 23), (23, 24)]
     assert sorted(trees.links) == [((21, 22), (0, 12)), ((22, 24), (0, 5))]
 
 
 def test_a_plain_row_is_one_causal_run():
-    trees = trees_of(join([plant([example([7, 8, 9], 1)])[0], plant([example([7, 8], 1)])[0]]))
+    trees = trees_of(join([pack_prefix_trees([example([7, 8, 9], 1)])[0], pack_prefix_trees([example([7, 8], 1)])[0]]))
     assert trees.runs == trees.roots == [(0, 3), (3, 5)]
     assert trees.links == []
 
@@ -222,7 +222,7 @@ def test_a_plain_row_is_one_causal_run():
 @settings(max_examples=25, deadline=None)
 @given(groups)
 def test_the_block_mask_leaves_out_no_pair_and_takes_no_block_for_whole_that_is_not(examples):
-    forest = join([plant([longer(each) for each in examples])[0], plant(branching())[0]])
+    forest = join([pack_prefix_trees([longer(each) for each in examples])[0], pack_prefix_trees(branching())[0]])
     trees = trees_of(forest)
     token = torch.arange(len(trees.blocks.kv_indices[0, 0]) * 128)
     ends = torch.zeros(len(token), dtype=torch.int32)
@@ -257,7 +257,10 @@ def listed(numbers, indices):
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_over_the_block_mask_sees_what_a_dense_mask_sees():
     forest = join(
-        [*plant([longer(example([1, 2, 3, 4, 5, 6, 7], 1)), longer(example([1, 2, 8], 1))]), *plant(branching())]
+        [
+            *pack_prefix_trees([longer(example([1, 2, 3, 4, 5, 6, 7], 1)), longer(example([1, 2, 8], 1))]),
+            *pack_prefix_trees(branching()),
+        ]
     )
     trees = trees_of(forest)
     parts, _ = heads(forest, torch.float64)
@@ -271,7 +274,7 @@ def test_flex_attention_over_the_block_mask_sees_what_a_dense_mask_sees():
 def test_on_a_gpu_a_forest_is_exact_too():
     model, examples = tiny_model("llama", hidden_size=64, head_dim=16), branching()
     rows = one_by_one(model, examples)
-    trees = on_trees(model.cuda(), [join(plant(examples))])
+    trees = on_trees(model.cuda(), [join(pack_prefix_trees(examples))])
     assert trees[0] == pytest.approx(rows[0], rel=1e-4)
     assert difference({name: gradient.cpu() for name, gradient in trees[1].items()}, rows[1]) < 1e-2
 
@@ -280,7 +283,7 @@ def test_on_a_gpu_a_forest_is_exact_too():
 def test_under_autocast_it_computes_in_the_lower_precision(kind):
     model, examples = tiny_model(kind), branching()
     with torch.autocast("cpu", torch.bfloat16):
-        trees = on_trees(model, [join(plant(examples))])
+        trees = on_trees(model, [join(pack_prefix_trees(examples))])
         rows = one_by_one(model, examples)
     exact = one_by_one(model, examples)
     assert trees[0] == pytest.approx(exact[0], rel=2e-3)
@@ -290,7 +293,7 @@ def test_under_autocast_it_computes_in_the_lower_precision(kind):
 def test_in_bfloat16_the_loss_is_summed_in_float32():
     model = tiny_model("llama").to(torch.bfloat16)
     with tree_attention(model):
-        loss, weight = forest_loss(model, join(plant(branching())))
+        loss, weight = packed_trees_loss(model, join(pack_prefix_trees(branching())))
     assert loss.dtype == torch.float32
     assert weight == 54.0
 
@@ -334,7 +337,7 @@ def test_what_does_not_suit_is_named(kind, changes, reason):
 def test_what_never_comes_into_play_does_not_matter(kind, changes):
     assert suits(tiny_config(kind, **changes), 105) is None
     model, examples = tiny_model(kind, torch.float64, **changes), branching()
-    assert_same(torch.float64, on_trees(model, plant(examples)), one_by_one(model, examples))
+    assert_same(torch.float64, on_trees(model, pack_prefix_trees(examples)), one_by_one(model, examples))
 
 
 @pytest.mark.parametrize("kind", ["gemma2", "gpt_oss", "doge", "nemotron", "minimax", "qwen3_5_text", "mamba"])
@@ -343,13 +346,13 @@ def test_what_does_not_suit_raises_rather_than_learn_something_else(kind):
     model = tiny_model(kind, **changes)
     assert suits(model.config, 100) is not None
     with tree_attention(model), pytest.raises(ValueError, match="tree"):
-        forest_loss(model, plant(branching())[0])
+        packed_trees_loss(model, pack_prefix_trees(branching())[0])
 
 
 def test_a_window_shorter_than_a_path_raises():
     model = tiny_model("mistral", sliding_window=30)
     with tree_attention(model), pytest.raises(ValueError, match="sliding window of 30"):
-        forest_loss(model, plant(branching())[0])
+        packed_trees_loss(model, pack_prefix_trees(branching())[0])
 
 
 # --- silent traps -----------------------------------------------------------------------------------------
@@ -363,7 +366,7 @@ def gradients_of(model, **inputs):
 def test_depths_as_positions_alone_would_cut_the_branches_off():
     """The trap is real: transformers takes a branch for the next of several packed rows."""
     model = MODELS["llama", torch.float64]
-    (forest,) = plant([example([1, 2, 3, 4], 1), example([1, 2, 5, 6], 1)])
+    (forest,) = pack_prefix_trees([example([1, 2, 3, 4], 1), example([1, 2, 5, 6], 1)])
     ids, depths = torch.tensor(forest.ids)[None].long(), torch.tensor(forest.depths)[None].long()
     branch = torch.tensor([[1, 2, 5, 6]])
     with torch.no_grad():
@@ -379,14 +382,14 @@ def test_depths_as_positions_alone_would_cut_the_branches_off():
 
 def test_outside_of_tree_attention_nothing_is_computed_wrongly():
     with pytest.raises(ValueError, match="0 of 2 layers"):
-        forest_loss(MODELS["llama", torch.float32], plant(branching())[0])
+        packed_trees_loss(MODELS["llama", torch.float32], pack_prefix_trees(branching())[0])
 
 
 def test_a_backward_pass_outside_of_tree_attention_raises():
     """Gradient checkpointing would compute the layers again, by another attention."""
     model = MODELS["llama", torch.float32]
     with tree_attention(model):
-        loss, _ = forest_loss(model, plant(branching())[0])
+        loss, _ = packed_trees_loss(model, pack_prefix_trees(branching())[0])
     with pytest.raises(ValueError, match="backward"):
         loss.backward()
 
@@ -398,7 +401,7 @@ def test_a_model_with_tree_attention_does_not_take_plain_rows():
 
 
 def call(model, **inputs):
-    (forest,) = plant([example([1, 2, 3, 4], 1), example([1, 2, 5, 6], 1)])
+    (forest,) = pack_prefix_trees([example([1, 2, 3, 4], 1), example([1, 2, 5, 6], 1)])
     ids = torch.tensor(forest.ids)[None].long()
     with tree_attention(model):
         return model(input_ids=ids, trees=Trees.of(forest, ids.device), use_cache=False, **inputs)
@@ -435,7 +438,7 @@ def test_attention_dropout_raises():
 
 def test_several_rows_at_once_raise():
     model = MODELS["llama", torch.float32]
-    (forest,) = plant([example([1, 2, 3, 4], 1)])
+    (forest,) = pack_prefix_trees([example([1, 2, 3, 4], 1)])
     trees = Trees.of(forest, torch.device("cpu"))
     with tree_attention(model), pytest.raises(ValueError, match="4 tokens"):
         model(input_ids=torch.ones(2, 4, dtype=torch.long), trees=trees, use_cache=False)
@@ -451,7 +454,7 @@ class ProjectsAll(LlamaForCausalLM):
 def test_a_model_that_projects_other_positions_raises():
     model = ProjectsAll(tiny_config("llama"))
     with tree_attention(model), pytest.raises(ValueError, match="projected"):
-        forest_loss(model, plant(branching())[0])
+        packed_trees_loss(model, pack_prefix_trees(branching())[0])
 
 
 @pytest.mark.parametrize("before", ["sdpa", "eager"])

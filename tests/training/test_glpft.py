@@ -22,8 +22,8 @@ from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.store import read_trajectories, write_trajectories
 from alpha_umi.training import glpft
 from alpha_umi.training.data.examples import make_examples
-from alpha_umi.training.data.labels import Tagging
-from alpha_umi.training.glpft import Material
+from alpha_umi.training.data.labels import AdapterAssignment
+from alpha_umi.training.glpft import TrainInputs
 from alpha_umi.training.sft import train_stage
 from alpha_umi.training.start import narrow_frozen
 from alpha_umi.types import Observation, Role, Trajectory
@@ -52,7 +52,7 @@ roles = { max_steps = 3, batch_size = 4, learning_rate = 2e-2, warmup_ratio = 0 
 """
 LOUD = ("stages.planner.learning_rate=2e-2", "stages.caller.learning_rate=2e-2", "stages.summarizer.learning_rate=2e-2")
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")  # PEFT's
-MATERIAL = Material(format=FORMATS["shared"], read_dialogues=read_processed_file)
+INPUTS = TrainInputs(format=FORMATS["shared"], read_dialogues=read_processed_file)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def done(out, name):
 
 
 def test_a_run_directory_holds_an_agent(config):
-    out = glpft.run(config(), MATERIAL)
+    out = glpft.run(config(), INPUTS)
     agent = load_config(AgentConfig, out / "umi.toml")
     metrics = json.loads((out / "metrics.json").read_text())
     for role in Role:
@@ -94,59 +94,59 @@ def test_a_run_directory_holds_an_agent(config):
 
 
 def test_a_run_goes_on_after_its_finished_stages(config):
-    out = glpft.run(config(), MATERIAL)
+    out = glpft.run(config(), INPUTS)
     first = (out / "planner" / "model.safetensors").read_bytes()
     written = (out / "backbone" / "model.safetensors").stat().st_mtime_ns
     for name in ("planner", "caller"):
         (out / name / "done.json").unlink()
     (out / "umi.toml").unlink()
-    assert glpft.run(config("save_every=7", "tokens_per_pass=500"), MATERIAL, resume=True) == out
+    assert glpft.run(config("save_every=7", "tokens_per_pass=500"), INPUTS, resume=True) == out
     assert (out / "backbone" / "model.safetensors").stat().st_mtime_ns == written
     assert (out / "planner" / "model.safetensors").read_bytes() == first
     assert (out / "umi.toml").exists()
 
 
 def test_a_directory_holds_one_run(config, tmp_path):
-    out = glpft.run(config(), MATERIAL)
+    out = glpft.run(config(), INPUTS)
     with pytest.raises(ConfigError, match="--resume"):
-        glpft.run(config(), MATERIAL)
+        glpft.run(config(), INPUTS)
     with pytest.raises(ConfigError, match=r"stages\.planner\.max_steps was 2, is 3"):
-        glpft.run(config("stages.planner.max_steps=3"), MATERIAL, resume=True)
+        glpft.run(config("stages.planner.max_steps=3"), INPUTS, resume=True)
     write_trajectories(tmp_path / "t.jsonl", gold()[:-1])
     with pytest.raises(ConfigError, match="trained on other data"):
-        glpft.run(config(), MATERIAL, resume=True)
+        glpft.run(config(), INPUTS, resume=True)
     (out / "config.toml").unlink()
     with pytest.raises(ConfigError, match="no run directory"):
-        glpft.run(config(), MATERIAL)
+        glpft.run(config(), INPUTS)
 
 
 def test_roles_start_from_the_backbone_and_a_backbone_from_a_checkpoint(config):
     small = ("stages.planner.learning_rate=1e-9", "stages.backbone.learning_rate=5e-3")
-    base = glpft.run(config("out=base", *small), MATERIAL) / "backbone"
+    base = glpft.run(config("out=base", *small), INPUTS) / "backbone"
     assert distance(base.parent / "planner", base) < 1e-7 < 1e-4 < distance(base.parent / "caller", base)
     text = config().model_dump(exclude={"model"}) | {"model": {"base": str(base)}, "method": "single"}
     started = TrainConfig.model_validate(text)
-    out = glpft.run(started, MATERIAL)
+    out = glpft.run(started, INPUTS)
     assert load_tokenizer(str(out / "backbone")).get_vocab() == load_tokenizer(str(base)).get_vocab()
     assert done(out, "backbone")["result"]["loss"] < done(base.parent, "backbone")["result"]["loss"] - 0.1
     too_long = started.model_copy(update={"max_length": 401, "out": str(out) + "2"})
     with pytest.raises(CheckpointError, match="reads 400 tokens at most"):
-        glpft.run(too_long, MATERIAL)
+        glpft.run(too_long, INPUTS)
 
 
 def test_long_observations_are_cut_and_counted_and_completions_never(config, tmp_path):
-    two = next(one for one in gold() if len(make_examples(one, Role.PLANNER, MATERIAL.format).rows) == 2)
+    two = next(one for one in gold() if len(make_examples(one, Role.PLANNER, INPUTS.format).rows) == 2)
     turns = tuple(Observation(content="rain 24 " * 80) if isinstance(turn, Observation) else turn for turn in two.turns)
     write_trajectories(tmp_path / "t.jsonl", [Trajectory(task=two.task, turns=turns)])
     once = ("stages.planner.max_steps=1", "stages.summarizer.max_steps=1", "stages.summarizer.batch_size=1")
-    out = glpft.run(config("method=one-stage", *once), MATERIAL)
+    out = glpft.run(config("method=one-stage", *once), INPUTS)
     result = done(out, "planner")["result"]
     assert (result["examples"], result["cut"], result["left_out"]) == (2, 1, 0)
 
 
 def test_examples_over_the_limit_are_left_out_and_counted(config):
-    out = glpft.run(config("max_length=215", "max_input_tokens=205", "method=single"), MATERIAL)
-    everything = glpft.run(config("out=all", "method=single"), MATERIAL)
+    out = glpft.run(config("max_length=215", "max_input_tokens=205", "method=single"), INPUTS)
+    everything = glpft.run(config("out=all", "method=single"), INPUTS)
     less, all_ = done(out, "backbone")["result"], done(everything, "backbone")["result"]
     assert all_["left_out"] == 0
     assert less["left_out"] > 0
@@ -155,7 +155,7 @@ def test_examples_over_the_limit_are_left_out_and_counted(config):
 
 def test_special_tokens_of_the_format_are_single_in_every_model(config):
     form = FORMATS["shared"]
-    out = glpft.run(config(), MATERIAL)
+    out = glpft.run(config(), INPUTS)
     words = load_tokenizer(str(out / "summarizer"))
     for token in form.special_tokens:
         ids = words.encode(token, add_special_tokens=False)
@@ -168,14 +168,14 @@ def test_special_tokens_of_the_format_are_single_in_every_model(config):
 
 
 def test_single_is_the_backbone_alone(config):
-    out = glpft.run(config("method=single"), MATERIAL)
+    out = glpft.run(config("method=single"), INPUTS)
     agent = read_agent(out)
     assert (agent.roles.backbone.model, agent.roles.planner) == (str(out / "backbone"), None)
     assert predicted(out, config)
 
 
 def test_multi_task_is_one_model_that_plays_all_roles(config):
-    out = glpft.run(config("method=multi-task"), MATERIAL)
+    out = glpft.run(config("method=multi-task"), INPUTS)
     agent = read_agent(out)
     assert {agent.roles.get(role).model for role in THREE} == {str(out / "multi-task")}
     assert not (out / "backbone").exists()
@@ -185,7 +185,7 @@ def test_multi_task_is_one_model_that_plays_all_roles(config):
 @pytest.mark.slow
 def test_without_reuse_the_stages_learn_from_different_queries(config):
     often = [f"stages.{name}.max_steps=12" for name in ("backbone", "planner", "caller", "summarizer")]
-    out = glpft.run(config("method=glpft-without-reuse", *often), MATERIAL)
+    out = glpft.run(config("method=glpft-without-reuse", *often), INPUTS)
     learned = [ids_in(folder) for folder in (out / "cache").glob("tokens-*")]
     assert len(learned) == 4
     (backbone,) = [ids for ids in learned if all(ids is other or not ids & other for other in learned)]
@@ -230,7 +230,7 @@ def agrees_with_peft(base, folder, role, ids):
 def a_row(folder, role):
     """The ids of a prompt and a completion, and how long the prompt is."""
     words = load_tokenizer(str(folder))
-    row = make_examples(gold()[3], role, MATERIAL.format).rows[-1]
+    row = make_examples(gold()[3], role, INPUTS.format).rows[-1]
     prompt = prompt_ids(words, row.prompt)
     return [*prompt, *words.encode(row.completion, add_special_tokens=False)], len(prompt)
 
@@ -239,7 +239,7 @@ ALORA = ("adapter.kind=alora", "adapter.rank=4")
 
 
 def test_three_activated_adapters_learn_in_one_pass_and_play_the_roles(config):
-    out = glpft.run(config(*ALORA), MATERIAL)
+    out = glpft.run(config(*ALORA), INPUTS)
     assert sorted(path.name for path in (out / "roles").iterdir()) == ["caller", "done.json", "planner", "summarizer"]
     agent = read_agent(out)
     for role in THREE:
@@ -253,19 +253,19 @@ def test_three_activated_adapters_learn_in_one_pass_and_play_the_roles(config):
     assert done(out, "roles")["learned"] < done(out, "roles")["parameters"]
     result = done(out, "roles")["result"]
     assert result["why_rows"] is None
-    apart = glpft.run(config("out=apart", "adapter.kind=lora", "adapter.joint=true", "adapter.rank=4"), MATERIAL)
+    apart = glpft.run(config("out=apart", "adapter.kind=lora", "adapter.joint=true", "adapter.rank=4"), INPUTS)
     assert result["alone"] == done(apart, "roles")["result"]["alone"]
     assert result["tokens"] < 0.6 * done(apart, "roles")["result"]["tokens"]  # the trunk is the base's, for all three
     assert predicted(out, config)
 
 
 def test_under_bfloat16_what_is_frozen_is_narrow_while_it_is_used_and_kept_as_it_was(config):
-    base = glpft.run(config("out=base", "method=single"), MATERIAL) / "backbone"
+    base = glpft.run(config("out=base", "method=single"), INPUTS) / "backbone"
     text = (base.parent.parent / "train.toml").read_text()
     table = text[text.index("[model.tiny]") : text.index("[stages]")]
     (base.parent.parent / "train.toml").write_text(text.replace(table, f'[model]\nbase = "{base}"\n'))
     lora = ("adapter.kind=lora", "adapter.backbone=lora", "adapter.rank=4")
-    out = glpft.run(config("out=narrow", "method=single", "dtype=bfloat16", *lora), MATERIAL)
+    out = glpft.run(config("out=narrow", "method=single", "dtype=bfloat16", *lora), INPUTS)
     before, after = load_weights(str(base)).state_dict(), load_weights(str(out / "backbone")).state_dict()
     assert {weight.dtype for weight in after.values()} == {torch.float32}
     changed = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
@@ -281,7 +281,7 @@ def test_what_learns_is_never_narrow():
 
 
 def test_an_adapter_that_nothing_wakes_is_refused_before_anything_is_trained(config):
-    template = Material(format=FORMATS["template"], read_dialogues=read_processed_file)
+    template = TrainInputs(format=FORMATS["template"], read_dialogues=read_processed_file)
     with pytest.raises(ConfigError, match="format 'plain' has none for planner, caller, summarizer"):
         glpft.run(config(*ALORA), template)
     assert not Path(config().out).exists()
@@ -292,7 +292,7 @@ def test_an_adapter_that_nothing_wakes_is_refused_before_anything_is_trained(con
 def test_adapters_learn_the_same_in_every_layout_and_the_base_stands_still(tmp_path, kind):
     words, form = tokenizer(), FORMATS["shared"]
     woken = {role: words.encode(form.role_token(role), add_special_tokens=False) for role in THREE}
-    tagging = Tagging(numbers=ADAPTERS, from_role_token=kind is AdapterKind.ALORA)
+    tagging = AdapterAssignment(numbers=ADAPTERS, from_role_token=kind is AdapterKind.ALORA)
     learned = {}
     for layout in ("tree", "rows", "padded"):
         model = fresh_model()
@@ -319,7 +319,7 @@ def test_adapters_learn_the_same_in_every_layout_and_the_base_stands_still(tmp_p
 
 
 def test_lora_adapters_learn_role_by_role_and_lie_in_folders_of_their_own(config):
-    out = glpft.run(config("adapter.kind=lora", "adapter.rank=4", *LOUD), MATERIAL)
+    out = glpft.run(config("adapter.kind=lora", "adapter.rank=4", *LOUD), INPUTS)
     for role in THREE:
         assert read_agent(out).roles.get(role).adapter == str(out / role.value)
         ids, _ = a_row(out / "backbone", role)
@@ -331,8 +331,8 @@ def test_lora_adapters_learn_role_by_role_and_lie_in_folders_of_their_own(config
 
 def test_a_backbone_tuned_by_lora_is_a_whole_model(config):
     lora = ("adapter.kind=lora", "adapter.backbone=lora", "adapter.rank=4", "stages.backbone.learning_rate=2e-2")
-    out = glpft.run(config(*lora, "method=single"), MATERIAL)
-    plain = glpft.run(config("method=single", "out=plain", "stages.backbone.learning_rate=1e-9"), MATERIAL)
+    out = glpft.run(config(*lora, "method=single"), INPUTS)
+    plain = glpft.run(config("method=single", "out=plain", "stages.backbone.learning_rate=1e-9"), INPUTS)
     tuned, untouched = load_weights(str(out / "backbone")), load_weights(str(plain / "backbone"))
     apart = {
         name: (weight - dict(untouched.named_parameters())[name]).abs().max().item()
@@ -354,7 +354,7 @@ def test_new_tokens_are_learned_under_a_merged_lora(config):
     lora = {"kind": "lora", "backbone": "lora", "rank": 4}
     text = config("method=single").model_dump(exclude={"model"}) | {"max_length": 512}
     text["stages"]["backbone"]["learning_rate"] = 1e-2
-    out = glpft.run(TrainConfig.model_validate(text | {"model": {"base": str(base)}, "adapter": lora}), MATERIAL)
+    out = glpft.run(TrainConfig.model_validate(text | {"model": {"base": str(base)}, "adapter": lora}), INPUTS)
     after = load_weights(str(out / "backbone")).get_input_embeddings().weight
     before = load_weights(str(base)).get_input_embeddings().weight
     assert torch.equal(after[: len(before)], before)
@@ -366,7 +366,7 @@ def test_new_tokens_are_learned_under_a_merged_lora(config):
 @pytest.mark.parametrize("kind", ["lora", "alora"])
 def test_adapters_on_the_base_model_keep_it_beside_them(config, kind):
     joint = f"adapter.joint={'true' if kind == 'lora' else 'false'}"
-    out = glpft.run(config("method=one-stage", f"adapter.kind={kind}", joint, "adapter.rank=4", *LOUD), MATERIAL)
+    out = glpft.run(config("method=one-stage", f"adapter.kind={kind}", joint, "adapter.rank=4", *LOUD), INPUTS)
     agent = read_agent(out)
     for role in THREE:
         assert agent.roles.get(role).model == str(out / "base")
@@ -384,7 +384,7 @@ def test_adapters_on_the_base_model_keep_it_beside_them(config, kind):
 def test_validation_is_told_in_the_history_and_of_the_weights_that_are_kept(config, tmp_path):
     write_trajectories(tmp_path / "v.jsonl", gold()[-3:])
     more = ("data.validation=v.jsonl", "validate_every=1", "method=one-stage", "stages.planner.early_stop=1")
-    out = glpft.run(config(*more, "stages.planner.max_steps=4", "stages.planner.learning_rate=0.05"), MATERIAL)
+    out = glpft.run(config(*more, "stages.planner.max_steps=4", "stages.planner.learning_rate=0.05"), INPUTS)
     for role in THREE:
         lines = [json.loads(line) for line in (out / "history" / f"{role.value}.jsonl").read_text().splitlines()]
         told = [line for line in lines if "validation_loss" in line]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.training.data.packing import Labelled, fill, join, path, plant
+from alpha_umi.training.data.packing import WeightedExample, fill, join, pack_prefix_trees, path
 
 unhurried = settings(deadline=None, max_examples=60)  # a busy machine is no failure
 weights = st.sampled_from([0.0, 0.0, 1.0, 2.0, 0.5])
@@ -23,7 +23,7 @@ def labelled(draw, tagged):
     if tagged:
         start, tag = draw(st.integers(0, len(ids))), draw(st.integers(0, 2))
         tags = [0 if at < start else tag for at in range(len(ids))]
-    return Labelled(ids=ids, weights=marks, adapters=tags)
+    return WeightedExample(ids=ids, weights=marks, adapters=tags)
 
 
 groups = st.booleans().flatmap(lambda tagged: st.lists(labelled(tagged), min_size=1, max_size=8))
@@ -76,7 +76,7 @@ def held(forests):
 @unhurried
 @given(groups)
 def test_a_tree_holds_every_prefix_of_its_examples_once_and_nothing_else(examples):
-    (forest,) = plant(examples)
+    (forest,) = pack_prefix_trees(examples)
     assert Counter(paths_of(forest)) == Counter(prefixes(examples))
     assert forest.tokens == len(prefixes(examples))
 
@@ -84,7 +84,7 @@ def test_a_tree_holds_every_prefix_of_its_examples_once_and_nothing_else(example
 @unhurried
 @given(groups)
 def test_the_depth_of_a_token_is_its_position_in_its_examples(examples):
-    (forest,) = plant(examples)
+    (forest,) = pack_prefix_trees(examples)
     for segment, (start, stop, parent) in enumerate(forest.segments.tolist()):
         along = path(forest.segments, segment)
         assert forest.depths[along].tolist() == list(range(len(along)))
@@ -95,7 +95,7 @@ def test_the_depth_of_a_token_is_its_position_in_its_examples(examples):
 @unhurried
 @given(groups)
 def test_a_query_sees_exactly_its_ancestors_and_itself(examples):
-    (forest,) = plant(examples)
+    (forest,) = pack_prefix_trees(examples)
     token = np.arange(forest.tokens)
     sees = (token <= token[:, None]) & (token[:, None] < forest.ends)
     for segment, (start, stop, _) in enumerate(forest.segments.tolist()):
@@ -107,13 +107,13 @@ def test_a_query_sees_exactly_its_ancestors_and_itself(examples):
 @unhurried
 @given(groups)
 def test_a_tree_wants_what_its_examples_want(examples):
-    assert held(plant(examples)) == wanted(examples)
+    assert held(pack_prefix_trees(examples)) == wanted(examples)
 
 
 @unhurried
 @given(groups)
 def test_every_loss_stands_once_and_in_order(examples):
-    (forest,) = plant(examples)
+    (forest,) = pack_prefix_trees(examples)
     pairs = list(zip(forest.at.tolist(), forest.targets.tolist(), strict=True))
     assert pairs == sorted(set(pairs))
 
@@ -121,7 +121,7 @@ def test_every_loss_stands_once_and_in_order(examples):
 @unhurried
 @given(groups, st.integers(1, 30))
 def test_splitting_keeps_every_example_whole_and_its_losses_once(examples, budget):
-    forests = plant(examples, budget)
+    forests = pack_prefix_trees(examples, budget)
     assert held(forests) == wanted(examples)
     longest = {tuple(keys_of(example)) for example in examples if len(example.ids) > budget}
     for forest in forests:
@@ -133,15 +133,18 @@ def test_splitting_keeps_every_example_whole_and_its_losses_once(examples, budge
 @unhurried
 @given(groups)
 def test_what_fits_is_not_split(examples):
-    assert len(plant(examples, len(prefixes(examples)))) == 1
+    assert len(pack_prefix_trees(examples, len(prefixes(examples)))) == 1
 
 
 def test_a_split_repeats_as_little_as_can_be():
     trunk = list(range(100, 120))
-    early = [Labelled(ids=[*trunk[:4], 1, 1, 1], weights=[0] * 7), Labelled(ids=[*trunk[:4], 2, 2, 2], weights=[0] * 7)]
-    late = [Labelled(ids=[*trunk, 3], weights=[0] * 21), Labelled(ids=[*trunk[:18], 4], weights=[0] * 19)]
-    whole = plant([*early, *late])[0].tokens
-    halves = plant([*early, *late], 22)
+    early = [
+        WeightedExample(ids=[*trunk[:4], 1, 1, 1], weights=[0] * 7),
+        WeightedExample(ids=[*trunk[:4], 2, 2, 2], weights=[0] * 7),
+    ]
+    late = [WeightedExample(ids=[*trunk, 3], weights=[0] * 21), WeightedExample(ids=[*trunk[:18], 4], weights=[0] * 19)]
+    whole = pack_prefix_trees([*early, *late])[0].tokens
+    halves = pack_prefix_trees([*early, *late], 22)
     assert sum(forest.tokens for forest in halves) == whole + 4
     assert sorted(forest.tokens for forest in halves) == [10, 22]
 
@@ -152,7 +155,7 @@ def test_a_split_is_the_cheapest_of_all_in_tree_order(examples, budget):
     def tokens(part):
         return len(prefixes(part))
 
-    (forest,) = plant(examples)
+    (forest,) = pack_prefix_trees(examples)
     place = {found: number for number, found in enumerate(paths_of_in_order(forest))}
     walked = sorted(examples, key=lambda example: place[tuple(keys_of(example))])
     cheapest = {0: 0}
@@ -162,7 +165,7 @@ def test_a_split_is_the_cheapest_of_all_in_tree_order(examples, budget):
             for start in range(stop)
             if stop - start == 1 or tokens(walked[start:stop]) <= budget
         )
-    assert sum(forest.tokens for forest in plant(examples, budget)) == cheapest[len(walked)]
+    assert sum(forest.tokens for forest in pack_prefix_trees(examples, budget)) == cheapest[len(walked)]
 
 
 def paths_of_in_order(forest):
@@ -180,30 +183,33 @@ def paths_of_in_order(forest):
 
 def test_the_longest_path_stands_in_one_run_at_the_front():
     trunk = list(range(10, 20))
-    examples = [Labelled(ids=[*trunk[:stop], 1], weights=[0] * (stop + 1)) for stop in (3, 6, 10)]
-    (forest,) = plant(examples)
+    examples = [WeightedExample(ids=[*trunk[:stop], 1], weights=[0] * (stop + 1)) for stop in (3, 6, 10)]
+    (forest,) = pack_prefix_trees(examples)
     assert forest.ids.tolist() == [*trunk, 1, 1, 1]
     assert forest.depths.tolist() == [*range(11), 6, 3]
     assert forest.ends.tolist() == [*[13] * 3, *[12] * 3, *[11] * 5, 12, 13]
 
 
 def test_equal_tokens_under_other_adapters_are_not_shared():
-    both = [Labelled(ids=[1, 2], weights=[0, 1], adapters=[0, tag]) for tag in (1, 2)]
-    (forest,) = plant(both)
+    both = [WeightedExample(ids=[1, 2], weights=[0, 1], adapters=[0, tag]) for tag in (1, 2)]
+    (forest,) = pack_prefix_trees(both)
     assert forest.tokens == 3
     assert forest.at.tolist() == [0]
     assert forest.weights.tolist() == [2.0]
-    assert plant([*both, Labelled(ids=[1, 3], weights=[0, 0])])[0].adapters.tolist().count(0) == 2
+    assert pack_prefix_trees([*both, WeightedExample(ids=[1, 3], weights=[0, 0])])[0].adapters.tolist().count(0) == 2
 
 
 def test_no_adapters_are_the_base_alone():
-    bare, zero = Labelled(ids=[1, 2], weights=[0, 1]), Labelled(ids=[1, 2], weights=[0, 1], adapters=[0, 0])
-    assert plant([bare, zero])[0].tokens == 2
+    bare, zero = (
+        WeightedExample(ids=[1, 2], weights=[0, 1]),
+        WeightedExample(ids=[1, 2], weights=[0, 1], adapters=[0, 0]),
+    )
+    assert pack_prefix_trees([bare, zero])[0].tokens == 2
 
 
 def test_very_deep_trees_are_no_recursion():
-    examples = [Labelled(ids=[7] * stop, weights=[0.0] * stop) for stop in range(1, 1050)]
-    (forest,) = plant(examples)
+    examples = [WeightedExample(ids=[7] * stop, weights=[0.0] * stop) for stop in range(1, 1050)]
+    (forest,) = pack_prefix_trees(examples)
     assert forest.tokens == 1049
 
 
@@ -212,11 +218,11 @@ def test_very_deep_trees_are_no_recursion():
 )
 def test_labels_that_do_not_fit_their_ids_are_refused(ids, marks, tags):
     with pytest.raises(ValueError, match="as many"):
-        Labelled(ids=ids, weights=marks, adapters=tags)
+        WeightedExample(ids=ids, weights=marks, adapters=tags)
 
 
 def test_nothing_makes_no_tree_and_an_empty_row():
-    assert plant([]) == []
+    assert pack_prefix_trees([]) == []
     row = join([])
     assert row.tokens == len(row.segments) == len(row.at) == 0
 
@@ -224,7 +230,7 @@ def test_nothing_makes_no_tree_and_an_empty_row():
 @unhurried
 @given(st.lists(groups, min_size=1, max_size=3))
 def test_joined_trees_stand_side_by_side(several):
-    forests = [forest for examples in several for forest in plant(examples)]
+    forests = [forest for examples in several for forest in pack_prefix_trees(examples)]
     row = join(forests)
     assert held([row]) == sum((held([forest]) for forest in forests), Counter())
     assert Counter(paths_of(row)) == sum((Counter(paths_of(forest)) for forest in forests), Counter())

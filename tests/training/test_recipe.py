@@ -96,8 +96,8 @@ def test_every_step_finds_what_it_starts_from_and_every_role_what_it_uses(method
         there.remove(BASE)
     made = {folder for step in steps for folder in step.folders.values()}
     agent = agent_roles(config(method, **adapter))
-    players = [agent.get(role) for role in Role if agent.get(role) is not None]
-    for player in players:
+    kind = [agent.get(role) for role in Role if agent.get(role) is not None]
+    for player in kind:
         assert player.model in there
         assert player.adapter is None or player.adapter in made
     assert set(ROLES) <= {role for role in Role if agent.get(role)} or agent.backbone is not None

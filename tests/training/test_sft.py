@@ -17,7 +17,7 @@ from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.models.checkpoint import load_weights
 from alpha_umi.training.data.labels import Weights, label
 from alpha_umi.training.optimizer import orthogonalise
-from alpha_umi.training.passes import Passes
+from alpha_umi.training.passes import LossComputer
 from alpha_umi.training.sft import finished, train_stage, validate
 from alpha_umi.training.start import hold_tokens
 from support.stages import (
@@ -52,7 +52,7 @@ def test_the_loss_falls_on_completions_alone_and_its_gradient_is_that_of_the_pla
     weigh = Weights(thought=1.5, name=2, end=0.5)
     data = step_data(tmp_path, packing(layout, tokens_per_pass=450, weights=weigh), form=form)
     share, ours, plain = data[1], fresh_model(form), fresh_model(form)
-    passes = Passes(ours, max_length=MAX_LENGTH, pad_to=MAX_LENGTH if layout == "padded" else None)
+    passes = LossComputer(ours, max_length=MAX_LENGTH, pad_to=MAX_LENGTH if layout == "padded" else None)
     total = 0.0
     with passes.installed():
         for forest in share.forests:
@@ -164,7 +164,7 @@ def test_training_lowers_the_loss_and_leaves_a_whole_folder(tmp_path):
 def measured(folder, rows):
     """The validation of the weights in a folder."""
     model = load_weights(str(folder))
-    passes = Passes(model.eval(), max_length=MAX_LENGTH)
+    passes = LossComputer(model.eval(), max_length=MAX_LENGTH)
     with passes.installed():
         return validate(passes, rows)
 
@@ -199,7 +199,7 @@ def test_the_seed_decides_the_weights(tmp_path):
 def test_validation_says_for_every_role_how_often_the_words_are_exactly_those_wanted():
     torch.manual_seed(0)
     model, rows = fresh_model(), validation_rows()
-    passes = Passes(model, max_length=MAX_LENGTH)
+    passes = LossComputer(model, max_length=MAX_LENGTH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     (easy,) = rows["summarizer"]
     with passes.installed():
@@ -445,7 +445,7 @@ def test_new_special_tokens_get_the_mean_embedding(tied):
 
 def test_a_pass_with_nothing_to_learn_has_gradients_of_zero():
     model = fresh_model()
-    passes = Passes(model, max_length=MAX_LENGTH)
+    passes = LossComputer(model, max_length=MAX_LENGTH)
     with passes.installed():
         passes.idle().backward()
     assert gradients(model).abs().max() == 0

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from alpha_umi.agent import SingleAgent, Speaker
+from alpha_umi.agent import RoleModel, SingleAgent
 from alpha_umi.config import AgentConfig, EndpointConfig, RolesConfig, TrainConfig, load_config
 from alpha_umi.environments.replay import ReplayEnvironment
 from alpha_umi.environments.world import WorldEnvironment
@@ -77,7 +77,7 @@ def test_a_whole_rollout_shows_the_prompts_trained_on_in_their_order(name):
     for trajectory in gold(20):
         said = [target.said for target in targets(trajectory, Role.BACKBONE)]
         model = ScriptedModel(iter([form.write(Role.BACKBONE, turns) for turns in said]))
-        agent = SingleAgent(backbone=Speaker(model=model), format=form)
+        agent = SingleAgent(backbone=RoleModel(model=model), format=form)
 
         async def roll_out(trajectory=trajectory, agent=agent):
             tree = Tree(task=trajectory.task)

@@ -25,11 +25,19 @@ from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
 from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.store import dump_line, encode_trajectory, write_trajectories
-from alpha_umi.training.data.batches import Layout, Packing, Shares, StepData, Units, fingerprint
+from alpha_umi.training.data.batches import Layout, Packing, RankBatches, StepData, TokenizedTrajectories, fingerprint
 from alpha_umi.training.data.cache import TokenCache
 from alpha_umi.training.data.corpus import Corpus, Sources, _find, _walk_piece
 from alpha_umi.training.data.examples import make_examples, targets
-from alpha_umi.training.data.labels import Lengths, Sequenced, Tagging, Tokeniser, Unit, Weights, label
+from alpha_umi.training.data.labels import (
+    AdapterAssignment,
+    Lengths,
+    Tokeniser,
+    TokenizedExample,
+    TokenizedTrajectory,
+    Weights,
+    label,
+)
 from alpha_umi.training.data.order import Amount, Shuffle, order, shares
 from alpha_umi.types import Answer, Call, Decision, Plan, Role, Task, ToolSpec, Trajectory, User
 from alpha_umi.world import Split, World
@@ -130,8 +138,8 @@ def test_lora_tags_whole_examples_and_activated_lora_from_the_role_token_on():
     for example in unit.examples:
         number = NUMBERS[example.role]
         assert label(example, Weights()).adapters is None
-        assert set(label(example, Weights(), Tagging(numbers=NUMBERS)).adapters) == {number}
-        tags = label(example, Weights(), Tagging(numbers=NUMBERS, from_role_token=True)).adapters
+        assert set(label(example, Weights(), AdapterAssignment(numbers=NUMBERS)).adapters) == {number}
+        tags = label(example, Weights(), AdapterAssignment(numbers=NUMBERS, from_role_token=True)).adapters
         at = int(np.argmax(tags != 0))
         assert example.ids[at] == token[example.role]
         assert at == len(example.ids) - len(example.parts) - 1
@@ -283,7 +291,7 @@ def test_a_file_that_is_not_there_is_an_error_with_its_name(tmp_path):
 
 id_lists = st.lists(st.integers(0, 5) | st.integers(0, 2**31 - 1), min_size=1, max_size=8)
 sequenced = st.builds(
-    lambda role, number, ids, completion, cut: Sequenced(
+    lambda role, number, ids, completion, cut: TokenizedExample(
         role=role,
         number=number,
         ids=np.array(ids, np.int32),
@@ -297,7 +305,7 @@ sequenced = st.builds(
     st.booleans(),
 )
 units = st.builds(
-    lambda name, targets, examples: Unit(id=name, targets=targets, examples=tuple(examples)),
+    lambda name, targets, examples: TokenizedTrajectory(id=name, targets=targets, examples=tuple(examples)),
     strategies.texts,
     st.integers(0, 100),
     st.lists(sequenced, max_size=4),
@@ -523,9 +531,9 @@ def step_data(tmp_path, *, layout=Layout.TREE, shuffle=Shuffle.TRAJECTORY, world
     name = fingerprint(corpus, tokenise, SHARED.to_document())
     cache = TokenCache(tmp_path / "cache", name, len(corpus)) if cached else None
     steps = order(corpus.counts(THREE), Amount(batch_size=20, epochs=1.5), seed=3, shuffle=shuffle)
-    tagging = Tagging(numbers=NUMBERS, from_role_token=True)
+    tagging = AdapterAssignment(numbers=NUMBERS, from_role_token=True)
     packing = Packing(layout=layout, tokens_per_pass=4000, max_length=2000, tagging=tagging)
-    return StepData(Units(corpus, tokenise, cache), steps, packing, world_size)
+    return StepData(TokenizedTrajectories(corpus, tokenise, cache), steps, packing, world_size)
 
 
 def values(share):
@@ -599,11 +607,11 @@ def test_a_process_without_a_trajectory_has_an_empty_share(tmp_path):
 def test_workers_and_a_cache_change_nothing_and_a_resumed_run_touches_only_what_is_left(tmp_path):
     data = step_data(tmp_path, world_size=2)
     expected = [values(data[index]) for index in range(1, len(data), 2)]
-    assert [values(share) for share in Shares(data, process=1)] == expected
+    assert [values(share) for share in RankBatches(data, process=1)] == expected
     cached = step_data(tmp_path, world_size=2, cached=True)
-    assert [values(share) for share in Shares(cached, process=1, workers=2)] == expected
-    assert [values(share) for share in Shares(cached, process=1, workers=1)] == expected
-    resumed = Shares(cached, process=1, first_step=2, workers=1)
+    assert [values(share) for share in RankBatches(cached, process=1, workers=2)] == expected
+    assert [values(share) for share in RankBatches(cached, process=1, workers=1)] == expected
+    resumed = RankBatches(cached, process=1, first_step=2, workers=1)
     assert len(resumed) == len(expected) - 2
     assert [values(share) for share in resumed] == expected[2:]
 
@@ -614,16 +622,16 @@ def test_a_cache_is_read_without_the_files_and_a_resumed_run_asks_for_nothing_ea
     assert values(data[len(data) - 1]) == last
     write_trajectories(tmp_path / "gold.jsonl", GOLD[::-1])  # what is read from here on is refused
     data = pickle.loads(pickle.dumps(data))  # noqa: S301
-    assert [values(share) for share in Shares(data, first_step=len(data) - 1)] == [last]
+    assert [values(share) for share in RankBatches(data, first_step=len(data) - 1)] == [last]
     with pytest.raises(DataError, match="changed while it is being learned from"):
-        list(Shares(data))
+        list(RankBatches(data))
 
 
 def test_making_shares_leaves_the_random_state_of_training_alone(tmp_path):
     import torch
 
     before = torch.get_rng_state()
-    next(iter(Shares(step_data(tmp_path))))
+    next(iter(RankBatches(step_data(tmp_path))))
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -250,11 +250,11 @@ def train(
     sample: Annotated[int, typer.Option(min=2, help="With --plan: trajectories that stand for all.")] = 400,
 ) -> None:
     """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
-    from alpha_umi.jobs.train import Outlook, plan_words, read_train_config, train
+    from alpha_umi.jobs.train import PlanAssumptions, plan_words, read_train_config, train
 
     wanted = read_train_config(config, overrides or ())
     if plan:
-        outlook = Outlook(
+        assumptions = PlanAssumptions(
             world_size=world_size,
             memory_gib=device_memory,
             tokens_per_second=rate,
@@ -262,7 +262,7 @@ def train(
             utilisation=mfu,
             sample=sample,
         )
-        print(plan_words(wanted, outlook))
+        print(plan_words(wanted, assumptions))
         return
     with _train_progress() as on_progress:
         run = train(wanted, resume=resume, on_progress=on_progress)
@@ -333,19 +333,19 @@ def predict(
     """
     import os
 
-    from alpha_umi.agent import Undecided
+    from alpha_umi.agent import OnNoDecision
     from alpha_umi.display import progress
     from alpha_umi.evaluation.runner import Shard
     from alpha_umi.jobs.predict import PredictOptions, predict
-    from alpha_umi.loading.agents import Cast, read_agent
+    from alpha_umi.loading.agents import AgentKind, read_agent
 
     shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
     options = PredictOptions(
         agent=with_constraint(read_agent(agent), constrained),
         data=data,
         out=out,
-        players=Cast.SINGLE if single else None,
-        undecided=Undecided.CALLER if _is_compat(compat) else Undecided.PLANNER,
+        kind=AgentKind.SINGLE if single else None,
+        on_no_decision=OnNoDecision.CALLER if _is_compat(compat) else OnNoDecision.PLANNER,
         limit=limit,
         concurrency=concurrency,
         shard=shard,

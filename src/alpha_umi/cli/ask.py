@@ -92,7 +92,7 @@ def ask(
         limits=limits,
     )
     console = Console(stderr=True)
-    loaded = _load(console, run, asked.place, agent)
+    loaded = _load(console, run, asked.opened, agent)
     with TurnPrinter(console) as printer:
         trajectory = explore_one(loaded, asked.query, printer.on_node, printer.on_token)
     if out is not None:
@@ -126,13 +126,13 @@ def _read_world_query(text: str | None, preset: str | None, task: str | None) ->
         raise ConfigError("which tools may be used? Name them by --tools, or a sealed world by --world")
     if (text is None) == (task is None):
         raise ConfigError("say what to do: a query, or the name of a task of the world by --world-task")
-    place = EnvironmentConfig(world=WorldConfig())
+    opened = EnvironmentConfig(world=WorldConfig())
     if task is not None:
-        return rollouts.Asked(query=name_task(preset, task), environment=place)
-    return rollouts.Asked(query=free_query(preset, text or ""), environment=place, place=open_world(preset))
+        return rollouts.Asked(query=name_task(preset, task), environment=opened)
+    return rollouts.Asked(query=free_query(preset, text or ""), environment=opened, opened=open_world(preset))
 
 
-def _load(console: Any, run: Any, place: Any, agent: Path | None) -> Any:
+def _load(console: Any, run: Any, opened: Any, agent: Path | None) -> Any:
     from alpha_umi.display import loading
     from alpha_umi.loading.bundled import DEFAULT
     from alpha_umi.loading.environments import open_environment
@@ -140,13 +140,13 @@ def _load(console: Any, run: Any, place: Any, agent: Path | None) -> Any:
     from alpha_umi.loading.rollouts import check_agent, open_explorer
 
     check_agent(run)
-    place = place or open_environment(run.environment)  # What is wrong with tools is said before seconds of imports.
+    opened = opened or open_environment(run.environment)  # What is wrong with tools is said before seconds of imports.
     if not run.agent.roles.is_local:
-        return open_explorer(run, place)
+        return open_explorer(run, opened)
     with loading(console, "torch and transformers"):
         import_engine()
     with loading(console, str(agent or DEFAULT)):
-        return open_explorer(run, place)
+        return open_explorer(run, opened)
 
 
 def print_outcome(trajectory: Any, *, as_json: bool) -> None:

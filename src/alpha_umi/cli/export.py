@@ -89,7 +89,7 @@ def export_agent(
     card: Annotated[Path | None, typer.Option(help="Its model card, taken along as README.md.")] = None,
 ) -> None:
     """A run without what only its training needs: weights, tokenizers, format, histories, and what it was made with."""
-    from alpha_umi.jobs.bundle import Parcel, bundle
+    from alpha_umi.jobs.bundle import BundleOptions, bundle
 
-    size = bundle(Parcel(run=run, out=out, preset=world, base=base, card=card))
+    size = bundle(BundleOptions(run=run, out=out, preset=world, base=base, card=card))
     print(f"{out}: {size / 2**20:.1f} MiB")

@@ -84,7 +84,7 @@ def rollout(
 ) -> None:
     """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file."""
     from alpha_umi.config import LimitsConfig, RetrievalConfig, RolloutConfig
-    from alpha_umi.jobs.rollout import RolloutOptions, crew_here
+    from alpha_umi.jobs.rollout import RolloutOptions, local_pool
 
     if on not in ON:
         raise ConfigError(f"--on {on!r} is not known; known: {', '.join(ON)}")
@@ -111,10 +111,10 @@ def rollout(
     options = RolloutOptions(
         config=config, queries=queries, out=out, concurrency=concurrency, limit=limit, resume=resume, retry=retry
     )
-    crew = crew_here
+    pool = local_pool
     if on == "ray":
-        from alpha_umi.jobs.ray import crew_on_ray as crew
-    _report(_run(options, crew), out)
+        from alpha_umi.jobs.ray import ray_pool as pool
+    _report(_run(options, pool), out)
 
 
 # --- what the options name --------------------------------------------------------------------------------
@@ -143,15 +143,15 @@ def read_environment(name: str, overrides: Any, concurrency: int | None = None) 
 
     if name.endswith(".toml"):
         return load_config(EnvironmentConfig, Path(name), overrides)
-    place: dict[str, Any] = {} if concurrency is None else {"concurrency": concurrency}
+    opened: dict[str, Any] = {} if concurrency is None else {"concurrency": concurrency}
     if name.startswith(("http://", "https://")):
-        document: dict[str, Any] = {"http": {"url": name, **place}}
+        document: dict[str, Any] = {"http": {"url": name, **opened}}
     elif name.endswith(".py"):
         document = {"python": {"tools": name}}
     elif is_code(name):
         document = {"code": name}
     elif name in PLACES:
-        document = {name: place if name in ("http", "rapidapi") else {}}
+        document = {name: opened if name in ("http", "rapidapi") else {}}
     else:
         raise ConfigError(
             f"--env {name!r} is not known; known: {', '.join(PLACES)}, an address (http://...), TOOLS.py, a TOML file, "
@@ -166,7 +166,7 @@ class Asked:
 
     query: Any
     environment: Any
-    place: Any = None
+    opened: Any = None
     """What is opened already in the place of `environment`."""
 
 
@@ -190,8 +190,8 @@ def read_query(text: str, tools: Path | None, env: str | None) -> Asked:
         return Asked(query=query, environment=read_environment(env, overrides))
     if env is not None:
         raise ConfigError(f"{tools}: Python functions run here; --env is for ToolBench's tool JSON files")
-    place = make_config(EnvironmentConfig, {"python": {"tools": str(tools)}}).rebased(Path.cwd())
-    return Asked(query=Query(task=Task(id="ask", query=text)), environment=place)
+    opened = make_config(EnvironmentConfig, {"python": {"tools": str(tools)}}).rebased(Path.cwd())
+    return Asked(query=Query(task=Task(id="ask", query=text)), environment=opened)
 
 
 def _read_ranker(path: Path | None) -> Any:
@@ -203,7 +203,7 @@ def _read_ranker(path: Path | None) -> Any:
 # --- running ----------------------------------------------------------------------------------------------
 
 
-def _run(options: Any, crew: Any) -> Any:
+def _run(options: Any, pool: Any) -> Any:
     from rich.console import Console
 
     from alpha_umi.display import progress
@@ -216,7 +216,7 @@ def _run(options: Any, crew: Any) -> Any:
             display.update("rolling out", done.all.tasks, done.total, _words(done.all))
 
         try:
-            return roll_out(options, show, crew)
+            return roll_out(options, show, pool)
         except KeyboardInterrupt:
             raise InterruptedWorkError(
                 "interrupted; every finished task is kept, the same command with --resume goes on"

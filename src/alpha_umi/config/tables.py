@@ -26,7 +26,7 @@ class Table(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _rename_keys(cls, document: Any) -> Any:
-        if not isinstance(document, Mapping) or not cls.renamed.keys() & document.keys():
+        if not isinstance(document, Mapping):
             return document
         old = typing.cast("Mapping[str, Any]", document)
         for key in cls.renamed.keys() & old.keys():

@@ -16,7 +16,7 @@ from alpha_umi.evaluation.metrics import Metric, mean
 from alpha_umi.evaluation.runner import Predictions, scored_steps
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
-from alpha_umi.jobs.workers import Tell
+from alpha_umi.jobs.workers import OnProgress
 from alpha_umi.loading.agents import THREE, LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.loading.environments import open_environment
 from alpha_umi.protocols import Agent
@@ -38,9 +38,9 @@ UNCONSTRAINED, CONSTRAINED = "unconstrained", "constrained"
 def constrain(agent: Agent, constrained: bool = True) -> Agent:
     """Return the agent with or without constrained decoding: calls by the offered tools' schemas, plans that decide."""
     match agent:
-        case MultiAgent(speakers=speakers):
+        case MultiAgent(role_models=role_models):
             return replace(
-                agent, speakers={role: replace(each, constrained=constrained) for role, each in speakers.items()}
+                agent, role_models={role: replace(each, constrained=constrained) for role, each in role_models.items()}
             )
         case SingleAgent(backbone=backbone):
             return replace(agent, backbone=replace(backbone, constrained=constrained))
@@ -114,7 +114,7 @@ class Measurement:
         return self.out / "rollouts" / f"{self.kind}-{self.mode}"
 
 
-def open_and_measure(measurement: Measurement, on_progress: Tell) -> None:
+def open_and_measure(measurement: Measurement, on_progress: OnProgress) -> None:
     """Load the agent of a measurement, then measure."""
     agent = measurement.agent
     loaded = open_coded_agent(agent) if isinstance(agent, str) else open_agent(agent)
@@ -125,7 +125,7 @@ def open_and_measure(measurement: Measurement, on_progress: Tell) -> None:
             runner.run(loaded.__aexit__())
 
 
-def measure(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, on_progress: Tell) -> None:
+def measure(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, on_progress: OnProgress) -> None:
     """Measure in one event loop, since an agent's endpoints stay in the loop of their first request.
 
     Raises what `open_environment` and the agent's models do.
@@ -137,7 +137,7 @@ def measure(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measuremen
         _roll_out(runner, replace(loaded, agent=agent), measurement, on_progress)
 
 
-def _predict(runner: asyncio.Runner, agent: Agent, measurement: Measurement, on_progress: Tell) -> None:
+def _predict(runner: asyncio.Runner, agent: Agent, measurement: Measurement, on_progress: OnProgress) -> None:
     """Predict the steps of all reference trajectories."""
     files = sorted(measurement.gold.glob("*.jsonl"))
     steps = [step for path in files for step in scored_steps(read_trajectories(path))]
@@ -154,7 +154,7 @@ def _predict(runner: asyncio.Runner, agent: Agent, measurement: Measurement, on_
     predictions.write()
 
 
-def _roll_out(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, on_progress: Tell) -> None:
+def _roll_out(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurement, on_progress: OnProgress) -> None:
     """Roll out whole tasks."""
 
     @asynccontextmanager
@@ -163,7 +163,7 @@ def _roll_out(runner: asyncio.Runner, loaded: LoadedAgent, measurement: Measurem
         async with open_environment(config.environment) as environments:
             yield Explorer(
                 agent=loaded.agent,
-                places=environments,
+                environments=environments,
                 strategy=strategy,
                 limits=Limits(**config.limits.model_dump()),
                 method=method_name(strategy),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from alpha_umi.agent import overheard
+from alpha_umi.agent import with_streaming
 from alpha_umi.config import AgentConfig
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
 from alpha_umi.demo.measures import (
@@ -37,8 +37,8 @@ from alpha_umi.demo.page import Results, ShownTask, print_results, write_results
 from alpha_umi.display import TurnPrinter, loading, print_line, progress, verdict_words
 from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.errors import AlphaUMiError, ConfigError, InterruptedWorkError
-from alpha_umi.jobs.timing import Clock
-from alpha_umi.jobs.workers import Update, cores, work_on
+from alpha_umi.jobs.timing import Timing
+from alpha_umi.jobs.workers import Update, cores, run_items
 from alpha_umi.loading.agents import LoadedAgent, find_run, is_coded, open_agent, open_coded_agent, read_agent
 from alpha_umi.loading.bundled import DEFAULT, check_world
 from alpha_umi.loading.models import import_engine
@@ -103,7 +103,7 @@ class _Demo:
         self._options, self._config, self._preset, self._console = options, config, preset, console
         self._world = World(preset)
         self._out = options.out
-        self._clock = Clock()
+        self._timing = Timing()
         self._unsupported = unsupported_reason(config)
         self._runner = asyncio.Runner()
         for name in _REWRITTEN:
@@ -115,10 +115,10 @@ class _Demo:
 
     def _run(self) -> Path:
         console = self._console
-        with self._clock.part("loading"):
+        with self._timing.part("loading"):
             loaded = self._load()
         try:
-            with self._clock.part("tasks live"):
+            with self._timing.part("tasks live"):
                 shown = [
                     self._ask(loaded, choice.title, choice.task, "chain")
                     for choice in choose(self._world, self._preset)
@@ -169,7 +169,7 @@ class _Demo:
         tree, limits = Tree(task=task), Limits(**LIMITS.model_dump())
         environment = WorldEnvironment(self._world, task)
         with TurnPrinter(self._console) as printer:
-            agent = overheard(loaded.agent, printer.on_token)
+            agent = with_streaming(loaded.agent, printer.on_token)
             async with aclosing(explore(agent, environment, task, limits, strategy)) as nodes:
                 async for node in nodes:
                     tree.add(node)
@@ -182,10 +182,10 @@ class _Demo:
         self._write_gold()
         todo = self._measurements()
         self._console.print()
-        with self._clock.part("measurements"):
+        with self._timing.part("measurements"):
             self._do(loaded, todo)
         live = {(one.kind, one.mode): one.rollouts() for one in todo if one.kind != STEPS}
-        with self._clock.part("tasks live"):
+        with self._timing.part("tasks live"):
             searched, words = self._search_again(loaded, live["chain", UNCONSTRAINED], live["dfsdt", UNCONSTRAINED])
         return Results(
             agent=self._options.agent,
@@ -200,7 +200,7 @@ class _Demo:
             errors=describe_errors([rollout for each in live.values() for rollout in each.values()]),
             static={one.mode: one.static_scores() for one in todo if one.kind == STEPS},
             live={key: score_live(rollouts) for key, rollouts in sorted(live.items())},
-            seconds=self._clock.seconds,
+            seconds=self._timing.seconds,
         )
 
     def _measurements(self) -> list[Measurement]:
@@ -224,7 +224,7 @@ class _Demo:
                     display.update(update.what, update.done, update.total)
 
             work = open_and_measure if workers > 1 else partial(measure, self._runner, loaded)
-            work_on({one.name: one for one in todo}, work, show, workers)
+            run_items({one.name: one for one in todo}, work, show, workers)
 
     def _write_gold(self) -> None:
         for split in measured_splits(self._preset):

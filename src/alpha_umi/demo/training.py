@@ -15,7 +15,7 @@ from alpha_umi.config import TrainConfig, load_config, make_config, merged, read
 from alpha_umi.demo import run as demo
 from alpha_umi.display import print_table, progress
 from alpha_umi.errors import ConfigError
-from alpha_umi.jobs.timing import Clock
+from alpha_umi.jobs.timing import Timing
 from alpha_umi.jobs.train import train, trained
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import DEFAULT, find_base, provenance_of, write_provenance
@@ -53,21 +53,21 @@ def run(options: TrainingOptions, console: Console) -> Path:
     """
     base, out = find_base(DEFAULT), options.out
     claim_folder(out, anew=options.fresh)
-    clock = Clock(out / "seconds.json")
+    timing = Timing(out / "seconds.json")
     data, agent = out / f"{options.trajectories}-world-{find_preset(PRESET).version}.jsonl", out / "agent"
     _check_begun(agent, data)
     if not data.exists():
-        _write_data(options, data, console, clock)
+        _write_data(options, data, console, timing)
     _title(console, "3. Train: a backbone from the bundled base, then three roles as adapters on it (GLPFT)")
-    with clock.part("train"):
+    with timing.part("train"):
         changes = {"data": {"train": str(data.absolute())}, "model": {"base": str(base)}, "out": str(agent.absolute())}
         config = make_config(TrainConfig, merged(read_recipe(RECIPE), changes), source=RECIPE)
         _train(config, agent, console)
     rows = trained(agent, config.max_length)
     title = "Tokens computed, and how many times as many single rows take, and rows padded as published"
     print_table(console, title, list(rows[0]), [list(row.values()) for row in rows])
-    seconds = [[stage, f"{took:.1f}"] for stage, took in clock.seconds.items()]
-    print_table(console, "Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(clock.seconds.values()):.1f}"]])
+    seconds = [[stage, f"{took:.1f}"] for stage, took in timing.seconds.items()]
+    print_table(console, "Seconds", ["stage", "took"], [*seconds, ["all", f"{sum(timing.seconds.values()):.1f}"]])
 
     _title(console, f"4. The demo, with this agent: {agent}")
     return demo.run(
@@ -86,14 +86,14 @@ def _check_begun(agent: Path, data: Path) -> None:
         )
 
 
-def _write_data(options: TrainingOptions, data: Path, console: Console, clock: Clock) -> None:
+def _write_data(options: TrainingOptions, data: Path, console: Console, timing: Timing) -> None:
     choice = Choice(split=_SPLIT, count=options.trajectories, preset=PRESET)
     _title(console, f"1. The world: {choice.count} tasks to learn from, done by its oracle")
     claim_folder(options.out / "world", anew=True)  # the answers of an interrupted run may be others
-    with clock.part("world"):
+    with timing.part("world"):
         written = write_gold(options.out / "world", choice)
     _title(console, "2. Prepare: raw ToolBench answers to trajectories")
-    with clock.part("prepare"), progress(console, "answers") as display:
+    with timing.part("prepare"), progress(console, "answers") as display:
         report = prepare_answers(written.answers, data, progress=partial(display.update, "   preparing"))
     console.print(f"   {report.kept} trajectories in {data}", markup=False, highlight=False)
 

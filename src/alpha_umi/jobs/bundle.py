@@ -21,7 +21,7 @@ _HISTORY = "history"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class BundleOptions:
     """What is given away, and where to."""
 
     run: Path
@@ -34,48 +34,48 @@ class Parcel:
     card: Path | None = None
 
 
-def bundle(parcel: Parcel) -> int:
+def bundle(options: BundleOptions) -> int:
     """Write the folder `parcel.out` whole and return its size in bytes.
 
     Raises ConfigError where the run is not finished, a weight lies elsewhere or the place is taken; StorageError
     when the disk is full.
     """
-    config = _check(parcel)
-    provenance = provenance_of(parcel.run, config, open_format(config.format), parcel.preset)
-    part = parcel.out.with_name(f".{parcel.out.name}.part")
+    config = _check(options)
+    provenance = provenance_of(options.run, config, open_format(config.format), options.preset)
+    part = options.out.with_name(f".{options.out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        for path in _files(parcel, config):
-            place = part / path.relative_to(parcel.run)
+        for path in _files(options, config):
+            place = part / path.relative_to(options.run)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
-        _take_base(parcel, part)
-        if parcel.card is not None:
-            shutil.copyfile(parcel.card, part / "README.md")
-        write_provenance(part, provenance.model_copy(update={"agent": parcel.out.name}))
+        _take_base(options, part)
+        if options.card is not None:
+            shutil.copyfile(options.card, part / "README.md")
+        write_provenance(part, provenance.model_copy(update={"agent": options.out.name}))
         read_agent(part)
-        part.replace(parcel.out)
+        part.replace(options.out)
     except OSError as error:
-        raise StorageError(f"{parcel.out}: cannot be written: {error.strerror or error}") from error
+        raise StorageError(f"{options.out}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return sum(path.stat().st_size for path in parcel.out.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
 
 
-def _check(parcel: Parcel) -> AgentConfig:
-    if not (parcel.run / AGENT).exists():
-        raise ConfigError(f"{parcel.run}: no {AGENT} in it, so this is no finished run; go on with it by --resume")
-    if parcel.out.exists():
-        raise ConfigError(f"{parcel.out}: is there already; remove it or name another place")
-    if parcel.base is not None and not (parcel.base / BASE).is_dir():
-        raise ConfigError(f"{parcel.base}: holds no folder '{BASE}', so it is no run of 'umi pretrain'")
-    return read_agent(parcel.run)
+def _check(options: BundleOptions) -> AgentConfig:
+    if not (options.run / AGENT).exists():
+        raise ConfigError(f"{options.run}: no {AGENT} in it, so this is no finished run; go on with it by --resume")
+    if options.out.exists():
+        raise ConfigError(f"{options.out}: is there already; remove it or name another place")
+    if options.base is not None and not (options.base / BASE).is_dir():
+        raise ConfigError(f"{options.base}: holds no folder '{BASE}', so it is no run of 'umi pretrain'")
+    return read_agent(options.run)
 
 
-def _files(parcel: Parcel, config: AgentConfig) -> Iterator[Path]:
+def _files(options: BundleOptions, config: AgentConfig) -> Iterator[Path]:
     """What is taken of the run."""
-    run = parcel.run.absolute()
+    run = options.run.absolute()
     folders: dict[Path, None] = {}
     for role in Role:
         local = config.roles.get(role)
@@ -83,18 +83,18 @@ def _files(parcel: Parcel, config: AgentConfig) -> Iterator[Path]:
         folders |= {Path(folder): None for folder in named if folder is not None}
     for folder in folders:
         if not folder.is_dir() or run not in folder.absolute().parents:
-            raise ConfigError(f"{folder}: lies outside of {parcel.run}, so the run cannot be given away alone")
+            raise ConfigError(f"{folder}: lies outside of {options.run}, so the run cannot be given away alone")
         yield from (
-            parcel.run / path.absolute().relative_to(run) for path in sorted(folder.iterdir()) if path.is_file()
+            options.run / path.absolute().relative_to(run) for path in sorted(folder.iterdir()) if path.is_file()
         )
-    yield from (parcel.run / name for name in _KEPT if (parcel.run / name).exists())
-    yield from sorted((parcel.run / _HISTORY).glob("*.jsonl"))
+    yield from (options.run / name for name in _KEPT if (options.run / name).exists())
+    yield from sorted((options.run / _HISTORY).glob("*.jsonl"))
 
 
-def _take_base(parcel: Parcel, part: Path) -> None:
-    if parcel.base is None:
+def _take_base(options: BundleOptions, part: Path) -> None:
+    if options.base is None:
         return
-    shutil.copytree(parcel.base / BASE, part / BASE)
-    for history in (parcel.base / _HISTORY).glob("*.jsonl"):
+    shutil.copytree(options.base / BASE, part / BASE)
+    for history in (options.base / _HISTORY).glob("*.jsonl"):
         (part / _HISTORY).mkdir(exist_ok=True)
         shutil.copyfile(history, part / _HISTORY / history.name)

@@ -13,12 +13,12 @@ from itertools import islice
 from pathlib import Path
 
 from alpha_umi import __version__
-from alpha_umi.agent import Undecided
+from alpha_umi.agent import OnNoDecision
 from alpha_umi.config import AgentConfig, EndpointConfig, resolved
 from alpha_umi.errors import DataError, InterruptedWorkError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
 from alpha_umi.formats.json_types import normalise
-from alpha_umi.loading.agents import Cast, LoadedAgent, open_agent
+from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent
 from alpha_umi.loading.bundled import check_tasks
 from alpha_umi.loading.formats import open_format
 from alpha_umi.preparation.reading import read_any
@@ -35,8 +35,8 @@ class PredictOptions:
     agent: AgentConfig
     data: Path
     out: Path
-    players: Cast | None = None
-    undecided: Undecided = Undecided.PLANNER
+    kind: AgentKind | None = None
+    on_no_decision: OnNoDecision = OnNoDecision.PLANNER
     limit: int | None = None
     concurrency: int = 64
     shard: Shard = field(default_factory=Shard)
@@ -65,7 +65,7 @@ def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Pr
     )
     progress(0, predictions.remaining)
     if predictions.remaining:
-        loaded = open_agent(options.agent, options.players, options.undecided)
+        loaded = open_agent(options.agent, options.kind, options.on_no_decision)
         try:
             asyncio.run(_predict(predictions, loaded, options.concurrency, progress))
         except KeyboardInterrupt:
@@ -101,7 +101,7 @@ def _fingerprint(options: PredictOptions) -> str:
     files = [options.data, *_weights(options.agent)]
     state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()]
     prompts = str(open_format(options.agent.format))
-    told = [__version__, resolved(options.agent), prompts, state, options.players, options.undecided, options.limit]
+    told = [__version__, resolved(options.agent), prompts, state, options.kind, options.on_no_decision, options.limit]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 

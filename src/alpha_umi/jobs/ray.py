@@ -1,7 +1,7 @@
 """Rollouts on the machines of a Ray cluster.
 
 Every machine (every GPU, where the agent's models run there) gets an agent and an environment of its own; tasks go
-to whoever has the fewest under way, and the folder of the run is written by this process alone. A machine that dies
+to the worker with the fewest under way, and the folder of the run is written by this process alone. A machine that dies
 loses nothing but the time: its tasks are given to the others. The package, and the paths that the configuration
 names, must be there on every machine.
 """
@@ -23,7 +23,7 @@ from alpha_umi.rollouts.runner import Job, Rollout
 from alpha_umi.types import Role
 
 
-class Member:
+class RayWorker:
     """One agent and its environment, in a process on some machine."""
 
     def __init__(self, config: RolloutConfig) -> None:
@@ -37,16 +37,16 @@ class Member:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Place:
-    """A member, and how many tasks it has."""
+class _Slot:
+    """A worker, and how many tasks it has under way."""
 
-    member: Any
+    worker: Any
     node: str
     under_way: int = 0
 
 
 @asynccontextmanager
-async def crew_on_ray(config: RolloutConfig, concurrency: int) -> AsyncIterator[Callable[[Job], Awaitable[Rollout]]]:
+async def ray_pool(config: RolloutConfig, concurrency: int) -> AsyncIterator[Callable[[Job], Awaitable[Rollout]]]:
     """All machines of the cluster at RAY_ADDRESS, or of the one that this machine belongs to.
 
     `concurrency` counts the tasks under way on all of them. Raises ConfigError where there is no cluster, or where a
@@ -54,32 +54,32 @@ async def crew_on_ray(config: RolloutConfig, concurrency: int) -> AsyncIterator[
     """
     ray = _import()
     connected = _connect(ray)
-    places = _place_members(ray, config, concurrency)
+    slots = _start_workers(ray, config, concurrency)
     try:
-        await _wait_until_ready(ray, places)
+        await _wait_until_ready(ray, slots)
 
         async def roll_out(job: Job) -> Rollout:
             while True:
-                if not places:
+                if not slots:
                     raise ModelError("all machines of the Ray cluster are gone; mend it, and --resume goes on")
-                place = min(places, key=lambda each: each.under_way)
-                place.under_way += 1
-                reference = place.member.roll_out.remote(job)
+                slot = min(slots, key=lambda each: each.under_way)
+                slot.under_way += 1
+                reference = slot.worker.roll_out.remote(job)
                 try:
                     return await reference
                 except ray.exceptions.RayActorError:
-                    if place in places:
-                        places.remove(place)
+                    if slot in slots:
+                        slots.remove(slot)
                 except asyncio.CancelledError:
                     ray.cancel(reference)
                     raise
                 finally:
-                    place.under_way -= 1
+                    slot.under_way -= 1
 
         yield roll_out
     finally:
-        for place in places:
-            ray.kill(place.member)
+        for slot in slots:
+            ray.kill(slot.worker)
         if connected:
             ray.shutdown()
 
@@ -105,32 +105,32 @@ def _connect(ray: Any) -> bool:
     return True
 
 
-def _place_members(ray: Any, config: RolloutConfig, concurrency: int) -> list[_Place]:
+def _start_workers(ray: Any, config: RolloutConfig, concurrency: int) -> list[_Slot]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     on_gpus = isinstance(config.agent, AgentConfig) and any(
         isinstance(config.agent.roles.get(role), LocalConfig) for role in Role
     )
-    places: list[_Place] = []
+    slots: list[_Slot] = []
     for node in ray.nodes():
         if not node["Alive"]:
             continue
         gpus = int(node["Resources"].get("GPU", 0)) if on_gpus else 0
         for _ in range(gpus or 1):
-            remote = ray.remote(Member).options(
+            remote = ray.remote(RayWorker).options(
                 num_cpus=1,
                 num_gpus=1 if gpus else 0,
                 max_concurrency=concurrency,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
             )
-            places.append(_Place(member=remote.remote(config), node=node["NodeManagerAddress"]))
-    return places
+            slots.append(_Slot(worker=remote.remote(config), node=node["NodeManagerAddress"]))
+    return slots
 
 
-async def _wait_until_ready(ray: Any, places: list[_Place]) -> None:
-    for place in places:
+async def _wait_until_ready(ray: Any, slots: list[_Slot]) -> None:
+    for slot in slots:
         try:
-            await place.member.ready.remote()
+            await slot.worker.ready.remote()
         except ray.exceptions.RayActorError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise ConfigError(f"the machine {place.node} of the Ray cluster cannot begin: {reason}") from None
+            raise ConfigError(f"the machine {slot.node} of the Ray cluster cannot begin: {reason}") from None

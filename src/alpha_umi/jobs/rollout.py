@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from filelock import lock_descriptor
 
-from alpha_umi.agent import Hear, overheard
+from alpha_umi.agent import OnToken, with_streaming
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError, StorageError
@@ -37,7 +37,7 @@ _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
 """What changes how fast a run is, not what it makes."""
 
 RollOut: TypeAlias = Callable[[Job], Awaitable[Rollout]]
-Crew: TypeAlias = Callable[[RolloutConfig, int], AbstractAsyncContextManager[RollOut]]
+WorkerPool: TypeAlias = Callable[[RolloutConfig, int], AbstractAsyncContextManager[RollOut]]
 """Who does the work: given the configuration and how many tasks are under way at once."""
 Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
 """What runs a coroutine to its end."""
@@ -81,14 +81,17 @@ class Progress:
 
 
 @asynccontextmanager
-async def crew_here(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
+async def local_pool(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
     """This process, with its own agent and environment."""
     async with open_explorer(config) as loaded:
         yield loaded.explorer.roll_out
 
 
 def roll_out(
-    options: RolloutOptions, show: Callable[[Progress], None], crew: Crew = crew_here, run: Run = asyncio.run
+    options: RolloutOptions,
+    on_progress: Callable[[Progress], None],
+    pool: WorkerPool = local_pool,
+    run: Run = asyncio.run,
 ) -> Progress:
     """Roll out what is not finished yet. Raises ConfigError for a folder that holds something else, and for one whose
     finished tasks are not those of the queries any more; StorageError.
@@ -109,56 +112,60 @@ def roll_out(
                 folder.write_answer(rollout, anew=False)
                 progress.add(rollout)
         progress.kept = len(finished)
-        show(progress)
+        on_progress(progress)
         waiting = [job for job in jobs if job.key not in finished]
         if waiting:
-            run(_roll_out(options, waiting, folder, crew, lambda each: _tell(each, progress, show)))
+            run(_roll_out(options, waiting, folder, pool, lambda each: _report(each, progress, on_progress)))
     return progress
 
 
-def explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None], hear: Hear) -> Trajectory:
+def explore_one(
+    loaded: LoadedExplorer, query: Query, on_progress: Callable[[Node], None], on_token: OnToken
+) -> Trajectory:
     """One query by hand; `show` sees every node as it grows, `hear` what is being written, where a model can be read
     meanwhile. What was loaded is let go of afterwards.
 
     Raises what goes wrong: ModelError, DataError.
     """
-    return asyncio.run(_explore_one(loaded, query, show, hear))
+    return asyncio.run(_explore_one(loaded, query, on_progress, on_token))
 
 
-async def _explore_one(loaded: LoadedExplorer, query: Query, show: Callable[[Node], None], hear: Hear) -> Trajectory:
+async def _explore_one(
+    loaded: LoadedExplorer, query: Query, on_progress: Callable[[Node], None], on_token: OnToken
+) -> Trajectory:
     async with loaded:
         explorer = loaded.explorer
-        place = explorer.places.open(query)
+        place = explorer.environments.open(query)
         tree = Tree(task=with_tools(query.task, place))
-        agent = overheard(explorer.agent, hear)
+        agent = with_streaming(explorer.agent, on_token)
         async with aclosing(explore(agent, place, tree.task, explorer.limits, explorer.strategy)) as nodes:
             async for node in nodes:
                 tree.add(node)
-                show(node)
+                on_progress(node)
     return tree.best
 
 
-def _tell(rollouts: Sequence[Rollout], progress: Progress, show: Callable[[Progress], None]) -> None:
+def _report(rollouts: Sequence[Rollout], progress: Progress, on_progress: Callable[[Progress], None]) -> None:
     for rollout in rollouts:
         progress.add(rollout)
-    show(progress)
+    on_progress(progress)
 
 
 async def _roll_out(
     options: RolloutOptions,
     jobs: Sequence[Job],
     folder: RolloutFolder,
-    crew: Crew,
-    tell: Callable[[Sequence[Rollout]], None],
+    pool: WorkerPool,
+    on_finished: Callable[[Sequence[Rollout]], None],
 ) -> None:
     async with (
-        crew(options.config, options.concurrency) as roll_out_one,
+        pool(options.config, options.concurrency) as roll_out_one,
         aclosing(roll_out_all(jobs, roll_out_one, options.concurrency)) as finished,
     ):
         async for rollouts in finished:
             # In a thread: the others go on while these are brought to the disk.
             await asyncio.to_thread(folder.add, rollouts)
-            tell(rollouts)
+            on_finished(rollouts)
 
 
 def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:

@@ -1,4 +1,4 @@
-"""How long the parts of a long job took."""
+"""Timing of the parts of a long job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alpha_umi.store import read_json, write_json
 
 
 @dataclass(slots=True)
-class Clock:
+class Timing:
     """Seconds by part; with a path they are kept in that file, so that a resumed job still knows them."""
 
     path: Path | None = None

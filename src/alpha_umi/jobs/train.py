@@ -62,9 +62,9 @@ def train(config: TrainConfig, *, resume: bool, on_progress: OnProgress | None =
     with explain_missing_extra("local", "training"):
         from alpha_umi.training import glpft
     if config.model.base is not None:
-        plan_training(config, Outlook(sample=_CHECKED)).check()
+        plan_training(config, PlanAssumptions(sample=_CHECKED)).check()
     report = _RunReporter(Path(config.out), on_progress)
-    run = glpft.run(config, _material(config, report), resume=resume)
+    run = glpft.run(config, _train_inputs(config, report), resume=resume)
     report.finish(trained(run, config.max_length))
     return run
 
@@ -96,17 +96,17 @@ def pretrain(config: PretrainConfig, *, resume: bool, on_progress: OnProgress | 
     """Train a base model on texts and return its folder. `on_progress` as in `train`. Raises DataError."""
     check_not_empty(config.texts, "texts")
     with explain_missing_extra("local", "training"):
-        from alpha_umi.training.pretrain import Ground, run
+        from alpha_umi.training.pretrain import PretrainInputs, run
     form = open_stored_format(config.format)
     report = _RunReporter(Path(config.out), on_progress)
-    ground = Ground(format=form, format_document=form.to_document(), on_progress=report)
-    folder = run(config, ground, resume=resume)
+    inputs = PretrainInputs(format=form, format_document=form.to_document(), on_progress=report)
+    folder = run(config, inputs, resume=resume)
     report.finish(trained(folder.parent, config.max_length))
     return folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class PlanAssumptions:
     """What a plan assumes of the machines. None: as found on this one, or not known."""
 
     world_size: int | None = None
@@ -122,39 +122,39 @@ class Outlook:
     """Trajectories that are tokenised to estimate all."""
 
 
-def plan_training(config: TrainConfig, outlook: Outlook) -> Plan:
+def plan_training(config: TrainConfig, assumptions: PlanAssumptions) -> Plan:
     """What a training run will need, without running it. Raises ConfigError, DataError or CheckpointError."""
     check_not_empty(config.data.train)
     with explain_missing_extra("local", "training"):
         from alpha_umi.training.planning import estimate as plan
         from alpha_umi.training.planning.survey import survey
-    counts = survey(config, _material(config), outlook.sample)
-    memory = _device_memory(config) if outlook.memory_gib is None else int(outlook.memory_gib * plan.GIB)
+    counts = survey(config, _train_inputs(config), assumptions.sample)
+    memory = _device_memory(config) if assumptions.memory_gib is None else int(assumptions.memory_gib * plan.GIB)
     machine = plan.Machine(
-        world_size=outlook.world_size or int(os.environ.get("WORLD_SIZE", "1")),
+        world_size=assumptions.world_size or int(os.environ.get("WORLD_SIZE", "1")),
         memory=memory,
-        on_cpu=config.device == "cpu" and outlook.memory_gib is None,
-        tokens_per_second=outlook.tokens_per_second,
-        flops=None if outlook.teraflops is None else outlook.teraflops * 1e12,
-        utilisation=outlook.utilisation,
+        on_cpu=config.device == "cpu" and assumptions.memory_gib is None,
+        tokens_per_second=assumptions.tokens_per_second,
+        flops=None if assumptions.teraflops is None else assumptions.teraflops * 1e12,
+        utilisation=assumptions.utilisation,
     )
     return plan.make_plan(config, counts, machine)
 
 
-def plan_words(config: TrainConfig, outlook: Outlook) -> str:
+def plan_words(config: TrainConfig, assumptions: PlanAssumptions) -> str:
     """`plan_training` as text. Raises PlanError after it for a run that cannot fit."""
-    plan = plan_training(config, outlook)
+    plan = plan_training(config, assumptions)
     from alpha_umi.training.planning.text import plan_text
 
     plan.check()
     return plan_text(plan)
 
 
-def _material(config: TrainConfig, on_progress: OnProgress | None = None) -> glpft.Material:
+def _train_inputs(config: TrainConfig, on_progress: OnProgress | None = None) -> glpft.TrainInputs:
     from alpha_umi.preparation.processed import read_processed_file
-    from alpha_umi.training.glpft import Material
+    from alpha_umi.training.glpft import TrainInputs
 
-    return Material(
+    return TrainInputs(
         format=open_stored_format(config.format),
         read_dialogues=read_processed_file,
         on_progress=on_progress,

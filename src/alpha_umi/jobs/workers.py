@@ -1,7 +1,7 @@
-"""Pieces of work one after the other, or beside each other in a process each; what each is at is told meanwhile.
+"""Pool of worker processes: work items run in turn or in parallel, with progress reported by each.
 
-These processes do not hear the terminal's Ctrl-C: whoever started them passes it on, once, and waits for them. One that
-nobody listens to any more ends as well.
+The processes are shielded from the terminal's Ctrl-C: the parent passes it on, once, and waits for them. One whose
+parent is gone ends as well.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import TypeAlias, TypeVar, cast
 from alpha_umi.errors import AlphaUMiError, InterruptedWorkError
 
 _log = logging.getLogger(__name__)
-Piece = TypeVar("Piece")
-Tell: TypeAlias = Callable[[str, int, int], None]
-"""What a piece is at, and how much of how much is done."""
-Work: TypeAlias = Callable[[Piece, Tell], object]
+Item = TypeVar("Item")
+OnProgress: TypeAlias = Callable[[str, int, int], None]
+"""Called with a description of the current part, and how much of how much is done."""
+Work: TypeAlias = Callable[[Item, OnProgress], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """What a piece is at."""
+    """Progress of a work item."""
 
     what: str
     """Its name."""
@@ -40,58 +40,58 @@ class Update:
     """Of one that ended: why it could not be done."""
 
 
-Show: TypeAlias = Callable[[Update], None]
+OnUpdate: TypeAlias = Callable[[Update], None]
 
 
 def cores() -> int:
-    """How many processes can compute at once here."""
+    """Number of processes that can compute at once here."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def work_on(pieces: Mapping[str, Piece], work: Work[Piece], show: Show, workers: int) -> dict[str, str]:
-    """Do all pieces, `workers` at once; returns what went wrong, by name, where `work` raised an Exception.
+def run_items(items: Mapping[str, Item], work: Work[Item], on_update: OnUpdate, workers: int) -> dict[str, str]:
+    """Run all items, `workers` at once; returns the errors by name, where `work` raised an Exception.
 
-    With several workers `work` and the pieces must be such that can be sent to another process. KeyboardInterrupt, and
-    whatever `show` raises, end all of them first.
+    With several workers `work` and the items must be picklable. KeyboardInterrupt, and
+    whatever `on_update` raises, end all of them first.
     """
     if workers > 1 and hasattr(os, "setsid"):
-        return _beside_each_other(pieces, work, show, workers)
-    return _one_after_the_other(pieces, work, show)
+        return _in_processes(items, work, on_update, workers)
+    return _in_turn(items, work, on_update)
 
 
-def _one_after_the_other(pieces: Mapping[str, Piece], work: Work[Piece], show: Show) -> dict[str, str]:
+def _in_turn(items: Mapping[str, Item], work: Work[Item], on_update: OnUpdate) -> dict[str, str]:
     failed: dict[str, str] = {}
-    shown = _Shown(show)
-    for name, piece in pieces.items():
+    observed = _Observed(on_update)
+    for name, item in items.items():
         try:
-            work(piece, lambda at, done, total, name=name: shown(Update(what=name, at=at, done=done, total=total)))
+            work(item, lambda at, done, total, name=name: observed(Update(what=name, at=at, done=done, total=total)))
         except InterruptedWorkError:
             raise KeyboardInterrupt from None
         except Exception as error:
-            if error is shown.raised:
+            if error is observed.raised:
                 raise
-            failed[name] = _told(name, error)
-        show(Update(what=name, ended=True, error=failed.get(name, "")))
+            failed[name] = _describe(name, error)
+        on_update(Update(what=name, ended=True, error=failed.get(name, "")))
     return failed
 
 
 @dataclass(slots=True)
-class _Shown:
-    """Shows, and knows what that raised, which is no fault of the piece."""
+class _Observed:
+    """Callback that remembers what it raised, which is no fault of the item."""
 
-    show: Show
+    on_update: OnUpdate
     raised: Exception | None = None
 
     def __call__(self, update: Update) -> None:
         try:
-            self.show(update)
+            self.on_update(update)
         except Exception as error:
             self.raised = error
             raise
 
 
-def _told(name: str, error: Exception) -> str:
-    """Why a piece could not be done. Where it went wrong is logged, unless it is what users can get wrong."""
+def _describe(name: str, error: Exception) -> str:
+    """Message for an item that failed. Its traceback is logged, unless it is an error that users can mend."""
     if isinstance(error, AlphaUMiError):
         return str(error)
     _log.error("%s ended with an error", name, exc_info=error)
@@ -103,78 +103,78 @@ def _told(name: str, error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """A process with one piece."""
+    """A process with one item."""
 
     name: str
     process: BaseProcess
 
 
 @dataclass(slots=True)
-class _Crew:
-    show: Show
+class _WorkerPool:
+    on_update: OnUpdate
     running: dict[Connection, _Worker] = field(default_factory=dict[Connection, _Worker])
-    """By where they tell what they are at; at its end there is the error, if any."""
+    """By the connection of their updates; the last message is the error, if any."""
     failed: dict[str, str] = field(default_factory=dict[str, str])
 
-    def start(self, name: str, piece: Piece, work: Work[Piece]) -> None:
+    def start(self, name: str, item: Item, work: Work[Item]) -> None:
         context = multiprocessing.get_context("spawn")
-        told, telling = cast("tuple[Connection, Connection]", context.Pipe(duplex=False))
-        process = context.Process(target=_work, args=(name, piece, work, telling))
-        with _deaf():
+        receiver, sender = cast("tuple[Connection, Connection]", context.Pipe(duplex=False))
+        process = context.Process(target=_work, args=(name, item, work, sender))
+        with _interrupts_blocked():
             process.start()
-            self.running[told] = _Worker(name, process)
-        telling.close()
+            self.running[receiver] = _Worker(name, process)
+        sender.close()
 
     def listen(self) -> None:
-        """Wait until somebody tells something or ends, and pass it on."""
-        for told in cast("list[Connection]", wait([*self.running])):
-            name = self.running[told].name
+        """Wait for the next updates or ends, and report them."""
+        for receiver in cast("list[Connection]", wait([*self.running])):
+            name = self.running[receiver].name
             try:
-                message = cast("Update | str", told.recv())
+                message = cast("Update | str", receiver.recv())
             except (EOFError, OSError):
-                self._reap(told)
+                self._reap(receiver)
                 continue
             if isinstance(message, Update):
-                self.show(message)
+                self.on_update(message)
             else:
                 self.failed[name] = message
 
-    def _reap(self, told: Connection) -> None:
-        worker = self.running.pop(told)
-        told.close()
+    def _reap(self, receiver: Connection) -> None:
+        worker = self.running.pop(receiver)
+        receiver.close()
         worker.process.join()
         if code := worker.process.exitcode:
             self.failed.setdefault(worker.name, f"its process ended with {code}")
-        self.show(Update(what=worker.name, ended=True, error=self.failed.get(worker.name, "")))
+        self.on_update(Update(what=worker.name, ended=True, error=self.failed.get(worker.name, "")))
 
     def interrupt(self) -> None:
         """Pass Ctrl-C on, stop listening, and wait."""
-        for told, worker in self.running.items():
+        for receiver, worker in self.running.items():
             if worker.process.is_alive() and worker.process.pid is not None:
                 os.kill(worker.process.pid, signal.SIGINT)
-            told.close()
+            receiver.close()
         for worker in self.running.values():
             worker.process.join()
 
 
-def _beside_each_other(pieces: Mapping[str, Piece], work: Work[Piece], show: Show, workers: int) -> dict[str, str]:
+def _in_processes(items: Mapping[str, Item], work: Work[Item], on_update: OnUpdate, workers: int) -> dict[str, str]:
     # Read by torch when a new process first imports it.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
-    crew, left = _Crew(show), list(pieces.items())
+    pool, left = _WorkerPool(on_update), list(items.items())
     try:
-        while left or crew.running:
-            while left and len(crew.running) < workers:
-                crew.start(*left.pop(0), work)
-            crew.listen()
+        while left or pool.running:
+            while left and len(pool.running) < workers:
+                pool.start(*left.pop(0), work)
+            pool.listen()
     except BaseException:
-        crew.interrupt()
+        pool.interrupt()
         raise
-    return crew.failed
+    return pool.failed
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Ctrl-C is held back: a process started meanwhile hears it once it is ready to."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT meanwhile, so that a process started within gets it only once it is ready."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -182,19 +182,19 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(name: str, piece: Piece, work: Work[Piece], telling: Connection) -> None:
-    def tell(at: str, done: int, total: int) -> None:
+def _work(name: str, item: Item, work: Work[Item], sender: Connection) -> None:
+    def on_progress(at: str, done: int, total: int) -> None:
         try:
-            telling.send(Update(what=name, at=at, done=done, total=total))
-        except OSError:  # nobody is left to do this for
+            sender.send(Update(what=name, at=at, done=done, total=total))
+        except OSError:  # the parent is gone
             raise KeyboardInterrupt from None
 
     try:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        work(piece, tell)
+        work(item, on_progress)
     except (KeyboardInterrupt, InterruptedWorkError):
         raise SystemExit(InterruptedWorkError.exit_code) from None
     except Exception as error:
-        telling.send(_told(name, error))
+        sender.send(_describe(name, error))
         raise SystemExit(getattr(error, "exit_code", 1)) from None

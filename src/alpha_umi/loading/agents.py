@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, cast
 
-from alpha_umi.agent import MultiAgent, SingleAgent, Speaker, Undecided
+from alpha_umi.agent import MultiAgent, OnNoDecision, RoleModel, SingleAgent
 from alpha_umi.config import (
     AgentConfig,
     EndpointConfig,
@@ -33,10 +33,10 @@ AGENT_FILE = "umi.toml"
 THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
 
 
-class Cast(StrEnum):
+class AgentKind(StrEnum):
     """Who plays: the three role models, or one backbone that plays them all."""
 
-    THREE = "three"
+    MULTI = "multi"
     SINGLE = "single"
 
 
@@ -83,17 +83,17 @@ def read_agent(path: Path) -> AgentConfig:
 
 
 def open_agent(
-    config: AgentConfig, players: Cast | None = None, undecided: Undecided = Undecided.PLANNER
+    config: AgentConfig, kind: AgentKind | None = None, on_no_decision: OnNoDecision = OnNoDecision.PLANNER
 ) -> LoadedAgent:
     """Load what `config` names. `players` None: three role models where there are three, else the backbone."""
-    players = players or (Cast.THREE if config.roles.is_multi else Cast.SINGLE)
+    kind = kind or (AgentKind.MULTI if config.roles.is_multi else AgentKind.SINGLE)
     form = open_format(config.format)
-    roles = THREE if players is Cast.THREE else (Role.BACKBONE,)
+    roles = THREE if kind is AgentKind.MULTI else (Role.BACKBONE,)
     chosen: dict[Role, LocalConfig | EndpointConfig] = {}
     for role in roles:
         named = config.roles.get(role)
         if named is None:
-            raise ConfigError(f"the agent names no {role.value}; it cannot play with {players.value} model(s)")
+            raise ConfigError(f"the agent names no {role.value}; it cannot play with {kind.value} model(s)")
         if config.constrained and isinstance(named, EndpointConfig) and named.grammar is None:
             raise ConfigError(
                 f"the {role.value} is to be constrained to a grammar, but the endpoint {named.base_url} takes none "
@@ -104,11 +104,11 @@ def open_agent(
     if isinstance(form, NativeFormat):
         _check_native(config.format, chosen)
     models = open_models(chosen, form)
-    speakers = {role: _speaker(models[role], role, config) for role in roles}
+    role_models = {role: _role_model(models[role], role, config) for role in roles}
     agent: Agent = (
-        MultiAgent(speakers=speakers, format=form, undecided=undecided)
-        if players is Cast.THREE
-        else SingleAgent(backbone=speakers[Role.BACKBONE], format=form)
+        MultiAgent(role_models=role_models, format=form, on_no_decision=on_no_decision)
+        if kind is AgentKind.MULTI
+        else SingleAgent(backbone=role_models[Role.BACKBONE], format=form)
     )
     ranker = ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name == "chat" else None
     return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())), ranker=ranker)
@@ -155,10 +155,10 @@ def _check_native(name: str, chosen: Mapping[Role, LocalConfig | EndpointConfig]
             return
 
 
-def _speaker(model: ClosableModel, role: Role, config: AgentConfig) -> Speaker:
+def _role_model(model: ClosableModel, role: Role, config: AgentConfig) -> RoleModel:
     sampling = config.sampling.of(role)
     window = _window(model, config.max_input_tokens, sampling.max_tokens)
-    return Speaker(model=model, sampling=sampling, window=window, constrained=config.constrained)
+    return RoleModel(model=model, sampling=sampling, window=window, constrained=config.constrained)
 
 
 class _Counting(Protocol):

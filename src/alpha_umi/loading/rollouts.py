@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from alpha_umi.agent import Undecided
+from alpha_umi.agent import OnNoDecision
 from alpha_umi.config import AgentConfig, RolloutConfig
-from alpha_umi.loading.agents import Cast, LoadedAgent, open_agent, open_coded_agent
+from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.loading.bundled import check_world
 from alpha_umi.loading.environments import LoadedEnvironment, open_environment
 from alpha_umi.rollouts.runner import Explorer
@@ -49,7 +49,7 @@ def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None =
     limits = _limits(config)
     strategy = _open_strategy(config, (ranker or agent).ranker)
     explorer = Explorer(
-        agent=agent.agent, places=environment, strategy=strategy, limits=limits, method=method_name(strategy)
+        agent=agent.agent, environments=environment, strategy=strategy, limits=limits, method=method_name(strategy)
     )
     return LoadedExplorer(explorer=explorer, agent=agent, ranker=ranker, environment=environment)
 
@@ -75,8 +75,8 @@ def open_recorder(config: RolloutConfig) -> Recorder:
 def _open_agent(config: RolloutConfig) -> LoadedAgent:
     if isinstance(config.agent, str):
         return open_coded_agent(config.agent)
-    undecided = Undecided.PLANNER if config.compat is None else Undecided.CALLER
-    return open_agent(config.agent, Cast.SINGLE if config.single else None, undecided)
+    on_no_decision = OnNoDecision.PLANNER if config.compat is None else OnNoDecision.CALLER
+    return open_agent(config.agent, AgentKind.SINGLE if config.single else None, on_no_decision)
 
 
 def _open_strategy(config: RolloutConfig, ranker: Ranker | None) -> Named:

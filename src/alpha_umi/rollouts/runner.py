@@ -88,7 +88,7 @@ class Rollout:
 # --- one task -------------------------------------------------------------------------------------------
 
 
-class Places(Protocol):
+class Environments(Protocol):
     """Where the tools of each query are run; build.environments.LoadedEnvironment."""
 
     def open(self, query: Query, notes: list[str] | None = None) -> Environment: ...
@@ -101,7 +101,7 @@ class Explorer:
     """All that a rollout needs but its query."""
 
     agent: Agent
-    places: Places
+    environments: Environments
     strategy: Strategy
     limits: Limits
     method: str
@@ -113,12 +113,12 @@ class Explorer:
         verdict, error = None, ""
         # Agents, models and tools may be anybody's code, and one task must not end the others.
         try:
-            place = self.places.open(job.query)
-            tree = Tree(task=with_tools(job.query.task, place))
-            async with aclosing(explore(self.agent, place, tree.task, self.limits, self.strategy)) as nodes:
+            environment = self.environments.open(job.query)
+            tree = Tree(task=with_tools(job.query.task, environment))
+            async with aclosing(explore(self.agent, environment, tree.task, self.limits, self.strategy)) as nodes:
                 async for node in nodes:
                     tree.add(node)
-            verdict = self.places.verify(tree.task, tree.best)
+            verdict = self.environments.verify(tree.task, tree.best)
         except (Exception, SystemExit, asyncio.CancelledError) as raised:
             if isinstance(raised, asyncio.CancelledError) and _is_cancelled():
                 raise
@@ -142,9 +142,9 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def with_tools(task: Task, place: Environment) -> Task:
+def with_tools(task: Task, environment: Environment) -> Task:
     """The task as its environment offers it."""
-    return Task(id=task.id, query=task.query, tools=place.tools, metadata=task.metadata)
+    return Task(id=task.id, query=task.query, tools=environment.tools, metadata=task.metadata)
 
 
 # --- many -----------------------------------------------------------------------------------------------
@@ -170,13 +170,13 @@ async def roll_out_all(
 def list_jobs(sets: Sequence[QuerySet], limit: int | None = None) -> list[Job]:
     """The first `limit` queries of each set. Raises DataError where two answers would have one file's name."""
     jobs = [Job(set=each.name, query=query) for each in sets for query in each.queries[:limit]]
-    places: dict[tuple[str, str], Job] = {}
+    environments: dict[tuple[str, str], Job] = {}
     for job in jobs:
-        place = job.set, file_name(job.query.task.id)
-        if place in places:
-            one, other = places[place].query.task.id, job.query.task.id
+        environment = job.set, file_name(job.query.task.id)
+        if environment in environments:
+            one, other = environments[environment].query.task.id, job.query.task.id
             raise DataError(f"set {job.set}: the answers to {one!r} and {other!r} would be one file; rename a query")
-        places[place] = job
+        environments[environment] = job
     return jobs
 
 

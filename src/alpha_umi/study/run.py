@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alpha_umi.config import StudyConfig, resolved
 from alpha_umi.errors import AlphaUMiError, InterruptedWorkError
-from alpha_umi.jobs.workers import Show, Tell, Update, work_on
+from alpha_umi.jobs.workers import OnProgress, OnUpdate, Update, run_items
 from alpha_umi.store import write_text
 from alpha_umi.study.cells import Cell, cells, check_bases
 from alpha_umi.study.data import Data
@@ -22,7 +22,7 @@ class StudyError(AlphaUMiError):
     """Cells that failed; the others are measured."""
 
 
-def run_study(config: StudyConfig, out: Path, show: Show, *, workers: int = 1) -> Path:
+def run_study(config: StudyConfig, out: Path, show: OnUpdate, *, workers: int = 1) -> Path:
     """Do what is not done yet and write the report; return its folder. An Update is of a cell's key, or of `data`.
 
     Raises InterruptedWorkError after Ctrl-C, with everything finished kept; StudyError where cells failed, after the
@@ -38,7 +38,7 @@ def run_study(config: StudyConfig, out: Path, show: Show, *, workers: int = 1) -
         for cell in cells(config):
             if cell.key not in waiting:
                 show(Update(what=cell.key, at="done before", ended=True))
-        failed = work_on(waiting, partial(_run_cell, config, out), show, workers)
+        failed = run_items(waiting, partial(_run_cell, config, out), show, workers)
     except KeyboardInterrupt:
         raise InterruptedWorkError(_GO_ON) from None
     if not failed:
@@ -49,5 +49,5 @@ def run_study(config: StudyConfig, out: Path, show: Show, *, workers: int = 1) -
     raise StudyError(f"{len(failed)} of {len(waiting)} cells failed, the first: {first}: {failed[first]}")
 
 
-def _run_cell(config: StudyConfig, out: Path, cell: Cell, tell: Tell) -> None:
+def _run_cell(config: StudyConfig, out: Path, cell: Cell, tell: OnProgress) -> None:
     run_cell(config, cell, out, tell)

@@ -24,9 +24,9 @@ from alpha_umi.config import (
 from alpha_umi.evaluation.static import score_rows
 from alpha_umi.jobs.predict import PredictOptions, predict
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
-from alpha_umi.jobs.timing import Clock
-from alpha_umi.jobs.train import Outlook, plan_training, train
-from alpha_umi.jobs.workers import Tell
+from alpha_umi.jobs.timing import Timing
+from alpha_umi.jobs.train import PlanAssumptions, plan_training, train
+from alpha_umi.jobs.workers import OnProgress
 from alpha_umi.loading.agents import THREE, read_agent
 from alpha_umi.loading.rollouts import open_explorer
 from alpha_umi.rollouts.query_sets import read_sets
@@ -45,7 +45,7 @@ _CONCURRENCY = 64
 _SECONDS = "seconds.json"
 
 
-def run_cell(config: StudyConfig, cell: Cell, out: Path, on_progress: Tell) -> None:
+def run_cell(config: StudyConfig, cell: Cell, out: Path, on_progress: OnProgress) -> None:
     """Do the work of a cell that is not done yet. After KeyboardInterrupt the next call resumes it.
 
     Raises ConfigError where it was begun with other settings.
@@ -54,12 +54,12 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, on_progress: Tell) -> N
         return
     folder, data = cell.folder(out), Data(out, config)
     begin(config, cell, out)
-    clock = Clock(folder / _SECONDS)
+    timing = Timing(folder / _SECONDS)
     plain = train_config(config, cell, data, out)
-    with clock.part("plan"):
+    with timing.part("plan"):
         on_progress("planning", 0, 1)
         run, memory = _with_budget(config, cell, plain)
-    with clock.part("train"):
+    with timing.part("train"):
         on_progress("training", 0, 1)
         resume = (Path(run.out) / "config.toml").exists()
         train(run, resume=resume, on_progress=lambda at: on_progress(at.stage, at.step, at.steps))
@@ -67,12 +67,12 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, on_progress: Tell) -> N
     spent = sum(cast("int", stage["row_tokens"]) for stage in trained.values())
     budget.check(spent, config.budget.tokens, config.budget.tolerance, cell.key)
     agent = read_agent(Path(run.out))
-    with clock.part("static"):
+    with timing.part("static"):
         static = {name: _predict(agent, data.test(name), folder, name, on_progress) for name in config.static.sets}
     live: dict[str, Json] = {}
     if config.live.sets:
         for strategy in config.live.strategies:
-            with clock.part(f"live {strategy}"):
+            with timing.part(f"live {strategy}"):
                 live[strategy] = _roll_out(config, agent, data, folder, strategy, on_progress)
     document: dict[str, Json] = {
         **provenance(config, cell, out),
@@ -84,7 +84,7 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, on_progress: Tell) -> N
         "storage": _storage(agent),
         "static": cast("Json", static),
         "live": live,
-        "seconds": cast("Json", dict(clock.seconds)),
+        "seconds": cast("Json", dict(timing.seconds)),
     }
     write_json(folder / DONE, document)
 
@@ -94,7 +94,7 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, on_progress: Tell) -> N
 
 def _with_budget(config: StudyConfig, cell: Cell, plain: TrainConfig) -> tuple[TrainConfig, int]:
     """The training configuration with its epochs, and the bytes that its largest stage needs by the plan."""
-    plan = plan_training(plain, Outlook(sample=_ALL))
+    plan = plan_training(plain, PlanAssumptions(sample=_ALL))
     rows = {stage.step.name: stage.counts.total.row_tokens for stage in plan.stages}
     first = config.variants[cell.variant].first or config.budget.first
     steps = make_steps(plain)
@@ -139,7 +139,7 @@ def _storage(agent: AgentConfig) -> int:
 # --- static -----------------------------------------------------------------------------------------------
 
 
-def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, on_progress: Tell) -> dict[str, Json]:
+def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, on_progress: OnProgress) -> dict[str, Json]:
     """The scores of every step of a set, by metric; None where one does not apply."""
     out = folder / "static" / f"{name}.json"
     options = PredictOptions(agent=agent, data=data, out=out, concurrency=_CONCURRENCY)
@@ -154,7 +154,7 @@ def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, on_progres
 
 
 def _roll_out(
-    config: StudyConfig, agent: AgentConfig, data: Data, folder: Path, strategy: str, on_progress: Tell
+    config: StudyConfig, agent: AgentConfig, data: Data, folder: Path, strategy: str, on_progress: OnProgress
 ) -> dict[str, Json]:
     """Verdict and usage of every task, by set."""
     live = config.live
@@ -169,7 +169,7 @@ def _roll_out(
         config=wanted, queries=data.live, out=out, concurrency=_CONCURRENCY, resume=True, retry=True
     )
     engine = _Engine(path=out / "engine.json")
-    roll_out(options, lambda done: on_progress(strategy, done.all.tasks, done.total), engine.crew)
+    roll_out(options, lambda done: on_progress(strategy, done.all.tasks, done.total), engine.pool)
     asked = {job.key for job in list_jobs(read_sets(data.live)) if job.set in live.sets}
     found: dict[str, dict[str, Json]] = {name: {} for name in live.sets}
     for rollout in sorted(read_rollouts(out), key=lambda each: each.key):
@@ -188,7 +188,7 @@ class _Engine:
     path: Path
 
     @asynccontextmanager
-    async def crew(self, config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
+    async def pool(self, config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
         """As jobs.rollout.crew_here, with counts."""
         done = 0
         async with open_explorer(config) as loaded:

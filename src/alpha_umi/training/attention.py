@@ -24,7 +24,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
 from alpha_umi.models.architectures import PROVEN, obstacle
-from alpha_umi.training.data.packing import Forest
+from alpha_umi.training.data.packing import PackedTrees
 
 NAME = "alpha_umi_tree"
 """Of the attention, among transformers' implementations."""
@@ -76,7 +76,7 @@ class Trees:
         self._blocks: list[BlockMask] = []
 
     @classmethod
-    def of(cls, forest: Forest, device: torch.device) -> Trees:
+    def of(cls, forest: PackedTrees, device: torch.device) -> Trees:
         ends, count = forest.ends.tolist(), forest.tokens
         starts, stops, parents = forest.segments.T.tolist()
         heads = [index for index, parent in enumerate(parents) if parent != index - 1 or parent < 0]
@@ -307,7 +307,7 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 # --- the loss ---------------------------------------------------------------------------------------------
 
 
-def forest_logits(model: nn.Module, forest: Forest) -> tuple[Tensor, Tensor]:
+def forest_logits(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, Tensor]:
     """The logits of the positions that predict something, [k, vocabulary], and which of them each target has, [m].
 
     Only these are projected to the vocabulary, each once. Call it, and backward, inside `tree_attention`; the model
@@ -332,7 +332,7 @@ def forest_logits(model: nn.Module, forest: Forest) -> tuple[Tensor, Tensor]:
     return logits[0], _on(which, device)
 
 
-def weighted_loss(logits: Tensor, which: Tensor, forest: Forest) -> Tensor:
+def weighted_loss(logits: Tensor, which: Tensor, forest: PackedTrees) -> Tensor:
     """The weighted cross entropy of a forest's targets, summed, in nats, at least float32.
 
     `logits`: [k, vocabulary]; `which`: the row of each target, [m].
@@ -342,7 +342,7 @@ def weighted_loss(logits: Tensor, which: Tensor, forest: Forest) -> Tensor:
     return cast("Tensor", _CrossEntropy.apply(wide, which, _on(forest.targets, logits.device), weights))
 
 
-def forest_loss(model: nn.Module, forest: Forest) -> tuple[Tensor, float]:
+def packed_trees_loss(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, float]:
     """The loss of a row, summed, and the sum of its weights; see `forest_logits` and `weighted_loss`."""
     loss = weighted_loss(*forest_logits(model, forest), forest)
     return loss, float(forest.weights.sum(dtype=np.float64))

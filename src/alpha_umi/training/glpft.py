@@ -32,15 +32,15 @@ from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
 from alpha_umi.training import spread
 from alpha_umi.training.attention import suits
-from alpha_umi.training.data.batches import Layout, Packing, StepData, Units, fingerprint, pack
+from alpha_umi.training.data.batches import Layout, Packing, StepData, TokenizedTrajectories, fingerprint, pack
 from alpha_umi.training.data.cache import TokenCache
 from alpha_umi.training.data.corpus import Corpus, Progress, Sources
 from alpha_umi.training.data.examples import make_examples
-from alpha_umi.training.data.labels import Lengths, Tagging, Tokeniser, Weights, label
+from alpha_umi.training.data.labels import AdapterAssignment, Lengths, Tokeniser, Weights, label
 from alpha_umi.training.data.order import Amount, Shuffle, order
-from alpha_umi.training.data.packing import Forest
+from alpha_umi.training.data.packing import PackedTrees
 from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base, make_steps
-from alpha_umi.training.run_directory import check_place, claim, document_of, leaving_nothing
+from alpha_umi.training.run_directory import check_place, claim, cleanup_on_error, document_of
 from alpha_umi.training.sft import Stage, computes_narrow, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import add_tokens, hold_tokens, narrow_frozen, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
@@ -62,7 +62,7 @@ class StoredFormat(Format, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class TrainInputs:
     """What a run needs beside its configuration."""
 
     format: StoredFormat
@@ -74,20 +74,20 @@ class Material:
     """Called in the first process after every step, and after every line of a history."""
 
 
-def run(config: TrainConfig, material: Material, *, resume: bool = False) -> Path:
+def run(config: TrainConfig, inputs: TrainInputs, *, resume: bool = False) -> Path:
     """Train all stages and return the run directory.
 
     Raises ConfigError when the directory holds another run, or this one and `resume` is off; KeyboardInterrupt
     after Ctrl-C, when what is done is saved.
     """
-    _check_format(config, material.format)
+    _check_format(config, inputs.format)
     out, process = Path(config.out), PartialState(cpu=config.device == "cpu")
     is_new = check_place(out, document_of(config), resume=resume, free=_FREE_TO_CHANGE)
     process.wait_for_everyone()
-    with process.main_process_first(), leaving_nothing(out if is_new else None):  # the others find the index ready
-        work = Run(config, material)
+    with process.main_process_first(), cleanup_on_error(out if is_new else None):  # the others find the index ready
+        work = Run(config, inputs)
     if is_new and process.is_main_process:
-        claim(out, config, material.format.to_document())
+        claim(out, config, inputs.format.to_document())
     if keeps_base(config):
         work.keep_base()
     metrics: dict[str, Json] = {}
@@ -122,24 +122,24 @@ class _Start:
 class Run:
     """One run: its data, and how its stages start, learn and end."""
 
-    def __init__(self, config: TrainConfig, material: Material) -> None:
+    def __init__(self, config: TrainConfig, inputs: TrainInputs) -> None:
         self._config = config
-        self._format = material.format
-        self._on_progress = material.on_progress
+        self._format = inputs.format
+        self._on_progress = inputs.on_progress
         self._out = Path(config.out)
         self._cache = Path(config.cache) if config.cache else self._out / "cache"
-        self._train = self._open(config.data.train, material, config.data.limit)
-        self._validation = self._open(config.data.validation, material) if config.data.validation else None
-        self.fingerprint = _fingerprint(config, material, [self._train, self._validation])
+        self._train = self._open(config.data.train, inputs, config.data.limit)
+        self._validation = self._open(config.data.validation, inputs) if config.data.validation else None
+        self.fingerprint = _fingerprint(config, inputs, [self._train, self._validation])
 
-    def _open(self, paths: Sequence[str], material: Material, limit: int | None = None) -> Corpus:
+    def _open(self, paths: Sequence[str], inputs: TrainInputs, limit: int | None = None) -> Corpus:
         sources = Sources(
             paths=[Path(path) for path in paths],
             folder=self._cache,
-            read_dialogues=material.read_dialogues,
+            read_dialogues=inputs.read_dialogues,
             limit=limit,
         )
-        corpus = Corpus.open(sources, material.indexing)
+        corpus = Corpus.open(sources, inputs.indexing)
         if not len(corpus):
             raise DataError(f"{', '.join(paths)}: no trajectories to learn from")
         return corpus
@@ -182,7 +182,7 @@ class Run:
         tagging = None
         if adapter is not None:
             shared = dict.fromkeys(ROLES, ADAPTERS[Role.BACKBONE]) if step.merged else {}
-            tagging = Tagging(numbers={**ADAPTERS, **shared}, from_role_token=adapter.kind == "alora")
+            tagging = AdapterAssignment(numbers={**ADAPTERS, **shared}, from_role_token=adapter.kind == "alora")
         return Packing(
             layout=layout,
             tokens_per_pass=config.tokens_per_pass,
@@ -205,15 +205,15 @@ class Run:
         """[trajectories], whether a step learns from them."""
         return (self._train.places >= step.part[0]) & (self._train.places < step.part[1])
 
-    def units(self, tokenizer: PreTrainedTokenizerBase, roles: Sequence[Role]) -> Units:
+    def units(self, tokenizer: PreTrainedTokenizerBase, roles: Sequence[Role]) -> TokenizedTrajectories:
         """The trajectories as a step tokenises them."""
         return self._units(self._train, self._tokeniser(tokenizer, roles))
 
-    def _units(self, corpus: Corpus, tokeniser: Tokeniser) -> Units:
+    def _units(self, corpus: Corpus, tokeniser: Tokeniser) -> TokenizedTrajectories:
         name = fingerprint(corpus, tokeniser, self._format.to_document())
-        return Units(corpus, tokeniser, TokenCache(self._cache, name, len(corpus)))
+        return TokenizedTrajectories(corpus, tokeniser, TokenCache(self._cache, name, len(corpus)))
 
-    def _rows(self, tokeniser: Tokeniser, packing: Packing) -> dict[str, list[Forest]]:
+    def _rows(self, tokeniser: Tokeniser, packing: Packing) -> dict[str, list[PackedTrees]]:
         """The validation examples by role, each alone."""
         if self._validation is None:
             return {}
@@ -370,11 +370,11 @@ def _agent(config: TrainConfig) -> AgentConfig:
     )
 
 
-def _fingerprint(config: TrainConfig, material: Material, corpora: Sequence[Corpus | None]) -> str:
+def _fingerprint(config: TrainConfig, inputs: TrainInputs, corpora: Sequence[Corpus | None]) -> str:
     """Names what a run learns: configuration, format and data, wherever the files lie."""
     digest = hashlib.sha256()
     settings = {name: value for name, value in document_of(config).items() if name not in (*_FREE_TO_CHANGE, "data")}
-    digest.update(json.dumps([settings, material.format.to_document()], sort_keys=True).encode())
+    digest.update(json.dumps([settings, inputs.format.to_document()], sort_keys=True).encode())
     for corpus in corpora:
         if corpus is not None:
             digest.update(corpus.places.tobytes() + corpus.sizes.tobytes() + corpus.counts(Role).tobytes())

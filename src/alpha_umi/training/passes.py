@@ -18,12 +18,12 @@ from transformers import PreTrainedModel
 
 from alpha_umi.models.adapters import Adapters, adapters_of
 from alpha_umi.training.attention import forest_logits, suits, tree_attention, weighted_loss
-from alpha_umi.training.data.packing import Forest, Labelled, plant
+from alpha_umi.training.data.packing import PackedTrees, WeightedExample, pack_prefix_trees
 
-_IDLE = plant([Labelled(ids=[0, 0], weights=[0.0, 1.0])])[0]
+_IDLE = pack_prefix_trees([WeightedExample(ids=[0, 0], weights=[0.0, 1.0])])[0]
 
 
-class Passes:
+class LossComputer:
     """How one model computes forests; `installed` while it does."""
 
     def __init__(self, model: PreTrainedModel, *, max_length: int, pad_to: int | None = None) -> None:
@@ -49,7 +49,7 @@ class Passes:
         finally:
             handle.remove()
 
-    def loss(self, forest: Forest) -> Tensor:
+    def loss(self, forest: PackedTrees) -> Tensor:
         """The weighted cross entropy, summed, in nats."""
         return weighted_loss(*self._logits(forest), forest)
 
@@ -58,7 +58,7 @@ class Passes:
         return self.loss(_IDLE) * 0
 
     @torch.no_grad()
-    def score(self, forest: Forest) -> tuple[float, list[bool]]:
+    def score(self, forest: PackedTrees) -> tuple[float, list[bool]]:
         """The loss, summed, and whether the model would write the completion of each of its trees, greedily.
 
         The trees must be single examples.
@@ -70,15 +70,15 @@ class Passes:
         missed = np.bincount(owner[~hits.cpu().numpy()], minlength=len(_roots(forest)))
         return loss.item(), (missed == 0).tolist()
 
-    def _logits(self, forest: Forest) -> tuple[Tensor, Tensor]:
+    def _logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
         """Of the positions that predict something, and which of them each target has."""
         return self._tree_logits(forest) if self.why_rows is None else self._row_logits(forest)
 
-    def _tree_logits(self, forest: Forest) -> tuple[Tensor, Tensor]:
+    def _tree_logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
         with self._acting(torch.from_numpy(forest.adapters)):
             return forest_logits(self._model, forest)
 
-    def _row_logits(self, forest: Forest) -> tuple[Tensor, Tensor]:
+    def _row_logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
         device = next(self._model.parameters()).device
         starts = _roots(forest)
         if len(starts) < len(forest.segments):
@@ -108,6 +108,6 @@ class Passes:
         return nullcontext() if self._adapters is None else self._adapters.select(adapters)
 
 
-def _roots(forest: Forest) -> np.ndarray:
+def _roots(forest: PackedTrees) -> np.ndarray:
     """Where the trees start, [trees]."""
     return forest.segments[forest.segments[:, 2] < 0, 0]

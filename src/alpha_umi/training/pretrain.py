@@ -25,9 +25,9 @@ from alpha_umi.formats.tokens import Tokenizer, end_ids
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_rows, write_json
 from alpha_umi.training.data.batches import Packing, StepData
-from alpha_umi.training.data.labels import Sequenced, Unit, part_codes
+from alpha_umi.training.data.labels import TokenizedExample, TokenizedTrajectory, part_codes
 from alpha_umi.training.data.order import Amount, order
-from alpha_umi.training.run_directory import check_place, claim, document_of, leaving_nothing
+from alpha_umi.training.run_directory import check_place, claim, cleanup_on_error, document_of
 from alpha_umi.training.sft import Stage, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
@@ -42,7 +42,7 @@ _TOKENIZER_TEXTS = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class PretrainInputs:
     """What a run needs beside its configuration."""
 
     format: Format
@@ -51,7 +51,7 @@ class Ground:
     """Called in the first process after every step, and after every line of the history."""
 
 
-def run(config: PretrainConfig, ground: Ground, *, resume: bool = False) -> Path:
+def run(config: PretrainConfig, inputs: PretrainInputs, *, resume: bool = False) -> Path:
     """Read all texts and return the folder of the model, in its run directory.
 
     Raises ConfigError when the directory holds another run, or this one and `resume` is off, DataError for a line
@@ -60,14 +60,14 @@ def run(config: PretrainConfig, ground: Ground, *, resume: bool = False) -> Path
     out, process = Path(config.out), PartialState(cpu=config.device == "cpu")
     is_new = check_place(out, document_of(config), resume=resume, free=_FREE_TO_CHANGE)
     process.wait_for_everyone()
-    with leaving_nothing(out if is_new else None):
+    with cleanup_on_error(out if is_new else None):
         texts = read_texts([Path(path) for path in config.texts])
     if is_new and process.is_main_process:
-        claim(out, config, ground.format_document)
+        claim(out, config, inputs.format_document)
     process.wait_for_everyone()
     folder, marker = out / BASE, _fingerprint(config, texts)
     if finished(folder) is None:
-        _train(config, ground, texts, folder, marker)
+        _train(config, inputs, texts, folder, marker)
     done = finished(folder) or {}
     if done.get("fingerprint") != marker:
         raise ConfigError(f"{folder}: read other texts; name another 'out' or remove this folder")
@@ -100,13 +100,13 @@ class TextUnits:
         self._end = end
         self._max_length = max_length
 
-    def __getitem__(self, index: int) -> Unit:
+    def __getitem__(self, index: int) -> TokenizedTrajectory:
         ids = [*cast("list[int]", self._tokenizer.encode(self._texts[index])), self._end]
         cut = len(ids) > self._max_length
         kept = np.array(ids[: self._max_length], dtype=np.int32)
         parts = part_codes([Part.ANSWER] * (len(kept) - 2))
-        example = Sequenced(role=Role.BACKBONE, number=0, ids=kept, parts=parts, cut=cut)
-        return Unit(id=f"text {index}", targets=1, examples=(example,))
+        example = TokenizedExample(role=Role.BACKBONE, number=0, ids=kept, parts=parts, cut=cut)
+        return TokenizedTrajectory(id=f"text {index}", targets=1, examples=(example,))
 
     @property
     def modules(self) -> list[str]:
@@ -119,8 +119,8 @@ class TextUnits:
         return np.array([len(text) for text in self._texts])
 
 
-def _train(config: PretrainConfig, ground: Ground, texts: Sequence[str], folder: Path, marker: str) -> None:
-    form = ground.format
+def _train(config: PretrainConfig, inputs: PretrainInputs, texts: Sequence[str], folder: Path, marker: str) -> None:
+    form = inputs.format
     sample = islice(texts, 0, None, max(1, len(texts) // _TOKENIZER_TEXTS))
     tokenizer = learn_tokenizer(
         sample, vocab_size=config.model.vocab_size, special_tokens=form.special_tokens, end=form.end
@@ -145,7 +145,7 @@ def _train(config: PretrainConfig, ground: Ground, texts: Sequence[str], folder:
         out=folder,
         history=Path(config.out) / "history" / f"{BASE}.jsonl",
         write=lambda path, weights: _write(path, model, tokenizer, weights),
-        on_progress=ground.on_progress,
+        on_progress=inputs.on_progress,
     )
     train_stage(stage, {"fingerprint": marker, "parameters": model.num_parameters()})
 

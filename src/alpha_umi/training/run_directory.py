@@ -35,7 +35,7 @@ def check_place(out: Path, document: Mapping[str, Any], *, resume: bool, free: C
 
 
 @contextmanager
-def leaving_nothing(folder: Path | None) -> Iterator[None]:
+def cleanup_on_error(folder: Path | None) -> Iterator[None]:
     """Take a new run's folder away again when there turns out to be nothing to learn from."""
     try:
         yield

@@ -28,11 +28,11 @@ from alpha_umi.errors import AlphaUMiError, ConfigError, StorageError
 from alpha_umi.models.checkpoint import pick_device, quiet
 from alpha_umi.store import read_json, write_json
 from alpha_umi.training import spread
-from alpha_umi.training.data.batches import Shares, StepData, StepShare
-from alpha_umi.training.data.packing import Forest
+from alpha_umi.training.data.batches import RankBatch, RankBatches, StepData
+from alpha_umi.training.data.packing import PackedTrees
 from alpha_umi.training.optimizer import make_optimizer
-from alpha_umi.training.passes import Passes
-from alpha_umi.training.watch import VALIDATION_LOSS, StageProgress, Watch, Watched, stopping_gently
+from alpha_umi.training.passes import LossComputer
+from alpha_umi.training.watch import VALIDATION_LOSS, StageCallback, StageProgress, Watched, graceful_interrupt
 from alpha_umi.types import Json
 
 _BEST = "best"
@@ -48,7 +48,7 @@ class Stage:
     model: PreTrainedModel
     """Changed in place; what of it learns says requires_grad."""
     data: StepData
-    validation: Mapping[str, Sequence[Forest]] = field(default_factory=dict[str, Sequence[Forest]])
+    validation: Mapping[str, Sequence[PackedTrees]] = field(default_factory=dict[str, Sequence[PackedTrees]])
     """By role; every tree is one example."""
     settings: StageConfig
     run: TrainConfig
@@ -121,7 +121,7 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
     trainer = _StageTrainer(stage)
     found = spread.checkpoints(stage.checkpoints)
     trainer.first_step = int(found[-1].name.partition("-")[2]) if found else 0
-    with stopping_gently(trainer.watch), _full_disks_explained(stage.checkpoints), quiet():
+    with graceful_interrupt(trainer.watch), _full_disks_explained(stage.checkpoints), quiet():
         trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
     if trainer.watch.interrupted:
         raise KeyboardInterrupt(
@@ -142,7 +142,7 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
     return result
 
 
-def validate(passes: Passes, validation: Mapping[str, Sequence[Forest]]) -> dict[str, float]:
+def validate(passes: LossComputer, validation: Mapping[str, Sequence[PackedTrees]]) -> dict[str, float]:
     """`validation_loss`: cross-entropy per completion token, in nats (weighted as in training). For every role,
     `validation_exact_match_ROLE`: the share of examples whose completion greedy decoding would write word for word."""
     total, weight, told = 0.0, 0.0, dict[str, float]()
@@ -189,7 +189,7 @@ class _StageTrainer(spread.SpreadTrainer):
         self._counts = Counts()
         self._learned: tuple[Sequence[str], Tensor] = (), torch.zeros(())
         """Of the step under way: ids of its trajectories here, and their part of the loss."""
-        self._passes = Passes(
+        self._passes = LossComputer(
             stage.model,
             max_length=run.max_length,
             pad_to=run.max_length if run.layout == "padded" else None,
@@ -206,7 +206,7 @@ class _StageTrainer(spread.SpreadTrainer):
             ),
         )
         self.first_step = 0
-        self.watch = Watch(self._watched())
+        self.watch = StageCallback(self._watched())
         self.add_callback(self.watch)
         if _TENSORBOARD in _trackers(run) and spread.is_first():
             self.add_callback(_tensorboard(stage.history.parent / _TENSORBOARD / stage.name))
@@ -245,7 +245,7 @@ class _StageTrainer(spread.SpreadTrainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         model.train()
-        share = cast("StepShare", inputs["share"])
+        share = cast("RankBatch", inputs["share"])
         spread.reseed(self._stage.run.seed, self.state.global_step)
         weight = self._count(share)
         scale = spread.processes() / weight if weight else 0.0  # gradients are averaged over processes
@@ -269,7 +269,7 @@ class _StageTrainer(spread.SpreadTrainer):
             raise ConfigError(self._complaint(norm, ids if bad_here or not bad_loss else []))
         return norm
 
-    def _count(self, share: StepShare) -> float:
+    def _count(self, share: RankBatch) -> float:
         """Count a step and return the sum of its weights, over all processes."""
         kept = cast("dict[str, Any]", self.state.stateful_callbacks)
         if not self._counts.examples:  # a resumed run goes on counting
@@ -336,12 +336,12 @@ class _Loader:
 
     def __init__(self, stage: Stage, first_step: int, process: int) -> None:
         self._length = len(stage.data.steps)
-        self._shares = Shares(stage.data, process=process, first_step=first_step, workers=stage.run.workers)
+        self._shares = RankBatches(stage.data, process=process, first_step=first_step, workers=stage.run.workers)
 
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[dict[str, StepShare]]:
+    def __iter__(self) -> Iterator[dict[str, RankBatch]]:
         return ({"share": share} for share in self._shares)
 
 

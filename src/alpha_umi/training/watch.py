@@ -67,7 +67,7 @@ class Watched:
     """Called in the first process after every step, and after every line of the history."""
 
 
-class Watch(TrainerCallback):
+class StageCallback(TrainerCallback):
     """The Trainer's callback of a stage."""
 
     def __init__(self, watched: Watched) -> None:
@@ -171,7 +171,7 @@ def _is_told(line: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def stopping_gently(watch: Watch) -> Iterator[None]:
+def graceful_interrupt(watch: StageCallback) -> Iterator[None]:
     """The first Ctrl-C ends the step under way and saves; a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -42,7 +42,7 @@ _FILTERS = (Cut.FILTER, Cut.RANDOM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class AppOptions:
     """On which terms requests are answered."""
 
     key: str = ""
@@ -53,13 +53,13 @@ class Terms:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Desk:
+class _AppState:
     tools: VirtualTools
-    terms: Terms
+    options: AppOptions
     closing: Callable[[], bool]
 
 
-def make_app(tools: VirtualTools, terms: Terms) -> FastAPI:
+def make_app(tools: VirtualTools, options: AppOptions) -> FastAPI:
     """`tools` is closed when the application is shut down. Set `state.closing` to say when that comes."""
 
     @asynccontextmanager
@@ -69,13 +69,13 @@ def make_app(tools: VirtualTools, terms: Terms) -> FastAPI:
 
     app = FastAPI(title="virtual ToolBench", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.closing = lambda: False
-    desk = _Desk(tools=tools, terms=terms, closing=lambda: app.state.closing())
+    state = _AppState(tools=tools, options=options, closing=lambda: app.state.closing())
 
     async def virtual(request: Request) -> Response:
-        return await _answer(request, desk, max_chars=None)
+        return await _answer(request, state, max_chars=None)
 
     async def rapidapi(request: Request) -> Response:
-        return await _answer(request, desk, max_chars=SERVER_CHARS)
+        return await _answer(request, state, max_chars=SERVER_CHARS)
 
     async def health(_: Request) -> Response:
         document: Json = {
@@ -83,7 +83,7 @@ def make_app(tools: VirtualTools, terms: Terms) -> FastAPI:
             "apis": len(tools.apis),
             "cached": dict[str, Json](await tools.cached()),
             "replied": dict[str, Json](tools.counts),
-            "faults": dict[str, Json](terms.faults.dealt),
+            "faults": dict[str, Json](options.faults.dealt),
         }
         return _json(json.dumps(document))
 
@@ -94,7 +94,7 @@ def make_app(tools: VirtualTools, terms: Terms) -> FastAPI:
     return app
 
 
-async def _answer(request: Request, desk: _Desk, *, max_chars: int | None) -> Response:
+async def _answer(request: Request, state: _AppState, *, max_chars: int | None) -> Response:
     body = await _read_body(request)
     asked = read_request(body, request.headers) if body is not None else _TOO_LARGE
     match asked:
@@ -103,24 +103,24 @@ async def _answer(request: Request, desk: _Desk, *, max_chars: int | None) -> Re
         case Reply():
             return _send(asked)
         case Asked():
-            return await _treat(request, asked, desk, max_chars)
+            return await _treat(request, asked, state, max_chars)
 
 
-async def _treat(request: Request, asked: Asked, desk: _Desk, max_chars: int | None) -> Response:
-    if desk.terms.key and not hmac.compare_digest(asked.key.encode(), desk.terms.key.encode()):
+async def _treat(request: Request, asked: Asked, state: _AppState, max_chars: int | None) -> Response:
+    if state.options.key and not hmac.compare_digest(asked.key.encode(), state.options.key.encode()):
         said = "this toolbench_key is not accepted here" if asked.key else "a toolbench_key is needed here"
         return _send(Reply(error=UNAUTHORIZED, response=said, status=ToolStatus.ERROR))
-    fault = desk.terms.faults.deal(asked)
+    fault = state.options.faults.deal(asked)
     if fault is not None:
-        refused = await _meet(fault, request, desk.closing)
+        refused = await _meet(fault, request, state.closing)
         if refused is not None:
             return refused
     try:
-        reply = await desk.tools.reply(asked)
+        reply = await state.tools.reply(asked)
     except StorageError as error:
         _log.error("no reply: %s", error)
         return _json(json.dumps({"error": f"the server cannot keep replies: {error}", "response": ""}), 503)
-    response = _send(_strip(reply, asked, desk, max_chars))
+    response = _send(_strip(reply, asked, state, max_chars))
     if fault is not None and fault.kind is Kind.BROKEN:
         text = bytes(response.body)
         return _json(text[: 1 + int(fault.at * (len(text) - 1))])
@@ -154,23 +154,23 @@ async def _meet(fault: Fault, request: Request, closing: Callable[[], bool]) -> 
 # --- requests and responses -----------------------------------------------------------------------------
 
 
-def _strip(reply: Reply, asked: Asked, desk: _Desk, max_chars: int | None) -> Reply:
+def _strip(reply: Reply, asked: Asked, state: _AppState, max_chars: int | None) -> Reply:
     """The reply with what is kept of its response: by `strip` what the tool declares, of ToolBench's own the start."""
     response = reply.response
     if asked.strip in _FILTERS and response:
-        response = _filter(response, asked, desk)
+        response = _filter(response, asked, state)
     if max_chars is not None:
         text = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
         response = text[:max_chars]
     return Reply(error=reply.error, response=response, status=reply.status, extra=reply.extra)
 
 
-def _filter(response: Json, asked: Asked, desk: _Desk) -> Json:
-    name, api = asked.address.function, desk.tools.apis.get(asked.address)
+def _filter(response: Json, asked: Asked, state: _AppState) -> Json:
+    name, api = asked.address.function, state.tools.apis.get(asked.address)
     schema = _read(api.schema) if api is not None and isinstance(api.schema, str) else api.schema if api else None
     text = response if isinstance(response, str) else json.dumps(response)
     budget = Budget(cut=Cut(asked.strip), max_chars=len(text) * 2, schemas={name: schema})
-    chance = random.Random(f"{desk.terms.seed} {name} {asked.canonical}")  # noqa: S311
+    chance = random.Random(f"{state.options.seed} {name} {asked.canonical}")  # noqa: S311
     kept = shorten(text, budget, name, chance)
     return kept if isinstance(response, str) else _read(kept)
 

@@ -39,7 +39,7 @@ class Moved:
     """How many were left out, by reason."""
 
 
-def import_folder(folder: Path, cache: ReplyCache, tell: Callable[[int, int], None] | None = None) -> Moved:
+def import_folder(folder: Path, cache: ReplyCache, on_progress: Callable[[int, int], None] | None = None) -> Moved:
     """Add all replies below a folder; `tell` is called with files done and in all.
 
     Raises DataError for a folder that holds no such files, or a file that is no JSON; what was read before it stays.
@@ -52,8 +52,8 @@ def import_folder(folder: Path, cache: ReplyCache, tell: Callable[[int, int], No
         rows = list(_read_file(path, moved))
         added = cache.add_all(rows)
         moved.files, moved.replies, moved.known = number, moved.replies + added, moved.known + len(rows) - added
-        if tell is not None:
-            tell(number, len(files))
+        if on_progress is not None:
+            on_progress(number, len(files))
     return moved
 
 

@@ -17,7 +17,7 @@ from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.loading.judges import open_simulator
 from alpha_umi.serving.virtual_tools import server
-from alpha_umi.serving.virtual_tools.app import Terms, make_app
+from alpha_umi.serving.virtual_tools.app import AppOptions, make_app
 from alpha_umi.serving.virtual_tools.cache import ReplyCache
 from alpha_umi.serving.virtual_tools.faults import read_faults
 from alpha_umi.serving.virtual_tools.folders import import_folder
@@ -66,7 +66,7 @@ def run(options: ServerOptions, ready: Callable[[str], None]) -> Mapping[str, in
 
     Raises ConfigError, DataError or StorageError saying what stands in the way.
     """
-    terms = Terms(
+    app_options = AppOptions(
         key=_accepted_key(options.key_env),
         faults=read_faults(options.faults, options.simulation.seed),
         seed=options.simulation.seed,
@@ -84,7 +84,7 @@ def run(options: ServerOptions, ready: Callable[[str], None]) -> Mapping[str, in
             if folder.is_dir():
                 import_folder(folder, cache)
         tools = VirtualTools(cache, simulator, recordings, apis)
-        server.serve(make_app(tools, terms), listening, lambda: ready(server.address(listening)))
+        server.serve(make_app(tools, app_options), listening, lambda: ready(server.address(listening)))
         return tools.counts
 
 

@@ -24,9 +24,16 @@ from torch.utils.data import DataLoader, Dataset
 from alpha_umi.errors import AlphaUMiError
 from alpha_umi.training.data.cache import TokenCache
 from alpha_umi.training.data.corpus import Corpus
-from alpha_umi.training.data.labels import Sequenced, Tagging, Tokeniser, Unit, Weights, label
+from alpha_umi.training.data.labels import (
+    AdapterAssignment,
+    Tokeniser,
+    TokenizedExample,
+    TokenizedTrajectory,
+    Weights,
+    label,
+)
 from alpha_umi.training.data.order import Pick, Steps, shares
-from alpha_umi.training.data.packing import Forest, Labelled, fill, join, plant
+from alpha_umi.training.data.packing import PackedTrees, WeightedExample, fill, join, pack_prefix_trees
 from alpha_umi.types import Json
 
 _RULES = 1
@@ -53,16 +60,16 @@ class Packing:
     max_length: int
     """Tokens of the longest example."""
     weights: Weights = field(default_factory=Weights)
-    tagging: Tagging | None = None
+    tagging: AdapterAssignment | None = None
     """None: no adapters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StepShare:
+class RankBatch:
     """What one process computes in one step."""
 
     step: int
-    forests: list[Forest]
+    forests: list[PackedTrees]
     """One per pass; none where a step has fewer trajectories than there are processes."""
     examples: int
     weight: float
@@ -85,7 +92,7 @@ class StepShare:
 class UnitSource(Protocol):
     """Units by index."""
 
-    def __getitem__(self, index: int) -> Unit: ...
+    def __getitem__(self, index: int) -> TokenizedTrajectory: ...
 
     @property
     def modules(self) -> list[str]:
@@ -98,7 +105,7 @@ class UnitSource(Protocol):
         ...
 
 
-class Units:
+class TokenizedTrajectories:
     """The units of a corpus: from the cache, or tokenised and put there."""
 
     def __init__(self, corpus: Corpus, tokeniser: Tokeniser, cache: TokenCache | None = None) -> None:
@@ -106,7 +113,7 @@ class Units:
         self._tokeniser = tokeniser
         self._cache = cache
 
-    def __getitem__(self, index: int) -> Unit:
+    def __getitem__(self, index: int) -> TokenizedTrajectory:
         unit = None if self._cache is None else self._cache.get(index)
         if unit is None:
             unit = self._tokeniser(self._corpus.read(index))
@@ -125,7 +132,7 @@ class Units:
         return self._corpus.sizes
 
 
-class StepData(Dataset[StepShare]):
+class StepData(Dataset[RankBatch]):
     """The shares of all processes in all steps."""
 
     def __init__(self, units: UnitSource, steps: Steps, packing: Packing, world_size: int = 1) -> None:
@@ -151,7 +158,7 @@ class StepData(Dataset[StepShare]):
     def __len__(self) -> int:
         return len(self._steps) * self._world_size
 
-    def __getitem__(self, index: int) -> StepShare:
+    def __getitem__(self, index: int) -> RankBatch:
         """Raises DataError where a file is no longer what was indexed."""
         if not 0 <= index < len(self):
             raise IndexError(index)
@@ -163,7 +170,7 @@ class StepData(Dataset[StepShare]):
         taken = [_taken(unit, pick) for unit, pick in zip(units, mine, strict=True)]
         groups = [[label(one, self._packing.weights, self._packing.tagging) for one in group] for group in taken]
         flat = [example for group in taken for example in group]
-        return StepShare(
+        return RankBatch(
             step=step,
             forests=pack(groups, self._packing),
             examples=len(flat),
@@ -181,32 +188,32 @@ class StepData(Dataset[StepShare]):
         return len(pick.numbers) / max(self._steps.examples(Pick(unit=pick.unit)), 1)
 
 
-def _taken(unit: Unit, pick: Pick) -> list[Sequenced]:
+def _taken(unit: TokenizedTrajectory, pick: Pick) -> list[TokenizedExample]:
     if pick.numbers is None:
         return list(unit.examples)
     by_number = {example.number: example for example in unit.examples}
     return [by_number[number] for number in pick.numbers if number in by_number]
 
 
-def pack(groups: Sequence[Sequence[Labelled]], packing: Packing) -> list[Forest]:
+def pack(groups: Sequence[Sequence[WeightedExample]], packing: Packing) -> list[PackedTrees]:
     """The passes over examples, those of one trajectory together; a pass is within the budget where it can be."""
     budget = packing.tokens_per_pass
     match packing.layout:
         case Layout.TREE:
-            forests = [forest for group in groups for forest in plant(group, budget)]
+            forests = [forest for group in groups for forest in pack_prefix_trees(group, budget)]
         case Layout.ROWS:
-            forests = [forest for group in groups for example in group for forest in plant([example])]
+            forests = [forest for group in groups for example in group for forest in pack_prefix_trees([example])]
         case Layout.PADDED:
             padded = (_padded(example, packing.max_length) for group in groups for example in group)
-            forests = [forest for example in padded for forest in plant([example])]
+            forests = [forest for example in padded for forest in pack_prefix_trees([example])]
     bins = fill([forest.tokens for forest in forests], budget)
     return [join([forests[index] for index in sorted(bin_)]) for bin_ in bins]
 
 
-def _padded(example: Labelled, length: int) -> Labelled:
+def _padded(example: WeightedExample, length: int) -> WeightedExample:
     more = max(length - len(example.ids), 0)
     adapters = example.adapters
-    return Labelled(
+    return WeightedExample(
         ids=cast("Sequence[int]", np.pad(np.asarray(example.ids, np.int32), (0, more))),
         weights=cast("Sequence[float]", np.pad(np.asarray(example.weights, np.float32), (0, more))),
         adapters=None if adapters is None else cast("Sequence[int]", np.pad(np.asarray(adapters), (0, more))),
@@ -216,7 +223,7 @@ def _padded(example: Labelled, length: int) -> Labelled:
 # --- the background ---------------------------------------------------------------------------------------
 
 
-class Shares:
+class RankBatches:
     """The shares of one process, from one step on, made ahead by workers.
 
     Earlier steps are not touched, and no random state is: a run resumed in the middle goes on as it would have.
@@ -242,7 +249,7 @@ class Shares:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def __iter__(self) -> Iterator[StepShare]:
+    def __iter__(self) -> Iterator[RankBatch]:
         """Raises what went wrong in a worker as it was raised there."""
         for made in self._loader:
             if isinstance(made, AlphaUMiError):
@@ -250,13 +257,13 @@ class Shares:
             yield made
 
 
-class _Caught(Dataset[StepShare | AlphaUMiError]):
+class _Caught(Dataset[RankBatch | AlphaUMiError]):
     """Errors as values: a loader would wrap them in tracebacks."""
 
     def __init__(self, data: StepData) -> None:
         self._data = data
 
-    def __getitem__(self, index: int) -> StepShare | AlphaUMiError:
+    def __getitem__(self, index: int) -> RankBatch | AlphaUMiError:
         try:
             return self._data[index]
         except AlphaUMiError as error:

@@ -21,7 +21,7 @@ import numpy as np
 from filelock import lock_descriptor
 
 from alpha_umi.errors import StorageError
-from alpha_umi.training.data.labels import Sequenced, Unit
+from alpha_umi.training.data.labels import TokenizedExample, TokenizedTrajectory
 from alpha_umi.types import Role
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class TokenCache:
     def __reduce__(self) -> tuple[type[TokenCache], tuple[Path, str, int]]:
         return TokenCache, self._arguments
 
-    def get(self, index: int) -> Unit | None:
+    def get(self, index: int) -> TokenizedTrajectory | None:
         """What any process has put for a trajectory; None where nothing whole is there."""
         if self._places[index] == _MISSING:
             self._look()
@@ -64,7 +64,7 @@ class TokenCache:
             return None
         return _decode(record)
 
-    def put(self, index: int, unit: Unit) -> None:
+    def put(self, index: int, unit: TokenizedTrajectory) -> None:
         """Keep a unit. A disk without room is no reason to stop: nothing more is kept then, and it is logged."""
         if self._process != os.getpid():  # a lock taken before a fork is the parent's
             self._own, self._process = None, os.getpid()
@@ -216,7 +216,7 @@ def _checksum(index: int, record: bytes) -> int:
 # --- records ----------------------------------------------------------------------------------------------
 
 
-def _encode(unit: Unit) -> bytes:
+def _encode(unit: TokenizedTrajectory) -> bytes:
     """Of each example only the ids that the one before does not share."""
     name = unit.id.encode("utf-8", "surrogatepass")
     highest = max((int(example.ids.max()) for example in unit.examples), default=0)
@@ -241,22 +241,24 @@ def _encode(unit: Unit) -> bytes:
     return b"".join((head, name, table.tobytes(), *fresh, *parts))
 
 
-def _decode(record: bytes) -> Unit:
+def _decode(record: bytes) -> TokenizedTrajectory:
     named, targets, count, size = _HEAD.unpack_from(record)
     at = _HEAD.size + named
     table = np.frombuffer(record, np.int32, count * 6, at).reshape(count, 6)
     at += table.nbytes
     fresh = np.frombuffer(record, np.uint16 if size == 2 else np.int32, int(table[:, 4].sum()), at)
     parts = np.frombuffer(record, np.uint8, int(table[:, 5].sum()), at + fresh.nbytes)
-    examples: list[Sequenced] = []
+    examples: list[TokenizedExample] = []
     ids, at, mark = np.zeros(0, np.int32), 0, 0
     for role, number, cut, shared, own, marked in table.tolist():
         ids = np.concatenate([ids[:shared], fresh[at : at + own].astype(np.int32)])
         examples.append(
-            Sequenced(role=_ROLES[role], number=number, ids=ids, parts=parts[mark : mark + marked], cut=bool(cut))
+            TokenizedExample(
+                role=_ROLES[role], number=number, ids=ids, parts=parts[mark : mark + marked], cut=bool(cut)
+            )
         )
         at, mark = at + own, mark + marked
-    return Unit(
+    return TokenizedTrajectory(
         id=record[_HEAD.size : _HEAD.size + named].decode("utf-8", "surrogatepass"),
         targets=targets,
         examples=tuple(examples),

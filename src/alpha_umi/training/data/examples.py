@@ -42,7 +42,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class FittedTarget:
     """What one role sees when it is to say a target."""
 
     target: Target
@@ -55,13 +55,13 @@ def make_examples(trajectory: Trajectory, role: Role, format: Format, window: Wi
     """The examples of `role`. `window` limits the prompt; its cutting rule is `formats.fit`."""
     rows: list[Example] = []
     cut = left_out = 0
-    for sight in sights(trajectory, role, format, window):
-        if sight.turns is None:
+    for fitted in sights(trajectory, role, format, window):
+        if fitted.turns is None:
             left_out += 1
             continue
-        cut += sight.cut
-        prompt = format.render(role, trajectory.task, sight.turns)
-        rows.append(Example(role=role, prompt=prompt, completion=format.write(role, sight.target.said)))
+        cut += fitted.cut
+        prompt = format.render(role, trajectory.task, fitted.turns)
+        rows.append(Example(role=role, prompt=prompt, completion=format.write(role, fitted.target.said)))
     return Examples(rows=tuple(rows), cut=cut, left_out=left_out)
 
 
@@ -70,19 +70,19 @@ def sights(
     role: Role,
     format: Format,  # noqa: A002
     window: Window | None = None,
-) -> Iterator[Sight]:
+) -> Iterator[FittedTarget]:
     """Every target of `role` in order, and what its prompt shows."""
     for target in targets(trajectory, role):
         turns = trajectory.turns[: target.at]
         if window is None:
-            yield Sight(target=target, turns=turns)
+            yield FittedTarget(target=target, turns=turns)
             continue
         try:
             fitted = fit(format, role, trajectory.task, turns, window)
         except FormatError:
-            yield Sight(target=target, turns=None)
+            yield FittedTarget(target=target, turns=None)
         else:
-            yield Sight(target=target, turns=fitted.turns, cut=fitted.cut)
+            yield FittedTarget(target=target, turns=fitted.turns, cut=fitted.cut)
 
 
 def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:

@@ -17,8 +17,8 @@ from alpha_umi.errors import FormatError
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.tokens import PromptIds, Tokenizer, completion_parts, end_ids
 from alpha_umi.protocols import Format
-from alpha_umi.training.data.examples import Sight, sights
-from alpha_umi.training.data.packing import Labelled
+from alpha_umi.training.data.examples import FittedTarget, sights
+from alpha_umi.training.data.packing import WeightedExample
 from alpha_umi.types import Part, Role, Trajectory
 
 _CODES = {part: code for code, part in enumerate(Part)}
@@ -40,7 +40,7 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tagging:
+class AdapterAssignment:
     """Which adapter learns which tokens."""
 
     numbers: Mapping[Role, int]
@@ -50,7 +50,7 @@ class Tagging:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sequenced:
+class TokenizedExample:
     """One example as ids."""
 
     role: Role
@@ -65,14 +65,14 @@ class Sequenced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Unit:
+class TokenizedTrajectory:
     """All examples of one trajectory."""
 
     id: str
     """Of its task."""
     targets: int
     """Examples that there would be without a limit."""
-    examples: tuple[Sequenced, ...]
+    examples: tuple[TokenizedExample, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,24 +99,26 @@ class Tokeniser:
     def __reduce__(self) -> tuple[type[Tokeniser], tuple[Tokenizer, Format, tuple[Role, ...], Lengths]]:
         return Tokeniser, (self.tokenizer, self._format, self.roles, self.lengths)
 
-    def __call__(self, trajectory: Trajectory) -> Unit:
+    def __call__(self, trajectory: Trajectory) -> TokenizedTrajectory:
         """Raises FormatError for a prompt without a token, from which nothing could be predicted."""
-        targets = [(role, sight) for role in self.roles for sight in self._sights(trajectory, role)]
-        found = (self._sequence(trajectory, role, sight, number) for number, (role, sight) in enumerate(targets))
-        return Unit(
+        targets = [(role, fitted) for role in self.roles for fitted in self._sights(trajectory, role)]
+        found = (self._sequence(trajectory, role, fitted, number) for number, (role, fitted) in enumerate(targets))
+        return TokenizedTrajectory(
             id=trajectory.task.id,
             targets=len(targets),
             examples=tuple(example for example in found if example is not None),
         )
 
-    def _sights(self, trajectory: Trajectory, role: Role) -> Iterator[Sight]:
+    def _sights(self, trajectory: Trajectory, role: Role) -> Iterator[FittedTarget]:
         return sights(trajectory, role, self._format, self._window)
 
-    def _sequence(self, trajectory: Trajectory, role: Role, sight: Sight, number: int) -> Sequenced | None:
-        if sight.turns is None:
+    def _sequence(
+        self, trajectory: Trajectory, role: Role, fitted: FittedTarget, number: int
+    ) -> TokenizedExample | None:
+        if fitted.turns is None:
             return None
-        prompt = self._ids(self._format.render(role, trajectory.task, sight.turns))
-        ids, parts = completion_parts(self.tokenizer, self._format.spans(role, sight.target.said))
+        prompt = self._ids(self._format.render(role, trajectory.task, fitted.turns))
+        ids, parts = completion_parts(self.tokenizer, self._format.spans(role, fitted.target.said))
         ids.append(end_ids(self.tokenizer, self._format.end)[0])
         if len(prompt) + len(ids) > self.lengths.example:
             return None
@@ -125,12 +127,12 @@ class Tokeniser:
                 f"task {trajectory.task.id!r}: the {role.value}'s prompt in format {self._format.name!r} is empty and "
                 "the tokenizer has no BOS to put there: nothing can predict the first token of a completion"
             )
-        return Sequenced(
+        return TokenizedExample(
             role=role,
             number=number,
             ids=np.array([*prompt, *ids], dtype=np.int32),
             parts=part_codes(parts),
-            cut=sight.cut,
+            cut=fitted.cut,
         )
 
 
@@ -139,7 +141,7 @@ def part_codes(parts: Sequence[Part]) -> NDArray[np.uint8]:
     return np.array([*(_CODES[part] for part in parts), _END], dtype=np.uint8)
 
 
-def label(example: Sequenced, weights: Weights, tagging: Tagging | None = None) -> Labelled:
+def label(example: TokenizedExample, weights: Weights, tagging: AdapterAssignment | None = None) -> WeightedExample:
     """An example with the weight of the loss and the adapter at every token."""
     table = np.array([*(getattr(weights, part.value) for part in Part), weights.end], dtype=np.float32)
     prompt = len(example.ids) - len(example.parts)
@@ -148,7 +150,7 @@ def label(example: Sequenced, weights: Weights, tagging: Tagging | None = None) 
     adapters = np.zeros(len(example.ids), dtype=np.int8)
     if tagging is not None:
         adapters[prompt - 1 if tagging.from_role_token else 0 :] = tagging.numbers.get(example.role, 0)
-    return Labelled(
+    return WeightedExample(
         ids=cast("Sequence[int]", example.ids),
         weights=cast("Sequence[float]", weighed),
         adapters=None if tagging is None else cast("Sequence[int]", adapters),

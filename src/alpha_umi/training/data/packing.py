@@ -24,7 +24,7 @@ _IDS = 1 << 31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Labelled:
+class WeightedExample:
     """One supervised example as token ids: prompt, then completion."""
 
     ids: Sequence[int]
@@ -40,7 +40,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Forest:
+class PackedTrees:
     """One row of trees side by side: n tokens in s segments, m losses."""
 
     ids: Ints
@@ -65,7 +65,7 @@ class Forest:
         return len(self.ids)
 
 
-def plant(examples: Sequence[Labelled], budget: int | None = None) -> list[Forest]:
+def pack_prefix_trees(examples: Sequence[WeightedExample], budget: int | None = None) -> list[PackedTrees]:
     """The prefix tree of `examples`; where it has more than `budget` tokens, the fewest further ones do.
 
     A tree is split at branches, never within an example, and what is repeated is as short as can be. An example
@@ -79,10 +79,10 @@ def plant(examples: Sequence[Labelled], budget: int | None = None) -> list[Fores
         return [_lay_out(examples, nodes, last)]
     walked = sorted(range(len(examples)), key=last.__getitem__)
     groups = _split([keys[index] for index in walked], budget)
-    return [forest for group in groups for forest in plant([examples[walked[index]] for index in group])]
+    return [forest for group in groups for forest in pack_prefix_trees([examples[walked[index]] for index in group])]
 
 
-def join(forests: Sequence[Forest]) -> Forest:
+def join(forests: Sequence[PackedTrees]) -> PackedTrees:
     """Several forests in one row; nothing attends across."""
     tokens = np.cumsum([0, *(forest.tokens for forest in forests)])
     runs = np.cumsum([0, *(len(forest.segments) for forest in forests)])
@@ -91,7 +91,7 @@ def join(forests: Sequence[Forest]) -> Forest:
         parents = forest.segments[:, 2:]
         segments.append(np.hstack([forest.segments[:, :2] + token, np.where(parents < 0, -1, parents + run)]))
     shifted = list(zip(forests, tokens, strict=False))
-    return Forest(
+    return PackedTrees(
         ids=_row([forest.ids for forest in forests]),
         depths=_row([forest.depths for forest in forests]),
         ends=_row([forest.ends + token for forest, token in shifted]),
@@ -141,7 +141,7 @@ class _Node:
     """Tokens of the run and of all below it."""
 
 
-def _keys(example: Labelled) -> _Keys:
+def _keys(example: WeightedExample) -> _Keys:
     """What must be equal for a token to be shared, as one number each."""
     keys = np.asarray(example.ids, dtype=np.int64) * _ADAPTERS
     return keys if example.adapters is None else keys + np.asarray(example.adapters, dtype=np.int64)
@@ -229,7 +229,7 @@ def _split(walked: Sequence[_Keys], budget: int) -> list[range]:
 # --- the layout -------------------------------------------------------------------------------------------
 
 
-def _lay_out(examples: Sequence[Labelled], nodes: Sequence[_Node], last: Sequence[int]) -> Forest:
+def _lay_out(examples: Sequence[WeightedExample], nodes: Sequence[_Node], last: Sequence[int]) -> PackedTrees:
     sizes = np.array([node.stop - node.start for node in nodes])
     stops = np.cumsum(sizes)
     starts = stops - sizes
@@ -244,7 +244,7 @@ def _lay_out(examples: Sequence[Labelled], nodes: Sequence[_Node], last: Sequenc
     losses = list(_losses(examples, segments, last))
     pairs, which = np.unique(np.concatenate([pair for pair, _ in losses]), return_inverse=True)
     weights = np.bincount(which, np.concatenate([weight for _, weight in losses]), minlength=len(pairs))
-    return Forest(
+    return PackedTrees(
         ids=_row([examples[node.example].ids[run] for node, run in zip(nodes, runs, strict=True)]),
         depths=_row([np.arange(node.start, node.stop) for node in nodes]),
         ends=np.repeat(below, sizes).astype(np.int32),
@@ -257,7 +257,7 @@ def _lay_out(examples: Sequence[Labelled], nodes: Sequence[_Node], last: Sequenc
 
 
 def _losses(
-    examples: Sequence[Labelled], segments: Ints, last: Sequence[int]
+    examples: Sequence[WeightedExample], segments: Ints, last: Sequence[int]
 ) -> Iterator[tuple[_Keys, NDArray[np.float64]]]:
     """Of each example the pairs (predicting position, target) as one number each, and their weights, [k]."""
     for example, node in zip(examples, last, strict=True):

@@ -9,23 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from alpha_umi.config import TrainConfig
-from alpha_umi.training.data.labels import Unit, Weights, label
-from alpha_umi.training.data.packing import plant
-from alpha_umi.training.glpft import Material, Run
+from alpha_umi.training.data.labels import TokenizedTrajectory, Weights, label
+from alpha_umi.training.data.packing import pack_prefix_trees
+from alpha_umi.training.glpft import Run, TrainInputs
 from alpha_umi.training.planning.counts import Estimate, TokenCounts, estimate
 from alpha_umi.training.recipe import make_steps
 
 
-def survey(config: TrainConfig, material: Material, sample: int) -> dict[str, Estimate]:
+def survey(config: TrainConfig, inputs: TrainInputs, sample: int) -> dict[str, Estimate]:
     """The counts of every step of the run (see training.recipe), from `sample` random trajectories of its data.
 
     Nothing is kept and no weights are loaded. Raises DataError and CheckpointError as a run would.
     """
     found: dict[str, Estimate] = {}
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(
-            config.model_copy(update={"cache": config.cache or folder, "out": str(Path(folder, "out"))}), material
-        )
+        run = Run(config.model_copy(update={"cache": config.cache or folder, "out": str(Path(folder, "out"))}), inputs)
         tokenizer = run.tokenizer()
         for step in make_steps(config):
             there = np.flatnonzero(run.taken(step))
@@ -36,9 +34,9 @@ def survey(config: TrainConfig, material: Material, sample: int) -> dict[str, Es
     return found
 
 
-def _count(unit: Unit, config: TrainConfig) -> TokenCounts:
+def _count(unit: TokenizedTrajectory, config: TrainConfig) -> TokenCounts:
     examples = [label(example, Weights()) for example in unit.examples]
-    trees: Sequence[int] = [forest.tokens for forest in plant(examples, config.tokens_per_pass)]
+    trees: Sequence[int] = [forest.tokens for forest in pack_prefix_trees(examples, config.tokens_per_pass)]
     return TokenCounts(
         examples=len(examples),
         trees=len(trees),
