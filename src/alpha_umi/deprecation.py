@@ -95,6 +95,11 @@ SPLIT: dict[str, tuple[str, ...]] = {
 """Packages whose own names moved into modules; each ends with `__getattr__ = moved_names(__name__)`."""
 
 RENAMED: dict[str, dict[str, str]] = {
+    "build": {"Cast": "AgentKind"},
+    "jobs.bundle": {"Parcel": "BundleOptions"},
+    "jobs.cluster": {"Member": "RayWorker", "crew_on_ray": "ray_pool"},
+    "jobs.clock": {"Clock": "Timing"},
+    "jobs.side_by_side": {"Show": "OnUpdate", "Tell": "OnProgress", "work_on": "run_items"},
     "build.bundled": {"MADE": "PROVENANCE", "made_with": "provenance_of", "write_made": "write_provenance"},
     "evaluation.judging.held": {"HeldModel": "FallbackModel"},
     "world": {"Trouble": "Perturbation"},

@@ -12,7 +12,7 @@
 What a model or a tool gets wrong is data (`Observation.status`, `Trajectory.stop`) and never raised.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -53,7 +53,7 @@ class InterruptedWorkError(AlphaUMiError):
 
 
 @contextmanager
-def explain_missing_extra(extra: str, purpose: str, *, instead: str = "") -> Iterator[None]:
+def explain_missing_extra(extra: str, purpose: str, *, instead: str = "") -> Generator[None]:
     """Turn the failed import of an optional library into a ConfigError that names the extra to install.
 
     `purpose`: the subject of the message, what needs the library. `instead`: what to do without it.

@@ -109,7 +109,7 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
         async with EndpointServer(Reply(body=text_reply("stop\n{}"))) as server:
             async with OpenAIModel(Endpoint(base_url=server.url, model="m", grammar=field)) as model:
                 role_model = RoleModel(model=model, constrained=True)
-                proposal = await role_model.say(Role.CALLER, SHARED, TASK, ASKED)
+                proposal = await role_model.complete_turn(Role.CALLER, SHARED, TASK, ASKED)
             return proposal.turns, server.received[0].body
 
     turns, body = asyncio.run(ask())

@@ -159,7 +159,7 @@ def test_tokens_are_counted_as_the_model_reads_them(model):
 # --- more than a completion -------------------------------------------------------------------------------
 
 
-def streamed(model, prompt, sampling):
+def listen(model, prompt, sampling):
     async def collect():
         return [piece async for piece in model.stream(prompt, sampling)]
 
@@ -174,10 +174,10 @@ def streamed(model, prompt, sampling):
 ])  # fmt: skip
 def test_the_pieces_of_a_stream_are_its_completion(model, sampling):
     for prompt in PROMPTS:
-        *pieces, completion = streamed(model, prompt, sampling)
+        *pieces, completion = listen(model, prompt, sampling)
         assert completion == ask(model, [prompt], sampling)[0]
         assert "".join(pieces) == completion.text
-    assert len(streamed(model, PROMPTS[0], Sampling(max_tokens=24))) > 4
+    assert len(listen(model, PROMPTS[0], Sampling(max_tokens=24))) > 4
 
 
 def test_a_stream_that_nobody_reads_on_is_let_go(model):
@@ -208,7 +208,7 @@ def test_a_stream_ends_when_its_model_is_closed(model):
 
 def test_a_stream_fails_as_a_completion_does(model):
     with pytest.raises(ModelError, match="tokens, the model reads"):
-        streamed(model, "a " * 300, Sampling())
+        listen(model, "a " * 300, Sampling())
 
 
 def test_a_completion_tells_how_likely_its_tokens_were(model):

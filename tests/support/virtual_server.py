@@ -46,7 +46,7 @@ class Virtual:
 def serving(path, simulator=None, recordings=(), apis=None, **options):
     """`path`: the cache file."""
     tools = VirtualTools(ReplyCache(path), simulator, recordings, apis)
-    listening = server.streamed("127.0.0.1", 0)
+    listening = server.listen("127.0.0.1", 0)
     ready = threading.Event()
     running = server.Server(make_app(tools, AppOptions(**options)), ready.set)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)

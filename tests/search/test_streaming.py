@@ -68,7 +68,7 @@ def test_what_is_being_written_stands_in_a_line_that_its_turn_takes():
         while "I need the city of �[31mAna" not in text.getvalue() and time.monotonic() < until:
             time.sleep(0.01)  # the line is drawn some times a second
         written = text.getvalue()
-        printer.show(Node(index=0, parent=None, turns=TURNS, status=NodeStatus.OPEN))
+        printer.on_node(Node(index=0, parent=None, turns=TURNS, status=NodeStatus.OPEN))
     assert "I need the city of �[31mAna" in written
     assert "Where is Ana?" in text.getvalue()[len(written) :]
 
