@@ -1,27 +1,114 @@
 """alpha-UMi: tool agents made of three small language models."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from alpha_umi.deprecation import serve_old_modules
 
 if TYPE_CHECKING:
     from alpha_umi.environments.signatures import tool
-    from alpha_umi.jobs.ask import ask
+    from alpha_umi.errors import (
+        AlphaUMiError,
+        CheckpointError,
+        ConfigError,
+        DataError,
+        FormatError,
+        InterruptedWorkError,
+        ModelError,
+        StorageError,
+    )
+    from alpha_umi.jobs.agent import Agent, load
+    from alpha_umi.jobs.ask import aask, ask, chat, explore
+    from alpha_umi.jobs.chat import Chat
+    from alpha_umi.protocols import Environment, Format, Model, StreamingModel
+    from alpha_umi.search import Limits, Node, NodeStatus, Tree
+    from alpha_umi.types import (
+        Answer,
+        Call,
+        Completion,
+        Decision,
+        Observation,
+        Plan,
+        Proposal,
+        Role,
+        Sampling,
+        StopReason,
+        Task,
+        ToolSpec,
+        ToolStatus,
+        Trajectory,
+        Turn,
+        Usage,
+        User,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["ask", "tool"]
+__all__ = [
+    "Agent",
+    "AlphaUMiError",
+    "Answer",
+    "Call",
+    "Chat",
+    "CheckpointError",
+    "Completion",
+    "ConfigError",
+    "DataError",
+    "Decision",
+    "Environment",
+    "Format",
+    "FormatError",
+    "InterruptedWorkError",
+    "Limits",
+    "Model",
+    "ModelError",
+    "Node",
+    "NodeStatus",
+    "Observation",
+    "Plan",
+    "Proposal",
+    "Role",
+    "Sampling",
+    "StopReason",
+    "StorageError",
+    "StreamingModel",
+    "Task",
+    "ToolSpec",
+    "ToolStatus",
+    "Trajectory",
+    "Tree",
+    "Turn",
+    "Usage",
+    "User",
+    "aask",
+    "ask",
+    "chat",
+    "explore",
+    "load",
+    "tool",
+]
+_HOMES = {
+    "environments.signatures": ("tool",),
+    "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "jobs.agent": ("Agent", "load"),
+    "jobs.ask": ("aask", "ask", "chat", "explore"),
+    "jobs.chat": ("Chat",),
+    "protocols": ("Environment", "Format", "Model", "StreamingModel"),
+    "search": ("Limits", "Node", "NodeStatus", "Tree"),
+}
+"""Module -> the public names that it holds; the others are of `types`."""
 
 serve_old_modules()
 
 
 def __getattr__(name: str) -> Any:
-    """Public names are imported when they are first asked for, so that importing the package costs nothing."""
-    if name == "tool":
-        from alpha_umi.environments.signatures import tool
+    """Import a public name when it is first used, so that importing the package costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((module for module, names in _HOMES.items() if name in names), "types")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
 
-        return tool
-    if name == "ask":
-        from alpha_umi.jobs.ask import ask
 
-        return ask
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

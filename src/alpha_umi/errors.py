@@ -23,26 +23,38 @@ class AlphaUMiError(Exception):
 
 
 class ConfigError(AlphaUMiError):
+    """Invalid configuration file, override, option or argument."""
+
     exit_code = 2
 
 
 class DataError(AlphaUMiError):
+    """Missing, unreadable or malformed file."""
+
     exit_code = 3
 
 
 class FormatError(AlphaUMiError):
+    """Format that cannot be loaded or cannot express something."""
+
     exit_code = 4
 
 
 class CheckpointError(AlphaUMiError):
+    """Run directory or model that cannot be loaded."""
+
     exit_code = 5
 
 
 class ModelError(AlphaUMiError):
+    """Model or endpoint that could not complete."""
+
     exit_code = 6
 
 
 class StorageError(AlphaUMiError):
+    """File, folder or repository that could not be written."""
+
     exit_code = 7
 
 

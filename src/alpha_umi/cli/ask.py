@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alpha_umi.cli import rollout as rollouts
-from alpha_umi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from alpha_umi.jobs.ask import Conversation
+    from alpha_umi.jobs.chat import Chat
+    from alpha_umi.types import Trajectory
 
 Constrained = Annotated[
     bool | None,
@@ -18,36 +24,42 @@ Constrained = Annotated[
         help="Constrain calls to the offered tools and their schemas; by default as the agent says.",
     ),
 ]
+Tools = Annotated[
+    Path | None,
+    typer.Option(
+        help="A Python file with @tool functions, or ToolBench's tool JSON files; without it the agent's own "
+        "world is asked, with the tools that fit the query."
+    ),
+]
+Agent = Annotated[
+    str | None,
+    typer.Option(
+        help="A run directory, an agent file, a Hugging Face Hub repository, or umi-tiny, which is the default."
+    ),
+]
+World = Annotated[
+    str | None, typer.Option(help="Ask in this sealed world (tiny, small or full), not in the agent's own.")
+]
+ToolEnv = Annotated[
+    str | None,
+    typer.Option("--env", help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file."),
+]
+Single = Annotated[bool, typer.Option("--single", help="The backbone alone.")]
+Native = Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")]
 
 
 def ask(
     query: Annotated[str | None, typer.Argument(help="What to do.")] = None,
-    tools: Annotated[
-        Path | None,
-        typer.Option(
-            help="A Python file with @tool functions, or ToolBench's tool JSON files; without it the agent's own "
-            "world is asked, with the tools that fit the query."
-        ),
-    ] = None,
-    agent: Annotated[
-        Path | None, typer.Option(help="A run directory, an agent file, or umi-tiny, which is the default.")
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")] = None,
-    model: Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")] = None,
-    world: Annotated[
-        str | None, typer.Option(help="Ask in this sealed world (tiny, small or full), not in the agent's own.")
-    ] = None,
+    tools: Tools = None,
+    agent: Agent = None,
+    base_url: rollouts.BaseUrl = None,
+    model: rollouts.Model = None,
+    world: World = None,
     world_task: Annotated[
         str | None, typer.Option(metavar="SPLIT:INDEX", help="A task of the world, in place of a query.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file; "
-            "or an environment of your own, module:attribute."
-        ),
-    ] = None,
+    env: ToolEnv = None,
     strategy: rollouts.StrategyName = "chain",
     max_steps: rollouts.MaxSteps = 12,
     max_completions: rollouts.MaxCompletions = None,
@@ -55,8 +67,8 @@ def ask(
     max_seconds: rollouts.MaxSeconds = None,
     max_calls: rollouts.MaxCalls = None,
     *,
-    single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
-    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
+    single: Single = False,
+    native: Native = False,
     constrained: Constrained = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the trajectory as one JSON object, in place of the answer.")
@@ -65,91 +77,60 @@ def ask(
     """Answer one query with tools; every turn is shown as it happens. Exit code 0 only for an answer."""
     from rich.console import Console
 
-    from alpha_umi.config import LimitsConfig, RolloutConfig
     from alpha_umi.display import TurnPrinter, verdict_words
-    from alpha_umi.jobs.rollout import explore_one
+    from alpha_umi.jobs.ask import read_question
     from alpha_umi.store import write_trajectories
 
-    config = _read_agent(agent, base_url, model, native=native)
-    if tools is None and env is None:
-        asked = _read_world_query(query, world or (config.provenance.preset if config.provenance else None), world_task)
-    elif query is None or world is not None or world_task is not None:
-        raise ConfigError("tools of your own need a query, and neither --world nor --world-task")
-    else:
-        asked = rollouts.read_query(query, tools, env)
-    limits = LimitsConfig(
-        max_steps=max_steps,
-        max_completions=max_completions,
-        max_tokens=max_tokens,
-        max_seconds=max_seconds,
-        max_calls=max_calls,
-    )
-    run = RolloutConfig(
-        agent=with_constraint(config, constrained),
-        single=single,
-        environment=asked.environment,
-        strategy=strategy,
-        limits=limits,
+    question = read_question(
+        query,
+        agent,
+        {
+            "tools": tools,
+            "env": env,
+            "world": world,
+            "world_task": world_task,
+            "base_url": base_url,
+            "model": model,
+            "single": single,
+            "native": native,
+            "constrained": constrained,
+            "strategy": strategy,
+            "max_steps": max_steps,
+            "max_completions": max_completions,
+            "max_tokens": max_tokens,
+            "max_seconds": max_seconds,
+            "max_calls": max_calls,
+        },
     )
     console = Console(stderr=True)
-    loaded = _load(console, run, asked.opened, agent)
-    with TurnPrinter(console) as printer:
-        trajectory = explore_one(loaded, asked.query, printer.on_node, printer.on_token)
+    with open_chat(console, question) as chat, TurnPrinter(console) as printer:
+        trajectory = chat.send(query or "", on_node=printer.on_node, on_token=printer.on_token)
     if out is not None:
         write_trajectories(out, [trajectory])
     if world_task is not None:
-        verdict = loaded.environment.verify(asked.query.task, trajectory)
+        verdict = question.toolbox.environment.verify(trajectory.task, trajectory)
         console.print(f"{'verifier':>10}  {verdict_words(verdict)}", markup=False, highlight=False, soft_wrap=True)
     print_outcome(trajectory, as_json=as_json)
+
+
+def open_chat(console: Console, conversation: Conversation) -> Chat:
+    """Load the agent of a conversation; what takes seconds is shown."""
+    from alpha_umi.display import loading
+    from alpha_umi.loading.models import import_engine
+
+    if not conversation.choice.is_local:
+        return conversation.open()
+    with loading(console, "torch and transformers"):
+        import_engine()
+    with loading(console, conversation.choice.name):
+        return conversation.open()
 
 
 def with_constraint(agent: Any, constrained: bool | None) -> Any:
     return agent if constrained is None else agent.model_copy(update={"constrained": constrained})
 
 
-def _read_agent(agent: Path | None, base_url: str | None, model: str | None, *, native: bool) -> Any:
-    from alpha_umi.loading.agents import endpoint_agent, read_agent
-    from alpha_umi.loading.bundled import DEFAULT
-
-    if base_url is None and model is None and not native:
-        return read_agent(agent or Path(DEFAULT))
-    if agent is None and base_url is not None and model is not None:
-        return endpoint_agent(base_url, model, native=native)
-    raise ConfigError("name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)")
-
-
-def _read_world_query(text: str | None, preset: str | None, task: str | None) -> Any:
-    from alpha_umi.config import EnvironmentConfig, WorldConfig
-    from alpha_umi.jobs.world_query import free_query, name_task, open_world
-
-    if preset is None:
-        raise ConfigError("which tools may be used? Name them by --tools, or a sealed world by --world")
-    if (text is None) == (task is None):
-        raise ConfigError("say what to do: a query, or the name of a task of the world by --world-task")
-    opened = EnvironmentConfig(world=WorldConfig())
-    if task is not None:
-        return rollouts.Asked(query=name_task(preset, task), environment=opened)
-    return rollouts.Asked(query=free_query(preset, text or ""), environment=opened, opened=open_world(preset))
-
-
-def _load(console: Any, run: Any, opened: Any, agent: Path | None) -> Any:
-    from alpha_umi.display import loading
-    from alpha_umi.loading.bundled import DEFAULT
-    from alpha_umi.loading.environments import open_environment
-    from alpha_umi.loading.models import import_engine
-    from alpha_umi.loading.rollouts import check_agent, open_explorer
-
-    check_agent(run)
-    opened = opened or open_environment(run.environment)  # What is wrong with tools is said before seconds of imports.
-    if not run.agent.roles.is_local:
-        return open_explorer(run, opened)
-    with loading(console, "torch and transformers"):
-        import_engine()
-    with loading(console, str(agent or DEFAULT)):
-        return open_explorer(run, opened)
-
-
-def print_outcome(trajectory: Any, *, as_json: bool) -> None:
+def print_outcome(trajectory: Trajectory, *, as_json: bool) -> None:
     """Print the answer, or the trajectory as JSON, on the standard output; exit code 1 where there is no answer."""
     from alpha_umi.cli.output import print_json
     from alpha_umi.display import plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +84,7 @@ def rollout(
     """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file."""
     from alpha_umi.config import LimitsConfig, RetrievalConfig, RolloutConfig
     from alpha_umi.jobs.rollout import RolloutOptions, local_pool
+    from alpha_umi.jobs.toolbox import read_environment
 
     if on not in ON:
         raise ConfigError(f"--on {on!r} is not known; known: {', '.join(ON)}")
@@ -135,63 +135,6 @@ def read_player(
     if is_coded(agent):
         return agent
     return read_agent(Path(agent))
-
-
-def read_environment(name: str, overrides: Any, concurrency: int | None = None) -> Any:
-    """The environment's configuration from a file's path, an address, or the name of a kind."""
-    from alpha_umi.config import PLACES, EnvironmentConfig, is_code, load_config, make_config
-
-    if name.endswith(".toml"):
-        return load_config(EnvironmentConfig, Path(name), overrides)
-    opened: dict[str, Any] = {} if concurrency is None else {"concurrency": concurrency}
-    if name.startswith(("http://", "https://")):
-        document: dict[str, Any] = {"http": {"url": name, **opened}}
-    elif name.endswith(".py"):
-        document = {"python": {"tools": name}}
-    elif is_code(name):
-        document = {"code": name}
-    elif name in PLACES:
-        document = {name: opened if name in ("http", "rapidapi") else {}}
-    else:
-        raise ConfigError(
-            f"--env {name!r} is not known; known: {', '.join(PLACES)}, an address (http://...), TOOLS.py, a TOML file, "
-            "module:attribute"
-        )
-    return make_config(EnvironmentConfig, document, overrides, f"--env {name}").rebased(Path.cwd())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One query by hand, and where its tools are run."""
-
-    query: Any
-    environment: Any
-    opened: Any = None
-    """What is opened already in the place of `environment`."""
-
-
-def read_query(text: str, tools: Path | None, env: str | None) -> Asked:
-    """A query with Python functions as tools, with APIs of tool JSON files that `env` calls, or with those of `env`."""
-    from alpha_umi.config import EnvironmentConfig, make_config
-    from alpha_umi.datasets.queries import Query, offered
-    from alpha_umi.environments.rapidapi import load_apis
-    from alpha_umi.types import Task
-
-    if tools is None:
-        return Asked(query=Query(task=Task(id="ask", query=text)), environment=read_environment(env or "", []))
-    if tools.suffix == ".json" or tools.is_dir():
-        if env is None:
-            raise ConfigError(
-                f"{tools}: tools of JSON files are called somewhere: name a service by --env, or rapidapi"
-            )
-        apis = load_apis(tools)
-        overrides = [f"rapidapi.tools={tools}"] if env == "rapidapi" else []
-        query = Query(task=Task(id="ask", query=text, tools=offered(apis)), apis=tuple(apis))
-        return Asked(query=query, environment=read_environment(env, overrides))
-    if env is not None:
-        raise ConfigError(f"{tools}: Python functions run here; --env is for ToolBench's tool JSON files")
-    opened = make_config(EnvironmentConfig, {"python": {"tools": str(tools)}}).rebased(Path.cwd())
-    return Asked(query=Query(task=Task(id="ask", query=text)), environment=opened)
 
 
 def _read_ranker(path: Path | None) -> Any:

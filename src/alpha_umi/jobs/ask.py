@@ -1,46 +1,127 @@
-"""One query answered live by an agent with tools."""
+"""One query, one search or a conversation with an agent that is chosen by name, endpoint or object."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any, Unpack
 
-from alpha_umi.environments.python import PythonEnvironment, PythonTool
-from alpha_umi.errors import InterruptedWorkError
-from alpha_umi.loading.agents import LoadedAgent, open_agent, read_agent
-from alpha_umi.loading.bundled import DEFAULT
-from alpha_umi.protocols import Environment
-from alpha_umi.search import Limits, Node, Tree, explore
+from alpha_umi.config.calls import InstanceOnly, validated
+from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_toolbox
+from alpha_umi.jobs.chat import Chat
+from alpha_umi.jobs.options import AgentAskOptions, AgentChatOptions, AgentOptions
+from alpha_umi.jobs.toolbox import Toolbox, open_toolbox, task_toolbox
+from alpha_umi.search import Node
+from alpha_umi.search import explore as search_tree
+from alpha_umi.search.names import check_strategy
 from alpha_umi.types import Task, Trajectory
 
 
-def ask(query: str, *, tools: Sequence[PythonTool], agent: str | Path = DEFAULT) -> Trajectory:
-    """One query answered live by a bundled agent, or that of a run directory or agent file, with Python functions.
+@validated
+def ask(query: str | None = None, *, agent: AgentLike | None = None, **options: Unpack[AgentAskOptions]) -> Trajectory:
+    """Answer one query with tools: Python functions, files of them, tool JSON files, or a sealed world's.
 
-    Raises ConfigError or CheckpointError when there is no such agent. Not to be called inside a running event loop:
-    there, await `build.open_agent` and `search.explore`.
+    Works inside a running event loop (a notebook): the search runs in a thread with a loop of its own. `agent`: a
+    loaded one, or a name as `load` takes it; None: the bundled umi-tiny. Raises ConfigError for wrong arguments before
+    anything is loaded, CheckpointError for an agent that is not there, ModelError when a model cannot complete.
     """
-    environment = PythonEnvironment(tools)
-    task = Task(id="ask", query=query, tools=environment.tools)
-    return roll_out(open_agent(read_agent(Path(agent))), environment, task, lambda _: None)
+    with read_question(query, agent, options).open() as chat:
+        return chat.send(query or "", on_node=options.get("on_node"), on_token=options.get("on_token"))
 
 
-def roll_out(loaded: LoadedAgent, environment: Environment, task: Task, show: Callable[[Node], None]) -> Trajectory:
-    """One task as a chain; `show` sees every node as it grows. The agent's models are closed afterwards."""
-    try:
-        return asyncio.run(_roll_out(loaded, environment, task, show))
-    except KeyboardInterrupt:
-        raise InterruptedWorkError("interrupted") from None
-
-
-async def _roll_out(
-    loaded: LoadedAgent, environment: Environment, task: Task, show: Callable[[Node], None]
+@validated
+async def aask(
+    query: str | None = None, *, agent: AgentLike | None = None, **options: Unpack[AgentAskOptions]
 ) -> Trajectory:
-    tree = Tree(task=task)
-    async with loaded, aclosing(explore(loaded.agent, environment, task, Limits())) as nodes:
-        async for node in nodes:
-            tree.add(node)
-            show(node)
-    return tree.best
+    """As `ask`, awaited: async tools run in the caller's event loop."""
+    async with await asyncio.to_thread(read_question(query, agent, options).open) as chat:
+        return await chat.asend(query or "", on_node=options.get("on_node"), on_token=options.get("on_token"))
+
+
+@validated
+def chat(agent: AgentLike | None = None, **options: Unpack[AgentChatOptions]) -> Chat:
+    """Start a conversation with an agent that `load` would find; a loaded one stays loaded when the chat is closed."""
+    return read_conversation(agent, options).open()
+
+
+@validated
+def explore(
+    agent: AgentLike | None, task: Annotated[Task, InstanceOnly()] | str, **options: Unpack[AgentChatOptions]
+) -> AsyncGenerator[Node, None]:
+    """Search for an answer and yield every node as it grows, for `async for`.
+
+    `task`: a query, or a task with its tools; a task of a sealed world runs there unless `tools` says otherwise. An
+    agent that is named is freed at the end. Raises as `ask`.
+    """
+    choice = choose_agent(agent, _agent_options(options))
+    check_strategy(options.get("strategy", "chain"))
+    if isinstance(task, Task):
+        toolbox = task_toolbox(task, options.get("tools"), options.get("env"))
+    else:
+        toolbox = open_toolbox(**_tool_options(options), agent=choice.config)
+    return _explore(choice, toolbox, task, options)
+
+
+async def _explore(
+    choice: AgentChoice, toolbox: Toolbox, task: Task | str, options: AgentChatOptions
+) -> AsyncGenerator[Node, None]:
+    async with AsyncExitStack() as stack:
+        agent = await asyncio.to_thread(choice.open)
+        if choice.given is None:
+            stack.push_async_exit(agent)
+        await stack.enter_async_context(toolbox)
+        opened, environment = toolbox.open(task if isinstance(task, str) else task.query)
+        named = agent.read_search(options)
+        nodes = search_tree(agent, environment, opened, named["limits"], named["strategy"])
+        async with aclosing(nodes):
+            async for node in nodes:
+                yield node
+
+
+# --- what is read before anything is loaded ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Conversation, or single query, whose arguments are checked and whose agent is not loaded."""
+
+    choice: AgentChoice
+    toolbox: Toolbox
+    options: AgentAskOptions
+
+    def open(self) -> Chat:
+        """Load the agent, which the chat frees unless it was given. Raises ConfigError or CheckpointError."""
+        agent, owned = self.choice.open(), self.choice.given is None
+        try:
+            return Chat(agent, self.toolbox, **agent.read_search(self.options), owns_agent=owned)
+        except BaseException:
+            if owned:
+                agent.close()
+            raise
+
+
+def read_question(query: str | None, agent: AgentLike | None, options: AgentAskOptions) -> Conversation:
+    """Check the arguments of one query. Raises ConfigError, CheckpointError or DataError."""
+    choice = choose_agent(agent, _agent_options(options))
+    check_strategy(options.get("strategy", "chain"))
+    config = choice.config if choice.given is None else choice.given.config
+    return Conversation(choice=choice, toolbox=read_toolbox(query, options, config), options=options)
+
+
+def read_conversation(agent: AgentLike | None, options: AgentChatOptions) -> Conversation:
+    """Check the arguments of a conversation. Raises ConfigError, CheckpointError or DataError."""
+    choice = choose_agent(agent, _agent_options(options))
+    check_strategy(options.get("strategy", "chain"))
+    config = choice.config if choice.given is None else choice.given.config
+    toolbox = open_toolbox(**_tool_options(options), agent=config)
+    return Conversation(choice=choice, toolbox=toolbox, options={**options})
+
+
+def _agent_options(options: AgentAskOptions | AgentChatOptions) -> Any:
+    return {name: options.get(name) for name in AgentOptions.__annotations__ if name in options}
+
+
+def _tool_options(options: AgentAskOptions | AgentChatOptions) -> dict[str, Any]:
+    return {name: options.get(name) for name in ("tools", "env", "world")}

@@ -11,12 +11,11 @@ from typing import Any, TypeAlias
 
 from filelock import lock_descriptor
 
-from alpha_umi.agent import OnToken, with_streaming
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError, StorageError
 from alpha_umi.loading.environments import open_environment
-from alpha_umi.loading.rollouts import LoadedExplorer, check_agent, open_explorer, open_recorder
+from alpha_umi.loading.rollouts import check_agent, open_explorer, open_recorder
 from alpha_umi.rollouts.query_sets import read_sets
 from alpha_umi.rollouts.runner import (
     ROLLOUTS,
@@ -26,11 +25,9 @@ from alpha_umi.rollouts.runner import (
     RolloutFolder,
     list_jobs,
     roll_out_all,
-    with_tools,
 )
-from alpha_umi.search import Node, Tree, explore
 from alpha_umi.store import make_folder, write_text
-from alpha_umi.types import Task, Trajectory
+from alpha_umi.types import Task
 
 CONFIG = "rollout.toml"
 _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
@@ -117,32 +114,6 @@ def roll_out(
         if waiting:
             run(_roll_out(options, waiting, folder, pool, lambda each: _report(each, progress, on_progress)))
     return progress
-
-
-def explore_one(
-    loaded: LoadedExplorer, query: Query, on_progress: Callable[[Node], None], on_token: OnToken
-) -> Trajectory:
-    """One query by hand; `show` sees every node as it grows, `hear` what is being written, where a model can be read
-    meanwhile. What was loaded is let go of afterwards.
-
-    Raises what goes wrong: ModelError, DataError.
-    """
-    return asyncio.run(_explore_one(loaded, query, on_progress, on_token))
-
-
-async def _explore_one(
-    loaded: LoadedExplorer, query: Query, on_progress: Callable[[Node], None], on_token: OnToken
-) -> Trajectory:
-    async with loaded:
-        explorer = loaded.explorer
-        place = explorer.environments.open(query)
-        tree = Tree(task=with_tools(query.task, place))
-        agent = with_streaming(explorer.agent, on_token)
-        async with aclosing(explore(agent, place, tree.task, explorer.limits, explorer.strategy)) as nodes:
-            async for node in nodes:
-                tree.add(node)
-                on_progress(node)
-    return tree.best
 
 
 def _report(rollouts: Sequence[Rollout], progress: Progress, on_progress: Callable[[Progress], None]) -> None:

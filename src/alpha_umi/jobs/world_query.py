@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from alpha_umi.datasets.queries import Query
 from alpha_umi.environments.world import OpenWorldEnvironment
@@ -30,15 +30,16 @@ def name_task(preset: str, name: str) -> Query:
     return Query(task=World(preset).task(found["split"], int(found["index"])))
 
 
-def free_query(preset: str, text: str) -> Query:
-    """A query in free words, with the tools of the world that BM25 finds for it.
+def free_query(preset: str, text: str, called: Sequence[ToolSpec] = ()) -> Query:
+    """A query in free words, with the tools of the world that BM25 finds for it, after those `called` before.
 
     Of several providers of the same thing the first that is found is offered. Raises ConfigError for an unknown
     preset, or where BM25 is not installed.
     """
     version = find_preset(preset).version
     metadata = {"world": version, "preset": preset, "seed": 0}
-    return Query(task=Task(id="ask", query=text, tools=_offer(preset, text), metadata=metadata))
+    tools = {tool.name: tool for tool in (*called, *_offer(preset, text))}
+    return Query(task=Task(id="ask", query=text, tools=tuple(tools.values()), metadata=metadata))
 
 
 def open_world(preset: str) -> LoadedEnvironment:

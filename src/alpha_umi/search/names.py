@@ -27,6 +27,11 @@ def open_strategy(name: str, ranker: Ranker | None = None) -> Chain | DepthFirst
     return DepthFirst(width=width, ranker=ranker if ranks else None) if width else Chain(attempts=attempts)
 
 
+def check_strategy(name: str) -> None:
+    """Raises ConfigError for the name of no strategy."""
+    _read(name)
+
+
 def open_published(name: str, limits: Limits, ranker: Ranker | None = None) -> PublishedChain | PublishedTree:
     """As open_strategy, with the published order and counts: a step of `limits` is 3 nodes, a completion a query."""
     ours = open_strategy(name, ranker)

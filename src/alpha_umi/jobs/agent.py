@@ -1,0 +1,243 @@
+"""Loaded agents of the public API, and the choice of one by name, endpoint or object."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, Unpack
+
+from alpha_umi import protocols
+from alpha_umi.agent import with_streaming
+from alpha_umi.config import AgentConfig
+from alpha_umi.config.calls import validated
+from alpha_umi.errors import ConfigError
+from alpha_umi.event_loops import Job, LoopThread
+from alpha_umi.jobs.chat import Chat, OnToken
+from alpha_umi.jobs.options import AgentOptions, AskOptions, ChatOptions
+from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
+from alpha_umi.loading.agents import (
+    AgentKind,
+    LoadedAgent,
+    endpoint_agent,
+    is_coded,
+    open_agent,
+    open_coded_agent,
+    read_agent,
+)
+from alpha_umi.loading.bundled import DEFAULT
+from alpha_umi.search import Comparison, Limits, Ranker, open_strategy
+from alpha_umi.types import Proposal, Role, Task, Trajectory, Turn
+
+_Result = TypeVar("_Result")
+_OBSERVERS = ("on_node", "on_token")
+_TOOLS = ("tools", "env", "world", "world_task")
+
+
+class Agent:
+    """Loaded agent with its models in memory; satisfies `protocols.Agent` by `propose`.
+
+    Blocking methods run in a thread with an event loop of its own, so they work where a loop runs already (a notebook).
+    Context manager, sync and async, that frees the models.
+    """
+
+    def __init__(self, loaded: LoadedAgent, config: AgentConfig | None = None, name: str = "agent") -> None:
+        self.config = config
+        """None: an agent that is code."""
+        self.name = name
+        self._loaded = loaded
+        self._thread = LoopThread(f"alpha-umi-{name}")
+
+    def __repr__(self) -> str:
+        return f"Agent({self.name!r})"
+
+    @property
+    def format(self) -> protocols.Format | None:
+        """Prompt format of the models; None for an agent that is code."""
+        return self._loaded.format
+
+    # --- queries --------------------------------------------------------------------------------------
+
+    async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        """The next turns after `turns`. Raises ModelError when a model cannot complete."""
+        return await self._in_thread(self._loaded.agent.propose(task, turns))
+
+    def ask(self, query: str | None = None, **options: Unpack[AskOptions]) -> Trajectory:
+        """Answer one query with tools. Works inside a running event loop; async tools run in the agent's thread.
+
+        Raises ConfigError for wrong arguments, ModelError when a model cannot complete.
+        """
+        return self.run(self.aask(query, **options))
+
+    @validated
+    async def aask(self, query: str | None = None, **options: Unpack[AskOptions]) -> Trajectory:
+        """As `ask`, awaited: async tools run in the caller's event loop."""
+        async with Chat(self, read_toolbox(query, options, self.config), **self.read_search(options)) as chat:
+            return await chat.asend(query or "", **{name: options.get(name) for name in _OBSERVERS})
+
+    @validated
+    def chat(self, **options: Unpack[ChatOptions]) -> Chat:
+        """Start a conversation: each message is answered with the earlier exchanges as context."""
+        toolbox = open_toolbox(**{name: options.get(name) for name in _TOOLS}, agent=self.config)
+        return Chat(self, toolbox, **self.read_search(options))
+
+    def read_search(self, options: Any) -> dict[str, Any]:
+        """Strategy and limits of a search from options. Raises ConfigError for an unknown strategy."""
+        limits = {name: options[name] for name in Limits.__dataclass_fields__ if name in options}
+        ranker = None if self._loaded.ranker is None else _RankerInThread(self._loaded.ranker, self._in_thread)
+        return {"strategy": open_strategy(options.get("strategy", "chain"), ranker), "limits": Limits(**limits)}
+
+    def observed(self, on_token: OnToken | None) -> protocols.Agent:
+        """The same agent; `on_token` gets what its models generate, in the event loop of the proposal's caller."""
+        return self if on_token is None else _ObservedAgent(self._loaded.agent, on_token, self._in_thread)
+
+    # --- threads and resources ------------------------------------------------------------------------
+
+    def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        """Run a coroutine in the agent's own event loop and wait for it; KeyboardInterrupt cancels it first."""
+        return self._thread.run(coroutine)
+
+    def start(self, coroutine: Coroutine[Any, Any, _Result]) -> Job[_Result]:
+        """Run a coroutine in the agent's own event loop without waiting for it."""
+        return self._thread.start(coroutine)
+
+    async def _in_thread(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        """Models behind endpoints belong to one event loop; agents that are code run where they are called."""
+        return await (self._thread.wait_for(coroutine) if self._loaded.models else coroutine)
+
+    def close(self) -> None:
+        """Free the models and end the thread."""
+        self.run(self._loaded.__aexit__())
+        self._thread.close()
+
+    async def aclose(self) -> None:
+        """As `close`, awaited."""
+        await self._thread.wait_for(self._loaded.__aexit__())
+        await asyncio.to_thread(self._thread.close)
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Agent:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+_InThread: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _ObservedAgent:
+    """Agent whose generated text is passed on."""
+
+    agent: protocols.Agent
+    on_token: OnToken
+    in_thread: _InThread
+
+    async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        loop = asyncio.get_running_loop()
+
+        def pass_on(role: Role, text: str) -> None:
+            if asyncio.get_running_loop() is loop:
+                self.on_token(role, text)
+            else:
+                loop.call_soon_threadsafe(self.on_token, role, text)
+
+        return await self.in_thread(with_streaming(self.agent, pass_on).propose(task, turns))
+
+
+@dataclass(frozen=True, slots=True)
+class _RankerInThread:
+    """search.Ranker whose model is asked in the agent's event loop."""
+
+    ranker: Ranker
+    in_thread: _InThread
+
+    async def compare(
+        self, task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]
+    ) -> Comparison:
+        return await self.in_thread(self.ranker.compare(task, before, first, second))
+
+
+# --- the choice of an agent -------------------------------------------------------------------------------
+
+AgentLike: TypeAlias = Agent | protocols.Agent | str | Path
+"""A loaded agent, an object with `propose`, or the name of one: a run directory, an agent file, a bundled name, a
+Hugging Face Hub repository, `oracle`, or `module:attribute`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentChoice:
+    """Agent that is chosen and checked but not loaded."""
+
+    name: str
+    config: AgentConfig | None = None
+    """None: an agent that is code, or one that is loaded."""
+    single: bool = False
+    given: Agent | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether loading it loads models here, which takes seconds."""
+        return self.config is not None and self.config.roles.is_local
+
+    def open(self) -> Agent:
+        """Load the agent; one that is loaded already is returned. Raises ConfigError or CheckpointError."""
+        if self.given is not None:
+            return self.given
+        if self.config is None:
+            return Agent(open_coded_agent(self.name), None, self.name)
+        return Agent(open_agent(self.config, AgentKind.SINGLE if self.single else None), self.config, self.name)
+
+
+def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
+    """Find an agent by name, endpoint or object without loading it; None without an endpoint is the bundled default.
+
+    Raises ConfigError for contradicting arguments, CheckpointError for an agent that is not there or does not fit.
+    """
+    base_url, model, native = options.get("base_url"), options.get("model"), options.get("native", False)
+    single, constrained = options.get("single", False), options.get("constrained")
+    if agent is not None and not isinstance(agent, str | Path):
+        if {name for name, value in options.items() if value}:
+            raise ConfigError(f"agent {agent!r} is loaded already; give its options to load")
+        return AgentChoice(name="agent", given=agent if isinstance(agent, Agent) else Agent(LoadedAgent(agent=agent)))
+    if base_url is not None or model is not None or native:
+        if agent is not None or base_url is None or model is None:
+            raise ConfigError(
+                "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+            )
+        config = endpoint_agent(base_url, model, native=native)
+        return AgentChoice(name=model, config=_constrained(config, constrained), single=single)
+    name = str(agent or DEFAULT)
+    if is_coded(name):
+        return AgentChoice(name=name)
+    config = read_agent(Path(name))
+    return AgentChoice(name=Path(name).name, config=_constrained(config, constrained), single=single)
+
+
+def _constrained(config: AgentConfig, constrained: bool | None) -> AgentConfig:
+    return config if constrained is None else config.model_copy(update={"constrained": constrained})
+
+
+@validated
+def load(name: AgentLike | None = None, **options: Unpack[AgentOptions]) -> Agent:
+    """Load an agent: a run directory, an agent file (TOML), a bundled name, a Hugging Face Hub repository (the local
+    cache goes first), `module:attribute`, `oracle`, or an endpoint by `base_url` and `model`. Default: umi-tiny.
+
+    Raises ConfigError for wrong arguments, CheckpointError for an agent that is not there or is not safe to load.
+    """
+    return choose_agent(name, options).open()
+
+
+def read_toolbox(query: str | None, options: AskOptions, config: AgentConfig | None) -> Toolbox:
+    """The tools of one query. Raises ConfigError unless there is a query or a task of a world, and not both."""
+    task = options.get("world_task")
+    if (query is None) == (task is None):
+        raise ConfigError("say what to do: a query, or the name of a task of the world by --world-task")
+    return open_toolbox(**{name: options.get(name) for name in _TOOLS}, agent=config)

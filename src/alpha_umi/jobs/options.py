@@ -1,0 +1,88 @@
+"""Keyword arguments that public functions share: the agent, the tools of a query, and the budgets of its search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
+
+from alpha_umi.config.calls import STRICT
+from alpha_umi.protocols import Environment
+from alpha_umi.search import Node
+from alpha_umi.types import Role
+
+Tools: TypeAlias = Environment | Sequence[Callable[..., Any]] | Path
+"""Python functions (with or without `@tool`), a Python file of them, tool JSON files, or an environment."""
+AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+@with_config(STRICT)
+class AgentOptions(TypedDict, total=False):
+    """Choice of an agent that no name makes: an endpoint, and variants of a named one."""
+
+    base_url: str | None
+    """An OpenAI-compatible endpoint, in place of a name; needs `model`."""
+    model: str | None
+    """The model at that endpoint, untrained in all three roles."""
+    native: bool
+    """With `model`: alone, by native function calling."""
+    single: bool
+    """The backbone alone."""
+    constrained: bool | None
+    """Hold calls to the offered tools and their schemas; None: as the agent says."""
+
+
+@with_config(STRICT)
+class SearchOptions(TypedDict, total=False):
+    """Search of one query: strategy and budgets."""
+
+    strategy: str
+    """chain, CoT@N, dfsdt, dfs, DFS_woFilter_wN or DFS_wN."""
+    max_steps: AtLeastOne
+    """Depth of a branch, in steps; 12 by default."""
+    max_completions: AtLeastOne | None
+    """Completions of all roles together."""
+    max_tokens: AtLeastOne | None
+    """Prompts and completions together."""
+    max_seconds: Annotated[float, Field(gt=0)] | None
+    """Wall time."""
+    max_calls: Annotated[int, Field(ge=0)] | None
+    """Tool calls."""
+
+
+@with_config(STRICT)
+class ChatOptions(SearchOptions, total=False):
+    """Tools of a conversation and the search of each reply."""
+
+    tools: Tools | None
+    """None: tools of the agent's own sealed world that fit the query."""
+    env: str | None
+    """Where tools of JSON files are called: a service's address, rapidapi, or a TOML file; or an environment of one's
+    own, `module:attribute`."""
+    world: str | None
+    """The sealed world that is asked: tiny, small or full."""
+
+
+@with_config(STRICT)
+class AskOptions(ChatOptions, total=False):
+    """Tools of one query, its search, and observers of it."""
+
+    world_task: str | None
+    """A task of the sealed world, SPLIT:INDEX, in place of a query."""
+    on_node: Callable[[Node], object] | None
+    """Called with every node of the search as it grows."""
+    on_token: Callable[[Role, str], object] | None
+    """Called with the role and each piece of text as it is generated."""
+
+
+@with_config(STRICT)
+class AgentChatOptions(ChatOptions, AgentOptions, total=False):
+    """Agent, tools and search of a conversation."""
+
+
+@with_config(STRICT)
+class AgentAskOptions(AskOptions, AgentOptions, total=False):
+    """Agent, tools and search of one query."""
