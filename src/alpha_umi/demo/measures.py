@@ -68,7 +68,7 @@ def is_light(loaded: LoadedAgent) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One measurement, in a form that can be sent to another process."""
+    """A measurement, in a form that can be sent to another process."""
 
     kind: str
     """`steps`, or the search strategy of whole tasks."""

@@ -97,7 +97,7 @@ def run(options: DemoOptions, console: Console) -> Path:
 
 
 class _Demo:
-    """One run of the demo."""
+    """State of a running demo."""
 
     def __init__(self, options: DemoOptions, config: AgentConfig | None, preset: str, console: Console) -> None:
         self._options, self._config, self._preset, self._console = options, config, preset, console

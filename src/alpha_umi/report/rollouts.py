@@ -14,7 +14,7 @@ from alpha_umi.report.turns import is_right, write_cards
 from alpha_umi.rollouts.runner import Counts, Rollout
 
 SHOWN = 200
-"""Trajectories in one page unless told otherwise."""
+"""Trajectories of each set in a page, by default."""
 
 
 def rollout_report(title: str, rollouts: Sequence[Rollout], shown: int = SHOWN) -> str:

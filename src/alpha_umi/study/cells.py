@@ -25,7 +25,7 @@ _WEIGHTS = ".safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One variant from one base with one seed."""
+    """A variant trained from a base with a seed."""
 
     base: str
     variant: str

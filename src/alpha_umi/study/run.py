@@ -49,5 +49,5 @@ def run_study(config: StudyConfig, out: Path, show: OnUpdate, *, workers: int = 
     raise StudyError(f"{len(failed)} of {len(waiting)} cells failed, the first: {first}: {failed[first]}")
 
 
-def _run_cell(config: StudyConfig, out: Path, cell: Cell, tell: OnProgress) -> None:
-    run_cell(config, cell, out, tell)
+def _run_cell(config: StudyConfig, out: Path, cell: Cell, on_progress: OnProgress) -> None:
+    run_cell(config, cell, out, on_progress)

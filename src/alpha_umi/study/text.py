@@ -168,7 +168,7 @@ def _scaling(results: Results) -> Iterator[str]:
 
 
 def scaling_points(results: Results) -> Iterator[dict[str, Any]]:
-    """Every variant that others scale, at each share of the data: in-domain metrics and pass rates by strategy."""
+    """Yield the points of data scaling: in-domain metrics and pass rates of a variant at each fraction of the data."""
     variants = results["config"]["variants"]
     scaled = dict.fromkeys(variant["scales"] for variant in variants.values() if variant.get("scales"))
     for base in results["config"]["bases"]:

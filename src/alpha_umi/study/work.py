@@ -189,7 +189,7 @@ class _Engine:
 
     @asynccontextmanager
     async def pool(self, config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
-        """As jobs.rollout.crew_here, with counts."""
+        """Roll out in this process, as `jobs.rollout.local_pool` does, and count."""
         done = 0
         async with open_explorer(config) as loaded:
 
