@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -16,6 +17,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("busy machine")
 block_network()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

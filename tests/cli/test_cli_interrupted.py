@@ -26,7 +26,7 @@ model = "m"
 base_url = "{url}"
 model = "m"
 """
-TASKS = 8
+TASKS, ANSWERS = 8, 3000
 
 
 def says(body):
@@ -142,7 +142,7 @@ def answers(desk):
     folder = desk / "answer" / "G1_answer"
     folder.mkdir(parents=True)
     texts = [json.dumps(answer_document(world.gold(world.task(Split.TRAIN, index)))) for index in range(TASKS)]
-    for number in range(6000):
+    for number in range(ANSWERS):
         (folder / f"{number}_x.json").write_text(texts[number % TASKS])
     return desk / "answer"
 
@@ -161,7 +161,7 @@ def test_ctrl_c_and_a_full_disk_leave_no_half_of_a_preparation(desk, answers):
     assert (desk / "p.jsonl").read_text() == "old\n"
     assert not list(desk.glob(".p.jsonl*"))
     assert run_here(*prepare, cwd=desk).code == 0
-    assert len((desk / "p.jsonl").read_text().splitlines()) == 6000
+    assert len((desk / "p.jsonl").read_text().splitlines()) == ANSWERS
 
 
 TRAIN = ("train", "tiny", "--set", "data.train=t.jsonl", "--set", "model.tiny.hidden_size=32", "--set", "log_every=1",
