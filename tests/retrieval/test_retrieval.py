@@ -270,7 +270,7 @@ def test_other_files_are_not_replaced_and_broken_indexes_are_named(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         Retriever.load(tmp_path / "nowhere")
     folder = tmp_path / "index"
-    for name, words in (("index/params.index.json", "make the index anew"), ("corpus.tsv", "0 APIs")):
+    for name, words in (("index/params.index.json", "make the index again"), ("corpus.tsv", "0 APIs")):
         Retriever.index(CORPUS).save(folder)
         (folder / name).write_text("")
         with pytest.raises(DataError, match=words):

@@ -1,1 +1,1 @@
-"""Where tool calls are executed. Each module is one kind of place; none knows another."""
+"""Environments that execute tool calls; each module holds one kind, and none knows another."""

@@ -1,4 +1,4 @@
-"""HTTP for tools: timeouts, retries, rate limits and a bound on what runs at once, per host.
+"""HTTP client for tools: timeouts, retries, rate limits and a bound on concurrent requests, per host.
 
 Whatever goes wrong on the way is an Observation with a status; nothing is raised. Keys never show in one.
 """
@@ -24,7 +24,7 @@ _QUOTED = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessLimits:
-    """How hard a host may be asked."""
+    """Limits on the requests to one host."""
 
     timeout_s: float = 30.0
     """Of one try."""
@@ -34,22 +34,22 @@ class AccessLimits:
     """Doubles with every retry, up to half of it left to chance; a Retry-After in seconds counts instead."""
     longest_wait_s: float = 20.0
     concurrency: int = 16
-    """Requests under way to one host."""
+    """Concurrent requests to one host."""
     per_second: float | None = None
     """Requests started per second to one host, on the average; None: as they come."""
     burst: int = 1
-    """How many may start at once after a pause."""
+    """Requests that may start at once after a pause."""
 
 
 class TokenBucket:
-    """Lets `rate` pass per second, and up to `burst` at once after a pause."""
+    """Token bucket: `rate` requests per second, and up to `burst` at once after a pause."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, max(burst, 1), clock
         self._tokens, self._at = float(self._burst), clock()
 
     async def take(self) -> None:
-        """Wait for a token; whoever asks first goes first."""
+        """Wait for a token, in the order of the calls."""
         now = self._clock()
         self._tokens = min(self._tokens + (now - self._at) * self._rate, self._burst) - 1
         self._at = now
@@ -70,13 +70,13 @@ class Request:
 
 
 class Access:
-    """Sends requests; one for all forks of an environment, in one event loop.
+    """HTTP client with limits, shared by all forks of an environment, in one event loop.
 
-    An async context manager, or close it with aclose.
+    Async context manager; else close it with aclose.
     """
 
     def __init__(self, limits: AccessLimits | None = None, secrets: tuple[str, ...] = ()) -> None:
-        """`secrets` are blotted out of whatever comes back."""
+        """`secrets` are replaced by `[key]` in everything that comes back."""
         self.limits = limits or AccessLimits()
         self._secrets = tuple(secret for secret in secrets if secret)
         self._clients: list[httpx2.AsyncClient] = []
@@ -91,7 +91,7 @@ class Access:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Let go of connections; a later request opens new ones."""
+        """Close all connections; a later request opens new ones."""
         clients, self._clients, self._idle = self._clients, [], []
         self._slots.clear()
         self._buckets.clear()
@@ -99,7 +99,7 @@ class Access:
             await client.aclose()
 
     async def send(self, request: Request, repeatable: bool = True) -> httpx2.Response | Observation:
-        """The response, whatever its status; an Observation where none came.
+        """Return the response, whatever its status, or an Observation where none came.
 
         Not `repeatable` requests are tried again only where none can have arrived.
         """
@@ -114,12 +114,13 @@ class Access:
         return reply
 
     def redact(self, text: str) -> str:
+        """Replace every secret in a text by `[key]`."""
         for secret in self._secrets:
             text = text.replace(secret, "[key]")
         return text
 
     async def _try(self, request: Request) -> tuple[httpx2.Response | Observation, bool]:
-        """What came, and whether the request can have arrived."""
+        """The reply, and True where the request can have arrived."""
         timeout_s = self.limits.timeout_s
         host = httpx2.URL(request.url).host
         slots = self._slots.setdefault(host, asyncio.Semaphore(self.limits.concurrency))
@@ -170,19 +171,19 @@ class Access:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Reading the certificates takes a while."""
+    """The certificates, which are slow to read."""
     return httpx2.create_ssl_context()
 
 
 def refusal(response: httpx2.Response, access: Access) -> Observation:
-    """A response that is no success, as an observation."""
-    said = access.redact(response.text[:_QUOTED])
+    """Return a response that is no success as an observation."""
+    quoted = access.redact(response.text[:_QUOTED])
     code = response.status_code
     status = {429: ToolStatus.RATE_LIMITED, 408: ToolStatus.TIMEOUT, 504: ToolStatus.TIMEOUT}.get(
         code, ToolStatus.ERROR
     )
     why = {401: " (the key is refused)", 403: " (access is refused)"}.get(code, "")
-    return Observation(content=f"the tool answered with status {code}{why}: {said}", status=status)
+    return Observation(content=f"the tool answered with status {code}{why}: {quoted}", status=status)
 
 
 def _unreachable(why: str) -> Observation:

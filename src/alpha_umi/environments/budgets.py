@@ -1,4 +1,4 @@
-"""How much of a tool's answer an agent is shown."""
+"""Length limits of observations, by characters or by whole JSON values."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LEFT_OUT = "..."
 
 
 class Cut(StrEnum):
-    """WHOLE: never inside a JSON value; the others as ToolBench's `strip`.
+    """Rule for shortening an observation.
 
-    TRUNCATE: the first characters. FILTER: of an object, the keys that the tool's declared reply has. RANDOM: one
-    of the two, by chance.
+    WHOLE: never inside a JSON value. As ToolBench's `strip`: TRUNCATE keeps the first characters; FILTER, of an object,
+    the keys that the tool's declared reply has; RANDOM does one of the two, by chance.
     """
 
     WHOLE = "whole"
@@ -31,16 +31,16 @@ class Cut(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How observations are shortened, and to how many characters."""
+    """Length limit of observations and the rule for shortening them."""
 
     cut: Cut = Cut.WHOLE
     max_chars: int = 1024
     schemas: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    """What the replies of a tool look like, by its name, where known; for FILTER and RANDOM."""
+    """Example of a reply by name of the tool, where known; for FILTER and RANDOM."""
 
 
 class BudgetedEnvironment:
-    """Any environment with shorter observations."""
+    """Environment that shortens the observations of another one."""
 
     def __init__(self, inner: Environment, budget: Budget, chance: random.Random | None = None) -> None:
         """`chance` decides for Cut.RANDOM."""
@@ -60,7 +60,7 @@ class BudgetedEnvironment:
 
 
 def shorten(text: str, budget: Budget, tool: str = "", chance: random.Random | None = None) -> str:
-    """`text` within the budget. FILTER and RANDOM change only JSON objects of tools whose schema is known."""
+    """Shorten `text` to the budget. FILTER and RANDOM change only JSON objects of tools whose schema is known."""
     if budget.cut is Cut.WHOLE:
         return fit_json(text, budget.max_chars)
     filters = budget.cut is Cut.FILTER
@@ -74,7 +74,7 @@ def shorten(text: str, budget: Budget, tool: str = "", chance: random.Random | N
 
 
 def keep_declared(value: Mapping[str, Json], schema: Mapping[str, Json]) -> dict[str, Json]:
-    """The entries that `schema` has, too; of objects below, those that the schema has there (as published)."""
+    """Keep the entries that `schema` has, too; of objects below, those that the schema has there (as published)."""
     return {key: _keep(item, schema[key]) for key, item in value.items() if key in schema}
 
 
@@ -92,7 +92,7 @@ def _keep(item: Json, schema: Json) -> Json:
 
 
 def fit_json(text: str, max_chars: int) -> str:
-    """At most `max_chars` of a text. JSON stays JSON: whole entries go, and `...` says how many.
+    """Cut a text to at most `max_chars`. JSON stays JSON: whole entries go, and `...` says how many.
 
     Other text, a single JSON string included, is cut at a blank where one is near. Law: the result is never longer
     than `max_chars`; if `text` is a JSON list or object and `max_chars` at least 2, it is one, too.

@@ -1,4 +1,4 @@
-"""Several environments as one: every tool is run where it is from."""
+"""Environment of several others; each call goes to the one that has the tool."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus
 
 
 class CompositeEnvironment:
-    """Routes by tool name. It forks if all of its parts do."""
+    """Several environments as one, by names of tools. A fork forks all parts."""
 
     def __init__(self, parts: Sequence[Environment]) -> None:
         """Raises ConfigError when two parts have a tool of one name."""
         self._parts = tuple(parts)
-        self._places: dict[str, Environment] = {}
+        self._owners: dict[str, Environment] = {}
         for part in self._parts:
             for spec in part.tools:
-                if spec.name in self._places:
+                if spec.name in self._owners:
                     raise ConfigError(f"two environments have a tool called {spec.name!r}; rename one or leave it out")
-                self._places[spec.name] = part
+                self._owners[spec.name] = part
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
         return tuple(spec for part in self._parts for spec in part.tools)
 
     async def execute(self, call: Call) -> Observation:
-        place = self._places.get(call.name)
-        if place is None:
+        owner = self._owners.get(call.name)
+        if owner is None:
             return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
-        return await place.execute(call)
+        return await owner.execute(call)
 
     def fork(self) -> CompositeEnvironment:
         return CompositeEnvironment([part.fork() for part in self._parts])

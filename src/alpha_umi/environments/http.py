@@ -1,8 +1,8 @@
-"""ToolBench's tool service, real or virtual (StableToolBench's too): one POST per call.
+"""Environment of ToolBench's tool service, real or virtual (StableToolBench's too): one POST per call.
 
 The request is `{category, tool_name, api_name, tool_input, strip, toolbench_key}`, the reply `{error, response}`. A
-service that knows more than that says it in the header `umi-tool-status`, by the names of our statuses; one that keeps
-tasks apart (a virtual one of the sealed world) is told in the header `umi-task` which it is.
+service that knows the status sends it in the header `umi-tool-status`, by the names of `types.ToolStatus`; one that
+keeps tasks apart (a virtual one of the sealed world) gets the id of the task in the header `umi-task`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _ANY = ToolSpec(name="", parameters={"additionalProperties": True})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """Where the tool service is and how it is asked."""
+    """Address, key and options of a tool service."""
 
     url: str
     key: str = ""
     """Sent as `toolbench_key`; a virtual server needs none."""
     strip: str = "truncate"
-    """How the service shortens replies: truncate, filter or random."""
+    """The service's rule for shortening replies: truncate, filter or random."""
     limits: AccessLimits = field(default_factory=AccessLimits)
     compat: Flavour | None = None
     """Names match by their ends and observations read as published, cut at 1,024 characters."""
     description_length: int = DESCRIPTION_LENGTH
-    """What is kept of a tool's description; see formats.tool_json.write_trained_spec."""
+    """Characters that are kept of a tool's description; see formats.tool_json.write_trained_spec."""
 
     def __post_init__(self) -> None:
         try:
@@ -51,10 +51,10 @@ class Service:
 
 
 class HttpEnvironment:
-    """Runs the APIs of one query through a tool service, which keeps nothing between calls: forks share it."""
+    """Environment of the APIs of one query behind a tool service, which keeps nothing between calls: forks share it."""
 
     def __init__(self, service: Service, apis: Sequence[Api], access: Access | None = None, task: str = "") -> None:
-        """Of APIs under one name the first is asked. `task`: the id that the service is told; empty: none."""
+        """Of APIs under one name the first is called. `task`: the id that the service gets; empty: none."""
         self.service, self._task = service, task
         self.access = access or Access(service.limits, secrets=(service.key,))
         self._specs: dict[str, ToolSpec] = {}
@@ -105,14 +105,14 @@ class HttpEnvironment:
             "toolbench_key": self.service.key,
         }
         headers = {"toolbench_key": self.service.key}
-        # What is no header text is no id of a service that we know of.
+        # A text that cannot be a header is the id of no known service.
         if self._task and self._task.isascii() and self._task.isprintable():
             headers[TASK_HEADER] = self._task
         return Request(method="POST", url=self.service.url, headers=headers, body=body)
 
 
 def read_reply(response: httpx2.Response, access: Access) -> Observation:
-    """A reply of the service: its text, after the error where there is one, as in the training data."""
+    """Return a reply of the service as an observation: its text, after any error, as in the training data."""
     if not response.is_success:
         return refusal(response, access)
     try:
@@ -120,14 +120,14 @@ def read_reply(response: httpx2.Response, access: Access) -> Observation:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict) or not {"error", "response"} & set(cast("dict[str, Json]", body)):
-        said = access.redact(response.text[:300])
-        return Observation(content=f"the tool service sent no reply but: {said}", status=ToolStatus.ERROR)
+        text = access.redact(response.text[:300])
+        return Observation(content=f"the tool service sent no reply but: {text}", status=ToolStatus.ERROR)
     reply = cast("dict[str, Json]", body)
     answered, error = _text(reply.get("response")), _text(reply.get("error"))
     content = access.redact(" ".join(filter(None, (error, answered))))
-    told = response.headers.get(STATUS_HEADER)
-    if told in list(ToolStatus):
-        return Observation(content=content, status=ToolStatus(told))
+    status = response.headers.get(STATUS_HEADER)
+    if status in list(ToolStatus):
+        return Observation(content=content, status=ToolStatus(status))
     return Observation(content=content, status=read_status(error) if error else ToolStatus.OK)
 
 

@@ -90,7 +90,7 @@ async def _run_in_thread(function: Callable[[], Any]) -> Any:
 
     def run() -> None:
         result, failure = None, None
-        # SystemExit too: a tool must not end a thread without a word.
+        # SystemExit too: a tool must not end a thread without a result.
         try:
             result = context.run(function)
         except StopIteration as error:

@@ -1,4 +1,4 @@
-"""RapidAPI tools called directly, with a user's own key, from ToolBench's tool JSON files.
+"""Environment of RapidAPI tools, called directly with a user's own key, from ToolBench's tool JSON files.
 
 A request is built from what the file declares, and from nothing else: the address is the file's, arguments must be
 declared and become percent-encoded path parts, query parameters or entries of a JSON body. Nothing that a model
@@ -28,7 +28,7 @@ _METHODS = frozenset({"GET", "DELETE", "HEAD", *_WITH_BODY})
 
 
 class RapidApiEnvironment:
-    """Calls declared APIs over HTTP. What a call changes there is not ours to copy: forks share it."""
+    """Environment of declared APIs over HTTP. Changes on their side cannot be copied: forks share them."""
 
     def __init__(
         self, apis: Sequence[Api], key: str, access: Access | None = None, description_length: int = DESCRIPTION_LENGTH
@@ -87,7 +87,7 @@ class RapidApiEnvironment:
 
 
 def build_request(api: Api, arguments: str) -> Request | Fault:
-    """The request that a call means, without a key; a Fault where its arguments are not the declared ones."""
+    """Build the request that a call means, without a key; a Fault where its arguments are not the declared ones."""
     declared = {argument_name(_name(each)): _name(each) for each in (*api.required, *api.optional)}
     required = [argument_name(_name(each)) for each in api.required]
     spec = ToolSpec(
@@ -105,7 +105,7 @@ def build_request(api: Api, arguments: str) -> Request | Fault:
     parts = {name: given.pop(name) for name in _PART.findall(api.url) if name in given}
     if any(_write(value) in (".", "..") for value in parts.values()):
         return Fault(reason="'.' and '..' cannot be part of an address")
-    # A part that is not given stays an empty one: what a model did not write must not be made up.
+    # A part that is not given stays empty: it must not be invented.
     url = _PART.sub(lambda found: quote(_write(parts.get(found[1], "")), safe=""), api.url)
     if api.method in _WITH_BODY:
         return Request(method=api.method, url=url, body=given)
@@ -125,7 +125,7 @@ def _name(parameter: Mapping[str, Json]) -> str:
 
 
 def load_apis(path: Path) -> list[Api]:
-    """The APIs of a tool JSON file, or of all files `CATEGORY/TOOL.json` below a folder.
+    """Read the APIs of a tool JSON file, or of all files `CATEGORY/TOOL.json` below a folder.
 
     Raises DataError naming the file when it is missing, no JSON, or has no `api_list`.
     """

@@ -1,7 +1,7 @@
-"""Observations by what was called: recorded once, replayed for ever, in any order and by any number of tasks.
+"""Recordings of observations by call, and environments that write and replay them, in any order and for any task.
 
-A call is known by its tool and its arguments in canonical form (keys sorted, no blanks between), so how a model
-happened to write them does not matter.
+A call is known by its tool and its arguments in canonical form (keys sorted, no blanks between), so the layout
+that a model wrote does not matter.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
 
 def canonical_arguments(text: str) -> str:
-    """One text for all ways to write the same JSON; what is no JSON stays as it is, without blanks around."""
+    """Return one text for all layouts of the same JSON; text that is no JSON stays as it is, without blanks around."""
     try:
         value: Json = json.loads(text)
     except (ValueError, RecursionError):
@@ -28,9 +28,9 @@ def canonical_arguments(text: str) -> str:
 
 
 def address(call: Call) -> str:
-    """What a call is stored under."""
-    told = json.dumps([call.name, canonical_arguments(call.arguments)], ensure_ascii=False)
-    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+    """Return the key under which a call is stored: SHA-256 of its name and canonical arguments."""
+    named = json.dumps([call.name, canonical_arguments(call.arguments)], ensure_ascii=False)
+    return hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Recording:
@@ -47,6 +47,7 @@ class Recording:
         return len(self._known)
 
     def find(self, call: Call) -> Observation | None:
+        """Return the observation of a call, or None where it is not recorded."""
         return self._known.get(address(call))
 
     def add(self, call: Call, observation: Observation) -> None:
@@ -66,7 +67,7 @@ class Recording:
 
 
 class RecordedEnvironment:
-    """Answers from a recording alone."""
+    """Environment that answers from a recording alone."""
 
     def __init__(self, tools: tuple[ToolSpec, ...], recording: Recording) -> None:
         self._tools, self._recording = tools, recording
@@ -89,10 +90,10 @@ class RecordedEnvironment:
 
 
 class RecordingEnvironment:
-    """Asks another environment what is not recorded yet, and records what it says.
+    """Environment that calls another one where nothing is recorded yet, and records its observations.
 
-    Timeouts and rate limits pass and are not recorded. For tools whose answer depends on the calls alone: what a
-    call changed is not replayed.
+    Timeouts and rate limits are not recorded. For tools whose reply depends on the call alone: changes by a call are
+    not replayed.
     """
 
     def __init__(self, inner: Environment, recording: Recording) -> None:

@@ -1,4 +1,4 @@
-"""What ToolBench's client and server make of a tool's reply, word for word: error classes, codes, observations."""
+"""Replies of tools as ToolBench's client and server read them, word for word: error classes, codes, observations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import cast
 from alpha_umi.types import Json, Observation, ToolStatus
 
 MAX_CHARS = 1024
-"""What the published clients keep of an observation."""
+"""Characters that the published clients keep of an observation."""
 OK, UNKNOWN, FAILED = 0, 1, 12
 _CODES: Mapping[str, int] = {
     "API not working error...": 6,
@@ -30,7 +30,7 @@ _STATUS: Mapping[int, ToolStatus] = {
 
 
 class Flavour(StrEnum):
-    """Whose client: OpenBMB's shows error and response; X-PLUG's the response, or the error where that is empty."""
+    """Published client: OpenBMB's shows error and response; X-PLUG's the response, or the error where that is empty."""
 
     ALPHA_UMI = "alpha-umi"
     OPENBMB = "openbmb"
@@ -38,7 +38,7 @@ class Flavour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """Reads replies of a tool service as a published client does."""
+    """Reader of a tool service's replies that does what a published client does."""
 
     flavour: Flavour
     max_chars: int = MAX_CHARS
@@ -48,7 +48,7 @@ class Replies:
         return self._observe(content, code)
 
     def decode(self, status_code: int, text: str) -> tuple[str, int]:
-        """Observation and code; a reply at which the published client stops counts as one of no use."""
+        """Return observation and code; a reply at which the published client stops counts as one of no use."""
         if status_code != 200:
             return _no_use(f"request invalid, data error. status_code={status_code}"), FAILED
         try:
@@ -83,7 +83,7 @@ def _no_use(error: str) -> str:
 
 
 def read_status(error: str) -> ToolStatus:
-    """What an error of a tool service means: a limit, a timeout, or an error."""
+    """Return the status that an error of a tool service means: rate limited, timeout, or error."""
     words = error.lower()
     if any(sign in words for sign in ("rate limit", "too many requests", "exceeded")):
         return ToolStatus.RATE_LIMITED

@@ -1,4 +1,4 @@
-"""A recorded trajectory as an environment: its observations come back in their order."""
+"""Environment that replays the observations of a recorded trajectory in their order."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus, Trajectory
 
 
 class ReplayEnvironment:
-    """Answers the n-th call with the n-th recorded observation, if the call names the recorded tool.
+    """Environment that answers the n-th call with the n-th recorded observation, if the call names the recorded tool.
 
     Arguments are not compared. A call that names another tool, or comes after the last one, is answered with a
     status and takes nothing from the recording.
     """
 
     def __init__(self, trajectory: Trajectory, position: int = 0) -> None:
-        """`position`: how many recorded calls have been answered before."""
+        """`position`: number of recorded calls that have been answered before."""
         self._trajectory = trajectory
         self._position = position
         self._recorded = [

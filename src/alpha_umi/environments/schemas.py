@@ -38,7 +38,7 @@ def write_schemas(types: Mapping[str, TypeAdapter[Any]]) -> tuple[dict[str, Sche
 
 
 class _Generator(GenerateJsonSchema):
-    """A default that JSON cannot express is left out without a warning, and fields have no titles."""
+    """Schema generator without titles of fields, and without warnings for defaults that JSON cannot express."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 

@@ -151,8 +151,8 @@ def name_tools(values: Iterable[Callable[..., Any]]) -> dict[str, PythonTool]:
 def _where(each: PythonTool) -> str:
     """A tool's function, as a person finds it in the source."""
     code = getattr(inspect.unwrap(_underlying(each.function)), "__code__", None)
-    place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code is not None else ""
-    return f"{getattr(each, '__qualname__', each.spec.name)}{place}"
+    line = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code is not None else ""
+    return f"{getattr(each, '__qualname__', each.spec.name)}{line}"
 
 
 # --- functions --------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def _name_of(function: Callable[..., Any]) -> str:
 def _read_parameters(
     function: Callable[..., Any], name: str, texts: Mapping[str, str]
 ) -> tuple[dict[str, TypeAdapter[Any]], dict[str, dict[str, Json]], list[Json]]:
-    """The types of the parameters, what is said beside the schemas of those, and the names of the required ones."""
+    """The types of the parameters, their descriptions and defaults, and the names of the required ones."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The sealed world as an environment: the tools of one task, with its facts and its outages."""
+"""Environments of the sealed world: the tools of one task with its facts and outages, or tools outside any task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from alpha_umi.world import World
 
 
 class WorldEnvironment:
-    """Only the tools that the task offers can be called. Calls change nothing, so forks need no copy."""
+    """Environment of the tools that a task of the sealed world offers. Calls change nothing, so forks need no copy."""
 
     def __init__(self, world: World, task: Task) -> None:
         """Raises DataError when `task` was made by another world."""
@@ -27,7 +27,7 @@ class WorldEnvironment:
 
 
 class OpenWorldEnvironment:
-    """Some of the world's tools outside any task: they know the facts of no task, and none of them is down."""
+    """Environment of some of the world's tools outside any task: they know the facts of no task, and none is down."""
 
     def __init__(self, world: World, tools: tuple[ToolSpec, ...]) -> None:
         self._world = world

@@ -9,23 +9,16 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, resolved
 from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.loading.formats import open_stored_format
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
-from alpha_umi.types import Json, Role
+from alpha_umi.types import Role
 
 AGENT, FORMAT = "agent.toml", "format.json"
 _PORT = 8080
-
-
-class _Stored(Protocol):
-    """What formats with a document of their own have; every built-in one does."""
-
-    def to_document(self) -> dict[str, Json]: ...
 
 
 @dataclass(slots=True, kw_only=True)

@@ -21,7 +21,7 @@ Made = TypeVar("Made")
 
 
 def import_code(name: str, what: str) -> Any:
-    """Return what `module:attribute` names; `what` it is to be, such as "agent", is said in errors.
+    """Return the object that `module:attribute` names; `what` is its kind in errors, such as "agent".
 
     Raises ConfigError where there is no such module or attribute, or the module cannot be imported.
     """
@@ -71,5 +71,5 @@ def failure(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.msg} ({error.filename}:{error.lineno})"
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
-    return f"{type(error).__name__}: {error}{place}"
+    line = f" ({frames[-1].filename}:{frames[-1].lineno})" if len(frames) > 1 else ""
+    return f"{type(error).__name__}: {error}{line}"

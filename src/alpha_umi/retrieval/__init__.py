@@ -1,4 +1,4 @@
-"""Which APIs may help with a query: retrieval over the documents of many tools, and how well it does.
+"""Retrieval of APIs for a query from the documents of many tools, and its scores.
 
 retriever = Retriever.index(load_corpus(Path("toolenv/tools")))
 retriever.offer("What is the weather in Paris?", k=5)  # Apis, best first

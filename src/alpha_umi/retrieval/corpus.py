@@ -1,4 +1,4 @@
-"""The APIs that can be found: those of tool JSON files, query files, or the published `corpus.tsv`."""
+"""Corpora of APIs: of tool JSON files, query files, or the published `corpus.tsv`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LONGEST_FIELD = 1 << 28
 
 
 def identity(api: Api) -> tuple[str, str, str]:
-    """What makes an API one and the same."""
+    """Return the key by which two APIs are the same: category, tool, name."""
     return api.category, api.tool, api.name
 
 
 def unite(apis: Iterable[Api]) -> Corpus:
-    """Every API once; of those under one identity the first."""
+    """Return every API once; of those under one identity the first."""
     known: dict[tuple[str, str, str], Api] = {}
     for api in apis:
         known.setdefault(identity(api), api)
@@ -35,7 +35,7 @@ def unite(apis: Iterable[Api]) -> Corpus:
 
 
 def load_corpus(path: Path) -> Corpus:
-    """A `.tsv` of the published shape, a query file or tool JSON file, or a folder of either.
+    """Load a `.tsv` of the published shape, a query file or tool JSON file, or a folder of either.
 
     Raises DataError for what is none of these or holds no API.
     """
@@ -56,7 +56,7 @@ def _load_file(path: Path) -> Iterable[Api]:
 
 
 def listed_apis(document: Json, path: Path) -> list[Api]:
-    """The APIs of all queries of a decoded query file. Raises DataError for another shape."""
+    """Return the APIs of all queries of a decoded query file. Raises DataError for another shape."""
     if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
         raise DataError(f"{path}: is neither a tool JSON file nor a list of queries with an 'api_list'")
     lists = [cast("dict[str, Json]", entry).get("api_list") for entry in document]
@@ -67,7 +67,7 @@ def listed_apis(document: Json, path: Path) -> list[Api]:
 
 
 def read_corpus(path: Path) -> Corpus:
-    """The published shape: a table of `docid` and `document_content` (JSON). Raises DataError naming the row."""
+    """Read the published shape: a table of `docid` and `document_content` (JSON). Raises DataError naming the row."""
     apis: list[Api] = []
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
@@ -95,7 +95,7 @@ def _read_row(row: dict[str, str | None], where: str) -> Api:
 
 
 def write_corpus(path: Path, corpus: Corpus) -> None:
-    """The published shape; `read_corpus` gives the same APIs back, but for their addresses."""
+    """Write the published shape; `read_corpus` gives the same APIs back, but for their addresses."""
     with write_text(path) as text:
         table = io.StringIO(newline="")
         writer = csv.writer(table, dialect="excel-tab", lineterminator="\n")

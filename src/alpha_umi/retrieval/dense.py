@@ -1,4 +1,4 @@
-"""A dense encoder: an API is found by the angle between its vector and the query's (sentence-transformers)."""
+"""Dense index: cosine similarity of API and query vectors (sentence-transformers)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _VECTORS = "vectors.npy"
 
 
 class DenseIndex:
-    """Cosine similarity; the encoder is loaded once."""
+    """Index by cosine similarity with an encoder that is loaded once."""
 
     kind = "dense"
 
@@ -25,21 +25,25 @@ class DenseIndex:
 
     @classmethod
     def build(cls, corpus: Corpus, model: str) -> DenseIndex:
-        """`model`: a folder of a SentenceTransformer, or a hub id. Raises CheckpointError where it cannot be loaded."""
+        """Encode a corpus. `model`: a folder of a SentenceTransformer, or a hub id.
+
+        Raises CheckpointError where it cannot be loaded.
+        """
         encoder = _load_encoder(model)
         return cls(_encode(encoder, [write_retrieval_text(api) for api in corpus]), encoder)
 
     @classmethod
     def load(cls, folder: Path, model: str) -> DenseIndex:
+        """Read the vectors and load the encoder. Raises DataError where they do not fit, and CheckpointError."""
         try:
             vectors = np.load(folder / _VECTORS)
         except (OSError, ValueError) as error:
-            raise DataError(f"{folder / _VECTORS}: cannot be read: {error}; make the index anew") from None
+            raise DataError(f"{folder / _VECTORS}: cannot be read: {error}; make the index again") from None
         encoder = _load_encoder(model)
         width = _encode(encoder, ["tool"]).shape[1]
         if vectors.shape[1:] != (width,):
             raise DataError(
-                f"{folder}: holds vectors of {vectors.shape[-1]} numbers, {model} makes {width}; make the index anew"
+                f"{folder}: holds vectors of {vectors.shape[-1]} numbers, {model} makes {width}; make the index again"
             )
         return cls(vectors, encoder)
 
@@ -47,7 +51,7 @@ class DenseIndex:
         np.save(folder / _VECTORS, self._vectors)
 
     def scores(self, query: str) -> np.ndarray:
-        """One per API, between -1 and 1."""
+        """Return the cosine per API of the corpus, of shape (APIs,)."""
         return self._vectors @ _encode(self._encoder, [query])[0]
 
 

@@ -1,4 +1,4 @@
-"""A corpus with an index of it: ranks APIs for a query; a folder on disk."""
+"""Retriever of APIs: a corpus with an index, kept in a folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FILE, _CORPUS, _INDEX = "retriever.json", "corpus.tsv", "index"
 
 
 class Index(Protocol):
-    """How near a query is to each API of a corpus."""
+    """Scores of all APIs of a corpus for a query."""
 
     @property
     def kind(self) -> str: ...
@@ -35,7 +35,7 @@ class Index(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """An API that was found."""
+    """API that was found, with its score."""
 
     api: Api
     score: float
@@ -43,20 +43,20 @@ class Hit:
 
 
 class Retriever:
-    """Finds APIs. Deterministic: of equal scores the earlier API of the corpus comes first."""
+    """Ranking of the APIs of a corpus by an index; of equal scores the earlier API of the corpus comes first."""
 
     def __init__(self, corpus: Corpus, index: Index, model: str | None = None) -> None:
         self.corpus, self._index, self._model = corpus, index, model
 
     @classmethod
     def index(cls, corpus: Corpus, model: str | None = None) -> Retriever:
-        """By BM25, or by a SentenceTransformer where a folder or hub id of one is given."""
+        """Index a corpus by BM25, or by a SentenceTransformer (folder or hub id). Raises DataError, CheckpointError."""
         if not corpus:
             raise DataError("a corpus without APIs cannot be indexed")
         return cls(corpus, TermIndex.build(corpus) if model is None else DenseIndex.build(corpus, model), model)
 
     def rank(self, query: str, k: int) -> list[Hit]:
-        """The at most `k` nearest APIs, best first; by BM25 only those that share a term with the query."""
+        """Return the `k` best APIs or fewer, best first; by BM25 only those that share a term with the query."""
         if not query.strip():
             return []
         scores = self._index.scores(query)
@@ -65,7 +65,7 @@ class Retriever:
         return [Hit(api=self.corpus[at], score=float(scores[at])) for at in order if shared or scores[at] > 0]
 
     def offer(self, query: str, k: int = 5) -> list[Api]:
-        """The APIs to offer for a query that names none."""
+        """Return the `k` APIs to offer for a query that names none."""
         return [hit.api for hit in self.rank(query, k)]
 
     # --- on disk ----------------------------------------------------------------------------------------
@@ -94,18 +94,18 @@ class Retriever:
 
     @classmethod
     def load(cls, folder: Path) -> Retriever:
-        """The inverse of `save`. Raises DataError for a folder that holds no index, or half of one."""
+        """Load an index that `save` wrote. Raises DataError for a folder that holds no index, or half of one."""
         about: object = read_json(folder / _FILE)
         if not isinstance(about, dict) or cast("Mapping[str, Json]", about).get("schema") != SCHEMA:
-            raise DataError(f"{folder / _FILE}: is no index of this version; make it anew by 'umi retrieve --save'")
+            raise DataError(f"{folder / _FILE}: is no index of this version; make it again by 'umi retrieve --save'")
         document = cast("Mapping[str, Json]", about)
         corpus, model = read_corpus(folder / _CORPUS), document.get("model")
         if len(corpus) != document.get("apis"):
-            raise DataError(f"{folder}: holds {len(corpus)} APIs of {document.get('apis')}; make the index anew")
+            raise DataError(f"{folder}: holds {len(corpus)} APIs of {document.get('apis')}; make the index again")
         try:
             index: Index = (
                 DenseIndex.load(folder / _INDEX, model) if isinstance(model, str) else TermIndex.load(folder / _INDEX)
             )
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{folder / _INDEX}: cannot be read: {error}; make the index anew") from None
+            raise DataError(f"{folder / _INDEX}: cannot be read: {error}; make the index again") from None
         return cls(corpus, index, model if isinstance(model, str) else None)

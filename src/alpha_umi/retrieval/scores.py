@@ -1,4 +1,4 @@
-"""How well a retriever does on queries whose right APIs are known: recall@k and NDCG@k."""
+"""Scores of a retriever on queries with known relevant APIs: recall@k and NDCG@k."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ Identity = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldQuery:
-    """A query with the APIs that its author had in mind."""
+    """Query with its relevant APIs."""
 
     query: str
     relevant: frozenset[Identity]
 
 
 def recall(ranked: Sequence[Item], relevant: Collection[Item], k: int) -> float:
-    """The share of what is relevant among the first `k`. `relevant` is not empty."""
+    """Return the fraction of `relevant`, which is not empty, among the first `k`."""
     return len(set(ranked[:k]) & set(relevant)) / len(set(relevant))
 
 
 def ndcg(ranked: Sequence[Item], relevant: Collection[Item], k: int) -> float:
-    """Normalised discounted cumulative gain of the first `k`, relevance 0 or 1, discount log2(place + 1).
+    """Normalised discounted cumulative gain of the first `k`, relevance 0 or 1, discount log2(rank + 1).
 
-    1 where the first `k` places hold as much as they can (Järvelin and Kekäläinen, 2002). `ranked` repeats nothing.
+    1 where the first `k` ranks hold as much as they can (Järvelin and Kekäläinen, 2002). `ranked` repeats nothing.
     """
     wanted = set(relevant)
-    gained = math.fsum(_gain(place) for place, item in enumerate(ranked[:k]) if item in wanted)
-    return gained / math.fsum(_gain(place) for place in range(min(k, len(wanted))))
+    gained = math.fsum(_gain(rank) for rank, item in enumerate(ranked[:k]) if item in wanted)
+    return gained / math.fsum(_gain(rank) for rank in range(min(k, len(wanted))))
 
 
-def _gain(place: int) -> float:
-    return 1 / math.log2(place + 2)
+def _gain(rank: int) -> float:
+    return 1 / math.log2(rank + 2)
 
 
 def score(retriever: Retriever, queries: Iterable[GoldQuery]) -> dict[str, Metric]:
-    """Means with 95 % intervals: `recall@k` and `ndcg@k` for every cut."""
+    """Score a retriever: means with 95 % intervals: `recall@k` and `ndcg@k` for every cut."""
     values: dict[str, list[float]] = {f"{name}@{k}": [] for name in ("recall", "ndcg") for k in CUTS}
     for gold in queries:
         ranked = [identity(hit.api) for hit in retriever.rank(gold.query, max(CUTS))]
@@ -60,7 +60,7 @@ def score(retriever: Retriever, queries: Iterable[GoldQuery]) -> dict[str, Metri
 
 
 def load_gold(path: Path) -> tuple[list[GoldQuery], list[str]]:
-    """The queries of a file with their `relevant APIs`, and what is odd about some.
+    """Read the queries of a file with their `relevant APIs`, and notes on those that were left out.
 
     An API is named there by tool and name; its category is that of the query's own `api_list`. A relevant API that is
     not listed cannot be found, and counts as missed. Raises DataError for a file of another shape, or where no query
@@ -70,16 +70,16 @@ def load_gold(path: Path) -> tuple[list[GoldQuery], list[str]]:
     if not isinstance(document, list):
         raise DataError(f"{path}: no query file: a list of {{query, api_list, relevant APIs}} is needed")
     gold: list[GoldQuery] = []
-    odd: list[str] = []
+    notes: list[str] = []
     for number, entry in enumerate(document):
         found = _read_gold(cast("Json", entry))
         if found is None:
-            odd.append(f"{path.name}: entry {number} has no 'query' or no 'relevant APIs'; left out")
+            notes.append(f"{path.name}: entry {number} has no 'query' or no 'relevant APIs'; left out")
         else:
             gold.append(found)
     if not gold:
         raise DataError(f"{path}: no query says by 'relevant APIs' what is to be found")
-    return gold, odd
+    return gold, notes
 
 
 def _read_gold(entry: Json) -> GoldQuery | None:

@@ -1,4 +1,4 @@
-"""BM25: an API is found by the terms that it shares with a query, rare ones before common ones."""
+"""Term index of APIs: BM25 over the terms of their documents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _bm25() -> Any:
 
 
 class TermIndex:
-    """Okapi BM25 as Lucene computes it, k1 = 1.5 and b = 0.75."""
+    """Index by Okapi BM25 as Lucene computes it, k1 = 1.5 and b = 0.75."""
 
     kind = "bm25"
 
@@ -40,7 +40,7 @@ class TermIndex:
         self._counted.save(str(folder), show_progress=False)
 
     def scores(self, query: str) -> np.ndarray:
-        """One per API; 0 for one that shares no term."""
+        """Return the BM25 score per API of the corpus, of shape (APIs,); 0 for one that shares no term."""
         known = [term for term in split_terms(query) if term in self._counted.vocab_dict]
         if not known:
             return np.zeros(self._counted.scores["num_docs"], dtype=np.float32)
