@@ -18,6 +18,7 @@ from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.cli.ask import Constrained, ask, with_constraint
 from alpha_umi.cli.bench import bench_app
+from alpha_umi.cli.chat import chat
 from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
 from alpha_umi.cli.export import export_app
@@ -411,6 +412,7 @@ def _explained(path: Path, score: Callable[[], Any]) -> Any:
 
 
 app.command()(ask)
+app.command()(chat)
 app.command()(rollouts.rollout)
 app.command()(study)
 app.command("report")(write_report)

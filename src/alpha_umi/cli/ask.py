@@ -107,8 +107,8 @@ def ask(
         trajectory = chat.send(query or "", on_node=printer.on_node, on_token=printer.on_token)
     if out is not None:
         write_trajectories(out, [trajectory])
-    if world_task is not None:
-        verdict = question.toolbox.environment.verify(trajectory.task, trajectory)
+    verdict = question.toolbox.environment.verify(trajectory.task, trajectory)
+    if verdict is not None:
         console.print(f"{'verifier':>10}  {verdict_words(verdict)}", markup=False, highlight=False, soft_wrap=True)
     print_outcome(trajectory, as_json=as_json)
 

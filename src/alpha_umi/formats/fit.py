@@ -1,7 +1,8 @@
 """The one rule by which a prompt is cut to a window: in training, in prediction and in the live agent.
 
 Observations go first, the oldest first, each down to its beginning and a mark; then whole steps, the oldest
-first. Tools, the query and the plan that called the role are never cut. What fits is left as it is.
+first; of a conversation the earlier exchanges, each whole, before any step of the last one. Tools, the query (the
+last one) and the plan that called the role are never cut. What fits is left as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from alpha_umi.errors import FormatError
 from alpha_umi.protocols import Format
-from alpha_umi.types import Observation, Plan, Prompt, Role, Task, Turn, User
+from alpha_umi.types import Answer, Decision, Observation, Plan, Prompt, Role, Task, Turn, User
 
 FLOOR = 200
 """Characters of an observation that stay while there are other observations or steps to cut."""
@@ -58,7 +59,7 @@ def fit(format: Format, role: Role, task: Task, turns: Sequence[Turn], window: W
 
     if fits(kept):
         return Fitted(turns=kept)
-    droppable = _droppable(role, kept)
+    droppable = _droppable(role, task, kept)
     dropped = _smallest(len(droppable), lambda count: fits(_floor_all(_drop(kept, droppable[:count]))))
     if dropped is None:
         least = window.limit + excess(_floor_all(_drop(kept, droppable)))
@@ -106,13 +107,27 @@ def _smallest(most: int, holds: Callable[[int], bool]) -> int | None:
     return low if low <= most else None
 
 
-def _droppable(role: Role, turns: Sequence[Turn]) -> list[range]:
-    """The steps that may go, as ranges of places, the oldest first."""
-    query = next((place for place, turn in enumerate(turns) if isinstance(turn, User)), None)
+def _droppable(role: Role, task: Task, turns: Sequence[Turn]) -> list[range]:
+    """The steps, and the earlier exchanges, that may go, as ranges of places, the oldest first."""
+    queries = [place for place in range(len(turns)) if _is_query(turns, place, task)]
+    users = [place for place, turn in enumerate(turns) if isinstance(turn, User)]
+    query = queries[-1] if queries else users[0] if users else None
     needed = _needed_plan(role, turns)
-    starts = [place for place, turn in enumerate(turns) if place == 0 or isinstance(turn, Plan | User)]
+    earlier = queries[:-1]
+    starts = [
+        place
+        for place, turn in enumerate(turns)
+        if place in (0, query) or place in earlier or (isinstance(turn, Plan | User) and not place < (query or 0))
+    ]
     steps = [range(start, stop) for start, stop in zip(starts, [*starts[1:], len(turns)], strict=True)]
     return [_without(step, query) for step in steps if needed not in step and len(_without(step, query))]
+
+
+def _is_query(turns: Sequence[Turn], place: int, task: Task) -> bool:
+    """Whether a user's turn begins an exchange; the others are hints of a search between two steps."""
+    turn, before = turns[place], turns[place - 1] if place else None
+    ended = isinstance(before, Answer) or (isinstance(before, Plan) and before.decision is Decision.GIVE_UP)
+    return isinstance(turn, User) and (before is None or ended or turn.text == task.query)
 
 
 def _without(step: range, query: int | None) -> range:

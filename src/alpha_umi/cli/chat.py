@@ -1,0 +1,139 @@
+"""The verb that talks with an agent: a conversation on the terminal, or line by line from a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alpha_umi.cli import ask as asking
+from alpha_umi.cli import rollout as rollouts
+from alpha_umi.errors import InterruptedWorkError, ModelError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from alpha_umi.jobs.chat import Chat
+    from alpha_umi.types import Trajectory
+
+_PROMPT = "you> "
+
+
+def chat(
+    tools: asking.Tools = None,
+    agent: asking.Agent = None,
+    base_url: rollouts.BaseUrl = None,
+    model: rollouts.Model = None,
+    world: asking.World = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the conversation here, as one trajectory (.jsonl).")] = None,
+    env: asking.ToolEnv = None,
+    strategy: rollouts.StrategyName = "chain",
+    max_steps: rollouts.MaxSteps = 12,
+    max_completions: rollouts.MaxCompletions = None,
+    max_tokens: rollouts.MaxTokens = None,
+    max_seconds: rollouts.MaxSeconds = None,
+    max_calls: rollouts.MaxCalls = None,
+    *,
+    single: asking.Single = False,
+    native: asking.Native = False,
+    constrained: asking.Constrained = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each exchange as one JSON object, in place of its answer.")
+    ] = False,
+) -> None:
+    """Talk with an agent: a message per line, earlier exchanges are context. Ctrl-C stops a reply, a second one leaves.
+
+    Ctrl-D ends the conversation. Exit code 0 if the last reply is an answer, 130 if Ctrl-C ended it.
+    """
+    from rich.console import Console
+
+    from alpha_umi.jobs.ask import read_conversation
+
+    conversation = read_conversation(
+        agent,
+        {
+            "tools": tools,
+            "env": env,
+            "world": world,
+            "base_url": base_url,
+            "model": model,
+            "single": single,
+            "native": native,
+            "constrained": constrained,
+            "strategy": strategy,
+            "max_steps": max_steps,
+            "max_completions": max_completions,
+            "max_tokens": max_tokens,
+            "max_seconds": max_seconds,
+            "max_calls": max_calls,
+        },
+    )
+    console = Console(stderr=True)
+    opened = asking.open_chat(console, conversation)
+    left = False
+    try:
+        for message in _messages(console):
+            try:
+                _reply(console, opened, message, out, as_json=as_json)
+            except ModelError as error:
+                console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        left = True
+    finally:
+        opened.close()
+    _end(opened.exchanges[-1] if opened.exchanges else None, left=left)
+
+
+def _messages(console: Console) -> Iterator[str]:
+    """Lines of the standard input that hold something."""
+    asks = sys.stdin.isatty()
+    if asks:
+        import readline  # noqa: F401  # editing and history for input()
+
+        console.print("Ctrl-C stops a reply, Ctrl-D ends the conversation.", style="dim")
+    while True:
+        try:
+            line = input(_PROMPT) if asks else sys.stdin.readline()
+        except EOFError:
+            return
+        if not asks and not line:
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _reply(console: Console, chat: Chat, message: str, out: Path | None, *, as_json: bool) -> None:
+    """Send a message and show its exchange. Ctrl-C stops the reply and keeps its complete turns."""
+    from alpha_umi.cli.output import print_json
+    from alpha_umi.display import TurnPrinter, plain
+    from alpha_umi.store import write_trajectories
+
+    before = len(chat.exchanges)
+    try:
+        with TurnPrinter(console) as printer:
+            chat.send(message, on_node=printer.on_node, on_token=printer.on_token)
+    except KeyboardInterrupt:
+        console.print("stopped; what was said is kept, Ctrl-C again leaves", style="yellow")
+    if len(chat.exchanges) == before:
+        return
+    exchange, whole = chat.exchanges[-1], chat.trajectory
+    if out is not None and whole is not None:
+        write_trajectories(out, [whole])
+    if as_json:
+        print_json(exchange.to_json())
+    elif exchange.answer is not None:
+        print(plain(exchange.answer))
+    sys.stdout.flush()
+
+
+def _end(last: Trajectory | None, *, left: bool) -> None:
+    from alpha_umi.types import StopReason
+
+    if left or (last is not None and last.stop is StopReason.CANCELLED):
+        raise InterruptedWorkError("the conversation was interrupted; what was said is kept")
+    if last is None or last.answer is None:
+        print(f"no answer: {'nothing was asked' if last is None else last.stop.value}", file=sys.stderr)
+        raise typer.Exit(1)
