@@ -15,7 +15,6 @@ from alpha_umi.jobs.check import check_data
 from alpha_umi.jobs.train import read_train_config, train
 from alpha_umi.preparation.checks import Severity
 from alpha_umi.store import write_trajectories
-from alpha_umi.types import Answer, Call, Decision, Observation, Plan, StopReason, Task, Trajectory, User
 
 PRICES = {"hammer": 14, "ladder": 59, "tape": 4, "saw": 22, "drill": 88, "paint": 17, "brush": 5, "shovel": 26}
 STOCK = {"hammer": 42, "ladder": 3, "tape": 61, "saw": 12, "drill": 7, "paint": 35, "brush": 80, "shovel": 19}
@@ -43,7 +42,7 @@ UNSEEN = {"price_of": "How much does the {} cost?", "stock_of": "How many of the
 """Wordings for tests."""
 
 
-def trajectory(number: int, *, test: bool = False) -> Trajectory:
+def trajectory(number: int, *, test: bool = False) -> umi.Trajectory:
     """One solved task: a tool and an item are drawn, the tool is run, the turns are written around it."""
     draw = random.Random(number)
     name, item = draw.choice(list(TOOLS)), draw.choice(list(PRICES))
@@ -51,14 +50,16 @@ def trajectory(number: int, *, test: bool = False) -> Trajectory:
     value = TOOLS[name](item)
     tools = tuple(TOOLS[each].spec for each in draw.sample(list(TOOLS), len(TOOLS)))
     turns = (
-        User(text=query),
-        Plan(thought=f"I need the {name} {item}. I will call {name}.", decision=Decision.CALL),
-        Call(name=name, arguments=json.dumps({"item": item})),
-        Observation(content=str(value)),
-        Plan(thought=f"I have {value}. I can answer.", decision=Decision.CONCLUDE),
-        Answer(text=ANSWERS[name].format(item=item, value=value)),
+        umi.User(text=query),
+        umi.Plan(thought=f"I need the {name} {item}. I will call {name}.", decision=umi.Decision.CALL),
+        umi.Call(name=name, arguments=json.dumps({"item": item})),
+        umi.Observation(content=str(value)),
+        umi.Plan(thought=f"I have {value}. I can answer.", decision=umi.Decision.CONCLUDE),
+        umi.Answer(text=ANSWERS[name].format(item=item, value=value)),
     )
-    return Trajectory(task=Task(id=f"shop-{number}", query=query, tools=tools), turns=turns, stop=StopReason.ANSWERED)
+    return umi.Trajectory(
+        task=umi.Task(id=f"shop-{number}", query=query, tools=tools), turns=turns, stop=umi.StopReason.ANSWERED
+    )
 
 
 def main(folder: Path) -> None:
