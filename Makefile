@@ -51,7 +51,7 @@ study: setup ## the whole comparison on a larger world: a GPU or a weekend; docs
 	$(VENV)/bin/umi study full --workers 4
 
 test: setup ## all tests, the slow ones too
-	$(PY) -m pytest -n auto -m ""
+	$(PY) -m pytest -n auto --dist worksteal -m ""
 
 test-newest: ## all tests with the newest versions that pyproject allows, in a .venv-newest of its own
 	$(PYTHON) -m venv $(NEWEST)
@@ -59,7 +59,7 @@ test-newest: ## all tests with the newest versions that pyproject allows, in a .
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(NEWEST)/bin/python -m pip install --quiet -r $(NEWEST)/torch.txt
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -c $(NEWEST)/torch.txt -e '.[all,dev]'
-	$(NEWEST)/bin/python -m pytest -n auto -m ""
+	$(NEWEST)/bin/python -m pytest -n auto --dist worksteal -m ""
 
 lock: ## lock the newest versions that pyproject allows; TORCH and PIP above are raised by hand
 	$(PYTHON) -m venv $(LOCKING)
@@ -77,7 +77,7 @@ lint: setup ## format, lint, types, layers, docs: all that CI checks beside the 
 	$(DOCS)
 
 check: lint ## the same, and the fast tests: before a commit
-	$(PY) -m pytest -n auto
+	$(PY) -m pytest -n auto --dist worksteal
 
 docs: setup ## the documentation as a site in docs/_build, warnings as errors, offline
 	$(DOCS)
