@@ -93,9 +93,9 @@ class _Page:
         rng = self._rng
         rows = [self._reply(tool) for tool in rng.sample(self._pages.tools, rng.between(2, 5))]
         if rng.below(2):
-            return "\n".join(f"{question}\n{call}\n{reply}\n{said}" for question, call, reply, said in rows)
+            return "\n".join(f"{question}\n{call}\n{reply}\n{answer}" for question, call, reply, answer in rows)
         exchanges = [f"{call}\n{reply}" for _, call, reply, _ in rows]
-        answers = [f"{question}\n{said}" for question, _, _, said in rng.sample(rows, len(rows))]
+        answers = [f"{question}\n{answer}" for question, _, _, answer in rng.sample(rows, len(rows))]
         return "\n".join([*exchanges, *answers])
 
     def _reply(self, tool: Tool) -> tuple[str, str, str, str]:

@@ -122,6 +122,18 @@ def keep(step: Step, outputs: Values) -> dict[str, Json]:
     return {step.keep.get(name, name): value for name, value in outputs.items()}
 
 
+def unknown_slots(kind: Kind, slots: Values, catalogue: Catalogue) -> set[str]:
+    """The slots whose values are unknown entities of their domains."""
+    unknown = catalogue.unknown_entities
+    return {name for name, value in slots.items() if str(value) in unknown.get(kind.slots[name], ())}
+
+
+def step_of_unknown(kind: Kind, slots: Values, catalogue: Catalogue) -> Step:
+    """The first step that takes an unknown entity."""
+    unknown = unknown_slots(kind, slots, catalogue)
+    return next(step for step in kind.steps if unknown & set(step.inputs.values()))
+
+
 def find_unit(part: AnswerPart, known: Values) -> str:
     """The unit of a value, fixed or known under its name; empty for none."""
     return part.unit[1:] if part.unit.startswith("=") else str(known.get(part.unit, ""))

@@ -44,9 +44,7 @@ class Tool:
     spec: ToolSpec
     category: str
     provider: str
-    need: str
     served_need: Need
-    """The need that `need` names."""
     arguments: Mapping[str, str]
     """Canonical input -> this provider's name for it, in the order of the schema. Inputs under one name are joined."""
     results: Mapping[str, str]
@@ -59,6 +57,11 @@ class Tool:
     document: Document = field(default_factory=Document)
     wrapped: str = ""
     """The key under which results lie; empty: on top. "key[]": as the only one of a list."""
+
+    @property
+    def need(self) -> str:
+        """Name of the need that it serves."""
+        return self.served_need.name
 
     def run(self, facts: Facts, arguments: str) -> Observation:
         """Execute the tool with arguments as JSON text; total over all strings."""

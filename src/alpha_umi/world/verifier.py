@@ -16,7 +16,7 @@ from itertools import pairwise
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Trajectory, Turn
 from alpha_umi.world.needs import Refusal
-from alpha_umi.world.problems import Perturbation, Problem, Request, Solution, find_unit, request
+from alpha_umi.world.problems import Perturbation, Problem, Request, Solution, find_unit, request, unknown_slots
 from alpha_umi.world.reading import Quantity, Reader, is_hedged, is_retraction, normalize, sentences
 
 
@@ -193,14 +193,8 @@ def _judge_giving_up(problem: Problem, truths: Sequence[tuple[Call, Observation]
     if problem.perturbation is Perturbation.MISSING:
         return []
     if problem.perturbation is Perturbation.UNKNOWN_ENTITY:
-        refusals = tuple(f"is invalid: {name} is unknown" for name in _unknown_entities(problem))
+        unknown = unknown_slots(problem.kind, problem.slots, problem.catalogue)
+        refusals = tuple(f"is invalid: {problem.slots[slot]} is unknown" for slot in unknown)
         shown = any(call.name in providers and truth.content.endswith(refusals) for call, truth in truths)
         return [] if shown else ["no call shows that a name is unknown"]
     return [f"{name} was not tried" for name in providers if name not in seen]
-
-
-def _unknown_entities(problem: Problem) -> Iterator[str]:
-    """Entities of the query that the world does not know."""
-    for slot, value in problem.slots.items():
-        if value in problem.catalogue.unknown_entities.get(problem.kind.slots[slot], ()):
-            yield str(value)

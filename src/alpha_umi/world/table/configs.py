@@ -16,7 +16,7 @@ from alpha_umi.world.table.toolset import Group, Toolset
 class TableWorldConfig:
     """Configuration of a table world: its categories, and the shares of its tasks.
 
-    Mappings hold relative weights; other numbers are percents, of tasks where nothing else is said.
+    Mappings hold relative weights; other numbers are percents, of tasks where no field names another whole.
     """
 
     name: str

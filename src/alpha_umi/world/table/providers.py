@@ -123,7 +123,6 @@ def read_line(
         spec=write_spec(_api(entry, provider, category)),
         category=category,
         provider=provider,
-        need=served.name,
         served_need=served,
         arguments=arguments,
         results={canonical or own: own for own, _, canonical in results},

@@ -30,7 +30,7 @@ def is_for_tests(intents: Sequence[Intent], values: Values, former: Mapping[str,
 
     `former`: old names -> new names.
     """
-    return all(_is_for_tests(name, said) for name, said in _equivalents(intents, values, former))
+    return all(_is_for_tests(name, named) for name, named in _equivalents(intents, values, former))
 
 
 def _is_for_tests(name: str, values: Values) -> bool:
@@ -41,8 +41,8 @@ def _equivalents(intents: Sequence[Intent], values: Values, former: Mapping[str,
     """Names of kinds and values of all forms of a query: the order of its intents, old and new names."""
     for order in (intents, intents[::-1])[: len(intents)]:
         name, labels = " & ".join(intent.signature for intent in order), _labels(order)
-        for said in _naming_variants(values, former):
-            yield name, {label: said[slot] for slot, label in labels.items()}
+        for named in _naming_variants(values, former):
+            yield name, {label: named[slot] for slot, label in labels.items()}
 
 
 def _naming_variants(values: Values, former: Mapping[str, str]) -> Iterator[dict[str, Json]]:

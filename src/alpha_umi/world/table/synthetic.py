@@ -120,15 +120,15 @@ class _Line:
     def _classed(self, phrase: str) -> str:
         """The phrase with the classes of its inputs in their places: "a city" for {city}."""
         rng = self._rng
-        said: dict[str, str] = {}
+        classes: dict[str, str] = {}
         met: set[str] = set()
         for name, domain in self._need.inputs.items():
             if f"{{{name}}}" not in phrase:
                 continue
             more = domain.name in met and load_vocabulary().second_classes.get(domain.name)
-            said[name] = rng.pick(more or load_vocabulary().classes[domain.name])
+            classes[name] = rng.pick(more or load_vocabulary().classes[domain.name])
             met.add(domain.name)
-        text = phrase.format_map(said)
+        text = phrase.format_map(classes)
         return text.replace("the a ", "a ").replace("the an ", "an ").replace("|", "/").replace(">", "")
 
     def _taken(self) -> str:

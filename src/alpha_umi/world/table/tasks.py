@@ -12,9 +12,9 @@ from itertools import count
 from alpha_umi.types import Json, Task
 from alpha_umi.world.domains import Amounts, Codes, Names
 from alpha_umi.world.facts import Facts
-from alpha_umi.world.kinds import Kind, Step
+from alpha_umi.world.kinds import Kind
 from alpha_umi.world.needs import Values
-from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
+from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve, step_of_unknown
 from alpha_umi.world.random_streams import RandomStream
 from alpha_umi.world.table.configs import TableWorldConfig
 from alpha_umi.world.table.offers import Offer, OfferSampler
@@ -30,7 +30,7 @@ from alpha_umi.world.table.plans import (
 )
 from alpha_umi.world.table.queries import QueryWriter
 from alpha_umi.world.table.split import TEST_ODDS, is_for_tests, is_for_training
-from alpha_umi.world.table.toolset import Group, Pool, TestSet, Toolset
+from alpha_umi.world.table.toolset import Group, Pool, TestSet
 from alpha_umi.world.tools import Tool
 
 TRAIN = "train"
@@ -214,7 +214,7 @@ class _TaskSampler:
         }
         blocked = offer.blocked
         if perturbation is Perturbation.UNKNOWN_ENTITY:
-            blocked = _step_of_unknown_entity(kind, slots, config.toolset).need
+            blocked = step_of_unknown(kind, slots, config.toolset.catalogue).need
         return Problem(
             task=Task(
                 id=f"{config.name}-{self._seed}-{self._split}-{self._index}",
@@ -265,12 +265,6 @@ def _fits(group: Group, tools: Iterable[Tool]) -> bool:
             return len({tool.provider for tool in used}) > 1
         case Group.G3:
             return len({tool.category for tool in used}) > 1
-
-
-def _step_of_unknown_entity(kind: Kind, slots: Values, toolset: Toolset) -> Step:
-    unknown_entities = toolset.catalogue.unknown_entities
-    unknown = {name for name, value in slots.items() if str(value) in unknown_entities.get(kind.slots[name], ())}
-    return next(step for step in kind.steps if unknown & set(step.inputs.values()))
 
 
 def _ambiguous_option(one: Node, other: Node) -> bool:

@@ -13,9 +13,9 @@ from itertools import count
 
 from alpha_umi.types import Json, Observation, Task, ToolStatus
 from alpha_umi.world.facts import Facts
-from alpha_umi.world.kinds import Kind, Step
+from alpha_umi.world.kinds import Kind
 from alpha_umi.world.needs import Values
-from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve
+from alpha_umi.world.problems import UNSOLVABLE, Perturbation, Problem, solve, step_of_unknown
 from alpha_umi.world.random_streams import RandomStream, random_bits
 from alpha_umi.world.tiny.kinds import KINDS
 from alpha_umi.world.tiny.names import FORMER_NAMES, TERMS, UNKNOWN_ENTITIES
@@ -99,7 +99,7 @@ def _draw(seed: int, split: Split, index: int, rng: RandomStream) -> Problem | N
         metadata=metadata,
     )
     if perturbation is Perturbation.UNKNOWN_ENTITY:
-        blocked = _step_of_unknown_entity(kind, slots).need
+        blocked = step_of_unknown(kind, slots, CATALOGUE).need
     return Problem(
         task=task,
         catalogue=CATALOGUE,
@@ -186,11 +186,6 @@ def _draw_slots(kind: Kind, perturbation: Perturbation, rng: RandomStream) -> di
         name = rng.pick([name for name, domain in kind.slots.items() if domain in UNKNOWN_ENTITIES])
         slots[name] = rng.pick(UNKNOWN_ENTITIES[kind.slots[name]])
     return slots
-
-
-def _step_of_unknown_entity(kind: Kind, slots: Values) -> Step:
-    unknown = {name for name, value in slots.items() if str(value) in UNKNOWN_ENTITIES.get(kind.slots[name], ())}
-    return next(step for step in kind.steps if unknown & set(step.inputs.values()))
 
 
 def _draw_tools(

@@ -48,7 +48,6 @@ def _tool(need: str, full_name: str, description: str, names: str, seen: Seen = 
         spec=ToolSpec(name=name, description=description, parameters=parameters),
         category=category,
         provider=name.rpartition("_for_")[2],
-        need=need,
         served_need=NEEDS[need],
         arguments=arguments,
         results=results,
