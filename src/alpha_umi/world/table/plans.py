@@ -122,10 +122,14 @@ class Scope:
         for need in by_name.values():
             for output, domain in need.reference_domains.items():
                 makers[domain.name] = (*makers.get(domain.name, ()), (need, output))
+        required = {name: tuple(_required(need).values()) for name, need in by_name.items()}
+        domains = {domain.name: domain for inputs in required.values() for domain in inputs}
         before: dict[str, frozenset[int]] = {}
         calls = {name: frozenset[int]() for name in by_name}
         while calls != before:  # lengths only grow, up to LONGEST
-            before, calls = calls, {name: _lengths(need, makers, calls) for name, need in by_name.items()}
+            ways = {name: _ways(domain, makers, calls) for name, domain in domains.items()}
+            before = calls
+            calls = {name: _lengths(ways[domain.name] for domain in inputs) for name, inputs in required.items()}
         lengths = frozenset(length for name, counts in calls.items() if by_name[name].templates for length in counts)
         return cls(needs=by_name, makers=makers, calls=calls, lengths=lengths)
 
@@ -150,10 +154,8 @@ def _ways(
     return ways.union(*(calls[need.name] for need, _ in makers.get(domain.name, ())))
 
 
-def _lengths(
-    need: Need, makers: Mapping[str, tuple[tuple[Need, str], ...]], calls: Mapping[str, frozenset[int]]
-) -> frozenset[int]:
-    ways = [_ways(domain, makers, calls) for domain in _required(need).values()]
+def _lengths(ways: Iterable[set[int]]) -> frozenset[int]:
+    """Possible numbers of calls of a need, of those for each of its inputs."""
     return frozenset(length for split in product(*ways) if (length := 1 + sum(split)) <= LONGEST)
 
 

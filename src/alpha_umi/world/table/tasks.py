@@ -56,7 +56,7 @@ class _TaskSampler:
         self._config, self._rng = config, rng
         self._seed, self._split, self._index = seed, split, index
         self._train = split == TRAIN
-        self._pool: Pool = config.toolset.pools[split]
+        self._pool: Pool = config.toolset.pool(split)
         self._facts = Facts(seed=seed, moment=f"{split}/{index}")
 
     def draw(self) -> Problem | None:

@@ -83,13 +83,16 @@ class Toolset:
     """Tools of some categories, with a pool for each split."""
 
     catalogue: Catalogue
-    pools: Mapping[str, Pool]
-    """Split -> its pool."""
+    providers: tuple[Provider, ...]
     value_kinds: Mapping[tuple[str, int], frozenset[str]]
     """Need and number of its template -> kinds of required values. Two of one kind in an answer could be confused."""
     categories: Mapping[str, Category]
     held_out_documents: frozenset[str]
     """Normalized words of the documents of tools that are held out of training."""
+
+    def pool(self, split: str) -> Pool:
+        """Tools and plans for the queries of a split; made when first needed."""
+        return _pool(self, Seen.YES if split == "train" else _UNSEEN.get(TestSet(split), Seen.YES))
 
     @classmethod
     def of(cls, categories: Iterable[str]) -> Toolset:
@@ -101,18 +104,6 @@ class Toolset:
         tools = [tool for provider in providers for tool in provider.tools]
         documents = {(provider.category, provider.name): provider.document for provider in providers}
         catalogue = Catalogue.of(needs, tools, load_domains().values(), _reader(), documents)
-        seen = _pool(catalogue, providers, {Seen.YES})
-        unseen_tools = _pool(catalogue, providers, {Seen.NO})
-        unseen_categories = _pool(catalogue, providers, {Seen.NO_CATEGORY})
-        pools = {
-            "train": seen,
-            TestSet.G1_INSTRUCTION.value: seen,
-            TestSet.G1_TOOL.value: unseen_tools,
-            TestSet.G1_CATEGORY.value: unseen_categories,
-            TestSet.G2_INSTRUCTION.value: seen,
-            TestSet.G2_CATEGORY.value: unseen_categories,
-            TestSet.G3_INSTRUCTION.value: seen,
-        }
         value_kinds = {
             (need.name, number): _value_kinds(need, template)
             for need in needs.values()
@@ -120,7 +111,7 @@ class Toolset:
         }
         return cls(
             catalogue=catalogue,
-            pools=pools,
+            providers=providers,
             value_kinds=value_kinds,
             categories={category.name: category for category in chosen},
             held_out_documents=frozenset(
@@ -129,8 +120,17 @@ class Toolset:
         )
 
 
-def _pool(catalogue: Catalogue, providers: tuple[Provider, ...], seen: set[Seen]) -> Pool:
-    mine = [provider for provider in providers if provider.seen in seen]
+_UNSEEN = {
+    TestSet.G1_TOOL: Seen.NO,
+    TestSet.G1_CATEGORY: Seen.NO_CATEGORY,
+    TestSet.G2_CATEGORY: Seen.NO_CATEGORY,
+}
+"""Test sets with unseen tools -> the tools that their queries need."""
+
+
+@cache
+def _pool(toolset: Toolset, seen: Seen) -> Pool:
+    mine = [provider for provider in toolset.providers if provider.seen is seen]
     tools = tuple(tool for provider in mine for tool in provider.tools)
     categories = dict.fromkeys(provider.category for provider in mine)
     by_category = [tuple(tool for tool in tools if tool.category == category) for category in categories]
@@ -140,10 +140,10 @@ def _pool(catalogue: Catalogue, providers: tuple[Provider, ...], seen: set[Seen]
         Group.G3: ((_scope(tools), tools),),
     }
     alternatives = {
-        need: tuple(tool for tool in served if tool.seen in seen or tool.seen is Seen.YES)
-        for need, served in catalogue.providers.items()
+        need: tuple(tool for tool in served if tool.seen in (seen, Seen.YES))
+        for need, served in toolset.catalogue.providers.items()
     }
-    others = tuple(tool for tool in catalogue.tools.values() if tool.seen is Seen.YES or tool.seen in seen)
+    others = tuple(tool for tool in toolset.catalogue.tools.values() if tool.seen in (seen, Seen.YES))
     return Pool(scopes=scopes, alternatives=alternatives, others=others)
 
 
