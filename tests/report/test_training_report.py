@@ -4,14 +4,18 @@ import json
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alpha_umi.errors import StorageError
 from alpha_umi.report import training
 from alpha_umi.report.figures import to_png
 from alpha_umi.report.training import (
     RunReport,
-    draw_history,
+    draw_numbers,
+    list_numbers,
     read_history,
+    smoothed,
     training_page,
     training_section,
 )
@@ -25,7 +29,7 @@ STAGE = {"stage": "backbone", "tokens": "100,000", "as rows": "2.40x", "as publi
 
 
 def size(lines):
-    png = to_png(draw_history(lines))
+    png = to_png(draw_numbers(lines, list_numbers(lines)))
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     return struct.unpack(">II", png[16:24])
 
@@ -38,6 +42,7 @@ def write(folder, name, lines):
 def test_every_number_of_a_history_has_a_panel():
     width, height = size(LINES)
     more = [{**line, "plan_accuracy": 0.5, "argument_f1": 0.2} for line in LINES]
+    assert list_numbers(more) == ["loss", "grad_norm", "learning_rate", "plan_accuracy", "argument_f1"]
     assert size(more)[0] == width
     assert size(more)[1] > height
 
@@ -57,7 +62,8 @@ def test_a_history_may_be_short_or_partly_measured(lines):
 
 
 def test_the_validation_loss_is_drawn():
-    assert to_png(draw_history([*LINES, {"step": 9, "validation_loss": 9.0}])) != to_png(draw_history(LINES))
+    with_validation = draw_numbers([*LINES, {"step": 9, "validation_loss": 9.0}], ["loss"])
+    assert to_png(with_validation) != to_png(draw_numbers(LINES, ["loss"]))
 
 
 def test_a_line_that_is_still_being_written_is_left_out(tmp_path):
@@ -91,7 +97,7 @@ def test_a_stage_that_has_not_changed_is_not_drawn_again_and_stays_in_the_page(t
     report.update(force=True)
     assert not picture.exists()
     assert (tmp_path / "curves" / "planner.png").exists()
-    assert Page((tmp_path / "report.html").read_text()).elements.count("figure") == 2
+    assert Page((tmp_path / "report.html").read_text()).elements.count("figure") == 6
 
 
 def test_the_page_loads_nothing_and_says_what_was_saved(tmp_path):
@@ -100,7 +106,7 @@ def test_the_page_loads_nothing_and_says_what_was_saved(tmp_path):
     page = Page((tmp_path / "report.html").read_text())
     check_safe(page, figures=True)
     assert "backbone100,0002.40x8.00x" in page.text
-    assert "loss, nats per token" in page.text
+    assert "backbone9 steps, loss" in page.text
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "$\\frac{$"])
@@ -134,6 +140,13 @@ def test_a_figure_follows_the_colours_of_its_page(tmp_path):
     [body] = training_section(tmp_path).body
     assert "var(--planner)" in body
     assert "#" not in body.replace("url(#", "")
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=50))
+def test_a_smoothed_series_stays_within_the_series_and_does_not_know_its_direction(values):
+    smooth = smoothed(values)
+    assert all(min(values) - 1e-9 <= value <= max(values) + 1e-9 for value in smooth)
+    assert smooth == pytest.approx(smoothed(values[::-1])[::-1])
 
 
 def test_without_the_drawing_library_the_numbers_stand_and_the_page_says_so(tmp_path, monkeypatch):

@@ -45,8 +45,6 @@ _KEPT = 0.75
 """Of the smoothed loss, from one step to the next."""
 _MARGINS = Margins(left=0.68, right=0.15, above=0.32, below=0.3)
 """Of a panel; measured ones would take most of the time that training of tiny models takes."""
-_FEW = 12
-"""Values at most that are drawn as points."""
 
 
 class RunReport:
@@ -82,10 +80,10 @@ class RunReport:
         lines = read_history(path)
         if not lines:
             return None
-        figure = draw_history(lines)
-        shown = _figure(path.stem, lines, figure)
+        names = list_numbers(lines)
+        shown = _stage_figures(path.stem, lines, names)
         self._drawn[path.stem] = stamp, shown
-        write_bytes(self._out / CURVES / f"{path.stem}.png", to_png(figure, path.stem))
+        write_bytes(self._out / CURVES / f"{path.stem}.png", to_png(draw_numbers(lines, names), path.stem))
         return shown
 
 
@@ -101,8 +99,7 @@ def training_page(title: str, figures: Sequence[Html], stages: Sequence[Mapping[
         sections.append(Section(title="Curves", body=(), note=reason))
     elif not stages:
         sections.append(Section(title="Curves", body=(), note="Nothing is measured yet."))
-    lead = "Training of an agent: one backbone on whole steps, then each role from it (GLPFT)."
-    return write_page(title, lead, sections)
+    return write_page(title, "A training run, its stages in the order in which they were trained.", sections)
 
 
 def training_section(run: Path) -> Section | None:
@@ -111,15 +108,15 @@ def training_section(run: Path) -> Section | None:
     if not histories:
         return None
     reason = unavailable_reason()
-    figures = () if reason else [_figure(name, lines, draw_loss(lines)) for name, lines in histories.items()]
+    figures = () if reason else [_figure(lines, "loss", name, _last(lines)) for name, lines in histories.items()]
     return Section(title="Training", body=(tag("div", *figures, class_="curves"),), note=reason or _CURVES_NOTE)
 
 
 _STAGES_NOTE = (
-    "Examples that share a prefix compute it once: tokens computed, and how many times as many rows of single examples "
-    "take, and such rows padded as published."
+    "Examples that share a prefix compute it once. As rows: times as many tokens with every example in a row of its "
+    "own; as published: with such rows padded to the longest that is allowed."
 )
-_CURVES_NOTE = "Loss over the steps of a stage: pale as measured, strong smoothed."
+_CURVES_NOTE = "Loss in nats per token over the steps of a stage: pale as measured, strong smoothed."
 
 
 # --- histories --------------------------------------------------------------------------------------------
@@ -151,8 +148,13 @@ def _histories(run: Path) -> list[Path]:
     return sorted((run / HISTORY).glob("*.jsonl"), key=order)
 
 
-def smoothed(values: Iterable[float]) -> Iterator[float]:
-    """Smooth exponentially, without a bias towards the first value."""
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Smooth exponentially from both ends, so that the result neither lags behind nor is drawn to its first value."""
+    there, back = list(_smooth(values)), list(_smooth(reversed(values)))
+    return [(one + other) / 2 for one, other in zip(there, reversed(back), strict=True)]
+
+
+def _smooth(values: Iterable[float]) -> Iterator[float]:
     mean = weight = 0.0
     for value in values:
         mean, weight = _KEPT * mean + (1 - _KEPT) * value, _KEPT * weight + 1 - _KEPT
@@ -172,47 +174,63 @@ def _is_number(value: object) -> bool:
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def draw_history(lines: Lines) -> Figure:
-    """Draw the loss of a stage and every other number of its history, a panel each."""
-    others = list(dict.fromkeys(key for line in lines for key, value in line.items() if _is_number(value)))
-    others = [key for key in others if key not in _NOT_DRAWN]
-    figure, (first, *panels) = new_panels(1 + len(others), columns=2, width=4.4, height=2.5, margins=_MARGINS)
-    _draw_loss(first, lines)
-    for axes, key in zip(panels, others, strict=True):
-        steps, values = _series(lines, key)
-        axes.plot(steps, values, color=COLOURS[0], linewidth=1.4, marker="o" if len(steps) == 1 else None, markersize=4)
-        style_panel(axes, _TITLES.get(key, key.replace("_", " ")))
-        axes.locator_params(axis="x", nbins=5)
-        axes.yaxis.set_major_formatter("{x:g}")  # a power of ten above the marks would lie under the title
-    return figure
+def list_numbers(lines: Lines) -> list[str]:
+    """List the numbers of a history that have a panel: the loss, then the others in the order of their first lines."""
+    found = dict.fromkeys(key for line in lines for key, value in line.items() if _is_number(value))
+    return ["loss", *(key for key in found if key not in _NOT_DRAWN)]
 
 
-def draw_loss(lines: Lines) -> Figure:
-    """Draw the loss of a stage alone."""
-    figure, [axes] = new_panels(1, columns=1, width=4.0, height=2.1, margins=_MARGINS)
-    _draw_loss(axes, lines)
+def draw_numbers(lines: Lines, names: Sequence[str]) -> Figure:
+    """Draw numbers of a history over the steps of its stage, a panel each."""
+    figure, panels = new_panels(len(names), columns=3, width=3.6, height=2.2, margins=_MARGINS)
+    for axes, name in zip(panels, names, strict=True):
+        if name == "loss":
+            _draw_loss(axes, lines)
+        else:
+            steps, values = _series(lines, name)
+            axes.plot(steps, values, color=COLOURS[0], linewidth=1.4, marker=_marker(steps, 1), markersize=4)
+            style_panel(axes, _title(name))
+            axes.yaxis.set_major_formatter("{x:g}")  # a power of ten above the marks would lie under the title
+        axes.locator_params(axis="x", nbins=5, integer=True)
     return figure
 
 
 def _draw_loss(axes: Axes, lines: Lines) -> None:
     steps, losses = _series(lines, "loss")
     if steps:
-        axes.plot(steps, losses, color=COLOURS[0], alpha=0.3, linewidth=1, marker="o" if len(steps) == 1 else None)
-        axes.plot(steps, list(smoothed(losses)), color=COLOURS[0], linewidth=1.8, label="training")
-    held_out, validation = _series(lines, "validation_loss")
-    if held_out:
-        marker = "o" if len(held_out) <= _FEW else None
-        axes.plot(held_out, validation, color=COLOURS[1], linewidth=1.6, marker=marker, markersize=4, label="held out")
+        axes.plot(steps, losses, color=COLOURS[0], alpha=0.3, linewidth=1, marker=_marker(steps, 1))
+        axes.plot(steps, smoothed(losses), color=COLOURS[0], linewidth=1.8, label="training")
+    at, held_out = _series(lines, "validation_loss")
+    if at:
+        axes.plot(at, held_out, color=COLOURS[1], linewidth=1.6, marker=_marker(at, 12), markersize=4, label="held out")
         show_legend(axes)
-    style_panel(axes, "loss, nats per token", logarithmic=min([*losses, *validation], default=0) > 0)
-    axes.locator_params(axis="x", nbins=5)
+    style_panel(axes, _title("loss"), logarithmic=min([*losses, *held_out], default=0) > 0)
 
 
-def _figure(name: str, lines: Lines, figure: Figure) -> Html:
-    """A figure of a page, with the last values in its caption."""
-    losses, validation = _series(lines, "loss")[1], _series(lines, "validation_loss")[1]
-    last = [f"{lines[-1]['step']:,} steps"]
-    last += [f"loss {list(smoothed(losses))[-1]:.4f}"] if losses else []
-    last += [f"held out {validation[-1]:.4f}"] if validation else []
-    caption = tag("figcaption", tag("b", name), f" {', '.join(last)}")
-    return tag("figure", caption, to_inline_svg(figure, f"loss of {name}"), class_="curve")
+def _marker(steps: Sequence[float], most: int) -> str | None:
+    """Points where there are few of them."""
+    return "o" if len(steps) <= most else None
+
+
+def _title(name: str) -> str:
+    return _TITLES.get(name, name.replace("_", " "))
+
+
+def _stage_figures(stage: str, lines: Lines, names: Sequence[str]) -> Html:
+    """The figures of a stage below its name."""
+    figures = (_figure(lines, name, f"{stage}: {_title(name)}") for name in names)
+    return tag("div", tag("h3", stage, tag("small", _last(lines))), tag("div", *figures, class_="curves"))
+
+
+def _figure(lines: Lines, name: str, title: str, more: str = "") -> Html:
+    caption = tag("figcaption", tag("b", title), more) if more else None
+    return tag("figure", caption, to_inline_svg(draw_numbers(lines, [name]), title), class_="curve")
+
+
+def _last(lines: Lines) -> str:
+    """The last step and losses in words."""
+    losses, held_out = _series(lines, "loss")[1], _series(lines, "validation_loss")[1]
+    words = [f"{lines[-1]['step']:,} steps"]
+    words += [f"loss {smoothed(losses)[-1]:.4f}"] if losses else []
+    words += [f"held out {held_out[-1]:.4f}"] if held_out else []
+    return ", ".join(words)

@@ -87,7 +87,7 @@ def draw_losses(runs: Mapping[str, Path]) -> str | None:
     for axes, (title, stages) in zip(grid, found.items(), strict=False):
         for colour, (stage, (tokens, losses)) in zip(COLOURS * len(stages), stages.items(), strict=False):
             marker = "o" if len(tokens) == 1 else None
-            axes.plot(tokens, list(smoothed(losses)), color=colour, linewidth=1.4, marker=marker, label=stage)
+            axes.plot(tokens, smoothed(losses), color=colour, linewidth=1.4, marker=marker, label=stage)
         axes.legend(frameon=False, fontsize=7)
         style_panel(axes, title, "million tokens computed in the stage", logarithmic=True)
     return to_svg(figure)
