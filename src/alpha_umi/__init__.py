@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from alpha_umi.jobs.agent import Agent, load
     from alpha_umi.jobs.ask import aask, ask, chat, explore
     from alpha_umi.jobs.chat import Chat
+    from alpha_umi.jobs.evaluate import evaluate, retrieve
+    from alpha_umi.jobs.judge import judge
+    from alpha_umi.jobs.prepare import prepare
+    from alpha_umi.jobs.verbs import predict, rollout, train
     from alpha_umi.protocols import Environment, Format, Model, StreamingModel
     from alpha_umi.search import Limits, Node, NodeStatus, Tree
     from alpha_umi.types import (
@@ -82,9 +86,16 @@ __all__ = [
     "aask",
     "ask",
     "chat",
+    "evaluate",
     "explore",
+    "judge",
     "load",
+    "predict",
+    "prepare",
+    "retrieve",
+    "rollout",
     "tool",
+    "train",
 ]
 _HOMES = {
     "environments.signatures": ("tool",),
@@ -92,6 +103,10 @@ _HOMES = {
     "jobs.agent": ("Agent", "load"),
     "jobs.ask": ("aask", "ask", "chat", "explore"),
     "jobs.chat": ("Chat",),
+    "jobs.evaluate": ("evaluate", "retrieve"),
+    "jobs.judge": ("judge",),
+    "jobs.prepare": ("prepare",),
+    "jobs.verbs": ("predict", "rollout", "train"),
     "protocols": ("Environment", "Format", "Model", "StreamingModel"),
     "search": ("Limits", "Node", "NodeStatus", "Tree"),
 }

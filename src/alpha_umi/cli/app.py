@@ -16,21 +16,22 @@ import typer
 
 from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
-from alpha_umi.cli.ask import Constrained, ask, with_constraint
+from alpha_umi.cli.ask import Constrained, ask
 from alpha_umi.cli.bench import bench_app
 from alpha_umi.cli.chat import chat
 from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
 from alpha_umi.cli.export import export_app
-from alpha_umi.cli.flywheel import prepare_mask, prepare_rollouts
+from alpha_umi.cli.flywheel import write_masked, write_rollouts
 from alpha_umi.cli.judge import judge_app
+from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.report import write_report
-from alpha_umi.cli.retrieve import evaluate_retrieval, retrieve
+from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.study import study
 from alpha_umi.cli.world import write_pages, write_world
 from alpha_umi.deprecation import RenamedWarning, renamed_flags
-from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
+from alpha_umi.errors import AlphaUMiError, ConfigError
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
 
@@ -100,10 +101,10 @@ def _renames_shown() -> Iterator[None]:
         yield
 
 
-def _is_compat(compat: str | None) -> bool:
+def _compat(compat: str | None) -> Any:
     if compat not in (None, COMPAT):
         raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
-    return compat is not None
+    return compat
 
 
 def _console() -> Any:
@@ -126,7 +127,7 @@ def root(
 
 
 @prepare_app.command("toolbench")
-def prepare_toolbench(
+def prepare_answer_files(
     answers: Annotated[Path, typer.Option(help="Folder with G1_answer, G2_answer, G3_answer.")],
     out: Out,
     test_ids: Annotated[Path | None, typer.Option(help="Folder of held-out query ids (test_query_ids).")] = None,
@@ -137,13 +138,19 @@ def prepare_toolbench(
 ) -> None:
     """Raw ToolBench answers to trajectories."""
     from alpha_umi.display import progress
-    from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
+    from alpha_umi.jobs.prepare import prepare_toolbench
 
-    options = AnswerOptions(
-        test_ids=test_ids, stages=emit_stages, compat=_is_compat(compat), limit=limit, workers=workers
-    )
     with progress(_console(), "answers") as display:
-        report = prepare_answers(answers, out, options, partial(display.update, "preparing"))
+        report = prepare_toolbench(
+            answers,
+            out,
+            test_ids=test_ids,
+            emit_stages=emit_stages,
+            compat=_compat(compat),
+            limit=limit,
+            workers=workers,
+            on_progress=partial(display.update, "preparing"),
+        )
     _print_preparation(report, out)
 
 
@@ -154,9 +161,9 @@ def prepare_processed_files(
     limit: Limit = None,
 ) -> None:
     """Processed dialogues (stage-2 files, static test files) to trajectories."""
-    from alpha_umi.preparation.processed import prepare_processed
+    from alpha_umi.jobs.prepare import prepare_dialogues
 
-    _print_preparation(prepare_processed(files, out, limit), out)
+    _print_preparation(prepare_dialogues(files, out, limit=limit), out)
 
 
 @prepare_app.command("custom")
@@ -170,14 +177,13 @@ def prepare_custom_files(
     limit: Limit = None,
 ) -> None:
     """Files of any other shape to trajectories, read by a function of your own."""
-    from alpha_umi.loading.datasets import open_reader
-    from alpha_umi.preparation.custom import prepare_custom
+    from alpha_umi.jobs.prepare import prepare_files
 
-    _print_preparation(prepare_custom(open_reader(reader), files, out, limit), out)
+    _print_preparation(prepare_files(files, out, reader=reader, limit=limit), out)
 
 
-prepare_app.command("rollouts")(prepare_rollouts)
-prepare_app.command("mask")(prepare_mask)
+prepare_app.command("rollouts")(write_rollouts)
+prepare_app.command("mask")(write_masked)
 
 
 def _print_preparation(report: Any, out: Path) -> None:
@@ -327,38 +333,37 @@ def predict(
     *,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
     constrained: Constrained = None,
+    as_json: AsJson = False,
 ) -> None:
     """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
 
     What is finished is not done again; delete the file for that.
     """
-    import os
-
-    from alpha_umi.agent import OnNoDecision
     from alpha_umi.display import progress
-    from alpha_umi.evaluation.runner import Shard
-    from alpha_umi.jobs.predict import PredictOptions, predict
-    from alpha_umi.loading.agents import AgentKind, read_agent
+    from alpha_umi.jobs.verbs import predict
 
-    shard = Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))
-    options = PredictOptions(
-        agent=with_constraint(read_agent(agent), constrained),
-        data=data,
-        out=out,
-        kind=AgentKind.SINGLE if single else None,
-        on_no_decision=OnNoDecision.CALLER if _is_compat(compat) else OnNoDecision.PLANNER,
-        limit=limit,
-        concurrency=concurrency,
-        shard=shard,
-    )
-    with progress(_console(), "steps", quiet=shard.rank != 0) as display:
-        done = predict(options, partial(display.update, "predicting"))
-    if shard.rank == 0:
-        print(f"{out}: {done.steps} steps{_kept(done)}")
-        for note in done.notes[:_NOTES]:
-            print(f"  not enforced: {note}")
-        if len(done.notes) > _NOTES:
-            print(f"  and {len(done.notes) - _NOTES} more")
+    with progress(_console(), "steps", quiet=not _is_first()) as display:
+        done = predict(
+            agent,
+            data,
+            out,
+            compat=_compat(compat),
+            limit=limit,
+            concurrency=concurrency,
+            single=single,
+            constrained=constrained,
+            on_progress=partial(display.update, "predicting"),
+        )
+    if not _is_first():
+        return
+    if as_json:
+        print_json(done.to_json())
+        return
+    print(f"{out}: {done.steps} steps{_kept(done)}")
+    for note in done.notes[:_NOTES]:
+        print(f"  not enforced: {note}")
+    if len(done.notes) > _NOTES:
+        print(f"  and {len(done.notes) - _NOTES} more")
 
 
 def _kept(done: Any) -> str:
@@ -368,7 +373,7 @@ def _kept(done: Any) -> str:
 
 
 @evaluate_app.command("static")
-def evaluate_static(
+def evaluate_predictions(
     predictions: Annotated[Path, typer.Argument(help="Rows of {tools, reference, predictions}.")],
     out: Out,
     constrained: Annotated[
@@ -378,34 +383,20 @@ def evaluate_static(
     shape: Annotated[
         str | None, typer.Option(help="With --compat, which script: multi-agent or backbone; else the rows tell.")
     ] = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Plan accuracy, action exact match, argument F1, hallucination rate and ROUGE-L, with 95 % intervals."""
-    from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
+    from alpha_umi.evaluation.static import report_document, report_text
     from alpha_umi.formats.steps import StepShape
-    from alpha_umi.store import read_json, write_json, write_text
+    from alpha_umi.jobs.evaluate import evaluate_static
 
-    published = _is_compat(compat)
-    if constrained is not None and published:
-        raise ConfigError("--constrained compares two predictions by our own metrics; leave out --compat")
-    chosen = None if shape is None else _choose(StepShape, shape, "shape")
-    rows = read_json(predictions)
-    report = _explained(predictions, lambda: evaluate_rows(rows, published=published, shape=chosen))
-    if constrained is not None:
-        report = _explained(constrained, lambda: evaluate_beside(rows, read_json(constrained)))
-    text = report_text(report)
-    write_json(out, report_document(report))
-    if published:
-        write_json(out.with_name("hallu_cases.json"), [rows[index] for index in report.hallucinated])
-    with write_text(out.with_suffix(".md")) as file:
-        file.write(text)
-    print(text, end="")
-
-
-def _explained(path: Path, score: Callable[[], Any]) -> Any:
-    try:
-        return score()
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+    chosen = None if shape is None else _choose(StepShape, shape, "shape").value
+    report = evaluate_static(predictions, out, constrained=constrained, compat=_compat(compat), shape=chosen)
+    if as_json:
+        print_json(report_document(report))
+    else:
+        print(report_text(report), end="")
 
 
 # --- live ---------------------------------------------------------------------------------------------
@@ -420,8 +411,8 @@ world_app.command("write")(write_world)
 world_app.command("pages")(write_pages)
 
 
-app.command("retrieve")(retrieve)
-evaluate_app.command("retrieval")(evaluate_retrieval)
+app.command("retrieve")(retrieve_apis)
+evaluate_app.command("retrieval")(evaluate_queries)
 world_app.command("serve")(serve_world)
 world_app.add_typer(cache_app, name="cache")
 app.command("demo")(run_demo)

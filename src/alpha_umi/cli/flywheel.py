@@ -10,7 +10,7 @@ import typer
 from alpha_umi.errors import ConfigError
 
 
-def prepare_rollouts(
+def write_rollouts(
     runs: Annotated[list[Path], typer.Argument(help="Runs of 'umi rollout', or their rollouts.jsonl.")],
     out: Annotated[Path, typer.Option("--out", help="The file of trajectories to write.")],
     pairs: Annotated[Path | None, typer.Option(help="Also write preference pairs here (.jsonl, TRL's names).")] = None,
@@ -28,21 +28,20 @@ def prepare_rollouts(
     ] = False,
 ) -> None:
     """Rollouts to training trajectories, and what their searches tried to preference pairs."""
-    from alpha_umi.jobs.preferences import HarvestOptions, harvest
-    from alpha_umi.loading.formats import open_format
+    from alpha_umi.jobs.prepare import prepare_rollouts
     from alpha_umi.types import Role
 
     if unknown := set(roles or ()) - set(Role):
         raise ConfigError(f"unknown role {min(unknown)!r}; known: {', '.join(Role)}")
-    options = HarvestOptions(
-        runs=runs,
-        out=out,
+    done = prepare_rollouts(
+        runs,
+        out,
         pairs=pairs,
-        everything=everything,
-        judged=judged,
+        format=format_name,
         roles=[Role(role) for role in roles or Role],
+        judged=judged,
+        everything=everything,
     )
-    done = harvest(options, open_format(format_name))
     print(f"{out}: {done.kept} trajectories of {done.read} rollouts")
     for reason, count in done.skipped.most_common():
         print(f"  left out {count}: {reason}")
@@ -51,17 +50,13 @@ def prepare_rollouts(
         print(f"{pairs}: {done.pairs.total()} pairs{f': {told}' if told else ''}")
 
 
-def prepare_mask(
+def write_masked(
     files: Annotated[list[Path], typer.Argument(help="Trajectories (.jsonl).")],
     out: Annotated[Path, typer.Option("--out", help="The file of trajectories to write.")],
     share: Annotated[float, typer.Option(min=0, max=1, help="How many of them are masked.")] = 0.5,
     seed: Annotated[int, typer.Option(help="Of the words and the choice.")] = 0,
 ) -> None:
     """Trajectories, some of them with other names of tools and arguments, so that documents must be read."""
-    from alpha_umi.preparation.masking import collect_words, mask_some
-    from alpha_umi.store import read_trajectories, write_trajectories
+    from alpha_umi.jobs.prepare import prepare_mask
 
-    words = collect_words(trajectory for file in files for trajectory in read_trajectories(file))
-    plain = (trajectory for file in files for trajectory in read_trajectories(file))
-    count = write_trajectories(out, mask_some(plain, share, words, seed))
-    print(f"{out}: {count} trajectories")
+    print(f"{out}: {prepare_mask(files, out, share=share, seed=seed).kept} trajectories")

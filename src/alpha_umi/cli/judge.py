@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from alpha_umi.jobs.judge import JudgingRun
 
 judge_app = typer.Typer(help="Judge rollouts as ToolEval does: pass rate, SoPR, win rate, SoWR.", no_args_is_help=True)
 
-_ANSWER_TOKENS = 1024
 COMPATS = ("alpha-umi", "openbmb", "stable")
 
 Compat = Annotated[str | None, typer.Option(help=f"{', '.join(COMPATS)}: as that published code, mistakes included.")]
@@ -45,20 +46,18 @@ def convert(
         str | None, typer.Option(help="Only files with this in their name; recorded as the method.")
     ] = None,
     compat: Compat = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Raw answers in ToolEval's answer format."""
-    from alpha_umi.judging.files import convert_file_or_folder, convert_run
-    from alpha_umi.rollouts.runner import ROLLOUTS
-    from alpha_umi.store import write_json
+    from alpha_umi.jobs.judge import convert_answers
 
-    if compat is None and (answers / ROLLOUTS).exists():
-        for name, each in convert_run(answers, method).items():
-            write_json(out / f"{name}.json", each.records)
-            print(f"{out / name}.json: {len(each.records)} answers")
+    converted = convert_answers(answers, out, method=method, compat=_compat(compat))
+    if as_json:
+        print_json(converted.to_json())
         return
-    converted = convert_file_or_folder(answers, method, _compat(compat))
-    write_json(out, converted.records)
-    print(f"{out}: {len(converted.records)} answers")
+    for path, count in converted.files.items():
+        print(f"{path}: {count} answers")
     _print_notes(converted.notes)
 
 
@@ -84,25 +83,30 @@ def judge_pass(
         bool,
         typer.Option("--solvable", help="The queries are known to be solvable: do not ask; cast all votes (SoPR)."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Does each answer pass? Without a judge the run's ledger is scored anew, and nobody is asked."""
-    from alpha_umi.judging import runs
-    from alpha_umi.judging.files import read_sets
+    from alpha_umi.jobs.judge import judge_passes
 
-    sets = read_sets(answers, ids)
-    options = runs.RunOptions(out=out, votes=votes, workers=concurrency, solvable=solvable, compat=_compat(compat))
-    system = name or (answers.name if answers.is_dir() else answers.resolve().parent.name)
-    asked = _Asked(
-        model=model,
-        base_url=base_url,
-        key_env=key_env,
-        folder=evaluator,
-        temperature=temperature,
-        concurrency=concurrency,
-        world=world,
-    )
-    written = _run(asked, out, lambda judge, show: runs.run_pass(system, sets, judge, options, show))
-    _print_run(out, written, published=compat is not None)
+    with _progress() as on_progress:
+        run = judge_passes(
+            answers,
+            out,
+            ids=ids,
+            name=name,
+            solvable=solvable,
+            model=model,
+            base_url=base_url,
+            key_env=key_env,
+            evaluator=evaluator,
+            votes=votes,
+            temperature=temperature,
+            concurrency=concurrency,
+            compat=_compat(compat),
+            world=world,
+            on_progress=on_progress,
+        )
+    _print_run(run, as_json=as_json)
 
 
 @judge_app.command("win")
@@ -120,24 +124,28 @@ def judge_win(
     compat: Compat = None,
     *,
     world: Annotated[bool, typer.Option("--world", help="Compare by rule: passing, then fewer tool calls.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Which of two systems is better? Each vote asks in both orders; disagreement is a tie."""
-    from alpha_umi.judging import runs
-    from alpha_umi.judging.files import read_pass_run
+    from alpha_umi.jobs.judge import judge_wins
 
-    pair = read_pass_run(reference), read_pass_run(candidate)
-    options = runs.RunOptions(out=out, votes=votes, workers=concurrency, compat=_compat(compat))
-    asked = _Asked(
-        model=model,
-        base_url=base_url,
-        key_env=key_env,
-        folder=evaluator,
-        temperature=temperature,
-        concurrency=concurrency,
-        world=world,
-    )
-    written = _run(asked, out, lambda judge, show: runs.run_win(pair, judge, options, show))
-    _print_run(out, written, published=compat is not None)
+    with _progress() as on_progress:
+        run = judge_wins(
+            reference,
+            candidate,
+            out,
+            model=model,
+            base_url=base_url,
+            key_env=key_env,
+            evaluator=evaluator,
+            votes=votes,
+            temperature=temperature,
+            concurrency=concurrency,
+            compat=_compat(compat),
+            world=world,
+            on_progress=on_progress,
+        )
+    _print_run(run, as_json=as_json)
 
 
 @judge_app.command("report")
@@ -149,119 +157,46 @@ def judge_report(
     labels: Annotated[
         Path | None, typer.Option(help="Labels of people, or a published pass file, to measure agreement with.")
     ] = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Rates with 95 % intervals, McNemar's test for every two systems, agreement with labels. Asks nobody."""
-    from alpha_umi.judging.report import report
-    from alpha_umi.store import write_json, write_text
+    from alpha_umi.jobs.judge import judge_report
 
-    made = report(folders, labels)
-    if out is not None:
-        write_json(out, made.document)
-        with write_text(out.with_suffix(".md")) as file:
-            file.write(made.text)
-    print(made.text, end="")
+    made = judge_report(folders, out, labels=labels)
+    if as_json:
+        print_json({**made.document})
+    else:
+        print(made.text, end="")
 
 
-# --- running --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """Who is to judge, as the options say it."""
-
-    model: str | None
-    base_url: str | None
-    key_env: str
-    folder: Path | None
-    temperature: float | None
-    concurrency: int
-    world: bool
-
-    def __post_init__(self) -> None:
-        if self.world and (self.model or self.base_url or self.folder):
-            raise ConfigError("--world judges by rule; leave out --model, --base-url and --evaluator")
-        if self.base_url and not self.model:
-            raise ConfigError("--base-url needs --model, the name of the model there")
-
-
-def _run(asked: _Asked, out: Path, start: Any) -> Any:
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
 
     from alpha_umi.display import progress
-    from alpha_umi.errors import InterruptedWorkError
 
     with progress(Console(stderr=True), "queries") as display:
-        show = partial(display.update, "judging")
-        try:
-            return asyncio.run(_judge_with(asked, out, lambda judge: start(judge, show)))
-        except KeyboardInterrupt:
-            raise InterruptedWorkError("interrupted; every reply so far is kept, the same command goes on") from None
-
-
-async def _judge_with(asked: _Asked, out: Path, start: Any) -> Any:
-    if asked.world:
-        return await start(None)
-    from alpha_umi.config import EndpointConfig, LocalConfig
-    from alpha_umi.formats.prompts.judging import OWN
-    from alpha_umi.judging.files import LedgerRecord, read_evaluator, read_settings
-    from alpha_umi.judging.flow import Judge
-    from alpha_umi.loading.judges import open_judge
-    from alpha_umi.types import Sampling
-
-    evaluator = read_evaluator(asked.folder) if asked.folder else OWN
-    record = LedgerRecord(out / "ledger.jsonl")
-    slots = asyncio.Semaphore(asked.concurrency)
-    if asked.model is None:
-        if not (out / "settings.json").exists():
-            raise ConfigError(
-                "name a judge: --model (with --base-url for an endpoint), or --world for the sealed world"
-            )
-        judge = Judge(name=read_settings(out)["judge"], model=None, evaluator=evaluator, record=record, slots=slots)
-        return await start(judge)
-    temperature = asked.temperature if asked.temperature is not None else _number(evaluator.completion, "temperature")
-    tokens = int(_number(evaluator.completion, "max_tokens") or _ANSWER_TOKENS)
-    config = (
-        EndpointConfig(base_url=asked.base_url, model=asked.model, key_env=asked.key_env, concurrency=asked.concurrency)
-        if asked.base_url
-        else LocalConfig(model=asked.model)
-    )
-    async with open_judge(config, evaluator) as loaded:
-        judge = Judge(
-            name=f"{os.path.basename(asked.model.rstrip('/'))} at {temperature:g}",  # noqa: PTH119  it may be a hub id
-            model=loaded.ask,
-            evaluator=evaluator,
-            sampling=Sampling(temperature=temperature, max_tokens=tokens),
-            record=record,
-            slots=slots,
-        )
-        return await start(judge)
-
-
-def _number(settings: Any, key: str) -> float:
-    value = settings.get(key)
-    return float(value) if isinstance(value, int | float) else 0.0
+        yield partial(display.update, "judging")
 
 
 def _compat(name: str | None) -> Any:
-    from alpha_umi.judging.reference_convert import Published
-
-    if name is None:
-        return None
-    if name not in COMPATS:
+    if name not in (None, *COMPATS):
         raise ConfigError(f"--compat {name!r} is not known; known: {', '.join(COMPATS)}")
-    return Published(name)
+    return name
 
 
 # --- printing -------------------------------------------------------------------------------------------
 
 
-def _print_run(out: Path, written: Any, *, published: bool) -> None:
-    from alpha_umi.judging.report import describe_rates
-
-    for line in written.summary if published else describe_rates(out):
+def _print_run(run: JudgingRun, *, as_json: bool) -> None:
+    if as_json:
+        print_json(run.to_json())
+        return
+    for line in run.lines:
         print(line)
-    _print_notes(written.notes)
-    print(f"{out}" if published else f"{out}; next: umi judge report {out}")
+    _print_notes(run.notes)
+    print(f"{run.out}" if run.published else f"{run.out}; next: umi judge report {run.out}")
 
 
 def _print_notes(notes: Sequence[str]) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from alpha_umi.jobs.rollout import Progress
 
 _SHOWN_NOTES = 10
 ON = ("here", "ray")
@@ -80,90 +84,52 @@ def rollout(
         bool, typer.Option("--resume", help="Go on with this run; nothing finished is repeated.")
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="With --resume: again what ended with an error.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file."""
-    from alpha_umi.config import LimitsConfig, RetrievalConfig, RolloutConfig
-    from alpha_umi.jobs.rollout import RolloutOptions, local_pool
-    from alpha_umi.jobs.toolbox import read_environment
+    from rich.console import Console
+
+    from alpha_umi.display import progress
+    from alpha_umi.jobs.verbs import rollout
 
     if on not in ON:
         raise ConfigError(f"--on {on!r} is not known; known: {', '.join(ON)}")
     if compat not in (None, *COMPATS):
         raise ConfigError(f"--compat {compat!r} is not known; known: {', '.join(COMPATS)}")
-    config = RolloutConfig(
-        agent=read_player(agent, base_url, model, concurrency, native=native),
-        single=single,
-        ranker=_read_ranker(ranker),
-        environment=read_environment(env, overrides or (), concurrency),
-        retrieval=None
-        if retrieve_from is None
-        else RetrievalConfig(tools=str(retrieve_from), k=retrieve, model=retriever),
-        strategy=strategy,
-        limits=LimitsConfig(
-            max_steps=max_steps,
-            max_completions=max_completions,
-            max_tokens=max_tokens,
-            max_seconds=max_seconds,
-            max_calls=max_calls,
-        ),
-        compat=compat,  # type: ignore[arg-type]
-    )
-    options = RolloutOptions(
-        config=config, queries=queries, out=out, concurrency=concurrency, limit=limit, resume=resume, retry=retry
-    )
-    pool = local_pool
-    if on == "ray":
-        from alpha_umi.jobs.ray import ray_pool as pool
-    _report(_run(options, pool), out)
-
-
-# --- what the options name --------------------------------------------------------------------------------
-
-
-def read_player(
-    agent: str | None, base_url: str | None, model: str | None, concurrency: int | None = None, *, native: bool = False
-) -> Any:
-    """The agent's configuration, or the name of one that is code."""
-    from alpha_umi.loading.agents import endpoint_agent, is_coded, read_agent
-
-    if agent is None and base_url is not None and model is not None:
-        return endpoint_agent(base_url, model, concurrency, native=native)
-    if agent is None or base_url is not None or model is not None or native:
-        raise ConfigError(
-            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
-        )
-    if is_coded(agent):
-        return agent
-    return read_agent(Path(agent))
-
-
-def _read_ranker(path: Path | None) -> Any:
-    from alpha_umi.loading.agents import read_agent
-
-    return None if path is None else read_agent(path)
-
-
-# --- running ----------------------------------------------------------------------------------------------
-
-
-def _run(options: Any, pool: Any) -> Any:
-    from rich.console import Console
-
-    from alpha_umi.display import progress
-    from alpha_umi.errors import InterruptedWorkError
-    from alpha_umi.jobs.rollout import roll_out
-
+    options: dict[str, Any] = {
+        "agent": agent,
+        "base_url": base_url,
+        "model": model,
+        "native": native,
+        "single": single,
+        "overrides": overrides or (),
+        "strategy": strategy,
+        "max_steps": max_steps,
+        "max_completions": max_completions,
+        "max_tokens": max_tokens,
+        "max_seconds": max_seconds,
+        "max_calls": max_calls,
+        "ranker": ranker,
+        "compat": compat,
+        "retrieve_from": retrieve_from,
+        "retrieve": retrieve,
+        "retriever": retriever,
+        "limit": limit,
+        "concurrency": concurrency,
+        "on": on,
+        "resume": resume,
+        "retry": retry,
+    }
     with progress(Console(stderr=True), "tasks") as display:
 
-        def show(done: Any) -> None:
+        def on_progress(done: Progress) -> None:
             display.update("rolling out", done.all.tasks, done.total, _words(done.all))
 
-        try:
-            return roll_out(options, show, pool)
-        except KeyboardInterrupt:
-            raise InterruptedWorkError(
-                "interrupted; every finished task is kept, the same command with --resume goes on"
-            ) from None
+        done = rollout(queries, out, env, **options, on_progress=on_progress)
+    _report(done, out, as_json=as_json)
+
+
+# --- what is shown ----------------------------------------------------------------------------------------
 
 
 def _words(counts: Any) -> str:
@@ -172,7 +138,7 @@ def _words(counts: Any) -> str:
     return f"{success}{wrong}, {counts.tokens:,} tokens, {counts.calls:,} calls"
 
 
-def _report(done: Any, out: Path) -> None:
+def _report(done: Progress, out: Path, *, as_json: bool) -> None:
     from rich.console import Console
 
     from alpha_umi.display import plain, print_table
@@ -185,7 +151,10 @@ def _report(done: Any, out: Path) -> None:
     rows = [_row(name, counts) for name, counts in done.sets.items()]
     print_table(Console(stderr=True), f"{out}", columns, [*rows, _row("all", done.all)])
     kept = f", {done.kept} of them from before" if done.kept else ""
-    print(f"{out}: {done.all.tasks} tasks{kept}; next: umi judge convert {out} --out ANSWERS")
+    if as_json:
+        print_json({"out": str(out), **done.to_json()})
+    else:
+        print(f"{out}: {done.all.tasks} tasks{kept}; next: umi judge convert {out} --out ANSWERS")
     if done.all.errors:
         print(f"  {done.all.errors} ended with an error, the first: {plain(done.first_error)}", file=sys.stderr)
     if done.all.tasks and done.all.errors == done.all.tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from alpha_umi.loading.agents import (
     read_agent,
 )
 from alpha_umi.loading.bundled import DEFAULT
+from alpha_umi.loading.hub import upload_run
+from alpha_umi.loading.saving import save_agent
 from alpha_umi.search import Comparison, Limits, Ranker, open_strategy
 from alpha_umi.types import Proposal, Role, Task, Trajectory, Turn
 
@@ -91,6 +94,40 @@ class Agent:
     def observed(self, on_token: OnToken | None) -> protocols.Agent:
         """The same agent; `on_token` gets what its models generate, in the event loop of the proposal's caller."""
         return self if on_token is None else _ObservedAgent(self._loaded.agent, on_token, self._in_thread)
+
+    # --- saving ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Unpack[AgentOptions]) -> Agent:
+        """Load an agent that was saved or trained: a run directory, a bundled name, or a Hugging Face Hub repository.
+
+        The Hub's local cache goes first; HF_HUB_OFFLINE is respected. Raises as `load`.
+        """
+        return load(name, **options)
+
+    @validated
+    def save_pretrained(self, out: Path) -> Path:
+        """Write a run directory that holds all of the agent and return it.
+
+        Raises ConfigError for an agent that is code and for a folder that holds anything, StorageError.
+        """
+        if self.config is None:
+            raise ConfigError(f"agent {self.name!r} is code, which cannot be saved")
+        save_agent(self.config, out)
+        return out
+
+    @validated
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = False, token: str | None = None, commit_message: str = "Upload an agent"
+    ) -> str:
+        """Upload the agent's run directory to a Hugging Face Hub repository, made if missing; returns its address.
+
+        `token`: None takes the one of `hf auth login` or HF_TOKEN. Raises ConfigError for an agent that is code,
+        StorageError where the Hub refuses or cannot be reached.
+        """
+        with tempfile.TemporaryDirectory(prefix="alpha_umi_") as folder:
+            run = self.save_pretrained(Path(folder) / repo_id.rpartition("/")[2])
+            return upload_run(run, repo_id, private=private, token=token, message=commit_message)
 
     # --- threads and resources ------------------------------------------------------------------------
 
@@ -217,6 +254,11 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
     name = str(agent or DEFAULT)
     if is_coded(name):
         return AgentChoice(name=name)
+    if Path(name).suffix == ".gguf":
+        raise ConfigError(
+            f"{name}: a GGUF file runs in llama.cpp's server: llama-server -m {name} --port 8080; then name "
+            "base_url='http://127.0.0.1:8080/v1' and model (--base-url, --model)"
+        )
     config = read_agent(Path(name))
     return AgentChoice(name=Path(name).name, config=_constrained(config, constrained), single=single)
 

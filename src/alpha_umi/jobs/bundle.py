@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alpha_umi.config import AgentConfig, LocalConfig
-from alpha_umi.errors import ConfigError, StorageError
+from alpha_umi.errors import ConfigError
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import provenance_of, write_provenance
 from alpha_umi.loading.formats import open_format
+from alpha_umi.loading.saving import new_folder
 from alpha_umi.types import Role
 
 AGENT = "umi.toml"
@@ -42,10 +43,7 @@ def bundle(options: BundleOptions) -> int:
     """
     config = _check(options)
     provenance = provenance_of(options.run, config, open_format(config.format), options.preset)
-    part = options.out.with_name(f".{options.out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
+    with new_folder(options.out) as part:
         for path in _files(options, config):
             place = part / path.relative_to(options.run)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -55,11 +53,6 @@ def bundle(options: BundleOptions) -> int:
             shutil.copyfile(options.card, part / "README.md")
         write_provenance(part, provenance.model_copy(update={"agent": options.out.name}))
         read_agent(part)
-        part.replace(options.out)
-    except OSError as error:
-        raise StorageError(f"{options.out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import time
@@ -17,12 +16,13 @@ from alpha_umi.agent import OnNoDecision
 from alpha_umi.config import AgentConfig, EndpointConfig, resolved
 from alpha_umi.errors import DataError, InterruptedWorkError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
+from alpha_umi.event_loops import run_blocking
 from alpha_umi.formats.json_types import normalise
 from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent
 from alpha_umi.loading.bundled import check_tasks
 from alpha_umi.loading.formats import open_format
 from alpha_umi.preparation.reading import read_any
-from alpha_umi.types import Role, Task
+from alpha_umi.types import Json, Role, Task
 
 _WAIT_S = 0.5
 _WEIGHTS = (".safetensors", ".bin")
@@ -44,13 +44,18 @@ class PredictOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
-    """What became of a prediction."""
+    """Result of a prediction."""
 
+    out: Path
     steps: int
     kept: int
     """Of them, how many were there before."""
     notes: tuple[str, ...] = ()
     """For a constrained agent: argument rules that its tools declare and the grammar leaves out."""
+
+    def to_json(self) -> dict[str, Json]:
+        """JSON object of the results."""
+        return {"out": str(self.out), "steps": self.steps, "kept": self.kept, "notes": list(self.notes)}
 
 
 def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Predicted:
@@ -67,13 +72,13 @@ def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Pr
     if predictions.remaining:
         loaded = open_agent(options.agent, options.kind, options.on_no_decision)
         try:
-            asyncio.run(_predict(predictions, loaded, options.concurrency, progress))
+            run_blocking(_predict(predictions, loaded, options.concurrency, progress))
         except KeyboardInterrupt:
             raise InterruptedWorkError("interrupted; the same command goes on from what is predicted") from None
     while options.shard.rank == 0 and not predictions.write():
         time.sleep(_WAIT_S)  # the other processes are still at it; if one fails, its launcher ends this one too
     notes = unconstrained_arguments(step.task for step in steps) if options.agent.constrained else ()
-    return Predicted(steps=len(steps), kept=predictions.kept, notes=notes)
+    return Predicted(out=options.out, steps=len(steps), kept=predictions.kept, notes=notes)
 
 
 def unconstrained_arguments(tasks: Iterable[Task]) -> tuple[str, ...]:

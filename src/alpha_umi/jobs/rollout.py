@@ -14,6 +14,7 @@ from filelock import lock_descriptor
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError, StorageError
+from alpha_umi.event_loops import run_blocking
 from alpha_umi.loading.environments import open_environment
 from alpha_umi.loading.rollouts import check_agent, open_explorer, open_recorder
 from alpha_umi.rollouts.query_sets import read_sets
@@ -27,7 +28,7 @@ from alpha_umi.rollouts.runner import (
     roll_out_all,
 )
 from alpha_umi.store import make_folder, write_text
-from alpha_umi.types import Task
+from alpha_umi.types import Json, Task
 
 CONFIG = "rollout.toml"
 _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
@@ -76,6 +77,17 @@ class Progress:
     def all(self) -> Counts:
         return sum(self.sets.values(), Counts())
 
+    def to_json(self) -> dict[str, Json]:
+        """JSON object of the results: counts of every set and of all."""
+        return {
+            "tasks": self.all.tasks,
+            "kept": self.kept,
+            "sets": {name: counts.to_json() for name, counts in self.sets.items()},
+            "all": self.all.to_json(),
+            "notes": list(self.notes),
+            "first_error": self.first_error or None,
+        }
+
 
 @asynccontextmanager
 async def local_pool(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
@@ -88,7 +100,7 @@ def roll_out(
     options: RolloutOptions,
     on_progress: Callable[[Progress], None],
     pool: WorkerPool = local_pool,
-    run: Run = asyncio.run,
+    run: Run = run_blocking,
 ) -> Progress:
     """Roll out what is not finished yet. Raises ConfigError for a folder that holds something else, and for one whose
     finished tasks are not those of the queries any more; StorageError.

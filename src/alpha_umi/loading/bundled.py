@@ -14,6 +14,7 @@ from alpha_umi.config import AgentConfig, LocalConfig, ProvenanceConfig, TrainCo
 from alpha_umi.deprecation import warn_renamed
 from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.fingerprint import fingerprint
+from alpha_umi.loading.hub import fetch_run, is_repository
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_json, read_trajectories, write_json
 from alpha_umi.types import Json, Role, Task
@@ -28,9 +29,9 @@ _SAFE, _PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def find_run(name: Path) -> Path:
-    """The file or folder of that path; where there is none, the bundled agent of that name.
+    """The file or folder of that path, the bundled agent of that name, or a Hugging Face Hub repository's local folder.
 
-    Raises CheckpointError for neither.
+    Raises CheckpointError for none of these.
     """
     if name.exists():
         return name
@@ -41,6 +42,8 @@ def find_run(name: Path) -> Path:
             f"{DEFAULT}: this copy of the package comes without its bundled agent; make one by 'make umi-tiny' and "
             "name its run directory by --agent, or install a released wheel"
         )
+    if is_repository(str(name)):
+        return fetch_run(str(name))
     raise CheckpointError(f"{name}: no such run directory or agent file, and no bundled agent of that name")
 
 

@@ -322,6 +322,10 @@ class Counts:
         self.calls += count_calls(rollout.nodes)
         self.seconds += rollout.seconds
 
+    def to_json(self) -> dict[str, Json]:
+        """JSON object of the counts."""
+        return {each.name: getattr(self, each.name) for each in fields(Counts)}
+
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Counts)})
 

@@ -1,0 +1,146 @@
+"""Preparation of training data: raw answers, processed dialogues, files of any shape and rollouts to trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from alpha_umi.config.calls import validated
+from alpha_umi.jobs.groups import VerbGroup
+from alpha_umi.jobs.options import AtLeastOne
+from alpha_umi.jobs.preferences import Harvest, HarvestOptions, harvest
+from alpha_umi.loading.datasets import open_reader
+from alpha_umi.loading.formats import open_format
+from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
+from alpha_umi.preparation.custom import prepare_custom
+from alpha_umi.preparation.masking import collect_words, mask_some
+from alpha_umi.preparation.processed import prepare_processed
+from alpha_umi.preparation.report import PrepareReport
+from alpha_umi.store import read_trajectories, write_trajectories
+from alpha_umi.types import Role, Trajectory
+
+OnProgress: TypeAlias = Callable[[int, int], object]
+
+
+@validated
+def prepare_toolbench(
+    answers: Path,
+    out: Path,
+    *,
+    test_ids: Path | None = None,
+    emit_stages: Path | None = None,
+    compat: Literal["alpha-umi"] | None = None,
+    limit: AtLeastOne | None = None,
+    workers: AtLeastOne | None = None,
+    on_progress: OnProgress | None = None,
+) -> PrepareReport:
+    """Convert raw ToolBench answers to trajectories.
+
+    `answers`: the folder with G1_answer, G2_answer, G3_answer; `test_ids`: query ids that are left out; `emit_stages`:
+    where raw_data_stage_1/2.json go; `workers`: processes, one per core by default. Raises DataError for broken files,
+    StorageError.
+    """
+    options = AnswerOptions(
+        test_ids=test_ids, stages=emit_stages, compat=compat is not None, limit=limit, workers=workers
+    )
+    return prepare_answers(answers, out, options, _shown(on_progress))
+
+
+@validated
+def prepare_dialogues(
+    files: Sequence[Path], out: Path, *, limit: AtLeastOne | None = None, on_progress: OnProgress | None = None
+) -> PrepareReport:
+    """Convert processed dialogues (stage-2 files, static test files) to trajectories. Raises DataError."""
+    return prepare_processed(files, out, limit, _shown(on_progress))
+
+
+@validated
+def prepare_files(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    reader: str | Callable[[Path], Iterable[Trajectory]],
+    limit: AtLeastOne | None = None,
+    on_progress: OnProgress | None = None,
+) -> PrepareReport:
+    """Convert files of any shape to trajectories by a function, or the `module:function` of one.
+
+    Raises ConfigError for a reader that is not there, DataError for what it cannot read.
+    """
+    read = open_reader(reader) if isinstance(reader, str) else reader
+    return prepare_custom(read, files, out, limit, _shown(on_progress))
+
+
+@validated
+def prepare_rollouts(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    pairs: Path | None = None,
+    format: str = "shared",  # noqa: A002
+    roles: Sequence[Role] | None = None,
+    judged: Path | None = None,
+    everything: bool = False,
+) -> Harvest:
+    """Keep verified rollouts as training trajectories, and what their searches tried as preference pairs.
+
+    `pairs`: where the pairs go, in the prompts of `format`, of these `roles`; `judged`: a run of `judge pass` whose
+    verdicts count where a rollout has none; `everything`: what nobody verified, too. Raises DataError where that is
+    nothing.
+    """
+    options = HarvestOptions(
+        runs=runs,
+        out=out,
+        pairs=pairs,
+        everything=everything,
+        judged=judged,
+        roles=[Role(each) for each in roles or Role],
+    )
+    return harvest(options, open_format(format))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedTrajectories:
+    """File of trajectories, some of them masked."""
+
+    out: Path
+    kept: int
+    """Trajectories written."""
+
+
+@validated
+def prepare_mask(
+    files: Sequence[Path], out: Path, *, share: Annotated[float, Field(ge=0, le=1)] = 0.5, seed: int = 0
+) -> MaskedTrajectories:
+    """Rename tools and arguments of a fraction (`share`) of trajectories, so that documents must be read."""
+    words = collect_words(trajectory for file in files for trajectory in read_trajectories(file))
+    plain = (trajectory for file in files for trajectory in read_trajectories(file))
+    return MaskedTrajectories(out=out, kept=write_trajectories(out, mask_some(plain, share, words, seed)))
+
+
+def _shown(on_progress: OnProgress | None) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        if on_progress is not None:
+            on_progress(done, total)
+
+    return show
+
+
+class PrepareVerbs(VerbGroup):
+    """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask`.
+
+    `prepare("toolbench", ...)` is `prepare.toolbench(...)`, as on the command line.
+    """
+
+    toolbench = staticmethod(prepare_toolbench)
+    processed = staticmethod(prepare_dialogues)
+    custom = staticmethod(prepare_files)
+    rollouts = staticmethod(prepare_rollouts)
+    mask = staticmethod(prepare_mask)
+
+
+prepare = PrepareVerbs()

@@ -1,0 +1,173 @@
+"""Public verbs of long work: functions with the arguments of the command line, whose verbs call them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Unpack
+
+from pydantic import with_config
+
+from alpha_umi.agent import OnNoDecision
+from alpha_umi.config import AgentConfig, LimitsConfig, RetrievalConfig, RolloutConfig
+from alpha_umi.config.calls import STRICT, validated
+from alpha_umi.errors import ConfigError, InterruptedWorkError
+from alpha_umi.evaluation.runner import Shard
+from alpha_umi.jobs.agent import AgentLike, choose_agent
+from alpha_umi.jobs.options import AtLeastOne, SearchOptions
+from alpha_umi.jobs.predict import Predicted, PredictOptions
+from alpha_umi.jobs.predict import predict as predict_steps
+from alpha_umi.jobs.rollout import Progress, RolloutOptions, local_pool, roll_out
+from alpha_umi.jobs.toolbox import read_environment
+from alpha_umi.jobs.train import read_train_config
+from alpha_umi.jobs.train import train as train_run
+from alpha_umi.loading.agents import AgentKind, endpoint_agent, is_coded, read_agent
+
+
+@validated
+def train(
+    config: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    on_progress: Callable[[Any], object] | None = None,
+) -> Path:
+    """Train an agent by GLPFT and return its run directory: a backbone on whole steps, then the three roles from it.
+
+    `config`: a training configuration (TOML) or the name of a recipe; `overrides`: keys as 'a.b=c'; `on_progress` gets
+    a `training.watch.StageProgress` after every step. Raises ConfigError, DataError or CheckpointError for wrong input,
+    InterruptedWorkError on Ctrl-C: `resume` goes on from there.
+    """
+    wanted = read_train_config(str(config), overrides)
+    try:
+        return train_run(wanted, resume=resume, on_progress=on_progress)
+    except KeyboardInterrupt:
+        raise InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
+
+
+@validated
+def predict(
+    agent: AgentLike,
+    data: Path,
+    out: Path,
+    *,
+    compat: Literal["alpha-umi"] | None = None,
+    limit: AtLeastOne | None = None,
+    concurrency: AtLeastOne = 64,
+    single: bool = False,
+    constrained: bool | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> Predicted:
+    """Predict every scored step of a data file after the reference's own history; the same call resumes.
+
+    `on_progress` gets steps done and all of them. Raises ConfigError, DataError or CheckpointError for wrong input,
+    ModelError when a model cannot complete, InterruptedWorkError on Ctrl-C.
+    """
+    options = PredictOptions(
+        agent=_config(agent, constrained),
+        data=data,
+        out=out,
+        kind=AgentKind.SINGLE if single else None,
+        on_no_decision=OnNoDecision.PLANNER if compat is None else OnNoDecision.CALLER,
+        limit=limit,
+        concurrency=concurrency,
+        shard=Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1"))),
+    )
+    return predict_steps(options, on_progress or (lambda _, __: None))
+
+
+def _config(agent: AgentLike, constrained: bool | None) -> AgentConfig:
+    choice = choose_agent(agent, {})
+    config = choice.config if choice.given is None else choice.given.config
+    if config is None:
+        raise ConfigError(f"agent {agent!r} is code; a prediction needs a run directory or an agent file")
+    return config if constrained is None else config.model_copy(update={"constrained": constrained})
+
+
+@with_config(STRICT)
+class RolloutVerbOptions(SearchOptions, total=False):
+    """Arguments of `rollout` beside its queries, folder and environment."""
+
+    agent: str | Path | None
+    """A run directory, an agent file, a bundled name, `oracle`, or `module:attribute`."""
+    base_url: str | None
+    """An OpenAI-compatible endpoint, in place of `agent`; needs `model`."""
+    model: str | None
+    native: bool
+    single: bool
+    overrides: Sequence[str]
+    """Keys of the environment, as 'http.url=...'."""
+    ranker: Path | None
+    """An agent file in the chat format that compares, for dfs."""
+    compat: Literal["alpha-umi", "openbmb"] | None
+    retrieve_from: Path | None
+    """Where tools for queries that name none are found: tool JSON files, query files, or a corpus.tsv."""
+    retrieve: AtLeastOne
+    """How many are found; 5 by default."""
+    retriever: str | None
+    """A SentenceTransformer that finds them, in place of BM25."""
+    limit: AtLeastOne | None
+    """Only the first queries of each set."""
+    concurrency: AtLeastOne
+    """Tasks at once; 32 by default."""
+    on: Literal["here", "ray"]
+    """Where tasks run: in this process, or on every machine of a Ray cluster."""
+    resume: bool
+    retry: bool
+    """With `resume`: again what ended with an error."""
+    on_progress: Callable[[Progress], object] | None
+
+
+@validated
+def rollout(queries: Path, out: Path, env: str | Path, **options: Unpack[RolloutVerbOptions]) -> Progress:
+    """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file.
+
+    Raises ConfigError, DataError or CheckpointError for wrong input, StorageError for a full disk, InterruptedWorkError
+    on Ctrl-C: `resume` goes on from there.
+    """
+    concurrency, given = options.get("concurrency", 32), set(options)
+    limits: dict[str, Any] = {name: options[name] for name in LimitsConfig.model_fields if name in given}
+    tools = options.get("retrieve_from")
+    config = RolloutConfig(
+        agent=_agent_or_code(options, concurrency),
+        single=options.get("single", False),
+        ranker=None if (ranker := options.get("ranker")) is None else read_agent(ranker),
+        environment=read_environment(str(env), options.get("overrides", ()), concurrency),
+        retrieval=None
+        if tools is None
+        else RetrievalConfig(tools=str(tools), k=options.get("retrieve", 5), model=options.get("retriever")),
+        strategy=options.get("strategy", "chain"),
+        limits=LimitsConfig(**limits),
+        compat=options.get("compat"),
+    )
+    run = RolloutOptions(
+        config=config,
+        queries=queries,
+        out=out,
+        concurrency=concurrency,
+        limit=options.get("limit"),
+        resume=options.get("resume", False),
+        retry=options.get("retry", False),
+    )
+    pool = local_pool
+    if options.get("on") == "ray":
+        from alpha_umi.jobs.ray import ray_pool as pool
+    try:
+        return roll_out(run, options.get("on_progress") or (lambda _: None), pool)
+    except KeyboardInterrupt:
+        raise InterruptedWorkError(
+            "interrupted; every finished task is kept, the same command with --resume goes on"
+        ) from None
+
+
+def _agent_or_code(options: RolloutVerbOptions, concurrency: int) -> AgentConfig | str:
+    agent, base_url, model = options.get("agent"), options.get("base_url"), options.get("model")
+    native = options.get("native", False)
+    if agent is None and base_url is not None and model is not None:
+        return endpoint_agent(base_url, model, concurrency, native=native)
+    if agent is None or base_url is not None or model is not None or native:
+        raise ConfigError(
+            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+        )
+    return str(agent) if is_coded(str(agent)) else read_agent(Path(agent))
