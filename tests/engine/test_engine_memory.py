@@ -1,4 +1,4 @@
-"""Slots, pins and lanes are conserved after any sequence of submissions, forks, cancellations and failures."""
+"""Slots, pins and lanes are conserved after any sequence of submissions, cancellations and failures."""
 
 import functools
 
@@ -53,15 +53,6 @@ class EngineMachine(RuleBasedStateMachine):
         prompt = prompt if broken is None else [*prompt[:at], broken, *prompt[at:]]
         adapter = (0, 0) if role is None else (ADAPTERS[role], data.draw(st.integers(0, len(prompt) - 1)))
         self._submit(Asked(prompt, tokens=data.draw(st.integers(1, 6)), adapter=adapter))
-
-    @precondition(lambda self: self.engine.scheduler.running)
-    @rule(data=st.data())
-    def fork(self, data):
-        request = data.draw(st.sampled_from(self.engine.scheduler.running))
-        twin = Asked(request.prompt, tokens=request.writer.budget, adapter=(request.adapter, request.adapter_from))
-        twin.request.writer.written.extend(request.writer.written)
-        self.engine.fork(request, twin.request)
-        self.asked.append(twin)
 
     @precondition(lambda self: self.asked)
     @rule(data=st.data())

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -32,20 +30,9 @@ from alpha_umi.models.writing import Grammar, Writer
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
 _LOG = logging.getLogger(__name__)
-_GROUP: ContextVar[Hashable] = ContextVar("alpha_umi_group")
 _TURNS: dict[str, Turns] = {}
 """By device: models on one take turns."""
 _TINY_BYTES = 16_000_000
-
-
-@contextmanager
-def one_group(group: Hashable) -> Iterator[None]:
-    """What is asked inside counts as one: models here serve groups alike, however much each asks at once."""
-    token = _GROUP.set(group)
-    try:
-        yield
-    finally:
-        _GROUP.reset(token)
 
 
 class LocalModel:
@@ -233,7 +220,7 @@ class LocalModel:
             writer=Writer(sampling, budget, self._ends, self._text, self._grammar(sampling)),
             adapter=number,
             adapter_from=start or 0,
-            group=_GROUP.get(id(asyncio.current_task())),
+            group=id(asyncio.current_task()),
         )
 
     def _grammar(self, sampling: Sampling) -> Grammar | None:

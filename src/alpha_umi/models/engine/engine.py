@@ -100,13 +100,6 @@ class Engine:
         except Exception as error:  # grammars are other people's code; whoever waits must hear what they raise
             request.done(request, error)
 
-    def fork(self, request: Request, twin: Request) -> None:
-        """Submit `twin`, whose tokens are those of `request` so far; what that has in memory is not computed again."""
-        try:
-            self.scheduler.fork(request, twin)
-        except ModelError as error:
-            twin.done(twin, error)
-
     def fail(self, error: Exception) -> None:
         """Tell all requests that this happened, and forget them."""
         for request in [*self.scheduler.running, *self.scheduler.waiting]:

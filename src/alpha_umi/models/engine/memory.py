@@ -109,10 +109,6 @@ class Memory:
         self.keys[:, lane, :, :length] = 0
         self.values[:, lane, :, :length] = 0
 
-    def copy_lane(self, source: int, target: int, length: int) -> None:
-        for part in (self.keys, self.values):
-            part[:, target, :, :length] = part[:, source, :, :length]
-
     def keep(self, lane: int, start: int, slots: Numbers) -> None:
         """Copy the tokens of a lane from `start` on into slots of the pool."""
         where = torch.from_numpy(slots).to(self.shape.device)

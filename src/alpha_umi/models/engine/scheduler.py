@@ -143,23 +143,6 @@ class Scheduler:
                 self.trie.commit()
         self.release(request)
 
-    def fork(self, request: Request, twin: Request) -> None:
-        """Submit `twin`, which has the tokens of a running request, with a copy of its lane where there is room."""
-        self.submit(twin)
-        if request.lane is None or request.node is None or not self.memory.free_lanes:
-            return
-        if twin.need > self.memory.width:
-            return
-        if (reserved := self.trie.reserve(len(request.reserved))) is None:
-            return
-        self.waiting.remove(twin)
-        self.running.append(twin)
-        twin.reserved, twin.keys, twin.known, twin.node = reserved, request.keys, request.known, request.node
-        twin.node.pins += 1
-        twin.lane = self.memory.take_lane()
-        twin.computed, twin.sound = request.computed, request.sound
-        self.memory.copy_lane(request.lane, twin.lane, request.computed)
-
     def _let_go(self, request: Request) -> None:
         if request.lane is not None:
             if request.sound < request.computed:
