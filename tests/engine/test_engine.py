@@ -15,7 +15,7 @@ from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import AdapterKind
 from alpha_umi.models.architectures import PROVEN
 from alpha_umi.models.engine.attention import Part, Step
-from alpha_umi.models.engine.engine import Engine, Room, why_plain
+from alpha_umi.models.engine.engine import Engine, Room, unsupported_reason
 from alpha_umi.models.engine.memory import Memory, Shape
 from alpha_umi.types import Role
 from support.adapted_models import THREE, VOCABULARY, WAKING, adapter_settings, example, tiny, with_adapters
@@ -95,7 +95,7 @@ def test_greedy_completions_are_those_of_generate(kind, prompts, step_tokens, to
 @pytest.mark.parametrize("kind", PROVEN)
 def test_every_architecture_that_is_not_run_plainly_is_exact(kind):
     model = tiny_model(kind).eval()
-    assert why_plain(model, 64) is None
+    assert unsupported_reason(model, 64) is None
     reference = copy.deepcopy(model)
     prompts = [words(1, 20), words(1, 20)[:9] + words(2, 5), words(3, 3)]
     prompts = [[1 + token % 30 for token in prompt] for prompt in prompts]

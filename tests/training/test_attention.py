@@ -16,8 +16,9 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from alpha_umi.datasets.processed import read_processed
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
 from alpha_umi.loading.formats import open_format
+from alpha_umi.models.architectures import PROVEN
 from alpha_umi.training import attention
-from alpha_umi.training.attention import NAME, PROVEN, Trees, packed_trees_loss, suits, tree_attention
+from alpha_umi.training.attention import NAME, Trees, packed_trees_loss, tree_attention, unsupported_reason
 from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.data.packing import WeightedExample, join, pack_prefix_trees
 from alpha_umi.training.tokenizer import learn_tokenizer
@@ -121,7 +122,7 @@ def test_a_position_that_predicts_several_targets_is_projected_once():
 def test_every_architecture_that_suits_is_exact(kind):
     changes = {"sliding_window": 4096} if "sliding_window" in vars(tiny_config(kind)) else {}
     model, examples = tiny_model(kind, torch.float64, **changes), branching()
-    assert suits(model.config, 4096) is None
+    assert unsupported_reason(model.config, 4096) is None
     model.eval()  # some drop out elsewhere than in attention
     trees, rows = on_trees(model, pack_prefix_trees(examples)), one_by_one(model, examples)
     assert trees[0] == pytest.approx(rows[0], rel=1e-7)  # most compute their norms in float32 whatever the model is in
@@ -323,7 +324,7 @@ def test_in_bfloat16_the_loss_is_summed_in_float32():
 )
 def test_what_does_not_suit_is_named(kind, changes, reason):
     config = CONFIG_MAPPING[kind](**({"max_position_embeddings": 64} | changes))
-    assert re.search(reason, suits(config, 100) or "")
+    assert re.search(reason, unsupported_reason(config, 100) or "")
 
 
 @pytest.mark.parametrize(
@@ -335,7 +336,7 @@ def test_what_does_not_suit_is_named(kind, changes, reason):
     ],
 )
 def test_what_never_comes_into_play_does_not_matter(kind, changes):
-    assert suits(tiny_config(kind, **changes), 105) is None
+    assert unsupported_reason(tiny_config(kind, **changes), 105) is None
     model, examples = tiny_model(kind, torch.float64, **changes), branching()
     assert_same(torch.float64, on_trees(model, pack_prefix_trees(examples)), one_by_one(model, examples))
 
@@ -344,7 +345,7 @@ def test_what_never_comes_into_play_does_not_matter(kind, changes):
 def test_what_does_not_suit_raises_rather_than_learn_something_else(kind):
     changes = {"head_dim": 8, "num_local_experts": 2, "n_routed_experts": 2}
     model = tiny_model(kind, **changes)
-    assert suits(model.config, 100) is not None
+    assert unsupported_reason(model.config, 100) is not None
     with tree_attention(model), pytest.raises(ValueError, match="tree"):
         packed_trees_loss(model, pack_prefix_trees(branching())[0])
 

@@ -252,7 +252,7 @@ def test_three_activated_adapters_learn_in_one_pass_and_play_the_roles(config):
         assert (bare[start:] - ours[start:]).abs().max() > 1e-2
     assert done(out, "roles")["learned"] < done(out, "roles")["parameters"]
     result = done(out, "roles")["result"]
-    assert result["why_rows"] is None
+    assert result["unsupported_reason"] is None
     apart = glpft.run(config("out=apart", "adapter.kind=lora", "adapter.joint=true", "adapter.rank=4"), INPUTS)
     assert result["alone"] == done(apart, "roles")["result"]["alone"]
     assert result["tokens"] < 0.6 * done(apart, "roles")["result"]["tokens"]  # the trunk is the base's, for all three

@@ -138,8 +138,8 @@ def test_an_architecture_that_trees_do_not_suit_learns_from_rows_and_says_why(tm
         return a_stage(tmp_path / folder, model=model, settings={"max_steps": 2}, **changes)
 
     result = train_stage(stage("rows", packing=packing("rows")))
-    assert reason in result.why_rows
-    assert reason in finished(tmp_path / "rows" / "planner")["result"]["why_rows"]
+    assert reason in result.unsupported_reason
+    assert reason in finished(tmp_path / "rows" / "planner")["result"]["unsupported_reason"]
     with pytest.raises(ValueError, match="branches"):
         train_stage(stage("trees", form="template"))
     padded = train_stage(stage("padded", run={"layout": "padded"}))
@@ -155,7 +155,7 @@ def test_training_lowers_the_loss_and_leaves_a_whole_folder(tmp_path):
     assert [line["step"] for line in lines] == list(range(1, 9))
     assert result.loss < lines[0]["loss"] - 0.5
     assert result.steps == 8
-    assert (result.tokens, result.why_rows) == (lines[-1]["tokens"], None)
+    assert (result.tokens, result.unsupported_reason) == (lines[-1]["tokens"], None)
     assert result.validation == measured(tmp_path / "planner", rows)
     assert finished(tmp_path / "planner")["mark"] == 7
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "history.jsonl", "planner", "t.jsonl"]

@@ -214,7 +214,7 @@ def _models_here(loaded: LoadedAgent) -> list[LocalModel]:
     for model in loaded.models:
         if not isinstance(model, LocalModel | AdaptedModel):
             raise ConfigError("the agent has a model behind an endpoint; only models that run here can be measured")
-        if (reason := model.base.why_plain()) is not None:
+        if (reason := model.base.unsupported_reason()) is not None:
             raise ConfigError(f"the engine does not run this agent, so there is nothing to measure: {reason}")
         models[model.base] = None
     return list(models)

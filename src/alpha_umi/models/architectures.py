@@ -1,7 +1,7 @@
 """Which architectures compute what this package computes in its own layouts: forests of rows, and the engine's steps.
 
 Both put many texts in one row and attend with code of their own, so whatever else an architecture does along a row
-would be silently lost. `obstacle` names it; what nobody has compared is named too.
+would be silently lost. `unsupported_reason` names it; what nobody has compared is named too.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PROVEN = (
 _SEQUENCE_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 
-def obstacle(config: PreTrainedConfig, length: int) -> str | None:
-    """Why texts of up to `length` tokens cannot share a row; None: nothing is known to forbid it."""
+def unsupported_reason(config: PreTrainedConfig, length: int) -> str | None:
+    """The reason why texts of up to `length` tokens cannot share a row; None: nothing is known to forbid it."""
     kind = config.model_type
     window, kinds = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
     other = sorted(set(kinds or ()) - {"full_attention", "sliding_attention"})

@@ -21,7 +21,8 @@ from alpha_umi.models.adapter_files import invocation, load_adapters, read_confi
 from alpha_umi.models.adapters import ADAPTERS, adapters_of
 from alpha_umi.models.checkpoint import add_adapter, load_tokenizer, load_weights, pick_device, pick_dtype
 from alpha_umi.models.decoding import PlainRunner
-from alpha_umi.models.engine.engine import Engine, Room, why_plain
+from alpha_umi.models.engine import engine
+from alpha_umi.models.engine.engine import Engine, Room
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import Counts
 from alpha_umi.models.engine.worker import Turns, Worker
@@ -125,9 +126,9 @@ class LocalModel:
     def _is_tiny(self) -> bool:
         return self._model.device.type == "cpu" and self.weights <= _TINY_BYTES
 
-    def why_plain(self) -> str | None:
-        """Why the engine does not run it; None: it does."""
-        return why_plain(self._model, self.context)
+    def unsupported_reason(self) -> str | None:
+        """The reason why the engine does not run it; None: it does."""
+        return engine.unsupported_reason(self._model, self.context)
 
     def count_tokens(self, prompt: Prompt) -> int:
         """How long a prompt is for this model."""
@@ -247,7 +248,7 @@ class LocalModel:
 
     def _started(self) -> Worker:
         if self._worker is None:
-            reason = self.why_plain()
+            reason = self.unsupported_reason()
             if reason is None:
                 runner = self._engine = Engine(self._model, self._room)
             else:

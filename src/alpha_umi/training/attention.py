@@ -5,8 +5,8 @@ CPU trees are computed by path decomposition: each run of first children attends
 off it attends to the part of the run above, all without a mask, and the parts are merged by their log-sum-exp. On a
 GPU FlexAttention takes the same formula as a block mask; where neither can, a dense mask does.
 
-Nothing here is silently wrong: `suits` names what cannot be trained on trees, and an argument that the attention
-does not know, a mask that it would drop or a layer that it never reached raises.
+Nothing here is silently wrong: `unsupported_reason` names what cannot be trained on trees, and an argument that the
+attention does not know, a mask that it would drop or a layer that it never reached raises.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
-from alpha_umi.models.architectures import PROVEN, obstacle
+from alpha_umi.models import architectures
 from alpha_umi.training.data.packing import PackedTrees
 
 NAME = "alpha_umi_tree"
@@ -40,14 +40,14 @@ _Span: TypeAlias = tuple[int, int]
 # --- what can be trained so -------------------------------------------------------------------------------
 
 
-def suits(config: PreTrainedConfig, max_length: int) -> str | None:
-    """Why examples of up to `max_length` tokens cannot be trained on trees by this architecture; None: they can."""
+def unsupported_reason(config: PreTrainedConfig, max_length: int) -> str | None:
+    """The reason why this architecture cannot train on trees of up to `max_length` tokens; None: it can."""
     kind = config.model_type
-    if (reason := obstacle(config, max_length)) is not None:
+    if (reason := architectures.unsupported_reason(config, max_length)) is not None:
         return reason
     if getattr(config, "attention_dropout", 0.0):
         return f"{kind} drops attention at random (attention_dropout {config.attention_dropout})"
-    if kind not in PROVEN:
+    if kind not in architectures.PROVEN:
         return f"nobody has compared the gradients of {kind} on trees with those on rows"
     return None
 
@@ -311,7 +311,7 @@ def forest_logits(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, Tensor
     """The logits of the positions that predict something, [k, vocabulary], and which of them each target has, [m].
 
     Only these are projected to the vocabulary, each once. Call it, and backward, inside `tree_attention`; the model
-    must suit (see `suits`). Raises ValueError where the trees would not be kept to.
+    must have no `unsupported_reason`. Raises ValueError where the trees would not be kept to.
     """
     device = next(model.parameters()).device
     trees = Trees.of(forest, device)

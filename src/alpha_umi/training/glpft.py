@@ -31,7 +31,7 @@ from alpha_umi.models.token_rows import train_rows
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
 from alpha_umi.training import spread
-from alpha_umi.training.attention import suits
+from alpha_umi.training.attention import unsupported_reason
 from alpha_umi.training.data.batches import Layout, Packing, StepData, TokenizedTrajectories, fingerprint, pack
 from alpha_umi.training.data.cache import TokenCache
 from alpha_umi.training.data.corpus import Corpus, Progress, Sources
@@ -177,7 +177,7 @@ class Run:
     def _packing(self, step: Step, model: PreTrainedModel) -> Packing:
         config, adapter = self._config, step.adapter
         layout = Layout(config.layout)
-        if layout is Layout.TREE and suits(model.config, config.max_length) is not None:
+        if layout is Layout.TREE and unsupported_reason(model.config, config.max_length) is not None:
             layout = Layout.ROWS
         tagging = None
         if adapter is not None:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from alpha_umi.models.adapters import Adapters, adapters_of
-from alpha_umi.training.attention import forest_logits, suits, tree_attention, weighted_loss
+from alpha_umi.training import attention
+from alpha_umi.training.attention import forest_logits, tree_attention, weighted_loss
 from alpha_umi.training.data.packing import PackedTrees, WeightedExample, pack_prefix_trees
 
 _IDLE = pack_prefix_trees([WeightedExample(ids=[0, 0], weights=[0.0, 1.0])])[0]
@@ -30,8 +31,10 @@ class LossComputer:
         """`pad_to`: compute rows, each padded to so many tokens."""
         self._model = model
         self._adapters: Adapters | None = adapters_of(model)
-        self.why_rows = "padded rows are asked for" if pad_to else suits(model.config, max_length)
-        """None: trees are computed."""
+        self.unsupported_reason = (
+            "padded rows are asked for" if pad_to else attention.unsupported_reason(model.config, max_length)
+        )
+        """The reason why rows are computed and not trees; None: trees are."""
         self._pad_to = pad_to
         self._projection = cast("nn.Module", model.get_output_embeddings())
         self._at: tuple[Tensor, ...] | None = None
@@ -39,7 +42,7 @@ class LossComputer:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Within, the model computes nothing but passes."""
-        if self.why_rows is None:
+        if self.unsupported_reason is None:
             with tree_attention(self._model):
                 yield
             return
@@ -72,7 +75,7 @@ class LossComputer:
 
     def _logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
         """Of the positions that predict something, and which of them each target has."""
-        return self._tree_logits(forest) if self.why_rows is None else self._row_logits(forest)
+        return self._tree_logits(forest) if self.unsupported_reason is None else self._row_logits(forest)
 
     def _tree_logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
         with self._acting(torch.from_numpy(forest.adapters)):
@@ -83,7 +86,7 @@ class LossComputer:
         starts = _roots(forest)
         if len(starts) < len(forest.segments):
             raise ValueError(
-                f"a tree with branches cannot be computed as rows, which this model needs: {self.why_rows}"
+                f"a tree with branches cannot be computed as rows, which this model needs: {self.unsupported_reason}"
             )
         lengths = np.diff([*starts, forest.tokens])
         size = (len(starts), self._pad_to or int(lengths.max()))

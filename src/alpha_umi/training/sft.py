@@ -104,8 +104,8 @@ class StageResult:
     """Of the weights that are kept; see `validate`."""
     seconds: float
     """Of this process; less than the whole for a resumed stage."""
-    why_rows: str | None
-    """Why the examples were computed as rows; None: what they share was computed once."""
+    unsupported_reason: str | None
+    """The reason why the examples were computed as rows; None: as trees, what they share once."""
 
 
 def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> StageResult:
@@ -327,7 +327,7 @@ class _StageTrainer(spread.SpreadTrainer):
             loss=losses[-1] if losses else None,
             validation=validation,
             seconds=round(seconds, 2),
-            why_rows=self._passes.why_rows if self._stage.run.layout == "tree" else None,
+            unsupported_reason=self._passes.unsupported_reason if self._stage.run.layout == "tree" else None,
         )
 
 

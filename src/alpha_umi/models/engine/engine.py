@@ -21,8 +21,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from alpha_umi.errors import ModelError
+from alpha_umi.models import architectures
 from alpha_umi.models.adapters import adapters_of
-from alpha_umi.models.architectures import PROVEN, obstacle
 from alpha_umi.models.engine.attention import Step, install
 from alpha_umi.models.engine.memory import Memory, Shape, spare_memory
 from alpha_umi.models.engine.requests import Request
@@ -44,12 +44,12 @@ class Room:
     """Most requests that run at once."""
 
 
-def why_plain(model: PreTrainedModel, context: int | None) -> str | None:
-    """Why this model cannot be run by the engine; None: it can."""
+def unsupported_reason(model: PreTrainedModel, context: int | None) -> str | None:
+    """The reason why the engine cannot run this model; None: it can. `context`: tokens, None: no limit known."""
     config = model.config
-    if (reason := obstacle(config, context or 1 << 62)) is not None:
+    if (reason := architectures.unsupported_reason(config, context or 1 << 62)) is not None:
         return reason
-    if config.model_type not in PROVEN:
+    if config.model_type not in architectures.PROVEN:
         return f"nobody has compared {config.model_type} in the engine with the plain computation"
     return None
 
