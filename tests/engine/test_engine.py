@@ -16,7 +16,7 @@ from alpha_umi.models.adapters import AdapterKind
 from alpha_umi.models.architectures import PROVEN
 from alpha_umi.models.engine.attention import Part, Step
 from alpha_umi.models.engine.engine import Engine, Room, unsupported_reason
-from alpha_umi.models.engine.memory import Memory, Shape
+from alpha_umi.models.engine.kv_cache import KVCache, KVShape
 from alpha_umi.types import Role
 from support.adapted_models import THREE, VOCABULARY, WAKING, adapter_settings, example, tiny, with_adapters
 from support.engine_requests import Asked, asked_of, assert_conserved, held, run
@@ -60,7 +60,7 @@ def generated(model, prompt, tokens):
 
 
 def small(tokens, step_tokens=16, requests=4):
-    """Room for so many tokens in MODELS' shape, half of them in lanes."""
+    """Room for so many tokens in MODELS' shape, half of them in request caches."""
     return Room(bytes=tokens * 2 * 2 * 2 * 8 * 4, step_tokens=step_tokens, requests=requests)
 
 
@@ -338,7 +338,7 @@ def test_who_fails_loses_its_own_requests_only(breaks, act, said):
     run(engine, healthy)
     for one in healthy:
         assert one.written == sound(one.request.prompt, 4), "what was left in memory harms"
-    assert held(engine)["lanes"] == 0
+    assert held(engine)["request caches"] == 0
 
 
 # --- other devices ----------------------------------------------------------------------------------------
@@ -348,17 +348,17 @@ def test_who_fails_loses_its_own_requests_only(breaks, act, said):
 def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype):
     """No GPU is needed to see that: what meets a tensor on `meta` and lies elsewhere, or has another dtype, raises."""
     place = torch.device("meta")
-    memory = Memory(Shape(layers=2, heads=2, size=8, dtype=dtype, device=place), 4000, most_lanes=6)
-    memory.arrange(256)
+    kv_cache = KVCache(KVShape(layers=2, heads=2, size=8, dtype=dtype, device=place), 4000, max_requests=6)
+    kv_cache.resize(256)
     slots = torch.arange(50).numpy()
     parts = [
-        Part(ids=[1], lane=0, start=30, adapters=[1]),
-        Part(ids=[1], lane=1, start=9, fill_from=0, fill=slots[:9]),
-        Part(ids=[1], lane=4, start=70),
-        Part(ids=[1, 2, 3], lane=2, start=0, kept_from=0, kept=slots[9:12]),
-        Part(ids=[1, 2, 3, 4], lane=3, start=12, adapters=[0, 0, 2, 2], fill_from=0, fill=slots[12:24]),
+        Part(ids=[1], cache_index=0, start=30, adapters=[1]),
+        Part(ids=[1], cache_index=1, start=9, fill_from=0, fill=slots[:9]),
+        Part(ids=[1], cache_index=4, start=70),
+        Part(ids=[1, 2, 3], cache_index=2, start=0, kept_from=0, kept=slots[9:12]),
+        Part(ids=[1, 2, 3, 4], cache_index=3, start=12, adapters=[0, 0, 2, 2], fill_from=0, fill=slots[12:24]),
     ]
-    step = Step(parts, memory)
+    step = Step(parts, kv_cache)
     assert all(value.device == place for value in step.inputs().values() if isinstance(value, torch.Tensor))
     query, key = (torch.empty(1, heads, 10, 8, dtype=dtype, device=place) for heads in (4, 2))
     seen = step.attend(1, query, key, key, None)
@@ -367,13 +367,13 @@ def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype):
 
 def test_heads_that_are_repeated_attend_as_grouped_ones_do():
     """What is done on a GPU, computed here."""
-    memory = Memory(
-        Shape(layers=1, heads=2, size=8, dtype=torch.float32, device=torch.device("cpu")), 4000, most_lanes=4
+    kv_cache = KVCache(
+        KVShape(layers=1, heads=2, size=8, dtype=torch.float32, device=torch.device("cpu")), 4000, max_requests=4
     )
-    memory.arrange(256)
+    kv_cache.resize(256)
     torch.manual_seed(0)
     query, key, value = torch.randn(1, 6, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 2, 9, 8)
-    step = Step([Part(ids=[1] * 4, lane=0, start=5), Part(ids=[1] * 5, lane=1, start=0)], memory)
+    step = Step([Part(ids=[1] * 4, cache_index=0, start=5), Part(ids=[1] * 5, cache_index=1, start=0)], kv_cache)
     grouped = step.attend(0, query, key, value, None)
     step._device = torch.device("meta")
     torch.testing.assert_close(step.attend(0, query, key, value, None), grouped)

@@ -1,4 +1,4 @@
-"""Slots, pins and lanes are conserved after any sequence of submissions, cancellations and failures."""
+"""Slots, pins and request caches are conserved after any sequence of submissions, cancellations and failures."""
 
 import functools
 
@@ -84,11 +84,11 @@ class EngineMachine(RuleBasedStateMachine):
             assert one.finished or one.gone
             broken = {KABOOM, NOTHING} & {*one.request.prompt, *one.written}
             assert one.error is None or broken or "no memory" in str(one.error)
-        memory, trie = self.engine.scheduler.memory, self.engine.scheduler.trie
+        kv_cache, trie = self.engine.scheduler.kv_cache, self.engine.scheduler.trie
         for node in trie.nodes():
-            assert not len(node.slots) or memory.is_sound(node.slots)
-        assert memory.keys.isfinite().all()
-        assert memory.values.isfinite().all()
+            assert not len(node.slots) or kv_cache.is_finite(node.slots)
+        assert kv_cache.keys.isfinite().all()
+        assert kv_cache.values.isfinite().all()
 
     def _submit(self, asked):
         self.asked.append(asked)

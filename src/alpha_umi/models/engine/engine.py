@@ -24,7 +24,7 @@ from alpha_umi.errors import ModelError
 from alpha_umi.models import architectures
 from alpha_umi.models.adapters import adapters_of
 from alpha_umi.models.engine.attention import Step, install
-from alpha_umi.models.engine.memory import Memory, Shape, spare_memory
+from alpha_umi.models.engine.kv_cache import KVCache, KVShape, spare_memory
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import Counts, Plan, Scheduler
 from alpha_umi.models.writing import NotFiniteError, choose, likeliest_of
@@ -59,13 +59,13 @@ class Engine:
 
     def __init__(self, model: PreTrainedModel, room: Room | None = None) -> None:
         room = room or Room()
-        shape = Shape.of(model)
+        shape = KVShape.of(model)
         tokens = (room.bytes or spare_memory(shape.device)) // shape.bytes
         if tokens < 2:
             raise ModelError(f"no memory: {room.bytes} bytes hold no token of {shape.bytes} bytes; raise cache_gb")
         on_cpu = shape.device.type == "cpu"
-        memory = Memory(shape, tokens, most_lanes=room.requests)
-        self.scheduler = Scheduler(memory, step_tokens=room.step_tokens or (512 if on_cpu else 4096))
+        kv_cache = KVCache(shape, tokens, max_requests=room.requests)
+        self.scheduler = Scheduler(kv_cache, step_tokens=room.step_tokens or (512 if on_cpu else 4096))
         self._model = model
         self._adapters = adapters_of(model)
         install(model.eval())
@@ -76,10 +76,10 @@ class Engine:
 
     @property
     def cache(self) -> tuple[int, int]:
-        """Bytes of keys and values: those that may be taken, and those of the shared pool that ever were."""
-        memory = self.scheduler.memory
-        tokens = memory.slots + memory.lane_tokens, self.scheduler.trie.touched
-        return tokens[0] * memory.shape.bytes, tokens[1] * memory.shape.bytes
+        """Bytes of keys and values: those that may be taken, and those of the prefix cache that ever were."""
+        kv_cache = self.scheduler.kv_cache
+        tokens = kv_cache.slots + kv_cache.request_tokens, self.scheduler.trie.touched
+        return tokens[0] * kv_cache.shape.bytes, tokens[1] * kv_cache.shape.bytes
 
     def recount(self) -> None:
         """Count from nothing again; what is in memory stays there."""
@@ -125,7 +125,7 @@ class Engine:
             return
         self.counts.steps += 1
         try:
-            step = Step(plan.parts, self.scheduler.memory)
+            step = Step(plan.parts, self.scheduler.kv_cache)
             asked = [(request, row) for request, row in _last_rows(step, plan) if request.pending == 0]
             logits = self._forward(step, [row for _, row in asked])
             likeliest = likeliest_of(logits)
@@ -143,7 +143,7 @@ class Engine:
         """The logits of some rows, [rows, vocabulary]."""
         numbers = step.adapters()
         selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
-        device, wanted = self.scheduler.memory.shape.device, 0  # all
+        device, wanted = self.scheduler.kv_cache.shape.device, 0  # all
         if len(rows) < step.starts[-1]:
             wanted = torch.tensor(rows, dtype=torch.int64, device=device)
         started = time.perf_counter()
@@ -153,9 +153,9 @@ class Engine:
         return logits
 
     def _is_sound(self, plan: Plan) -> bool:
-        """Whether what the step put into the pool are numbers: one that is none spoils what stands before it, too."""
+        """Whether what the step put into the prefix cache is finite: one NaN spoils what stands before it, too."""
         kept = [part.kept for part in plan.parts if len(part.kept)]
-        return not kept or self.scheduler.memory.is_sound(np.concatenate(kept))
+        return not kept or self.scheduler.kv_cache.is_finite(np.concatenate(kept))
 
     def _write(self, requests: Sequence[Request], tokens: Sequence[int | ModelError]) -> None:
         for request, token in zip(requests, tokens, strict=True):
@@ -209,4 +209,4 @@ class Engine:
 def _last_rows(step: Step, plan: Plan) -> Iterator[tuple[Request, int]]:
     """Who takes part, with the row of its last token."""
     for part, start in zip(step.parts, step.starts, strict=False):
-        yield plan.requests[part.lane], start + len(part.ids) - 1
+        yield plan.requests[part.cache_index], start + len(part.ids) - 1

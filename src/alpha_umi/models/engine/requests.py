@@ -46,9 +46,9 @@ class Request:
     """Tokens on the way to `node`."""
     reserved: Numbers = field(default_factory=lambda: NONE)
     """Slots for `keys` that are not in the trie yet."""
-    lane: int | None = None
+    cache_index: int | None = None
     computed: int = 0
-    """Tokens that the lane holds."""
+    """Tokens that the request cache holds."""
     sound: int = 0
     """Of these, those that are known to be numbers, because logits that followed from them were."""
     number: int = 0
@@ -69,7 +69,7 @@ class Request:
 
     @property
     def need(self) -> int:
-        """Tokens that its lane must hold."""
+        """Tokens that its request cache must hold."""
         return len(self.prompt) + self.writer.budget
 
     @property

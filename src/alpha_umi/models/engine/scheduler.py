@@ -1,6 +1,6 @@
 """Who computes what in the next step, and what memory that takes.
 
-A request is admitted only with a lane and the slots for all that it will share, so whoever runs can finish and
+A request is admitted only with a request cache and the slots for all that it will share, so whoever runs can finish and
 nobody waits for somebody who waits. What computes one token goes first; what is left of a step's tokens goes to
 prompts, in turns between groups. Laws: what is cancelled, fails or finishes gives back all it had; whatever a
 request finds in the trie when its turn comes, another one computed, is not computed again.
@@ -17,7 +17,7 @@ import numpy as np
 
 from alpha_umi.errors import ModelError
 from alpha_umi.models.engine.attention import Part
-from alpha_umi.models.engine.memory import Memory
+from alpha_umi.models.engine.kv_cache import KVCache
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.trie import NONE, Node, Numbers, Trie
 
@@ -44,7 +44,7 @@ class Counts:
     """Of these, those of steps that read no prompt."""
     evicted: int = 0
     preempted: int = 0
-    """Requests that lost their lane and had to wait for another one."""
+    """Requests that lost their request cache and had to wait for another one."""
     seconds: float = 0.0
     """In steps."""
     reading_seconds: float = 0.0
@@ -64,22 +64,22 @@ class Plan:
 
     parts: list[Part] = field(default_factory=list[Part])
     requests: dict[int, Request] = field(default_factory=dict[int, Request])
-    """By lane."""
+    """By request cache."""
     tokens: int = 0
 
     def add(self, request: Request, part: Part) -> None:
         self.parts.append(part)
-        self.requests[part.lane] = request
+        self.requests[part.cache_index] = request
         self.tokens += len(part.ids)
 
 
 class Scheduler:
     """The requests and their memory."""
 
-    def __init__(self, memory: Memory, *, step_tokens: int) -> None:
+    def __init__(self, kv_cache: KVCache, *, step_tokens: int) -> None:
         """`step_tokens`: most tokens of a step."""
-        self.memory = memory
-        self.trie = Trie(memory.slots)
+        self.kv_cache = kv_cache
+        self.trie = Trie(kv_cache.slots)
         self.waiting: list[Request] = []
         self.running: list[Request] = []
         self.suspects: list[Request] = []
@@ -93,10 +93,10 @@ class Scheduler:
 
     def submit(self, request: Request) -> None:
         """Put a request in the queue. Raises ModelError, with the numbers, for one that memory could never hold."""
-        shared, each = len(request.shareable()), self.memory.shape.bytes
-        if request.need > self.memory.lane_tokens or shared > self.memory.slots:
+        shared, each = len(request.shareable()), self.kv_cache.shape.bytes
+        if request.need > self.kv_cache.request_tokens or shared > self.kv_cache.slots:
             wanted = request.need + shared
-            have = self.memory.lane_tokens + self.memory.slots
+            have = self.kv_cache.request_tokens + self.kv_cache.slots
             raise ModelError(
                 f"no memory for this request: its keys and values take {wanted:,} tokens x {each:,} bytes = "
                 f"{wanted * each / 1e6:,.1f} MB, half of them shared at most, and there is room for {have:,} tokens "
@@ -131,27 +131,27 @@ class Scheduler:
 
     def finish(self, request: Request) -> None:
         """Take a request out whose completion is written, and keep what later prompts can go on from."""
-        if request.is_uniform and request.lane is not None and request.node is not None:
+        if request.is_uniform and request.cache_index is not None and request.node is not None:
             keys = request.shareable()[request.known : request.computed]
             node, found = self.trie.walk(request.node, keys)
             self._move(request, node, request.known + len(found))
             new = keys[len(found) :]
             slots = self.trie.reserve(len(new)) if len(new) else None
             if slots is not None:
-                self.memory.keep(request.lane, request.known, slots)
+                self.kv_cache.store(request.cache_index, request.known, slots)
                 self.trie.add(node, new, slots)
                 self.trie.commit()
         self.release(request)
 
     def _let_go(self, request: Request) -> None:
-        if request.lane is not None:
+        if request.cache_index is not None:
             if request.sound < request.computed:
-                self.memory.clear_lane(request.lane, request.computed)
-            self.memory.give_lane(request.lane)
+                self.kv_cache.zero(request.cache_index, request.computed)
+            self.kv_cache.free(request.cache_index)
         if request.node is not None:
             request.node.pins -= 1
         self.trie.release(request.reserved)
-        request.lane, request.node, request.reserved, request.keys = None, None, NONE, NONE
+        request.cache_index, request.node, request.reserved, request.keys = None, None, NONE, NONE
         request.computed = request.sound = request.known = 0
 
     def _all(self) -> list[Request]:
@@ -171,7 +171,7 @@ class Scheduler:
             self._add_prompts(plan, [self.suspects[0]])
             if plan.parts:
                 return plan
-        self._fit_lanes()
+        self._resize_request_caches()
         for request in self.running:
             if request.pending == 1 and request not in self.suspects:
                 self._add(plan, request, 1)
@@ -180,7 +180,7 @@ class Scheduler:
 
     def _turns(self, requests: Iterable[Request]) -> Iterator[Request]:
         """Those with more than one token to compute: who has begun to write first, then the groups in turns."""
-        longer = [request for request in requests if request.lane is None or request.pending > 1]
+        longer = [request for request in requests if request.cache_index is None or request.pending > 1]
         while longer:
             following = min(
                 longer, key=lambda one: (not one.writer.written, self._served.get(one.group, 0), one.number)
@@ -191,13 +191,13 @@ class Scheduler:
     def _add_prompts(self, plan: Plan, requests: Iterable[Request]) -> None:
         for request in requests:
             room = self._step_tokens - plan.tokens
-            if room < 1 or (request.lane is None and not self._admit(request)):
+            if room < 1 or (request.cache_index is None and not self._admit(request)):
                 return
             self._add(plan, request, room)
 
     def _admit(self, request: Request) -> bool:
-        """Give a waiting request its lane and slots, or nothing."""
-        if request.need > self.memory.width or not self.memory.free_lanes:
+        """Give a waiting request its request cache and slots, or nothing."""
+        if request.need > self.kv_cache.width or not self.kv_cache.free_request_caches:
             return False
         keys = request.shareable()
         node, found = self.trie.walk(self.trie.root, keys)
@@ -210,14 +210,14 @@ class Scheduler:
             return False
         request.keys, request.node, request.reserved = keys, node, reserved
         request.known, request.computed = len(found), 0
-        request.lane = self.memory.take_lane()
+        request.cache_index = self.kv_cache.allocate()
         self.waiting.remove(request)
         self.running.append(request)
         return True
 
     def _add(self, plan: Plan, request: Request, room: int) -> None:
         """Give a running request at most `room` tokens of a step."""
-        if request.lane is None or request.node is None:
+        if request.cache_index is None or request.node is None:
             raise ValueError("only a running request takes part in a step")
         if request.known < len(request.keys):
             node, found = self.trie.walk(request.node, request.keys[request.known :])
@@ -231,8 +231,8 @@ class Scheduler:
             kept, request.reserved = request.reserved[: len(new)], request.reserved[len(new) :]
             self._move(request, self.trie.add(request.node, new, kept), kept_from + len(new))
         part = Part(
-            ids=request.part(start, stop), lane=request.lane, start=start, adapters=request.adapters(start, stop),
-            fill_from=filled_from, fill=fill, kept_from=kept_from, kept=kept,
+            ids=request.part(start, stop), cache_index=request.cache_index, start=start,
+            adapters=request.adapters(start, stop), fill_from=filled_from, fill=fill, kept_from=kept_from, kept=kept,
         )  # fmt: skip
         plan.add(request, part)
         request.computed = stop
@@ -261,14 +261,14 @@ class Scheduler:
         self.counts.shared += shared
         self.counts.prefilled += max(0, min(stop, len(request.prompt)) - start)
 
-    def _fit_lanes(self) -> None:
-        """Lanes as wide as who is next needs; those who run then start again from what they have written."""
+    def _resize_request_caches(self) -> None:
+        """Request caches as wide as who is next needs; those who run then start again from what they have written."""
         if not self.waiting:
             return
         if not self.running:
-            self.memory.arrange(max(request.need for request in self.waiting))
-        elif (need := next(self._turns(self.waiting)).need) > self.memory.width:
-            _LOG.info("wider lanes", extra={"tokens": need, "running": len(self.running)})
+            self.kv_cache.resize(max(request.need for request in self.waiting))
+        elif (need := next(self._turns(self.waiting)).need) > self.kv_cache.width:
+            _LOG.info("larger request caches", extra={"tokens": need, "running": len(self.running)})
             for request in list(self.running):
                 self.preempt(request)
-            self.memory.arrange(need)
+            self.kv_cache.resize(need)

@@ -1,8 +1,8 @@
-"""Which keys and values are in memory: a radix trie over the tokens that they were computed from.
+"""Radix tree of the tokens in the prefix cache, with least-recently-used eviction.
 
-A token's place in the trie is the path of (token, adapter) pairs that leads to it, and that alone decides its keys
-and values; so whatever matches may be shared, and nothing else is. Every token owns one slot of the pool. Laws: a
-slot is free, reserved by somebody, or owned by one token; what is pinned, or leads to it, stays.
+A token's place in the tree is the path of (token, adapter) pairs that leads to it, and that alone decides its keys
+and values; so whatever matches may be shared, and nothing else is. Every token owns one slot of the prefix cache.
+Laws: a slot is free, reserved by a request, or owned by one token; what is pinned, or leads to it, stays.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Trie:
     """Tokens in memory and the slots that they own."""
 
     def __init__(self, capacity: int) -> None:
-        """`capacity`: slots of the pool."""
+        """`capacity`: slots of the prefix cache."""
         self.capacity = capacity
         self.root = Node(NONE, NONE)
         self.evicted = 0
