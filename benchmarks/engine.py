@@ -41,7 +41,7 @@ from alpha_umi.datasets.processed import read_processed
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.tokens import prompt_ids
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, adapters_of, attach
-from alpha_umi.models.engine.engine import Engine, Room
+from alpha_umi.models.engine.engine import Engine, EngineLimits
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.trie import Trie, token_keys
 from alpha_umi.models.gguf_files import write_model
@@ -165,7 +165,7 @@ def padded(size, todo):
 
 
 def engine(size, todo, kind=AdapterKind.ALORA):
-    one = Engine(make_model(size, kind), Room(bytes=2 << 30))
+    one = Engine(make_model(size, kind), EngineLimits(cache_bytes=2 << 30))
 
     def ask(episode):
         role, prompt = episode.roles[0], episode.prompt
@@ -416,7 +416,7 @@ def replay(arguments):
 
 
 def replay_once(size, prompts, kind):
-    one = Engine(make_model(size, kind), Room(bytes=2 << 30))
+    one = Engine(make_model(size, kind), EngineLimits(cache_bytes=2 << 30))
 
     def ask(group, left):
         if not left:

@@ -15,7 +15,7 @@ from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import AdapterKind
 from alpha_umi.models.architectures import PROVEN
 from alpha_umi.models.engine.attention import Part, Step
-from alpha_umi.models.engine.engine import Engine, Room, unsupported_reason
+from alpha_umi.models.engine.engine import Engine, EngineLimits, unsupported_reason
 from alpha_umi.models.engine.kv_cache import KVCache, KVShape
 from alpha_umi.types import Role
 from support.adapted_models import THREE, VOCABULARY, WAKING, adapter_settings, example, tiny, with_adapters
@@ -60,8 +60,8 @@ def generated(model, prompt, tokens):
 
 
 def small(tokens, step_tokens=16, requests=4):
-    """Room for so many tokens in MODELS' shape, half of them in request caches."""
-    return Room(bytes=tokens * 2 * 2 * 2 * 8 * 4, step_tokens=step_tokens, requests=requests)
+    """EngineLimits for so many tokens in MODELS' shape, half of them in request caches."""
+    return EngineLimits(cache_bytes=tokens * 2 * 2 * 2 * 8 * 4, step_tokens=step_tokens, requests=requests)
 
 
 def words(seed, length):
@@ -99,7 +99,7 @@ def test_every_architecture_that_is_not_run_plainly_is_exact(kind):
     reference = copy.deepcopy(model)
     prompts = [words(1, 20), words(1, 20)[:9] + words(2, 5), words(3, 3)]
     prompts = [[1 + token % 30 for token in prompt] for prompt in prompts]
-    engine = Engine(model, Room(bytes=1 << 22, step_tokens=7))
+    engine = Engine(model, EngineLimits(cache_bytes=1 << 22, step_tokens=7))
     assert run(engine, [Asked(prompt) for prompt in prompts]) == [generated(reference, p, 8) for p in prompts]
 
 
@@ -135,8 +135,8 @@ def test_roles_in_one_batch_write_what_peft_writes_with_each_alone(roles):
         three = [asked_of(role, prompt, waking[role], tokens=6) for role, prompt in prompts]
         return [*three, Asked(history, tokens=6)]
 
-    for room in (small(4000, 512, 64), small(400, 9, 3)):
-        engine = Engine(model, room)
+    for limits in (small(4000, 512, 64), small(400, 9, 3)):
+        engine = Engine(model, limits)
         assert run(engine, asked()) == wanted
         assert run(engine, asked()) == wanted, "warm"
         assert_conserved(engine)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind
-from alpha_umi.models.engine.engine import Engine, Room
+from alpha_umi.models.engine.engine import Engine, EngineLimits
 from alpha_umi.models.engine.trie import Trie, token_keys
 from support.adapted_models import adapter_settings, tiny, with_adapters
 from support.engine_requests import Asked, assert_conserved
@@ -39,7 +39,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.engine = Engine(fragile(), Room(bytes=260 * 256, step_tokens=9, requests=3))
+        self.engine = Engine(fragile(), EngineLimits(cache_bytes=260 * 256, step_tokens=9, requests=3))
         self.asked = []
 
     @rule(

@@ -22,16 +22,16 @@ from alpha_umi.models.adapters import ADAPTERS, adapters_of
 from alpha_umi.models.checkpoint import add_adapter, load_tokenizer, load_weights, pick_device, pick_dtype
 from alpha_umi.models.decoding import PlainRunner
 from alpha_umi.models.engine import engine
-from alpha_umi.models.engine.engine import Engine, Room
+from alpha_umi.models.engine.engine import Engine, EngineLimits
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import Counts
-from alpha_umi.models.engine.worker import Turns, Worker
+from alpha_umi.models.engine.worker import DeviceQueue, Worker
 from alpha_umi.models.held import HeldTokenizer
 from alpha_umi.models.writing import Grammar, Writer
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
 _LOG = logging.getLogger(__name__)
-_TURNS: dict[str, Turns] = {}
+_DEVICE_QUEUES: dict[str, DeviceQueue] = {}
 """By device: models on one take turns."""
 _TINY_BYTES = 16_000_000
 
@@ -46,11 +46,11 @@ class LocalModel:
         *,
         end: str,
         batch_tokens: int = 32_768,
-        room: Room | None = None,
+        limits: EngineLimits | None = None,
         hold: Callable[[str], Grammar] | None = None,
         one_core: bool = False,
     ) -> None:
-        """`end`: the format's end mark. `room`: what the engine may take; `batch_tokens`: most tokens of prompts and
+        """`end`: the format's end mark. `limits`: of the engine; `batch_tokens`: most tokens of prompts and
         completions in a batch where the model is run plainly. `hold`: what holds a completion to a grammar.
         `one_core`: a tiny model on the CPU is run on one core: several gain it little, and lose it much where others
         want them too."""
@@ -59,7 +59,7 @@ class LocalModel:
         self._end = end
         self._ends = frozenset(end_ids(self._tokenizer, end)) | _own_ends(model)
         self._batch_tokens = batch_tokens
-        self._room = room or Room()
+        self._limits = limits or EngineLimits()
         self._hold = hold
         self._one_core = one_core
         self._worker: Worker | None = None
@@ -88,7 +88,7 @@ class LocalModel:
         if adapter is not None:
             model = add_adapter(model, adapter)
         torch.nn.Module.to(model, place)
-        return cls(model, load_tokenizer(name), end=end, room=_room(cache_gb), one_core=one_core)
+        return cls(model, load_tokenizer(name), end=end, limits=_limits(cache_gb), one_core=one_core)
 
     @property
     def context(self) -> int | None:
@@ -250,12 +250,12 @@ class LocalModel:
         if self._worker is None:
             reason = self.unsupported_reason()
             if reason is None:
-                runner = self._engine = Engine(self._model, self._room)
+                runner = self._engine = Engine(self._model, self._limits)
             else:
                 _LOG.warning("run plainly, without a shared cache: %s", reason)
                 runner = PlainRunner(self._model, batch_tokens=self._batch_tokens)
-            turns = _TURNS.setdefault(str(self._model.device), Turns())
-            self._worker = Worker(runner, turns, one_core=self._one_core and self._is_tiny)
+            queue = _DEVICE_QUEUES.setdefault(str(self._model.device), DeviceQueue())
+            self._worker = Worker(runner, queue, one_core=self._one_core and self._is_tiny)
         return self._worker
 
     # --- what was written -----------------------------------------------------------------------------
@@ -369,15 +369,15 @@ def load_roles(
     place = pick_device(device)
     model = load_weights(name, pick_dtype(dtype, place))
     torch.nn.Module.to(model, place)
-    base = LocalModel(model, load_tokenizer(name), end=end, room=_room(cache_gb), one_core=one_core)
+    base = LocalModel(model, load_tokenizer(name), end=end, limits=_limits(cache_gb), one_core=one_core)
     owners = {folder: role for role, folder in adapters.items() if folder is not None}
     load_adapters(model, {role: folder for folder, role in owners.items()})
     speakers = {folder: AdaptedModel(base, role) for folder, role in owners.items()}
     return {role: base if folder is None else speakers[folder] for role, folder in adapters.items()}
 
 
-def _room(cache_gb: float | None) -> Room:
-    return Room(bytes=None if cache_gb is None else int(cache_gb * 1e9))
+def _limits(cache_gb: float | None) -> EngineLimits:
+    return EngineLimits(cache_bytes=None if cache_gb is None else int(cache_gb * 1e9))
 
 
 def _own_ends(model: PreTrainedModel) -> frozenset[int]:

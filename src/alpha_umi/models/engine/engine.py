@@ -33,10 +33,10 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """What an engine may take."""
+class EngineLimits:
+    """Limits on the memory and the batches of an engine."""
 
-    bytes: int | None = None
+    cache_bytes: int | None = None
     """For keys and values; None: a part of what is free."""
     step_tokens: int | None = None
     """Most tokens of a forward; None: 512 on a CPU, 4,096 elsewhere."""
@@ -57,15 +57,17 @@ def unsupported_reason(model: PreTrainedModel, context: int | None) -> str | Non
 class Engine:
     """Requests on one model. Not for several threads; whoever waits is called back."""
 
-    def __init__(self, model: PreTrainedModel, room: Room | None = None) -> None:
-        room = room or Room()
+    def __init__(self, model: PreTrainedModel, limits: EngineLimits | None = None) -> None:
+        limits = limits or EngineLimits()
         shape = KVShape.of(model)
-        tokens = (room.bytes or spare_memory(shape.device)) // shape.bytes
+        tokens = (limits.cache_bytes or spare_memory(shape.device)) // shape.bytes
         if tokens < 2:
-            raise ModelError(f"no memory: {room.bytes} bytes hold no token of {shape.bytes} bytes; raise cache_gb")
+            raise ModelError(
+                f"no memory: {limits.cache_bytes} bytes hold no token of {shape.bytes} bytes; raise cache_gb"
+            )
         on_cpu = shape.device.type == "cpu"
-        kv_cache = KVCache(shape, tokens, max_requests=room.requests)
-        self.scheduler = Scheduler(kv_cache, step_tokens=room.step_tokens or (512 if on_cpu else 4096))
+        kv_cache = KVCache(shape, tokens, max_requests=limits.requests)
+        self.scheduler = Scheduler(kv_cache, step_tokens=limits.step_tokens or (512 if on_cpu else 4096))
         self._model = model
         self._adapters = adapters_of(model)
         install(model.eval())

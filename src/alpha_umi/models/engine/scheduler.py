@@ -190,10 +190,10 @@ class Scheduler:
 
     def _add_prompts(self, plan: Plan, requests: Iterable[Request]) -> None:
         for request in requests:
-            room = self._step_tokens - plan.tokens
-            if room < 1 or (request.cache_index is None and not self._admit(request)):
+            budget = self._step_tokens - plan.tokens
+            if budget < 1 or (request.cache_index is None and not self._admit(request)):
                 return
-            self._add(plan, request, room)
+            self._add(plan, request, budget)
 
     def _admit(self, request: Request) -> bool:
         """Give a waiting request its request cache and slots, or nothing."""
@@ -215,8 +215,8 @@ class Scheduler:
         self.running.append(request)
         return True
 
-    def _add(self, plan: Plan, request: Request, room: int) -> None:
-        """Give a running request at most `room` tokens of a step."""
+    def _add(self, plan: Plan, request: Request, budget: int) -> None:
+        """Give a running request at most `budget` tokens of a step."""
         if request.cache_index is None or request.node is None:
             raise ValueError("only a running request takes part in a step")
         if request.known < len(request.keys):
@@ -224,7 +224,7 @@ class Scheduler:
             self._move(request, node, request.known + len(found))
         # The last token is computed in any case: what comes after it is asked of its logits.
         filled_from, start = request.computed, max(request.computed, min(request.known, request.length - 1))
-        stop = min(request.length, start + room)
+        stop = min(request.length, start + budget)
         fill = self._known_slots(request, filled_from, start)
         kept_from, kept = max(request.known, start), NONE
         if len(new := request.keys[kept_from:stop]):

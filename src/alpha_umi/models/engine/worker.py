@@ -38,15 +38,15 @@ class Runner(Protocol):
         ...
 
 
-class Turns:
-    """Who steps next on a device: first come, first served, so that several models do not fight for it."""
+class DeviceQueue:
+    """First-come, first-served queue of the models that share a device; one step each."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()
 
     @contextmanager
-    def take(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
@@ -62,10 +62,10 @@ class Turns:
 class Worker:
     """One thread for one runner."""
 
-    def __init__(self, runner: Runner, turns: Turns, *, one_core: bool = False) -> None:
+    def __init__(self, runner: Runner, queue: DeviceQueue, *, one_core: bool = False) -> None:
         """`one_core`: what torch computes for it stays in its thread."""
         self._runner = runner
-        self._turns = turns
+        self._queue = queue
         self._one_core = one_core
         self._before = torch.get_num_threads()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alpha-umi-model")
@@ -111,7 +111,7 @@ class Worker:
             for request in new:
                 self._runner.submit(request)
             try:
-                with self._turns.take():
+                with self._queue.turn():
                     self._runner.step()
             except Exception as error:  # whoever waits must hear of it, and the thread must go on for the next
                 _LOG.exception("a model failed")
