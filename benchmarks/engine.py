@@ -42,8 +42,8 @@ from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.tokens import prompt_ids
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, adapters_of, attach
 from alpha_umi.models.engine.engine import Engine, EngineLimits
+from alpha_umi.models.engine.radix_tree import RadixTree, token_keys
 from alpha_umi.models.engine.requests import Request
-from alpha_umi.models.engine.trie import Trie, token_keys
 from alpha_umi.models.gguf_files import write_model
 from alpha_umi.models.writing import Writer
 from alpha_umi.training.data.examples import make_examples
@@ -384,13 +384,13 @@ def replay_prompts():
 
 def count(prompts, *, adapter_from_start):
     """Tokens that an endless memory does not hold yet when they are asked for."""
-    trie, computed = Trie(1 << 40), 0
+    tree, computed = RadixTree(1 << 40), 0
     for role, ids in (pair for trajectory in prompts for pair in trajectory):
         keys = token_keys(ids, ADAPTERS[role], 0 if adapter_from_start else len(ids) - 1)
-        node, found = trie.walk(trie.root, keys)
+        node, found = tree.match_prefix(tree.root, keys)
         computed += max(len(keys) - len(found), 1)
         if len(found) < len(keys):
-            trie.add(node, keys[len(found) :], trie.reserve(len(keys) - len(found)))
+            tree.insert(node, keys[len(found) :], tree.allocate(len(keys) - len(found)))
     return computed
 
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind
 from alpha_umi.models.engine.engine import Engine, EngineLimits
-from alpha_umi.models.engine.trie import Trie, token_keys
+from alpha_umi.models.engine.radix_tree import RadixTree, token_keys
 from support.adapted_models import adapter_settings, tiny, with_adapters
 from support.engine_requests import Asked, assert_conserved
 
@@ -84,8 +84,8 @@ class EngineMachine(RuleBasedStateMachine):
             assert one.finished or one.gone
             broken = {KABOOM, NOTHING} & {*one.request.prompt, *one.written}
             assert one.error is None or broken or "no memory" in str(one.error)
-        kv_cache, trie = self.engine.scheduler.kv_cache, self.engine.scheduler.trie
-        for node in trie.nodes():
+        kv_cache, tree = self.engine.scheduler.kv_cache, self.engine.scheduler.prefix_tree
+        for node in tree.nodes():
             assert not len(node.slots) or kv_cache.is_finite(node.slots)
         assert kv_cache.keys.isfinite().all()
         assert kv_cache.values.isfinite().all()
@@ -104,52 +104,52 @@ def test_many_more_sequences_conserve_what_there_is():
     run_state_machine_as_test(EngineMachine, settings=settings(max_examples=120, deadline=None))
 
 
-# --- the trie ---------------------------------------------------------------------------------------------
+# --- the radix tree ---------------------------------------------------------------------------------------
 
 
 def grown(*texts):
-    trie = Trie(100)
+    tree = RadixTree(100)
     for text in texts:
         keys = token_keys(text, 0, 0)
-        node, found = trie.walk(trie.root, keys)
+        node, found = tree.match_prefix(tree.root, keys)
         new = keys[len(found) :]
-        trie.add(node, new, trie.reserve(len(new)))
-    trie.commit()
-    return trie
+        tree.insert(node, new, tree.allocate(len(new)))
+    tree.commit()
+    return tree
 
 
 def test_what_is_added_is_found_as_far_as_it_goes():
-    trie = grown([1, 2, 3, 4], [1, 2, 5])
-    slots = trie.walk(trie.root, token_keys([1, 2, 3, 4], 0, 0))[1].tolist()
+    tree = grown([1, 2, 3, 4], [1, 2, 5])
+    slots = tree.match_prefix(tree.root, token_keys([1, 2, 3, 4], 0, 0))[1].tolist()
     assert len(slots) == 4
-    assert trie.walk(trie.root, token_keys([1, 2, 9], 0, 0))[1].tolist() == slots[:2]
-    assert trie.walk(trie.root, token_keys([1, 2, 5, 6], 0, 0))[1].tolist()[:2] == slots[:2]
-    assert not len(trie.walk(trie.root, token_keys([2], 0, 0))[1])
+    assert tree.match_prefix(tree.root, token_keys([1, 2, 9], 0, 0))[1].tolist() == slots[:2]
+    assert tree.match_prefix(tree.root, token_keys([1, 2, 5, 6], 0, 0))[1].tolist()[:2] == slots[:2]
+    assert not len(tree.match_prefix(tree.root, token_keys([2], 0, 0))[1])
 
 
 def test_tokens_of_different_adapters_are_different_tokens():
-    trie = grown([1, 2, 3])
-    assert len(trie.walk(trie.root, token_keys([1, 2, 3], 2, 2))[1]) == 2
-    assert len(trie.walk(trie.root, token_keys([1, 2, 3], 2, 0))[1]) == 0
+    tree = grown([1, 2, 3])
+    assert len(tree.match_prefix(tree.root, token_keys([1, 2, 3], 2, 2))[1]) == 2
+    assert len(tree.match_prefix(tree.root, token_keys([1, 2, 3], 2, 0))[1]) == 0
 
 
 def test_what_is_taken_back_was_never_there_even_when_somebody_has_split_it():
-    trie = grown([1, 2, 3])
+    tree = grown([1, 2, 3])
     keys = token_keys([1, 2, 3, 4, 5, 6], 0, 0)
-    node, _ = trie.walk(trie.root, keys)
-    trie.add(node, keys[3:], trie.reserve(3))
-    trie.walk(trie.root, keys[:5])
-    trie.rollback()
-    assert len(trie.walk(trie.root, keys)[1]) == 3
-    assert trie.free == 97
+    node, _ = tree.match_prefix(tree.root, keys)
+    tree.insert(node, keys[3:], tree.allocate(3))
+    tree.match_prefix(tree.root, keys[:5])
+    tree.rollback()
+    assert len(tree.match_prefix(tree.root, keys)[1]) == 3
+    assert tree.free_slots == 97
 
 
 def test_only_the_end_of_a_run_is_evicted_where_that_is_enough_and_nothing_that_is_pinned():
-    trie = grown(range(60), range(100, 130))
-    assert trie.reserve(20) is not None
-    assert len(trie.walk(trie.root, token_keys(list(range(60)), 0, 0))[1]) == 50
-    node, _ = trie.walk(trie.root, token_keys(list(range(50)), 0, 0))
+    tree = grown(range(60), range(100, 130))
+    assert tree.allocate(20) is not None
+    assert len(tree.match_prefix(tree.root, token_keys(list(range(60)), 0, 0))[1]) == 50
+    node, _ = tree.match_prefix(tree.root, token_keys(list(range(50)), 0, 0))
     node.pins += 1
-    assert trie.reserve(31) is None
-    assert trie.reserve(30) is not None
-    assert len(trie.walk(trie.root, token_keys(list(range(60)), 0, 0))[1]) == 50
+    assert tree.allocate(31) is None
+    assert tree.allocate(30) is not None
+    assert len(tree.match_prefix(tree.root, token_keys(list(range(60)), 0, 0))[1]) == 50

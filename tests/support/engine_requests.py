@@ -52,26 +52,26 @@ def run(engine, asked, limit=5000):
 
 
 def held(engine):
-    """What of the memory is free, in the trie, and reserved by requests; pins, and request caches in use."""
+    """What of the memory is free, in the tree, and reserved by requests; pins, and request caches in use."""
     scheduler = engine.scheduler
     return {
-        "free": scheduler.trie.free,
-        "in trie": sum(len(node.slots) for node in scheduler.trie.nodes()),
+        "free": scheduler.prefix_tree.free_slots,
+        "in tree": sum(len(node.slots) for node in scheduler.prefix_tree.nodes()),
         "reserved": sum(len(request.reserved) for request in scheduler.running),
-        "pins": sum(node.pins for node in scheduler.trie.nodes()),
+        "pins": sum(node.pins for node in scheduler.prefix_tree.nodes()),
         "request caches": scheduler.kv_cache.request_caches - scheduler.kv_cache.free_request_caches,
     }
 
 
 def assert_conserved(engine):
     scheduler, now = engine.scheduler, held(engine)
-    assert now["free"] + now["in trie"] + now["reserved"] == scheduler.trie.capacity
+    assert now["free"] + now["in tree"] + now["reserved"] == scheduler.prefix_tree.capacity
     assert now["pins"] == now["request caches"] == len(scheduler.running)
-    owned = [slot for node in scheduler.trie.nodes() for slot in node.slots.tolist()]
+    owned = [slot for node in scheduler.prefix_tree.nodes() for slot in node.slots.tolist()]
     owned += [slot for request in scheduler.running for slot in request.reserved.tolist()]
     assert len(owned) == len(set(owned)), "a slot has two owners"
     for request in scheduler.waiting:
         assert (request.cache_index, request.node, len(request.reserved)) == (None, None, 0)
-    for node in scheduler.trie.nodes():
+    for node in scheduler.prefix_tree.nodes():
         assert len(node.keys) == len(node.slots)
         assert all(child.parent is node for child in node.children.values())

@@ -21,7 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from alpha_umi.models.engine.kv_cache import KVCache
-from alpha_umi.models.engine.trie import NONE, Numbers
+from alpha_umi.models.engine.radix_tree import EMPTY, TokenArray
 
 NAME = "alpha_umi_engine"
 """Of the attention, among transformers' implementations."""
@@ -47,10 +47,10 @@ class Part:
     adapters: Sequence[int] = ()
     """The number of the adapter per token; () for none at all."""
     fill_from: int = 0
-    fill: Numbers = field(default_factory=lambda: NONE)
+    fill: TokenArray = field(default_factory=lambda: EMPTY)
     """Slots whose tokens are copied to the request cache, at positions fill_from and on, before anything else."""
     kept_from: int = 0
-    kept: Numbers = field(default_factory=lambda: NONE)
+    kept: TokenArray = field(default_factory=lambda: EMPTY)
     """Slots that tokens of this part are written to as well, those at positions kept_from and on."""
 
     @property
@@ -70,8 +70,8 @@ class Step:
         self._unseen = torch.empty((1, 1, 1, 1), dtype=torch.bool, device=self._device)
         single = [part for part in self.parts if len(part.ids) == 1]
         self._singles = len(single)
-        self._single_indices = self._tensor([part.cache_index for part in single] if len(single) > 1 else NONE)
-        self._single_positions = self._tensor([part.start for part in single] if len(single) > 1 else NONE)
+        self._single_indices = self._tensor([part.cache_index for part in single] if len(single) > 1 else EMPTY)
+        self._single_positions = self._tensor([part.start for part in single] if len(single) > 1 else EMPTY)
         self._runs = list(self._make_runs(single))
         self._longer: list[tuple[Part, slice, Tensor | None]] = [
             (part, slice(start, start + len(part.ids)), self._causal(part))
@@ -182,7 +182,7 @@ class Step:
         zeros = torch.zeros(hidden.shape, dtype=self.kv_cache.shape.dtype, device=self._device)
         return zeros.masked_fill_(hidden, float("-inf"))
 
-    def _tensor(self, numbers: Sequence[int] | Numbers) -> Tensor:
+    def _tensor(self, numbers: Sequence[int] | TokenArray) -> Tensor:
         return torch.as_tensor(numbers, dtype=torch.int64, device=self._device)
 
 

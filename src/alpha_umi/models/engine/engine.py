@@ -80,7 +80,7 @@ class Engine:
     def cache(self) -> tuple[int, int]:
         """Bytes of keys and values: those that may be taken, and those of the prefix cache that ever were."""
         kv_cache = self.scheduler.kv_cache
-        tokens = kv_cache.slots + kv_cache.request_tokens, self.scheduler.trie.touched
+        tokens = kv_cache.slots + kv_cache.request_tokens, self.scheduler.prefix_tree.peak_slots
         return tokens[0] * kv_cache.shape.bytes, tokens[1] * kv_cache.shape.bytes
 
     def recount(self) -> None:
@@ -136,7 +136,7 @@ class Engine:
         except Exception as error:  # whatever torch raises, the others must go on
             self._take_back(plan, error)
             return
-        self.scheduler.trie.commit()
+        self.scheduler.prefix_tree.commit()
         requests = [request for request, _ in asked]
         prompts, writers = [one.prompt for one in requests], [one.writer for one in requests]
         self._write(requests, choose(logits, writers, prompts, likeliest))
@@ -199,7 +199,7 @@ class Engine:
         _LOG.warning("a step failed", exc_info=error, extra={"requests": len(requests), "tokens": plan.tokens})
         for request in requests:
             self.scheduler.preempt(request)
-        self.scheduler.trie.rollback()
+        self.scheduler.prefix_tree.rollback()
         if len(requests) == 1:
             own = error if isinstance(error, NotFiniteError) else ModelError(f"the model failed: {error}")
             self._fail(requests[0], own)

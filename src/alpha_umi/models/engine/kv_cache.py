@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from alpha_umi.models.engine.trie import Numbers
+from alpha_umi.models.engine.radix_tree import TokenArray
 
 _NARROWEST = 256
 _ON_CPU = 4 << 30
@@ -109,13 +109,13 @@ class KVCache:
         self.keys[:, index, :, :length] = 0
         self.values[:, index, :, :length] = 0
 
-    def store(self, index: int, start: int, slots: Numbers) -> None:
+    def store(self, index: int, start: int, slots: TokenArray) -> None:
         """Copy the tokens of a request cache from `start` on into slots of the prefix cache."""
         where = torch.from_numpy(slots).to(self.shape.device)
         for requests, prefix in ((self.keys, self.prefix_keys), (self.values, self.prefix_values)):
             prefix[:, where] = requests[:, index, :, start : start + len(slots)].transpose(1, 2)
 
-    def is_finite(self, slots: Numbers) -> bool:
+    def is_finite(self, slots: TokenArray) -> bool:
         """Whether what is in these slots are numbers."""
         where = torch.from_numpy(slots).to(self.shape.device)
         return all(bool(prefix[:, where].isfinite().all()) for prefix in (self.prefix_keys, self.prefix_values))

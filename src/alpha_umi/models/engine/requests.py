@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
-from alpha_umi.models.engine.trie import NONE, Node, Numbers, token_keys
+from alpha_umi.models.engine.radix_tree import EMPTY, Node, TokenArray, token_keys
 from alpha_umi.models.writing import Writer
 
 _WORTH_SHARING = 16
@@ -38,14 +38,14 @@ class Request:
     """From then to the first token that the model wrote."""
 
     # What is in memory; kept by the scheduler.
-    keys: Numbers = field(default_factory=lambda: NONE)
-    """What of its tokens may be shared, by the trie's names."""
+    keys: TokenArray = field(default_factory=lambda: EMPTY)
+    """What of its tokens may be shared, by the tree's names."""
     node: Node | None = None
-    """The end of its tokens in the trie, pinned; None: it is not admitted."""
+    """The end of its tokens in the tree, pinned; None: it is not admitted."""
     known: int = 0
     """Tokens on the way to `node`."""
-    reserved: Numbers = field(default_factory=lambda: NONE)
-    """Slots for `keys` that are not in the trie yet."""
+    reserved: TokenArray = field(default_factory=lambda: EMPTY)
+    """Slots for `keys` that are not in the tree yet."""
     cache_index: int | None = None
     computed: int = 0
     """Tokens that the request cache holds."""
@@ -77,7 +77,7 @@ class Request:
         """Whether all that it writes is computed by what computed the prompt, so that it may be shared as well."""
         return self.adapter == 0 or self.adapter_from == 0
 
-    def shareable(self) -> Numbers:
+    def shareable(self) -> TokenArray:
         """The keys of its tokens, up to where sharing them is worth while."""
         ids = self.ids
         if not self.is_uniform and len(self.prompt) - self.adapter_from < _WORTH_SHARING:

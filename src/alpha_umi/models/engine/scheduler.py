@@ -3,7 +3,7 @@
 A request is admitted only with a request cache and the slots for all that it will share, so whoever runs can finish and
 nobody waits for somebody who waits. What computes one token goes first; what is left of a step's tokens goes to
 prompts, in turns between groups. Laws: what is cancelled, fails or finishes gives back all it had; whatever a
-request finds in the trie when its turn comes, another one computed, is not computed again.
+request finds in the tree when its turn comes, another one computed, is not computed again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from alpha_umi.errors import ModelError
 from alpha_umi.models.engine.attention import Part
 from alpha_umi.models.engine.kv_cache import KVCache
+from alpha_umi.models.engine.radix_tree import EMPTY, Node, RadixTree, TokenArray
 from alpha_umi.models.engine.requests import Request
-from alpha_umi.models.engine.trie import NONE, Node, Numbers, Trie
 
 _LOG = logging.getLogger(__name__)
 _WAITS = 10_000
@@ -79,7 +79,7 @@ class Scheduler:
     def __init__(self, kv_cache: KVCache, *, step_tokens: int) -> None:
         """`step_tokens`: most tokens of a step."""
         self.kv_cache = kv_cache
-        self.trie = Trie(kv_cache.slots)
+        self.prefix_tree = RadixTree(kv_cache.slots)
         self.waiting: list[Request] = []
         self.running: list[Request] = []
         self.suspects: list[Request] = []
@@ -133,14 +133,14 @@ class Scheduler:
         """Take a request out whose completion is written, and keep what later prompts can go on from."""
         if request.is_uniform and request.cache_index is not None and request.node is not None:
             keys = request.shareable()[request.known : request.computed]
-            node, found = self.trie.walk(request.node, keys)
+            node, found = self.prefix_tree.match_prefix(request.node, keys)
             self._move(request, node, request.known + len(found))
             new = keys[len(found) :]
-            slots = self.trie.reserve(len(new)) if len(new) else None
+            slots = self.prefix_tree.allocate(len(new)) if len(new) else None
             if slots is not None:
                 self.kv_cache.store(request.cache_index, request.known, slots)
-                self.trie.add(node, new, slots)
-                self.trie.commit()
+                self.prefix_tree.insert(node, new, slots)
+                self.prefix_tree.commit()
         self.release(request)
 
     def _let_go(self, request: Request) -> None:
@@ -150,8 +150,8 @@ class Scheduler:
             self.kv_cache.free(request.cache_index)
         if request.node is not None:
             request.node.pins -= 1
-        self.trie.release(request.reserved)
-        request.cache_index, request.node, request.reserved, request.keys = None, None, NONE, NONE
+        self.prefix_tree.free(request.reserved)
+        request.cache_index, request.node, request.reserved, request.keys = None, None, EMPTY, EMPTY
         request.computed = request.sound = request.known = 0
 
     def _all(self) -> list[Request]:
@@ -200,11 +200,11 @@ class Scheduler:
         if request.need > self.kv_cache.width or not self.kv_cache.free_request_caches:
             return False
         keys = request.shareable()
-        node, found = self.trie.walk(self.trie.root, keys)
+        node, found = self.prefix_tree.match_prefix(self.prefix_tree.root, keys)
         node.pins += 1
-        evicted = self.trie.evicted
-        reserved = self.trie.reserve(len(keys) - len(found))
-        self.counts.evicted += self.trie.evicted - evicted
+        evicted = self.prefix_tree.evicted
+        reserved = self.prefix_tree.allocate(len(keys) - len(found))
+        self.counts.evicted += self.prefix_tree.evicted - evicted
         if reserved is None:
             node.pins -= 1
             return False
@@ -220,16 +220,16 @@ class Scheduler:
         if request.cache_index is None or request.node is None:
             raise ValueError("only a running request takes part in a step")
         if request.known < len(request.keys):
-            node, found = self.trie.walk(request.node, request.keys[request.known :])
+            node, found = self.prefix_tree.match_prefix(request.node, request.keys[request.known :])
             self._move(request, node, request.known + len(found))
         # The last token is computed in any case: what comes after it is asked of its logits.
         filled_from, start = request.computed, max(request.computed, min(request.known, request.length - 1))
         stop = min(request.length, start + budget)
         fill = self._known_slots(request, filled_from, start)
-        kept_from, kept = max(request.known, start), NONE
+        kept_from, kept = max(request.known, start), EMPTY
         if len(new := request.keys[kept_from:stop]):
             kept, request.reserved = request.reserved[: len(new)], request.reserved[len(new) :]
-            self._move(request, self.trie.add(request.node, new, kept), kept_from + len(new))
+            self._move(request, self.prefix_tree.insert(request.node, new, kept), kept_from + len(new))
         part = Part(
             ids=request.part(start, stop), cache_index=request.cache_index, start=start,
             adapters=request.adapters(start, stop), fill_from=filled_from, fill=fill, kept_from=kept_from, kept=kept,
@@ -246,13 +246,13 @@ class Scheduler:
         node.pins += 1
         request.node, request.known = node, known
         surplus = len(request.reserved) - (len(request.keys) - known)
-        self.trie.release(request.reserved[:surplus])
+        self.prefix_tree.free(request.reserved[:surplus])
         request.reserved = request.reserved[surplus:]
 
-    def _known_slots(self, request: Request, start: int, stop: int) -> Numbers:
+    def _known_slots(self, request: Request, start: int, stop: int) -> TokenArray:
         if request.node is None or start >= stop:
-            return NONE
-        return np.concatenate([node.slots for node in self.trie.path(request.node)])[start:stop]
+            return EMPTY
+        return np.concatenate([node.slots for node in self.prefix_tree.path(request.node)])[start:stop]
 
     def _count(self, request: Request, shared: int, start: int, stop: int) -> None:
         if start == shared:
