@@ -185,7 +185,7 @@ def engine(size, todo, kind=AdapterKind.ALORA):
                 adapter=adapter,
                 adapter_from=start,
                 group=episode.group,
-                done=done,
+                on_done=done,
             )
         )
 
@@ -193,10 +193,10 @@ def engine(size, todo, kind=AdapterKind.ALORA):
         ask(episode)
     while not one.idle:
         one.step()
-    counts = one.counts
-    share = counts.forward_seconds / counts.seconds
-    note = f"{counts.steps} steps, {share:.0%} in forwards, {counts.shared:,} tokens found in memory"
-    return Result(counts.prefilled, note)
+    stats = one.stats
+    share = stats.forward_seconds / stats.step_seconds
+    note = f"{stats.steps} steps, {share:.0%} in forwards, {stats.cached_tokens:,} tokens found in memory"
+    return Result(stats.prefill_tokens, note)
 
 
 def per_role(size, todo):
@@ -431,7 +431,7 @@ def replay_once(size, prompts, kind):
                 adapter=ADAPTERS[role],
                 adapter_from=start,
                 group=group,
-                done=lambda _, error: ask(group, left[1:]),
+                on_done=lambda _, error: ask(group, left[1:]),
             )
         )
 
@@ -439,7 +439,7 @@ def replay_once(size, prompts, kind):
         ask(group, trajectory)
     while not one.idle:
         one.step()
-    return Result(one.counts.prefilled)
+    return Result(one.stats.prefill_tokens)
 
 
 def memory():

@@ -25,21 +25,21 @@ from alpha_umi.jobs.bench import BenchOptions, bench_engine
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.models import adapters
 from alpha_umi.models.engine import engine
-from alpha_umi.models.engine.attention import Step
+from alpha_umi.models.engine.attention import ForwardBatch
 from alpha_umi.models.engine.scheduler import Scheduler
 
 PARTS = (
-    (Scheduler, "drop_abandoned", "scheduling"),
-    (Scheduler, "plan", "scheduling"),
-    (Step, "__init__", "making the batch"),
-    (Step, "inputs", "making the batch"),
-    (Step, "adapters", "making the batch"),
+    (Scheduler, "drop_cancelled", "scheduling"),
+    (Scheduler, "schedule", "scheduling"),
+    (ForwardBatch, "__init__", "making the batch"),
+    (ForwardBatch, "inputs", "making the batch"),
+    (ForwardBatch, "adapters", "making the batch"),
     (adapters._Chosen, "__init__", "making the batch"),  # noqa: SLF001
     (engine.Engine, "_forward", "model, the rest: norms, rotary, activations, Python"),
     (adapters.TokenLora, "_add_frozen", "model, adapters"),
-    (Step, "_write", "model, keys and values written"),
-    (Step, "attend", "model, attention"),
-    (engine.Engine, "_is_sound", "looking for what is no number"),
+    (ForwardBatch, "_write", "model, keys and values written"),
+    (ForwardBatch, "attend", "model, attention"),
+    (engine.Engine, "_is_finite", "looking for what is no number"),
     (engine, "likeliest_of", "choosing"),
     (engine, "choose", "choosing"),
     (Constrained, "mask", "grammar"),

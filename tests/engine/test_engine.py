@@ -14,7 +14,7 @@ from alpha_umi.errors import ModelError
 from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import AdapterKind
 from alpha_umi.models.architectures import PROVEN
-from alpha_umi.models.engine.attention import Part, Step
+from alpha_umi.models.engine.attention import Chunk, ForwardBatch
 from alpha_umi.models.engine.engine import Engine, EngineLimits, unsupported_reason
 from alpha_umi.models.engine.kv_cache import KVCache, KVShape
 from alpha_umi.types import Role
@@ -148,19 +148,19 @@ def test_activated_adapters_share_the_cache_of_their_base_and_others_keep_to_the
     for role in THREE:
         run(engine, [asked_of(role, [*history, *WAKING[role]], waking[role], tokens=2)])
     shared = 200 if waking[Role.PLANNER] else 0
-    assert engine.counts.shared == shared
-    assert engine.counts.prefilled == 3 * 100 + 4 - shared
-    again = engine.counts.prefilled
+    assert engine.stats.cached_tokens == shared
+    assert engine.stats.prefill_tokens == 3 * 100 + 4 - shared
+    again = engine.stats.prefill_tokens
     run(engine, [asked_of(Role.CALLER, [*history, *WAKING[Role.CALLER]], waking[Role.CALLER], tokens=2)])
-    assert engine.counts.prefilled - again <= 2
+    assert engine.stats.prefill_tokens - again <= 2
 
 
 def test_what_the_base_wrote_is_not_computed_again_as_history():
     engine, prompt = Engine(MODELS["llama"], small(4000)), words(5, 60)
     (written,) = run(engine, [Asked(prompt, tokens=30)])
-    before = engine.counts.prefilled
+    before = engine.stats.prefill_tokens
     run(engine, [Asked([*prompt, *written, *words(6, 5)], tokens=2)])
-    assert engine.counts.prefilled - before == 6  # the last written token was never computed
+    assert engine.stats.prefill_tokens - before == 6  # the last written token was never computed
 
 
 @settings(max_examples=8, deadline=None)
@@ -225,8 +225,8 @@ def test_prompts_that_begin_alike_are_computed_once_even_when_they_come_together
     trunk = words(1, 90)
     engine = Engine(MODELS["llama"], small(8000, step_tokens=64, requests=16))
     run(engine, [Asked(trunk + words(at, 5), tokens=2) for at in range(2, 12)])
-    assert engine.counts.prefilled <= 90 + 10 * 5
-    assert engine.counts.preempted == 0
+    assert engine.stats.prefill_tokens <= 90 + 10 * 5
+    assert engine.stats.preemptions == 0
 
 
 def test_the_least_recently_used_goes_first():
@@ -236,12 +236,12 @@ def test_the_least_recently_used_goes_first():
     run(engine, [Asked(second, tokens=1)])
     run(engine, [Asked(first, tokens=1)])
     run(engine, [Asked(third, tokens=1)])
-    before = engine.counts.prefilled
+    before = engine.stats.prefill_tokens
     run(engine, [Asked(first, tokens=1)])
-    assert engine.counts.prefilled - before == 1
+    assert engine.stats.prefill_tokens - before == 1
     run(engine, [Asked(second, tokens=1)])
-    assert engine.counts.prefilled - before > 30
-    assert engine.counts.evicted > 0
+    assert engine.stats.prefill_tokens - before > 30
+    assert engine.stats.evicted_tokens > 0
 
 
 def test_a_request_that_memory_could_never_hold_is_refused_with_the_numbers():
@@ -351,17 +351,17 @@ def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype):
     kv_cache = KVCache(KVShape(layers=2, heads=2, size=8, dtype=dtype, device=place), 4000, max_requests=6)
     kv_cache.resize(256)
     slots = torch.arange(50).numpy()
-    parts = [
-        Part(ids=[1], cache_index=0, start=30, adapters=[1]),
-        Part(ids=[1], cache_index=1, start=9, fill_from=0, fill=slots[:9]),
-        Part(ids=[1], cache_index=4, start=70),
-        Part(ids=[1, 2, 3], cache_index=2, start=0, kept_from=0, kept=slots[9:12]),
-        Part(ids=[1, 2, 3, 4], cache_index=3, start=12, adapters=[0, 0, 2, 2], fill_from=0, fill=slots[12:24]),
+    chunks = [
+        Chunk(ids=[1], cache_index=0, start=30, adapters=[1]),
+        Chunk(ids=[1], cache_index=1, start=9, load_start=0, load_slots=slots[:9]),
+        Chunk(ids=[1], cache_index=4, start=70),
+        Chunk(ids=[1, 2, 3], cache_index=2, start=0, store_start=0, store_slots=slots[9:12]),
+        Chunk(ids=[1, 2, 3, 4], cache_index=3, start=12, adapters=[0, 0, 2, 2], load_start=0, load_slots=slots[12:24]),
     ]
-    step = Step(parts, kv_cache)
-    assert all(value.device == place for value in step.inputs().values() if isinstance(value, torch.Tensor))
+    batch = ForwardBatch(chunks, kv_cache)
+    assert all(value.device == place for value in batch.inputs().values() if isinstance(value, torch.Tensor))
     query, key = (torch.empty(1, heads, 10, 8, dtype=dtype, device=place) for heads in (4, 2))
-    seen = step.attend(1, query, key, key, None)
+    seen = batch.attend(1, query, key, key, None)
     assert (seen.shape, seen.dtype, seen.device) == ((1, 10, 4, 8), dtype, place)
 
 
@@ -373,10 +373,12 @@ def test_heads_that_are_repeated_attend_as_grouped_ones_do():
     kv_cache.resize(256)
     torch.manual_seed(0)
     query, key, value = torch.randn(1, 6, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 2, 9, 8)
-    step = Step([Part(ids=[1] * 4, cache_index=0, start=5), Part(ids=[1] * 5, cache_index=1, start=0)], kv_cache)
-    grouped = step.attend(0, query, key, value, None)
-    step._device = torch.device("meta")
-    torch.testing.assert_close(step.attend(0, query, key, value, None), grouped)
+    batch = ForwardBatch(
+        [Chunk(ids=[1] * 4, cache_index=0, start=5), Chunk(ids=[1] * 5, cache_index=1, start=0)], kv_cache
+    )
+    grouped = batch.attend(0, query, key, value, None)
+    batch._device = torch.device("meta")
+    torch.testing.assert_close(batch.attend(0, query, key, value, None), grouped)
 
 
 def test_in_bfloat16_requests_come_to_their_end_and_nothing_is_lost():

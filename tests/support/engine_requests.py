@@ -18,20 +18,20 @@ class Asked:
             adapter=adapter[0],
             adapter_from=adapter[1],
             group=group,
-            done=self._done,
-            wrote=self._wrote,
-            abandoned=lambda: self.gone,
+            on_done=self._on_done,
+            on_token=self._on_token,
+            is_cancelled=lambda: self.gone,
         )
 
     @property
     def written(self):
         return self.request.writer.written
 
-    def _done(self, request, error):
+    def _on_done(self, request, error):
         assert not self.finished, "told twice"
         self.finished, self.error = True, error
 
-    def _wrote(self, request):
+    def _on_token(self, request):
         self.steps += 1
 
 
@@ -57,7 +57,7 @@ def held(engine):
     return {
         "free": scheduler.prefix_tree.free_slots,
         "in tree": sum(len(node.slots) for node in scheduler.prefix_tree.nodes()),
-        "reserved": sum(len(request.reserved) for request in scheduler.running),
+        "reserved": sum(len(request.reserved_slots) for request in scheduler.running),
         "pins": sum(node.pins for node in scheduler.prefix_tree.nodes()),
         "request caches": scheduler.kv_cache.request_caches - scheduler.kv_cache.free_request_caches,
     }
@@ -68,10 +68,10 @@ def assert_conserved(engine):
     assert now["free"] + now["in tree"] + now["reserved"] == scheduler.prefix_tree.capacity
     assert now["pins"] == now["request caches"] == len(scheduler.running)
     owned = [slot for node in scheduler.prefix_tree.nodes() for slot in node.slots.tolist()]
-    owned += [slot for request in scheduler.running for slot in request.reserved.tolist()]
+    owned += [slot for request in scheduler.running for slot in request.reserved_slots.tolist()]
     assert len(owned) == len(set(owned)), "a slot has two owners"
     for request in scheduler.waiting:
-        assert (request.cache_index, request.node, len(request.reserved)) == (None, None, 0)
+        assert (request.cache_index, request.node, len(request.reserved_slots)) == (None, None, 0)
     for node in scheduler.prefix_tree.nodes():
         assert len(node.keys) == len(node.slots)
         assert all(child.parent is node for child in node.children.values())

@@ -29,7 +29,7 @@ from alpha_umi.world import World
 
 if TYPE_CHECKING:
     from alpha_umi.models.engine.engine import Engine
-    from alpha_umi.models.engine.scheduler import Counts
+    from alpha_umi.models.engine.scheduler import EngineStats
     from alpha_umi.models.local import LocalModel
 
 
@@ -170,7 +170,7 @@ async def _bench(
         for warming in tasks[options.tasks :]:
             await _go_through(loaded, warming, _Done(Usage()))
         for engine in _engines(models):
-            engine.recount()
+            engine.reset_stats()
         done, turns = _Done(Usage()), asyncio.Semaphore(options.concurrency)
         total = sum(len(_histories(loaded, step)) for steps in measured for step in steps)
         progress(0, total)
@@ -226,10 +226,9 @@ def _engines(models: Iterable[LocalModel]) -> list[Engine]:
 
 def _measures(options: BenchOptions, models: Sequence[LocalModel], done: _Done, tasks: int, wall: float) -> Measures:
     engines = _engines(models)
-    counts = _sum([engine.counts for engine in engines])
-    waits = sorted(counts.first_token_seconds)
-    alone = counts.seconds - counts.reading_seconds
-    rooms = [engine.cache for engine in engines]
+    stats = _sum([engine.stats for engine in engines])
+    waits = sorted(stats.first_token_seconds)
+    alone = stats.step_seconds - stats.prefill_seconds
     return Measures(
         machine=_machine(models[0]),
         tasks=tasks,
@@ -237,33 +236,33 @@ def _measures(options: BenchOptions, models: Sequence[LocalModel], done: _Done, 
         failed=done.failed,
         concurrency=options.concurrency,
         wall_seconds=wall,
-        engine_seconds=counts.seconds,
-        forward_share=counts.forward_seconds / counts.seconds if counts.seconds else 0.0,
-        engine_steps=counts.steps,
+        engine_seconds=stats.step_seconds,
+        forward_share=stats.forward_seconds / stats.step_seconds if stats.step_seconds else 0.0,
+        engine_steps=stats.steps,
         prompt_tokens=done.usage.prompt_tokens,
-        prefill_tokens=counts.prefilled,
-        shared_tokens=counts.shared,
-        requests=counts.requests,
-        hits=counts.hits,
-        evicted_tokens=counts.evicted,
-        preempted=counts.preempted,
+        prefill_tokens=stats.prefill_tokens,
+        shared_tokens=stats.cached_tokens,
+        requests=stats.requests,
+        hits=stats.hits,
+        evicted_tokens=stats.evicted_tokens,
+        preempted=stats.preemptions,
         written_tokens=done.usage.completion_tokens,
-        prefill_per_second=counts.prefilled / counts.reading_seconds if counts.reading_seconds else None,
-        decode_per_second=counts.written_alone / alone if counts.written_alone else None,
+        prefill_per_second=stats.prefill_tokens / stats.prefill_seconds if stats.prefill_seconds else None,
+        decode_per_second=stats.decode_only_tokens / alone if stats.decode_only_tokens else None,
         written_per_second=done.usage.completion_tokens / wall,
         first_token_median=_share_of(waits, 0.5),
         first_token_p95=_share_of(waits, 0.95),
         weights_bytes=sum(model.weights for model in models),
-        cache_bytes=sum(room for room, _ in rooms),
-        pool_bytes=sum(used for _, used in rooms),
+        cache_bytes=sum(engine.cache_bytes for engine in engines),
+        pool_bytes=sum(engine.peak_prefix_bytes for engine in engines),
         peak_bytes=_peak(),
         device_peak_bytes=_device_peak(models[0]),
     )
 
 
-def _sum(counts: Sequence[Counts]) -> Counts:
-    whole = counts[0]
-    for more in counts[1:]:
+def _sum(stats: Sequence[EngineStats]) -> EngineStats:
+    whole = stats[0]
+    for more in stats[1:]:
         whole += more
     return whole
 

@@ -50,12 +50,12 @@ class PlainRunner:
         try:
             request.writer.start()
         except Exception as error:  # grammars are other people's code; whoever waits must hear what they raise
-            request.done(request, error)
+            request.on_done(request, error)
         else:
             if request.writer.finish is None:
                 self._waiting.append(request)
             else:
-                request.done(request, None)
+                request.on_done(request, None)
 
     def step(self) -> None:
         """One token for every row of the batch; where there is none, wait for requests that come together."""
@@ -85,22 +85,22 @@ class PlainRunner:
         """The batch under way is lost; who waits for another one is not."""
         for request in self._batch:
             if request.writer.finish is None:
-                request.done(request, error)
+                request.on_done(request, error)
         self._batch, self._steps = [], None
 
     def _next_batch(self) -> list[Request]:
         """The request that came first, with those that are most like it in length, within `batch_tokens`."""
         self._waiting, self._alone = (
-            [request for request in queue if not request.abandoned()] for queue in (self._waiting, self._alone)
+            [request for request in queue if not request.is_cancelled()] for queue in (self._waiting, self._alone)
         )
         if self._alone:
             return [self._alone.pop(0)]
         if not self._waiting:
             return []
         first = self._waiting[0]
-        batch, widest = [first], first.need
+        batch, widest = [first], first.max_length
         for request in sorted(self._waiting[1:], key=lambda one: abs(len(one.prompt) - len(first.prompt))):
-            widest = max(widest, request.need)
+            widest = max(widest, request.max_length)
             if widest * (len(batch) + 1) > self._batch_tokens:
                 break
             batch.append(request)
@@ -136,7 +136,9 @@ def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterato
             )
         cache = output[cache_name]
         _write(output.logits[:, -1], live)
-        kept = [at for at, one in enumerate(live) if one.pending and one.writer.finish is None and not one.abandoned()]
+        kept = [
+            at for at, one in enumerate(live) if one.pending and one.writer.finish is None and not one.is_cancelled()
+        ]
         yield
         if not kept:
             return
@@ -145,7 +147,7 @@ def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterato
             rows = torch.tensor(kept, device=device)
             mask, positions = mask[rows], positions[rows]
             cache.batch_select_indices(rows)
-        ids = torch.tensor([one.part(one.computed, one.computed + 1) for one in live], device=device)
+        ids = torch.tensor([one.ids_between(one.computed, one.computed + 1) for one in live], device=device)
         for request in live:
             request.computed += 1
         chosen = torch.tensor([one.adapter for one in live], dtype=torch.int8)
@@ -166,18 +168,18 @@ def _write(logits: Tensor, requests: Sequence[Request]) -> None:
     tokens = choose(logits[asked], [one.writer for one in live], [one.prompt for one in live])
     for request, token in zip(live, tokens, strict=True):
         if isinstance(token, ModelError):
-            request.done(request, token)
+            request.on_done(request, token)
             continue
         try:
             request.writer.take(token)
         except Exception as error:  # tokenizers and grammars are other people's code
-            request.done(request, ModelError(f"the completion cannot go on: {error}"))
+            request.on_done(request, ModelError(f"the completion cannot go on: {error}"))
             request.computed = request.length
             continue
-        if request.wrote is not None:
-            request.wrote(request)
+        if request.on_token is not None:
+            request.on_token(request)
         if request.writer.finish is not None:
-            request.done(request, None)
+            request.on_done(request, None)
 
 
 def _prompt_adapters(requests: Sequence[Request], longest: int) -> Tensor:

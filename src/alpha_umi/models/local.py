@@ -24,7 +24,6 @@ from alpha_umi.models.decoding import PlainRunner
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.engine import Engine, EngineLimits
 from alpha_umi.models.engine.requests import Request
-from alpha_umi.models.engine.scheduler import Counts
 from alpha_umi.models.engine.worker import DeviceQueue, Worker
 from alpha_umi.models.held import HeldTokenizer
 from alpha_umi.models.writing import Grammar, Writer
@@ -94,11 +93,6 @@ class LocalModel:
     def context(self) -> int | None:
         """Tokens that the model can read and write, where it says so."""
         return getattr(self._model.config, "max_position_embeddings", None)
-
-    @property
-    def counts(self) -> Counts | None:
-        """What the engine has done so far; None: nothing was asked yet, or the model is run plainly."""
-        return None if self._engine is None else self._engine.counts
 
     @property
     def base(self) -> LocalModel:
@@ -181,9 +175,9 @@ class LocalModel:
     # --- one request ----------------------------------------------------------------------------------
 
     def _ask(
-        self, prompt: Prompt, sampling: Sampling, role: Role | None, wrote: Callable[[], object] | None
+        self, prompt: Prompt, sampling: Sampling, role: Role | None, on_token: Callable[[], object] | None
     ) -> tuple[Writer, asyncio.Future[Completion]]:
-        """Hand a request to the worker. `wrote` is called in this loop whenever there is more."""
+        """Submit a request to the worker. `on_token` is called in this event loop whenever tokens were added."""
         if self._closed:
             raise ModelError("this model is closed")
         loop = asyncio.get_running_loop()
@@ -195,14 +189,14 @@ class LocalModel:
             except RuntimeError:  # the loop is closed: nobody waits
                 return
 
-        def done(request: Request, error: Exception | None) -> None:
+        def on_done(request: Request, error: Exception | None) -> None:
             call(self._settle, reply, request, error)
 
         request = self._request(prompt, sampling, role)
-        request.done = done
-        request.abandoned = lambda: reply.done() or loop.is_closed()
-        if wrote is not None:
-            request.wrote = lambda _: call(wrote)
+        request.on_done = on_done
+        request.is_cancelled = lambda: reply.done() or loop.is_closed()
+        if on_token is not None:
+            request.on_token = lambda _: call(on_token)
         self._open.add(reply)
         reply.add_done_callback(self._open.discard)
         self._started().submit(request)
@@ -322,11 +316,6 @@ class AdaptedModel:
     def context(self) -> int | None:
         """As of the base."""
         return self._model.context
-
-    @property
-    def counts(self) -> Counts | None:
-        """Of the base, for all roles that use it."""
-        return self._model.counts
 
     def count_tokens(self, prompt: Prompt) -> int:
         """How long a prompt is for this model."""

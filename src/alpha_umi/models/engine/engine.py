@@ -1,8 +1,8 @@
-"""The engine: step after step, one ragged forward each, for requests that join and leave at any step.
+"""Inference engine: one ragged forward per step for requests that join and leave at any step.
 
-What a request writes does not depend on what shares its steps, beyond float noise. A step that fails, or computes what
-is no number, is taken back and its requests are run alone, so that only those fail that fail alone, and what is no
-number never enters the shared cache.
+The completion of a request does not depend on the requests that share its steps, beyond float noise. A step that
+fails, or computes NaN or infinity, is rolled back and its requests are run alone, so that only those fail that fail
+alone, and no such value enters the prefix cache.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from transformers import PreTrainedModel
 from alpha_umi.errors import ModelError
 from alpha_umi.models import architectures
 from alpha_umi.models.adapters import adapters_of
-from alpha_umi.models.engine.attention import Step, install
+from alpha_umi.models.engine.attention import ForwardBatch, install
 from alpha_umi.models.engine.kv_cache import KVCache, KVShape, spare_memory
 from alpha_umi.models.engine.requests import Request
-from alpha_umi.models.engine.scheduler import Counts, Plan, Scheduler
+from alpha_umi.models.engine.scheduler import EngineStats, ScheduledBatch, Scheduler
 from alpha_umi.models.writing import NotFiniteError, choose, likeliest_of
 
 _LOG = logging.getLogger(__name__)
@@ -37,11 +37,11 @@ class EngineLimits:
     """Limits on the memory and the batches of an engine."""
 
     cache_bytes: int | None = None
-    """For keys and values; None: a part of what is free."""
+    """Bytes for keys and values; None: a part of the free memory."""
     step_tokens: int | None = None
-    """Most tokens of a forward; None: 512 on a CPU, 4,096 elsewhere."""
+    """Most tokens of a step; None: 512 on a CPU, 4,096 elsewhere."""
     requests: int = 64
-    """Most requests that run at once."""
+    """Most running requests."""
 
 
 def unsupported_reason(model: PreTrainedModel, context: int | None) -> str | None:
@@ -55,7 +55,7 @@ def unsupported_reason(model: PreTrainedModel, context: int | None) -> str | Non
 
 
 class Engine:
-    """Requests on one model. Not for several threads; whoever waits is called back."""
+    """Continuous batching of requests on one model; not thread-safe, results come by callback (see Worker)."""
 
     def __init__(self, model: PreTrainedModel, limits: EngineLimits | None = None) -> None:
         limits = limits or EngineLimits()
@@ -73,114 +73,118 @@ class Engine:
         install(model.eval())
 
     @property
-    def counts(self) -> Counts:
-        return self.scheduler.counts
+    def stats(self) -> EngineStats:
+        return self.scheduler.stats
 
     @property
-    def cache(self) -> tuple[int, int]:
-        """Bytes of keys and values: those that may be taken, and those of the prefix cache that ever were."""
+    def cache_bytes(self) -> int:
+        """Bytes of all keys and values at most."""
         kv_cache = self.scheduler.kv_cache
-        tokens = kv_cache.slots + kv_cache.request_tokens, self.scheduler.prefix_tree.peak_slots
-        return tokens[0] * kv_cache.shape.bytes, tokens[1] * kv_cache.shape.bytes
+        return (kv_cache.slots + kv_cache.request_tokens) * kv_cache.shape.bytes
 
-    def recount(self) -> None:
-        """Count from nothing again; what is in memory stays there."""
-        self.scheduler.counts = Counts()
+    @property
+    def peak_prefix_bytes(self) -> int:
+        """Most bytes of the prefix cache that were ever in use."""
+        return self.scheduler.prefix_tree.peak_slots * self.scheduler.kv_cache.shape.bytes
+
+    def reset_stats(self) -> None:
+        """Set the counters to zero; the caches stay as they are."""
+        self.scheduler.stats = EngineStats()
 
     @property
     def idle(self) -> bool:
         return not (self.scheduler.waiting or self.scheduler.running)
 
     def submit(self, request: Request) -> None:
-        """Take a request; it hears of a refusal as of any failure."""
+        """Queue a request; `on_done` gets a refusal as it gets any failure."""
         try:
             request.writer.start()
             if request.writer.finish is not None:
-                request.done(request, None)
+                request.on_done(request, None)
             else:
                 self.scheduler.submit(request)
-        except Exception as error:  # grammars are other people's code; whoever waits must hear what they raise
-            request.done(request, error)
+        except Exception as error:  # grammars are other people's code; the caller gets what they raise
+            request.on_done(request, error)
 
     def fail(self, error: Exception) -> None:
-        """Tell all requests that this happened, and forget them."""
+        """Fail all requests with `error`, and forget them."""
         for request in [*self.scheduler.running, *self.scheduler.waiting]:
             self._fail(request, error)
 
     @torch.inference_mode()
     def step(self) -> None:
-        """One forward, and what follows from it."""
-        counts, started = self.counts, time.perf_counter()
-        prefilled, written = counts.prefilled, counts.written
+        """Run one forward and add a token to every request that is due."""
+        stats, started = self.stats, time.perf_counter()
+        prefilled, generated = stats.prefill_tokens, stats.generated_tokens
         self._step()
-        took = time.perf_counter() - started
-        counts.seconds += took
-        if counts.prefilled > prefilled:
-            counts.reading_seconds += took
+        seconds = time.perf_counter() - started
+        stats.step_seconds += seconds
+        if stats.prefill_tokens > prefilled:
+            stats.prefill_seconds += seconds
         else:
-            counts.written_alone += counts.written - written
+            stats.decode_only_tokens += stats.generated_tokens - generated
 
     def _step(self) -> None:
-        self.scheduler.drop_abandoned()
-        plan = self.scheduler.plan()
-        if not plan.parts:
+        self.scheduler.drop_cancelled()
+        batch = self.scheduler.schedule()
+        if not batch.chunks:
             return
-        self.counts.steps += 1
+        self.stats.steps += 1
         try:
-            step = Step(plan.parts, self.scheduler.kv_cache)
-            asked = [(request, row) for request, row in _last_rows(step, plan) if request.pending == 0]
-            logits = self._forward(step, [row for _, row in asked])
+            forward = ForwardBatch(batch.chunks, self.scheduler.kv_cache)
+            due = [(request, row) for request, row in _last_rows(forward, batch) if request.pending == 0]
+            logits = self._forward(forward, [row for _, row in due])
             likeliest = likeliest_of(logits)
-            if not all(map(math.isfinite, likeliest[0])) or not self._is_sound(plan):
+            if not all(map(math.isfinite, likeliest[0])) or not self._is_finite(batch):
                 raise NotFiniteError
         except Exception as error:  # whatever torch raises, the others must go on
-            self._take_back(plan, error)
+            self._roll_back(batch, error)
             return
         self.scheduler.prefix_tree.commit()
-        requests = [request for request, _ in asked]
+        requests = [request for request, _ in due]
         prompts, writers = [one.prompt for one in requests], [one.writer for one in requests]
         self._write(requests, choose(logits, writers, prompts, likeliest))
 
-    def _forward(self, step: Step, rows: Sequence[int]) -> Tensor:
-        """The logits of some rows, [rows, vocabulary]."""
-        numbers = step.adapters()
+    def _forward(self, forward: ForwardBatch, rows: Sequence[int]) -> Tensor:
+        """The logits of the given rows, [rows, vocabulary]."""
+        numbers = forward.adapters()
         selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
-        device, wanted = self.scheduler.kv_cache.shape.device, 0  # all
-        if len(rows) < step.starts[-1]:
-            wanted = torch.tensor(rows, dtype=torch.int64, device=device)
+        device, kept = self.scheduler.kv_cache.shape.device, 0  # all
+        if len(rows) < forward.row_starts[-1]:
+            kept = torch.tensor(rows, dtype=torch.int64, device=device)
         started = time.perf_counter()
         with selected:
-            logits = cast("Any", self._model)(**step.inputs(), logits_to_keep=wanted).logits[0]
-        self.counts.forward_seconds += time.perf_counter() - started
+            logits = cast("Any", self._model)(**forward.inputs(), logits_to_keep=kept).logits[0]
+        self.stats.forward_seconds += time.perf_counter() - started
         return logits
 
-    def _is_sound(self, plan: Plan) -> bool:
+    def _is_finite(self, batch: ScheduledBatch) -> bool:
         """Whether what the step put into the prefix cache is finite: one NaN spoils what stands before it, too."""
-        kept = [part.kept for part in plan.parts if len(part.kept)]
-        return not kept or self.scheduler.kv_cache.is_finite(np.concatenate(kept))
+        store_slots = [chunk.store_slots for chunk in batch.chunks if len(chunk.store_slots)]
+        return not store_slots or self.scheduler.kv_cache.is_finite(np.concatenate(store_slots))
 
     def _write(self, requests: Sequence[Request], tokens: Sequence[int | ModelError]) -> None:
         for request, token in zip(requests, tokens, strict=True):
             if isinstance(token, ModelError):
                 self._fail(request, token)
                 continue
-            request.sound = request.computed
+            request.verified = request.computed
             with self._blamed_on(request):
                 request.writer.take(token)
-                self._go_on(request)
+                self._advance(request)
 
-    def _go_on(self, request: Request) -> None:
-        self.counts.written += 1
-        if request.first_seconds is None:
-            request.first_seconds = time.perf_counter() - request.asked
-            self.counts.first_token_seconds.append(request.first_seconds)
+    def _advance(self, request: Request) -> None:
+        self.stats.generated_tokens += 1
+        if request.first_token_seconds is None:
+            request.first_token_seconds = time.perf_counter() - request.arrival
+            self.stats.first_token_seconds.append(request.first_token_seconds)
         if request in self.scheduler.suspects:
             self.scheduler.suspects.remove(request)
-        if request.wrote is not None:
-            request.wrote(request)
+        if request.on_token is not None:
+            request.on_token(request)
         if request.writer.finish is not None:
             self.scheduler.finish(request)
-            request.done(request, None)
+            request.on_done(request, None)
 
     @contextmanager
     def _blamed_on(self, request: Request) -> Iterator[None]:
@@ -191,12 +195,12 @@ class Engine:
 
     def _fail(self, request: Request, error: Exception) -> None:
         self.scheduler.release(request)
-        request.done(request, error)
+        request.on_done(request, error)
 
-    def _take_back(self, plan: Plan, error: Exception) -> None:
-        """The step did not happen; whoever took part in it alone fails, several are run alone."""
-        requests = list(plan.requests.values())
-        _LOG.warning("a step failed", exc_info=error, extra={"requests": len(requests), "tokens": plan.tokens})
+    def _roll_back(self, batch: ScheduledBatch, error: Exception) -> None:
+        """Undo a failed step: a request that was alone in it fails, several are run again one by one."""
+        requests = list(batch.requests.values())
+        _LOG.warning("a step failed", exc_info=error, extra={"requests": len(requests), "tokens": batch.tokens})
         for request in requests:
             self.scheduler.preempt(request)
         self.scheduler.prefix_tree.rollback()
@@ -208,7 +212,7 @@ class Engine:
             suspects.extend(request for request in requests if request not in suspects)
 
 
-def _last_rows(step: Step, plan: Plan) -> Iterator[tuple[Request, int]]:
-    """Who takes part, with the row of its last token."""
-    for part, start in zip(step.parts, step.starts, strict=False):
-        yield plan.requests[part.cache_index], start + len(part.ids) - 1
+def _last_rows(forward: ForwardBatch, batch: ScheduledBatch) -> Iterator[tuple[Request, int]]:
+    """The requests of a batch, each with the row of its last token."""
+    for chunk, start in zip(forward.chunks, forward.row_starts, strict=False):
+        yield batch.requests[chunk.cache_index], start + len(chunk.ids) - 1

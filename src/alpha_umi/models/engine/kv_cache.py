@@ -26,7 +26,7 @@ _ON_CPU = 4 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KVShape:
-    """The keys and values of one token."""
+    """Shape of the keys and values of one token."""
 
     layers: int
     heads: int
@@ -48,12 +48,12 @@ class KVShape:
 
     @property
     def bytes(self) -> int:
-        """Of one token, keys and values."""
+        """Bytes of one token, keys and values."""
         return 2 * self.layers * self.heads * self.size * self.dtype.itemsize
 
 
 def spare_memory(device: torch.device) -> int:
-    """Bytes for keys and values where nobody states them: a part of what is free."""
+    """Bytes for keys and values where none are stated: a part of the free memory of the device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * 0.6)
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else _ON_CPU
@@ -64,7 +64,7 @@ class KVCache:
     """The prefix cache, [layers, slots, heads, size], and the request caches, [layers, caches, heads, width, size]."""
 
     def __init__(self, shape: KVShape, tokens: int, *, max_requests: int) -> None:
-        """`tokens`: as many keys and values are held at most, half of them in request caches."""
+        """`tokens`: most tokens with keys and values, half of them in request caches."""
         self.shape = shape
         self.slots = tokens // 2
         self.request_tokens = tokens - self.slots
@@ -84,7 +84,7 @@ class KVCache:
         """Per layer the keys and the values of the request caches, [caches, heads, width, size]."""
 
     def resize(self, width: int) -> None:
-        """Make request caches of at least `width` tokens. What was in them is lost."""
+        """Divide the memory into request caches of at least `width` tokens each; their contents are lost."""
         if len(self._free) != self.request_caches:
             raise ValueError("request caches in use cannot be resized")
         self.width = min(max(_NARROWEST, 1 << (width - 1).bit_length()), self.request_tokens)
@@ -98,25 +98,26 @@ class KVCache:
         return len(self._free)
 
     def allocate(self) -> int:
-        """The lowest free one, so that those in use lie side by side."""
+        """Take the lowest free request cache, so that those in use lie side by side; returns its index."""
         return heapq.heappop(self._free)
 
     def free(self, index: int) -> None:
+        """Give a request cache back."""
         heapq.heappush(self._free, index)
 
     def zero(self, index: int, length: int) -> None:
-        """Write zeros, where something may be no number."""
+        """Zero the first `length` tokens of a request cache, which may hold NaN."""
         self.keys[:, index, :, :length] = 0
         self.values[:, index, :, :length] = 0
 
     def store(self, index: int, start: int, slots: TokenArray) -> None:
-        """Copy the tokens of a request cache from `start` on into slots of the prefix cache."""
+        """Copy tokens of a request cache, from `start` on, to slots of the prefix cache."""
         where = torch.from_numpy(slots).to(self.shape.device)
         for requests, prefix in ((self.keys, self.prefix_keys), (self.values, self.prefix_values)):
             prefix[:, where] = requests[:, index, :, start : start + len(slots)].transpose(1, 2)
 
     def is_finite(self, slots: TokenArray) -> bool:
-        """Whether what is in these slots are numbers."""
+        """Whether the keys and values in these slots are neither NaN nor infinite."""
         where = torch.from_numpy(slots).to(self.shape.device)
         return all(bool(prefix[:, where].isfinite().all()) for prefix in (self.prefix_keys, self.prefix_values))
 
@@ -127,7 +128,7 @@ class KVCache:
 
 
 def _zeros(wanted: Sequence[int], shape: KVShape) -> Tensor:
-    """Not whatever was there: what a mask hides is still multiplied by zero, and zero times NaN is NaN.
+    """Zeros, and not empty memory: masked values are still multiplied by zero, and zero times NaN is NaN.
 
     On a CPU numpy leaves it to the system to take pages when they are first written; torch would write them all.
     """

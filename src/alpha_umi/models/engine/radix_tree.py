@@ -20,7 +20,7 @@ _ADAPTER_SHIFT = 32
 
 
 def token_keys(ids: Sequence[int], adapter: int, adapter_from: int) -> TokenArray:
-    """What tokens are known by, [n]: their ids, and the number of the adapter that acts from a position on."""
+    """Keys of tokens, [n]: their ids, with the number of the adapter that acts from a position on."""
     keys = np.asarray(ids, dtype=np.int64)
     keys[adapter_from:] |= adapter << _ADAPTER_SHIFT
     return keys
@@ -28,7 +28,7 @@ def token_keys(ids: Sequence[int], adapter: int, adapter_from: int) -> TokenArra
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A run of tokens behind those of its parents."""
+    """A run of tokens that follows those of its parents."""
 
     keys: TokenArray
     slots: TokenArray
@@ -37,16 +37,16 @@ class Node:
     children: dict[int, Node] = field(default_factory=dict[int, "Node"])
     pins: int = 0
     last_used: int = 0
-    """When it was last walked over, or what was behind it."""
+    """The tree's clock when it, or a child that is gone, was last matched."""
     uncommitted: bool = False
-    """Its slots are not known to be written yet."""
+    """Its slots may not be written yet."""
 
 
 class RadixTree:
-    """Tokens in memory and the slots that they own."""
+    """Tokens in the prefix cache and the slots that they own."""
 
     def __init__(self, capacity: int) -> None:
-        """`capacity`: slots of the prefix cache."""
+        """`capacity`: number of slots of the prefix cache."""
         self.capacity = capacity
         self.root = Node(EMPTY, EMPTY)
         self.evicted = 0
@@ -57,16 +57,16 @@ class RadixTree:
 
     @property
     def free_slots(self) -> int:
-        """Slots that nobody has."""
+        """Slots that are neither reserved nor owned by a token."""
         return self.capacity - self._high_water + len(self._reusable)
 
     @property
     def peak_slots(self) -> int:
-        """Slots that were ever in use."""
+        """Most slots that were ever in use."""
         return self._high_water
 
     def nodes(self) -> Iterator[Node]:
-        """Every run of tokens, parents first."""
+        """All nodes, parents first."""
         waiting = [self.root]
         while waiting:
             node = waiting.pop()
@@ -76,9 +76,9 @@ class RadixTree:
     # --- reading and growing --------------------------------------------------------------------------
 
     def match_prefix(self, node: Node, keys: TokenArray) -> tuple[Node, TokenArray]:
-        """Go down from `node` along `keys` as far as there is something; where that ends, a node ends.
+        """Match the longest prefix of `keys` below `node`, splitting the node in which it ends.
 
-        Returns it and the slots of the matched tokens, which are the first of `keys`.
+        Returns the node at its end, and the slots of the matched tokens.
         """
         self._clock += 1
         found: list[TokenArray] = []
@@ -96,26 +96,26 @@ class RadixTree:
         return node, np.concatenate(found) if found else EMPTY
 
     def insert(self, node: Node, keys: TokenArray, slots: TokenArray) -> Node:
-        """Put `keys` behind `node`, where a walk along them has just ended. Until commit() they may be rolled back."""
+        """Add `keys` below `node`, the end of a match of what precedes them; rollback() undoes it until commit()."""
         child = Node(keys, slots, parent=node, last_used=self._clock, uncommitted=True)
         node.children[int(keys[0])] = child
         self._uncommitted.append(child)
         return child
 
     def commit(self) -> None:
-        """What was added since the last time is written."""
+        """Confirm that the slots inserted since the last commit are written."""
         for node in self._uncommitted:
             node.uncommitted = False
         self._uncommitted.clear()
 
     def rollback(self) -> None:
-        """What was added since the last time was never written: take it out. Nothing of it may be pinned."""
+        """Remove what was inserted since the last commit. None of it may be pinned."""
         for node in self._uncommitted:
             self._remove(node)
         self._uncommitted.clear()
 
     def path(self, node: Node) -> list[Node]:
-        """The nodes from below the root down to `node`."""
+        """The nodes from below the root to `node`."""
         found: list[Node] = []
         while node.parent is not None:
             found.append(node)
@@ -123,7 +123,7 @@ class RadixTree:
         return found[::-1]
 
     def _split(self, node: Node, at: int) -> Node:
-        """Cut a run in two; whoever pinned its end still has it."""
+        """Cut a run in two; `node` keeps its end, and with it its pins."""
         upper = Node(
             node.keys[:at], node.slots[:at], parent=node.parent, last_used=node.last_used, uncommitted=node.uncommitted
         )
@@ -145,7 +145,7 @@ class RadixTree:
     # --- slots ----------------------------------------------------------------------------------------
 
     def allocate(self, count: int) -> TokenArray | None:
-        """Slots for `count` tokens, those of the least recently used ones where none are free; None: too few."""
+        """Reserve `count` slots, evicting the least recently used tokens where too few are free; None: not enough."""
         if self.free_slots < count and not self._evict(count - self.free_slots):
             return None
         reused = self._reusable[len(self._reusable) - min(count, len(self._reusable)) :]
@@ -155,11 +155,11 @@ class RadixTree:
         return np.array([*reused, *range(self._high_water - new, self._high_water)], dtype=np.int64)
 
     def free(self, slots: TokenArray) -> None:
-        """Give reserved slots back."""
+        """Give slots back."""
         self._reusable.extend(slots.tolist())
 
     def evictable(self) -> int:
-        """Tokens that nobody has pinned, nor anything behind them."""
+        """The number of tokens that neither are pinned nor lead to a pinned one."""
         kept = {id(self.root)}
         for node in self.nodes():
             above: Node | None = node if node.pins or node.uncommitted else None
@@ -169,7 +169,7 @@ class RadixTree:
         return sum(len(node.keys) for node in self.nodes() if id(node) not in kept)
 
     def _evict(self, count: int) -> bool:
-        """Free the slots of `count` tokens from the ends of the least recently used runs, if there are so many."""
+        """Free `count` slots from the ends of the least recently used runs; False, and none, where that is too many."""
         if self.evictable() < count:
             return False
         leaves = [(node.last_used, id(node), node) for node in self.nodes() if _is_evictable(node)]

@@ -1,4 +1,4 @@
-"""What the engine is asked for, and how far it is."""
+"""Requests of the engine: a prompt, its completion in progress, and the memory that it holds."""
 
 from __future__ import annotations
 
@@ -10,49 +10,50 @@ from alpha_umi.models.engine.radix_tree import EMPTY, Node, TokenArray, token_ke
 from alpha_umi.models.writing import Writer
 
 _WORTH_SHARING = 16
-"""Tokens of a prompt behind an adapter's start from which on they are kept for the same role."""
+"""Tokens of a prompt behind an adapter's start from which on they are cached for the same role."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Request:
-    """One prompt and its completion. Its tokens are those of the prompt and what is written of the completion."""
+    """A prompt and its completion. Its tokens are those of the prompt and those written of the completion."""
 
     prompt: Sequence[int]
-    """Ids; at least one."""
+    """Token ids; at least one."""
     writer: Writer
     adapter: int = 0
-    """The number of the adapter that writes; 0: the base alone."""
+    """The number of the adapter that acts, see models.adapters.ADAPTERS; 0: the base alone."""
     adapter_from: int = 0
     """The position in the prompt from which it acts."""
     group: Hashable = None
-    """Requests of one group share its turn: the groups are served alike."""
-    done: Callable[[Request, Exception | None], None] = lambda request, error: None
-    """Called once, when the completion is written or has failed, in the engine's thread."""
-    wrote: Callable[[Request], None] | None = None
-    """Called whenever more is written, in the engine's thread."""
-    abandoned: Callable[[], bool] = lambda: False
-    """True as soon as nobody waits for it any more; nobody is called then."""
-    asked: float = field(default_factory=time.perf_counter)
-    """When it was made, by time.perf_counter."""
-    first_seconds: float | None = None
-    """From then to the first token that the model wrote."""
+    """Groups get equal numbers of tokens, however many requests each has."""
+    on_done: Callable[[Request, Exception | None], None] = lambda request, error: None
+    """Called once, in the engine's thread, when the completion is whole or has failed."""
+    on_token: Callable[[Request], None] | None = None
+    """Called in the engine's thread whenever tokens were added."""
+    is_cancelled: Callable[[], bool] = lambda: False
+    """True as soon as the caller has gone; it is not called back then."""
+    arrival: float = field(default_factory=time.perf_counter)
+    """Time of creation, by time.perf_counter."""
+    first_token_seconds: float | None = None
+    """Seconds from `arrival` to the first sampled token (TTFT)."""
 
-    # What is in memory; kept by the scheduler.
+    # The memory that it holds; set by the scheduler.
     keys: TokenArray = field(default_factory=lambda: EMPTY)
-    """What of its tokens may be shared, by the tree's names."""
+    """The keys of those of its tokens that may be shared, see radix_tree.token_keys."""
     node: Node | None = None
-    """The end of its tokens in the tree, pinned; None: it is not admitted."""
-    known: int = 0
-    """Tokens on the way to `node`."""
-    reserved: TokenArray = field(default_factory=lambda: EMPTY)
+    """The end of its cached tokens in the prefix tree, pinned; None: it is not admitted."""
+    cached: int = 0
+    """Tokens on the path to `node`."""
+    reserved_slots: TokenArray = field(default_factory=lambda: EMPTY)
     """Slots for `keys` that are not in the tree yet."""
     cache_index: int | None = None
+    """The index of its request cache."""
     computed: int = 0
-    """Tokens that the request cache holds."""
-    sound: int = 0
-    """Of these, those that are known to be numbers, because logits that followed from them were."""
-    number: int = 0
-    """The order in which requests came."""
+    """Tokens in the request cache."""
+    verified: int = 0
+    """Of these, those known to be finite, because logits that followed from them were."""
+    order: int = 0
+    """The order of submission."""
 
     @property
     def ids(self) -> list[int]:
@@ -64,21 +65,21 @@ class Request:
 
     @property
     def pending(self) -> int:
-        """Tokens to compute before the next one can be written."""
+        """Tokens to compute before the next one can be sampled."""
         return self.length - self.computed
 
     @property
-    def need(self) -> int:
-        """Tokens that its request cache must hold."""
+    def max_length(self) -> int:
+        """Tokens that its request cache must have room for."""
         return len(self.prompt) + self.writer.budget
 
     @property
     def is_uniform(self) -> bool:
-        """Whether all that it writes is computed by what computed the prompt, so that it may be shared as well."""
+        """Whether one adapter, or none, acts on all of its tokens, so that its completion may be shared as well."""
         return self.adapter == 0 or self.adapter_from == 0
 
-    def shareable(self) -> TokenArray:
-        """The keys of its tokens, up to where sharing them is worth while."""
+    def cacheable_keys(self) -> TokenArray:
+        """The keys of its tokens, up to where sharing them is worth the slots."""
         ids = self.ids
         if not self.is_uniform and len(self.prompt) - self.adapter_from < _WORTH_SHARING:
             ids = ids[: self.adapter_from]
@@ -86,8 +87,8 @@ class Request:
             ids = ids[: len(self.prompt)]
         return token_keys(ids, self.adapter, self.adapter_from)
 
-    def part(self, start: int, stop: int) -> list[int]:
-        """The ids of some of its tokens."""
+    def ids_between(self, start: int, stop: int) -> list[int]:
+        """The ids of its tokens from `start` to `stop`."""
         prompt = len(self.prompt)
         if start >= prompt:
             return self.writer.written[start - prompt : stop - prompt]
@@ -95,8 +96,8 @@ class Request:
             return list(self.prompt[start:stop])
         return [*self.prompt[start:], *self.writer.written[: stop - prompt]]
 
-    def adapters(self, start: int, stop: int) -> list[int]:
-        """The number of the adapter for each of some of its tokens; empty where none acts."""
+    def adapters_between(self, start: int, stop: int) -> list[int]:
+        """The number of the adapter for each of its tokens from `start` to `stop`; empty where none acts."""
         if self.adapter == 0:
             return []
-        return [self.adapter if place >= self.adapter_from else 0 for place in range(start, stop)]
+        return [self.adapter if position >= self.adapter_from else 0 for position in range(start, stop)]

@@ -1,9 +1,9 @@
-"""Who computes what in the next step, and what memory that takes.
+"""Scheduler of requests: continuous batching with chunked prefill over the prefix cache.
 
-A request is admitted only with a request cache and the slots for all that it will share, so whoever runs can finish and
-nobody waits for somebody who waits. What computes one token goes first; what is left of a step's tokens goes to
-prompts, in turns between groups. Laws: what is cancelled, fails or finishes gives back all it had; whatever a
-request finds in the tree when its turn comes, another one computed, is not computed again.
+A request is admitted only with a request cache and the slots for all that it will share, so whatever runs can finish
+and no two requests wait for each other. Requests that compute one token come first; the rest of a step's tokens goes
+to prompts, in turns between groups. Laws: a request that is cancelled, fails or finishes gives back all its memory;
+what the prefix cache holds when a request's turn comes is not computed again.
 """
 
 from __future__ import annotations
@@ -16,65 +16,65 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from alpha_umi.errors import ModelError
-from alpha_umi.models.engine.attention import Part
+from alpha_umi.models.engine.attention import Chunk
 from alpha_umi.models.engine.kv_cache import KVCache
 from alpha_umi.models.engine.radix_tree import EMPTY, Node, RadixTree, TokenArray
 from alpha_umi.models.engine.requests import Request
 
 _LOG = logging.getLogger(__name__)
-_WAITS = 10_000
+_KEPT_LATENCIES = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
-class Counts:
-    """What was done, in tokens if nothing else is said."""
+class EngineStats:
+    """Counters of an engine since its start or its last reset; they add up."""
 
     steps: int = 0
     requests: int = 0
-    """That were let in; again after preemption."""
+    """Admitted; a preempted one counts again."""
     hits: int = 0
-    """Of them, those that found some of their tokens in memory."""
-    prefilled: int = 0
-    """Of prompts, computed."""
-    shared: int = 0
-    """Of prompts, found in memory."""
-    written: int = 0
-    """By the model; what a grammar forces is not."""
-    written_alone: int = 0
-    """Of these, those of steps that read no prompt."""
-    evicted: int = 0
-    preempted: int = 0
+    """Of these, those that found some of their tokens in the prefix cache."""
+    prefill_tokens: int = 0
+    """Tokens of prompts that were computed."""
+    cached_tokens: int = 0
+    """Tokens of prompts that were found in the prefix cache."""
+    generated_tokens: int = 0
+    """Sampled from the model; tokens that a grammar forces do not count."""
+    decode_only_tokens: int = 0
+    """Of these, those of steps that computed no token of a prompt."""
+    evicted_tokens: int = 0
+    preemptions: int = 0
     """Requests that lost their request cache and had to wait for another one."""
-    seconds: float = 0.0
-    """In steps."""
-    reading_seconds: float = 0.0
-    """Of these, in steps that read prompts."""
+    step_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    """Of these, in steps that computed tokens of prompts."""
     forward_seconds: float = 0.0
-    """Of all, in the model."""
-    first_token_seconds: deque[float] = field(default_factory=lambda: deque[float](maxlen=_WAITS))
-    """From a request's making to the first token that the model wrote for it; the last so many."""
+    """Of all steps, in the model."""
+    first_token_seconds: deque[float] = field(default_factory=lambda: deque[float](maxlen=_KEPT_LATENCIES))
+    """Seconds from the arrival of a request to its first token (TTFT), of the latest 10,000."""
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Counts)})
+    def __add__(self, other: EngineStats) -> EngineStats:
+        names = [each.name for each in fields(EngineStats)]
+        return EngineStats(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(slots=True)
-class Plan:
-    """The parts of one step, each with the request that it belongs to."""
+class ScheduledBatch:
+    """The chunks of one step, and the requests that they belong to."""
 
-    parts: list[Part] = field(default_factory=list[Part])
+    chunks: list[Chunk] = field(default_factory=list[Chunk])
     requests: dict[int, Request] = field(default_factory=dict[int, Request])
-    """By request cache."""
+    """By the index of their request cache."""
     tokens: int = 0
 
-    def add(self, request: Request, part: Part) -> None:
-        self.parts.append(part)
-        self.requests[part.cache_index] = request
-        self.tokens += len(part.ids)
+    def add(self, request: Request, chunk: Chunk) -> None:
+        self.chunks.append(chunk)
+        self.requests[chunk.cache_index] = request
+        self.tokens += len(chunk.ids)
 
 
 class Scheduler:
-    """The requests and their memory."""
+    """Waiting and running requests, and the memory that they hold."""
 
     def __init__(self, kv_cache: KVCache, *, step_tokens: int) -> None:
         """`step_tokens`: most tokens of a step."""
@@ -83,192 +83,193 @@ class Scheduler:
         self.waiting: list[Request] = []
         self.running: list[Request] = []
         self.suspects: list[Request] = []
-        """Those of a step that failed, to be run alone; they are among the others as well."""
-        self.counts = Counts()
+        """Requests of a step that failed, to be run alone; they are waiting or running as well."""
+        self.stats = EngineStats()
         self._step_tokens = step_tokens
         self._served: dict[Hashable, int] = {}
-        self._number = 0
+        """By group, the tokens that its requests were given."""
+        self._submitted = 0
 
     # --- coming and going -----------------------------------------------------------------------------
 
     def submit(self, request: Request) -> None:
-        """Put a request in the queue. Raises ModelError, with the numbers, for one that memory could never hold."""
-        shared, each = len(request.shareable()), self.kv_cache.shape.bytes
-        if request.need > self.kv_cache.request_tokens or shared > self.kv_cache.slots:
-            wanted = request.need + shared
-            have = self.kv_cache.request_tokens + self.kv_cache.slots
+        """Queue a request. Raises ModelError, with the numbers, for one that the KV cache could never hold."""
+        shared, each = len(request.cacheable_keys()), self.kv_cache.shape.bytes
+        if request.max_length > self.kv_cache.request_tokens or shared > self.kv_cache.slots:
+            needed = request.max_length + shared
+            available = self.kv_cache.request_tokens + self.kv_cache.slots
             raise ModelError(
-                f"no memory for this request: its keys and values take {wanted:,} tokens x {each:,} bytes = "
-                f"{wanted * each / 1e6:,.1f} MB, half of them shared at most, and there is room for {have:,} tokens "
-                f"({have * each / 1e6:,.1f} MB); raise cache_gb of the model, or lower max_tokens"
+                f"no memory for this request: its keys and values take {needed:,} tokens x {each:,} bytes = "
+                f"{needed * each / 1e6:,.1f} MB, half of them shared at most, and there is room for {available:,} "
+                f"tokens ({available * each / 1e6:,.1f} MB); raise cache_gb of the model, or lower max_tokens"
             )
-        self._number += 1
-        request.number = self._number
+        self._submitted += 1
+        request.order = self._submitted
         self.waiting.append(request)
-        self._join(request.group)
+        self._join_group(request.group)
 
     def release(self, request: Request) -> None:
-        """Take a request out, and all it had back."""
-        self._let_go(request)
+        """Remove a request and free all its memory."""
+        self._free_memory(request)
         for queue in (self.waiting, self.running, self.suspects):
             if request in queue:
                 queue.remove(request)
         if not any(other.group == request.group for other in self._all()):
             self._served.pop(request.group, None)
 
-    def drop_abandoned(self) -> None:
-        """Release those that nobody waits for any more."""
+    def drop_cancelled(self) -> None:
+        """Release the requests whose caller has gone."""
         for request in self._all():
-            if request.abandoned():
+            if request.is_cancelled():
                 self.release(request)
 
     def preempt(self, request: Request) -> None:
-        """Take a running request's memory; it goes on later from what it has written."""
-        self._let_go(request)
+        """Free the memory of a running request, which waits again and later continues from its own tokens."""
+        self._free_memory(request)
         self.running.remove(request)
         self.waiting.append(request)
-        self.counts.preempted += 1
+        self.stats.preemptions += 1
 
     def finish(self, request: Request) -> None:
-        """Take a request out whose completion is written, and keep what later prompts can go on from."""
+        """Release a request whose completion is whole, and keep in the prefix cache what later prompts can share."""
         if request.is_uniform and request.cache_index is not None and request.node is not None:
-            keys = request.shareable()[request.known : request.computed]
+            keys = request.cacheable_keys()[request.cached : request.computed]
             node, found = self.prefix_tree.match_prefix(request.node, keys)
-            self._move(request, node, request.known + len(found))
+            self._move_pin(request, node, request.cached + len(found))
             new = keys[len(found) :]
             slots = self.prefix_tree.allocate(len(new)) if len(new) else None
             if slots is not None:
-                self.kv_cache.store(request.cache_index, request.known, slots)
+                self.kv_cache.store(request.cache_index, request.cached, slots)
                 self.prefix_tree.insert(node, new, slots)
                 self.prefix_tree.commit()
         self.release(request)
 
-    def _let_go(self, request: Request) -> None:
+    def _free_memory(self, request: Request) -> None:
         if request.cache_index is not None:
-            if request.sound < request.computed:
+            if request.verified < request.computed:
                 self.kv_cache.zero(request.cache_index, request.computed)
             self.kv_cache.free(request.cache_index)
         if request.node is not None:
             request.node.pins -= 1
-        self.prefix_tree.free(request.reserved)
-        request.cache_index, request.node, request.reserved, request.keys = None, None, EMPTY, EMPTY
-        request.computed = request.sound = request.known = 0
+        self.prefix_tree.free(request.reserved_slots)
+        request.cache_index, request.node, request.reserved_slots, request.keys = None, None, EMPTY, EMPTY
+        request.computed = request.verified = request.cached = 0
 
     def _all(self) -> list[Request]:
         return [*self.running, *self.waiting]
 
-    def _join(self, group: Hashable) -> None:
-        """A newcomer starts level with the one that had least, so that it neither waits nor overtakes for long."""
+    def _join_group(self, group: Hashable) -> None:
+        """Start a new group level with the one that was given least: it neither waits nor overtakes for long."""
         if group not in self._served:
             self._served[group] = min(self._served.values(), default=0)
 
-    # --- planning -------------------------------------------------------------------------------------
+    # --- scheduling -----------------------------------------------------------------------------------
 
-    def plan(self) -> Plan:
-        """The next step; empty where nobody waits."""
-        plan = Plan()
+    def schedule(self) -> ScheduledBatch:
+        """The chunks of the next step; none where no request waits."""
+        batch = ScheduledBatch()
         if self.suspects:
-            self._add_prompts(plan, [self.suspects[0]])
-            if plan.parts:
-                return plan
+            self._add_prefills(batch, [self.suspects[0]])
+            if batch.chunks:
+                return batch
         self._resize_request_caches()
         for request in self.running:
             if request.pending == 1 and request not in self.suspects:
-                self._add(plan, request, 1)
-        self._add_prompts(plan, self._turns(request for request in self._all() if request not in self.suspects))
-        return plan
+                self._add_chunk(batch, request, 1)
+        trusted = (request for request in self._all() if request not in self.suspects)
+        self._add_prefills(batch, self._prefill_order(trusted))
+        return batch
 
-    def _turns(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Those with more than one token to compute: who has begun to write first, then the groups in turns."""
+    def _prefill_order(self, requests: Iterable[Request]) -> Iterator[Request]:
+        """Requests with more than one token to compute: those that have begun to write, then the groups in turns."""
         longer = [request for request in requests if request.cache_index is None or request.pending > 1]
         while longer:
-            following = min(
-                longer, key=lambda one: (not one.writer.written, self._served.get(one.group, 0), one.number)
-            )
+            following = min(longer, key=lambda one: (not one.writer.written, self._served.get(one.group, 0), one.order))
             longer.remove(following)
             yield following
 
-    def _add_prompts(self, plan: Plan, requests: Iterable[Request]) -> None:
+    def _add_prefills(self, batch: ScheduledBatch, requests: Iterable[Request]) -> None:
         for request in requests:
-            budget = self._step_tokens - plan.tokens
+            budget = self._step_tokens - batch.tokens
             if budget < 1 or (request.cache_index is None and not self._admit(request)):
                 return
-            self._add(plan, request, budget)
+            self._add_chunk(batch, request, budget)
 
     def _admit(self, request: Request) -> bool:
-        """Give a waiting request its request cache and slots, or nothing."""
-        if request.need > self.kv_cache.width or not self.kv_cache.free_request_caches:
+        """Give a waiting request its request cache and slots; False, and nothing, where either is missing."""
+        if request.max_length > self.kv_cache.width or not self.kv_cache.free_request_caches:
             return False
-        keys = request.shareable()
+        keys = request.cacheable_keys()
         node, found = self.prefix_tree.match_prefix(self.prefix_tree.root, keys)
         node.pins += 1
         evicted = self.prefix_tree.evicted
         reserved = self.prefix_tree.allocate(len(keys) - len(found))
-        self.counts.evicted += self.prefix_tree.evicted - evicted
+        self.stats.evicted_tokens += self.prefix_tree.evicted - evicted
         if reserved is None:
             node.pins -= 1
             return False
-        request.keys, request.node, request.reserved = keys, node, reserved
-        request.known, request.computed = len(found), 0
+        request.keys, request.node, request.reserved_slots = keys, node, reserved
+        request.cached, request.computed = len(found), 0
         request.cache_index = self.kv_cache.allocate()
         self.waiting.remove(request)
         self.running.append(request)
         return True
 
-    def _add(self, plan: Plan, request: Request, budget: int) -> None:
+    def _add_chunk(self, batch: ScheduledBatch, request: Request, budget: int) -> None:
         """Give a running request at most `budget` tokens of a step."""
         if request.cache_index is None or request.node is None:
             raise ValueError("only a running request takes part in a step")
-        if request.known < len(request.keys):
-            node, found = self.prefix_tree.match_prefix(request.node, request.keys[request.known :])
-            self._move(request, node, request.known + len(found))
-        # The last token is computed in any case: what comes after it is asked of its logits.
-        filled_from, start = request.computed, max(request.computed, min(request.known, request.length - 1))
+        if request.cached < len(request.keys):
+            node, found = self.prefix_tree.match_prefix(request.node, request.keys[request.cached :])
+            self._move_pin(request, node, request.cached + len(found))
+        # The last token is computed even where it is cached: its logits decide the next one.
+        load_start, start = request.computed, max(request.computed, min(request.cached, request.length - 1))
         stop = min(request.length, start + budget)
-        fill = self._known_slots(request, filled_from, start)
-        kept_from, kept = max(request.known, start), EMPTY
-        if len(new := request.keys[kept_from:stop]):
-            kept, request.reserved = request.reserved[: len(new)], request.reserved[len(new) :]
-            self._move(request, self.prefix_tree.insert(request.node, new, kept), kept_from + len(new))
-        part = Part(
-            ids=request.part(start, stop), cache_index=request.cache_index, start=start,
-            adapters=request.adapters(start, stop), fill_from=filled_from, fill=fill, kept_from=kept_from, kept=kept,
+        load_slots = self._cached_slots(request, load_start, start)
+        store_start, store_slots = max(request.cached, start), EMPTY
+        if len(new := request.keys[store_start:stop]):
+            store_slots, request.reserved_slots = request.reserved_slots[: len(new)], request.reserved_slots[len(new) :]
+            self._move_pin(request, self.prefix_tree.insert(request.node, new, store_slots), store_start + len(new))
+        chunk = Chunk(
+            ids=request.ids_between(start, stop), cache_index=request.cache_index, start=start,
+            adapters=request.adapters_between(start, stop), load_start=load_start, load_slots=load_slots,
+            store_start=store_start, store_slots=store_slots,
         )  # fmt: skip
-        plan.add(request, part)
+        batch.add(request, chunk)
         request.computed = stop
         self._served[request.group] = self._served.get(request.group, 0) + stop - start
-        self._count(request, start - filled_from, start, stop)
+        self._count(request, start - load_start, start, stop)
 
-    def _move(self, request: Request, node: Node, known: int) -> None:
-        """Pin what was found or added, and give back slots that are not needed any more."""
+    def _move_pin(self, request: Request, node: Node, cached: int) -> None:
+        """Pin the node that now ends a request's cached tokens, and free the slots that it needs no longer."""
         if request.node is not None:
             request.node.pins -= 1
         node.pins += 1
-        request.node, request.known = node, known
-        surplus = len(request.reserved) - (len(request.keys) - known)
-        self.prefix_tree.free(request.reserved[:surplus])
-        request.reserved = request.reserved[surplus:]
+        request.node, request.cached = node, cached
+        surplus = len(request.reserved_slots) - (len(request.keys) - cached)
+        self.prefix_tree.free(request.reserved_slots[:surplus])
+        request.reserved_slots = request.reserved_slots[surplus:]
 
-    def _known_slots(self, request: Request, start: int, stop: int) -> TokenArray:
+    def _cached_slots(self, request: Request, start: int, stop: int) -> TokenArray:
         if request.node is None or start >= stop:
             return EMPTY
         return np.concatenate([node.slots for node in self.prefix_tree.path(request.node)])[start:stop]
 
-    def _count(self, request: Request, shared: int, start: int, stop: int) -> None:
-        if start == shared:
-            self.counts.requests += 1
-            self.counts.hits += shared > 0
-        self.counts.shared += shared
-        self.counts.prefilled += max(0, min(stop, len(request.prompt)) - start)
+    def _count(self, request: Request, cached: int, start: int, stop: int) -> None:
+        if start == cached:
+            self.stats.requests += 1
+            self.stats.hits += cached > 0
+        self.stats.cached_tokens += cached
+        self.stats.prefill_tokens += max(0, min(stop, len(request.prompt)) - start)
 
     def _resize_request_caches(self) -> None:
-        """Request caches as wide as who is next needs; those who run then start again from what they have written."""
+        """Make request caches as wide as the next request needs; running ones then start again from their tokens."""
         if not self.waiting:
             return
         if not self.running:
-            self.kv_cache.resize(max(request.need for request in self.waiting))
-        elif (need := next(self._turns(self.waiting)).need) > self.kv_cache.width:
-            _LOG.info("larger request caches", extra={"tokens": need, "running": len(self.running)})
+            self.kv_cache.resize(max(request.max_length for request in self.waiting))
+        elif (width := next(self._prefill_order(self.waiting)).max_length) > self.kv_cache.width:
+            _LOG.info("larger request caches", extra={"tokens": width, "running": len(self.running)})
             for request in list(self.running):
                 self.preempt(request)
-            self.kv_cache.resize(need)
+            self.kv_cache.resize(width)

@@ -1,7 +1,4 @@
-"""Where models run: a thread that steps while there is something to do, and hands out what is finished.
-
-Whoever asks only awaits. Models on one device take turns, step by step.
-"""
+"""Worker thread of a model: it steps while there are requests; models on one device take turns, step by step."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Runner(Protocol):
-    """What runs requests: the engine, or the plain computation. Used by one thread at a time."""
+    """Runner of requests: the engine, or padded batches. Used by one thread at a time."""
 
     @property
     def idle(self) -> bool: ...
@@ -30,11 +27,11 @@ class Runner(Protocol):
     def submit(self, request: Request) -> None: ...
 
     def step(self) -> None:
-        """Do a part of the work, and drop what is abandoned."""
+        """Do one step of the work, and drop cancelled requests."""
         ...
 
     def fail(self, error: Exception) -> None:
-        """Tell all requests that this happened, and forget them."""
+        """Fail all requests with `error`, and forget them."""
         ...
 
 
@@ -60,10 +57,10 @@ class DeviceQueue:
 
 
 class Worker:
-    """One thread for one runner."""
+    """Thread that steps one runner while it has requests."""
 
     def __init__(self, runner: Runner, queue: DeviceQueue, *, one_core: bool = False) -> None:
-        """`one_core`: what torch computes for it stays in its thread."""
+        """`one_core`: torch computes in this thread alone."""
         self._runner = runner
         self._queue = queue
         self._one_core = one_core
@@ -75,7 +72,7 @@ class Worker:
         self._closed = False
 
     def submit(self, request: Request) -> None:
-        """Take a request, from any thread. Raises ModelError once closed."""
+        """Queue a request, from any thread. Raises ModelError once closed."""
         with self._lock:
             if self._closed:
                 raise ModelError("this model is closed")
@@ -84,7 +81,7 @@ class Worker:
                 self._work = self._threads.submit(self._run)
 
     def close(self) -> Future[None] | None:
-        """Take no more. What is under way must be abandoned; returns what is done when the thread has let go of it."""
+        """Take no more requests; those in progress must be cancelled. Returns a future of the thread's end."""
         with self._lock:
             self._closed = True
             self._threads.shutdown(wait=False)
@@ -100,7 +97,7 @@ class Worker:
             torch.set_num_threads(self._before)  # in torch a part of this is shared by all threads
 
     def _step_all(self) -> None:
-        """Step until nothing is left; whatever is asked for meanwhile joins."""
+        """Step until no request is left; new ones join meanwhile."""
         while True:
             with self._lock:
                 new = list(self._inbox)
@@ -113,6 +110,6 @@ class Worker:
             try:
                 with self._queue.turn():
                     self._runner.step()
-            except Exception as error:  # whoever waits must hear of it, and the thread must go on for the next
+            except Exception as error:  # callers must get it, and the thread must go on for the next request
                 _LOG.exception("a model failed")
                 self._runner.fail(ModelError(f"the model failed: {error}"))
