@@ -44,8 +44,8 @@ from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, ad
 from alpha_umi.models.engine.engine import Engine, EngineLimits
 from alpha_umi.models.engine.radix_tree import RadixTree, token_keys
 from alpha_umi.models.engine.requests import Request
+from alpha_umi.models.generation import Generation
 from alpha_umi.models.gguf_files import write_model
-from alpha_umi.models.writing import Writer
 from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Role, Sampling
@@ -174,14 +174,14 @@ def engine(size, todo, kind=AdapterKind.ALORA):
 
         def done(request, error):
             assert error is None, error
-            episode.told(request.writer.written)
+            episode.told(request.generation.output_ids)
             if episode.roles:
                 ask(episode)
 
         one.submit(
             Request(
                 prompt=prompt,
-                writer=Writer(Sampling(max_tokens=WRITES), WRITES, frozenset(), str),
+                generation=Generation(Sampling(max_tokens=WRITES), WRITES, frozenset(), str),
                 adapter=adapter,
                 adapter_from=start,
                 group=episode.group,
@@ -423,11 +423,11 @@ def replay_once(size, prompts, kind):
             return
         role, ids = left[0]
         start = len(ids) - 1 if kind is AdapterKind.ALORA else 0
-        writer = Writer(Sampling(max_tokens=WRITES), WRITES, frozenset(), str)
+        generation = Generation(Sampling(max_tokens=WRITES), WRITES, frozenset(), str)
         one.submit(
             Request(
                 prompt=ids,
-                writer=writer,
+                generation=generation,
                 adapter=ADAPTERS[role],
                 adapter_from=start,
                 group=group,

@@ -5,7 +5,7 @@ Every part of a step is clocked without the parts inside it; the clocks themselv
 last line says.
 
 usage: python benchmarks/engine_steps.py [--sizes 1.3M 20M] [--tasks 32] [--steps 2]
-       python benchmarks/engine_steps.py --agent RUN [--preset tiny] [--held]
+       python benchmarks/engine_steps.py --agent RUN [--preset tiny] [--constrained]
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import warnings
 from collections import defaultdict
 from pathlib import Path
 
-from alpha_umi.models.constrained import Constrained
 from torch import nn
 
 import engine as ways
 from alpha_umi.jobs.bench import BenchOptions, bench_engine
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.models import adapters
+from alpha_umi.models.constrained import GrammarMatcher
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.attention import ForwardBatch
 from alpha_umi.models.engine.scheduler import Scheduler
@@ -40,11 +40,11 @@ PARTS = (
     (ForwardBatch, "_write", "model, keys and values written"),
     (ForwardBatch, "attend", "model, attention"),
     (engine.Engine, "_is_finite", "looking for what is no number"),
-    (engine, "likeliest_of", "choosing"),
-    (engine, "choose", "choosing"),
-    (Constrained, "mask", "grammar"),
-    (Constrained, "forced", "grammar"),
-    (Constrained, "accept", "grammar"),
+    (engine, "argmax_of", "sampling"),
+    (engine, "sample", "sampling"),
+    (GrammarMatcher, "mask", "grammar"),
+    (GrammarMatcher, "forced", "grammar"),
+    (GrammarMatcher, "accept", "grammar"),
     (engine.Engine, "_write", "writing back"),
     (engine.Engine, "step", "the rest of a step"),
 )
@@ -115,10 +115,12 @@ def main():
     clock = Clock()
     clock.install()
     if arguments.agent is not None:
-        agent = read_agent(arguments.agent).model_copy(update={"held": arguments.constrained})
+        agent = read_agent(arguments.agent).model_copy(update={"constrained": arguments.constrained})
         options = BenchOptions(agent=agent, preset=arguments.preset, tasks=arguments.tasks)
         found = bench_engine(options, lambda done, total: clock.seconds.clear() if not done else None)
-        clock.tell(f"{arguments.agent}, {'held' if arguments.constrained else 'free'}", found.engine_steps)
+        clock.tell(
+            f"{arguments.agent}, {'constrained' if arguments.constrained else 'unconstrained'}", found.engine_steps
+        )
         return
     for size in arguments.sizes:
         for workload in arguments.workloads:

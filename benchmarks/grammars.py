@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from alpha_umi.models.constrained import HeldTokenizer
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.errors import ModelError
 from alpha_umi.evaluation.runner import scored_steps
 from alpha_umi.formats.load import builtin
 from alpha_umi.jobs.predict import unconstrained_arguments
+from alpha_umi.models.constrained import GrammarCompiler
 from alpha_umi.preparation.reading import read_any
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Call, Role
@@ -32,7 +32,7 @@ def main():
     texts = [builtin("shared").write(Role.BACKBONE, step.reference) for step in steps]
     form = builtin("shared")
     tokenizer = learn_tokenizer(texts, vocab_size=VOCABULARY, special_tokens=form.special_tokens, end=form.end)
-    constrained = HeldTokenizer(tokenizer, vocabulary=len(tokenizer), ends=[tokenizer.eos_token_id])
+    constrained = GrammarCompiler(tokenizer, vocabulary=len(tokenizer), ends=[tokenizer.eos_token_id])
     notes = unconstrained_arguments(step.task for step in steps)
     print(f"{len(steps)} steps, {len(tokenizer)} tokens, {len(notes)} notes on types")
     for name in ("shared", "chat"):
@@ -67,9 +67,9 @@ def count(counts, what, accepted):
 def follow(form, role, step, turns, tokenizer, constrained, costs):
     """Forced and all tokens of a completion; None where the grammar does not accept it."""
     grammar = timed(costs["write"], lambda: form.grammar(role, step.task))
-    timed(costs["compile"], lambda: constrained.hold(f"{grammar}\n// {step.key} {role}"))
-    timed(costs["copy"], lambda: constrained.hold(f"{grammar}\n// {step.key} {role}"))
-    state = constrained.hold(f"{grammar}\n// {step.key} {role}")
+    timed(costs["compile"], lambda: constrained.compile(f"{grammar}\n// {step.key} {role}"))
+    timed(costs["copy"], lambda: constrained.compile(f"{grammar}\n// {step.key} {role}"))
+    state = constrained.compile(f"{grammar}\n// {step.key} {role}")
     ids = [*tokenizer.encode(form.write(role, turns), add_special_tokens=False), tokenizer.eos_token_id]
     forced, row = 0, torch.zeros(len(tokenizer))
     for token in ids:

@@ -198,8 +198,8 @@ def test_log_probabilities_are_those_of_a_plain_forward(kind):
         with torch.no_grad():
             logits = REFERENCES[kind](input_ids=torch.tensor([prompt + one.written])).logits[0]
         said = logits.log_softmax(dim=-1)[len(prompt) - 1 : -1]
-        assert [token for token, _ in one.request.writer.logprobs] == one.written
-        for (token, logprob), row in zip(one.request.writer.logprobs, said, strict=True):
+        assert [token for token, _ in one.request.generation.logprobs] == one.written
+        for (token, logprob), row in zip(one.request.generation.logprobs, said, strict=True):
             assert math.isclose(logprob, row[token], abs_tol=1e-4)
 
 
@@ -332,7 +332,7 @@ def test_who_fails_loses_its_own_requests_only(breaks, act, said):
         assert isinstance(one.error, ModelError)
     for one in [*good, early]:
         assert one.error is None
-        assert one.written == sound(one.request.prompt, one.request.writer.budget)
+        assert one.written == sound(one.request.prompt, one.request.generation.budget)
     assert_conserved(engine)
     healthy = [Asked(words(at, 40), tokens=4) for at in range(20, 30)]
     run(engine, healthy)

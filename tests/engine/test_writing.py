@@ -17,9 +17,9 @@ from transformers import (
 )
 
 from alpha_umi.errors import ModelError
-from alpha_umi.models.decoding import PlainRunner
 from alpha_umi.models.engine.engine import Engine
-from alpha_umi.models.writing import Writer, choose
+from alpha_umi.models.generation import Generation, sample
+from alpha_umi.models.padded import PaddedRunner
 from alpha_umi.types import FinishReason, Sampling
 from support.adapted_models import tiny
 from support.engine_requests import Asked, run
@@ -27,10 +27,10 @@ from support.engine_requests import Asked, run
 MODEL = tiny("llama")
 
 
-def writer(written=(), budget=100, ends=(), **sampling):
-    one = Writer(Sampling(**sampling), budget, frozenset(ends), lambda ids: "".join(map(chr, ids)))
+def generation(written=(), budget=100, ends=(), **sampling):
+    one = Generation(Sampling(**sampling), budget, frozenset(ends), lambda ids: "".join(map(chr, ids)))
     for token in written:
-        one.take(token)
+        one.append(token)
     return one
 
 
@@ -39,8 +39,8 @@ def logits(seed, vocabulary=50):
 
 
 def drawn(row, times, **sampling):
-    one = writer(**sampling)
-    return {one.choose(row, []) for _ in range(times)}
+    one = generation(**sampling)
+    return {one.sample(row, []) for _ in range(times)}
 
 
 @settings(max_examples=20, deadline=None)
@@ -64,9 +64,9 @@ def test_what_may_be_drawn_is_what_transformers_lets_through(seed, heat, top_k, 
 
 def test_ids_are_drawn_as_often_as_they_are_likely():
     row, counts = logits(1, 6), torch.zeros(6)
-    one = writer(temperature=1.5, seed=3)
+    one = generation(temperature=1.5, seed=3)
     for _ in range(4000):
-        counts[one.choose(row, [])] += 1
+        counts[one.sample(row, [])] += 1
     torch.testing.assert_close(counts / 4000, (row / 1.5).softmax(dim=-1), atol=0.03, rtol=0)
 
 
@@ -77,15 +77,15 @@ def test_repetition_is_limited_as_in_transformers(seed, penalty, limit, data):
     written = data.draw(st.lists(st.integers(0, 5), max_size=12))
     row = logits(seed, 8)
     penalised = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([prompt + written]), row[None].clone())[0]
-    assert writer(written, repetition_penalty=penalty).choose(row, prompt) == int(penalised.argmax())
+    assert generation(written, repetition_penalty=penalty).sample(row, prompt) == int(penalised.argmax())
     if len(written) >= limit:  # transformers reads the prompt as well; here only the completion counts
         limited = NoRepeatNGramLogitsProcessor(limit)(torch.tensor([written]), row[None].clone())[0]
-        assert writer(written, repetition_limit=limit).choose(row, prompt) == int(limited.argmax())
+        assert generation(written, repetition_limit=limit).sample(row, prompt) == int(limited.argmax())
 
 
 def test_logits_that_are_no_numbers_are_an_error_of_their_own_row():
     rows = torch.stack([logits(1), torch.full((50,), torch.nan), logits(2), torch.full((50,), float("-inf"))])
-    first, second, third, fourth = choose(rows, [writer() for _ in range(4)], [[]] * 4)
+    first, second, third, fourth = sample(rows, [generation() for _ in range(4)], [[]] * 4)
     assert (first, third) == (int(rows[0].argmax()), int(rows[2].argmax()))
     assert isinstance(second, ModelError)
     assert isinstance(fourth, ModelError)
@@ -122,19 +122,19 @@ class Script:
 PLACES = [{5}, {20, 21, 22}, {7}, {8}, {9}, {30, 31}, {40}, {50, 51}, {2}]
 
 
-@pytest.mark.parametrize("runner", ["engine", "plain"])
+@pytest.mark.parametrize("runner", ["engine", "padded"])
 def test_what_a_grammar_forces_is_not_asked_for_and_changes_nothing(runner):
     found = {}
     for jump in (True, False):
         model = copy.deepcopy(MODEL)
-        one = Engine(model) if runner == "engine" else PlainRunner(model, batch_tokens=1000)
+        one = Engine(model) if runner == "engine" else PaddedRunner(model, batch_tokens=1000)
         scripts = [Script(*PLACES, jump=jump) for _ in range(2)]
         asked = [Asked([11, 12, 13 + at], tokens=20, ends=[2], grammar=script) for at, script in enumerate(scripts)]
         beside = Asked([30, 31], tokens=12)
         found[jump] = run(one, [*asked, beside])
         for each in asked:
             assert each.error is None
-            assert each.request.writer.finish is FinishReason.STOP
+            assert each.request.generation.finish is FinishReason.STOP
             assert [len(place & {token}) for place, token in zip(PLACES[:-1], each.written, strict=True)] == [1] * 8
         assert all(script.log[:8] == each.written for script, each in zip(scripts, asked, strict=True))
         assert {each.steps for each in asked} == ({3} if jump else {9})
@@ -145,8 +145,8 @@ def test_log_probabilities_leave_nothing_out_that_a_grammar_forces():
     free, jumping = (Asked([11, 12], tokens=20, ends=[2], grammar=Script(*PLACES, jump=jump), logprobs=True)
                      for jump in (False, True))  # fmt: skip
     run(Engine(copy.deepcopy(MODEL)), [free, jumping])
-    assert [token for token, _ in jumping.request.writer.logprobs] == [*jumping.written, 2]
-    first, second = (dict(each.request.writer.logprobs) for each in (jumping, free))
+    assert [token for token, _ in jumping.request.generation.logprobs] == [*jumping.written, 2]
+    first, second = (dict(each.request.generation.logprobs) for each in (jumping, free))
     assert first == pytest.approx(second)
 
 
@@ -161,4 +161,4 @@ def test_a_budget_ends_what_a_grammar_forces():
     asked = Asked([11, 12], tokens=3, grammar=Script({5}, {6}, {7}, {8}, {9}))
     run(Engine(copy.deepcopy(MODEL)), [asked])
     assert asked.written == [5, 6, 7]
-    assert asked.request.writer.finish is FinishReason.LENGTH
+    assert asked.request.generation.finish is FinishReason.LENGTH

@@ -214,12 +214,12 @@ def test_a_tool_may_have_more_arguments_than_rules_have_bits(required):
 
 def test_a_grammar_with_tokens_that_the_tokenizer_lacks_says_which():
     with pytest.raises(ModelError, match=r"<\|nowhere\|>"):
-        tokenizer("</s>")[1].hold('start: "a" <|nowhere|>')
+        tokenizer("</s>")[1].compile('start: "a" <|nowhere|>')
 
 
 def test_what_is_forced_is_what_alone_is_possible():
     plain, held = tokenizer("</s>")
-    state = held.hold(FORMATS["template"].grammar(Role.CALLER, TASK))
+    state = held.compile(FORMATS["template"].grammar(Role.CALLER, TASK))
     assert plain.decode(state.forced()).startswith("Action: weather")
     with pytest.raises(ModelError, match="grammar"):
         state.accept(plain.encode("z", add_special_tokens=False)[0])

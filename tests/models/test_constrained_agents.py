@@ -1,4 +1,4 @@
-"""Agents that are held to the grammar of their format: local models, endpoints, figures side by side."""
+"""Agents that are constrained by the grammar of their format: local models, endpoints, figures side by side."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ def is_valid(call):
     return tool is not None and not isinstance(read_arguments(tool, call.arguments), Fault)
 
 
-def test_a_held_caller_calls_an_offered_tool_with_arguments_that_fit_however_little_it_has_learned(model):
+def test_a_constrained_caller_calls_an_offered_tool_with_arguments_that_fit_however_little_it_has_learned(model):
     free = proposals(model, constrained=lambda _: False, turns=ASKED)
     assert not any(is_valid(call) for (call,) in free)
     constrained = proposals(model, constrained=lambda _: True, turns=ASKED)
@@ -69,13 +69,13 @@ def test_a_held_caller_calls_an_offered_tool_with_arguments_that_fit_however_lit
     assert len({call.name for (call,) in constrained}) > 1
 
 
-def test_who_is_held_does_not_change_what_others_write(model):
+def test_a_constrained_completion_does_not_change_the_others(model):
     mixed = proposals(model, constrained=lambda seed: seed % 2 == 0, turns=ASKED)
     assert mixed[1::2] == proposals(model, constrained=lambda _: False, turns=ASKED)[1::2]
     assert mixed[::2] == proposals(model, constrained=lambda _: True, turns=ASKED)[::2]
 
 
-def test_a_held_backbone_writes_the_call_that_its_plan_asked_for(model):
+def test_a_constrained_backbone_writes_the_call_that_its_plan_asked_for(model):
     role_model = RoleModel(model=model, sampling=Sampling(max_tokens=120), constrained=True)
     agent = SingleAgent(backbone=role_model, format=SHARED)
     (call,) = asyncio.run(agent.propose(TASK, ASKED)).turns
@@ -83,7 +83,7 @@ def test_a_held_backbone_writes_the_call_that_its_plan_asked_for(model):
     assert is_valid(call)
 
 
-def test_a_tokenizer_without_the_formats_tokens_cannot_be_held():
+def test_a_tokenizer_without_the_formats_tokens_cannot_be_constrained():
     tokenizer = tiny_tokenizer(end="</s>")
     model = LocalModel(tiny_llama(len(tokenizer)), tokenizer, end="</s>")
     with pytest.raises(ModelError, match="special token"):

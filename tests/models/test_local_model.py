@@ -231,7 +231,7 @@ def test_a_grammar_is_handed_to_whoever_holds_to_it():
 
     grammars = []
     model = LocalModel(
-        tiny_llama(len(TOKENIZER)), TOKENIZER, end="</s>", hold=lambda text: grammars.append(text) or Fives()
+        tiny_llama(len(TOKENIZER)), TOKENIZER, end="</s>", compile_grammar=lambda text: grammars.append(text) or Fives()
     )
     (completion,) = ask(model, ["Paris"], Sampling(max_tokens=3, grammar="start: /five/"))
     assert grammars == ["start: /five/"]

@@ -2,7 +2,7 @@
 
 from alpha_umi.models.adapters import ADAPTERS, active_from
 from alpha_umi.models.engine.requests import Request
-from alpha_umi.models.writing import Writer
+from alpha_umi.models.generation import Generation
 from alpha_umi.types import Sampling
 
 
@@ -14,7 +14,7 @@ class Asked:
         said = Sampling(max_tokens=tokens, **sampling)
         self.request = Request(
             prompt=list(prompt),
-            writer=Writer(said, tokens, frozenset(ends), lambda ids: "".join(map(chr, ids)), grammar),
+            generation=Generation(said, tokens, frozenset(ends), lambda ids: "".join(map(chr, ids)), grammar),
             adapter=adapter[0],
             adapter_from=adapter[1],
             group=group,
@@ -25,7 +25,7 @@ class Asked:
 
     @property
     def written(self):
-        return self.request.writer.written
+        return self.request.generation.output_ids
 
     def _on_done(self, request, error):
         assert not self.finished, "told twice"

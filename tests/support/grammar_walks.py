@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 
 from alpha_umi.formats.json_types import normalise
-from alpha_umi.models.held import HeldTokenizer
+from alpha_umi.models.constrained import GrammarCompiler
 from alpha_umi.types import Task, ToolSpec
 from support.strategies import json_values, names, texts
 from support.tiny_models import tiny_tokenizer
@@ -140,13 +140,13 @@ def satisfies(value, schema):
 def tokenizer(end):
     """A tokenizer with all tokens of the shared format that ends completions with `end`, and as it holds them."""
     made = tiny_tokenizer((*SPECIAL, *MARKS), end=end)
-    return made, HeldTokenizer(made, vocabulary=len(made) + 5, ends=[made.convert_tokens_to_ids(end)])
+    return made, GrammarCompiler(made, vocabulary=len(made) + 5, ends=[made.convert_tokens_to_ids(end)])
 
 
 def accepts(grammar, text, end="</s>", *, special=True):
     """Whether a model held to `grammar` can write exactly `text`. `special`: what looks like a special token is one."""
     plain, held = tokenizer(end)
-    state = held.hold(grammar)
+    state = held.compile(grammar)
     ids = plain.encode(text, add_special_tokens=False, split_special_tokens=not special)
     for token in [*ids, plain.convert_tokens_to_ids(end)]:
         row = torch.zeros(held._vocabulary)
@@ -163,7 +163,7 @@ def walk(grammar, seed, wishes=(), end="<|end|>", longest=250):
     At some point one of `wishes` is written, where that is possible.
     """
     plain, held = tokenizer(end)
-    chance, state = random.Random(seed), held.hold(grammar)
+    chance, state = random.Random(seed), held.compile(grammar)
     over = plain.convert_tokens_to_ids(end)
     closing = [plain.convert_tokens_to_ids(letter) for letter in '"}],0'] + [over]
     wished = plain.encode(chance.choice(wishes), add_special_tokens=False) if wishes else []

@@ -1,8 +1,8 @@
-"""Models that run here, on transformers: callers only await, the engine decides what shares a forward and a cache.
+"""Local models on transformers: callers await completions, the engine decides what shares a forward and a cache.
 
 Roles that are adapters on one base share its weights and every forward, and activated ones its cache. Greedy
-completions are those that a prompt gets alone. Architectures that the engine does not compute exactly are run
-plainly, in padded batches, and named in the log.
+completions are those that a prompt gets alone. Architectures that the engine does not compute exactly run in padded
+batches, and the log says why.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
 from alpha_umi.models.adapter_files import invocation, load_adapters, read_config
 from alpha_umi.models.adapters import ADAPTERS, adapters_of
 from alpha_umi.models.checkpoint import add_adapter, load_tokenizer, load_weights, pick_device, pick_dtype
-from alpha_umi.models.decoding import PlainRunner
+from alpha_umi.models.constrained import GrammarCompiler
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.engine import Engine, EngineLimits
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.worker import DeviceQueue, Worker
-from alpha_umi.models.held import HeldTokenizer
-from alpha_umi.models.writing import Grammar, Writer
+from alpha_umi.models.generation import Generation, Grammar
+from alpha_umi.models.padded import PaddedRunner
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
 _LOG = logging.getLogger(__name__)
 _DEVICE_QUEUES: dict[str, DeviceQueue] = {}
-"""By device: models on one take turns."""
+"""By device; models on one device take turns."""
 _TINY_BYTES = 16_000_000
 
 
 class LocalModel:
-    """protocols.Model over a causal language model in this process."""
+    """Causal language model in this process (protocols.Model)."""
 
     def __init__(
         self,
@@ -46,24 +46,26 @@ class LocalModel:
         end: str,
         batch_tokens: int = 32_768,
         limits: EngineLimits | None = None,
-        hold: Callable[[str], Grammar] | None = None,
+        compile_grammar: Callable[[str], Grammar] | None = None,
         one_core: bool = False,
     ) -> None:
-        """`end`: the format's end mark. `limits`: of the engine; `batch_tokens`: most tokens of prompts and
-        completions in a batch where the model is run plainly. `hold`: what holds a completion to a grammar.
-        `one_core`: a tiny model on the CPU is run on one core: several gain it little, and lose it much where others
-        want them too."""
+        """Take over a model and its tokenizer.
+
+        `end`: the format's end mark. `limits`: of the engine; `batch_tokens`: most tokens of prompts and completions
+        in a padded batch. `compile_grammar`: compiler of grammars, a GrammarCompiler's where none is given.
+        `one_core`: run a tiny model on the CPU on one core, as several gain it little and other work loses much.
+        """
         self._model = model.eval()
         self._tokenizer = cast("Tokenizer", tokenizer)
         self._end = end
         self._ends = frozenset(end_ids(self._tokenizer, end)) | _own_ends(model)
         self._batch_tokens = batch_tokens
         self._limits = limits or EngineLimits()
-        self._hold = hold
+        self._compile_grammar = compile_grammar
         self._one_core = one_core
         self._worker: Worker | None = None
         self._engine: Engine | None = None
-        self._open: set[asyncio.Future[Completion]] = set()
+        self._replies: set[asyncio.Future[Completion]] = set()
         self._closed = False
 
     @classmethod
@@ -78,40 +80,40 @@ class LocalModel:
         cache_gb: float | None = None,
         one_core: bool = False,
     ) -> LocalModel:
-        """A model and its tokenizer from a folder or a hub id, with a LoRA on it if named.
+        """Load a model and its tokenizer from a folder or a hub id, with a LoRA merged into it if named.
 
-        `cache_gb`: for keys and values; None: a part of the memory that is free. Raises CheckpointError.
+        `cache_gb`: gigabytes for keys and values; None: a part of the free memory. Raises CheckpointError.
         """
-        place = pick_device(device)
-        model = load_weights(name, pick_dtype(dtype, place))
+        on = pick_device(device)
+        model = load_weights(name, pick_dtype(dtype, on))
         if adapter is not None:
             model = add_adapter(model, adapter)
-        torch.nn.Module.to(model, place)
+        torch.nn.Module.to(model, on)
         return cls(model, load_tokenizer(name), end=end, limits=_limits(cache_gb), one_core=one_core)
 
     @property
     def context(self) -> int | None:
-        """Tokens that the model can read and write, where it says so."""
+        """Most tokens of a prompt with its completion; None where the model names no limit."""
         return getattr(self._model.config, "max_position_embeddings", None)
 
     @property
     def base(self) -> LocalModel:
-        """Itself: what roles with adapters have in common."""
+        """The model itself; an AdaptedModel's is the one under its adapter."""
         return self
 
     @property
     def engine(self) -> Engine | None:
-        """What runs it, to be looked at while nothing is under way; None before the first request, or run plainly."""
+        """The engine, to be inspected while no request runs; None before the first request, or in padded batches."""
         return self._engine
 
     @property
     def place(self) -> tuple[str, str]:
-        """Its device and its dtype."""
+        """The names of its device and its dtype."""
         return str(self._model.device), str(self._model.dtype).removeprefix("torch.")
 
     @property
     def weights(self) -> int:
-        """Bytes of its weights and of all adapters on it."""
+        """Bytes of its weights and of all adapters on it, the copies for running included."""
         adapters = adapters_of(self._model)
         own = sum(weight.nbytes for weight in self._model.parameters())
         return own if adapters is None else own + adapters.copies
@@ -125,7 +127,7 @@ class LocalModel:
         return engine.unsupported_reason(self._model, self.context)
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """How long a prompt is for this model."""
+        """Count the tokens of a prompt."""
         return len(prompt_ids(self._tokenizer, prompt))
 
     async def complete(self, prompt: Prompt, sampling: Sampling, role: Role | None = None) -> Completion:
@@ -133,50 +135,50 @@ class LocalModel:
 
         Raises ModelError when it does not fit the context or the memory, or the model cannot run.
         """
-        _, reply = self._ask(prompt, sampling, role, None)
+        _, reply = self._submit(prompt, sampling, role, None)
         return await reply
 
     async def stream(
         self, prompt: Prompt, sampling: Sampling, role: Role | None = None
     ) -> AsyncGenerator[str | Completion]:
-        """As `complete`, but its text piece by piece as it is written, and at last the Completion.
+        """As `complete`, but yields the text in pieces as it is generated, and the Completion last.
 
-        Law: the pieces joined are the text of the completion.
+        Law: the pieces joined are the text of the completion. Raises ModelError as `complete` does.
         """
         more = asyncio.Event()
-        writer, reply = self._ask(prompt, sampling, role, more.set)
+        generation, reply = self._submit(prompt, sampling, role, more.set)
         reply.add_done_callback(lambda _: more.set())  # also where the model is closed meanwhile
-        told = 0
+        sent = 0
         try:
             while not reply.done():
                 await more.wait()
                 more.clear()
-                sure = self._sure(writer)
-                if len(sure) > told and not reply.done():
-                    yield sure[told:]
-                    told = len(sure)
+                final = self._final_text(generation)
+                if len(final) > sent and not reply.done():
+                    yield final[sent:]
+                    sent = len(final)
             completion = await reply
-            if completion.text[told:]:
-                yield completion.text[told:]
+            if completion.text[sent:]:
+                yield completion.text[sent:]
             yield completion
         finally:
             reply.cancel()
 
     async def aclose(self) -> None:
-        """Let go of the model; requests under way fail with ModelError."""
+        """Stop the model; requests in progress fail with ModelError."""
         self._closed = True
-        for reply in self._open:
+        for reply in self._replies:
             if not reply.done():
                 reply.set_exception(ModelError("the model was closed"))
-        under_way = self._worker.close() if self._worker is not None else None
-        if under_way is not None:
-            await asyncio.wrap_future(under_way)
+        running = self._worker.close() if self._worker is not None else None
+        if running is not None:
+            await asyncio.wrap_future(running)
 
     # --- one request ----------------------------------------------------------------------------------
 
-    def _ask(
+    def _submit(
         self, prompt: Prompt, sampling: Sampling, role: Role | None, on_token: Callable[[], object] | None
-    ) -> tuple[Writer, asyncio.Future[Completion]]:
+    ) -> tuple[Generation, asyncio.Future[Completion]]:
         """Submit a request to the worker. `on_token` is called in this event loop whenever tokens were added."""
         if self._closed:
             raise ModelError("this model is closed")
@@ -186,7 +188,7 @@ class LocalModel:
         def call(function: Callable[..., object], *arguments: object) -> None:
             try:
                 loop.call_soon_threadsafe(function, *arguments)
-            except RuntimeError:  # the loop is closed: nobody waits
+            except RuntimeError:  # the loop is closed: the caller has gone
                 return
 
         def on_done(request: Request, error: Exception | None) -> None:
@@ -197,10 +199,10 @@ class LocalModel:
         request.is_cancelled = lambda: reply.done() or loop.is_closed()
         if on_token is not None:
             request.on_token = lambda _: call(on_token)
-        self._open.add(reply)
-        reply.add_done_callback(self._open.discard)
+        self._replies.add(reply)
+        reply.add_done_callback(self._replies.discard)
         self._started().submit(request)
-        return request.writer, reply
+        return request.generation, reply
 
     def _request(self, prompt: Prompt, sampling: Sampling, role: Role | None) -> Request:
         ids = prompt_ids(self._tokenizer, prompt)
@@ -212,7 +214,7 @@ class LocalModel:
             number = 0 if start is None else ADAPTERS[role]
         return Request(
             prompt=ids,
-            writer=Writer(sampling, budget, self._ends, self._text, self._grammar(sampling)),
+            generation=Generation(sampling, budget, self._ends, self._text, self._grammar(sampling)),
             adapter=number,
             adapter_from=start or 0,
             group=id(asyncio.current_task()),
@@ -221,14 +223,14 @@ class LocalModel:
     def _grammar(self, sampling: Sampling) -> Grammar | None:
         if sampling.grammar is None:
             return None
-        if self._hold is None:
+        if self._compile_grammar is None:
             tokenizer = cast("PreTrainedTokenizerBase", self._tokenizer)
             vocabulary = cast("int", self._model.config.vocab_size)
-            self._hold = HeldTokenizer(tokenizer, vocabulary=vocabulary, ends=self._ends).hold
-        return self._hold(sampling.grammar)
+            self._compile_grammar = GrammarCompiler(tokenizer, vocabulary=vocabulary, ends=self._ends).compile
+        return self._compile_grammar(sampling.grammar)
 
     def _budget(self, length: int, wanted: int) -> int:
-        """How much may be written after a prompt of `length` ids."""
+        """Most tokens of a completion after a prompt of `length` ids."""
         if length == 0:
             raise ModelError("the prompt is empty: nothing to continue")
         if self.context is None:
@@ -246,27 +248,27 @@ class LocalModel:
             if reason is None:
                 runner = self._engine = Engine(self._model, self._limits)
             else:
-                _LOG.warning("run plainly, without a shared cache: %s", reason)
-                runner = PlainRunner(self._model, batch_tokens=self._batch_tokens)
+                _LOG.warning("run in padded batches, without a shared cache: %s", reason)
+                runner = PaddedRunner(self._model, batch_tokens=self._batch_tokens)
             queue = _DEVICE_QUEUES.setdefault(str(self._model.device), DeviceQueue())
             self._worker = Worker(runner, queue, one_core=self._one_core and self._is_tiny)
         return self._worker
 
-    # --- what was written -----------------------------------------------------------------------------
+    # --- the completion -------------------------------------------------------------------------------
 
     def _text(self, ids: Sequence[int]) -> str:
         return decode(self._tokenizer, ids, self._end)
 
-    def _sure(self, writer: Writer) -> str:
-        """What the completion will begin with, whatever comes next: without half characters and half stop strings."""
-        text = self._text(writer.written.copy())
-        sure = text.rstrip("\ufffd")
-        for stop in writer.sampling.stop:
+    def _final_text(self, generation: Generation) -> str:
+        """The part of the text that no later token changes: without partial characters and partial stop strings."""
+        text = self._text(generation.output_ids.copy())
+        final = text.rstrip("\ufffd")
+        for stop in generation.sampling.stop:
             if (at := text.find(stop)) >= 0:
                 return text[:at]
-            held = next((width for width in range(len(stop) - 1, 0, -1) if text.endswith(stop[:width])), 0)
-            sure = sure[: min(len(sure), len(text) - held)]
-        return sure
+            partial = next((width for width in range(len(stop) - 1, 0, -1) if text.endswith(stop[:width])), 0)
+            final = final[: min(len(final), len(text) - partial)]
+        return final
 
     def _settle(self, reply: asyncio.Future[Completion], request: Request, error: Exception | None) -> None:
         if reply.done():
@@ -277,31 +279,33 @@ class LocalModel:
             reply.set_result(self._completion(request))
 
     def _completion(self, request: Request) -> Completion:
-        writer = request.writer
-        text = self._text(writer.written)
-        cuts = [at for stop in writer.sampling.stop if (at := text.find(stop)) >= 0]
-        finish = writer.finish or FinishReason.LENGTH
+        generation = request.generation
+        text = self._text(generation.output_ids)
+        cuts = [at for stop in generation.sampling.stop if (at := text.find(stop)) >= 0]
+        finish = generation.finish or FinishReason.LENGTH
         ended = finish is FinishReason.STOP and not cuts
-        usage = Usage(prompt_tokens=len(request.prompt), completion_tokens=len(writer.written) + ended, completions=1)
+        usage = Usage(
+            prompt_tokens=len(request.prompt), completion_tokens=len(generation.output_ids) + ended, completions=1
+        )
         return Completion(
-            text=text[: min(cuts)] if cuts else text, finish=finish, usage=usage, logprobs=self._logprobs(writer)
+            text=text[: min(cuts)] if cuts else text, finish=finish, usage=usage, logprobs=self._logprobs(generation)
         )
 
-    def _logprobs(self, writer: Writer) -> tuple[TokenLogprob, ...] | None:
-        if not writer.sampling.logprobs:
+    def _logprobs(self, generation: Generation) -> tuple[TokenLogprob, ...] | None:
+        if not generation.sampling.logprobs:
             return None
         decoded = (
             self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-            for token, _ in writer.logprobs
+            for token, _ in generation.logprobs
         )
         return tuple(
             TokenLogprob(id=token, text=cast("str", text), logprob=logprob)
-            for (token, logprob), text in zip(writer.logprobs, decoded, strict=True)
+            for (token, logprob), text in zip(generation.logprobs, decoded, strict=True)
         )
 
 
 class AdaptedModel:
-    """protocols.Model: one role's adapter on a LocalModel that other roles use too."""
+    """One role's adapter on a LocalModel that other roles share (protocols.Model)."""
 
     def __init__(self, model: LocalModel, role: Role) -> None:
         self._model = model
@@ -309,16 +313,16 @@ class AdaptedModel:
 
     @property
     def base(self) -> LocalModel:
-        """The model that other roles use too."""
+        """The model that the roles share."""
         return self._model
 
     @property
     def context(self) -> int | None:
-        """As of the base."""
+        """Most tokens of a prompt with its completion, as of the base."""
         return self._model.context
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """How long a prompt is for this model."""
+        """Count the tokens of a prompt."""
         return self._model.count_tokens(prompt)
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
@@ -326,11 +330,11 @@ class AdaptedModel:
         return await self._model.complete(prompt, sampling, self._role)
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Completion]:
-        """As `complete`, piece by piece; see LocalModel.stream."""
+        """As `complete`, in pieces; see LocalModel.stream."""
         return self._model.stream(prompt, sampling, self._role)
 
     async def aclose(self) -> None:
-        """Let go of the base, for all roles that use it."""
+        """Stop the base, for all roles that share it."""
         await self._model.aclose()
 
 
@@ -344,7 +348,7 @@ def load_roles(
     cache_gb: float | None = None,
     one_core: bool = False,
 ) -> dict[Role, LocalModel | AdaptedModel]:
-    """Roles that are one base model, each with an adapter or none; the base is in memory once.
+    """Load one base model for several roles, each with an adapter or none; the base is in memory once.
 
     Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
     `cache_gb`: for keys and values of all roles; `one_core`: see LocalModel. Raises CheckpointError.
@@ -355,14 +359,14 @@ def load_roles(
             name, end=end, adapter=folders[0], device=device, dtype=dtype, cache_gb=cache_gb, one_core=one_core
         )
         return dict.fromkeys(adapters, alone)
-    place = pick_device(device)
-    model = load_weights(name, pick_dtype(dtype, place))
-    torch.nn.Module.to(model, place)
+    on = pick_device(device)
+    model = load_weights(name, pick_dtype(dtype, on))
+    torch.nn.Module.to(model, on)
     base = LocalModel(model, load_tokenizer(name), end=end, limits=_limits(cache_gb), one_core=one_core)
     owners = {folder: role for role, folder in adapters.items() if folder is not None}
     load_adapters(model, {role: folder for folder, role in owners.items()})
-    speakers = {folder: AdaptedModel(base, role) for folder, role in owners.items()}
-    return {role: base if folder is None else speakers[folder] for role, folder in adapters.items()}
+    adapted = {folder: AdaptedModel(base, role) for folder, role in owners.items()}
+    return {role: base if folder is None else adapted[folder] for role, folder in adapters.items()}
 
 
 def _limits(cache_gb: float | None) -> EngineLimits:
@@ -370,6 +374,6 @@ def _limits(cache_gb: float | None) -> EngineLimits:
 
 
 def _own_ends(model: PreTrainedModel) -> frozenset[int]:
-    """The ids that end a completion by the model's own word; chat models often have several."""
+    """The end-of-sequence ids of the model's generation config; chat models often have several."""
     own = model.generation_config.eos_token_id if model.generation_config is not None else None
     return frozenset([own] if isinstance(own, int) else own or [])

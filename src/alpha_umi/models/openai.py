@@ -158,7 +158,7 @@ class OpenAIModel:
             return {}
         if self.endpoint.grammar is None:
             raise ModelError(
-                f"{self.endpoint.base_url} cannot be held to a grammar unless its 'grammar' says how it takes one "
+                f"{self.endpoint.base_url} cannot be constrained by a grammar unless 'grammar' says how it takes one "
                 f"({', '.join(GRAMMAR_FIELDS)})"
             )
         return GRAMMAR_FIELDS[self.endpoint.grammar](grammar)
@@ -264,7 +264,7 @@ class OpenAIModel:
 def _more(sampling: Sampling) -> dict[str, Json]:
     """Fields beyond OpenAI's own, as vLLM and llama.cpp call them, where they are asked for."""
     if sampling.repetition_limit is not None:
-        raise ModelError("an endpoint cannot be held to repetition_limit; leave it out, or run the model here")
+        raise ModelError("an endpoint cannot keep repetition_limit; leave it out, or run the model here")
     more: dict[str, Json] = {}
     if sampling.top_k is not None:
         more["top_k"] = sampling.top_k

@@ -27,7 +27,7 @@ from alpha_umi.models.engine.attention import ForwardBatch, install
 from alpha_umi.models.engine.kv_cache import KVCache, KVShape, spare_memory
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import EngineStats, ScheduledBatch, Scheduler
-from alpha_umi.models.writing import NotFiniteError, choose, likeliest_of
+from alpha_umi.models.generation import NotFiniteError, argmax_of, sample
 
 _LOG = logging.getLogger(__name__)
 
@@ -98,8 +98,8 @@ class Engine:
     def submit(self, request: Request) -> None:
         """Queue a request; `on_done` gets a refusal as it gets any failure."""
         try:
-            request.writer.start()
-            if request.writer.finish is not None:
+            request.generation.start()
+            if request.generation.finish is not None:
                 request.on_done(request, None)
             else:
                 self.scheduler.submit(request)
@@ -134,16 +134,16 @@ class Engine:
             forward = ForwardBatch(batch.chunks, self.scheduler.kv_cache)
             due = [(request, row) for request, row in _last_rows(forward, batch) if request.pending == 0]
             logits = self._forward(forward, [row for _, row in due])
-            likeliest = likeliest_of(logits)
-            if not all(map(math.isfinite, likeliest[0])) or not self._is_finite(batch):
+            argmax = argmax_of(logits)
+            if not all(map(math.isfinite, argmax[0])) or not self._is_finite(batch):
                 raise NotFiniteError
         except Exception as error:  # whatever torch raises, the others must go on
             self._roll_back(batch, error)
             return
         self.scheduler.prefix_tree.commit()
         requests = [request for request, _ in due]
-        prompts, writers = [one.prompt for one in requests], [one.writer for one in requests]
-        self._write(requests, choose(logits, writers, prompts, likeliest))
+        prompts, generations = [one.prompt for one in requests], [one.generation for one in requests]
+        self._write(requests, sample(logits, generations, prompts, argmax))
 
     def _forward(self, forward: ForwardBatch, rows: Sequence[int]) -> Tensor:
         """The logits of the given rows, [rows, vocabulary]."""
@@ -170,7 +170,7 @@ class Engine:
                 continue
             request.verified = request.computed
             with self._blamed_on(request):
-                request.writer.take(token)
+                request.generation.append(token)
                 self._advance(request)
 
     def _advance(self, request: Request) -> None:
@@ -182,7 +182,7 @@ class Engine:
             self.scheduler.suspects.remove(request)
         if request.on_token is not None:
             request.on_token(request)
-        if request.writer.finish is not None:
+        if request.generation.finish is not None:
             self.scheduler.finish(request)
             request.on_done(request, None)
 

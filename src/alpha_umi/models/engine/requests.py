@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from alpha_umi.models.engine.radix_tree import EMPTY, Node, TokenArray, token_keys
-from alpha_umi.models.writing import Writer
+from alpha_umi.models.generation import Generation
 
 _WORTH_SHARING = 16
 """Tokens of a prompt behind an adapter's start from which on they are cached for the same role."""
@@ -19,7 +19,7 @@ class Request:
 
     prompt: Sequence[int]
     """Token ids; at least one."""
-    writer: Writer
+    generation: Generation
     adapter: int = 0
     """The number of the adapter that acts, see models.adapters.ADAPTERS; 0: the base alone."""
     adapter_from: int = 0
@@ -57,11 +57,11 @@ class Request:
 
     @property
     def ids(self) -> list[int]:
-        return [*self.prompt, *self.writer.written]
+        return [*self.prompt, *self.generation.output_ids]
 
     @property
     def length(self) -> int:
-        return len(self.prompt) + len(self.writer.written)
+        return len(self.prompt) + len(self.generation.output_ids)
 
     @property
     def pending(self) -> int:
@@ -71,7 +71,7 @@ class Request:
     @property
     def max_length(self) -> int:
         """Tokens that its request cache must have room for."""
-        return len(self.prompt) + self.writer.budget
+        return len(self.prompt) + self.generation.budget
 
     @property
     def is_uniform(self) -> bool:
@@ -91,10 +91,10 @@ class Request:
         """The ids of its tokens from `start` to `stop`."""
         prompt = len(self.prompt)
         if start >= prompt:
-            return self.writer.written[start - prompt : stop - prompt]
+            return self.generation.output_ids[start - prompt : stop - prompt]
         if stop <= prompt:
             return list(self.prompt[start:stop])
-        return [*self.prompt[start:], *self.writer.written[: stop - prompt]]
+        return [*self.prompt[start:], *self.generation.output_ids[: stop - prompt]]
 
     def adapters_between(self, start: int, stop: int) -> list[int]:
         """The number of the adapter for each of its tokens from `start` to `stop`; empty where none acts."""

@@ -184,7 +184,9 @@ class Scheduler:
         """Requests with more than one token to compute: those that have begun to write, then the groups in turns."""
         longer = [request for request in requests if request.cache_index is None or request.pending > 1]
         while longer:
-            following = min(longer, key=lambda one: (not one.writer.written, self._served.get(one.group, 0), one.order))
+            following = min(
+                longer, key=lambda one: (not one.generation.output_ids, self._served.get(one.group, 0), one.order)
+            )
             longer.remove(following)
             yield following
 

@@ -64,7 +64,7 @@ class Worker:
         self._runner = runner
         self._queue = queue
         self._one_core = one_core
-        self._before = torch.get_num_threads()
+        self._ngram_before = torch.get_num_threads()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alpha-umi-model")
         self._lock = threading.Lock()
         self._inbox: deque[Request] = deque()
@@ -94,7 +94,7 @@ class Worker:
         try:
             return self._step_all()
         finally:
-            torch.set_num_threads(self._before)  # in torch a part of this is shared by all threads
+            torch.set_num_threads(self._ngram_before)  # in torch a part of this is shared by all threads
 
     def _step_all(self) -> None:
         """Step until no request is left; new ones join meanwhile."""

@@ -1,7 +1,7 @@
-"""The plain computation, for models that the engine does not run: left-padded batches, one KV cache each.
+"""Padded batches: generation for models that the engine does not run, left-padded, with one KV cache per batch.
 
-What a prompt is continued with does not depend on the prompts beside it, beyond float noise: positions count from
-its own first token, padding is masked, and a sampled completion draws from a generator of its own.
+The completion of a prompt does not depend on the prompts beside it, beyond float noise: positions count from its own
+first token, padding is masked, and every sampled completion has a random generator of its own.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from transformers import PreTrainedModel
 from alpha_umi.errors import ModelError
 from alpha_umi.models.adapters import adapters_of
 from alpha_umi.models.engine.requests import Request
-from alpha_umi.models.writing import choose
+from alpha_umi.models.generation import sample
 
 _GATHER_S = 0.002
-"""How long a batch waits for requests that are made at about the same time."""
+"""Seconds that a batch waits for requests made at about the same time."""
 _LOG = logging.getLogger(__name__)
 
 
-class PlainRunner:
-    """engine.worker.Runner that runs batches one after the other, each to its end."""
+class PaddedRunner:
+    """Runner (engine.worker) of one batch after the other, each to its end."""
 
     def __init__(self, model: PreTrainedModel, *, batch_tokens: int) -> None:
-        """`batch_tokens`: most tokens of prompts and completions in a batch, padded."""
+        """`batch_tokens`: most tokens of a batch: prompts and completions, padding included."""
         self._model = model
         self._batch_tokens = batch_tokens
         self._waiting: list[Request] = []
         self._alone: list[Request] = []
-        """Those of a batch that failed."""
+        """Requests of a batch that failed, to be run one by one."""
         self._batch: list[Request] = []
         self._steps: Iterator[None] | None = None
         self._gathered = False
@@ -46,26 +46,26 @@ class PlainRunner:
         return not self._waiting and not self._alone and self._steps is None
 
     def submit(self, request: Request) -> None:
-        """Take a request; it hears of a refusal as of any failure."""
+        """Queue a request; `on_done` gets a refusal as it gets any failure."""
         try:
-            request.writer.start()
-        except Exception as error:  # grammars are other people's code; whoever waits must hear what they raise
+            request.generation.start()
+        except Exception as error:  # grammars are other people's code; the caller gets what they raise
             request.on_done(request, error)
         else:
-            if request.writer.finish is None:
+            if request.generation.finish is None:
                 self._waiting.append(request)
             else:
                 request.on_done(request, None)
 
     def step(self) -> None:
-        """One token for every row of the batch; where there is none, wait for requests that come together."""
+        """Add a token to every row of the batch; where there is no batch, wait for requests and form one."""
         if self._steps is None:
             if not self._gathered:
                 time.sleep(_GATHER_S)
                 self._gathered = True
                 return
             self._batch, self._gathered = self._next_batch(), False
-            self._steps = decode_batch(self._model, self._batch)
+            self._steps = generate_batch(self._model, self._batch)
         try:
             if self._batch:
                 next(self._steps)
@@ -73,7 +73,7 @@ class PlainRunner:
         except StopIteration:
             pass
         except Exception as error:  # whatever torch raises, the others must go on
-            left = [request for request in self._batch if request.writer.finish is None]
+            left = [request for request in self._batch if request.generation.finish is None]
             if len(left) > 1:
                 _LOG.warning("a batch failed", exc_info=error, extra={"requests": len(left)})
                 self._alone += left
@@ -82,14 +82,14 @@ class PlainRunner:
         self._batch, self._steps = [], None
 
     def fail(self, error: Exception) -> None:
-        """The batch under way is lost; who waits for another one is not."""
+        """Fail the requests of the current batch; those that wait stay."""
         for request in self._batch:
-            if request.writer.finish is None:
+            if request.generation.finish is None:
                 request.on_done(request, error)
         self._batch, self._steps = [], None
 
     def _next_batch(self) -> list[Request]:
-        """The request that came first, with those that are most like it in length, within `batch_tokens`."""
+        """The oldest request, with those closest to it in length, within `batch_tokens`."""
         self._waiting, self._alone = (
             [request for request in queue if not request.is_cancelled()] for queue in (self._waiting, self._alone)
         )
@@ -109,8 +109,8 @@ class PlainRunner:
 
 
 @torch.inference_mode()
-def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterator[None]:
-    """Complete all requests, a token each at a time. Rows with different adapters share every forward."""
+def generate_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterator[None]:
+    """Complete all requests, one token per row and iteration. Rows with different adapters share every forward."""
     device, adapters = model.device, adapters_of(model)
     longest = max(request.length for request in requests)
     ids = torch.tensor([[0] * (longest - one.length) + one.ids for one in requests], device=device)
@@ -123,22 +123,16 @@ def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterato
         request.computed = request.length
     while True:
         with nullcontext() if adapters is None else adapters.select(chosen):
-            output = cast(
-                "Any",
-                model(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    use_cache=True,
-                    logits_to_keep=1,
-                    **{cache_name: cache},
-                ),
-            )
+            inputs: dict[str, Any] = {
+                "input_ids": ids,
+                "attention_mask": mask,
+                "position_ids": positions,
+                cache_name: cache,
+            }
+            output = cast("Any", model)(**inputs, use_cache=True, logits_to_keep=1)
         cache = output[cache_name]
         _write(output.logits[:, -1], live)
-        kept = [
-            at for at, one in enumerate(live) if one.pending and one.writer.finish is None and not one.is_cancelled()
-        ]
+        kept = [at for at, request in enumerate(live) if _continues(request)]
         yield
         if not kept:
             return
@@ -155,6 +149,10 @@ def decode_batch(model: PreTrainedModel, requests: Sequence[Request]) -> Iterato
         positions = positions[:, -1:] + 1
 
 
+def _continues(request: Request) -> bool:
+    return request.pending > 0 and request.generation.finish is None and not request.is_cancelled()
+
+
 def _cache_name(model: PreTrainedModel) -> str:
     """Return the name by which a model takes and returns its KV cache; newer transformers call it `cache`."""
     names = inspect.signature(model.forward).parameters
@@ -162,28 +160,28 @@ def _cache_name(model: PreTrainedModel) -> str:
 
 
 def _write(logits: Tensor, requests: Sequence[Request]) -> None:
-    """One more token for every request all of whose tokens are computed; who fails has nothing pending any more."""
-    asked = [at for at, request in enumerate(requests) if request.pending == 0]
-    live = [requests[at] for at in asked]
-    tokens = choose(logits[asked], [one.writer for one in live], [one.prompt for one in live])
+    """Append a token to every request all of whose tokens are computed; a failed one has nothing pending any more."""
+    due = [at for at, request in enumerate(requests) if request.pending == 0]
+    live = [requests[at] for at in due]
+    tokens = sample(logits[due], [one.generation for one in live], [one.prompt for one in live])
     for request, token in zip(live, tokens, strict=True):
         if isinstance(token, ModelError):
             request.on_done(request, token)
             continue
         try:
-            request.writer.take(token)
+            request.generation.append(token)
         except Exception as error:  # tokenizers and grammars are other people's code
             request.on_done(request, ModelError(f"the completion cannot go on: {error}"))
             request.computed = request.length
             continue
         if request.on_token is not None:
             request.on_token(request)
-        if request.writer.finish is not None:
+        if request.generation.finish is not None:
             request.on_done(request, None)
 
 
 def _prompt_adapters(requests: Sequence[Request], longest: int) -> Tensor:
-    """[requests, longest] on the CPU: which adapter acts on each token of left-padded prompts."""
+    """The number of the adapter per token of left-padded prompts, [requests, longest], on the CPU."""
     numbers = torch.zeros(len(requests), longest, dtype=torch.int8)
     for number, request in zip(numbers, requests, strict=True):
         number[longest - request.length + request.adapter_from :] = request.adapter

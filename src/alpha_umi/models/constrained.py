@@ -1,8 +1,8 @@
-"""Completions held to a grammar, token by token, by llguidance.
+"""Constrained decoding: grammars that mask the logits of a completion, by llguidance.
 
-`HeldTokenizer` is made once for a model, by its `hold` a `Held` for each request. A grammar is compiled once and
-copied from then on. Whoever decodes calls `mask` before a token is chosen and `accept` after; while `forced` names
-tokens there is nothing to choose.
+A GrammarCompiler belongs to a tokenizer, a GrammarMatcher to one completion: `mask` before a token is sampled,
+`accept` after it; while `forced` returns tokens there is nothing to sample. A grammar is compiled once, and its
+matcher copied.
 """
 
 from __future__ import annotations
@@ -22,64 +22,69 @@ _COMPILED = 512
 _BITS = torch.arange(32, dtype=torch.int32)
 
 
-class HeldTokenizer:
-    """A tokenizer as llguidance reads it, and the grammars that were compiled for it, the latest 512."""
+class GrammarCompiler:
+    """Compiler of grammars for one tokenizer; it keeps the 512 used last."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, vocabulary: int, ends: Iterable[int]) -> None:
-        """`vocabulary`: how many logits the model gives. `ends`: the ids that end a completion.
+        """`vocabulary`: number of logits of the model. `ends`: the ids that end a completion.
 
         Raises ConfigError where llguidance is not installed or the tokenizer is not a fast one.
         """
-        with explain_missing_extra("local", "holding a model to a grammar", instead="set held = false"):
+        with explain_missing_extra("local", "constrained decoding", instead="set constrained = false"):
             from llguidance.hf import from_tokenizer
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
-            raise ConfigError("this model's tokenizer is not a fast one and cannot be held to a grammar: held = false")
+            raise ConfigError(
+                "constrained decoding needs a fast tokenizer, which this model's is not; set constrained = false"
+            )
         self._vocabulary = vocabulary
         self._tokenizer = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=sorted(ends))
         self._compiled: OrderedDict[str, Any] = OrderedDict()
         self._lock = Lock()
 
-    def hold(self, grammar: str) -> Held:
-        """A completion at its start. Raises ModelError for a grammar that this tokenizer cannot be held to."""
-        return Held(self._matcher(grammar), self._vocabulary)
+    def compile(self, grammar: str) -> GrammarMatcher:
+        """Compile a grammar (Lark syntax of llguidance); returns its matcher for one completion.
+
+        Raises ModelError for a grammar that is invalid, or names special tokens that the tokenizer lacks.
+        """
+        return GrammarMatcher(self._matcher(grammar), self._vocabulary)
 
     def _matcher(self, grammar: str) -> Any:
         from llguidance import LLMatcher
 
         with self._lock:
             if grammar not in self._compiled:
-                made = LLMatcher(self._tokenizer, grammar)
-                if made.is_error():
-                    raise ModelError(f"the model cannot be held to this grammar: {_first_line(made.get_error())}")
-                self._compiled[grammar] = made
+                matcher = LLMatcher(self._tokenizer, grammar)
+                if matcher.is_error():
+                    raise ModelError(f"this grammar cannot constrain the model: {_first_line(matcher.get_error())}")
+                self._compiled[grammar] = matcher
                 if len(self._compiled) > _COMPILED:
                     self._compiled.popitem(last=False)
             self._compiled.move_to_end(grammar)
             return self._compiled[grammar].deep_copy()
 
 
-class Held:
-    """Where one completion stands in its grammar."""
+class GrammarMatcher:
+    """State of one completion in its grammar (a generation.Grammar)."""
 
     def __init__(self, matcher: Any, vocabulary: int) -> None:
         self._matcher = matcher
         self._mask = torch.empty((vocabulary + 31) // 32, dtype=torch.int32)
 
     def mask(self, row: Tensor) -> None:
-        """Set the logits of tokens that cannot come next to minus infinity. `row`: [vocabulary], changed in place."""
+        """Set the logits of the tokens that the grammar excludes here to -inf. `row`: [vocabulary], in place."""
         self._matcher.unsafe_compute_mask_ptr(self._mask.data_ptr(), self._mask.nbytes)
         self._check()
         allowed = ((self._mask[:, None] >> _BITS) & 1).flatten()[: len(row)].bool()
         row.masked_fill_(~allowed.to(row.device), float("-inf"))
 
     def forced(self) -> list[int]:
-        """The tokens that come next whatever the model says; none where it has a choice. They are not accepted yet."""
+        """The only tokens that can come next, not accepted yet; empty where there is a choice."""
         tokens = cast("list[int]", self._matcher.compute_ff_tokens())
         self._check()
         return tokens
 
     def accept(self, token: int) -> None:
-        """Go on behind `token`. Raises ModelError for a token that the mask excludes."""
+        """Advance by `token`. Raises ModelError for a token that the mask excludes."""
         if not self._matcher.consume_token(token):
             self._check()
 

@@ -1,7 +1,7 @@
-"""Completions under way: which id comes next, and when that was the last.
+"""Completions in progress: sampling of the next token id, and the conditions that end a completion.
 
-What is drawn depends on a completion's own logits and its own seed alone: one number in [0, 1) per id, found in the
-probabilities in the order of the ids, so that float noise from whatever shares a batch moves nothing but its edges.
+A sampled id depends on the completion's own logits and its own seed alone: one number in [0, 1) per id, looked up in
+the cumulative probabilities in the order of the ids, so that float noise of a batch moves nothing but their edges.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from torch import Tensor
 from alpha_umi.errors import ModelError
 from alpha_umi.types import FinishReason, Sampling
 
-_LIKELIEST = 1024
-"""Ids among which the nucleus is sought first."""
-_NEVER = float("-inf")
+_FIRST_TOP_K = 1024
+"""Most likely ids among which the nucleus of top_p is sought before all are sorted."""
+_NEG_INF = float("-inf")
 
-Likeliest: TypeAlias = tuple[list[float], list[int]]
-"""Per row its highest logit and the id that has it."""
+Argmax: TypeAlias = tuple[list[float], list[int]]
+"""The highest logit of each row, and its id."""
 
 
 class Grammar(Protocol):
-    """What a completion is held to, one per completion."""
+    """Constraint on the ids of one completion."""
 
     def mask(self, row: Tensor) -> None:
-        """Set the logits [vocabulary] of ids that may not come next to -inf, in place."""
+        """Set the logits, [vocabulary], of ids that may not come next to -inf, in place."""
         ...
 
     def forced(self) -> list[int]:
-        """The ids that must come next, whatever the model says; often none."""
+        """The only ids that can come next, whatever the logits; often none."""
         ...
 
     def accept(self, token: int) -> None:
-        """This id was written."""
+        """Advance by an id that was appended."""
         ...
 
 
-class Writer:
-    """One completion under way."""
+class Generation:
+    """State of one completion: its ids so far, how the next is sampled, and when it ends."""
 
     def __init__(
         self,
@@ -52,18 +52,18 @@ class Writer:
         text: Callable[[Sequence[int]], str],
         grammar: Grammar | None = None,
     ) -> None:
-        """`budget`: most ids to write. `ends`: ids that end it. `text`: what ids say."""
+        """`budget`: most ids. `ends`: ids that end it. `text`: decodes ids, to look for stop strings."""
         self.sampling = sampling
         self.budget = budget
-        self.written: list[int] = []
-        """Without the id that ended it."""
+        self.output_ids: list[int] = []
+        """The ids so far, without the one that ended it."""
         self.finish: FinishReason | None = None
         self.logprobs: list[tuple[int, float]] = []
-        """Ids with their log-probabilities, the id that ended it too; empty where nobody asked."""
+        """Ids with their log-probabilities (nats), the id that ended it too; empty unless asked for."""
         self._ends = ends
         self._text = text
         self._grammar = grammar
-        self._runs: dict[tuple[int, ...], set[int]] = {}
+        self._ngrams: dict[tuple[int, ...], set[int]] = {}
         self._tail = max((len(stop.encode()) for stop in sampling.stop), default=0) + 4
         self._generator: torch.Generator | None = None
         if sampling.temperature > 0:
@@ -75,24 +75,24 @@ class Writer:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether the likeliest id comes next and nothing else is asked for."""
-        said = self.sampling
-        plain = said.repetition_penalty == 1.0 and said.repetition_limit is None and not said.logprobs
+        """Whether the next id is the argmax of the logits and nothing else is asked for."""
+        asked = self.sampling
+        plain = asked.repetition_penalty == 1.0 and asked.repetition_limit is None and not asked.logprobs
         return self._generator is None and self._grammar is None and plain
 
     def start(self) -> None:
-        """Write what the grammar forces before the model says anything."""
-        self._write_forced()
+        """Append the ids that the grammar forces before the first forward."""
+        self._append_forced()
 
-    def take(self, token: int) -> None:
-        """Write one more id, and those that it forces; `finish` says whether and why that was the last."""
+    def append(self, token: int) -> None:
+        """Append an id, and those that the grammar forces after it; sets `finish` where one was the last."""
         self._append(token)
         if self.finish is None and self._grammar is not None:
             self._grammar.accept(token)
-            self._write_forced()
+            self._append_forced()
 
-    def choose(self, logits: Tensor, prompt: Sequence[int]) -> int:
-        """The next id. `logits`: [vocabulary]. Raises ModelError where the grammar allows none."""
+    def sample(self, logits: Tensor, prompt: Sequence[int]) -> int:
+        """Sample the next id. `logits`: [vocabulary]. Raises ModelError where the grammar allows none."""
         row = logits.detach().float().cpu()
         scores = self._allowed(self._penalised(row, prompt))
         token = int(scores.argmax()) if self._generator is None else _draw(scores, self.sampling, self._generator)
@@ -104,16 +104,16 @@ class Writer:
         if token in self._ends:
             self.finish = FinishReason.STOP
             return
-        if (limit := self.sampling.repetition_limit) is not None and len(self.written) >= limit - 1:
-            self._runs.setdefault(self._before(limit), set()).add(token)
-        self.written.append(token)
-        if self._stops():
+        if (limit := self.sampling.repetition_limit) is not None and len(self.output_ids) >= limit - 1:
+            self._ngrams.setdefault(self._ngram_before(limit), set()).add(token)
+        self.output_ids.append(token)
+        if self._has_stop_string():
             self.finish = FinishReason.STOP
-        elif len(self.written) >= self.budget:
+        elif len(self.output_ids) >= self.budget:
             self.finish = FinishReason.LENGTH
 
-    def _write_forced(self) -> None:
-        """Where log-probabilities are asked for, the model has to see every id, so nothing is written unseen."""
+    def _append_forced(self) -> None:
+        """Append forced ids; none where log-probabilities are asked for, which take a forward for every id."""
         if self._grammar is None or self.sampling.logprobs:
             return
         for token in self._grammar.forced():
@@ -122,82 +122,82 @@ class Writer:
                 return
             self._grammar.accept(token)
 
-    def _stops(self) -> bool:
-        """Whether a stop string has just appeared. A token writes a byte at least, so a short tail shows it."""
+    def _has_stop_string(self) -> bool:
+        """Whether a stop string has just appeared. A token is a byte at least, so a short tail shows it."""
         if not self.sampling.stop:
             return False
-        tail = self._text(self.written[-self._tail :])
+        tail = self._text(self.output_ids[-self._tail :])
         return any(stop in tail for stop in self.sampling.stop)
 
-    def _before(self, limit: int) -> tuple[int, ...]:
-        return tuple(self.written[len(self.written) - limit + 1 :])
+    def _ngram_before(self, limit: int) -> tuple[int, ...]:
+        return tuple(self.output_ids[len(self.output_ids) - limit + 1 :])
 
     def _penalised(self, row: Tensor, prompt: Sequence[int]) -> Tensor:
-        """A new row with the ids of the prompt and the completion made less likely."""
+        """A copy of the logits with the repetition penalty on ids of the prompt and the completion."""
         scores = row.clone()
         if self.sampling.repetition_penalty != 1.0:
-            seen = torch.tensor(sorted({*prompt, *self.written}))
+            seen = torch.tensor(sorted({*prompt, *self.output_ids}))
             before = scores[seen]
             penalty = self.sampling.repetition_penalty
             scores[seen] = torch.where(before < 0, before * penalty, before / penalty)
         return scores
 
     def _allowed(self, scores: Tensor) -> Tensor:
-        """`scores` without what the grammar forbids and, where something is left then, without repeated runs."""
+        """`scores` without the ids that the grammar excludes and, where others are left, without repeated n-grams."""
         if self._grammar is not None:
             self._grammar.mask(scores)
-            if not bool(scores.amax() > _NEVER):
+            if not bool(scores.amax() > _NEG_INF):
                 raise ModelError("the grammar allows no token here")
         if (limit := self.sampling.repetition_limit) is None:
             return scores
         fewer = scores.clone()
-        fewer[list(self._runs.get(self._before(limit), ()))] = _NEVER
-        return fewer if bool(fewer.amax() > _NEVER) else scores
+        fewer[list(self._ngrams.get(self._ngram_before(limit), ()))] = _NEG_INF
+        return fewer if bool(fewer.amax() > _NEG_INF) else scores
 
 
-def choose(
-    logits: Tensor, writers: Sequence[Writer], prompts: Sequence[Sequence[int]], likeliest: Likeliest | None = None
+def sample(
+    logits: Tensor, generations: Sequence[Generation], prompts: Sequence[Sequence[int]], argmax: Argmax | None = None
 ) -> list[int | ModelError]:
-    """The next id of every writer, or why there is none. `logits`: [writers, vocabulary]."""
-    best, tokens = likeliest or likeliest_of(logits)
-    if not all(writer.is_greedy for writer in writers):
+    """Sample the next id of every generation; an error where there is none. `logits`: [generations, vocabulary]."""
+    best, tokens = argmax or argmax_of(logits)
+    if not all(generation.is_greedy for generation in generations):
         logits = logits.cpu()  # once, and not row by row
     chosen: list[int | ModelError] = []
-    for at, (writer, prompt) in enumerate(zip(writers, prompts, strict=True)):
+    for at, (generation, prompt) in enumerate(zip(generations, prompts, strict=True)):
         if not math.isfinite(best[at]):
             chosen.append(NotFiniteError())
-        elif writer.is_greedy:
+        elif generation.is_greedy:
             chosen.append(tokens[at])
         else:
             try:
-                chosen.append(writer.choose(logits[at], prompt))
+                chosen.append(generation.sample(logits[at], prompt))
             except ModelError as error:
                 chosen.append(error)
     return chosen
 
 
-def likeliest_of(logits: Tensor) -> Likeliest:
-    """The highest logits and whose they are; no number where any of a row is none."""
-    if logits.device.type == "cpu" and logits.dtype is torch.float32:  # numpy finds them ten times as fast
+def argmax_of(logits: Tensor) -> Argmax:
+    """The highest logit of each row and its id; NaN where a row has one. `logits`: [rows, vocabulary]."""
+    if logits.device.type == "cpu" and logits.dtype is torch.float32:  # numpy is ten times as fast
         rows = logits.numpy()
-        places = rows.argmax(axis=-1)
-        return rows[np.arange(len(rows)), places].tolist(), places.tolist()
+        ids = rows.argmax(axis=-1)
+        return rows[np.arange(len(rows)), ids].tolist(), ids.tolist()
     best, tokens = logits.max(dim=-1)
     return best.tolist(), tokens.tolist()
 
 
 class NotFiniteError(ModelError):
-    """The model computed what is no number."""
+    """Logits that are NaN or infinite."""
 
     def __init__(self) -> None:
         super().__init__(
             "the model computed logits that are no numbers (NaN or infinite) for this prompt; its weights are broken, "
-            "or their dtype is too narrow (try dtype = 'float32')"
+            "or the precision of their dtype is too low (try dtype = 'float32')"
         )
 
 
 def _draw(scores: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """One id by its probability among those that top_k, top_p and min_p leave, cut in this order."""
+    """Draw an id by its probability among those that top_k, top_p and min_p leave, applied in this order."""
     chances = (scores.double() / sampling.temperature).softmax(dim=-1)
     if sampling.top_k is not None and sampling.top_k < len(chances):
         chances = chances * (chances >= chances.topk(sampling.top_k).values[-1])
@@ -211,8 +211,8 @@ def _draw(scores: Tensor, sampling: Sampling, generator: torch.Generator) -> int
 
 
 def _edge(chances: Tensor, enough: float) -> Tensor:
-    """The probability of the last of the likeliest ids that hold `enough` together."""
-    for count in (min(_LIKELIEST, len(chances)), len(chances)):
+    """The least probability in the nucleus: the most likely ids that hold `enough` together."""
+    for count in (min(_FIRST_TOP_K, len(chances)), len(chances)):
         best = chances.topk(count).values
         inside = best.cumsum(dim=-1) - best < enough
         if count == len(chances) or not bool(inside[-1]):
