@@ -449,7 +449,7 @@ def memory():
         model = make_model(size, AdapterKind.ALORA)
         with torch.inference_mode(), adapters_of(model).select(1):
             model(torch.tensor([[1, 2]]))
-        three = sum(weight.nbytes for weight in model.parameters()) + adapters_of(model).copies
+        three = sum(weight.nbytes for weight in model.parameters()) + adapters_of(model).copy_bytes
         print(f"memory of weights, {size}: one model {base / 1e6:.1f} MB, three roles on it {three / 1e6:.1f} MB "
               f"({three / base:.2f}x; rank 8), three models {3 * base / 1e6:.1f} MB")  # fmt: skip
 

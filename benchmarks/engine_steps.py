@@ -34,7 +34,7 @@ PARTS = (
     (ForwardBatch, "__init__", "making the batch"),
     (ForwardBatch, "inputs", "making the batch"),
     (ForwardBatch, "adapters", "making the batch"),
-    (adapters._Chosen, "__init__", "making the batch"),  # noqa: SLF001
+    (adapters._Selection, "__init__", "making the batch"),  # noqa: SLF001
     (engine.Engine, "_forward", "model, the rest: norms, rotary, activations, Python"),
     (adapters.TokenLora, "_add_frozen", "model, adapters"),
     (ForwardBatch, "_write", "model, keys and values written"),

@@ -36,9 +36,9 @@ def adapted(tmp_path_factory):
     folder, model = tmp_path_factory.mktemp("adapted"), fresh_model()
     model.save_pretrained(folder / "backbone")
     tokenizer().save_pretrained(folder / "backbone")
-    woken = {role: tokenizer().encode(f"<|{role}|>", add_special_tokens=False) for role in THREE}
+    invocations = {role: tokenizer().encode(f"<|{role}|>", add_special_tokens=False) for role in THREE}
     settings = adapter_settings(AdapterKind.ALORA)
-    adapters = attach(model, settings, THREE, invocations=woken)
+    adapters = attach(model, settings, THREE, invocations=invocations)
     for role in THREE:
         save_adapter(adapters, role, settings, folder / role, base="../backbone")
     return write_agent(folder, **{role.value: {"model": "backbone", "adapter": role.value} for role in THREE})

@@ -63,10 +63,10 @@ def test_role_tokens_belong_to_the_backbone_and_both_reload_together(tied, tmp_p
     merge(model)
     model.save_pretrained(tmp_path / "backbone")
     tokenizer.save_pretrained(tmp_path / "backbone")
-    woken = {role: tokenizer.encode(f"<|{role}|>", add_special_tokens=False) for role in THREE}
-    assert all(len(ids) == 1 and ids[0] in new for ids in woken.values())
+    invocations = {role: tokenizer.encode(f"<|{role}|>", add_special_tokens=False) for role in THREE}
+    assert all(len(ids) == 1 and ids[0] in new for ids in invocations.values())
     settings = adapter_settings(AdapterKind.ALORA)
-    adapters = attach(model, settings, THREE, invocations=woken)
+    adapters = attach(model, settings, THREE, invocations=invocations)
     ids = {role: prompt_ids(tokenizer, f"Paris <|{role}|> in one sentence") for role in THREE}
     expected = {}
     for role in THREE:
@@ -168,9 +168,9 @@ def run_directory(tmp_path):
     model = tiny_llama(len(TOKENIZER))
     model.save_pretrained(tmp_path / "backbone")
     TOKENIZER.save_pretrained(tmp_path / "backbone")
-    woken = {role: TOKENIZER.encode(f"<|{role}|>", add_special_tokens=False) for role in THREE}
+    invocations = {role: TOKENIZER.encode(f"<|{role}|>", add_special_tokens=False) for role in THREE}
     settings = adapter_settings(AdapterKind.ALORA)
-    adapters = attach(model, settings, THREE, invocations=woken)
+    adapters = attach(model, settings, THREE, invocations=invocations)
     torch.manual_seed(3)
     for role in THREE:
         for name, weight in adapters.parameters(role).items():

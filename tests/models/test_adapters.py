@@ -239,9 +239,9 @@ def test_a_copy_of_a_model_has_adapters_of_its_own():
 def test_what_cannot_be_attached_is_explained():
     with pytest.raises(ConfigError, match=r"no such linear layer; it has: .*q_proj"):
         attach(tiny(), adapter_settings(targets=("query",)), THREE)
-    woken = {Role.PLANNER: [7], Role.CALLER: [8]}
+    invocations = {Role.PLANNER: [7], Role.CALLER: [8]}
     with pytest.raises(ConfigError, match="none for: summarizer"):
-        attach(tiny(), adapter_settings(AdapterKind.ALORA), THREE, invocations=woken)
+        attach(tiny(), adapter_settings(AdapterKind.ALORA), THREE, invocations=invocations)
 
 
 @given(st.lists(st.integers(0, 2), max_size=12), st.lists(st.integers(0, 2), max_size=3))
@@ -315,7 +315,7 @@ def test_an_adapter_of_another_base_is_refused_with_what_does_not_fit(tmp_path):
     folder = saved(tmp_path, AdapterKind.ALORA)
     refused(tiny_llama(VOCABULARY, hidden=48), folder, r"layers\.0\.mlp\.down_proj is 48 x 64 there, 32 x 48 in")
     refused(tiny(seed=5), folder, "trained on other weights")
-    refused(tiny(vocabulary=8), folder, "woken by token 8, the base has 8 tokens")
+    refused(tiny(vocabulary=8), folder, "invoked by token 8, the base has 8 tokens")
     shallow = tiny()
     del shallow.model.layers[1]
     refused(shallow, folder, r"no linear layer model\.layers\.1\.")

@@ -1,1 +1,1 @@
-"""Text generators behind `protocols.Model`: replayed, local, or at an endpoint."""
+"""Text generators (protocols.Model): local, behind an endpoint, or scripted."""

@@ -1,7 +1,7 @@
-"""Adapters on disk, in PEFT's own form: a folder that plain PEFT reads, and folders that PEFT wrote.
+"""Adapter folders in PEFT's format: written so that plain PEFT reads them, and read where PEFT wrote them.
 
-Beside PEFT's content the weights file names the base that the adapter was trained on (in the header, which
-other readers pass over), so an adapter is not put on another base unnoticed. PEFT itself is not needed.
+Beside PEFT's content the weights file holds a fingerprint of the base that the adapter was trained on (in the header,
+which other readers ignore), so that it is not put on another base unnoticed. PEFT itself is not needed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from alpha_umi.errors import CheckpointError, StorageError
 from alpha_umi.models.adapters import (
     Adapters,
     AdapterSettings,
-    add_pair,
-    base_mark,
+    add_lora,
+    base_fingerprint,
     install,
     linear_layers,
     matches,
@@ -47,9 +47,9 @@ _NOT_READ = (
     "trainable_token_indices",
     "target_parameters",
 )
-"""Settings of PEFT that mean more than A and B on linear layers."""
+"""Settings of PEFT that go beyond A and B on linear layers."""
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
-_NARROWED = ("exclude_modules", "layers_to_transform", "layers_pattern")
+_SUBSETS = ("exclude_modules", "layers_to_transform", "layers_pattern")
 
 _Pairs = dict[str, tuple[Tensor, Tensor]]
 """A [rank, in] and B [out, rank] by the name of the linear layer."""
@@ -67,9 +67,9 @@ def save_adapter(
     base: str | None = None,
     state: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write the adapter of `role` beside `folder` and rename it into it.
+    """Write the adapter of `role` to `folder`, whole or not at all.
 
-    `base`: how the base model is called in the folder. `state`: whole weights by their names in the model, where
+    `base`: the base model's name or path in the folder. `state`: whole weights by their names in the model, where
     the model's own are sharded. Raises StorageError.
     """
     weights = state or dict(adapters.parameters(role))
@@ -122,7 +122,7 @@ def _names(adapters: Adapters, role: Role) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAdapter:
-    """An adapter as it lies in a folder."""
+    """Contents of an adapter folder."""
 
     folder: str
     config: Mapping[str, Any]
@@ -133,16 +133,16 @@ class StoredAdapter:
 def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapters:
     """Put adapters from folders on one model, for inference.
 
-    Raises CheckpointError saying which folder does not fit and why: no adapter, another base, layers that the
-    model does not have or that have another shape, or a feature of PEFT beyond LoRA on linear layers.
+    Raises CheckpointError with the folder that does not fit and the reason: no adapter, another base, layers that
+    the model lacks or that have another shape, or a feature of PEFT beyond LoRA on linear layers.
     """
     stored = {role: read_adapter(folder) for role, folder in folders.items()}
     layers = linear_layers(model)
-    mark = base_mark(model)
+    fingerprint = base_fingerprint(model)
     for adapter in stored.values():
         _check_layers(adapter, layers)
         _check_tokens(adapter, len(cast("nn.Embedding", model.get_input_embeddings()).weight))
-        if None not in (adapter.base, mark) and adapter.base != mark:
+        if None not in (adapter.base, fingerprint) and adapter.base != fingerprint:
             raise _misfit(adapter, "it was trained on other weights; name the base model it was trained on")
     used = [name for name in layers if any(name in adapter.pairs for adapter in stored.values())]
     adapters = install(model, used, {role: invocation(adapter.config) for role, adapter in stored.items()})
@@ -150,14 +150,14 @@ def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapte
         for name, weights in adapter.pairs.items():
             device = layers[name].weight.device
             weights = (weights[0].to(device), weights[1].to(device))
-            add_pair(adapters, name, role, weights, scaling(adapter.config, name, len(weights[0])))
+            add_lora(adapters, name, role, weights, scaling(adapter.config, name, len(weights[0])))
     for layer in adapters.layers.values():
         layer.requires_grad_(False)
     return adapters
 
 
 def read_config(folder: str) -> Mapping[str, Any]:
-    """PEFT's settings of the adapter in a folder. Raises CheckpointError where there is none."""
+    """Read PEFT's settings of the adapter in a folder. Raises CheckpointError where there is none."""
     path = Path(folder, CONFIG)
     if not path.is_file():
         raise CheckpointError(f"{folder}: no adapter here (a folder with {CONFIG} is needed)")
@@ -171,12 +171,12 @@ def read_config(folder: str) -> Mapping[str, Any]:
 
 
 def invocation(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The tokens that wake an adapter; none for one that acts everywhere."""
+    """The invocation tokens of an adapter; none for one that acts everywhere."""
     return tuple(config.get("alora_invocation_tokens") or ())
 
 
 def read_adapter(folder: str) -> StoredAdapter:
-    """The adapter of a folder. Raises CheckpointError for what is no LoRA on linear layers alone."""
+    """Read an adapter folder. Raises CheckpointError unless it holds LoRA on linear layers alone."""
     config = read_config(folder)
     unread = [name for name in _NOT_READ if config.get(name)]
     start = config.get("init_lora_weights")
@@ -194,7 +194,7 @@ def read_adapter(folder: str) -> StoredAdapter:
 
 
 def _tensors(folder: str) -> tuple[dict[str, Tensor], str | None]:
-    """The weights by PEFT's names, and the mark of the base where there is one."""
+    """The weights by PEFT's names, and the fingerprint of the base where there is one."""
     new, old = Path(folder, WEIGHTS), Path(folder, OLD_WEIGHTS)
     try:
         if new.is_file():
@@ -208,7 +208,7 @@ def _tensors(folder: str) -> tuple[dict[str, Tensor], str | None]:
 
 
 def _paired(folder: str, tensors: Mapping[str, Tensor]) -> _Pairs:
-    """A and B by layer."""
+    """Pair A and B of each layer."""
     found: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.removesuffix(".weight").removeprefix(_PREFIX).rpartition(".")
@@ -222,7 +222,7 @@ def _paired(folder: str, tensors: Mapping[str, Tensor]) -> _Pairs:
     return {name: (parts["lora_A"], parts["lora_B"]) for name, parts in found.items()}
 
 
-# --- does it fit? -----------------------------------------------------------------------------------------
+# --- checks -----------------------------------------------------------------------------------------------
 
 
 def _check_layers(adapter: StoredAdapter, layers: Mapping[str, nn.Linear]) -> None:
@@ -233,7 +233,7 @@ def _check_layers(adapter: StoredAdapter, layers: Mapping[str, nn.Linear]) -> No
         wanted = (layers[name].out_features, layers[name].in_features)
         if shape != wanted or lora_a.shape[0] != lora_b.shape[1]:
             raise _misfit(adapter, f"{name} is {wanted[0]} x {wanted[1]} there, {shape[0]} x {shape[1]} in the adapter")
-    missing = [name for name in layers if _meant(adapter.config, name) and name not in adapter.pairs]
+    missing = [name for name in layers if _is_target(adapter.config, name) and name not in adapter.pairs]
     if missing or not adapter.pairs:
         raise _misfit(adapter, f"the adapter has no weights for {missing[0] if missing else 'any layer'}")
 
@@ -243,7 +243,7 @@ def _check_tokens(adapter: StoredAdapter, vocabulary: int) -> None:
     if beyond:
         raise _misfit(
             adapter,
-            f"it is woken by token {beyond[0]}, the base has {vocabulary} tokens; name the backbone whose tokenizer "
+            f"it is invoked by token {beyond[0]}, the base has {vocabulary} tokens; name the backbone whose tokenizer "
             "has the role tokens",
         )
 
@@ -252,16 +252,16 @@ def _misfit(adapter: StoredAdapter, reason: str) -> CheckpointError:
     return CheckpointError(f"{adapter.folder}: this adapter does not fit the base model: {reason}")
 
 
-def _meant(config: Mapping[str, Any], name: str) -> bool:
-    """Whether the settings name this layer for certain."""
+def _is_target(config: Mapping[str, Any], name: str) -> bool:
+    """True where the settings certainly name this layer."""
     targets = config.get("target_modules")
-    if not isinstance(targets, list) or any(config.get(key) for key in _NARROWED):
+    if not isinstance(targets, list) or any(config.get(key) for key in _SUBSETS):
         return False
     return any(matches(name, str(target)) for target in cast("list[object]", targets))
 
 
 def scaling(config: Mapping[str, Any], name: str, rank: int) -> float:
-    """What B A of the layer `name` is multiplied by."""
+    """The factor of B A of the layer `name`: alpha / rank, or alpha / sqrt(rank) with rslora."""
     alphas = cast("Mapping[str, float]", config.get("alpha_pattern") or {})
     alpha = next((alphas[key] for key in alphas if re.match(rf"(.*\.)?({key})$", name)), config["lora_alpha"])
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)

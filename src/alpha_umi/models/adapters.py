@@ -1,9 +1,9 @@
-"""LoRA and activated LoRA per token: every token of a forward says which adapter acts on it, 0 being none.
+"""LoRA and activated LoRA chosen per token: every token of a forward names the adapter that acts on it, 0 for none.
 
 So several roles share one forward over one frozen base: packed training rows, and batches of a live agent.
-An activated LoRA (Greenewald and others, 2025) acts from its invocation tokens on; what stands before them is
-the base's, bit for bit. Laws: a token gets here what it gets where its adapter is alone; the gradients of a
-joint pass are the sums of those of separate passes. Weights on disk: models.adapter_files.
+An activated LoRA (Greenewald and others, 2025) acts from its invocation tokens on; the tokens before them get the
+base's outputs, bit for bit. Laws: a token gets what it gets where its adapter is alone; the gradients of a joint
+pass are the sums of those of separate passes. Weights on disk: models.adapter_files.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from alpha_umi.models.token_rows import TokenRows, fold_rows
 from alpha_umi.types import Role
 
 ADAPTERS: Mapping[Role, int] = {Role.PLANNER: 1, Role.CALLER: 2, Role.SUMMARIZER: 3, Role.BACKBONE: 4}
-"""The number by which a token names the adapter of a role; 0 is the base alone."""
+"""The number of each role's adapter; 0 is the base alone."""
 ALL_LINEAR = "all-linear"
 _SAMPLED = 64
-"""Values of each base weight by which the base is known again."""
+"""Values of each base weight in its fingerprint."""
 
 
 class AdapterKind(StrEnum):
-    """Where an adapter acts: on every token of a role's example, or from its invocation tokens on."""
+    """Kinds of adapters: acting on every token of a role's example, or from its invocation tokens on."""
 
     LORA = "lora"
     ALORA = "alora"
@@ -42,12 +42,12 @@ class AdapterKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterSettings:
-    """What adapters are made of; the names and meanings are PEFT's."""
+    """Settings of new adapters; names and meanings are PEFT's."""
 
     kind: AdapterKind = AdapterKind.LORA
     rank: int = 16
     alpha: float = 32.0
-    """What an adapter says is multiplied by alpha / rank."""
+    """The output of an adapter is multiplied by alpha / rank."""
     dropout: float = 0.0
     targets: tuple[str, ...] = (ALL_LINEAR,)
     """Last parts of the names of linear layers; `all-linear`: all but the projection to the vocabulary."""
@@ -60,8 +60,8 @@ _Ranks: TypeAlias = tuple[tuple[int, int, float], ...]
 # --- one layer --------------------------------------------------------------------------------------------
 
 
-class _Chosen:
-    """Which adapter acts on each token of a forward."""
+class _Selection:
+    """The adapter of each token of a forward."""
 
     def __init__(self, numbers: Tensor | int, device: torch.device) -> None:
         whole = torch.tensor([numbers]) if isinstance(numbers, int) else numbers.reshape(-1)
@@ -74,13 +74,13 @@ class _Chosen:
         self._weights: dict[_Ranks, Tensor] = {}
 
     def weights(self, pairs: Sequence[LoraPair]) -> Tensor | float:
-        """How much each rank of `pairs` counts for each active token: [active tokens, ranks] or a number."""
+        """The factor of each rank of `pairs` for each active token: [active tokens, ranks], or one for all."""
         if len(pairs) == 1 and self.present == {pairs[0].number}:
             return pairs[0].scaling
         return self.by_rank(_ranks(pairs))
 
     def by_rank(self, ranks: _Ranks) -> Tensor:
-        """[active tokens, ranks]: the scaling of each rank where it is the token's own, else 0."""
+        """The scaling of each rank where the token has its adapter, else 0: [active tokens, ranks]."""
         if ranks not in self._weights:
             owner = torch.tensor([number for number, rank, _ in ranks for _ in range(rank)])
             scaling = torch.tensor([scaling for _, rank, scaling in ranks for _ in range(rank)])
@@ -94,10 +94,10 @@ def _ranks(pairs: Sequence[LoraPair]) -> _Ranks:
 
 
 @dataclass(slots=True)
-class _Selection:
-    """What is chosen now, for all layers of a model."""
+class _Current:
+    """The selection that is in force, for all layers of a model."""
 
-    chosen: _Chosen | None = None
+    selection: _Selection | None = None
 
 
 class LoraPair(nn.Module):
@@ -112,82 +112,84 @@ class LoraPair(nn.Module):
 
 
 class TokenLora(nn.ModuleDict):
-    """The adapters on one linear layer, by role. They are added to what the layer says, after it has spoken."""
+    """The adapters on one linear layer, by role; a forward hook adds their outputs to the layer's."""
 
-    def __init__(self, linear: nn.Linear, selection: _Selection) -> None:
+    def __init__(self, linear: nn.Linear, current: _Current) -> None:
         super().__init__()
         self.dropout = 0.0
-        self._selection = selection
+        self._current = current
         self._hook = linear.register_forward_hook(self._add)
-        self._joined: _Joined | None = None
+        self._stacked: _Stacked | None = None
 
     def __setitem__(self, key: str, module: nn.Module) -> None:
         super().__setitem__(key, module)
-        self._joined = None
+        self._stacked = None
 
     @property
     def pairs(self) -> list[LoraPair]:
         return [cast("LoraPair", pair) for pair in self.values()]
 
     @property
-    def copies(self) -> int:
-        """Bytes of the adapters as they are laid side by side; 0 before they have run."""
-        return 0 if self._joined is None else self._joined.lora_a.nbytes + self._joined.lora_b.nbytes
+    def copy_bytes(self) -> int:
+        """Bytes of the stacked copy of the adapters; 0 before they have run."""
+        return 0 if self._stacked is None else self._stacked.lora_a.nbytes + self._stacked.lora_b.nbytes
 
     def detach(self) -> None:
         self._hook.remove()
 
     def _add(self, linear: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
-        chosen = self._selection.chosen
-        if chosen is None or not self._acts(chosen, arguments[0]):
+        selection = self._current.selection
+        if selection is None or not self._acts(selection, arguments[0]):
             return
         if not torch.is_grad_enabled() and not self.training:
-            self._add_frozen(chosen, arguments[0], result)
+            self._add_frozen(selection, arguments[0], result)
             return
-        # An adapter that no token chose still takes part in a training pass: its gradient is zero and not
+        # An adapter that no token has still takes part in a training pass: its gradient is zero and not
         # missing, so that all processes of a sharded run reduce the same weights.
-        pairs = [pair for pair in self.pairs if pair.number in chosen.present or _learns(pair)]
+        pairs = [pair for pair in self.pairs if pair.number in selection.present or _learns(pair)]
         if not pairs:
             return
         tokens = arguments[0].reshape(-1, arguments[0].shape[-1])
-        active = (tokens if chosen.rows is None else tokens.index_select(0, chosen.rows)).to(pairs[0].lora_A.dtype)
+        active = (tokens if selection.rows is None else tokens.index_select(0, selection.rows)).to(
+            pairs[0].lora_A.dtype
+        )
         lora_a, lora_b = pairs[0].lora_A, pairs[0].lora_B
         if len(pairs) > 1:
             lora_a = torch.cat([pair.lora_A for pair in pairs])
             lora_b = torch.cat([pair.lora_B for pair in pairs], dim=1)
         dropped = functional.dropout(active, self.dropout, training=self.training)
-        added = functional.linear(functional.linear(dropped, lora_a) * chosen.weights(pairs), lora_b)
+        added = functional.linear(functional.linear(dropped, lora_a) * selection.weights(pairs), lora_b)
         out = result.view(-1, result.shape[-1])
-        if chosen.rows is None:
+        if selection.rows is None:
             out.add_(added.to(out.dtype))
         else:
-            out.index_add_(0, chosen.rows, added.to(out.dtype))
+            out.index_add_(0, selection.rows, added.to(out.dtype))
 
-    def _acts(self, chosen: _Chosen, given: Tensor) -> bool:
-        """Whether there is something to add. Raises ValueError where the choice was made for other tokens."""
+    def _acts(self, selection: _Selection, given: Tensor) -> bool:
+        """True where an adapter acts. Raises ValueError where the selection is for another number of tokens."""
         tokens = given.numel() // given.shape[-1]
-        if chosen.tokens is not None and tokens != chosen.tokens:
-            raise ValueError(f"adapters were chosen for {chosen.tokens} tokens, a layer was given {tokens}")
-        return bool(chosen.present)
+        if selection.tokens is not None and tokens != selection.tokens:
+            raise ValueError(f"adapters were selected for {selection.tokens} tokens, a layer was given {tokens}")
+        return bool(selection.present)
 
-    def _add_frozen(self, chosen: _Chosen, given: Tensor, result: Tensor) -> None:
-        """As below where nothing learns, in as few operations as there can be: all adapters as one."""
-        if self._joined is None or self._joined.changed:
-            self._joined = _Joined(self.pairs)
-        lora_a, lora_b, ranks = self._joined.lora_a, self._joined.lora_b, self._joined.ranks
+    def _add_frozen(self, selection: _Selection, given: Tensor, result: Tensor) -> None:
+        """Add the outputs of frozen adapters in as few operations as possible: all of them stacked as one."""
+        if self._stacked is None or self._stacked.changed:
+            self._stacked = _Stacked(self.pairs)
+        lora_a, lora_b, ranks = self._stacked.lora_a, self._stacked.lora_b, self._stacked.ranks
         tokens, out = given.reshape(-1, given.shape[-1]), result.view(-1, result.shape[-1])
-        active = (tokens if chosen.rows is None else tokens.index_select(0, chosen.rows)).to(lora_a.dtype)
-        low = (active @ lora_a).mul_(chosen.by_rank(ranks))
-        if chosen.rows is not None:
-            out.index_add_(0, chosen.rows, (low @ lora_b).to(out.dtype))
+        active = (tokens if selection.rows is None else tokens.index_select(0, selection.rows)).to(lora_a.dtype)
+        low = (active @ lora_a).mul_(selection.by_rank(ranks))
+        if selection.rows is not None:
+            out.index_add_(0, selection.rows, (low @ lora_b).to(out.dtype))
         elif out.dtype == low.dtype:
             out.addmm_(low, lora_b)
         else:
             out.add_((low @ lora_b).to(out.dtype))
 
 
-class _Joined:
-    """Adapters side by side, [in, ranks] and [ranks, out], as they are now."""
+class _Stacked:
+    """Copy of adapters stacked along their ranks, [in, ranks] and [ranks, out]."""
 
     def __init__(self, pairs: Sequence[LoraPair]) -> None:
         self._parts: list[Tensor] = [part for pair in pairs for part in (pair.lora_A, pair.lora_B)]
@@ -198,7 +200,7 @@ class _Joined:
 
     @property
     def changed(self) -> bool:
-        """Whether they have learned, or moved to another device, since."""
+        """True where the adapters were updated, or moved to another device, since the copy."""
         return self._now() != self._state
 
     def _now(self) -> list[int]:
@@ -209,30 +211,30 @@ def _learns(pair: LoraPair) -> bool:
     return torch.is_grad_enabled() and pair.lora_A.requires_grad
 
 
-class _Carrying:
-    """Gradient checkpointing that recomputes a layer under the choice that its forward was made under."""
+class _Checkpoint:
+    """Gradient checkpointing that recomputes a layer under the selection of its forward."""
 
-    def __init__(self, checkpoint: Callable[..., Any], selection: _Selection) -> None:
+    def __init__(self, checkpoint: Callable[..., Any], current: _Current) -> None:
         self._checkpoint = checkpoint
-        self._selection = selection
+        self._current = current
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        chosen = self._selection.chosen
+        selection = self._current.selection
 
-        def under_the_same_choice(*arguments: Any) -> Any:
-            with _using(self._selection, chosen):
+        def under_the_same_selection(*arguments: Any) -> Any:
+            with _using(self._current, selection):
                 return function(*arguments)
 
-        return self._checkpoint(under_the_same_choice, *arguments)
+        return self._checkpoint(under_the_same_selection, *arguments)
 
 
 @contextmanager
-def _using(selection: _Selection, chosen: _Chosen | None) -> Iterator[None]:
-    before, selection.chosen = selection.chosen, chosen
+def _using(current: _Current, selection: _Selection | None) -> Iterator[None]:
+    before, current.selection = current.selection, selection
     try:
         yield
     finally:
-        selection.chosen = before
+        current.selection = before
 
 
 # --- a model ----------------------------------------------------------------------------------------------
@@ -245,10 +247,10 @@ class Adapters:
     layers: Mapping[str, TokenLora]
     """By the names of the linear layers."""
     invocations: Mapping[Role, tuple[int, ...]]
-    """Per role the tokens that wake its adapter; none: it acts on every token of a prompt and a completion."""
+    """The invocation tokens of each role's adapter; none: it acts on every token of a prompt and a completion."""
     base: str | None
-    """Names the weights under the adapters; None where they cannot be read (on no device, or in float16)."""
-    _selection: _Selection
+    """Fingerprint of the weights under the adapters; None where there is none (on no device, or in float16)."""
+    _current: _Current
     _checkpointed: Sequence[nn.Module] = field(default_factory=list[nn.Module])
 
     @property
@@ -257,32 +259,32 @@ class Adapters:
 
     @contextmanager
     def select(self, numbers: Tensor | int) -> Iterator[None]:
-        """Let adapters act in the forwards inside: [tokens] or [rows, tokens] of ADAPTERS' numbers, or one for all.
+        """Select the adapters of the forwards inside: ADAPTERS' numbers, [tokens] or [rows, tokens], or one for all.
 
-        Without, the base runs alone. Recomputation under gradient checkpointing keeps to the same choice.
+        Outside, the base runs alone. Recomputation under gradient checkpointing keeps the selection.
         """
         if torch.is_grad_enabled():
-            self._carry()
-        with _using(self._selection, _Chosen(numbers, self.device)):
+            self._wrap_checkpointing()
+        with _using(self._current, _Selection(numbers, self.device)):
             yield
 
     @property
     def device(self) -> torch.device:
-        """Where the adapters are now; a trainer may move a model after they were attached."""
+        """The device of the adapters; a trainer may move a model after they were attached."""
         pairs = (pair for layer in self.layers.values() for pair in layer.pairs)
         return next((pair.lora_A.device for pair in pairs), torch.device("cpu"))
 
     def active_from(self, role: Role, prompt: Sequence[int]) -> int | None:
-        """The position from which the adapter of `role` acts; None where nothing wakes it."""
+        """The position from which the adapter of `role` acts; None where the prompt does not invoke it."""
         return active_from(prompt, self.invocations[role])
 
     @property
-    def copies(self) -> int:
-        """Bytes of the adapters laid side by side for running, beside the adapters themselves."""
-        return sum(layer.copies for layer in self.layers.values())
+    def copy_bytes(self) -> int:
+        """Bytes of the stacked copies that run, beside the adapters themselves."""
+        return sum(layer.copy_bytes for layer in self.layers.values())
 
     def parameters(self, role: Role) -> dict[str, Parameter]:
-        """What `role` learns, by the names in the model."""
+        """The weights of the adapter of `role`, by their names in the model."""
         return {
             f"{name}.adapters.{role.value}.{part}": weight
             for name, layer in self.layers.items()
@@ -290,15 +292,15 @@ class Adapters:
             for part, weight in layer[role.value].named_parameters()
         }
 
-    def _carry(self) -> None:
+    def _wrap_checkpointing(self) -> None:
         for module in self._checkpointed:
             checkpoint = module.__dict__.get("_gradient_checkpointing_func")
-            if checkpoint is not None and not isinstance(checkpoint, _Carrying):
-                vars(module)["_gradient_checkpointing_func"] = _Carrying(checkpoint, self._selection)
+            if checkpoint is not None and not isinstance(checkpoint, _Checkpoint):
+                vars(module)["_gradient_checkpointing_func"] = _Checkpoint(checkpoint, self._current)
 
 
 def active_from(prompt: Sequence[int], invocation: Sequence[int]) -> int | None:
-    """Where the last `invocation` in a prompt begins; 0 for an empty one, None where there is none."""
+    """The position of the last `invocation` in a prompt; 0 for an empty one, None where there is none."""
     if not invocation:
         return 0
     wanted, width = list(invocation), len(invocation)
@@ -316,68 +318,69 @@ def attach(
 ) -> Adapters:
     """Give `model` one new adapter per role and freeze all else but rows of models.token_rows.
 
-    A new adapter says nothing: A is drawn as PEFT draws it, a function of (seed, role), and B is zero.
-    `invocations`: the tokens that wake each role's adapter; kind lora passes over them. Raises ConfigError when
+    A new adapter adds nothing: A is drawn as PEFT draws it, a function of (seed, role), and B is zero.
+    `invocations`: the invocation tokens of each role's adapter; ignored for kind lora. Raises ConfigError when
     the model has no layer of a target's name, or tokens are missing.
     """
-    woken: dict[Role, tuple[int, ...]] = dict.fromkeys(roles, ())
+    tokens_of: dict[Role, tuple[int, ...]] = dict.fromkeys(roles, ())
     if settings.kind is AdapterKind.ALORA:
-        woken = {role: tuple((invocations or {}).get(role, ())) for role in roles}
-        missing = ", ".join(role.value for role, tokens in woken.items() if not tokens)
+        tokens_of = {role: tuple((invocations or {}).get(role, ())) for role in roles}
+        missing = ", ".join(role.value for role, tokens in tokens_of.items() if not tokens)
         if missing:
-            raise ConfigError(
-                f"adapter kind alora needs tokens that wake an adapter; the format has none for: {missing}"
-            )
-    chosen = _targets(model, settings.targets)
-    adapters = install(model, list(chosen), woken)
+            raise ConfigError(f"adapter kind alora needs invocation tokens; the format has none for: {missing}")
+    layers = _targets(model, settings.targets)
+    adapters = install(model, list(layers), tokens_of)
     _freeze(model)
     for role in roles:
         generator = torch.Generator().manual_seed(seed * (len(ADAPTERS) + 1) + ADAPTERS[role])
-        for name, linear in chosen.items():
+        for name, linear in layers.items():
             lora_a = torch.empty(settings.rank, linear.in_features)
             nn.init.kaiming_uniform_(lora_a, a=math.sqrt(5), generator=generator)
             lora_b = torch.zeros(linear.out_features, settings.rank)
             weights = (lora_a.to(linear.weight.device), lora_b.to(linear.weight.device))
-            add_pair(adapters, name, role, weights, settings.alpha / settings.rank)
+            add_lora(adapters, name, role, weights, settings.alpha / settings.rank)
             adapters.layers[name].dropout = settings.dropout
     return adapters
 
 
 def install(model: PreTrainedModel, layers: Sequence[str], invocations: Mapping[Role, tuple[int, ...]]) -> Adapters:
-    """Make room for adapters on the named linear layers; add_pair puts them there."""
+    """Prepare the named linear layers for adapters, which `add_lora` adds.
+
+    Raises ValueError where the model has adapters already.
+    """
     if adapters_of(model) is not None:
         raise ValueError("this model has adapters already; merge or detach them first")
-    base, selection = base_mark(model), _Selection()
-    rooms: dict[str, TokenLora] = {}
+    base, current = base_fingerprint(model), _Current()
+    hooked: dict[str, TokenLora] = {}
     for name in layers:
         linear = cast("nn.Linear", model.get_submodule(name))
-        rooms[name] = TokenLora(linear, selection)
-        rooms[name].train(linear.training)
-        linear.add_module("adapters", rooms[name])
+        hooked[name] = TokenLora(linear, current)
+        hooked[name].train(linear.training)
+        linear.add_module("adapters", hooked[name])
     adapters = Adapters(
-        layers=rooms,
+        layers=hooked,
         invocations=dict(invocations),
         base=base,
-        _selection=selection,
+        _current=current,
         _checkpointed=[module for module in model.modules() if hasattr(module, "gradient_checkpointing")],
     )
     vars(model)["token_adapters"] = adapters
     return adapters
 
 
-def add_pair(adapters: Adapters, layer: str, role: Role, weights: tuple[Tensor, Tensor], scaling: float) -> None:
-    """Put the adapter of `role` on a layer. `weights`: A [rank, in] and B [out, rank], where the layer is."""
+def add_lora(adapters: Adapters, layer: str, role: Role, weights: tuple[Tensor, Tensor], scaling: float) -> None:
+    """Add the adapter of `role` to a layer. `weights`: A [rank, in] and B [out, rank], on the layer's device."""
     pair = LoraPair(*weights, number=ADAPTERS[role], scaling=scaling)
     adapters.layers[layer][role.value] = pair
 
 
 def adapters_of(model: nn.Module) -> Adapters | None:
-    """The adapters that a model has."""
+    """The adapters of a model; None where it has none."""
     return getattr(model, "token_adapters", None)
 
 
 def detach(model: PreTrainedModel) -> None:
-    """Take the adapters off; the base stays as it is, frozen where it was."""
+    """Remove the adapters; the base stays as it is, frozen where it was."""
     adapters = adapters_of(model)
     if adapters is None:
         return
@@ -416,12 +419,12 @@ def linear_layers(model: PreTrainedModel) -> dict[str, nn.Linear]:
 
 
 def matches(name: str, target: str) -> bool:
-    """Whether a layer is meant by a target's name, as PEFT reads it."""
+    """True where a target names a layer, as PEFT reads it."""
     return name == target or name.endswith(f".{target}")
 
 
-def base_mark(model: PreTrainedModel) -> str | None:
-    """Names the weights of a model by some values of each; the same for float32 and its bfloat16 copy."""
+def base_fingerprint(model: PreTrainedModel) -> str | None:
+    """Fingerprint of a model's weights, from some values of each; the same for float32 and its bfloat16 copy."""
     digest = hashlib.sha256()
     for name, weight in model.named_parameters():
         if ".rows." in name or ".adapters." in name:

@@ -1,7 +1,7 @@
-"""Which architectures compute what this package computes in its own layouts: forests of rows, and the engine's steps.
+"""Architectures whose attention this package computes exactly, in packed trees and in the engine.
 
 Both put many texts in one row and attend with code of their own, so whatever else an architecture does along a row
-would be silently lost. `unsupported_reason` names it; what nobody has compared is named too.
+would be silently lost. `unsupported_reason` names it; PROVEN lists what the tests have compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PROVEN = (
     "helium", "llama", "ministral3", "mistral", "mixtral", "olmo", "olmo2", "olmo3", "olmoe", "phi", "phi3", "qwen2",
     "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "smollm3", "starcoder2",
 )  # fmt: skip
-"""Model types that the tests compare, in training and in the engine, with the plain computation."""
+"""Model types that the tests compare with transformers' own computation, in training and in the engine."""
 
 _SEQUENCE_DEPENDENT_ROPE = ("dynamic", "longrope")
 
@@ -51,7 +51,7 @@ def _is_recurrent(config: PreTrainedConfig) -> bool:
 
 
 def _ropes(config: PreTrainedConfig) -> Iterator[tuple[str, int]]:
-    """Kinds of rotary positions and the length from which on they depend on the row."""
+    """Types of rotary embeddings, each with the length from which it depends on the row."""
     parameters = getattr(config, "rope_parameters", None) or {}
     nested = [each for each in parameters.values() if isinstance(each, dict)]
     for each in nested or [parameters]:

@@ -1,4 +1,4 @@
-"""Weights and tokenizers from folders and hub ids, with clear errors for what is not there or does not fit."""
+"""Loading of model weights and tokenizers from folders and hub ids, with errors that name the cause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 
 def pick_device(name: str) -> str:
-    """`auto`: an accelerator where there is one. Raises CheckpointError for a device that torch does not know."""
+    """Resolve a device name; `auto`: an accelerator where there is one. Raises CheckpointError for an unknown one."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -30,28 +30,28 @@ def pick_device(name: str) -> str:
 
 
 def pick_dtype(name: str, device: str) -> torch.dtype | str:
-    """`auto`: float32 on a CPU, elsewhere as the weights are stored."""
+    """Resolve a dtype name; `auto`: float32 on a CPU, elsewhere as the weights are stored."""
     if name == "auto":
         return torch.float32 if device == "cpu" else "auto"
     return _DTYPES[name]
 
 
 def load_weights(name: str, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
-    """A causal language model from a folder or a hub id, on the CPU. Raises CheckpointError."""
+    """Load a causal language model from a folder or a hub id, on the CPU. Raises CheckpointError."""
     _check_folder(name)
     with _explained(name, "weights"), quiet():
         return cast("PreTrainedModel", AutoModelForCausalLM.from_pretrained(name, dtype=dtype))
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint. Raises CheckpointError."""
+    """Load the tokenizer of a folder or a hub id. Raises CheckpointError."""
     _check_folder(name)
     with _explained(name, "tokenizer"), quiet():
         return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(name))
 
 
 def add_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
-    """`model` with a LoRA merged into its weights. Raises CheckpointError when it is none or does not fit."""
+    """Merge a LoRA folder into the weights of `model`. Raises CheckpointError when it is none or does not fit."""
     from peft import PeftConfig, PeftModel
 
     if not Path(adapter, "adapter_config.json").is_file():
@@ -67,7 +67,7 @@ def add_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
             merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     except CheckpointError:
         raise
-    except Exception as error:  # PEFT raises whatever its parts raise: KeyError, RuntimeError, ValueError, ...
+    except Exception as error:  # PEFT raises errors of many kinds: KeyError, RuntimeError, ValueError, ...
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(f"{adapter}: this adapter does not fit the base model: {reason}") from error
     return cast("PreTrainedModel", merged)
@@ -95,7 +95,7 @@ def _explained(name: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the progress bars and notes of transformers; this package shows its own."""
+    """Silence the progress bars and notes of transformers inside; this package shows its own."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

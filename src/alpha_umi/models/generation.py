@@ -75,7 +75,7 @@ class Generation:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether the next id is the argmax of the logits and nothing else is asked for."""
+        """True where the next id is the argmax of the logits and nothing else is asked for."""
         asked = self.sampling
         plain = asked.repetition_penalty == 1.0 and asked.repetition_limit is None and not asked.logprobs
         return self._generator is None and self._grammar is None and plain
@@ -123,7 +123,7 @@ class Generation:
             self._grammar.accept(token)
 
     def _has_stop_string(self) -> bool:
-        """Whether a stop string has just appeared. A token is a byte at least, so a short tail shows it."""
+        """True where a stop string has just appeared. A token is a byte at least, so a short tail shows it."""
         if not self.sampling.stop:
             return False
         tail = self._text(self.output_ids[-self._tail :])

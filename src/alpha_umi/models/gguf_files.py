@@ -1,8 +1,8 @@
-"""Models and adapters as GGUF files for llama.cpp: Llama, Mistral, Qwen2 and Qwen3, LoRA and activated LoRA on them.
+"""GGUF files for llama.cpp: Llama, Mistral, Qwen2 and Qwen3 models, and LoRA and activated LoRA adapters on them.
 
-llama.cpp rotates neighbouring halves of a head where transformers rotates its two halves, so for Llama and Mistral
+llama.cpp rotates neighbouring values of a head where transformers rotates its two halves, so for Llama and Mistral
 the rows of Q and K are reordered (`reorder`), in adapters those of their B. Norms and biases are always float32.
-What llama.cpp would compute otherwise is refused by name.
+A model that llama.cpp would compute otherwise is refused by name.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.models.gguf_vocabulary import write_vocabulary
 
 ARCHITECTURES: Mapping[str, str] = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
-"""llama.cpp's names by transformers'."""
+"""llama.cpp's names of architectures, by transformers' model types."""
 _ROTATED = ("q_proj", "k_proj")
 _FILE_TYPES = {torch.float32: "ALL_F32", torch.float16: "MOSTLY_F16", torch.bfloat16: "MOSTLY_BF16"}
 
 
 def reorder(weight: Tensor, heads: int) -> Tensor:
-    """Rows of Q or K (`heads` of them) from transformers' order into llama.cpp's: halves become neighbours."""
+    """Reorder the rows of Q or K, of `heads` heads, from transformers' order to llama.cpp's: halves to neighbours."""
     halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
     return halves.swapaxes(1, 2).reshape(weight.shape)
 
@@ -35,7 +35,8 @@ def reorder(weight: Tensor, heads: int) -> Tensor:
 def write_model(name: str, path: Path, *, end: str, dtype: str = "auto") -> None:
     """Write the model and tokenizer of a folder or hub id. `dtype`: of matrices; auto: as stored.
 
-    Raises CheckpointError for what llama.cpp would compute otherwise, ConfigError without the package gguf.
+    Raises CheckpointError for a model that llama.cpp would compute otherwise, ConfigError without the package gguf,
+    StorageError where the file cannot be written.
     """
     gguf = _package()
     model = load_weights(name, "auto" if dtype == "auto" else getattr(torch, dtype))
@@ -59,7 +60,7 @@ def write_model(name: str, path: Path, *, end: str, dtype: str = "auto") -> None
 
 
 def write_adapter(folder: str, base: str, path: Path) -> None:
-    """Write the LoRA or activated LoRA of a folder, which lies on the model `base`. Raises as `write_model` does."""
+    """Write the LoRA or activated LoRA of a folder, on the model `base`. Raises as `write_model` does."""
     gguf = _package()
     from transformers import AutoConfig
 
@@ -70,15 +71,15 @@ def write_adapter(folder: str, base: str, path: Path) -> None:
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     alpha = float(stored.config["lora_alpha"])
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
-    if waking := invocation(stored.config):
+    if invoking := invocation(stored.config):
         key = gguf.Keys.Adapter.ALORA_INVOCATION_TOKENS
-        writer.add_key_value(key, list(waking), gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.UINT32)
+        writer.add_key_value(key, list(invoking), gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.UINT32)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch.upper()], config.num_hidden_layers)
     for layer, (lora_a, lora_b) in stored.pairs.items():
         ours = names.get_name(f"{layer}.weight", try_suffixes=(".weight",))
         if ours is None or (layer == "lm_head" and config.tie_word_embeddings):
             raise CheckpointError(f"{folder}: llama.cpp's {arch} cannot have an adapter on {layer}")
-        # llama.cpp knows one alpha and divides it by each layer's rank; whatever else scales goes into B.
+        # llama.cpp knows one alpha and divides it by each layer's rank; all other scaling goes into B.
         rest = scaling(stored.config, layer, len(lora_a)) / (alpha / len(lora_a))
         _add(writer, f"{ours}.lora_a", lora_a, torch.float32)
         _add(writer, f"{ours}.lora_b", _ordered(f"{layer}.weight", lora_b, config) * rest, torch.float32)
@@ -142,7 +143,7 @@ def _write_settings(writer: Any, config: Any) -> None:
 
 
 def _rope_factors(model: PreTrainedModel) -> Tensor | None:
-    """What each frequency is divided by, where RoPE is scaled as in Llama 3."""
+    """The divisor of each RoPE frequency, where RoPE is scaled as in Llama 3."""
     rope = _rope(model.config)
     if rope.get("rope_type") != "llama3":
         return None
@@ -153,7 +154,7 @@ def _rope_factors(model: PreTrainedModel) -> Tensor | None:
 
 
 def _tensors(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
-    """Tensors by name; an output that is the embedding is left out, as llama.cpp expects."""
+    """Tensors by name; an output tied to the embedding is left out, as llama.cpp expects."""
     tied = model.get_output_embeddings()
     shared = isinstance(tied, nn.Linear) and tied.weight is cast("nn.Embedding", model.get_input_embeddings()).weight
     for name, tensor in model.state_dict().items():
@@ -179,7 +180,7 @@ def _add(writer: Any, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
 
 
 def _save(writer: Any, path: Path) -> None:
-    """Written beside `path`, then renamed."""
+    """Write the file whole or not at all. Raises StorageError."""
     part = path.with_name(f".{path.name}.part")
     steps: list[Callable[[], object]] = [
         lambda: path.parent.mkdir(parents=True, exist_ok=True),

@@ -1,8 +1,8 @@
-"""Tokenizers as llama.cpp knows them, for GGUF files.
+"""Tokenizers in GGUF files, as llama.cpp reads them.
 
-llama.cpp has its own list of ways to cut text before bytes are merged and cannot be told another one, so a tokenizer
+llama.cpp has a fixed list of ways to split text before bytes are merged and takes no other one, so a tokenizer
 is written only where its way is on that list (or cannot matter). Others are refused by name: a model that is served
-with ids it was not trained on is wrong in silence.
+with ids it was not trained on is wrong without any error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GPT2 = "gpt-2"
 def write_vocabulary(writer: Any, tokenizer: PreTrainedTokenizerBase, vocabulary: int, end: str) -> None:
     """Add the tokenizer of a model with `vocabulary` rows to a GGUFWriter. `end`: the format's end mark.
 
-    Raises CheckpointError for a tokenizer that llama.cpp would read otherwise.
+    Raises CheckpointError for a tokenizer that llama.cpp would read differently.
     """
     from gguf import TokenType
 
@@ -72,7 +72,7 @@ def _write_special(writer: Any, tokenizer: PreTrainedTokenizerBase, end: str) ->
 
 
 def _document(name: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """The byte-level BPE that a fast tokenizer is."""
+    """The byte-level BPE of a fast tokenizer: pre-tokenizer parts, normalizer, merges."""
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise _unknown(name, "it is not a fast tokenizer")
     whole = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -92,7 +92,7 @@ def _parts(node: Any) -> list[dict[str, Any]]:
 
 
 def _pre(name: str, document: Mapping[str, Any]) -> str:
-    """llama.cpp's name of how the tokenizer cuts text."""
+    """llama.cpp's name of the tokenizer's pre-tokenizer."""
     parts = document["pre"]
     patterns = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
     regular = [part for part in parts if part.get("type") == "ByteLevel" and part.get("use_regex", True)]

@@ -116,7 +116,7 @@ class LocalModel:
         """Bytes of its weights and of all adapters on it, the copies for running included."""
         adapters = adapters_of(self._model)
         own = sum(weight.nbytes for weight in self._model.parameters())
-        return own if adapters is None else own + adapters.copies
+        return own if adapters is None else own + adapters.copy_bytes
 
     @property
     def _is_tiny(self) -> bool:
@@ -141,7 +141,7 @@ class LocalModel:
     async def stream(
         self, prompt: Prompt, sampling: Sampling, role: Role | None = None
     ) -> AsyncGenerator[str | Completion]:
-        """As `complete`, but yields the text in pieces as it is generated, and the Completion last.
+        """Continue `prompt`, yielding the text in pieces as it is generated, and the Completion last.
 
         Law: the pieces joined are the text of the completion. Raises ModelError as `complete` does.
         """
@@ -330,7 +330,7 @@ class AdaptedModel:
         return await self._model.complete(prompt, sampling, self._role)
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Completion]:
-        """As `complete`, in pieces; see LocalModel.stream."""
+        """Continue `prompt`, in pieces; see LocalModel.stream."""
         return self._model.stream(prompt, sampling, self._role)
 
     async def aclose(self) -> None:

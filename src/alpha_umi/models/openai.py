@@ -1,8 +1,8 @@
-"""A model behind any endpoint that speaks OpenAI's completions or chat completions.
+"""Model behind an endpoint with OpenAI's API, completions or chat completions.
 
-How often to ask again, how long to wait and how many requests may be open at once are decided here. A slot
-is kept while waiting to ask again, so a throttled endpoint is not asked by others meanwhile. The key goes
-into one header: it is never logged, and blanked where an endpoint quotes it back.
+Retries, waits and the number of concurrent requests are decided here. A request keeps its slot while it waits to be
+sent again, so a throttled endpoint gets no other one meanwhile. The key goes into one header: it is never logged, and
+blanked where an endpoint quotes it.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, To
 
 Api: TypeAlias = Literal["auto", "completions", "chat"]
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 GRAMMAR_FIELDS: Mapping[str, Callable[[str], dict[str, Json]]] = {
     "structured_outputs": lambda grammar: {"structured_outputs": {"grammar": grammar}},
     "guided_grammar": lambda grammar: {"guided_grammar": grammar},
     "llguidance": lambda grammar: {"grammar": f"%llguidance {{}}\n{grammar}"},
     "ebnf": lambda grammar: {"ebnf": f"%llguidance {{}}\n{grammar}"},
 }
-"""How servers take a Lark grammar of llguidance: vLLM, vLLM before 0.12, llama.cpp built with it, SGLang."""
+"""Request fields for a Lark grammar of llguidance: vLLM, vLLM before 0.12, llama.cpp built with it, SGLang."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 0.5, 30.0, 120.0
 _QUOTED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a model is served and how to ask it."""
+    """Address of a model server, and the options of requests to it."""
 
     base_url: str
-    """As in `https://host/v1`; `/v1` is added to an address without a path, and a query is kept."""
+    """Such as `https://host/v1`; `/v1` is added to an address without a path, and a query is kept."""
     model: str
     api: Api = "auto"
     """auto: text prompts go to completions, messages to chat. chat: a text prompt is one user message."""
     api_key: str | None = field(default=None, repr=False)
     api_key_variable: str = "OPENAI_API_KEY"
-    """The environment variable that whoever made this read the key from; named in errors."""
+    """The environment variable that the key was read from; named in errors."""
     timeout_s: float = 120.0
-    """For one request, from connecting to the last byte."""
+    """Seconds for one request, from connecting to the last byte."""
     max_retries: int = 5
-    """Requests after the first one, where that was throttled, timed out or broke."""
+    """Most repetitions of a request that was throttled, timed out or broke."""
     max_concurrency: int = 8
-    """Requests open at once."""
+    """Most requests in flight."""
     grammar: str | None = None
-    """How a grammar is sent: one of the keys of `GRAMMAR_FIELDS`; None: it takes none."""
+    """One of the keys of `GRAMMAR_FIELDS`; None: the server takes no grammar."""
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    """Fields added to every request, such as llama.cpp's `lora`; they win over ours."""
+    """Fields added to every request, such as llama.cpp's `lora`; they override ours."""
     rename: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What this endpoint calls our fields, "" to leave one out, as in {"max_tokens": "max_completion_tokens"}."""
+    """The server's names of our fields, "" to leave one out, as in {"max_tokens": "max_completion_tokens"}."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for what no request could be made from."""
+        """Raises ConfigError for an address, a key or a number that no request could use."""
         try:
             url = httpx2.URL(self.base_url)
         except httpx2.InvalidURL as error:
@@ -83,7 +83,7 @@ class Endpoint:
 
 
 class OpenAIModel:
-    """protocols.Model over an Endpoint. Close it, or use it as an async context manager; one event loop each."""
+    """Client of an Endpoint (protocols.Model). Close it, or use it as an async context manager; one event loop each."""
 
     def __init__(
         self,
@@ -115,39 +115,39 @@ class OpenAIModel:
         await self._client.aclose()
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
-        """protocols.Model. Raises ModelError for a refusal, a reply of another shape, or when all retries fail."""
+        """Continue `prompt`. Raises ModelError for a refusal, a reply of another shape, or when all retries fail."""
         url, body = self._request(prompt, sampling)
         async with self._slots:
-            reply = await self._ask(url, json.dumps(body).encode())
+            reply = await self._send(url, json.dumps(body).encode())
         return self._read(url, reply, prompt, sampling.stop)
 
     # --- the request ----------------------------------------------------------------------------------
 
     def _request(self, prompt: Prompt, sampling: Sampling) -> tuple[httpx2.URL, dict[str, Json]]:
         endpoint = self.endpoint
-        asked: dict[str, Json] = {"model": endpoint.model}
+        fields: dict[str, Json] = {"model": endpoint.model}
         if isinstance(prompt, ToolPrompt) and endpoint.api != "completions":
-            path, asked = "chat/completions", asked | ToolWire(prompt).request()
+            path, fields = "chat/completions", fields | ToolWire(prompt).request()
         elif isinstance(prompt, str) and endpoint.api != "chat":
-            path, asked["prompt"] = "completions", prompt
+            path, fields["prompt"] = "completions", prompt
         elif isinstance(prompt, str):
-            path, asked["messages"] = "chat/completions", [_message("user", prompt)]
+            path, fields["messages"] = "chat/completions", [_message("user", prompt)]
         elif isinstance(prompt, tuple) and endpoint.api != "completions":
-            path, asked["messages"] = "chat/completions", [_message(said.role, said.content) for said in prompt]
+            path, fields["messages"] = "chat/completions", [_message(each.role, each.content) for each in prompt]
         else:
             raise ModelError(
                 f"{endpoint.base_url} is asked with api 'completions', which takes text, but the format makes chat "
                 "messages; set api to 'chat' or 'auto', or choose another format"
             )
-        asked |= {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature, "top_p": sampling.top_p}
+        fields |= {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature, "top_p": sampling.top_p}
         if sampling.stop:
-            asked["stop"] = list(sampling.stop)
+            fields["stop"] = list(sampling.stop)
         if sampling.seed is not None:
-            asked["seed"] = sampling.seed
-        asked |= _more(sampling) | self._grammar(sampling.grammar)
+            fields["seed"] = sampling.seed
+        fields |= _extended_fields(sampling) | self._grammar(sampling.grammar)
         if sampling.logprobs:
-            asked["logprobs"] = True if "messages" in asked else 0
-        named = {endpoint.rename.get(key, key): value for key, value in asked.items()}
+            fields["logprobs"] = True if "messages" in fields else 0
+        named = {endpoint.rename.get(key, key): value for key, value in fields.items()}
         named.pop("", None)
         url = httpx2.URL(endpoint.base_url)
         root = url.path.rstrip("/") or "/v1"
@@ -163,10 +163,10 @@ class OpenAIModel:
             )
         return GRAMMAR_FIELDS[self.endpoint.grammar](grammar)
 
-    # --- asking, and asking again ---------------------------------------------------------------------
+    # --- sending and retries --------------------------------------------------------------------------
 
-    async def _ask(self, url: httpx2.URL, body: bytes) -> httpx2.Response:
-        """The first reply that is no failure worth another try."""
+    async def _send(self, url: httpx2.URL, body: bytes) -> httpx2.Response:
+        """Send until a reply needs no retry. Raises ModelError after `max_retries`."""
         endpoint, waited, failure = self.endpoint, 0.0, ""
         for retries in range(endpoint.max_retries + 1):
             reply = await self._post(url, body)
@@ -178,7 +178,7 @@ class OpenAIModel:
                 failure = reply
             if retries < endpoint.max_retries:
                 wait = self._wait_s(retries, reply)
-                _log.warning("asking again", extra={"url": str(url), "failure": failure, "wait_s": wait})
+                _LOG.warning("sending again", extra={"url": str(url), "failure": failure, "wait_s": wait})
                 await self._sleep(wait)
                 waited += wait
         raise ModelError(
@@ -187,7 +187,7 @@ class OpenAIModel:
         )
 
     async def _post(self, url: httpx2.URL, body: bytes) -> httpx2.Response | str:
-        """The reply, or what broke on the way to it."""
+        """Send once: the reply, or the reason why there is none."""
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
                 return await self._client.post(url, content=body)
@@ -199,10 +199,10 @@ class OpenAIModel:
             raise ModelError(f"{url} sent what cannot be read: {type(error).__name__}: {error}") from None
 
     def _wait_s(self, retries: int, reply: httpx2.Response | str) -> float:
-        """What the endpoint asks for, else doubling waits of which up to half is left to chance."""
-        asked = self._retry_after_s(reply) if isinstance(reply, httpx2.Response) else None
-        if asked is not None:
-            return min(max(asked, 0.0), _LONGEST_RETRY_AFTER_S)
+        """Seconds to wait: those of Retry-After, else exponential backoff with a jitter of up to half."""
+        stated = self._retry_after_s(reply) if isinstance(reply, httpx2.Response) else None
+        if stated is not None:
+            return min(max(stated, 0.0), _LONGEST_RETRY_AFTER_S)
         return min(_FIRST_WAIT_S * 2**retries, _LONGEST_WAIT_S) * (1 - self._jitter() / 2)
 
     def _retry_after_s(self, reply: httpx2.Response) -> float | None:
@@ -261,27 +261,27 @@ class OpenAIModel:
         return repr((text.replace(key, "[key]") if key else text)[:_QUOTED])
 
 
-def _more(sampling: Sampling) -> dict[str, Json]:
-    """Fields beyond OpenAI's own, as vLLM and llama.cpp call them, where they are asked for."""
+def _extended_fields(sampling: Sampling) -> dict[str, Json]:
+    """Sampling fields beyond OpenAI's own, by vLLM's and llama.cpp's names."""
     if sampling.repetition_limit is not None:
         raise ModelError("an endpoint cannot keep repetition_limit; leave it out, or run the model here")
-    more: dict[str, Json] = {}
+    fields: dict[str, Json] = {}
     if sampling.top_k is not None:
-        more["top_k"] = sampling.top_k
+        fields["top_k"] = sampling.top_k
     if sampling.min_p is not None:
-        more["min_p"] = sampling.min_p
+        fields["min_p"] = sampling.min_p
     if sampling.repetition_penalty != 1.0:
-        more["repetition_penalty"] = sampling.repetition_penalty
-    return more
+        fields["repetition_penalty"] = sampling.repetition_penalty
+    return fields
 
 
-def _logprobs(told: Any) -> tuple[TokenLogprob, ...] | None:
-    """What was told in either API's shape; None where it was not, or in another."""
+def _logprobs(field: Any) -> tuple[TokenLogprob, ...] | None:
+    """Log-probabilities in either API's shape; None where there are none, or in another shape."""
     try:
-        if "content" in told:
-            pairs = [(each["token"], each["logprob"]) for each in told["content"]]
+        if "content" in field:
+            pairs = [(each["token"], each["logprob"]) for each in field["content"]]
         else:
-            pairs = list(zip(told["tokens"], told["token_logprobs"], strict=True))
+            pairs = list(zip(field["tokens"], field["token_logprobs"], strict=True))
         return tuple(TokenLogprob(text=str(text), logprob=float(logprob)) for text, logprob in pairs)
     except (LookupError, TypeError, ValueError):
         return None

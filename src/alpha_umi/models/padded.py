@@ -72,7 +72,7 @@ class PaddedRunner:
                 return
         except StopIteration:
             pass
-        except Exception as error:  # whatever torch raises, the others must go on
+        except Exception as error:  # torch raises errors of many kinds, and the other requests must go on
             left = [request for request in self._batch if request.generation.finish is None]
             if len(left) > 1:
                 _LOG.warning("a batch failed", exc_info=error, extra={"requests": len(left)})

@@ -1,6 +1,6 @@
-"""A model that replays replies and keeps what it was asked: for tests, demos and dry runs.
+"""Scripted model that replays replies and records its requests: for tests, demos and dry runs.
 
-Replies are given back as they are, whatever the sampling says.
+Replies are returned as they are; the sampling changes nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from alpha_umi.errors import ModelError
 from alpha_umi.types import Completion, FinishReason, Prompt, Sampling, ToolPrompt, Usage
 
 Reply: TypeAlias = str | Completion
-"""What to reply; a str is a completion that stopped by itself, with no tokens counted."""
+"""A completion, or its text: that stopped by itself and counts no tokens."""
 Script: TypeAlias = Iterable[Reply] | Mapping[Prompt, Reply] | Callable[[Prompt], Reply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the model was asked."""
+    """A recorded request."""
 
     prompt: Prompt
     sampling: Sampling
 
 
 class ScriptedModel:
-    """protocols.Model over a script: replies in order (lazily, so an endless iterator will do), or by prompt."""
+    """Model that follows a script (protocols.Model): replies in order, read lazily, or by prompt."""
 
     def __init__(self, script: Script) -> None:
         if isinstance(script, str):

@@ -1,8 +1,8 @@
-"""New tokens learn while the vocabulary stands still: chosen rows of the embeddings are trained on their own.
+"""Trainable embeddings of chosen tokens, with all others frozen: for special tokens that a format adds.
 
-The rows are weights beside the frozen tables and are put in their places during a forward, so no optimizer,
-weight decay or momentum can touch another row, and optimizer state is kept for these rows only. Law: a forward
-and the gradients of the rows are those of the whole tables.
+The rows are weights beside the frozen tables and replace theirs during a forward, so no optimizer, weight decay or
+momentum can touch another row, and optimizer state is kept for these rows only. Law: the outputs of a forward and the
+gradients of the rows are those of the whole tables.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from alpha_umi.errors import CheckpointError
 
 
 class TokenRows(nn.Module):
-    """The rows of some tokens in one table of embeddings (or two tied ones). `values`: [rows, hidden], float32."""
+    """Embeddings of some tokens of one table (or two tied ones). `values`: [rows, hidden], float32."""
 
     lookup: Tensor
-    """Per token of the vocabulary its row here, -1 for none."""
+    """The row of each token of the vocabulary, -1 for none: [vocabulary]."""
     tokens: Tensor
 
     def __init__(self, table: Tensor, tokens: Tensor) -> None:
@@ -37,13 +37,13 @@ class TokenRows(nn.Module):
         self.hooks: list[RemovableHandle] = []
 
     def read(self, module: nn.Module, arguments: tuple[Tensor, ...], embedded: Tensor) -> Tensor:
-        """After the input embedding: [.., hidden] with the rows in their places."""
+        """Forward hook of the input embedding: replaces the embeddings of these tokens, [.., hidden]."""
         at = self.lookup[arguments[0]]
         own = functional.embedding(at.clamp(min=0), self.values).to(embedded.dtype)
         return torch.where((at >= 0)[..., None], own, embedded)
 
     def write(self, module: nn.Module, arguments: tuple[Tensor, ...], logits: Tensor) -> None:
-        """After the projection to the vocabulary: the logits of these tokens, from the rows."""
+        """Forward hook of the projection to the vocabulary: sets the logits of these tokens, in place."""
         hidden, bias = arguments[0], cast("Tensor | None", module.bias)
         own = functional.linear(
             hidden, self.values.to(hidden.dtype), None if bias is None else bias[self.tokens].to(hidden.dtype)
@@ -52,11 +52,11 @@ class TokenRows(nn.Module):
 
 
 def train_rows(model: PreTrainedModel, token_ids: Sequence[int]) -> list[Parameter]:
-    """Freeze the embeddings and let the rows of `token_ids` alone learn; returns their weights.
+    """Freeze the embeddings but for the rows of `token_ids`; returns the weights to train.
 
-    One weight for tied embeddings, else two. They are folded into the tables by fold_rows (adapters.merge does
-    so too). The projection to the vocabulary must run as a module. Raises CheckpointError for an architecture
-    whose embeddings are no plain tables.
+    One weight for tied embeddings, else two. `fold_rows` (and adapters.merge) writes them into the tables. The
+    projection to the vocabulary must run as a module. Raises CheckpointError for an architecture whose embeddings are
+    no plain tables.
     """
     reader, writer = model.get_input_embeddings(), model.get_output_embeddings()
     if type(reader) is not nn.Embedding or type(writer) is not nn.Linear:
@@ -80,7 +80,7 @@ def train_rows(model: PreTrainedModel, token_ids: Sequence[int]) -> list[Paramet
 
 @torch.no_grad()
 def fold_rows(model: PreTrainedModel) -> None:
-    """Write trained rows into the tables and take the rows off."""
+    """Write trained rows into the tables and remove the rows."""
     for table in (model.get_input_embeddings(), model.get_output_embeddings()):
         rows = getattr(table, "rows", None)
         if table is not None and isinstance(rows, TokenRows):

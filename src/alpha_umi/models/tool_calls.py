@@ -1,6 +1,7 @@
-"""Native function calling on OpenAI's wire: tools and messages into a request, a message's calls out of a reply.
+"""Native function calling in OpenAI's wire format: tools and messages of requests, tool calls of replies.
 
-Endpoints allow few characters in a name: other names travel under one of their own and come back as they were.
+Endpoints allow few characters in a function name: a tool with another name gets an allowed one in the request, and
+its own again in what is read.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 
 @dataclass(frozen=True, slots=True)
 class ToolWire:
-    """One prompt's tools and the names by which they travel."""
+    """Wire format of one prompt, with the names of its tools there."""
 
     prompt: ToolPrompt
 
     def request(self) -> dict[str, Json]:
-        """The fields of a chat completion request that the prompt makes."""
+        """The prompt as fields of a chat completion request: messages and tools."""
         names = self._names()
         fields: dict[str, Json] = {"messages": self._write_messages(names)}
         if self.prompt.tools:
@@ -35,14 +36,14 @@ class ToolWire:
         return fields
 
     def read(self, message: Mapping[str, Any], content: str) -> str:
-        """The reply of an assistant's message as text; whatever it calls is kept, of what shape it may be."""
+        """Read an assistant's message into a reply text; its calls are kept, valid or not."""
         names = {wired: name for name, wired in self._names().items()}
         found = message.get("tool_calls") or ([message["function_call"]] if message.get("function_call") else [])
         entries = cast("list[Any]", found if isinstance(found, list) else [found])
         return write_reply(content, [_read_call(entry, names) for entry in entries])
 
     def _names(self) -> dict[str, str]:
-        """By tool, the name it travels under: its own where endpoints allow it."""
+        """The wire name of each tool: its own where endpoints allow it."""
         names = [tool.name for tool in self.prompt.tools]
         wired = {name: name for name in names if _allowed(name) == name}
         for name in names:
@@ -75,9 +76,9 @@ def _write_tool(tool: ToolSpec, name: str) -> Json:
 
 
 def _known(schema: Json, *, names: bool = False) -> Json:
-    """A schema that endpoints accept: a type that JSON Schema does not know is told in the description.
+    """A schema that endpoints accept: a type that JSON Schema does not know moves to the description.
 
-    `names`: the keys are those of arguments, not words of JSON Schema.
+    `names`: the keys are those of arguments, not keywords of JSON Schema.
     """
     if isinstance(schema, list):
         return [_known(each) for each in schema]
@@ -87,12 +88,12 @@ def _known(schema: Json, *, names: bool = False) -> Json:
     declared = known.get("type")
     if names or not isinstance(declared, str) or declared in _TYPES:
         return known
-    told = ": ".join(text for text in (declared, known.get("description")) if isinstance(text, str) and text)
-    return {**{key: value for key, value in known.items() if key != "type"}, "description": told}
+    description = ": ".join(text for text in (declared, known.get("description")) if isinstance(text, str) and text)
+    return {**{key: value for key, value in known.items() if key != "type"}, "description": description}
 
 
 def _id(number: int) -> str:
-    """Nine letters and digits, which is what the strictest endpoints ask for."""
+    """The id of a call: nine letters and digits, as the strictest endpoints want it."""
     return f"call{number:05}"
 
 
@@ -113,7 +114,7 @@ def _write_call(call: Call, name: str, call_id: str) -> Json:
 
 
 def _object(arguments: str) -> str:
-    """Arguments as an endpoint can read them back: whatever is no JSON object stands in one as text."""
+    """Arguments as a JSON object; other text becomes a member of one."""
     try:
         if isinstance(json.loads(arguments), dict):
             return arguments
@@ -123,7 +124,7 @@ def _object(arguments: str) -> str:
 
 
 def _read_call(entry: Any, names: Mapping[str, str]) -> Call:
-    """A call of the present or the former shape; another one is a call without a name."""
+    """Read a call of the present or the former (`function_call`) shape; another shape is a call without a name."""
     function = entry.get("function", entry) if isinstance(entry, dict) else None
     name = cast("dict[str, Any]", function).get("name") if isinstance(function, dict) else None
     if not isinstance(name, str):

@@ -1,1 +1,1 @@
-"""Several roles for the price of one model: one ragged forward per step over one shared cache."""
+"""Inference engine: one ragged forward per step over one shared KV cache, for roles that are adapters on one base."""

@@ -50,7 +50,7 @@ def unsupported_reason(model: PreTrainedModel, context: int | None) -> str | Non
     if (reason := architectures.unsupported_reason(config, context or 1 << 62)) is not None:
         return reason
     if config.model_type not in architectures.PROVEN:
-        return f"nobody has compared {config.model_type} in the engine with the plain computation"
+        return f"{config.model_type} in the engine was never compared with transformers' own computation"
     return None
 
 
@@ -137,7 +137,7 @@ class Engine:
             argmax = argmax_of(logits)
             if not all(map(math.isfinite, argmax[0])) or not self._is_finite(batch):
                 raise NotFiniteError
-        except Exception as error:  # whatever torch raises, the others must go on
+        except Exception as error:  # torch raises errors of many kinds, and the other requests must go on
             self._roll_back(batch, error)
             return
         self.scheduler.prefix_tree.commit()
@@ -159,7 +159,7 @@ class Engine:
         return logits
 
     def _is_finite(self, batch: ScheduledBatch) -> bool:
-        """Whether what the step put into the prefix cache is finite: one NaN spoils what stands before it, too."""
+        """True where all that the step stored in the prefix cache is finite; a NaN spoils the tokens before it, too."""
         store_slots = [chunk.store_slots for chunk in batch.chunks if len(chunk.store_slots)]
         return not store_slots or self.scheduler.kv_cache.is_finite(np.concatenate(store_slots))
 

@@ -98,7 +98,7 @@ class KVCache:
         return len(self._free)
 
     def allocate(self) -> int:
-        """Take the lowest free request cache, so that those in use lie side by side; returns its index."""
+        """Take the lowest free request cache, so that those in use are neighbours; returns its index."""
         return heapq.heappop(self._free)
 
     def free(self, index: int) -> None:
@@ -117,7 +117,7 @@ class KVCache:
             prefix[:, where] = requests[:, index, :, start : start + len(slots)].transpose(1, 2)
 
     def is_finite(self, slots: TokenArray) -> bool:
-        """Whether the keys and values in these slots are neither NaN nor infinite."""
+        """True where the keys and values in these slots are neither NaN nor infinite."""
         where = torch.from_numpy(slots).to(self.shape.device)
         return all(bool(prefix[:, where].isfinite().all()) for prefix in (self.prefix_keys, self.prefix_values))
 

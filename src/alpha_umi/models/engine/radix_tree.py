@@ -1,7 +1,7 @@
 """Radix tree of the tokens in the prefix cache, with least-recently-used eviction.
 
 A token's place in the tree is the path of (token, adapter) pairs that leads to it, and that alone decides its keys
-and values; so whatever matches may be shared, and nothing else is. Every token owns one slot of the prefix cache.
+and values; so what matches may be shared, and nothing else is. Every token owns one slot of the prefix cache.
 Laws: a slot is free, reserved by a request, or owned by one token; what is pinned, or leads to it, stays.
 """
 

@@ -51,7 +51,7 @@ class Request:
     computed: int = 0
     """Tokens in the request cache."""
     verified: int = 0
-    """Of these, those known to be finite, because logits that followed from them were."""
+    """The number of these known to be finite, because logits that followed from them were."""
     order: int = 0
     """The order of submission."""
 
@@ -75,7 +75,7 @@ class Request:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether one adapter, or none, acts on all of its tokens, so that its completion may be shared as well."""
+        """True where one adapter, or none, acts on all of its tokens, so that its completion may be shared as well."""
         return self.adapter == 0 or self.adapter_from == 0
 
     def cacheable_keys(self) -> TokenArray:

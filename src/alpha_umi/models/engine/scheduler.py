@@ -1,9 +1,9 @@
 """Scheduler of requests: continuous batching with chunked prefill over the prefix cache.
 
-A request is admitted only with a request cache and the slots for all that it will share, so whatever runs can finish
-and no two requests wait for each other. Requests that compute one token come first; the rest of a step's tokens goes
-to prompts, in turns between groups. Laws: a request that is cancelled, fails or finishes gives back all its memory;
-what the prefix cache holds when a request's turn comes is not computed again.
+A request is admitted only with a request cache and the slots for all that it will share, so every running one can
+finish and no two requests wait for each other. Requests that compute one token come first; the rest of a step's
+tokens goes to prompts, in turns between groups. Laws: a request that is cancelled, fails or finishes gives back all
+its memory; what the prefix cache holds when a request's turn comes is not computed again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EngineStats:
     requests: int = 0
     """Admitted; a preempted one counts again."""
     hits: int = 0
-    """Of these, those that found some of their tokens in the prefix cache."""
+    """Admitted requests that found some of their tokens in the prefix cache."""
     prefill_tokens: int = 0
     """Tokens of prompts that were computed."""
     cached_tokens: int = 0
@@ -41,15 +41,15 @@ class EngineStats:
     generated_tokens: int = 0
     """Sampled from the model; tokens that a grammar forces do not count."""
     decode_only_tokens: int = 0
-    """Of these, those of steps that computed no token of a prompt."""
+    """Generated tokens of steps that computed no token of a prompt."""
     evicted_tokens: int = 0
     preemptions: int = 0
     """Requests that lost their request cache and had to wait for another one."""
     step_seconds: float = 0.0
     prefill_seconds: float = 0.0
-    """Of these, in steps that computed tokens of prompts."""
+    """Seconds of steps that computed tokens of prompts."""
     forward_seconds: float = 0.0
-    """Of all steps, in the model."""
+    """Seconds of all steps in the model."""
     first_token_seconds: deque[float] = field(default_factory=lambda: deque[float](maxlen=_KEPT_LATENCIES))
     """Seconds from the arrival of a request to its first token (TTFT), of the latest 10,000."""
 
