@@ -82,7 +82,7 @@ def test_every_token_that_is_asked_for_is_computed_or_found_and_roles_on_one_bas
         assert 0 < found.forward_share < 1
         assert found.prefill_per_second > 0
         assert found.decode_per_second > 0
-        assert 0 < found.pool_bytes < found.cache_bytes
+        assert 0 < found.prefix_cache_bytes < found.cache_bytes
         assert found.peak_bytes > found.weights_bytes
         assert found.device_peak_bytes is None
     assert shared.saved > apart.saved > 0

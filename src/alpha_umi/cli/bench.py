@@ -66,7 +66,11 @@ def _rows(found: Any) -> list[list[str]]:
         ["first token", _milliseconds(found.first_token_median), "median"],
         ["", _milliseconds(found.first_token_p95), "95 % wait no longer"],
         ["weights", _megabytes(found.weights_bytes), "of all roles"],
-        ["keys and values", _megabytes(found.pool_bytes), f"shared, of {_megabytes(found.cache_bytes)} at most"],
+        [
+            "prefix cache",
+            _megabytes(found.prefix_cache_bytes),
+            f"of {_megabytes(found.cache_bytes)} for keys and values",
+        ],
         ["peak memory", _megabytes(found.peak_bytes), "of the process"],
     ]
     if found.device_peak_bytes is not None:

@@ -60,7 +60,7 @@ def unsupported_reason(config: AgentConfig | None) -> str:
 def is_light(loaded: LoadedAgent) -> bool:
     """Tell whether every process may load the agent for itself: its models run here, on the CPU, and are small."""
     bases = [getattr(model, "base", None) for model in loaded.models]
-    return bool(bases) and all(base and base.place[0] == "cpu" and base.weights <= LIGHT_BYTES for base in bases)
+    return bool(bases) and all(base and base.device == "cpu" and base.weights <= LIGHT_BYTES for base in bases)
 
 
 # --- one measurement ----------------------------------------------------------------------------------------

@@ -101,8 +101,8 @@ class Measures:
     """Of all models, adapters included."""
     cache_bytes: int
     """What keys and values may take."""
-    pool_bytes: int
-    """Of these, what was shared at most."""
+    prefix_cache_bytes: int
+    """Most bytes of the prefix cache in use."""
     peak_bytes: int | None
     """Most memory of the whole process; None where the system does not say."""
     device_peak_bytes: int | None
@@ -254,7 +254,7 @@ def _measures(options: BenchOptions, models: Sequence[LocalModel], done: _Done, 
         first_token_p95=_share_of(waits, 0.95),
         weights_bytes=sum(model.weights for model in models),
         cache_bytes=sum(engine.cache_bytes for engine in engines),
-        pool_bytes=sum(engine.peak_prefix_bytes for engine in engines),
+        prefix_cache_bytes=sum(engine.peak_prefix_bytes for engine in engines),
         peak_bytes=_peak(),
         device_peak_bytes=_device_peak(models[0]),
     )
@@ -275,7 +275,7 @@ def _share_of(ordered: Sequence[float], share: float) -> float | None:
 def _machine(model: LocalModel) -> Machine:
     import torch
 
-    device, dtype = model.place
+    device, dtype = model.device, model.dtype
     if device.startswith("cuda"):
         device = f"{device} ({torch.cuda.get_device_name(device)})"
     return Machine(
@@ -295,5 +295,4 @@ def _peak() -> int | None:
 def _device_peak(model: LocalModel) -> int | None:
     import torch
 
-    device, _ = model.place
-    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
+    return torch.cuda.max_memory_allocated(model.device) if model.device.startswith("cuda") else None

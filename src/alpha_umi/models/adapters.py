@@ -127,6 +127,7 @@ class TokenLora(nn.ModuleDict):
 
     @property
     def pairs(self) -> list[LoraPair]:
+        """The adapters, in the order in which they were added."""
         return [cast("LoraPair", pair) for pair in self.values()]
 
     @property
@@ -135,6 +136,7 @@ class TokenLora(nn.ModuleDict):
         return 0 if self._stacked is None else self._stacked.lora_a.nbytes + self._stacked.lora_b.nbytes
 
     def detach(self) -> None:
+        """Remove the forward hook."""
         self._hook.remove()
 
     def _add(self, linear: nn.Module, arguments: tuple[Tensor, ...], result: Tensor) -> None:
@@ -255,6 +257,7 @@ class Adapters:
 
     @property
     def roles(self) -> tuple[Role, ...]:
+        """The roles that have an adapter."""
         return tuple(self.invocations)
 
     @contextmanager

@@ -107,9 +107,14 @@ class LocalModel:
         return self._engine
 
     @property
-    def place(self) -> tuple[str, str]:
-        """The names of its device and its dtype."""
-        return str(self._model.device), str(self._model.dtype).removeprefix("torch.")
+    def device(self) -> str:
+        """The name of its device, as torch has it."""
+        return str(self._model.device)
+
+    @property
+    def dtype(self) -> str:
+        """The name of its dtype, such as `bfloat16`."""
+        return str(self._model.dtype).removeprefix("torch.")
 
     @property
     def weights(self) -> int:

@@ -43,6 +43,7 @@ class PaddedRunner:
 
     @property
     def idle(self) -> bool:
+        """True where no request is left."""
         return not self._waiting and not self._alone and self._steps is None
 
     def submit(self, request: Request) -> None:

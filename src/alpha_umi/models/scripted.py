@@ -36,6 +36,7 @@ class ScriptedModel:
 
     @property
     def prompts(self) -> list[Prompt]:
+        """The prompts of all requests, in order."""
         return [request.prompt for request in self.requests]
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:

@@ -56,10 +56,12 @@ class Chunk:
 
     @property
     def stop(self) -> int:
+        """The position behind its last token."""
         return self.start + len(self.ids)
 
     @property
     def load_stop(self) -> int:
+        """The position behind the tokens that are copied."""
         return self.load_start + len(self.load_slots)
 
 

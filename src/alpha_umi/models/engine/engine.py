@@ -74,6 +74,7 @@ class Engine:
 
     @property
     def stats(self) -> EngineStats:
+        """Counters since the start or the last reset."""
         return self.scheduler.stats
 
     @property
@@ -93,6 +94,7 @@ class Engine:
 
     @property
     def idle(self) -> bool:
+        """True where no request is left."""
         return not (self.scheduler.waiting or self.scheduler.running)
 
     def submit(self, request: Request) -> None:

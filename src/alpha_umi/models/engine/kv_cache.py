@@ -36,6 +36,7 @@ class KVShape:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> KVShape:
+        """The shape for a model, from its config."""
         config = model.config
         heads = config.num_attention_heads
         return cls(
@@ -95,6 +96,7 @@ class KVCache:
 
     @property
     def free_request_caches(self) -> int:
+        """The number of request caches that are not in use."""
         return len(self._free)
 
     def allocate(self) -> int:

@@ -57,10 +57,12 @@ class Request:
 
     @property
     def ids(self) -> list[int]:
+        """The ids of all its tokens."""
         return [*self.prompt, *self.generation.output_ids]
 
     @property
     def length(self) -> int:
+        """The number of its tokens."""
         return len(self.prompt) + len(self.generation.output_ids)
 
     @property

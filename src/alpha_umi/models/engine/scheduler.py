@@ -68,6 +68,7 @@ class ScheduledBatch:
     tokens: int = 0
 
     def add(self, request: Request, chunk: Chunk) -> None:
+        """Add a chunk of a request."""
         self.chunks.append(chunk)
         self.requests[chunk.cache_index] = request
         self.tokens += len(chunk.ids)

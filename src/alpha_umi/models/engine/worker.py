@@ -22,9 +22,13 @@ class Runner(Protocol):
     """Runner of requests: the engine, or padded batches. Used by one thread at a time."""
 
     @property
-    def idle(self) -> bool: ...
+    def idle(self) -> bool:
+        """True where no request is left."""
+        ...
 
-    def submit(self, request: Request) -> None: ...
+    def submit(self, request: Request) -> None:
+        """Queue a request; `on_done` gets a refusal as it gets any failure."""
+        ...
 
     def step(self) -> None:
         """Do one step of the work, and drop cancelled requests."""
@@ -44,6 +48,7 @@ class DeviceQueue:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
+        """Wait for the device, and keep it inside."""
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
