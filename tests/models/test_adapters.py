@@ -208,7 +208,7 @@ def test_dropout_acts_while_training_and_only_then():
 def test_a_choice_for_another_number_of_tokens_is_refused():
     model = tiny()
     adapters = with_adapters(model, adapter_settings())
-    with pytest.raises(ValueError, match="chosen for 3 tokens, a layer was given 4"), adapters.select(torch.ones(3)):
+    with pytest.raises(ValueError, match="selected for 3 tokens, a layer was given 4"), adapters.select(torch.ones(3)):
         logits(model, [11, 12, 13, 14])
     assert torch.equal(logits(model, [11, 12]), logits(tiny(), [11, 12]))
 
