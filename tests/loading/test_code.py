@@ -56,7 +56,7 @@ class Kept(Shouting):
 
 class Bank:
     """One account; forks do not touch each other."""
-    def __init__(self, task=None, balance=0):
+    def __init__(self, task, balance=0):
         self.task, self.balance = task, balance
         self.inner = PythonEnvironment([self.pay])
     def pay(self, amount: int) -> int:
@@ -74,10 +74,10 @@ class Bank:
         CLOSED.append(self)
 
 CLOSED = []
-bank = Bank()
+bank = Bank(None)
 
-def no_task():
-    return Bank()
+def no_task(balance=0):
+    return Bank(None, balance)
 
 def moody(task):
     raise KeyError(task.id)
@@ -132,7 +132,7 @@ def test_an_agent_is_an_object_or_what_a_class_makes(module, attribute):
         ("not_there:agent", "No module named 'not_there'; is its folder on PYTHONPATH"),
         ("{}:agnet", "module '.*' has no attribute 'agnet'"),
         ("{}:NUMBER", "has no 'propose'; name a run directory"),
-        ("{}:Bank", "has no 'propose'"),
+        ("{}:no_task", "has no 'propose'"),
         ("{}:broken", r"RuntimeError: no luck \(.*\.py:15\)"),
         ("{}:", "write it as module:attribute"),
         ("raising:agent", r"cannot be imported: ZeroDivisionError: .*raising.py:2\)"),
@@ -167,7 +167,7 @@ def test_a_format_of_ones_own_is_opened_by_name_and_from_its_document(module):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("Bank", "has no 'name', 'end'"), ("nothing", "has no attribute 'nothing'")]
+    ("name", "words"), [("no_task", "has no 'name', 'end'"), ("nothing", "has no attribute 'nothing'")]
 )
 def test_what_is_no_format_is_refused(module, name, words):
     with pytest.raises(ConfigError, match=f"format '{module}:{name}'.*{words}"):

@@ -211,7 +211,7 @@ def _python(config: PythonConfig) -> Opener:
 
 
 def _coded(name: str, close: list[Callable[[], Awaitable[None]]]) -> Opener:
-    """An environment whose forks every query gets, or a class or function that makes one, of a task if it takes one."""
+    """Environment of which every query gets a fork, or class or function that makes one (of a task if it needs one)."""
     found = import_code(name, "environment")
     wrong = f"environment {name!r} has no 'tools', 'execute' and 'fork', and makes nothing that has"
     if isinstance(found, Environment) and not isinstance(found, type):
@@ -220,12 +220,12 @@ def _coded(name: str, close: list[Callable[[], Awaitable[None]]]) -> Opener:
         return lambda _, __: found.fork()
     if not callable(found):
         raise ConfigError(wrong)
-    takes_task = _takes_one(found)
+    needs_task = _needs_argument(found)
 
     def open_one(query: Query, _: list[str]) -> Environment:
         # The user's code: what it raises is a fault of this query.
         try:
-            made = found(query.task) if takes_task else found()
+            made = found(query.task) if needs_task else found()
         except AlphaUMiError:
             raise
         except Exception as error:
@@ -237,12 +237,14 @@ def _coded(name: str, close: list[Callable[[], Awaitable[None]]]) -> Opener:
     return open_one
 
 
-def _takes_one(function: Callable[..., object]) -> bool:
+def _needs_argument(function: Callable[..., object]) -> bool:
     try:
-        inspect.signature(function).bind(None)
-    except (TypeError, ValueError):
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    except ValueError:  # Python does not know its parameters
         return False
-    return True
+    return False
 
 
 def _budget(config: BudgetConfig, apis: Sequence[Api]) -> Budget:
