@@ -19,7 +19,7 @@ from alpha_umi.models.engine.engine import Engine, EngineLimits, unsupported_rea
 from alpha_umi.models.engine.kv_cache import KVCache, KVShape
 from alpha_umi.types import Role
 from support.adapted_models import THREE, VOCABULARY, WAKING, adapter_settings, example, tiny, with_adapters
-from support.engine_requests import Asked, asked_of, assert_conserved, held, run
+from support.engine_requests import Asked, asked_of, assert_conserved, memory_in_use, run
 from support.tree_models import tiny_model
 
 pytestmark = [
@@ -338,7 +338,7 @@ def test_who_fails_loses_its_own_requests_only(breaks, act, said):
     run(engine, healthy)
     for one in healthy:
         assert one.written == sound(one.request.prompt, 4), "what was left in memory harms"
-    assert held(engine)["request caches"] == 0
+    assert memory_in_use(engine)["request caches"] == 0
 
 
 # --- other devices ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Laws of the grammars that formats hold completions to, checked with real tokens and llguidance."""
+"""Laws of the grammars by which formats constrain completions, checked with real tokens and llguidance."""
 
 import json
 
@@ -218,8 +218,8 @@ def test_a_grammar_with_tokens_that_the_tokenizer_lacks_says_which():
 
 
 def test_what_is_forced_is_what_alone_is_possible():
-    plain, held = tokenizer("</s>")
-    state = held.compile(FORMATS["template"].grammar(Role.CALLER, TASK))
+    plain, compiler = tokenizer("</s>")
+    state = compiler.compile(FORMATS["template"].grammar(Role.CALLER, TASK))
     assert plain.decode(state.forced()).startswith("Action: weather")
     with pytest.raises(ModelError, match="grammar"):
         state.accept(plain.encode("z", add_special_tokens=False)[0])

@@ -239,8 +239,10 @@ def test_a_grammar_is_handed_to_whoever_holds_to_it():
 
 
 def test_a_completion_is_held_to_a_grammar_by_itself(model):
-    free, held = ask(model, ["Paris"] * 2, Sampling(max_tokens=20), Sampling(max_tokens=20, grammar='start: "planner"'))
-    assert (held.text, held.finish) == ("planner", FinishReason.STOP)
+    free, constrained = ask(
+        model, ["Paris"] * 2, Sampling(max_tokens=20), Sampling(max_tokens=20, grammar='start: "planner"')
+    )
+    assert (constrained.text, constrained.finish) == ("planner", FinishReason.STOP)
     assert free == ask(model, ["Paris"], Sampling(max_tokens=20))[0]
     with pytest.raises(ModelError, match="grammar"):
         ask(model, ["Paris"], Sampling(grammar="no grammar"))

@@ -51,7 +51,7 @@ def run(engine, asked, limit=5000):
     raise AssertionError("the engine does not come to an end")
 
 
-def held(engine):
+def memory_in_use(engine):
     """What of the memory is free, in the tree, and reserved by requests; pins, and request caches in use."""
     scheduler = engine.scheduler
     return {
@@ -64,7 +64,7 @@ def held(engine):
 
 
 def assert_conserved(engine):
-    scheduler, now = engine.scheduler, held(engine)
+    scheduler, now = engine.scheduler, memory_in_use(engine)
     assert now["free"] + now["in tree"] + now["reserved"] == scheduler.prefix_tree.capacity
     assert now["pins"] == now["request caches"] == len(scheduler.running)
     owned = [slot for node in scheduler.prefix_tree.nodes() for slot in node.slots.tolist()]

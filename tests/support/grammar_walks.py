@@ -138,18 +138,21 @@ def satisfies(value, schema):
 
 @lru_cache(maxsize=2)
 def tokenizer(end):
-    """A tokenizer with all tokens of the shared format that ends completions with `end`, and as it holds them."""
+    """A tokenizer with all tokens of the shared format that ends completions with `end`, and its grammar compiler."""
     made = tiny_tokenizer((*SPECIAL, *MARKS), end=end)
     return made, GrammarCompiler(made, vocabulary=len(made) + 5, ends=[made.convert_tokens_to_ids(end)])
 
 
 def accepts(grammar, text, end="</s>", *, special=True):
-    """Whether a model held to `grammar` can write exactly `text`. `special`: what looks like a special token is one."""
-    plain, held = tokenizer(end)
-    state = held.compile(grammar)
+    """True where a model constrained by `grammar` can write exactly `text`.
+
+    `special`: text that looks like a special token is one.
+    """
+    plain, compiler = tokenizer(end)
+    state = compiler.compile(grammar)
     ids = plain.encode(text, add_special_tokens=False, split_special_tokens=not special)
     for token in [*ids, plain.convert_tokens_to_ids(end)]:
-        row = torch.zeros(held._vocabulary)
+        row = torch.zeros(compiler._vocabulary)
         state.mask(row)
         if row[token] != 0:
             return False
@@ -158,18 +161,18 @@ def accepts(grammar, text, end="</s>", *, special=True):
 
 
 def walk(grammar, seed, wishes=(), end="<|end|>", longest=250):
-    """A string that a model held to `grammar` may write, drawn by chance; None where it found no end.
+    """A string that a model constrained by `grammar` may write, drawn by chance; None where it found no end.
 
     At some point one of `wishes` is written, where that is possible.
     """
-    plain, held = tokenizer(end)
-    chance, state = random.Random(seed), held.compile(grammar)
+    plain, compiler = tokenizer(end)
+    chance, state = random.Random(seed), compiler.compile(grammar)
     over = plain.convert_tokens_to_ids(end)
     closing = [plain.convert_tokens_to_ids(letter) for letter in '"}],0'] + [over]
     wished = plain.encode(chance.choice(wishes), add_special_tokens=False) if wishes else []
     written, due = [], chance.randrange(6)
     while len(written) < longest:
-        row = torch.zeros(held._vocabulary)
+        row = torch.zeros(compiler._vocabulary)
         state.mask(row)
         allowed = (row == 0).nonzero().flatten().tolist()
         if wished and (due <= 0 or len(wished) == 1) and wished[0] in allowed:

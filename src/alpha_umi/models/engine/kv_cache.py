@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from alpha_umi.models.engine.radix_tree import TokenArray
 
-_NARROWEST = 256
+_MIN_WIDTH = 256
 _ON_CPU = 4 << 30
 
 
@@ -88,7 +88,7 @@ class KVCache:
         """Divide the memory into request caches of at least `width` tokens each; their contents are lost."""
         if len(self._free) != self.request_caches:
             raise ValueError("request caches in use cannot be resized")
-        self.width = min(max(_NARROWEST, 1 << (width - 1).bit_length()), self.request_tokens)
+        self.width = min(max(_MIN_WIDTH, 1 << (width - 1).bit_length()), self.request_tokens)
         self.request_caches = min(self.max_requests, self.request_tokens // self.width)
         self._free = list(range(self.request_caches))
         self.keys, self.values = self._view(self._arena_keys), self._view(self._arena_values)
