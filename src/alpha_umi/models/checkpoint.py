@@ -50,7 +50,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(name))
 
 
-def add_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
     """Merge a LoRA folder into the weights of `model`. Raises CheckpointError when it is none or does not fit."""
     from peft import PeftConfig, PeftModel
 

@@ -71,7 +71,10 @@ class GrammarMatcher:
         self._mask = torch.empty((vocabulary + 31) // 32, dtype=torch.int32)
 
     def mask(self, row: Tensor) -> None:
-        """Set the logits of the tokens that the grammar excludes here to -inf. `row`: [vocabulary], in place."""
+        """Set the logits of the tokens that the grammar excludes here to -inf. `row`: [vocabulary], in place.
+
+        Raises ModelError where the grammar failed.
+        """
         self._matcher.unsafe_compute_mask_ptr(self._mask.data_ptr(), self._mask.nbytes)
         self._check()
         allowed = ((self._mask[:, None] >> _BITS) & 1).flatten()[: len(row)].bool()

@@ -19,7 +19,7 @@ from alpha_umi.errors import ModelError
 from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
 from alpha_umi.models.adapter_files import invocation, load_adapters, read_config
 from alpha_umi.models.adapters import ADAPTERS, adapters_of
-from alpha_umi.models.checkpoint import add_adapter, load_tokenizer, load_weights, pick_device, pick_dtype
+from alpha_umi.models.checkpoint import load_tokenizer, load_weights, merge_adapter, pick_device, pick_dtype
 from alpha_umi.models.constrained import GrammarCompiler
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.engine import Engine, EngineLimits
@@ -87,7 +87,7 @@ class LocalModel:
         on = pick_device(device)
         model = load_weights(name, pick_dtype(dtype, on))
         if adapter is not None:
-            model = add_adapter(model, adapter)
+            model = merge_adapter(model, adapter)
         torch.nn.Module.to(model, on)
         return cls(model, load_tokenizer(name), end=end, limits=_limits(cache_gb), one_core=one_core)
 

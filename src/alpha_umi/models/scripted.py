@@ -29,6 +29,7 @@ class ScriptedModel:
     """Model that follows a script (protocols.Model): replies in order, read lazily, or by prompt."""
 
     def __init__(self, script: Script) -> None:
+        """Raises TypeError for a string, which would be read as replies of one letter."""
         if isinstance(script, str):
             raise TypeError("a script is several replies; for a single one write [reply]")
         self.requests: list[Request] = []

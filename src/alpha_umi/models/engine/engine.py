@@ -58,6 +58,7 @@ class Engine:
     """Continuous batching of requests on one model; not thread-safe, results come by callback (see Worker)."""
 
     def __init__(self, model: PreTrainedModel, limits: EngineLimits | None = None) -> None:
+        """Take over a model and allocate its KV cache. Raises ModelError where not even two tokens fit."""
         limits = limits or EngineLimits()
         shape = KVShape.of(model)
         tokens = (limits.cache_bytes or spare_memory(shape.device)) // shape.bytes

@@ -85,7 +85,10 @@ class KVCache:
         """Per layer the keys and the values of the request caches, [caches, heads, width, size]."""
 
     def resize(self, width: int) -> None:
-        """Divide the memory into request caches of at least `width` tokens each; their contents are lost."""
+        """Divide the memory into request caches of at least `width` tokens each; their contents are lost.
+
+        Raises ValueError while one is in use.
+        """
         if len(self._free) != self.request_caches:
             raise ValueError("request caches in use cannot be resized")
         self.width = min(max(_MIN_WIDTH, 1 << (width - 1).bit_length()), self.request_tokens)
@@ -100,7 +103,10 @@ class KVCache:
         return len(self._free)
 
     def allocate(self) -> int:
-        """Take the lowest free request cache, so that those in use are neighbours; returns its index."""
+        """Take the lowest free request cache, so that those in use are neighbours; returns its index.
+
+        Raises IndexError where none is free.
+        """
         return heapq.heappop(self._free)
 
     def free(self, index: int) -> None:
