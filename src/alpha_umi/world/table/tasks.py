@@ -36,7 +36,7 @@ from alpha_umi.world.tools import Tool
 TRAIN = "train"
 SPLITS = (TRAIN, *(test_set.value for test_set in TestSet))
 _TRIES = 500
-"""Few names put a query in the test split in every way to ask it."""
+"""Tries for the slots of a test query; few values put it in the test split in all equivalent forms."""
 
 
 def draw_problem(config: TableWorldConfig, seed: int, split: str, index: int) -> Problem:
