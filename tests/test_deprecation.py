@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from alpha_umi.config import AgentConfig, load_config
-from alpha_umi.deprecation import MOVED, PACKAGE, SPLIT, RenamedWarning, renamed_flags
+from alpha_umi.deprecation import MOVED, PACKAGE, RENAMED, SPLIT, RenamedWarning, renamed_flags
 from alpha_umi.errors import ConfigError
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import DEFAULT, FOLDER, PROVENANCE
@@ -34,9 +34,17 @@ def test_an_old_module_has_the_names_of_the_new_ones_and_warns(old):
 def test_names_that_moved_out_of_a_package_are_found_and_warn(old):
     package = importlib.import_module(f"{PACKAGE}.{old}")
     new = importlib.import_module(f"{PACKAGE}.{SPLIT[old][0]}")
-    name = public_names(new)[0]
+    name = next(name for name in public_names(new) if name not in vars(package))
     with pytest.warns(RenamedWarning, match=name):
         assert getattr(package, name) is getattr(new, name)
+
+
+@pytest.mark.parametrize("old", sorted(RENAMED))
+def test_a_renamed_name_is_found_under_its_old_one_and_warns(old):
+    module = importlib.import_module(f"{PACKAGE}.{old}")
+    for before, now in RENAMED[old].items():
+        with pytest.warns(RenamedWarning, match=rf"\.{before} is called .*\.{now} now"):
+            getattr(module, before)
 
 
 def test_a_name_that_never_was_is_still_an_error():

@@ -101,7 +101,6 @@ SPLIT: dict[str, tuple[str, ...]] = {
 
 RENAMED: dict[str, dict[str, str]] = {
     "build": {"Cast": "AgentKind"},
-    "jobs.bundle": {"Parcel": "BundleOptions"},
     "jobs.cluster": {"Member": "RayWorker", "crew_on_ray": "ray_pool"},
     "jobs.clock": {"Clock": "Timing"},
     "jobs.side_by_side": {"Show": "OnUpdate", "Tell": "OnProgress", "work_on": "run_items"},
