@@ -112,7 +112,7 @@ def test_predictions_retrieval_and_their_scores_print_one_json_object(home, tmp_
     assert world.code == 0, world.err
     told = printed(run_here("retrieve", "weather in Graz", "--tools", tmp_path / "w" / "tools", "--k", "2", "--json"))
     assert len(told["hits"]) == 2
-    queries = next(path for path in (tmp_path / "w").rglob("G1_tool.json") if "ids" not in str(path.parent))
+    queries = tmp_path / "w" / "queries" / "G1_tool.json"
     assert printed(run_here("evaluate", "retrieval", "--queries", queries, "--json"))["apis"] > 0
     steps = [{"tools": [], "reference": "a</s>", "predictions": "a</s>"}]
     (tmp_path / "steps.json").write_text(json.dumps(steps))

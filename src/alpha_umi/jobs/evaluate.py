@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, TypeVar
 from alpha_umi.config.calls import validated
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.evaluation.metrics import Metric
+from alpha_umi.evaluation.reference import PublishedScores
 from alpha_umi.evaluation.static import StaticReport, evaluate_beside, evaluate_rows, report_document, report_text
 from alpha_umi.formats.steps import StepShape
 from alpha_umi.jobs.groups import VerbGroup
@@ -45,7 +46,7 @@ def evaluate_static(
     if constrained is not None:
         report = _explained(constrained, lambda: evaluate_beside(rows, read_json(constrained)))
     write_json(out, report_document(report))
-    if compat is not None:
+    if isinstance(report, PublishedScores):
         write_json(out.with_name("hallu_cases.json"), [rows[index] for index in report.hallucinated])
     with write_text(out.with_suffix(".md")) as file:
         file.write(report_text(report))

@@ -58,7 +58,7 @@ class Predicted:
         return {"out": str(self.out), "steps": self.steps, "kept": self.kept, "notes": list(self.notes)}
 
 
-def predict(options: PredictOptions, progress: Callable[[int, int], None]) -> Predicted:
+def predict(options: PredictOptions, progress: Callable[[int, int], object]) -> Predicted:
     """Teacher-forced predictions of all scored steps. Goes on with what was interrupted; finished work is kept."""
     steps = list(scored_steps(islice(read_any(options.data), options.limit)))
     if not steps:
@@ -91,7 +91,7 @@ def unconstrained_arguments(tasks: Iterable[Task]) -> tuple[str, ...]:
 
 
 async def _predict(
-    predictions: Predictions, loaded: LoadedAgent, concurrency: int, progress: Callable[[int, int], None]
+    predictions: Predictions, loaded: LoadedAgent, concurrency: int, progress: Callable[[int, int], object]
 ) -> None:
     total = predictions.remaining
     async with loaded, aclosing(predictions.run(loaded.agent, concurrency)) as finished:

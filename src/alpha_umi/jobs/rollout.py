@@ -98,7 +98,7 @@ async def local_pool(config: RolloutConfig, _: int) -> AsyncIterator[RollOut]:
 
 def roll_out(
     options: RolloutOptions,
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[Progress], object],
     pool: WorkerPool = local_pool,
     run: Run = run_blocking,
 ) -> Progress:
@@ -128,7 +128,7 @@ def roll_out(
     return progress
 
 
-def _report(rollouts: Sequence[Rollout], progress: Progress, on_progress: Callable[[Progress], None]) -> None:
+def _report(rollouts: Sequence[Rollout], progress: Progress, on_progress: Callable[[Progress], object]) -> None:
     for rollout in rollouts:
         progress.add(rollout)
     on_progress(progress)

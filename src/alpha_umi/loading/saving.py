@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alpha_umi.config import AgentConfig, LocalConfig, RolesConfig, resolved
+from alpha_umi.config import AgentConfig, LocalConfig, RoleConfig, RolesConfig, resolved
 from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.loading.agents import AGENT_FILE, read_agent
 from alpha_umi.loading.bundled import write_provenance
@@ -55,7 +55,7 @@ def save_agent(config: AgentConfig, out: Path) -> None:
         read_agent(part)
 
 
-def _with_copies(role: object, part: Path, copied: dict[Path, str]) -> object:
+def _with_copies(role: RoleConfig | None, part: Path, copied: dict[Path, str]) -> RoleConfig | None:
     """A role whose local folders are copied to `part` and named from there."""
     if not isinstance(role, LocalConfig):
         return role
