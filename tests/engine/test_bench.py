@@ -115,7 +115,7 @@ def test_the_command_shows_a_table_and_writes_its_numbers(adapted, tmp_path):
         assert f"{found[number]:,}" in ended.out
 
 
-def test_models_elsewhere_and_models_that_are_run_plainly_are_refused(separate, data, tmp_path):
+def test_models_behind_endpoints_and_in_padded_batches_are_refused(separate, data, tmp_path):
     elsewhere = tmp_path / "agent.toml"
     elsewhere.write_text('format = "chat"\n[roles.backbone]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\n')
     with pytest.raises(ConfigError, match="only models that run here can be measured"):

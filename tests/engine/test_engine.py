@@ -93,7 +93,7 @@ def test_greedy_completions_are_those_of_generate(kind, prompts, step_tokens, to
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", PROVEN)
-def test_every_architecture_that_is_not_run_plainly_is_exact(kind):
+def test_every_proven_architecture_is_exact(kind):
     model = tiny_model(kind).eval()
     assert unsupported_reason(model, 64) is None
     reference = copy.deepcopy(model)
@@ -190,7 +190,7 @@ def test_eviction_cancellation_and_preemption_change_nothing(data, prompts, toke
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_log_probabilities_are_those_of_a_plain_forward(kind):
+def test_log_probabilities_are_those_of_transformers_own_forward(kind):
     prompts = [words(1, 60), words(1, 30) + words(2, 9), words(3, 1)]
     asked = [Asked(prompt, tokens=10, logprobs=True) for prompt in prompts]
     run(Engine(MODELS[kind], small(4000, step_tokens=20)), asked)
@@ -208,7 +208,7 @@ def test_log_probabilities_are_those_of_a_plain_forward(kind):
 
 @settings(max_examples=6, deadline=None)
 @given(prompts=families(), seed=st.integers(0, 999))
-def test_a_seed_reproduces_whatever_shares_the_batch(prompts, seed):
+def test_a_seed_reproduces_a_completion_in_any_batch(prompts, seed):
     def asked():
         return Asked(prompts[0], tokens=8, temperature=1.2, seed=seed, top_p=0.95, top_k=40, min_p=0.01)
 
@@ -253,7 +253,7 @@ def test_a_request_that_memory_could_never_hold_is_refused_with_the_numbers():
     assert (fits.error, len(fits.written)) == (None, 4)
 
 
-def test_long_prompts_do_not_hold_up_who_writes():
+def test_long_prompts_do_not_hold_up_decoding():
     engine = Engine(MODELS["llama"], small(4000, step_tokens=8))
     writing = Asked(words(1, 3), tokens=40)
     engine.submit(writing.request)
@@ -265,7 +265,7 @@ def test_long_prompts_do_not_hold_up_who_writes():
     assert writing.steps - run_before == 12
 
 
-def test_a_newcomer_does_not_wait_for_all_of_a_group_that_asks_for_much():
+def test_a_new_group_does_not_wait_for_all_requests_of_a_large_one():
     engine = Engine(MODELS["llama"], small(4000, step_tokens=16, requests=2))
     many = [Asked(words(at, 30), tokens=4, group="many") for at in range(20)]
     for one in many:
@@ -317,7 +317,7 @@ def become_nan(hidden, poisoned):
 
 
 @pytest.mark.parametrize(("act", "said"), [(explode, "on fire"), (become_nan, "no numbers")])
-def test_who_fails_loses_its_own_requests_only(breaks, act, said):
+def test_a_failure_loses_only_the_requests_that_cause_it(breaks, act, said):
     engine = Engine(breaks(act), small(2000, step_tokens=32, requests=8))
     trunk = words(1, 20)
     good = [Asked(trunk + words(at, 9), tokens=6) for at in range(2, 6)]

@@ -100,7 +100,7 @@ TestEngineMachine.settings = settings(max_examples=12, stateful_step_count=30, d
 
 
 @pytest.mark.slow
-def test_many_more_sequences_conserve_what_there_is():
+def test_more_sequences_conserve_slots_pins_and_request_caches():
     run_state_machine_as_test(EngineMachine, settings=settings(max_examples=120, deadline=None))
 
 
@@ -118,7 +118,7 @@ def grown(*texts):
     return tree
 
 
-def test_what_is_added_is_found_as_far_as_it_goes():
+def test_the_longest_inserted_prefix_is_matched():
     tree = grown([1, 2, 3, 4], [1, 2, 5])
     slots = tree.match_prefix(tree.root, token_keys([1, 2, 3, 4], 0, 0))[1].tolist()
     assert len(slots) == 4
@@ -133,7 +133,7 @@ def test_tokens_of_different_adapters_are_different_tokens():
     assert len(tree.match_prefix(tree.root, token_keys([1, 2, 3], 2, 0))[1]) == 0
 
 
-def test_what_is_taken_back_was_never_there_even_when_somebody_has_split_it():
+def test_a_rollback_removes_inserted_tokens_even_where_their_node_was_split():
     tree = grown([1, 2, 3])
     keys = token_keys([1, 2, 3, 4, 5, 6], 0, 0)
     node, _ = tree.match_prefix(tree.root, keys)
@@ -144,7 +144,7 @@ def test_what_is_taken_back_was_never_there_even_when_somebody_has_split_it():
     assert tree.free_slots == 97
 
 
-def test_only_the_end_of_a_run_is_evicted_where_that_is_enough_and_nothing_that_is_pinned():
+def test_eviction_takes_only_the_ends_of_runs_and_nothing_pinned():
     tree = grown(range(60), range(100, 130))
     assert tree.allocate(20) is not None
     assert len(tree.match_prefix(tree.root, token_keys(list(range(60)), 0, 0))[1]) == 50

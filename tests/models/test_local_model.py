@@ -139,7 +139,7 @@ def test_cancelled_requests_leave_the_others_alone(model):
     assert asyncio.run(some_cancelled()) == ask(model, PROMPTS, Sampling(max_tokens=60))[1:]
 
 
-def test_a_closed_model_answers_nobody(model):
+def test_a_closed_model_refuses_every_request(model):
     async def closed_under_way():
         task = asyncio.create_task(model.complete("Paris", Sampling(max_tokens=200)))
         await asyncio.sleep(0)
@@ -180,7 +180,7 @@ def test_the_pieces_of_a_stream_are_its_completion(model, sampling):
     assert len(listen(model, PROMPTS[0], Sampling(max_tokens=24))) > 4
 
 
-def test_a_stream_that_nobody_reads_on_is_let_go(model):
+def test_a_stream_that_is_read_no_further_is_cancelled(model):
     async def first_piece():
         async with contextlib.aclosing(model.stream("Paris", Sampling(max_tokens=200))) as pieces:
             piece = await anext(pieces)
@@ -218,7 +218,7 @@ def test_a_completion_tells_how_likely_its_tokens_were(model):
     assert all(each.logprob < 0 for each in told.logprobs)
 
 
-def test_a_grammar_is_handed_to_whoever_holds_to_it():
+def test_a_grammar_goes_to_the_given_compiler():
     class Fives:
         def mask(self, row):
             row[torch.arange(len(row)) != 5] = float("-inf")
@@ -238,7 +238,7 @@ def test_a_grammar_is_handed_to_whoever_holds_to_it():
     assert completion.text == decode(TOKENIZER, [5, 5, 5], "</s>")
 
 
-def test_a_completion_is_held_to_a_grammar_by_itself(model):
+def test_a_grammar_is_compiled_without_a_given_compiler(model):
     free, constrained = ask(
         model, ["Paris"] * 2, Sampling(max_tokens=20), Sampling(max_tokens=20, grammar='start: "planner"')
     )
@@ -248,7 +248,7 @@ def test_a_completion_is_held_to_a_grammar_by_itself(model):
         ask(model, ["Paris"], Sampling(grammar="no grammar"))
 
 
-def test_what_is_not_exact_in_the_engine_is_run_plainly_and_named(caplog):
+def test_an_architecture_that_is_not_exact_in_the_engine_runs_in_padded_batches_and_is_named(caplog):
     torch.manual_seed(0)
     shape = MistralConfig(
         vocab_size=len(TOKENIZER), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -268,7 +268,7 @@ def test_what_is_not_exact_in_the_engine_is_run_plainly_and_named(caplog):
         assert completion.text == decode(TOKENIZER, written[0, ids.shape[1] :].tolist(), "</s>")
 
 
-def test_a_plain_batch_that_fails_is_run_one_by_one(caplog):
+def test_a_padded_batch_that_fails_is_run_one_by_one(caplog):
     torch.manual_seed(0)
     shape = GPT2Config(vocab_size=len(TOKENIZER), n_embd=32, n_layer=2, n_head=2, n_positions=256)
     shape.bos_token_id = shape.eos_token_id = None
@@ -332,7 +332,7 @@ def test_a_saved_model_answers_as_before(model, folder):
 
 
 @peft_on_this_transformers
-def test_an_adapter_changes_the_answers_as_peft_says(folder, tmp_path):
+def test_an_adapter_changes_the_answers_as_in_peft(folder, tmp_path):
     torch.manual_seed(1)
     base = tiny_llama(len(TOKENIZER))
     tuned = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
@@ -343,7 +343,7 @@ def test_an_adapter_changes_the_answers_as_peft_says(folder, tmp_path):
     torch.testing.assert_close(loaded._model(input_ids=ids).logits, expected)
 
 
-def test_what_is_no_model_is_named(tmp_path, folder):
+def test_a_folder_that_is_no_model_is_named(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     (folder / "model.safetensors").write_bytes(b"not weights")
@@ -381,7 +381,7 @@ def test_an_unknown_device_is_named(folder):
 
 
 @pytest.mark.parametrize(("one_core", "inside"), [(True, 1), (False, 3)])
-def test_a_tiny_model_is_run_on_one_core_where_that_is_wished_and_others_keep_theirs(one_core, inside):
+def test_a_tiny_model_runs_on_one_core_where_asked_and_others_keep_theirs(one_core, inside):
     weights, seen, before = tiny_llama(len(TOKENIZER)), [], torch.get_num_threads()
     weights.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     torch.set_num_threads(3)

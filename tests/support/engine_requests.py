@@ -7,7 +7,7 @@ from alpha_umi.types import Sampling
 
 
 class Asked:
-    """A request, what became of it, and a switch by which nobody waits for it any more."""
+    """A request with its outcome, and a switch that cancels it."""
 
     def __init__(self, prompt, *, tokens=8, ends=(), grammar=None, group=None, adapter=(0, 0), **sampling):
         self.error, self.finished, self.gone, self.steps = None, False, False, 0

@@ -1,4 +1,4 @@
-"""How tokens are chosen: as the reference formulas say, by a completion's own seed, within a grammar."""
+"""Sampling of tokens: by the reference formulas, by a completion's own seed, within a grammar."""
 
 import copy
 
@@ -51,7 +51,7 @@ def drawn(row, times, **sampling):
     top_p=st.sampled_from([0.1, 0.6, 0.95]),
     min_p=st.sampled_from([0.01, 0.2]),
 )
-def test_what_may_be_drawn_is_what_transformers_lets_through(seed, heat, top_k, top_p, min_p):
+def test_the_ids_that_may_be_drawn_are_those_of_transformers_warpers(seed, heat, top_k, top_p, min_p):
     row = logits(seed)
     warpers = [TemperatureLogitsWarper(heat), TopKLogitsWarper(top_k), TopPLogitsWarper(top_p), MinPLogitsWarper(min_p)]
     left = LogitsProcessorList(warpers)(None, row[None].double())[0]
@@ -83,7 +83,7 @@ def test_repetition_is_limited_as_in_transformers(seed, penalty, limit, data):
         assert generation(written, repetition_limit=limit).sample(row, prompt) == int(limited.argmax())
 
 
-def test_logits_that_are_no_numbers_are_an_error_of_their_own_row():
+def test_logits_that_are_not_finite_are_an_error_of_their_own_row():
     rows = torch.stack([logits(1), torch.full((50,), torch.nan), logits(2), torch.full((50,), float("-inf"))])
     first, second, third, fourth = sample(rows, [generation() for _ in range(4)], [[]] * 4)
     assert (first, third) == (int(rows[0].argmax()), int(rows[2].argmax()))
@@ -123,7 +123,7 @@ PLACES = [{5}, {20, 21, 22}, {7}, {8}, {9}, {30, 31}, {40}, {50, 51}, {2}]
 
 
 @pytest.mark.parametrize("runner", ["engine", "padded"])
-def test_what_a_grammar_forces_is_not_asked_for_and_changes_nothing(runner):
+def test_forced_tokens_take_no_forward_and_change_nothing(runner):
     found = {}
     for jump in (True, False):
         model = copy.deepcopy(MODEL)
@@ -141,7 +141,7 @@ def test_what_a_grammar_forces_is_not_asked_for_and_changes_nothing(runner):
     assert found[True] == found[False]
 
 
-def test_log_probabilities_leave_nothing_out_that_a_grammar_forces():
+def test_log_probabilities_include_forced_tokens():
     free, jumping = (Asked([11, 12], tokens=20, ends=[2], grammar=Script(*PLACES, jump=jump), logprobs=True)
                      for jump in (False, True))  # fmt: skip
     run(Engine(copy.deepcopy(MODEL)), [free, jumping])
@@ -157,7 +157,7 @@ def test_a_grammar_that_allows_nothing_fails_its_own_request():
     assert free.error is None
 
 
-def test_a_budget_ends_what_a_grammar_forces():
+def test_a_budget_ends_forced_tokens():
     asked = Asked([11, 12], tokens=3, grammar=Script({5}, {6}, {7}, {8}, {9}))
     run(Engine(copy.deepcopy(MODEL)), [asked])
     assert asked.written == [5, 6, 7]
