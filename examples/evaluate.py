@@ -15,20 +15,18 @@ from typing import Any
 from train_on_own_tools import TOOLS, trajectory
 
 import alpha_umi as umi
-from alpha_umi.evaluation.static import evaluate_rows, report_text
-from alpha_umi.jobs.predict import PredictOptions, predict
-from alpha_umi.loading.agents import read_agent
-from alpha_umi.store import read_json, write_trajectories
+from alpha_umi.store import write_trajectories
 
 TASKS = 40
 
 
 def measure_steps(run: Path, tasks: Sequence[umi.Trajectory], folder: Path) -> str:
     """Plan accuracy, action exact match, argument F1, hallucinations and ROUGE-L, as tables with intervals."""
-    data, out = folder / "test.jsonl", folder / "predictions.json"
+    data, predictions, metrics = folder / "test.jsonl", folder / "predictions.json", folder / "metrics.json"
     write_trajectories(data, tasks)
-    predict(PredictOptions(agent=read_agent(run), data=data, out=out), progress=lambda _done, _total: None)
-    return report_text(evaluate_rows(read_json(out)))
+    umi.predict(run, data, predictions)
+    umi.evaluate.static(predictions, metrics)
+    return metrics.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def measure_tasks(run: Path, tasks: Sequence[umi.Trajectory], tools: Sequence[Callable[..., Any]]) -> float:

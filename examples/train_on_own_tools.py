@@ -12,7 +12,6 @@ from pathlib import Path
 
 import alpha_umi as umi
 from alpha_umi.jobs.check import check_data
-from alpha_umi.jobs.train import read_train_config, train
 from alpha_umi.preparation.checks import Severity
 from alpha_umi.store import write_trajectories
 
@@ -69,7 +68,7 @@ def main(folder: Path) -> None:
     assert not check_data(data).by_severity(Severity.WRONG)
     changes = ["stages.backbone.epochs=2", "stages.backbone.learning_rate=1e-3"]
     changes += ["model.base=umi-tiny/backbone", f"data.train={data}", f"out={folder / 'run'}"]
-    run = train(read_train_config("demo-train", changes), resume=False)
+    run = umi.train("demo-train", changes)
     print(umi.ask("How much does the drill cost?", tools=list(TOOLS.values()), agent=run).answer)
 
 
