@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import alpha_umi
+from alpha_umi.jobs.groups import VerbGroup
 
 GROUPS = ("Functions", "Classes", "Protocols", "Types", "Errors")
 
@@ -36,7 +37,7 @@ class PublicNames(SphinxDirective):
 def kind(thing: Any) -> str:
     """The section in which a public name is documented."""
     if not inspect.isclass(thing):
-        return "Functions" if _is_function(thing) else "Types"
+        return "Functions" if isinstance(thing, VerbGroup) or _is_function(thing) else "Types"
     if issubclass(thing, BaseException):
         return "Errors"
     if getattr(thing, "_is_protocol", False):
@@ -54,6 +55,9 @@ def entry(name: str, thing: Any) -> Iterator[str]:
             "   :show-inheritance:",
             "",
         )
+    elif isinstance(thing, VerbGroup):
+        group = type(thing)
+        yield from (f".. autoclass:: {group.__module__}.{group.__qualname__}()", "   :members:", "")
     elif _is_function(thing):
         yield from (f".. autofunction:: alpha_umi.{name}", "")
     else:

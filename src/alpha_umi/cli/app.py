@@ -21,6 +21,7 @@ from alpha_umi.cli.bench import bench_app
 from alpha_umi.cli.chat import chat
 from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
+from alpha_umi.cli.examples import add_examples
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.flywheel import write_masked, write_rollouts
 from alpha_umi.cli.judge import judge_app
@@ -38,7 +39,6 @@ from alpha_umi.errors import AlphaUMiError, ConfigError
 app = typer.Typer(
     help="Tool agents made of three small language models: planner, caller, summarizer.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -416,3 +416,4 @@ evaluate_app.command("retrieval")(evaluate_queries)
 world_app.command("serve")(serve_world)
 world_app.add_typer(cache_app, name="cache")
 app.command("demo")(run_demo)
+add_examples(app)
