@@ -23,6 +23,7 @@ from support.folders import REPOSITORY
 
 PAGES = {path.relative_to(REPOSITORY).as_posix(): path for path in pages()}
 BLOCKS = [block for path in PAGES.values() for block in blocks_of(path)]
+COMMAND_LINE = get_command(app)
 SMALLER = {
     "--count 3000": "--count 30",
     "--count 100": "--count 3",
@@ -49,7 +50,7 @@ def test_every_block_has_a_known_language_and_known_marks():
 
 
 def verb_of(words):
-    command = get_command(app)
+    command = COMMAND_LINE
     while words and hasattr(command, "commands") and words[0] in command.commands:
         command = command.commands[words.pop(0)]
     return command

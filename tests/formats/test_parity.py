@@ -19,7 +19,7 @@ from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Answer, Call, Observation, Plan, Role, Task, User
 from alpha_umi.world import Split, World
 from support.folders import golden_dir
-from support.live_prompts import backbone_prompts
+from support.live_prompts import along_each, backbone_prompts
 from support.plain_format import PLAIN
 from support.published_data import PUBLISHED_FORMAT, out_of_domain, raw_answers
 
@@ -48,25 +48,21 @@ def scripted(replies):
     return ScriptedModel(iter(replies))
 
 
-def live_prompts(trajectory, form, window=None):
+async def live_prompts(trajectory, form, window=None):
     """What each role is shown while an agent is driven along the trajectory, by the index of the turn it says."""
-
-    async def drive():
-        shown = {}
-        for index, turn in enumerate(trajectory.turns):
-            role = SPEAKERS.get(type(turn))
-            if role is None or (role is not Role.PLANNER and not isinstance(trajectory.turns[index - 1], Plan)):
-                continue  # a user, a tool, or an answer that no plan asked for
-            model = scripted([form.write(role, (turn,))])
-            agent = MultiAgent(role_models={role: RoleModel(model=model, window=window)}, format=form)
-            try:
-                await agent.propose(trajectory.task, trajectory.turns[:index])
-            except KeyError:  # the plan before it asks for another role: no example either
-                continue
-            shown[role, index] = model.prompts[0]
-        return shown
-
-    return asyncio.run(drive())
+    shown = {}
+    for index, turn in enumerate(trajectory.turns):
+        role = SPEAKERS.get(type(turn))
+        if role is None or (role is not Role.PLANNER and not isinstance(trajectory.turns[index - 1], Plan)):
+            continue  # a user, a tool, or an answer that no plan asked for
+        model = scripted([form.write(role, (turn,))])
+        agent = MultiAgent(role_models={role: RoleModel(model=model, window=window)}, format=form)
+        try:
+            await agent.propose(trajectory.task, trajectory.turns[:index])
+        except KeyError:  # the plan before it asks for another role: no example either
+            continue
+        shown[role, index] = model.prompts[0]
+    return shown
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -74,15 +70,17 @@ def live_prompts(trajectory, form, window=None):
 def test_prompts_seen_live_are_the_prompts_trained_on(name, source):
     form = open_named(name)
     compared = 0
-    for trajectory in SOURCES[source]():
-        shown = live_prompts(trajectory, form)
+    trajectories = SOURCES[source]()
+    live = asyncio.run(along_each(live_prompts, trajectories, form))
+    alone = asyncio.run(along_each(backbone_prompts, trajectories, form))
+    for trajectory, shown, shown_alone in zip(trajectories, live, alone, strict=True):
         for role in (Role.PLANNER, Role.CALLER, Role.SUMMARIZER):
             examples = make_examples(trajectory, role, form).rows
             for target, example in zip(targets(trajectory, role), examples, strict=True):
                 assert shown[role, target.at] == example.prompt
                 compared += 1
         for (at, prompt), example in zip(
-            backbone_prompts(trajectory, form).items(),
+            shown_alone.items(),
             make_examples(trajectory, Role.BACKBONE, form).rows,
             strict=True,
         ):
@@ -130,8 +128,8 @@ def test_ids_seen_live_are_the_ids_trained_on(name):
     texts = [example.prompt for t in trajectories for example in make_examples(t, Role.PLANNER, form).rows[-1:]]
     tokenizer = learn_tokenizer(texts, vocab_size=1200, special_tokens=form.special_tokens, end=form.end)
     lengths = Lengths(prompt=10**6, example=10**6)
-    for trajectory in trajectories:
-        shown = live_prompts(trajectory, form)
+    live = asyncio.run(along_each(live_prompts, trajectories, form))
+    for trajectory, shown in zip(trajectories, live, strict=True):
         for role in (Role.PLANNER, Role.CALLER, Role.SUMMARIZER):
             wanted = [prompt_ids(tokenizer, shown[role, target.at]) for target in targets(trajectory, role)]
             examples = Tokeniser(tokenizer, form, [role], lengths)(trajectory).examples
@@ -141,9 +139,9 @@ def test_ids_seen_live_are_the_ids_trained_on(name):
 def test_prompts_that_are_cut_are_cut_alike():
     form = open_named("shared")
     cut = 0
-    for trajectory in world_gold(60):
-        window = Window(limit=900, count=len)
-        shown = live_prompts(trajectory, form, window)
+    window, trajectories = Window(limit=900, count=len), world_gold(60)
+    live = asyncio.run(along_each(live_prompts, trajectories, form, window))
+    for trajectory, shown in zip(trajectories, live, strict=True):
         for role in (Role.PLANNER, Role.CALLER, Role.SUMMARIZER):
             made = make_examples(trajectory, role, form, window)
             if made.left_out:

@@ -24,7 +24,7 @@ from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Observation, Role, StopReason
 from alpha_umi.world import Split, World
 from support.endpoint_server import EndpointServer, Reply, chat_reply, text_reply
-from support.live_prompts import backbone_prompts
+from support.live_prompts import along_each, backbone_prompts
 from support.plain_format import PLAIN_REACT
 from support.published_data import out_of_domain, raw_answers
 
@@ -61,9 +61,10 @@ SOURCES = {"world": lambda: gold(40), "out_of_domain": out_of_domain, "raw_answe
 @pytest.mark.parametrize("name", FORMATS)
 def test_prompts_seen_live_are_the_prompts_trained_on_and_steps_are_read_as_they_were_learned(name, source):
     form, compared = FORMATS[name], 0
-    for trajectory in SOURCES[source]():
+    trajectories = SOURCES[source]()
+    live = asyncio.run(along_each(backbone_prompts, trajectories, form))
+    for trajectory, shown in zip(trajectories, live, strict=True):
         examples = make_examples(trajectory, Role.BACKBONE, form).rows
-        shown = backbone_prompts(trajectory, form)
         for target, example in zip(targets(trajectory, Role.BACKBONE), examples, strict=True):
             assert shown[target.at] == example.prompt
             assert form.parse(Role.BACKBONE, example.completion) == target.said
