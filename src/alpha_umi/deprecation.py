@@ -92,7 +92,7 @@ MOVED: dict[str, tuple[str, ...]] = {
 
 SPLIT: dict[str, tuple[str, ...]] = {
     "jobs": ("jobs.train", "jobs.predict", "jobs.ask", "preparation.reading", "errors"),
-    "demo": ("demo.run",),
+    "demo": ("demo.session",),
     "report": ("report.rollouts", "report.page", "report.turns", "report.training"),
     "training.data": ("training.data.batches",),
     "world": ("world.problems",),

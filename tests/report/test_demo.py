@@ -6,7 +6,7 @@ import re
 import pytest
 
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
-from alpha_umi.demo.run import rescue_words
+from alpha_umi.demo.session import rescue_words
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import DEFAULT, FOLDER
@@ -93,6 +93,7 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path, monkeypatch):
     assert broken.code == 130, broken.err
     assert "the same command measures again" in broken.err
     assert "Traceback" not in broken.err
+    assert "warning" not in broken.err
     assert not left_in(tmp_path)
 
 

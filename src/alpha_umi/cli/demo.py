@@ -53,7 +53,7 @@ def run_demo(
         return
     if fresh or trajectories is not None:
         raise ConfigError("--fresh and --trajectories go with --train")
-    from alpha_umi.demo import run as demo
+    from alpha_umi.demo import session as demo
     from alpha_umi.loading.bundled import DEFAULT
 
     options = demo.DemoOptions(

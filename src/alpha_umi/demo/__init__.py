@@ -2,7 +2,7 @@
 
 choices.py     the tasks, chosen by rule
 measures.py    teacher-forced steps and whole tasks, with and without constrained decoding
-run.py         the demo from start to page
+session.py     the demo from start to page
 page.py        its tables and its page
 training.py    the training demo: data, training, then the demo with that agent
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from alpha_umi.config import TrainConfig, load_config, make_config, merged, read_recipe
-from alpha_umi.demo import run as demo
+from alpha_umi.demo import session as demo
 from alpha_umi.display import print_table, progress
 from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.timing import Timing
