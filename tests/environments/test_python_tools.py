@@ -171,6 +171,9 @@ def test_schemas_whose_references_multiply_are_neither_written_out_nor_read_in_f
         assert normalised.schema["properties"]
         assert 0 < len(normalised.notes) < 10
     assert time.monotonic() - started < 20
+    last = normalise(ToolSpec(name="ring", parameters={**ring, "properties": {**rings, "last": {"type": "integer"}}}))
+    assert last.schema["properties"]["last"] == {"type": "integer"}
+    assert "a: '#/$defs/Node' holds itself, and is read 2 levels deep" in last.notes
 
 
 def test_two_types_of_one_name_stay_apart():
