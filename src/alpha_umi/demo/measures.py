@@ -198,7 +198,7 @@ class LiveScores:
 
 
 def score_live(rollouts: Mapping[str, Rollout]) -> dict[str, LiveScores]:
-    """Score whole tasks, by set."""
+    """Score whole tasks by set, sets in the order of their names."""
     sets: dict[str, list[Rollout]] = {}
     for rollout in rollouts.values():
         sets.setdefault(rollout.set, []).append(rollout)
@@ -207,7 +207,7 @@ def score_live(rollouts: Mapping[str, Rollout]) -> dict[str, LiveScores]:
             pass_rate=mean([float(passed(rollout)) for rollout in each]),
             faults=sum((_faults(rollout) for rollout in each), CallFaults()),
         )
-        for name, each in sets.items()
+        for name, each in sorted(sets.items())
     }
 
 
