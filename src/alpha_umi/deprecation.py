@@ -101,6 +101,7 @@ SPLIT: dict[str, tuple[str, ...]] = {
 
 RENAMED: dict[str, dict[str, str]] = {
     "build": {"Cast": "AgentKind"},
+    "jobs": {"Outlook": "PlanAssumptions", "unheld": "unconstrained_arguments"},
     "jobs.cluster": {"Member": "RayWorker", "crew_on_ray": "ray_pool"},
     "jobs.clock": {"Clock": "Timing"},
     "jobs.side_by_side": {"Show": "OnUpdate", "Tell": "OnProgress", "work_on": "run_items"},
@@ -197,6 +198,17 @@ class _OldModules(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.removeprefix(f"{PACKAGE}.")
         vars(module)["__getattr__"] = _lookup(module.__name__, MOVED[old], RENAMED.get(old, {}))
+
+
+def called_as(module: str, function: str) -> None:
+    """Let a module be called as the function that had its import path in the previous version, with a warning."""
+
+    class CalledModule(ModuleType):
+        def __call__(self, *positional: Any, **named: Any) -> Any:
+            warn_renamed(f"{module}()", f"{module}.{function}")
+            return getattr(self, function)(*positional, **named)
+
+    sys.modules[module].__class__ = CalledModule
 
 
 def serve_old_modules() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Unpack
 
 from alpha_umi.config.calls import InstanceOnly, validated
+from alpha_umi.deprecation import called_as
 from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_toolbox
 from alpha_umi.jobs.chat import Chat
 from alpha_umi.jobs.options import AgentAskOptions, AgentChatOptions, AgentOptions
@@ -125,3 +126,6 @@ def _agent_options(options: AgentAskOptions | AgentChatOptions) -> Any:
 
 def _tool_options(options: AgentAskOptions | AgentChatOptions) -> dict[str, Any]:
     return {name: options.get(name) for name in ("tools", "env", "world")}
+
+
+called_as(__name__, "ask")

@@ -14,6 +14,7 @@ from pathlib import Path
 from alpha_umi import __version__
 from alpha_umi.agent import OnNoDecision
 from alpha_umi.config import AgentConfig, EndpointConfig, resolved
+from alpha_umi.deprecation import called_as
 from alpha_umi.errors import DataError, InterruptedWorkError
 from alpha_umi.evaluation.runner import Predictions, Shard, scored_steps
 from alpha_umi.event_loops import run_blocking
@@ -115,3 +116,6 @@ def _weights(agent: AgentConfig) -> list[Path]:
     local = [role for role in roles if role is not None and not isinstance(role, EndpointConfig)]
     folders = {Path(name) for role in local for name in (role.model, role.adapter) if name is not None}
     return sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix in _WEIGHTS)
+
+
+called_as(__name__, "predict")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from alpha_umi.config import PretrainConfig, TrainConfig, load_config
+from alpha_umi.deprecation import called_as
 from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.loading.bundled import find_weights
 from alpha_umi.loading.formats import open_stored_format
@@ -197,3 +198,6 @@ def _did(result: Mapping[str, Any], max_length: int) -> dict[str, str]:
         "held out": "-" if held_out is None else f"{held_out:.4f}",
         "seconds": f"{result['seconds']:,.1f}",
     }
+
+
+called_as(__name__, "train")
