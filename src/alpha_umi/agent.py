@@ -14,12 +14,14 @@ from typing import TypeAlias
 
 from alpha_umi.formats.fit import Window, fit
 from alpha_umi.protocols import Agent, Format, Model, StreamingModel
+from alpha_umi.roles import followers, next_role
 from alpha_umi.types import (
     Completion,
     Decision,
     Plan,
     Prompt,
     Proposal,
+    Review,
     Role,
     Sampling,
     Task,
@@ -62,28 +64,29 @@ class MultiAgent:
     """Planner, caller and summarizer (paper, section 3.2): each proposal is one turn of one of them."""
 
     role_models: Mapping[Role, RoleModel]
-    """One each for PLANNER, CALLER and SUMMARIZER."""
+    """One each for PLANNER, CALLER and SUMMARIZER, and for optional roles (`roles.ROLES`)."""
     format: Format
     on_no_decision: OnNoDecision = OnNoDecision.PLANNER
 
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
-        role = _next_role(turns)
+        role = next_role(turns)
         proposal = await self.role_models[role].complete_turn(role, self.format, task, turns)
         match proposal.turns:
             case (Plan(decision=Decision.NONE) as plan,) if self.on_no_decision is OnNoDecision.CALLER:
                 return replace(proposal, turns=(replace(plan, decision=Decision.CALL),))
+            case (*_, last):
+                for follower in followers(last):
+                    if follower in self.role_models:
+                        return await self._followed(proposal, follower, task, turns)
+                return proposal
             case _:
                 return proposal
 
-
-def _next_role(turns: Sequence[Turn]) -> Role:
-    match turns[-1] if turns else None:
-        case Plan(decision=Decision.CALL):
-            return Role.CALLER
-        case Plan(decision=Decision.CONCLUDE):
-            return Role.SUMMARIZER
-        case _:
-            return Role.PLANNER
+    async def _followed(self, proposal: Proposal, follower: Role, task: Task, turns: Sequence[Turn]) -> Proposal:
+        """The proposal with the turn of an optional role that reads it."""
+        role_model = self.role_models[follower]
+        after = await role_model.complete_turn(follower, self.format, task, (*turns, *proposal.turns))
+        return Proposal(turns=(*proposal.turns, *after.turns), usage=proposal.usage + after.usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +137,13 @@ class _Streamed:
 
 
 async def propose_step(agent: Agent, task: Task, turns: Sequence[Turn]) -> Proposal:
-    """One whole step: a plan and, where it asks for one, the call or the answer."""
+    """One whole step: a plan and, where it asks for one, the call or the answer; no review of it."""
     said: tuple[Turn, ...] = ()
     usage = Usage()
     while not said or (_asks(said[-1]) and len(said) < 2):
         proposal = await agent.propose(task, (*turns, *said))
         said, usage = (*said, *proposal.turns), usage + proposal.usage
-    return Proposal(turns=said, usage=usage)
+    return Proposal(turns=tuple(turn for turn in said if not isinstance(turn, Review)), usage=usage)
 
 
 def _asks(turn: Turn) -> bool:

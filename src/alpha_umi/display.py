@@ -27,8 +27,9 @@ from rich.status import Status
 from rich.text import Text
 
 from alpha_umi.report.tables import plain_table
+from alpha_umi.roles import writer
 from alpha_umi.search import Node, NodeStatus
-from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, ToolStatus, Turn, User
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Review, Role, ToolStatus, Turn, User
 
 if TYPE_CHECKING:
     from alpha_umi.world import Verdict
@@ -90,17 +91,24 @@ class TurnPrinter:
 
     def _show_turn(self, turn: Turn) -> None:
         match turn:
+            case Review(text=text, accepted=accepted):
+                self._role_line(turn, f"{text.strip()}  → {'accepted' if accepted else 'sent back'}")
             case User(text=text):
                 self._line("user", text, "bold")
             case Plan(thought=thought, decision=decision):
-                self._line("planner", f"{thought.strip()}  → {_NEXT[decision]}", "cyan")
+                self._role_line(turn, f"{thought.strip()}  → {_NEXT[decision]}")
             case Call(name=name, arguments=arguments):
-                self._line("caller", f"{name} {arguments}", "magenta")
+                self._role_line(turn, f"{name} {arguments}")
             case Observation(content=content, status=status):
                 mark = "" if status is ToolStatus.OK else f"[{status.value}] "
                 self._line("tool", mark + content, "green" if status is ToolStatus.OK else "red")
             case Answer(text=text):
-                self._line("summarizer", text, "bold blue")
+                self._role_line(turn, text)
+
+    def _role_line(self, turn: Turn, text: str) -> None:
+        spec = writer(turn)
+        if spec is not None:
+            self._line(spec.label, text, spec.colour)
 
     def _line(self, speaker: str, text: str, style: str) -> None:
         line = Text(f"{speaker:>10}  ", style="dim")

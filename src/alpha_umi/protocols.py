@@ -9,6 +9,7 @@ from alpha_umi.types import (
     Call,
     Completion,
     FinishReason,
+    Json,
     Observation,
     Prompt,
     Proposal,
@@ -117,3 +118,9 @@ class Format(Protocol):
         is not part of it. Laws: what `write` writes for such turns is accepted; what is accepted parses to such turns.
         """
         ...
+
+
+class StoredFormat(Format, Protocol):
+    """A Format that a run directory keeps as a JSON document."""
+
+    def to_document(self) -> dict[str, Json]: ...

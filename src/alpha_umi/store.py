@@ -25,6 +25,7 @@ from alpha_umi.types import (
     Json,
     Observation,
     Plan,
+    Review,
     StopReason,
     Task,
     ToolSpec,
@@ -269,6 +270,8 @@ def encode_usage(usage: Usage) -> dict[str, Json]:
 
 def encode_turn(turn: Turn) -> dict[str, Json]:
     match turn:
+        case Review(text=text, accepted=accepted):
+            return {"turn": "review", "text": text, "accepted": accepted}
         case User(text=text):
             return {"turn": "user", "text": text}
         case Plan(thought=thought, decision=decision):
@@ -328,6 +331,7 @@ _TURNS: Mapping[str, Callable[[Mapping[str, Any]], Turn]] = {
     "call": lambda row: Call(name=row["name"], arguments=row["arguments"]),
     "observation": lambda row: Observation(content=row["content"], status=ToolStatus(row.get("status", ToolStatus.OK))),
     "answer": lambda row: Answer(text=row["text"]),
+    "review": lambda row: Review(text=row["text"], accepted=row["accepted"]),
 }
 
 

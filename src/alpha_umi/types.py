@@ -22,6 +22,8 @@ class Role(StrEnum):
     CALLER = "caller"
     SUMMARIZER = "summarizer"
     BACKBONE = "backbone"
+    CRITIC = "critic"
+    """Optional: reads an answer and accepts it, or sends it back with a reason."""
 
 
 class Decision(StrEnum):
@@ -80,6 +82,13 @@ class User:
     """The user's words, or a hint that a search put between two steps."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review(User):
+    """The critic's turn: it accepts an answer, or sends it back; to the other roles its reason is the user's words."""
+
+    accepted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

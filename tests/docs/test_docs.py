@@ -7,7 +7,8 @@ import pytest
 from typer.main import get_command
 
 from alpha_umi.cli import app
-from alpha_umi.loading.agents import THREE, read_agent
+from alpha_umi.loading.agents import read_agent
+from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.types import Role
 from support.folders import REPOSITORY
 
@@ -67,4 +68,6 @@ def test_every_option_of_every_verb_says_what_it_is_for():
 def test_every_agent_file_of_the_serving_recipes_is_one(text, tmp_path):
     (tmp_path / "agent.toml").write_text(text)
     agent = read_agent(tmp_path / "agent.toml")
-    assert all(agent.roles.get(role) is not None for role in (THREE if agent.roles.is_multi else (Role.BACKBONE,)))
+    assert all(
+        agent.roles.get(role) is not None for role in (AGENT_ROLES if agent.roles.is_multi else (Role.BACKBONE,))
+    )

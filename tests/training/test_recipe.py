@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpha_umi.config import RECIPES, TrainConfig, load_config, recipe_names, resolved
-from alpha_umi.training.recipe import BASE, ROLES, agent_roles, keeps_base, make_steps
+from alpha_umi.roles import AGENT_ROLES
+from alpha_umi.training.recipe import BASE, agent_roles, keeps_base, make_steps
 from alpha_umi.types import Role
 
 METHODS = ("glpft", "single", "one-stage", "multi-task", "glpft-without-reuse")
@@ -31,7 +32,7 @@ def test_glpft_tunes_every_role_from_a_backbone():
     backbone, *roles = make_steps(config())
     assert (backbone.name, backbone.starts_from, backbone.learns) == ("backbone", BASE, (Role.BACKBONE,))
     assert [(step.name, step.starts_from, step.learns) for step in roles] == [
-        (role.value, "backbone", (role,)) for role in ROLES
+        (role.value, "backbone", (role,)) for role in AGENT_ROLES
     ]
     assert [step.settings.learning_rate for step in (backbone, *roles)] == [5e-5, 1e-5, 1e-5, 1e-5]
     agent = agent_roles(config())
@@ -41,11 +42,11 @@ def test_glpft_tunes_every_role_from_a_backbone():
 def test_activated_adapters_are_one_step_on_one_backbone():
     steps = make_steps(config(kind="alora"))
     assert [step.name for step in steps] == ["backbone", "roles"]
-    assert steps[1].learns == ROLES
+    assert steps[1].learns == AGENT_ROLES
     assert steps[1].settings == config().stages.roles
     agent = agent_roles(config(kind="alora"))
     assert {agent.get(role).model for role in Role} == {"backbone"}
-    assert [agent.get(role).adapter for role in ROLES] == ["roles/planner", "roles/caller", "roles/summarizer"]
+    assert [agent.get(role).adapter for role in AGENT_ROLES] == ["roles/planner", "roles/caller", "roles/summarizer"]
     assert agent.backbone.adapter is None
 
 
@@ -67,8 +68,8 @@ def test_the_published_baselines():
     assert [step.name for step in make_steps(config("single"))] == ["backbone"]
     assert [step.starts_from for step in make_steps(config("one-stage"))] == [BASE] * 3
     (multi_task,) = make_steps(config("multi-task"))
-    assert multi_task.learns == ROLES
-    assert {agent_roles(config("multi-task")).get(role).model for role in ROLES} == {"multi-task"}
+    assert multi_task.learns == AGENT_ROLES
+    assert {agent_roles(config("multi-task")).get(role).model for role in AGENT_ROLES} == {"multi-task"}
     assert agent_roles(config("single")).is_multi is False
     assert agent_roles(config("one-stage")).backbone is None
 
@@ -100,7 +101,7 @@ def test_every_step_finds_what_it_starts_from_and_every_role_what_it_uses(method
     for player in kind:
         assert player.model in there
         assert player.adapter is None or player.adapter in made
-    assert set(ROLES) <= {role for role in Role if agent.get(role)} or agent.backbone is not None
+    assert set(AGENT_ROLES) <= {role for role in Role if agent.get(role)} or agent.backbone is not None
 
 
 # --- recipes -----------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
 
-from alpha_umi.config.tables import Table, file_path, format_name, model_or_hub_id
+from alpha_umi.config.tables import Table, file_path, format_name, keyed_by_role, model_or_hub_id
+from alpha_umi.roles import AGENT_ROLES, OPTIONAL_ROLES
 from alpha_umi.types import Role, Sampling
 
 GrammarField = Literal["structured_outputs", "guided_grammar", "llguidance", "ebnf"]
@@ -69,19 +70,13 @@ RoleConfig = Annotated[
 ]
 
 
-class RolesConfig(Table):
-    """Three role models, or one backbone that plays them all; a run directory names both."""
-
-    planner: RoleConfig | None = None
-    caller: RoleConfig | None = None
-    summarizer: RoleConfig | None = None
-    backbone: RoleConfig | None = None
+class RolesConfig(keyed_by_role(Table, RoleConfig)):
+    """Models by role: three and optional ones, or one backbone that plays them all; a run directory names both."""
 
     @model_validator(mode="after")
     def _is_an_agent(self) -> typing.Self:
-        three = {"planner": self.planner, "caller": self.caller, "summarizer": self.summarizer}
-        missing = [name for name, role in three.items() if role is None]
-        if missing and (self.backbone is None or len(missing) < len(three)):
+        missing = [role.value for role in AGENT_ROLES if self.get(role) is None]
+        if missing and (self.get(Role.BACKBONE) is None or len(missing) < len(AGENT_ROLES)):
             raise ValueError(
                 f"planner, caller and summarizer are needed, or backbone alone; missing: {', '.join(missing)}"
             )
@@ -98,7 +93,12 @@ class RolesConfig(Table):
     @property
     def is_multi(self) -> bool:
         """Whether there are three role models."""
-        return self.planner is not None
+        return self.get(Role.PLANNER) is not None
+
+    @property
+    def optional(self) -> tuple[Role, ...]:
+        """The optional roles that there are, such as a critic."""
+        return tuple(role for role in OPTIONAL_ROLES if self.get(role) is not None)
 
 
 class SamplingConfig(Table):
@@ -115,13 +115,8 @@ class SamplingConfig(Table):
     repetition_limit: PositiveInt | None = None
 
 
-class SamplingsConfig(SamplingConfig):
+class SamplingsConfig(keyed_by_role(SamplingConfig, SamplingConfig)):
     """One sampling for all roles; what a role's own table says goes before."""
-
-    planner: SamplingConfig | None = None
-    caller: SamplingConfig | None = None
-    summarizer: SamplingConfig | None = None
-    backbone: SamplingConfig | None = None
 
     def of(self, role: Role) -> Sampling:
         own = cast("SamplingConfig | None", getattr(self, role.value))

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
 from alpha_umi.deprecation import warn_renamed
+from alpha_umi.types import Role
 
 NAMED_FORMATS = ("shared", "chat", "native", "native-finish", "react")
 _CODE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+AnyTable = typing.TypeVar("AnyTable", bound="Table")
 
 
 class Table(BaseModel):
@@ -43,6 +47,12 @@ class Table(BaseModel):
             if isinstance(value, Table):
                 updates[name] = value.rebased(folder)
         return self.model_copy(update=updates) if updates else self
+
+
+def keyed_by_role(base: type[AnyTable], value: Any) -> type[AnyTable]:
+    """A table like `base` with a further optional key for every role, which holds a `value`."""
+    keys: Any = {role.value: (value | None, None) for role in Role}
+    return create_model(base.__name__, __base__=base, **keys)
 
 
 def file_path(value: str, folder: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from alpha_umi.config.tables import Table, file_path, format_name, model_or_hub_id
+from alpha_umi.config.tables import Table, file_path, format_name, keyed_by_role, model_or_hub_id
 from alpha_umi.types import Role
 
 Method = Literal["glpft", "single", "one-stage", "multi-task", "glpft-without-reuse"]
@@ -148,9 +148,12 @@ _SUMMARIZER = StageConfig(epochs=2, warmup_ratio=0.4)
 _ROLES = StageConfig(learning_rate=1e-4, weight_decay=0)
 
 
-class StagesConfig(Table):
-    """The tunings of a method. The defaults of the first four are the published ones (paper, training details);
-    the first stage was published as cosine, but ran constant after its warm-up, as its DeepSpeed file said."""
+class StagesConfig(keyed_by_role(Table, StageConfig)):
+    """The tunings of a method, by step; an optional role without a table is tuned as the caller.
+
+    The defaults of the four roles are the published ones (paper, training details); the first stage was published as
+    cosine, but ran constant after its warm-up, as its DeepSpeed file said.
+    """
 
     backbone: StageConfig = _BACKBONE
     planner: StageConfig = StageConfig()
@@ -169,12 +172,12 @@ class StagesConfig(Table):
         for name, stage in table.items():
             field = cls.model_fields.get(name)
             if field is not None and isinstance(stage, Mapping):
-                default = cast("StageConfig", field.default)
+                default = cast("StageConfig | None", field.default) or StageConfig()
                 table[name] = default.model_dump() | dict(cast("Mapping[str, Any]", stage))
         return table
 
     def of(self, role: Role) -> StageConfig:
-        return cast("StageConfig", getattr(self, role.value))
+        return cast("StageConfig | None", getattr(self, role.value)) or self.caller
 
 
 class AdapterConfig(Table):
@@ -246,6 +249,8 @@ class TrainConfig(Table):
     """glpft: a backbone learns whole steps, then each role is tuned from it (the paper). single: the backbone alone.
     one-stage: each role from the base model. multi-task: one model on the examples of all three roles.
     glpft-without-reuse: the two stages learn from different instructions. See training.recipe."""
+    optional_roles: tuple[Role, ...] | None = None
+    """Roles that are trained beside the three, such as `critic`, from the turns of theirs in the data."""
     adapter: AdapterConfig = AdapterConfig()
     stages: StagesConfig = StagesConfig()
     spread: SpreadConfig = SpreadConfig()
@@ -316,7 +321,8 @@ class TrainConfig(Table):
 
     @model_validator(mode="after")
     def _can_stop_early(self) -> typing.Self:
-        stages = [name for name in type(self.stages).model_fields if getattr(self.stages, name).early_stop is not None]
+        tuned = {name: getattr(self.stages, name) for name in type(self.stages).model_fields}
+        stages = [name for name, stage in tuned.items() if stage is not None and stage.early_stop is not None]
         if stages and (self.validate_every is None or not self.data.validation):
             raise ValueError(
                 f"early_stop in [stages.{stages[0]}] needs data.validation and validate_every, which it goes by"

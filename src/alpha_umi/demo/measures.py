@@ -17,9 +17,10 @@ from alpha_umi.evaluation.runner import Predictions, scored_steps
 from alpha_umi.evaluation.static import StaticScores, evaluate_rows
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
 from alpha_umi.jobs.workers import OnProgress
-from alpha_umi.loading.agents import THREE, LoadedAgent, open_agent, open_coded_agent
+from alpha_umi.loading.agents import LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.loading.environments import open_environment
 from alpha_umi.protocols import Agent
+from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.rollouts.runner import Explorer, Rollout, read_rollouts
 from alpha_umi.search import Limits, method_name, open_strategy
 from alpha_umi.store import read_json, read_trajectories
@@ -52,7 +53,7 @@ def unsupported_reason(config: AgentConfig | None) -> str:
     """Return the reason for which an agent cannot be constrained, else nothing. None: an agent that is code."""
     if config is None:
         return "the agent is code"
-    named = [config.roles.get(role) for role in (THREE if config.roles.is_multi else (Role.BACKBONE,))]
+    named = [config.roles.get(role) for role in (AGENT_ROLES if config.roles.is_multi else (Role.BACKBONE,))]
     unable = [each.base_url for each in named if isinstance(each, EndpointConfig) and each.grammar is None]
     return f"the endpoint {unable[0]} takes no grammar that is known" if unable else ""
 

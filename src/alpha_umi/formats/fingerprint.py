@@ -70,3 +70,5 @@ def _asked(role: Role) -> Iterator[tuple[tuple[Turn, ...], tuple[Turn, ...]]]:
         case Role.BACKBONE:
             yield (), _CALL
             yield (), _END
+        case _:
+            return  # an optional role writes with another's prompts

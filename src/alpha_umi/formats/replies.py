@@ -58,7 +58,7 @@ def read_reply(role: Role, text: str, finish: FinishReason = FinishReason.STOP) 
             return (_read_call(said, finish),)
         case Role.SUMMARIZER:
             return (Answer(text=said),)
-        case Role.BACKBONE:
+        case _:
             return _read_step(said, finish)
 
 

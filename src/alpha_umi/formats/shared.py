@@ -131,7 +131,7 @@ class SharedFormat:
                 return (_read_call(words, whole=bool(rest) or finish is FinishReason.STOP),)
             case Role.SUMMARIZER:
                 return (Answer(text=_unescape(words)),)
-            case Role.BACKBONE:
+            case _:
                 return _read_step(words, rest, finish)
 
     def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:

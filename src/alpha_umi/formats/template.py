@@ -236,7 +236,7 @@ class TemplateFormat:
                 return (parse_call(text, finish),)
             case Role.SUMMARIZER:
                 return (Answer(text=text),)
-            case Role.BACKBONE:
+            case _:
                 return self._parse_step(text, finish)
 
     def _parse_step(self, text: str, finish: FinishReason) -> tuple[Turn, ...]:

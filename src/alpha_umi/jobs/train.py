@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from alpha_umi.config import PretrainConfig, TrainConfig, load_config
 from alpha_umi.deprecation import called_as
 from alpha_umi.errors import ConfigError, explain_missing_extra
+from alpha_umi.formats.critic import CriticFormat
 from alpha_umi.loading.bundled import find_weights
 from alpha_umi.loading.formats import open_stored_format
 from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
+from alpha_umi.types import Role
 
 if TYPE_CHECKING:
     from alpha_umi.training import glpft
@@ -155,8 +157,9 @@ def _train_inputs(config: TrainConfig, on_progress: OnProgress | None = None) ->
     from alpha_umi.preparation.processed import read_processed_file
     from alpha_umi.training.glpft import TrainInputs
 
+    form = open_stored_format(config.format)
     return TrainInputs(
-        format=open_stored_format(config.format),
+        format=CriticFormat(form) if Role.CRITIC in (config.optional_roles or ()) else form,
         read_dialogues=read_processed_file,
         on_progress=on_progress,
     )

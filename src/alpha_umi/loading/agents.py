@@ -19,18 +19,19 @@ from alpha_umi.config import (
     read_toml,
 )
 from alpha_umi.errors import CheckpointError, ConfigError
+from alpha_umi.formats.critic import CriticFormat
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.native import NativeFormat
 from alpha_umi.loading.bundled import check_format, check_weights, find_run, read_provenance
 from alpha_umi.loading.code import make
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.models import ClosableModel, open_models
-from alpha_umi.protocols import Agent, Format
+from alpha_umi.protocols import Agent, Format, StoredFormat
+from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.search import ModelRanker, Ranker
 from alpha_umi.types import Role
 
 AGENT_FILE = "umi.toml"
-THREE = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
 
 
 class AgentKind(StrEnum):
@@ -85,10 +86,12 @@ def read_agent(path: Path) -> AgentConfig:
 def open_agent(
     config: AgentConfig, kind: AgentKind | None = None, on_no_decision: OnNoDecision = OnNoDecision.PLANNER
 ) -> LoadedAgent:
-    """Load what `config` names. `players` None: three role models where there are three, else the backbone."""
+    """Load what `config` names. `kind` None: role models where there are three, else the backbone."""
     kind = kind or (AgentKind.MULTI if config.roles.is_multi else AgentKind.SINGLE)
     form = open_format(config.format)
-    roles = THREE if kind is AgentKind.MULTI else (Role.BACKBONE,)
+    if Role.CRITIC in config.roles.optional:
+        form = CriticFormat(cast("StoredFormat", form))
+    roles = (*AGENT_ROLES, *config.roles.optional) if kind is AgentKind.MULTI else (Role.BACKBONE,)
     chosen: dict[Role, LocalConfig | EndpointConfig] = {}
     for role in roles:
         named = config.roles.get(role)
@@ -138,8 +141,8 @@ def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *,
     if concurrency is not None:
         role = role.model_copy(update={"concurrency": concurrency})
     if native:
-        return AgentConfig(format="native", roles=RolesConfig(backbone=role))
-    return AgentConfig(format="chat", roles=RolesConfig(planner=role, caller=role, summarizer=role))
+        return AgentConfig(format="native", roles=RolesConfig.model_validate({"backbone": role}))
+    return AgentConfig(format="chat", roles=RolesConfig.model_validate({each.value: role for each in AGENT_ROLES}))
 
 
 def _check_native(name: str, chosen: Mapping[Role, LocalConfig | EndpointConfig]) -> None:

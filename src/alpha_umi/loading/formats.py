@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 from alpha_umi.config import is_code
 from alpha_umi.errors import FormatError
@@ -12,17 +12,11 @@ from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.formats.load import BUILTIN, builtin, load_format
 from alpha_umi.formats.template import TemplateFormat, Variant
 from alpha_umi.loading.code import import_code, make
-from alpha_umi.protocols import Format
+from alpha_umi.protocols import Format, StoredFormat
 from alpha_umi.store import read_json
 from alpha_umi.types import Json
 
 _METHODS = "'name', 'end', 'special_tokens', 'role_token', 'render', 'write', 'spans', 'parse' and 'grammar'"
-
-
-class StoredFormat(Format, Protocol):
-    """Format that a run directory keeps as a JSON document."""
-
-    def to_document(self) -> dict[str, Json]: ...
 
 
 def open_format(name: str) -> Format:

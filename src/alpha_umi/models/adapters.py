@@ -24,11 +24,14 @@ from transformers import PreTrainedModel
 
 from alpha_umi.errors import ConfigError
 from alpha_umi.models.token_rows import TokenRows, fold_rows
+from alpha_umi.roles import ROLES
 from alpha_umi.types import Role
 
-ADAPTERS: Mapping[Role, int] = {Role.PLANNER: 1, Role.CALLER: 2, Role.SUMMARIZER: 3, Role.BACKBONE: 4}
+ADAPTERS: Mapping[Role, int] = {role: spec.adapter for role, spec in ROLES.items()}
 """The number of each role's adapter; 0 is the base alone."""
 ALL_LINEAR = "all-linear"
+_SEEDS = 5
+"""Seeds of the adapters' first weights for each seed of a run; fixed, so that a run draws the same ever after."""
 _SAMPLED = 64
 """Values of each base weight in its fingerprint."""
 
@@ -335,8 +338,13 @@ def attach(
     adapters = install(model, list(layers), tokens_of)
     _freeze(model)
     for role in roles:
+<<<<<<< HEAD
         generator = torch.Generator().manual_seed(seed * (len(ADAPTERS) + 1) + ADAPTERS[role])
         for name, linear in layers.items():
+=======
+        generator = torch.Generator().manual_seed(seed * _SEEDS + ADAPTERS[role])
+        for name, linear in chosen.items():
+>>>>>>> 1793b31 (Roles are data: one table of turns, decisions, adapters and colours; a critic is an optional fourth role)
             lora_a = torch.empty(settings.rank, linear.in_features)
             nn.init.kaiming_uniform_(lora_a, a=math.sqrt(5), generator=generator)
             lora_b = torch.zeros(linear.out_features, settings.rank)

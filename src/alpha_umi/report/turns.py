@@ -14,6 +14,7 @@ from alpha_umi.types import (
     Decision,
     Observation,
     Plan,
+    Review,
     StopReason,
     ToolSpec,
     ToolStatus,
@@ -79,6 +80,9 @@ def write_turns(turns: Sequence[Turn]) -> Html:
 
 def _turn(turn: Turn) -> Html:
     match turn:
+        case Review(text=text, accepted=accepted):
+            to = tag("span", "→ ", "accepted" if accepted else "sent back", class_="next" if accepted else "next stop")
+            return _item("user review", "critic", tag("p", text.strip(), " ", to))
         case User(text=text):
             return _item("user", "user", tag("p", text))
         case Plan(thought=thought, decision=decision):

@@ -10,8 +10,9 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from alpha_umi.errors import FormatError, ModelError
 from alpha_umi.protocols import Agent, Environment
+from alpha_umi.roles import ending
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
-from alpha_umi.types import Answer, Call, Decision, Plan, Task, Turn, Usage, User
+from alpha_umi.types import Call, Decision, Plan, StopReason, Task, Turn, Usage, User
 
 _Result = TypeVar("_Result")
 Retelling: TypeAlias = Callable[[tuple[Turn, ...]], tuple[Turn, ...]]
@@ -151,11 +152,14 @@ def _until_call(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], tuple[Turn, 
 
 def _status(before: tuple[Turn, ...], said: tuple[Turn, ...]) -> NodeStatus:
     asked = any(isinstance(turn, Plan) for turn in before)
-    match said[-1]:
-        case Answer():
+    match ending(said[-1]):
+        case StopReason.ANSWERED:
             return NodeStatus.ANSWERED
-        case Plan(decision=Decision.GIVE_UP):
+        case StopReason.GAVE_UP:
             return NodeStatus.GAVE_UP
+        case _:
+            pass
+    match said[-1]:
         case Plan(decision=Decision.CALL | Decision.CONCLUDE) if not asked:
             return NodeStatus.OPEN
         case Call():

@@ -27,8 +27,9 @@ from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
 from alpha_umi.jobs.timing import Timing
 from alpha_umi.jobs.train import PlanAssumptions, plan_training, train
 from alpha_umi.jobs.workers import OnProgress
-from alpha_umi.loading.agents import THREE, read_agent
+from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.rollouts import open_explorer
+from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.rollouts.query_sets import read_sets
 from alpha_umi.rollouts.runner import Job, Rollout, list_jobs, read_rollouts
 from alpha_umi.store import read_json, write_json
@@ -125,7 +126,7 @@ def _stage(stage: Mapping[str, Any]) -> dict[str, Json]:
 
 def _storage(agent: AgentConfig) -> int:
     """Bytes of all weights of the agent on disk; files that roles share count once."""
-    roles = THREE if agent.roles.is_multi else (Role.BACKBONE,)
+    roles = AGENT_ROLES if agent.roles.is_multi else (Role.BACKBONE,)
     folders: set[str] = set()
     for role in roles:
         match agent.roles.get(role):

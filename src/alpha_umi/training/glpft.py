@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -28,7 +28,8 @@ from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, Adapters, AdapterSettings, attach, merge
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.models.token_rows import train_rows
-from alpha_umi.protocols import Format
+from alpha_umi.protocols import Format, StoredFormat
+from alpha_umi.roles import AGENT_ROLES, OPTIONAL_ROLES
 from alpha_umi.store import write_json, write_text
 from alpha_umi.training import spread
 from alpha_umi.training.attention import unsupported_reason
@@ -39,7 +40,7 @@ from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.data.labels import AdapterAssignment, Lengths, Tokeniser, Weights, label
 from alpha_umi.training.data.order import Amount, Shuffle, order
 from alpha_umi.training.data.packing import PackedTrees
-from alpha_umi.training.recipe import BASE, ROLES, Step, agent_roles, keeps_base, make_steps
+from alpha_umi.training.recipe import BASE, Step, agent_roles, keeps_base, make_steps
 from alpha_umi.training.run_directory import check_place, claim, cleanup_on_error, document_of
 from alpha_umi.training.sft import Stage, computes_narrow, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import add_tokens, hold_tokens, narrow_frozen, tiny_model
@@ -53,12 +54,6 @@ _FREE_TO_CHANGE = (
 """What a resumed run may be told anew: it leaves the result as it is, but for the rounding of sums."""
 _TOKENIZER_TEXTS = 500
 """Trajectories from which a tokenizer is learned."""
-
-
-class StoredFormat(Format, Protocol):
-    """A format that can be kept in a run directory."""
-
-    def to_document(self) -> dict[str, Json]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +176,7 @@ class Run:
             layout = Layout.ROWS
         tagging = None
         if adapter is not None:
-            shared = dict.fromkeys(ROLES, ADAPTERS[Role.BACKBONE]) if step.merged else {}
+            shared = dict.fromkeys(Role, ADAPTERS[Role.BACKBONE]) if step.merged else {}
             tagging = AdapterAssignment(numbers={**ADAPTERS, **shared}, from_role_token=adapter.kind == "alora")
         return Packing(
             layout=layout,
@@ -349,7 +344,7 @@ def _check_format(config: TrainConfig, form: Format) -> None:
             f"method {config.method!r} trains the {mute[0]}, for which format {form.name!r} has no prompt that a model "
             "here reads; choose another format, or method 'single' for one that has a backbone alone"
         )
-    missing = [role.value for role in ROLES if not form.role_token(role)]
+    missing = [role.value for role in AGENT_ROLES if not form.role_token(role)]
     if config.adapter.kind == "alora" and missing:
         raise ConfigError(
             f"adapter.kind = 'alora' needs a token that wakes each adapter; format {form.name!r} has none for "
@@ -375,7 +370,8 @@ def _fingerprint(config: TrainConfig, inputs: TrainInputs, corpora: Sequence[Cor
     digest = hashlib.sha256()
     settings = {name: value for name, value in document_of(config).items() if name not in (*_FREE_TO_CHANGE, "data")}
     digest.update(json.dumps([settings, inputs.format.to_document()], sort_keys=True).encode())
+    counted = [role for role in Role if role not in OPTIONAL_ROLES or role in (config.optional_roles or ())]
     for corpus in corpora:
         if corpus is not None:
-            digest.update(corpus.places.tobytes() + corpus.sizes.tobytes() + corpus.counts(Role).tobytes())
+            digest.update(corpus.places.tobytes() + corpus.sizes.tobytes() + corpus.counts(counted).tobytes())
     return digest.hexdigest()[:16]

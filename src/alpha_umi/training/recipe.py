@@ -21,13 +21,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alpha_umi.config import AdapterConfig, LocalConfig, RolesConfig, StageConfig, TrainConfig
+from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.types import Role
 
 BASE = "base"
 """What the first steps start from; a folder of the run only where adapters lie on it."""
 MULTI_TASK = "multi-task"
 JOINT = "roles"
-ROLES = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
 _FIRST_HALF, _SECOND_HALF, _WHOLE = (0.0, 0.5), (0.5, 1.0), (0.0, 1.0)
 
 
@@ -112,7 +112,7 @@ def _multi_task(config: TrainConfig) -> Step:
         name=MULTI_TASK,
         table=Role.BACKBONE.value,
         settings=config.stages.backbone,
-        learns=ROLES,
+        learns=_learned(config),
         starts_from=BASE,
         adapter=adapter,
         merged=adapter is not None,
@@ -126,7 +126,7 @@ def _role_steps(config: TrainConfig, start: str, part: tuple[float, float] = _WH
             name=JOINT,
             table=JOINT,
             settings=config.stages.roles,
-            learns=ROLES,
+            learns=_learned(config),
             starts_from=start,
             part=part,
             adapter=adapter,
@@ -142,8 +142,12 @@ def _role_steps(config: TrainConfig, start: str, part: tuple[float, float] = _WH
             part=part,
             adapter=adapter,
         )
-        for role in ROLES
+        for role in _learned(config)
     )
+
+
+def _learned(config: TrainConfig) -> tuple[Role, ...]:
+    return (*AGENT_ROLES, *(config.optional_roles or ()))
 
 
 def _whole_model_adapter(config: TrainConfig) -> AdapterConfig | None:

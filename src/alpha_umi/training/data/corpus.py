@@ -32,12 +32,12 @@ from alpha_umi.types import Role, Trajectory
 Progress: TypeAlias = Callable[[int, int], None]
 """Told how many bytes of how many are done."""
 
-_RULES = 1
+_RULES = 2
 """Changes with what counts as an example and with what an entry holds."""
 _ROLES = tuple(Role)
 _PACKED = (".gz", ".zst")
 _ENTRY = np.dtype([("offset", "<i8"), ("size", "<i4"), ("place", "<u4"), ("examples", "<i4", (len(_ROLES),))])
-"""Of one trajectory; 32 bytes, mapped from disk."""
+"""Of one trajectory; 36 bytes, mapped from disk."""
 _PIECE = 8 << 20
 """Bytes that one process walks at a time."""
 _ALONE = 8

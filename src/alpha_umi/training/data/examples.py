@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.fit import Window, fit
 from alpha_umi.protocols import Format
+from alpha_umi.roles import OPTIONAL_ROLES, ROLES, RoleSpec
 from alpha_umi.types import Answer, Call, Decision, Example, Plan, Role, Task, Trajectory, Turn
 
 LEARN = "learn"
@@ -87,6 +89,9 @@ def sights(
 
 def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:
     """Where `role` speaks in a trajectory, and what it says there."""
+    if ROLES[role].follows is not None:
+        yield from _targets_of_optional(trajectory, ROLES[role])
+        return
     for at, step in _steps_for(trajectory, role):
         if role in _SPEAKERS[len(step), type(step[-1])]:
             start, stop = _SAID[role]
@@ -98,7 +103,15 @@ def count_targets(trajectory: Trajectory) -> dict[Role, int]:
     if LEARN in trajectory.task.metadata:
         return {role: sum(1 for _ in targets(trajectory, role)) for role in Role}
     kinds = [(len(step), type(step[-1])) for _, step in learnable_steps(trajectory)]
-    return {role: sum(role in _SPEAKERS[kind] for kind in kinds) for role in Role}
+    counts = {role: sum(role in _SPEAKERS[kind] for kind in kinds) for role in Role}
+    return counts | {role: sum(1 for _ in targets(trajectory, role)) for role in OPTIONAL_ROLES}
+
+
+def _targets_of_optional(trajectory: Trajectory, spec: RoleSpec) -> Iterator[Target]:
+    """Every turn of an optional role that stands right after the one that it follows."""
+    for at, (before, turn) in enumerate(pairwise(trajectory.turns), 1):
+        if type(turn) is spec.turn and type(before) is spec.follows:
+            yield Target(at=at, said=(turn,))
 
 
 _SPEAKERS: Mapping[tuple[int, type[Turn]], tuple[Role, ...]] = {

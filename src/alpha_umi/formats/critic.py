@@ -1,0 +1,80 @@
+"""The critic in any format: it reads what the planner would, and a question about the answer; it writes a plan.
+
+A plan that concludes accepts the answer, any other sends it back with the thought as the reason. So every format has a
+critic, with the planner's layout, tokens and grammar, and none changes by it. Others read a review as the user's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alpha_umi.errors import FormatError
+from alpha_umi.protocols import StoredFormat
+from alpha_umi.types import Decision, FinishReason, Json, Plan, Prompt, Review, Role, Span, Task, Turn, User
+
+QUESTION = (
+    "Is this answer right and complete, and do the observations support it? Conclude if so; else say what is wrong."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CriticFormat:
+    """protocols.StoredFormat of another format that has the critic as well."""
+
+    inner: StoredFormat
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def end(self) -> str:
+        return self.inner.end
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        return self.inner.special_tokens
+
+    def to_document(self) -> dict[str, Json]:
+        """Of the inner format: the critic is the configuration's, not the format's."""
+        return self.inner.to_document()
+
+    def role_token(self, role: Role) -> str:
+        return self.inner.role_token(_played(role))
+
+    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> Prompt:
+        asked = (*turns, User(text=QUESTION)) if role is Role.CRITIC else turns
+        return self.inner.render(_played(role), task, asked)
+
+    def write(self, role: Role, turns: Sequence[Turn]) -> str:
+        return self.inner.write(_played(role), _written(role, turns))
+
+    def spans(self, role: Role, turns: Sequence[Turn]) -> tuple[Span, ...]:
+        return self.inner.spans(_played(role), _written(role, turns))
+
+    def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
+        turns = self.inner.parse(_played(role), text, finish)
+        if role is not Role.CRITIC:
+            return turns
+        plan = next((turn for turn in turns if isinstance(turn, Plan)), None)
+        accepted = plan is not None and plan.decision is Decision.CONCLUDE
+        return (Review(text=text if plan is None else plan.thought, accepted=accepted),)
+
+    def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
+        return self.inner.grammar(_played(role), task, turns)
+
+
+def _played(role: Role) -> Role:
+    return Role.PLANNER if role is Role.CRITIC else role
+
+
+def _written(role: Role, turns: Sequence[Turn]) -> Sequence[Turn]:
+    """A review as the plan that says it."""
+    if role is not Role.CRITIC:
+        return turns
+    match tuple(turns):
+        case (Review(text=text, accepted=accepted),):
+            return (Plan(thought=text, decision=Decision.CONCLUDE if accepted else Decision.CALL),)
+        case _:
+            raise FormatError(f"the critic writes one review, not {', '.join(type(turn).__name__ for turn in turns)}")
