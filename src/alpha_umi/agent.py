@@ -14,14 +14,13 @@ from typing import TypeAlias
 
 from alpha_umi.formats.fit import Window, fit
 from alpha_umi.protocols import Agent, Format, Model, StreamingModel
-from alpha_umi.roles import followers, next_role
+from alpha_umi.roles import followers, next_role, optional_turn
 from alpha_umi.types import (
     Completion,
     Decision,
     Plan,
     Prompt,
     Proposal,
-    Review,
     Role,
     Sampling,
     Task,
@@ -143,7 +142,7 @@ async def propose_step(agent: Agent, task: Task, turns: Sequence[Turn]) -> Propo
     while not said or (_asks(said[-1]) and len(said) < 2):
         proposal = await agent.propose(task, (*turns, *said))
         said, usage = (*said, *proposal.turns), usage + proposal.usage
-    return Proposal(turns=tuple(turn for turn in said if not isinstance(turn, Review)), usage=usage)
+    return Proposal(turns=tuple(turn for turn in said if optional_turn(turn) is None), usage=usage)
 
 
 def _asks(turn: Turn) -> bool:

@@ -27,9 +27,9 @@ from rich.status import Status
 from rich.text import Text
 
 from alpha_umi.report.tables import plain_table
-from alpha_umi.roles import writer
+from alpha_umi.roles import optional_turn, writer
 from alpha_umi.search import Node, NodeStatus
-from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Review, Role, ToolStatus, Turn, User
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, ToolStatus, Turn, User
 
 if TYPE_CHECKING:
     from alpha_umi.world import Verdict
@@ -90,9 +90,11 @@ class TurnPrinter:
             self._line("limit", "the search stopped here: its budget is spent", "yellow")
 
     def _show_turn(self, turn: Turn) -> None:
+        if (optional := optional_turn(turn)) is not None:
+            spec, text = optional
+            self._line(spec.label, text, spec.colour)
+            return
         match turn:
-            case Review(text=text, accepted=accepted):
-                self._role_line(turn, f"{text.strip()}  → {'accepted' if accepted else 'sent back'}")
             case User(text=text):
                 self._line("user", text, "bold")
             case Plan(thought=thought, decision=decision):

@@ -66,6 +66,15 @@ def writer(turn: Turn) -> RoleSpec | None:
     return next((spec for spec in ROLES.values() if type(turn) is spec.turn), None)
 
 
+def optional_turn(turn: Turn) -> tuple[RoleSpec, str] | None:
+    """Describe an optional role's turn: its role, and its text with what it decides; None for the turns of others."""
+    match turn:
+        case Review(text=text, accepted=accepted):
+            return ROLES[Role.CRITIC], f"{text.strip()}  → {'accepted' if accepted else 'sent back'}"
+        case _:
+            return None
+
+
 def ending(turn: Turn) -> StopReason | None:
     """How a turn ends its trajectory; None where it goes on."""
     match turn:

@@ -161,9 +161,14 @@ class Trajectory:
     usage: Usage = field(default_factory=Usage)
 
     @property
+    def final_turn(self) -> Turn | None:
+        """The last turn, a review of it aside."""
+        return next((turn for turn in reversed(self.turns) if not isinstance(turn, Review)), None)
+
+    @property
     def answer(self) -> str | None:
         """Text of the answer that ends the trajectory; None where it ends otherwise."""
-        last = self.turns[-1] if self.turns else None
+        last = self.final_turn
         return last.text if isinstance(last, Answer) else None
 
     @property
@@ -192,6 +197,8 @@ class Trajectory:
 
 def _turn_json(turn: Turn) -> dict[str, Json]:
     match turn:
+        case Review(text=text, accepted=accepted):
+            return {"kind": "review", "content": text, "accepted": accepted}
         case User(text=text):
             return {"kind": "user", "content": text}
         case Plan(thought=thought, decision=decision):

@@ -85,7 +85,7 @@ def test_a_role_s_sampling_goes_before_the_common_one(tmp_path):
         (AgentConfig, 'format = "shared', "broken TOML: "),
         (TrainConfig, TINY + "[stages.planner]\nepoch = 3", "'epoch' in [stages.planner]; did you mean 'epochs'?"),
         (TrainConfig, TINY + '[stages.planner]\nepochs = "many"', "epochs in [stages.planner]: "),
-        (TrainConfig, TINY + "[stages]\nfinisher = 4", "unknown key 'finisher' in [stages]; known: backbone, "),
+        (TrainConfig, TINY + "[stages]\nfinisher = 4", "unknown key 'finisher' in [stages]; known: planner, "),
         (TrainConfig, TINY.replace("[model.tiny]\nlayers = 2", "[model]"), "either 'base'"),
         (TrainConfig, TINY + "heads = 3", "hidden_size (128)"),
         (TrainConfig, "max_length = 9000\n" + TINY, "max_position (4096) is less than max_length (9000)"),

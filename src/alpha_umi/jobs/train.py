@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from alpha_umi.config import PretrainConfig, TrainConfig, load_config
 from alpha_umi.deprecation import called_as
 from alpha_umi.errors import ConfigError, explain_missing_extra
-from alpha_umi.formats.critic import CriticFormat
+from alpha_umi.formats.optional_roles import with_optional_roles
 from alpha_umi.loading.bundled import find_weights
 from alpha_umi.loading.formats import open_stored_format
 from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
-from alpha_umi.types import Role
 
 if TYPE_CHECKING:
     from alpha_umi.training import glpft
@@ -159,7 +158,7 @@ def _train_inputs(config: TrainConfig, on_progress: OnProgress | None = None) ->
 
     form = open_stored_format(config.format)
     return TrainInputs(
-        format=CriticFormat(form) if Role.CRITIC in (config.optional_roles or ()) else form,
+        format=with_optional_roles(form, config.optional_roles or ()),
         read_dialogues=read_processed_file,
         on_progress=on_progress,
     )

@@ -19,14 +19,14 @@ from alpha_umi.config import (
     read_toml,
 )
 from alpha_umi.errors import CheckpointError, ConfigError
-from alpha_umi.formats.critic import CriticFormat
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.native import NativeFormat
+from alpha_umi.formats.optional_roles import with_optional_roles
 from alpha_umi.loading.bundled import check_format, check_weights, find_run, read_provenance
 from alpha_umi.loading.code import make
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.models import ClosableModel, open_models
-from alpha_umi.protocols import Agent, Format, StoredFormat
+from alpha_umi.protocols import Agent, Format
 from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.search import ModelRanker, Ranker
 from alpha_umi.types import Role
@@ -89,8 +89,8 @@ def open_agent(
     """Load what `config` names. `kind` None: role models where there are three, else the backbone."""
     kind = kind or (AgentKind.MULTI if config.roles.is_multi else AgentKind.SINGLE)
     form = open_format(config.format)
-    if Role.CRITIC in config.roles.optional:
-        form = CriticFormat(cast("StoredFormat", form))
+    if kind is AgentKind.MULTI and config.roles.optional:
+        form = with_optional_roles(form, config.roles.optional)
     roles = (*AGENT_ROLES, *config.roles.optional) if kind is AgentKind.MULTI else (Role.BACKBONE,)
     chosen: dict[Role, LocalConfig | EndpointConfig] = {}
     for role in roles:

@@ -205,7 +205,7 @@ def _call_faults(where: str, call: Call, after: Turn | None, trajectory: Traject
 def _ending_faults(trajectory: Trajectory) -> Iterator[Finding]:
     if not trajectory.turns:
         return
-    last = trajectory.turns[-1]
+    last = trajectory.final_turn
     ended = {StopReason.ANSWERED: isinstance(last, Answer), StopReason.GAVE_UP: _gives_up(last)}
     if not ended.get(trajectory.stop, True):
         yield _doubtful("stop", f"is {trajectory.stop.value!r}, but the last turn is {_kind(last)}")

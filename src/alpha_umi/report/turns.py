@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from alpha_umi.report.markup import Html, join, tag
 from alpha_umi.report.trees import draw_key, draw_tree
+from alpha_umi.roles import optional_turn
 from alpha_umi.rollouts.runner import Rollout, count_calls
 from alpha_umi.types import (
     Answer,
@@ -14,7 +15,6 @@ from alpha_umi.types import (
     Decision,
     Observation,
     Plan,
-    Review,
     StopReason,
     ToolSpec,
     ToolStatus,
@@ -79,10 +79,10 @@ def write_turns(turns: Sequence[Turn]) -> Html:
 
 
 def _turn(turn: Turn) -> Html:
+    if (optional := optional_turn(turn)) is not None:
+        spec, text = optional
+        return _item("user", spec.label, tag("p", text))
     match turn:
-        case Review(text=text, accepted=accepted):
-            to = tag("span", "→ ", "accepted" if accepted else "sent back", class_="next" if accepted else "next stop")
-            return _item("user review", "critic", tag("p", text.strip(), " ", to))
         case User(text=text):
             return _item("user", "user", tag("p", text))
         case Plan(thought=thought, decision=decision):

@@ -40,7 +40,7 @@ def answer_document(trajectory: Trajectory) -> dict[str, Json]:
     """
     messages, ends = _write_messages(trajectory)
     answered = trajectory.stop is StopReason.ANSWERED
-    last = trajectory.turns[-1] if trajectory.turns else None
+    last = trajectory.final_turn
     usage = trajectory.usage
     return {
         "win": answered,

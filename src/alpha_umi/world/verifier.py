@@ -39,7 +39,7 @@ class Verdict:
 
 def judge(problem: Problem, trajectory: Trajectory) -> Verdict:
     """Verify a trajectory against its problem."""
-    last = trajectory.turns[-1] if trajectory.turns else None
+    last = trajectory.final_turn
     wrong = _judge_end(problem, last)
     unsupported = _judge_calls(problem, trajectory.turns)
     return Verdict(right=not wrong, supported=not unsupported, reasons=(*wrong, *unsupported))

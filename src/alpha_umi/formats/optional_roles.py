@@ -1,4 +1,4 @@
-"""The critic in any format: it reads what the planner would, and a question about the answer; it writes a plan.
+"""Optional roles in any format. The critic reads what the planner would, with a question, and writes a plan.
 
 A plan that concludes accepts the answer, any other sends it back with the thought as the reason. So every format has a
 critic, with the planner's layout, tokens and grammar, and none changes by it. Others read a review as the user's words.
@@ -6,11 +6,12 @@ critic, with the planner's layout, tokens and grammar, and none changes by it. O
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from alpha_umi.errors import FormatError
-from alpha_umi.protocols import StoredFormat
+from alpha_umi.protocols import Format, StoredFormat
 from alpha_umi.types import Decision, FinishReason, Json, Plan, Prompt, Review, Role, Span, Task, Turn, User
 
 QUESTION = (
@@ -78,3 +79,14 @@ def _written(role: Role, turns: Sequence[Turn]) -> Sequence[Turn]:
             return (Plan(thought=text, decision=Decision.CONCLUDE if accepted else Decision.CALL),)
         case _:
             raise FormatError(f"the critic writes one review, not {', '.join(type(turn).__name__ for turn in turns)}")
+
+
+_FORMATS: Mapping[Role, Callable[[StoredFormat], StoredFormat]] = {Role.CRITIC: CriticFormat}
+
+
+def with_optional_roles(format: Format, roles: Iterable[Role]) -> StoredFormat:  # noqa: A002
+    """The format with the prompts of optional roles as well."""
+    stored = cast("StoredFormat", format)
+    for role in roles:
+        stored = _FORMATS[role](stored)
+    return stored
