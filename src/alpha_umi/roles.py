@@ -45,6 +45,8 @@ ROLES: Mapping[Role, RoleSpec] = {
 }
 AGENT_ROLES = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
 """The roles that every multi-model agent has (paper, section 3.2)."""
+FORMAT_ROLES = (*AGENT_ROLES, Role.BACKBONE)
+"""The roles that a format itself may have prompts of."""
 OPTIONAL_ROLES = tuple(spec.role for spec in ROLES.values() if spec.follows is not None)
 
 

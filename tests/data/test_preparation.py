@@ -23,6 +23,7 @@ from alpha_umi.preparation import (
 )
 from alpha_umi.preparation.answers import GROUPS, STAGES
 from alpha_umi.preparation.lists import dump_indented, writing_list
+from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.store import read_json, read_trajectories
 from alpha_umi.training.data.examples import make_examples
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Trajectory, User
@@ -33,8 +34,8 @@ FORMAT = TemplateFormat.from_document(
     {
         "name": "test",
         "target_end": "</s>",
-        "templates": {role.value: f"{role.value} {{doc}} {{history}} {{thought}}" for role in Role},
-        "suffixes": {role.value: f" {role.value}: " for role in Role},
+        "templates": {role.value: f"{role.value} {{doc}} {{history}} {{thought}}" for role in FORMAT_ROLES},
+        "suffixes": {role.value: f" {role.value}: " for role in FORMAT_ROLES},
         "turns": {kind: f"{kind}: {{text}};" for kind in ("user", "planner", "caller", "observation", "summarizer")},
         "backbone_turns": {
             "user": "user: {text};",
@@ -310,7 +311,7 @@ CALL = (Plan(thought="t ", decision=Decision.CALL), Call(name="f", arguments="{}
 GIVE_UP = Plan(thought="no ", decision=Decision.GIVE_UP)
 
 
-@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("role", FORMAT_ROLES)
 def test_the_default_export_holds_the_examples_of_training(role, tmp_path):
     unknown = (Plan(thought="u", decision=Decision.CALL), Call(name="unknown", arguments="{}"))
     rows = [trajectory(*CALL, *unknown, Plan(thought="c", decision=Decision.CONCLUDE), Answer(text="A"))]

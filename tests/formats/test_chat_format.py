@@ -11,6 +11,7 @@ from alpha_umi.errors import FormatError
 from alpha_umi.formats.chat import ChatFormat, Wording
 from alpha_umi.formats.marks import Marks, read_call
 from alpha_umi.protocols import Format
+from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import Answer, Call, Decision, Message, Observation, Plan, Role, Task, ToolSpec, User
 from support import strategies
 from support.folders import GOLDEN
@@ -103,20 +104,20 @@ def test_what_is_written_is_parsed_back(said):
 
 
 @settings(max_examples=300)
-@given(st.sampled_from(Role), replies)
+@given(st.sampled_from(FORMAT_ROLES), replies)
 def test_any_reply_is_turns_that_write_and_parse_as_themselves(role, text):
     turns = FORMAT.parse(role, text)
     assert FORMAT.parse(role, FORMAT.write(role, turns)) == turns
 
 
-@given(st.sampled_from(Role), strategies.tasks, st.lists(strategies.turns, max_size=7))
+@given(st.sampled_from(FORMAT_ROLES), strategies.tasks, st.lists(strategies.turns, max_size=7))
 def test_every_prompt_is_system_then_user_and_assistant_in_turn_and_ends_with_user(role, task, turns):
     roles = [message.role for message in FORMAT.render(role, task, turns)]
     assert roles == ["system", *(["user", "assistant"] * len(roles))[: len(roles) - 1]]
     assert roles[-1] == "user"
 
 
-@given(st.sampled_from(Role), strategies.tasks, st.lists(strategies.turns, max_size=7))
+@given(st.sampled_from(FORMAT_ROLES), strategies.tasks, st.lists(strategies.turns, max_size=7))
 def test_no_word_of_a_turn_is_lost_in_a_prompt(role, task, turns):
     shown = "\n".join(message.content for message in FORMAT.render(role, task, [User(text="go"), *turns]))
     for turn in turns:
@@ -295,7 +296,7 @@ def test_a_step_is_read_through_markdown_labels_and_chatter(text, turns):
 def test_a_degenerate_reply_is_parsed_in_time_that_grows_with_its_length_alone():
     started = time.process_time()
     for unit in ("*", "-", "`", "\n", "{", "Planner:", "Next:", "Action:", "Action Input: ", "```json\n", "\nAction: "):
-        for role in Role:
+        for role in FORMAT_ROLES:
             FORMAT.parse(role, unit * (16_000 // len(unit)))
     assert time.process_time() - started < 5
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.fit import FLOOR, MARK, Window, fit
 from alpha_umi.formats.shared import SharedFormat
+from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Turn, User
 
 SHARED = SharedFormat()
@@ -54,7 +55,7 @@ def in_order(part: tuple[Turn, ...], whole: tuple[Turn, ...]) -> bool:
     return all(any(same(kept, turn) for turn in rest) for kept in part)
 
 
-@given(histories(), st.sampled_from(Role), st.integers(0, 6000))
+@given(histories(), st.sampled_from(FORMAT_ROLES), st.integers(0, 6000))
 @settings(max_examples=300)
 def test_what_is_returned_fits_keeps_what_it_must_and_needs_no_second_cut(turns, role, limit):
     turns, counter = called(turns, role), Counter()

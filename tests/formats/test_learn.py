@@ -13,6 +13,7 @@ from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.learning.learn import Explained, learn
 from alpha_umi.formats.marks import write_call
 from alpha_umi.formats.template import TemplateFormat
+from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Turn, User
 from support.folders import GOLDEN
 
@@ -120,7 +121,7 @@ def row(form: TemplateFormat, role: Role, task: Task, turns: tuple[Turn, ...], s
 
 
 def files(form: TemplateFormat, rng: random.Random, count: int) -> dict[Role, list[dict]]:
-    rows: dict[Role, list[dict]] = {role: [] for role in Role}
+    rows: dict[Role, list[dict]] = {role: [] for role in FORMAT_ROLES}
     role_models = {Plan: Role.PLANNER, Call: Role.CALLER, Answer: Role.SUMMARIZER}
     for _ in range(count):
         task, turns = trajectory(rng)
@@ -140,7 +141,7 @@ def assert_same_prompts(learned: TemplateFormat, form: TemplateFormat, rng: rand
         task, turns = trajectory(rng)
         for at, turn in enumerate(turns):
             if isinstance(turn, Plan | Call | Answer):
-                for role in Role:
+                for role in FORMAT_ROLES:
                     assert learned.render(role, task, turns[:at]) == form.render(role, task, turns[:at])
             if isinstance(turn, Plan) and turn.decision is not Decision.NONE:
                 step = turns[at : at + 2]
@@ -213,7 +214,7 @@ def test_rows_of_another_making_are_reported_and_do_not_disturb_the_rest():
     assert learned.explained[Role.PLANNER] == (len(examples[Role.PLANNER]) - 2, len(examples[Role.PLANNER]))
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", FORMAT_ROLES)
 def test_one_file_alone_gives_its_own_prompts(role):
     form = TemplateFormat.from_document(OWN["heads and end marks"])
     rows = files(form, random.Random(11), 30)[role]
@@ -284,7 +285,9 @@ def key(example: dict) -> str:
 @pytest.mark.parametrize("folder", published(), ids=lambda folder: str(folder.relative_to(GOLDEN)))
 def test_published_files_are_learned_and_only_stale_give_ups_stay_unexplained(folder):
     examples = {
-        role: json.loads(path.read_text()) for role in Role if (path := folder / f"train_{role.value}.json").exists()
+        role: json.loads(path.read_text())
+        for role in FORMAT_ROLES
+        if (path := folder / f"train_{role.value}.json").exists()
     }
     learned = learn(examples)
     form = TemplateFormat.from_document(learned.document)

@@ -12,6 +12,7 @@ from alpha_umi.formats.native import Ending, NativeFormat, write_reply
 from alpha_umi.loading.formats import open_format
 from alpha_umi.models.tool_calls import ToolWire
 from alpha_umi.protocols import Format
+from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import (
     Answer,
     Call,
@@ -107,7 +108,9 @@ documents = st.builds(
 
 
 @settings(max_examples=50)
-@given(FORMATS, st.sampled_from(Role), texts | documents | strategies.json_values.map(json.dumps), st.booleans())
+@given(
+    FORMATS, st.sampled_from(FORMAT_ROLES), texts | documents | strategies.json_values.map(json.dumps), st.booleans()
+)
 def test_any_reply_is_turns_that_write_and_parse_as_themselves(form, role, text, cut):
     turns = form.parse(role, text, FinishReason.LENGTH if cut else FinishReason.STOP)
     assert form.parse(Role.BACKBONE, form.write(Role.BACKBONE, turns)) == turns

@@ -24,6 +24,7 @@ from alpha_umi.judging.convert import convert_trajectory
 from alpha_umi.loading.formats import open_format
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.models.tool_calls import ToolWire
+from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.search import (
     Chain,
     DepthFirst,
@@ -335,7 +336,7 @@ def agent_of(case, speak, window):
     form = FORMATS[case.form]
     if case.form in SINGLE or case.on_no_decision is None:
         return SingleAgent(backbone=RoleModel(model=speak.model(Role.BACKBONE), window=window), format=form)
-    role_models = {role: RoleModel(model=speak.model(role), window=window) for role in Role}
+    role_models = {role: RoleModel(model=speak.model(role), window=window) for role in FORMAT_ROLES}
     return MultiAgent(role_models=role_models, format=form, on_no_decision=case.on_no_decision)
 
 

@@ -188,6 +188,8 @@ class ChatFormat:
     def _system(self, role: Role, tools: Sequence[ToolSpec]) -> str:
         wording = self.wording
         names = ", ".join(tool.name for tool in tools) or "(none)"
+        if role not in wording.instructions:
+            raise FormatError(f"format {self.name!r} has no prompt of the {role.value}")
         instruction = wording.instructions[role].replace("{tool_names}", names)
         # Tools come first: planner and caller then share the longest possible prefix in a server's cache.
         parts = [_documents(wording, tools)] if role is not Role.SUMMARIZER else []

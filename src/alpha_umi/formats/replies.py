@@ -66,7 +66,7 @@ def _without_preamble(role: Role, text: str) -> str:
     """The reply after a reasoning block and after labels such as `**Planner:**`."""
     _, found, rest = text.rpartition("</think>")
     text, at = (rest.lstrip() if found else text), 0
-    while label := _LABEL[role].match(text, at):
+    while label := _LABEL.get(role, _LABEL[Role.BACKBONE]).match(text, at):
         at = label.end()
     return text[at:]
 

@@ -338,13 +338,8 @@ def attach(
     adapters = install(model, list(layers), tokens_of)
     _freeze(model)
     for role in roles:
-<<<<<<< HEAD
-        generator = torch.Generator().manual_seed(seed * (len(ADAPTERS) + 1) + ADAPTERS[role])
-        for name, linear in layers.items():
-=======
         generator = torch.Generator().manual_seed(seed * _SEEDS + ADAPTERS[role])
-        for name, linear in chosen.items():
->>>>>>> 1793b31 (Roles are data: one table of turns, decisions, adapters and colours; a critic is an optional fourth role)
+        for name, linear in layers.items():
             lora_a = torch.empty(settings.rank, linear.in_features)
             nn.init.kaiming_uniform_(lora_a, a=math.sqrt(5), generator=generator)
             lora_b = torch.zeros(linear.out_features, settings.rank)

@@ -36,8 +36,7 @@ class Contents:
         """Count one trajectory whose types are right."""
         self.trajectories[trajectory.stop.value] += 1
         self.tools.update({tool.name for tool in trajectory.task.tools})
-        for role, count in count_targets(trajectory).items():
-            self.examples[role.value] += count
+        self.examples.update({role.value: count for role, count in count_targets(trajectory).items() if count})
         for turn in trajectory.turns:
             self.turns[type(turn).__name__.lower()] += 1
             match turn:
