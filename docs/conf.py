@@ -9,7 +9,7 @@ project = "alpha_umi"
 author = "the authors of alpha_umi"
 copyright = "Apache-2.0"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "module_list", "public_names"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "module_list", "public_names"]
 exclude_patterns = ["_build", "_extensions"]
 
 myst_enable_extensions = ["attrs_block", "colon_fence"]
