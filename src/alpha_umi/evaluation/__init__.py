@@ -1,1 +1,1 @@
-"""Static evaluation: scores of single steps against a reference, and the predictions they need."""
+"""Static evaluation: teacher-forced predictions of single steps, and their scores against reference steps."""

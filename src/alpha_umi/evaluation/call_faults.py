@@ -1,4 +1,4 @@
-"""What is wrong with tool calls before any tool has seen them: names of no tool, arguments that are no JSON."""
+"""Counts of malformed tool calls, found without running a tool: unknown tool names, arguments that are not JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alpha_umi.types import Call, Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFaults:
-    """Counts over calls; they add up."""
+    """Counts of tool calls and of their faults; two of them add up."""
 
     calls: int = 0
     unknown_names: int = 0
@@ -28,7 +28,7 @@ class CallFaults:
 
 
 def find_faults(turns: Iterable[Turn], offered: Collection[str]) -> CallFaults:
-    """Of all calls in `turns`. `offered`: the names of the tools that may be called."""
+    """Count the faults of all calls in `turns`. `offered`: names of the tools that may be called."""
     calls = [turn for turn in turns if isinstance(turn, Call)]
     return CallFaults(
         calls=len(calls),

@@ -1,9 +1,9 @@
-"""Scores of single steps against the reference's, and their means with intervals.
+"""Metrics of static evaluation: scores of predicted steps against reference steps, and their means with 95 % intervals.
 
-A step is the turns that a model said at one point of a given history. Definitions follow the paper's static
-evaluation as its scripts compute it; where they drop or guess, the docstring here says what is done instead. Pure:
-values in, values out. Law: a step scored against itself scores 1 in every metric that applies to it (hallucination
-apart).
+A step is the turns that a model wrote at one point of a given history. Definitions follow the paper's static
+evaluation as its scripts compute it; where those drop or guess something, the docstring here says what is done
+instead. Pure functions. Law: a step scored against itself scores 1 in every metric that applies to it (except the
+hallucination rates).
 """
 
 from __future__ import annotations
@@ -60,23 +60,24 @@ _SAME = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepScore:
-    """All there is to aggregate about one step."""
+    """Scores of one step, with the counts that aggregation needs."""
 
     reference: Decision
     prediction: Decision
     tool: str | None
-    """What the reference calls."""
+    """Tool that the reference calls."""
     scores: Mapping[str, float]
     """By metric, 0 to 1. A metric that does not apply to the step is absent."""
 
     @property
     def hallucinated(self) -> bool:
+        """Tell whether the predicted call names a tool that is not offered."""
         return self.scores[HALLUCINATION_RATE] > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A mean over steps, with its 95 % interval as `mean` finds it. All None where no step counts."""
+    """Mean over steps with its 95 % interval as computed by `mean`. All None where no step counts."""
 
     value: float | None
     count: int
@@ -86,7 +87,7 @@ class Metric:
 
     @property
     def percent(self) -> str:
-        """The mean in percent with its interval, as text; `-` where no step counts."""
+        """Format the mean in percent with its interval; `-` where no step counts."""
         if self.value is None:
             return "-"
         if self.low is None or self.high is None:
@@ -95,14 +96,14 @@ class Metric:
 
 
 def score_step(prediction: Sequence[Turn], reference: Sequence[Turn], tools: Collection[str]) -> StepScore:
-    """Score one step. `tools`: the names on offer.
+    """Score one predicted step against its reference. `tools`: names of the offered tools.
 
-    * plan_accuracy: over every step whose reference decides. A plan that names nobody (Decision.NONE) is wrong; the
+    * plan_accuracy: over every step whose reference decides. A plan that names no role (Decision.NONE) is wrong; the
       published pipeline takes it for a call.
     * action_exact_match, argument_f1: over reference calls. A call without a name is no call: a miss in both.
     * hallucination_rate: over every step; hallucination_rate_calls: over steps that call some name.
-    * rouge_l: over reference answers that hold a sentence. No answer scores 0; the published script compares the
-      word `none`.
+    * rouge_l: over reference answers that hold a sentence. A missing answer scores 0; the published script compares
+      the word `none`.
     """
     expected, predicted = _decision(reference), _decision(prediction)
     call, answer = _call(prediction), _answer(prediction)
@@ -137,13 +138,13 @@ def _call(turns: Sequence[Turn]) -> Call | None:
 
 
 def _answer(turns: Sequence[Turn]) -> str | None:
-    """The answer, or None when there is none to compare: nothing but white space and full stops."""
+    """Return the answer, or None where it has nothing to compare: only white space and full stops."""
     text = next((turn.text for turn in turns if isinstance(turn, Answer)), "")
     return text if text.replace(".", "").strip() else None
 
 
 def argument_f1(prediction: str, reference: str) -> float:
-    """F1 of two argument texts, 0 to 1; symmetric.
+    """Compute the F1 of two argument texts, 0 to 1; symmetric.
 
     Both JSON objects: a shared key earns 1 with an equal value and 0.5 with another; precision is the sum over the
     predicted keys, recall over the reference's; two empty objects score 1. Values are compared as JSON: `true` is
@@ -161,7 +162,7 @@ def argument_f1(prediction: str, reference: str) -> float:
 
 
 def _decode_arguments(text: str) -> dict[str, str] | str:
-    """Canonical JSON by argument; of anything but an object the canonical JSON, or the text itself."""
+    """Canonical JSON by argument; for anything but an object its canonical JSON, or the text itself."""
     try:
         value = cast("Json", json.loads(text, parse_float=_parse_float))
         if isinstance(value, dict):
@@ -180,16 +181,16 @@ def _parse_float(text: str) -> float | int:
 
 
 def aggregate(steps: Sequence[StepScore], *, seed: int = 0) -> dict[str, Metric]:
-    """Every metric over the steps that it applies to, in the order of METRICS."""
+    """Average every metric over the steps that it applies to, in the order of METRICS."""
     return {name: mean([step.scores[name] for step in steps if name in step.scores], seed=seed) for name in METRICS}
 
 
 def mean(values: Sequence[float], *, seed: int = 0) -> Metric:
-    """The mean of values from 0 to 1 with its 95 % interval; steps count as independent of each other.
+    """Mean of values from 0 to 1 with its 95 % interval; steps count as independent of each other.
 
-    Where every value is 0 or 1, a share of steps: the Wilson score interval (Wilson 1927), which does not shrink to a
+    Where every value is 0 or 1, a fraction: the Wilson score interval (Wilson 1927), which does not shrink to a
     point where all steps agree. Otherwise the percentile bootstrap: 2,000 resamples of the steps, the same for a seed.
-    Equal values in between have nothing to resample and get Wilson's interval for their mean, too: no values from 0 to
+    Equal values in between leave nothing to resample and get Wilson's interval for their mean, too: no values from 0 to
     1 with that mean vary more than zeros and ones do.
     """
     if not values:
@@ -211,12 +212,12 @@ def mean(values: Sequence[float], *, seed: int = 0) -> Metric:
 
 
 def mean_over_tasks(values: Mapping[str, float], task: Callable[[str], str], *, seed: int = 0) -> Metric:
-    """The mean of values from 0 to 1 with the 95 % interval of another draw of tasks. `task`: whose a value is.
+    """Mean of values from 0 to 1 with a 95 % interval clustered by task. `task`: the task of each value.
 
     The percentile bootstrap over tasks, each with all its values, since those of one task vary together (Cameron and
     Miller 2015): 2,000 resamples, the same for a seed. Where every task has one value and that is 0 or 1, Wilson's.
-    Tasks that all score the same have nothing to resample: of n such, the share that would score otherwise is at most
-    Wilson's for none of n, and may lie anywhere from 0 to 1.
+    Tasks that all score the same leave nothing to resample: of n such, the fraction that would score otherwise is at
+    most Wilson's for none of n, and may lie anywhere from 0 to 1.
     """
     scores: dict[str, list[float]] = {}
     for key, value in values.items():
@@ -237,7 +238,7 @@ def mean_over_tasks(values: Mapping[str, float], task: Callable[[str], str], *, 
 
 
 def _wilson(share: float, count: int) -> tuple[float, float]:
-    """Every share that lies within z standard errors of its own from the one observed."""
+    """Wilson score interval: every fraction within z of its own standard errors of the observed one."""
     middle = share + _Z * _Z / (2 * count)
     half = _Z * math.sqrt(share * (1 - share) / count + (_Z / (2 * count)) ** 2)
     shrunk = 1 + _Z * _Z / count
@@ -246,14 +247,14 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def confusion(steps: Iterable[StepScore]) -> dict[Decision, dict[Decision, int]]:
-    """How many steps with a reference decision got which predicted one; every pair is there."""
+    """Confusion matrix of decisions: steps by (reference, predicted) pair; every pair has an entry."""
     counts = Counter((step.reference, step.prediction) for step in steps)
     return {expected: {predicted: counts[expected, predicted] for predicted in Decision} for expected in Decision}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolScore:
-    """The steps whose reference calls one tool."""
+    """Scores of the steps whose reference calls one given tool."""
 
     count: int
     action_exact_match: float
@@ -262,7 +263,7 @@ class ToolScore:
 
 
 def by_tool(steps: Iterable[StepScore]) -> dict[str, ToolScore]:
-    """Means by the tool that the reference calls, the most frequent first."""
+    """Average scores by the tool that the reference calls, the most frequent tool first."""
     groups: dict[str, list[StepScore]] = {}
     for step in steps:
         if step.tool is not None:

@@ -1,8 +1,8 @@
-"""The published evaluation's own numbers, faults included, for comparing with published tables.
+"""Reference implementation of the published static metrics, mistakes included, for comparison with published tables.
 
 `evaluate-multi_agent.py` and `evaluate-backbone.py` differ in how they read a text and agree in all else: an argument
-F1 that leaves out steps whose reference is broken, an added 1e-30, the word `none` for an answer that is not there.
-Where they end in an exception the step is scored by the right reading, and a note says so. `metrics` is what to trust.
+F1 that leaves out steps whose reference is broken, an added 1e-30, the word `none` for a missing answer. Where they
+end in an exception, the step is scored by the correct reading, and a note says so. `metrics` has the correct scores.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PUBLISHED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedScores:
-    """What the published scripts print, under the keys of PUBLISHED."""
+    """Numbers that the published scripts print, under the keys of PUBLISHED."""
 
     shape: StepShape
     count: int
@@ -52,12 +52,12 @@ class PublishedScores:
     hallucinated: tuple[int, ...]
     """Rows (from 0) whose prediction calls a tool that is not offered: the published `hallu_cases.json`."""
     notes: tuple[str, ...]
-    """Where the published script would have ended, and what was done instead."""
+    """Exceptions of the published script, with the reading that was used instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArgumentScores:
-    """Published argument scores. `easy`: calls whose reference has no arguments; `hard`: all others.
+    """Argument scores as published. `easy`: calls whose reference has no arguments; `hard`: all others.
 
     Every call of a wrong tool is a 0 in both.
     """
@@ -168,7 +168,7 @@ def _average(name: str, scores: Sequence[float], notes: list[str]) -> float:
 def published_arguments(
     predictions: Sequence[tuple[str, str]], references: Sequence[tuple[str, str]]
 ) -> ArgumentScores:
-    """The published argument F1 of (tool, arguments) pairs, as lists to be averaged."""
+    """Compute the published argument F1 of (tool, arguments) pairs, as lists to be averaged."""
     scores = ArgumentScores()
     for number, (prediction, reference) in enumerate(zip(predictions, references, strict=True)):
         if prediction[0] != reference[0]:
@@ -188,7 +188,7 @@ def published_arguments(
 
 
 def _published_f1(prediction: str, expected: Json) -> float:
-    """Values compare as Python's do: True is 1 and NaN is not NaN."""
+    """Argument F1 with values compared as Python compares them: True is 1 and NaN is not NaN."""
     try:
         predicted = cast("Json", json.loads(prediction))
         if not isinstance(predicted, dict) or not isinstance(expected, dict):

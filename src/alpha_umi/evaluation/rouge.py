@@ -16,7 +16,7 @@ _EPSILON = 1e-8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RougeL:
-    """Shares of distinct words, 0 to 1. `f` of a perfect match is 0.999999995: the epsilon is in the divisor."""
+    """Precision, recall and F1 over distinct words, 0 to 1. A perfect `f` is 0.999999995, for an epsilon."""
 
     precision: float = 0.0
     recall: float = 0.0
@@ -24,7 +24,7 @@ class RougeL:
 
 
 def rouge_l(prediction: str, reference: str) -> RougeL:
-    """ROUGE-L (beta 1). All zero where a text has no sentence: it is empty, or nothing but full stops."""
+    """Compute ROUGE-L (beta 1). All zero where a text has no sentence: it is empty, or nothing but full stops."""
     predicted, expected = sentences(prediction), sentences(reference)
     if not predicted or not expected:
         return RougeL()
@@ -45,12 +45,12 @@ def rouge_l(prediction: str, reference: str) -> RougeL:
 
 
 def sentences(text: str) -> list[list[str]]:
-    """The words of each sentence. A sentence of white space alone is one empty word, as in `rouge`."""
+    """Split a text into sentences of words. A sentence of white space alone is one empty word, as in `rouge`."""
     return [part.split() or [""] for part in text.split(".") if part]
 
 
 def common_words(reference: Sequence[str], prediction: Sequence[str]) -> tuple[list[str], int]:
-    """The words of the longest common subsequence, last first, and how many steps the walk back takes.
+    """Longest common subsequence of words, last word first, and the number of steps of the walk back.
 
     Bit-parallel (Hyyrö 2004): bit j of row i is 0 where prediction word j lengthens the subsequence with the first
     i reference words. O(n) operations on integers of m bits.

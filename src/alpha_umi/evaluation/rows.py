@@ -1,4 +1,4 @@
-"""What static evaluation reads: rows of tools, a reference text and a prediction text, in the published keys."""
+"""Rows of a predictions file: tools, reference text and prediction text of a step, under the published keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEYS = ("tools", "reference", "predictions")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRow:
-    """One scored step as a file holds it."""
+    """One row of a predictions file: a scored step."""
 
     tools: tuple[str | None, ...]
     """The offered names; None where a tool has no text under `Name`."""
@@ -22,7 +22,7 @@ class StepRow:
 
 
 def read_rows(rows: Json) -> list[StepRow]:
-    """The rows of a loaded file; keys beyond the three are ignored. Raises DataError naming row (from 0) and key."""
+    """Read the rows of a loaded file; further keys are ignored. Raises DataError naming row (from 0) and key."""
     if not isinstance(rows, list):
         raise DataError(f"scored steps are a JSON list of rows with {', '.join(_KEYS)}; this is {_kind(rows)}")
     if not rows:

@@ -1,9 +1,9 @@
 """Teacher-forced prediction: an agent proposes every scored step after the reference's own history.
 
-Steps are independent of each other, so they run concurrently, resume from what is finished, and shard over
-processes that share nothing but a folder: each appends to a part of its own, and whoever finds all parts
-whole writes the result. A small file beside it (`.provenance`) says what it was made with, so the same work is not
-done twice, not even by a process that starts when the parts are gone. The rows have the published shape
+Steps are independent of each other, so they run concurrently, resume from finished ones, and shard over processes
+that share only a folder: each process appends to its own part, and the one that finds all parts complete writes the
+result. A small file beside it (`.provenance`) records the settings, so that the same work is not repeated, not even
+by a process that starts after the parts are removed. The rows have the published shape
 (`tools, reference, predictions`) and our fields.
 """
 
@@ -28,7 +28,7 @@ from alpha_umi.types import Answer, Call, Decision, Json, Plan, Proposal, Task, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredStep:
-    """One step of a reference trajectory: what was said after `history`."""
+    """One step of a reference trajectory: the turns that follow `history`."""
 
     key: str
     task: Task
@@ -37,7 +37,7 @@ class ScoredStep:
 
 
 def scored_steps(trajectories: Iterable[Trajectory]) -> Iterator[ScoredStep]:
-    """The steps whose plan decides and is followed by what it decided, as the published evaluation counts them."""
+    """Select the steps whose plan decides and is followed by what it decided, as the published evaluation does."""
     for number, trajectory in enumerate(trajectories):
         for at, step in _decided_steps(trajectory.turns):
             yield ScoredStep(
@@ -61,20 +61,21 @@ def _decided_steps(turns: Sequence[Turn]) -> Iterator[tuple[int, tuple[Turn, ...
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """This process among those that share the work."""
+    """Rank of this process among those that share the predictions."""
 
     rank: int = 0
     world_size: int = 1
 
     def take(self, steps: Sequence[ScoredStep]) -> Sequence[ScoredStep]:
+        """Select the items of this process."""
         return steps[self.rank :: self.world_size]
 
 
 class Predictions:
-    """The predictions of one agent on one list of steps, kept in parts until all are there.
+    """Predictions of one agent on one list of steps, stored in parts until all of them are there.
 
-    `fingerprint` names what they are made with: parts of another one are not read, and a result of another one is
-    replaced. A result that was changed since it was written counts for nothing, too.
+    `fingerprint` identifies the settings: parts with another one are not read, and a result with another one is
+    replaced. A result that was changed since it was written is ignored, too.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Predictions:
         *,
         constrained: bool = False,
     ) -> None:
-        """`constrained`: whether the agent is constrained to a grammar; every row says so."""
+        """Open the predictions. `constrained`: whether a grammar constrains the agent; every row records it."""
         self._out = out
         self._constrained = constrained
         self._steps = steps
@@ -105,11 +106,11 @@ class Predictions:
 
     @property
     def remaining(self) -> int:
-        """How many steps of this process are still to be predicted."""
+        """Count the steps of this process that are still to be predicted."""
         return len(self._open)
 
     async def run(self, agent: Agent, concurrency: int) -> AsyncGenerator[ScoredStep, None]:
-        """Predict what remains, `concurrency` steps at a time; yields each step once it is on disk."""
+        """Predict the remaining steps, `concurrency` at a time; yields each step once it is on disk."""
         waiting = iter(self._open)
         running = {asyncio.create_task(_predict(agent, step)) for step in islice(waiting, concurrency)}
         try:
@@ -126,7 +127,7 @@ class Predictions:
             await asyncio.gather(*running, return_exceptions=True)
 
     def write(self) -> bool:
-        """Write the result if every process's rows are there, in the order of the steps; else say False."""
+        """Write the result, in the order of the steps, if the rows of every process are there; else return False."""
         if not self._is_finished():
             rows = self._rows()
             if any(step.key not in rows for step in self._steps):

@@ -1,8 +1,8 @@
-"""Static evaluation: rows of reference and prediction texts in, one report out. Pure: whoever calls reads and writes.
+"""Report of static evaluation from rows of reference and prediction texts. Pure: reads and writes no files.
 
 `evaluate_rows` scores by the definitions in `metrics`, `evaluate_rows(..., published=True)` by the published scripts',
-`evaluate_beside` the same steps twice: predicted unconstrained, and constrained to a grammar. A constrained figure
-alone says little of a model, so a report on constrained rows asks for the unconstrained ones.
+`evaluate_beside` the same steps twice: predicted unconstrained, and constrained to a grammar. A constrained score
+alone says little about a model, so a report on constrained rows asks for the unconstrained ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ROWS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticScores:
-    """Everything that is reported about one file of predictions."""
+    """All scores that are reported about one predictions file."""
 
     count: int
     """Rows."""
@@ -49,12 +49,12 @@ class StaticScores:
     hallucinated: tuple[int, ...]
     """Rows (from 0) whose prediction calls a tool that is not offered."""
     notes: tuple[str, ...]
-    """What could not be scored, and why."""
+    """Rows that could not be scored, with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BesideScores:
-    """The same steps predicted unconstrained and constrained to a grammar."""
+    """Scores of the same steps predicted unconstrained and constrained to a grammar."""
 
     unconstrained: StaticScores
     constrained: StaticScores
@@ -119,7 +119,7 @@ def _evaluate(steps: Sequence[StepRow], known: Sequence[str], seed: int) -> Stat
 
 
 def score_rows(rows: Json) -> list[StepScore]:
-    """The scores of every row of a predictions file, by our definitions. Raises DataError for another shape."""
+    """Score every row of a predictions file by our definitions. Raises DataError for rows of another shape."""
     return [_score(row) for row in read_rows(rows)]
 
 
@@ -144,11 +144,11 @@ def _notes(row: StepRow, score: StepScore) -> Iterable[str]:
 
 
 def report_document(report: StaticReport) -> dict[str, Json]:
-    """What `metrics.json` holds: `metrics`, `by_tool`, `by_decision`, `hallucinated`, `notes`, and how many rows.
+    """JSON document of a report: `metrics`, `by_tool`, `by_decision`, `hallucinated`, `notes`, number of rows.
 
-    A metric is `{value, count, low, high}`, shares of 1; `intervals` says how low and high were found. Published
-    metrics are plain numbers under the published keys. `constrained`, where such predictions stand beside, is their
-    document.
+    A metric is `{value, count, low, high}`, fractions of 1; `intervals` names the methods of low and high. Published
+    metrics are plain numbers under the published keys. `constrained`: the same document of the constrained predictions,
+    where there are such.
     """
     if isinstance(report, BesideScores):
         return {**report_document(report.unconstrained), "constrained": report_document(report.constrained)}
@@ -175,7 +175,7 @@ def report_document(report: StaticReport) -> dict[str, Json]:
 
 
 def report_text(report: StaticReport) -> str:
-    """The report as Markdown that also reads well as plain text. Percent; the JSON document has every digit."""
+    """Format the report as Markdown that also reads well as plain text. Percent; the JSON has every digit."""
     match report:
         case PublishedScores():
             parts, notes = _published_parts(report), report.notes
@@ -273,13 +273,13 @@ def _percent(share: float) -> str:
 
 
 def _short(name: str) -> str:
-    """One cell of one line, whatever a file calls a tool."""
+    """Shorten a tool's name to one line of a table cell."""
     name = "".join(letter if letter.isprintable() and letter != "|" else "�" for letter in name)
     return name if len(name) <= _NAME_SHOWN else f"{name[: _NAME_SHOWN - 1]}…"
 
 
 def _notes_part(notes: Sequence[str]) -> Iterable[str]:
-    """Rows with the same note share a line."""
+    """Part on notes; rows with the same note share a line."""
     rows: dict[str, list[str]] = {}
     for note in notes:
         where, _, why = note.partition(": ")

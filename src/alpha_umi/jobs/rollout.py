@@ -118,7 +118,7 @@ def roll_out(
             if rollout.key in wanted and rollout.key not in finished:
                 _check_same_task(options.out, rollout, wanted[rollout.key])
                 finished.add(rollout.key)
-                folder.write_answer(rollout, anew=False)
+                folder.write_answer(rollout, overwrite=False)
                 progress.add(rollout)
         progress.kept = len(finished)
         on_progress(progress)

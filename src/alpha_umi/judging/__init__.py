@@ -1,1 +1,1 @@
-"""Judging after ToolEval: conversion, decision flow, votes, pass and win rates, and the runs that ask a judge."""
+"""Automatic evaluation by a judge after ToolEval: answer conversion, decision flow, votes, pass rates and win rates."""

@@ -1,7 +1,9 @@
-"""Raw answers and trajectories in ToolEval's answer format: `{query, available_tools, answer}` by query id.
+"""Conversion of raw answers and trajectories to ToolEval's answer format.
 
-By default no tool call is dropped and nothing is drawn by lot: of an answer that never finished, the branch with the
-most tool calls is shown, the first of equals. `published` has the converters of the published code.
+The format is `{query, available_tools, answer}` by query id.
+
+By default every tool call is kept and nothing is random: of an answer that never finished, the branch with the most
+tool calls is shown, the first of equals. `reference_convert` has the converters of the published code.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _FINISH = "Finish"
 
 
 def convert_answer(document: Json, method: str) -> dict[str, Json]:
-    """One raw answer file. Raises DataError saying what it lacks."""
+    """Convert one raw answer file. Raises DataError naming what it lacks."""
     generation = document.get("answer_generation") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(generation, dict):
         raise DataError("not a raw answer: no 'answer_generation'")
@@ -34,7 +36,7 @@ def convert_answer(document: Json, method: str) -> dict[str, Json]:
 
 
 def write_answer(generation: Mapping[str, Json], method: str, nodes: Sequence[Node]) -> dict[str, Json]:
-    """ToolEval's record of one answer; `total_steps` counts the system and the user message, as published."""
+    """Build ToolEval's record of an answer; `total_steps` counts system and user message, too, as published."""
     query = generation.get("query", "")
     details: list[Json] = []
     for role, message in reversed([("system", ""), ("user", ""), *nodes]):
@@ -59,7 +61,7 @@ def _count_calls(nodes: Sequence[Node]) -> int:
 
 
 def _read_messages(messages: Sequence[Json]) -> Iterator[Node]:
-    """Every call with the response that follows it, every other utterance of the agent as it is."""
+    """Pair every call with the response that follows it; keep other utterances of the agent as they are."""
     said = [message for message in messages if isinstance(message, dict)]
     for at, message in enumerate(said):
         if message.get("role") != "assistant":
@@ -84,7 +86,7 @@ def _calls(message: Mapping[str, Json]) -> Iterator[tuple[Json, Json, Json]]:
 
 
 def _response(following: Sequence[Mapping[str, Json]], identity: Json) -> Json:
-    """What the tool answered before the agent spoke again; empty where that was not recorded."""
+    """Tool responses up to the agent's next message; empty where none was recorded."""
     for message in following:
         role = message.get("role")
         if role == "assistant":
@@ -98,7 +100,7 @@ def _response(following: Sequence[Mapping[str, Json]], identity: Json) -> Json:
 
 
 def _branches(document: Mapping[str, Json]) -> Iterator[list[Node]]:
-    """All that was tried: the chains of independent tries, or the root-to-leaf paths of a tree."""
+    """All branches of a search: the chains of independent tries, or the root-to-leaf paths of a tree."""
     tries = document.get("trys")
     for each in tries if isinstance(tries, list) else []:
         chain = each.get("chain") if isinstance(each, dict) else None
@@ -112,7 +114,7 @@ def _branches(document: Mapping[str, Json]) -> Iterator[list[Node]]:
 
 
 def _paths(root: Mapping[str, Json]) -> Iterator[list[Mapping[str, Json]]]:
-    """The paths from the root to the leaves, from left to right."""
+    """Root-to-leaf paths, from left to right."""
     waiting: list[list[Mapping[str, Json]]] = [[root]]
     while waiting:
         path = waiting.pop()
@@ -146,7 +148,9 @@ def _read_path(path: Sequence[Mapping[str, Json]]) -> list[Node]:
 
 
 def convert_trajectory(trajectory: Trajectory, method: str) -> dict[str, Json]:
-    """A rollout. Plans that name nobody are utterances; thoughts before a call are not shown, as published."""
+    """Convert a rollout's trajectory. A plan that names no role is an utterance; thoughts before a call are not shown,
+    as published.
+    """
     nodes: list[Node] = []
     final: Json = ""
     turns = trajectory.turns
@@ -187,7 +191,7 @@ def _observed(turn: Turn) -> Json:
 
 
 def read_case(record: Json) -> Case:
-    """One record of a converted file. Raises DataError saying what it lacks."""
+    """Read one record of a converted file. Raises DataError naming what it lacks."""
     if not isinstance(record, dict) or not isinstance(record.get("answer"), dict):
         raise DataError("no record of ToolEval's answer format: 'answer' is missing; was it made by 'judge convert'?")
     query, tools, answer = record.get("query"), record.get("available_tools"), record["answer"]
@@ -197,7 +201,7 @@ def read_case(record: Json) -> Case:
 
 
 def read_trajectory(case: Case, task: Task) -> Trajectory:
-    """The turns that a converted answer still shows, for judges by rule."""
+    """Rebuild the turns that a converted answer still shows, for judges by rule."""
     turns: list[Turn] = [User(text=case.query)]
     for node in _walk(case.answer.get("answer_details")):
         message = node.get("message")

@@ -8,9 +8,9 @@ from alpha_umi.types import Completion, Prompt, Sampling
 
 
 class FallbackModel:
-    """protocols.Model that asks `constrained`, and `unconstrained` for good once that alone has answered.
+    """Model with a fallback: `constrained`, and for good `unconstrained` once only that has answered.
 
-    Raises ModelError where neither answers.
+    Implements protocols.Model. Raises ModelError where neither answers.
     """
 
     def __init__(self, constrained: Model, unconstrained: Model) -> None:

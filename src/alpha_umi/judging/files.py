@@ -1,7 +1,7 @@
-"""What judging reads and writes: answers, id files, evaluator folders, verdicts, the ledger.
+"""Files of judging: converted answers, query id lists, evaluator folders, verdicts, and the ledger of judge replies.
 
-RUN/settings.json         who judged, how, and the queries of every set
-RUN/answers/SET.json      what was judged, in ToolEval's answer format
+RUN/settings.json         judge, options, and the queries of every set
+RUN/answers/SET.json      the judged answers, in ToolEval's answer format
 RUN/verdicts/SET.json     by query id: the outcome and its votes
 RUN/ledger.jsonl          every question asked: judge, prompt hash, replies, verdict
 RUN/SET_NAME.json, .csv   with compat: the published result files
@@ -37,12 +37,14 @@ _SHOWN_IDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
+    """Answers converted to ToolEval's format."""
+
     records: dict[str, dict[str, Json]]
     notes: Sequence[str]
 
 
 def convert_file_or_folder(path: Path, method: str | None, compat: Published | None) -> Converted:
-    """Trajectories (`.jsonl`), or a folder of raw answers `ID_METHOD.json`. Raises DataError for what is neither."""
+    """Convert trajectories (`.jsonl`), or a folder of raw answers `ID_METHOD.json`. Else raises DataError."""
     if path.is_dir():
         return _convert_folder(path, method, compat)
     if compat is not None:
@@ -56,7 +58,7 @@ def convert_file_or_folder(path: Path, method: str | None, compat: Published | N
 
 
 def convert_run(run: Path, method: str | None) -> dict[str, Converted]:
-    """The rollouts of a run (`umi rollout`) by query set."""
+    """Convert the rollouts of a run (`umi rollout`), by query set."""
     sets: dict[str, dict[str, dict[str, Json]]] = {}
     for rollout in read_rollouts(run):
         converted = convert_trajectory(rollout.trajectory, method or rollout.method)
@@ -96,7 +98,7 @@ def _convert_folder(folder: Path, method: str | None, compat: Published | None) 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestSet:
-    """The answers of one system to one set of queries."""
+    """Answers of one system to one set of queries."""
 
     __test__ = False
 
@@ -108,11 +110,12 @@ class TestSet:
 
     @property
     def missing(self) -> list[str]:
+        """List the query ids without an answer."""
         return [key for key in self.ids if key not in self.cases]
 
 
 def read_sets(answers: Path, ids: Path | None = None) -> list[TestSet]:
-    """A converted file or a folder of them; `ids`: an id file, or a folder of files of the same names."""
+    """Read a converted file or a folder of them; `ids`: an id file, or a folder of files of the same names."""
     files = _in_order(answers)
     if ids is not None and answers.is_dir() != ids.is_dir():
         raise ConfigError(f"{answers} and {ids}: name two files, or two folders whose files have the same names")
@@ -154,13 +157,13 @@ def _read_set(path: Path, ids: Path | None) -> TestSet:
 
 
 def some_ids(ids: Iterable[str]) -> str:
-    """The first few, for a message."""
+    """Format the first few ids for a message."""
     every = list(ids)
     return ", ".join(every[:_SHOWN_IDS]) + (", ..." if len(every) > _SHOWN_IDS else "") if every else "none"
 
 
 def read_ids(path: Path) -> list[str]:
-    """Query ids: the keys of an object, a list of ids, or a list of queries with `query_id`."""
+    """Read query ids: the keys of an object, a list of ids, or a list of queries with `query_id`."""
     document: Any = read_json(path)
     if isinstance(document, dict):
         return list(cast("dict[str, Any]", document))
@@ -174,7 +177,7 @@ def read_ids(path: Path) -> list[str]:
 
 
 def read_evaluator(folder: Path) -> Evaluator:
-    """A ToolEval evaluator folder: `config.yaml` and the template that it names."""
+    """Read a ToolEval evaluator folder: `config.yaml` and the template that it names."""
     with explain_missing_extra("judge", f"{folder}: reading config.yaml"):
         import yaml
     path = folder / "config.yaml"
@@ -198,7 +201,7 @@ def read_evaluator(folder: Path) -> Evaluator:
 
 
 class LedgerRecord:
-    """flow.Record in a file, appended reply by reply."""
+    """Persistent record of judge replies (flow.Record): a JSONL file, appended reply by reply."""
 
     def __init__(self, path: Path) -> None:
         self._ledger = Ledger(path)
@@ -217,7 +220,7 @@ class LedgerRecord:
 
 
 def read_settings(run: Path) -> dict[str, Any]:
-    """Raises DataError where there is no judging run."""
+    """Read the settings of a judging run. Raises DataError for a folder that is none."""
     if not (run / "settings.json").exists():
         raise DataError(f"{run}: no judging run: settings.json is missing; make it by 'umi judge pass' or 'judge win'")
     settings: Any = read_json(run / "settings.json")
@@ -228,7 +231,7 @@ def read_settings(run: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassRun:
-    """A pass run on disk."""
+    """A pass-rate run on disk."""
 
     path: Path
     name: str
@@ -236,12 +239,13 @@ class PassRun:
     """The query ids of every set."""
 
     def cases(self, name: str) -> dict[str, Case]:
+        """Read the judged answers of one set, by query id."""
         path = self.path / "answers" / f"{name}.json"
         records = cast("dict[str, Json]", read_json(path))
         return {key: read_case(record) for key, record in records.items()}
 
     def table(self, name: str) -> dict[str, dict[str, str]]:
-        """The published table, by query id."""
+        """Read the published table of one set, by query id."""
         path = self.path / f"{name}_{self.name}.csv"
         if not path.exists():
             raise DataError(f"{path}: no such file; --compat needs pass runs that were made with --compat")
@@ -251,6 +255,7 @@ class PassRun:
 
 
 def read_pass_run(path: Path) -> PassRun:
+    """Read a pass-rate run from its folder."""
     settings = read_settings(path)
     if settings.get("kind") != "pass":
         raise DataError(f"{path}: a {settings.get('kind')} run; 'judge win' compares two runs of 'judge pass'")
@@ -261,7 +266,7 @@ def read_pass_run(path: Path) -> PassRun:
 
 
 def write_verdicts(out: Path, test_set: TestSet, verdicts: Mapping[str, PassVerdict]) -> None:
-    """The verdicts of one set, and which queries had no answer."""
+    """Write the verdicts of one set, and the query ids without an answer."""
     rows: dict[str, Json] = {}
     for key in test_set.ids:
         if key not in verdicts:
@@ -283,13 +288,14 @@ def write_verdicts(out: Path, test_set: TestSet, verdicts: Mapping[str, PassVerd
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """The verdicts of a pass run on one set."""
+    """Verdicts of a pass-rate run on one set."""
 
     passes: Mapping[str, PassVerdict]
     missing: Sequence[str]
 
 
 def read_verdicts(run: Path, name: str) -> Verdicts:
+    """Read the pass verdicts of one set of a run."""
     path = run / "verdicts" / f"{name}.json"
     rows = cast("dict[str, dict[str, Any]]", read_json(path))
     try:
@@ -313,6 +319,7 @@ def _read_vote(row: Mapping[str, Any]) -> Vote:
 
 
 def read_comparisons(run: Path, name: str) -> dict[str, Comparison]:
+    """Read the pairwise comparisons of one set of a run."""
     path = run / "verdicts" / f"{name}.json"
     try:
         return {
@@ -329,6 +336,7 @@ def read_comparisons(run: Path, name: str) -> dict[str, Comparison]:
 
 
 def write_published(path: Path, labels: Labels, rows: Rows) -> None:
+    """Write the published result files (JSON and CSV) of one set."""
     with write_text(Path(f"{path}.json")) as text:
         json.dump(labels, text, ensure_ascii=False, indent=4)
     table = io.StringIO(newline="")

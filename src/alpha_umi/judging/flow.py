@@ -1,9 +1,9 @@
-"""The decision flow: which question follows which verdict, for one answer or a pair.
+"""Decision flow of a judge: the sequence of questions about one answer, or about a pair of answers.
 
     answer status -> (unsure) check against the steps -> (not solved) can the task be solved at all
 
-A judge that answers nonsense is asked again, then counts as unsure; every reply goes to the record, and a question
-that is on record is not asked anew.
+An unreadable reply is asked for again, up to a limit, then counts as unsure; every reply goes to the record, and a
+question with a recorded reply is not asked again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from alpha_umi.types import Json, Message, Sampling
 
 
 class Record(Protocol):
-    """Where replies are kept, by key."""
+    """Store of judge replies by key."""
 
     def find(self, key: str) -> Mapping[str, Json] | None: ...
 
@@ -40,7 +40,7 @@ class Record(Protocol):
 
 
 class Memory:
-    """A record that ends with the process."""
+    """In-memory record of replies; ends with the process."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Mapping[str, Json]] = {}
@@ -54,7 +54,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
-    """The answer to one question."""
+    """Verdict on one question, with its reason."""
 
     verdict: str | None
     """None: no reply held one."""
@@ -63,22 +63,22 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """Whoever is asked, and how."""
+    """Judge model with its prompts, sampling and record of replies."""
 
     name: str
-    """What tells this judge from others in the record: model and settings."""
+    """Key of this judge in the record: model and settings."""
     model: Callable[[Question], Model] | None
-    """By question, as each may be held to a schema of its own. None: nobody is asked, the record must do."""
+    """By question, as each may be constrained to its own schema. None: verdicts come from the record alone."""
     evaluator: Evaluator
     sampling: Sampling = field(default_factory=Sampling)
     attempts: int = 3
-    """Replies that may be nonsense before it counts as Unsure."""
+    """Unreadable replies to a question before it counts as Unsure."""
     record: Record = field(default_factory=Memory)
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
-    """Questions under way at once."""
+    """Limit of concurrent questions."""
 
     async def ask(self, question: Question, cases: Sequence[Case], vote: int) -> Ruling:
-        """The ruling of one vote, from the record where it is there. Raises ModelError when nobody answers."""
+        """Rule on a question for one vote, from the record if it has a reply. Raises ModelError for a failed model."""
         prompt = self.evaluator.ask(question, cases)
         digest = hashlib.sha256(prompt[-1].content.encode(errors="surrogatepass")).hexdigest()
         key = f"{self.name}/{self.evaluator.name}-{self.evaluator.fingerprint}/{question.value}/{digest}/{vote}"
@@ -133,7 +133,7 @@ def _rule(question: Question, replies: Sequence[str]) -> Ruling:
 
 
 async def check_answer(judge: Judge, case: Case, vote: int) -> tuple[AnswerStatus, str, int]:
-    """The answer's status, why, and how many questions got nonsense."""
+    """Judge the answer's status: (status, reason, number of questions without a readable reply)."""
     ruling = await judge.ask(Question.ANSWER, [case], vote)
     nonsense = ruling.verdict is None
     if ruling.verdict not in (None, AnswerStatus.UNSURE):
@@ -144,12 +144,13 @@ async def check_answer(judge: Judge, case: Case, vote: int) -> tuple[AnswerStatu
 
 
 async def check_task(judge: Judge, case: Case, vote: int) -> tuple[TaskStatus, str, int]:
+    """Judge whether the task can be solved with its tools."""
     ruling = await judge.ask(Question.TASK, [case], vote)
     return TaskStatus(ruling.verdict or TaskStatus.UNSURE), ruling.reason, int(ruling.verdict is None)
 
 
 async def vote_pass(judge: Judge, case: Case, vote: int, *, solvable: bool) -> Vote:
-    """One vote. An answer without words is unsolved without a question; without an end, it fails, as published."""
+    """Cast one vote. An answer without text is unsolved without a question; one without an end fails, as published."""
     steps = tool_steps(case)
     if not final_text(case) and (not steps or steps[-1].get("name") != "Finish"):
         reason = "the agent neither answered nor gave up"
@@ -165,9 +166,9 @@ async def vote_pass(judge: Judge, case: Case, vote: int, *, solvable: bool) -> V
 
 
 async def judge_pass(judge: Judge, case: Case, votes: int, *, solvable: bool = False) -> PassVerdict:
-    """Votes until the rest cannot change the majority.
+    """Collect votes on one answer until the remaining ones cannot change the majority.
 
-    `solvable`: the task is known to be, so nobody is asked, and all votes are cast: SoPR is a mean over them.
+    `solvable`: the task is known to be, so that question is skipped, and all votes are cast: SoPR is a mean over them.
     """
     cast_votes: list[Vote] = []
     while not (len(cast_votes) >= votes if solvable else _settled([vote.outcome for vote in cast_votes], votes)):
@@ -176,7 +177,7 @@ async def judge_pass(judge: Judge, case: Case, votes: int, *, solvable: bool = F
 
 
 def _settled(outcomes: Sequence[Outcome], limit: int) -> bool:
-    """Only passes and failures count, so unsure votes leave the rest more to say."""
+    """Tell whether no further vote can change the majority of passes or failures; unsure votes count for neither."""
     left = limit - len(outcomes)
     lead = abs(outcomes.count(Outcome.PASSED) - outcomes.count(Outcome.FAILED))
     return left <= 0 or lead > left
@@ -186,7 +187,7 @@ def _settled(outcomes: Sequence[Outcome], limit: int) -> bool:
 
 
 async def judge_pair(judge: Judge, cases: tuple[Case, Case], votes: int) -> Comparison:
-    """Reference and candidate by the judge's eye: each vote asks in both orders, and disagreement is a tie."""
+    """Compare reference and candidate: each vote asks in both orders, and disagreement is a tie."""
     reference, candidate = cases
     if _same(reference, candidate):
         return Comparison(votes=(Preference.TIE,), reason="the answers are the same")
@@ -209,7 +210,7 @@ async def judge_pair(judge: Judge, cases: tuple[Case, Case], votes: int) -> Comp
 
 
 def settled_by_passes(reference: PassVerdict, candidate: PassVerdict) -> Preference | None:
-    """ToolEval's order before anybody compares: passed over failed, then solved over unsure over unsolved."""
+    """Order two verdicts as ToolEval does before comparing: passed over failed, then solved, unsure, unsolved."""
     passes = (Outcome.FAILED, Outcome.UNSURE, Outcome.PASSED)
     statuses = (AnswerStatus.UNSOLVED, AnswerStatus.UNSURE, AnswerStatus.SOLVED)
     clear = Outcome.UNSURE not in (reference.outcome, candidate.outcome)

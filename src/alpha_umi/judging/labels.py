@@ -1,4 +1,4 @@
-"""The aggregates of ToolAlpaca's label files: two verdicts per case. Pure."""
+"""ToolAlpaca's scores from its label files, which hold two verdicts per case (process and response). Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VALUES = ("Yes", "No", "Uncertain")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAlpacaScores:
-    """How often each aspect got each verdict; a case whose judge said nothing readable is an error."""
+    """Verdict counts of both aspects; a case without a readable verdict is an error."""
 
     count: int
     errors: int
@@ -23,7 +23,7 @@ class ToolAlpacaScores:
 
 
 def score_toolalpaca(labels: Sequence[Mapping[str, object]]) -> ToolAlpacaScores:
-    """From rows of `{process, response}`; percentages are over all cases, errors included."""
+    """Aggregate rows of `{process, response}`; percentages are over all cases, errors included."""
     read = [row for row in labels if all(row.get(aspect) in _VALUES for aspect in _ASPECTS)]
     counts = {aspect: Counter(str(row[aspect]) for row in read) for aspect in _ASPECTS}
     return ToolAlpacaScores(

@@ -1,8 +1,8 @@
-"""ToolEval's published runs, mistakes included, for comparing with published tables.
+"""Reference implementation of ToolEval's published runs, mistakes included, for comparison with published tables.
 
-Verdicts come from our judge; the lots are drawn as one published thread draws them (seed 42, `--max_eval_threads 1`):
-with more threads the published results depend on their timing. Where the published code ends in an exception the run
-goes on, and a note says so. `flow` and `scores` are what to trust.
+Verdicts come from our judge; random choices are drawn as one published thread draws them (seed 42,
+`--max_eval_threads 1`): with more threads the published results depend on their timing. Where the published code ends
+in an exception the run goes on, and a note says so. `flow` and `scores` have the correct evaluation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from alpha_umi.judging.verdicts import AnswerStatus, Outcome, TaskStatus, outcom
 from alpha_umi.types import Json
 
 TEST_SETS = ("G1_instruction", "G1_category", "G1_tool", "G2_instruction", "G2_category", "G3_instruction")
-"""In the order in which the published scripts go through them, with one sequence of lots for all."""
+"""Test sets in the order of the published scripts, which draw from one random stream for all."""
 
 _SHOWN = 1000
 """Characters of a final answer that the published comparison keeps."""
@@ -63,7 +63,9 @@ _Out = TypeVar("_Out")
 
 
 async def each(items: Iterable[_In], work: Callable[[_In], Awaitable[_Out]], workers: int) -> list[_Out]:
-    """The results in the order of the items; one worker goes strictly one by one. The first error ends it."""
+    """Run `work` on all items and return the results in their order; one worker goes strictly one by one. The first
+    error ends it.
+    """
     waiting = list(enumerate(items))
     results: dict[int, _Out] = {}
     queue = iter(waiting)
@@ -83,7 +85,7 @@ async def each(items: Iterable[_In], work: Callable[[_In], Awaitable[_Out]], wor
 
 @dataclass(slots=True, kw_only=True)
 class PublishedRun:
-    """One start of a published script; its sets share one sequence of lots."""
+    """One start of a published script; its sets share one random stream."""
 
     version: Published
     judge: Judge
@@ -102,7 +104,7 @@ class PublishedRun:
     # --- pass rate ------------------------------------------------------------------------------------
 
     async def passes(self, cases: Mapping[str, Case], times: int) -> Labels:
-        """The published JSON of one test set."""
+        """Judge one test set; the result is its published JSON."""
         stable = self.version is Published.STABLE
         checked = {key: (case, True) if stable else _check_names(case) for key, case in cases.items()}
         runs = [(key, time) for key in cases for time in range(times)]
@@ -163,7 +165,7 @@ class PublishedRun:
         labels[key] = label
 
     def pass_rows(self, labels: Labels, model: str) -> Rows:
-        """The published table of one test set; a balance of votes is decided by lot."""
+        """Build the published pass table of one test set; ties between votes are broken at random."""
         if self.version is Published.STABLE:
             return [list(_STABLE_COLUMNS), *(_stable_row(key, label, model) for key, label in labels.items())]
         rows: Rows = [list(_PASS_COLUMNS)]
@@ -190,7 +192,9 @@ class PublishedRun:
     # --- preference -----------------------------------------------------------------------------------
 
     async def prefers(self, ids: Sequence[str], pair: Pair, times: int) -> Labels:
-        """The published JSON of one test set, with the pass results taken over (`--use_pass_rate true`)."""
+        """Compare two systems on one test set; the result is its published JSON, with pass results taken over
+        (`--use_pass_rate true`).
+        """
         prefer: Labels = {}
         if times > 1 and self.version is not Published.STABLE:
             self.notes.append(
@@ -232,7 +236,7 @@ class PublishedRun:
         return pair.candidate_name if labels == ("failed", "passed") else None
 
     async def _choose(self, key: str, shown: Sequence[Case], pair: Pair, time: int) -> int | None:
-        """The index of the better of the two as shown; None where the judge names none."""
+        """Index of the better of the two as shown; None where the judge names none."""
         statuses, task = self._recorded(key, pair)
         if statuses is None:
             statuses = [await self._status(case, 2 * time + at) for at, case in enumerate(shown)]
@@ -247,7 +251,7 @@ class PublishedRun:
         return await self._select(key, shown, time)
 
     def _recorded(self, key: str, pair: Pair) -> tuple[list[AnswerStatus] | None, str | None]:
-        """Statuses in the order reference, candidate, whatever order the answers are shown in."""
+        """Statuses in the order reference, candidate, independent of the order in which the answers are shown."""
         first, second = pair.reference_passes.get(key), pair.candidate_passes.get(key)
         if first is None or second is None:
             return None, None
@@ -275,7 +279,7 @@ class PublishedRun:
         return int(ruling.verdict)
 
     def prefer_rows(self, prefer: Labels, pair: Pair) -> Rows:
-        """The published table of one test set."""
+        """Build the published preference table of one test set."""
         rows: Rows = [list(_WIN_COLUMNS)]
         for key, counts in prefer.items():
             reference, candidate = pair.reference.get(key), pair.candidate.get(key)
@@ -333,7 +337,7 @@ def _stable_row(key: str, label: Mapping[str, Any], model: str) -> list[str]:
 
 
 def get_steps(case: Case) -> tuple[str, str]:
-    """The tool calls as numbered lines, and the last one again."""
+    """Format the tool calls as numbered lines, and the last one again."""
     lines: list[str] = []
     final = ""
     details = case.answer.get("answer_details")
@@ -355,7 +359,7 @@ def _tool_names(case: Case) -> list[str]:
 
 
 def _check_names(case: Case) -> tuple[Case, bool]:
-    """Whether every call names an offered tool. The check leaves messages as text, up to the first that does not."""
+    """Check that every call names an offered tool. Leaves messages as text, up to the first call that does not."""
     details: Any = json.loads(json.dumps(case.answer.get("answer_details")))
     try:
         offered = {tool["name"] for tool in cast("Sequence[Any]", case.tools)}
@@ -378,7 +382,7 @@ def _check_nodes(nodes: Any, offered: set[str]) -> bool:
 
 
 def _shown(case: Case, tools: Sequence[Json]) -> Case:
-    """An answer as the published comparison shows it: the method gone, its words cut, the tools but names."""
+    """An answer as the published comparison shows it: without the method, text cut, tools reduced to names."""
     answer = {key: value for key, value in case.answer.items() if key != "method"}
     answer["final_answer"] = str(answer.get("final_answer", ""))[:_SHOWN]
     named: list[Json] = [

@@ -1,8 +1,8 @@
-"""ToolEval's three published converters, mistakes included, for comparing with published conversions.
+"""Reference implementation of ToolEval's three published converters, mistakes included, for comparison.
 
-They begin at the third message, so a chat without a system message loses its first call; take whatever follows a
-call for its response; and draw lots (seed 42, one draw per node) where an answer did not finish. Where they end in
-an exception `PublishedStop` says so, and whoever calls converts the answer by `convert` instead.
+They begin at the third message, so a chat without a system message loses its first call; take any message after a
+call for its response; and choose at random (seed 42, one draw per node) where an answer did not finish. Where they
+end in an exception they raise `PublishedStop`, and the caller converts the answer by `convert` instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alpha_umi.types import Json
 
 
 class Published(StrEnum):
-    """Whose code is reproduced."""
+    """Published code base that is reproduced."""
 
     ALPHA_UMI = "alpha-umi"
     OPENBMB = "openbmb"
@@ -36,21 +36,21 @@ _SKIPPED = {
 
 
 class PublishedStop(Exception):  # noqa: N818  it is what the published code does, not an error of ours
-    """Where the published converter ends in an exception."""
+    """Exception of the published converter, reproduced."""
 
 
 @dataclass(slots=True, kw_only=True)
 class PublishedConverter:
-    """Converts the answers of one folder in the order given: the lots that it draws depend on it."""
+    """Converter of the answers of one folder, in the given order: its random draws depend on it."""
 
     version: Published
     method: str
     notes: list[str] = field(default_factory=list[str])
-    """Where the published code would have ended."""
+    """Exceptions of the published code that were replaced by another reading."""
     _rng: random.Random = field(default_factory=lambda: random.Random(SEED))  # noqa: S311
 
     def convert(self, name: str, document: Json) -> dict[str, Json]:
-        """The record of one answer. Raises DataError for what no converter reads."""
+        """Convert one answer. Raises DataError for anything that no published converter reads."""
         try:
             return self._convert(cast("dict[str, Any]", document))
         except PublishedStop as stop:
@@ -81,7 +81,7 @@ class PublishedConverter:
         return write_answer(generation, self.method, nodes)
 
     def _draw_once_per(self, nodes: Sequence[Node]) -> None:
-        """The published code walks a chain as a graph: it draws among one successor, from the system message on."""
+        """Advance the random stream as the published walk over a chain: one draw per node, the system message too."""
         for _ in range(len(nodes) + 1):
             self._rng.choice((0,))
 
@@ -117,7 +117,7 @@ class PublishedConverter:
         return "tool", {"name": call["name"], "arguments": call["arguments"], "response": response}
 
     def _walk(self, roots: Sequence[_Branch]) -> list[Node]:
-        """A walk by lot from the system message to a leaf."""
+        """Random walk from the system message to a leaf."""
         self._rng.choice((0,))
         nodes: list[Node] = []
         while roots:
@@ -164,7 +164,7 @@ class _Branch:
 
 
 def _grow(node: Mapping[str, Any]) -> _Branch:
-    """A tree of thoughts and calls; an input goes into its action, whose further children come first."""
+    """Build a tree of thoughts and calls; an input goes into its action, whose further children come first."""
     children: list[Mapping[str, Any]] = list(node["children"])
     kind = node["node_type"]
     if kind == "Thought":

@@ -1,4 +1,4 @@
-"""What judging runs say, as tables: rates with intervals, paired tests, agreement with labels. Nobody is asked."""
+"""Tables of judging runs: rates with intervals, paired tests, agreement with labels. Calls no model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _WORDS = ("system", "set", "candidate", "reference", "first", "second", "judge",
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """Tables in order, by title: a head and rows of text; and the same numbers as a document."""
+    """Tables in order, by title (a head and rows of text), and the same numbers as a document."""
 
     tables: dict[str, list[list[str]]] = field(default_factory=dict[str, list[list[str]]])
     document: dict[str, list[Json]] = field(default_factory=dict[str, "list[Json]"])
 
     def add(self, title: str, row: Mapping[str, Json | Metric]) -> None:
+        """Append a row to the table `title`, and to the document."""
         table = self.tables.setdefault(title, [list(row)])
         table.append([_show(value) for value in row.values()])
         plain: dict[str, Json] = {key: _plain(value) for key, value in row.items()}
@@ -38,6 +39,7 @@ class Report:
 
     @property
     def text(self) -> str:
+        """Format all tables as text."""
         parts: list[str] = []
         for title, (head, *rows) in self.tables.items():
             left = [at for at, column in enumerate(head) if column in _WORDS]
@@ -61,7 +63,9 @@ def _plain(value: Json | Metric) -> Json:
 
 
 def report(runs: Sequence[Path], labels: Path | None = None) -> Report:
-    """Raises DataError for what is no judging run, and for labels that know none of its queries."""
+    """Build the report of judging runs. Raises DataError for a folder that is none, and for labels that share no query
+    with them.
+    """
     made = Report()
     settings = [(run, read_settings(run)) for run in runs]
     passes = [(run, each) for run, each in settings if each["kind"] == "pass"]
@@ -130,7 +134,7 @@ def _add_passes(made: Report, run: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _mean(rates: Sequence[Metric]) -> Metric:
-    """The plain mean of the sets, as published tables average; the sets' own intervals say how far to trust it."""
+    """Unweighted mean of the sets, as published tables average; the sets' own intervals say how reliable it is."""
     values = [rate.value for rate in rates if rate.value is not None]
     value = sum(values) / len(values) if values else None
     return Metric(value=value, count=sum(rate.count for rate in rates), low=None, high=None)
@@ -229,10 +233,10 @@ def _label_file(folder: Path, name: str) -> Path | None:
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """`passed`, `failed` or `unsure` by query id.
+    """Read labels by query id: `passed`, `failed` or `unsure`.
 
-    From a published pass file (.json with votes, .csv with pass_rate_label), or an object of labels, where true and
-    false will do. Votes that balance are unsure.
+    From a published pass file (.json with votes, .csv with pass_rate_label), or an object of labels, in which true and
+    false are accepted. Tied votes are unsure.
     """
     if path.suffix == ".csv":
         return _read_table(path)

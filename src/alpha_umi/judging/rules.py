@@ -1,4 +1,4 @@
-"""Judging without a model: in the sealed world the exact verifier knows whether an answer passes."""
+"""Rule-based judge for tasks of the sealed world: the world's exact verifier decides whether an answer passes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _world = cache(World)
 
 
 def judge_world(case: Case, metadata: Mapping[str, Json]) -> PassVerdict:
-    """One vote, since there is no doubt. `metadata`: the task's own, which says how to make it again.
+    """Verify one answer; the verdict has a single vote. `metadata`: the task's own, from which the task is rebuilt.
 
     A task that cannot be solved is passed by giving up after seeing why. Raises DataError for any other task.
     """
@@ -50,7 +50,7 @@ def judge_world(case: Case, metadata: Mapping[str, Json]) -> PassVerdict:
 
 
 def compare_by_rule(cases: tuple[Case, Case], verdicts: tuple[PassVerdict, PassVerdict]) -> Comparison:
-    """Passing beats failing; of two that pass the one with fewer tool calls is better; else a tie."""
+    """Compare two answers: passing beats failing; of two that pass, fewer tool calls are better; else a tie."""
     settled = settled_by_passes(*verdicts)
     if settled is not None:
         return Comparison(votes=(settled,), reason="only one passes")
@@ -63,7 +63,7 @@ def compare_by_rule(cases: tuple[Case, Case], verdicts: tuple[PassVerdict, PassV
 
 
 def prefer(passed: tuple[bool, bool], calls: tuple[int, int]) -> Preference:
-    """The same rule for a reference and a candidate of which only this is known."""
+    """Apply the same rule to a reference and a candidate given only (passed, number of calls)."""
     if passed[0] is not passed[1]:
         return Preference.REFERENCE if passed[0] else Preference.CANDIDATE
     if not passed[0] or calls[0] == calls[1]:

@@ -1,4 +1,4 @@
-"""Judging runs: test sets in, verdicts out, every reply of the judge in a ledger from which a run goes on."""
+"""Judging runs: test sets in, verdicts out, with every judge reply in a ledger from which a run resumes."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a run judges."""
+    """Options of a judging run."""
 
     out: Path
     votes: int = 3
     workers: int = 8
-    """Queries under way at once."""
+    """Concurrent queries."""
     solvable: bool = False
-    """The tasks are known to be solvable, so nobody is asked."""
+    """The tasks are known to be solvable, so that question is skipped."""
     compat: Published | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a run left behind."""
+    """Results of a judging run."""
 
     summary: Sequence[str]
     """With compat, what the published script prints."""
@@ -57,7 +57,7 @@ class Written:
 async def run_pass(
     name: str, sets: Sequence[TestSet], judge: Judge | None, options: RunOptions, progress: Progress
 ) -> Written:
-    """Judge one system's answers; `judge` None judges tasks of the sealed world by rule."""
+    """Judge one system's answers; with `judge` None, tasks of the sealed world are judged by rule."""
     if "/" in name or not name:
         raise ConfigError(f"--name {name!r}: a name without '/' is needed, it becomes part of file names")
     published = None

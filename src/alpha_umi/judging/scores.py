@@ -1,7 +1,7 @@
-"""From verdicts to numbers: pass rate, SoPR, win rate, SoWR, and how far to trust them. Pure.
+"""Scores from verdicts: pass rate, SoPR, win rate, SoWR, with intervals and paired significance tests. Pure.
 
-A rate's interval is the 95 % bootstrap over queries. SoPR and SoWR are StableToolBench's: the share of queries judged
-solved (unsure counts half), and the share of queries where the candidate beats the reference.
+A rate's interval is the 95 % bootstrap over queries. SoPR and SoWR are StableToolBench's: the fraction of queries
+judged solved (unsure counts half), and the fraction of queries on which the candidate beats the reference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STATUS = {AnswerStatus.SOLVED: 1.0, AnswerStatus.UNSURE: 0.5, AnswerStatus.UNSO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassScores:
-    """One system over one set of queries. A query without an answer fails."""
+    """Pass rates of one system over one set of queries. A query without an answer fails."""
 
     pass_rate: Metric
     """Queries that pass by most votes; where votes balance, half."""
@@ -35,6 +35,7 @@ class PassScores:
 
 
 def score_passes(verdicts: Mapping[str, PassVerdict], missing: Collection[str] = ()) -> PassScores:
+    """Aggregate verdicts by query id; `missing`: queries without an answer."""
     outcomes = [verdict.outcome for verdict in verdicts.values()]
     statuses = [
         math.fsum(_STATUS[vote.answer] for vote in verdict.votes) / len(verdict.votes) for verdict in verdicts.values()
@@ -53,7 +54,7 @@ def score_passes(verdicts: Mapping[str, PassVerdict], missing: Collection[str] =
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinScores:
-    """A candidate against a reference over one set of queries."""
+    """Win rates of a candidate against a reference over one set of queries."""
 
     win: Metric
     """SoWR, on sets of solvable queries."""
@@ -67,6 +68,7 @@ class WinScores:
 
 
 def score_wins(comparisons: Mapping[str, Comparison]) -> WinScores:
+    """Aggregate comparisons by query id."""
     preferences = [comparison.preference for comparison in comparisons.values()]
 
     def share(credit: Mapping[Preference, float]) -> Metric:
@@ -88,7 +90,7 @@ def score_wins(comparisons: Mapping[str, Comparison]) -> WinScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McNemar:
-    """Paired passes and failures of two systems; queries that either is unsure of are left out."""
+    """McNemar's test on paired passes and failures of two systems; queries with an unsure outcome are left out."""
 
     both: int
     first_only: int
@@ -99,6 +101,7 @@ class McNemar:
 
 
 def mcnemar(first: Mapping[str, Outcome], second: Mapping[str, Outcome]) -> McNemar:
+    """Compute McNemar's test of two systems' outcomes by query id."""
     clear = (Outcome.PASSED, Outcome.FAILED)
     pairs = Counter(
         (first[key], second[key]) for key in first if key in second and first[key] in clear and second[key] in clear
@@ -114,7 +117,7 @@ def mcnemar(first: Mapping[str, Outcome], second: Mapping[str, Outcome]) -> McNe
 
 
 def sign_test(wins: int, losses: int) -> float | None:
-    """Two-sided probability of a split at least as uneven, were both equally likely."""
+    """Two-sided probability of a split at least as uneven, were both sides equally likely."""
     count = wins + losses
     if count == 0:
         return None
@@ -127,7 +130,7 @@ def sign_test(wins: int, losses: int) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """Verdicts against labels, on the queries that both know."""
+    """Agreement of verdicts with labels, on the queries that have both."""
 
     agreement: Metric
     kappa: float | None
@@ -135,6 +138,7 @@ class Agreement:
 
 
 def agree(verdicts: Mapping[str, str], labels: Mapping[str, str]) -> Agreement:
+    """Compute the agreement of verdicts with labels."""
     pairs = [(verdicts[key], labels[key]) for key in verdicts if key in labels]
     return Agreement(agreement=mean([float(a == b) for a, b in pairs]), kappa=_kappa(pairs))
 

@@ -1,4 +1,4 @@
-"""The words of a verdict, and what follows from them (ToolEval's tables)."""
+"""Verdict types (answer status, task status, outcome, preference) and ToolEval's rules that combine votes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ _Value = TypeVar("_Value", bound=StrEnum)
 
 
 class AnswerStatus(StrEnum):
+    """Status of an answer: solved, unsolved or unsure."""
+
     SOLVED = "Solved"
     UNSOLVED = "Unsolved"
     UNSURE = "Unsure"
 
 
 class TaskStatus(StrEnum):
+    """Status of a task: solvable, unsolvable or unsure."""
+
     SOLVABLE = "Solvable"
     UNSOLVABLE = "Unsolvable"
     UNSURE = "Unsure"
 
 
 class Outcome(StrEnum):
-    """Whether an answer passes. UNSURE: the judge cannot say; the published code then tosses a coin."""
+    """Outcome of an answer: passed, failed or unsure (undecided; the published code then draws at random)."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -32,13 +36,15 @@ class Outcome(StrEnum):
 
 
 class Preference(StrEnum):
+    """Preferred answer of a pair: reference, candidate or neither."""
+
     REFERENCE = "reference"
     CANDIDATE = "candidate"
     TIE = "tie"
 
 
 def outcome(answer: AnswerStatus, task: TaskStatus) -> Outcome:
-    """A task that cannot be solved is passed by any answer; else a solution passes and a failure fails."""
+    """Outcome of two statuses: any answer passes a task that cannot be solved; else solved passes, unsolved fails."""
     if answer is AnswerStatus.SOLVED or task is TaskStatus.UNSOLVABLE:
         return Outcome.PASSED
     if answer is AnswerStatus.UNSOLVED and task is TaskStatus.SOLVABLE:
@@ -58,6 +64,7 @@ class Vote:
 
     @property
     def outcome(self) -> Outcome:
+        """Outcome of this vote."""
         return outcome(self.answer, self.task)
 
 
@@ -69,18 +76,19 @@ class PassVerdict:
 
     @property
     def outcome(self) -> Outcome:
-        """What most votes say; UNSURE where passes and failures balance."""
+        """Majority outcome; UNSURE where passes and failures balance."""
         count = Counter(vote.outcome for vote in self.votes)
         passed, failed = count[Outcome.PASSED], count[Outcome.FAILED]
         return Outcome.UNSURE if passed == failed else Outcome.PASSED if passed > failed else Outcome.FAILED
 
     @property
     def answer(self) -> AnswerStatus:
-        """The most frequent answer status; UNSURE between equals."""
+        """Most frequent answer status; UNSURE between equals."""
         return _most([vote.answer for vote in self.votes]) or AnswerStatus.UNSURE
 
     @property
     def task(self) -> TaskStatus:
+        """Most frequent task status; UNSURE between equals."""
         return _most([vote.task for vote in self.votes]) or TaskStatus.UNSURE
 
 
@@ -94,18 +102,18 @@ class Comparison:
 
     @property
     def preference(self) -> Preference:
-        """The one with more votes than any other; else a tie."""
+        """Answer with more votes than any other; else a tie."""
         return _most(self.votes) or Preference.TIE
 
 
 def _most(values: Sequence[_Value]) -> _Value | None:
-    """The most frequent value; None between equals."""
+    """Most frequent value; None between equals."""
     ranked = Counter(values).most_common(2)
     return None if len(ranked) == 2 and ranked[0][1] == ranked[1][1] else ranked[0][0]
 
 
 def decided(votes: Sequence[StrEnum], limit: int) -> bool:
-    """Whether no further vote, of `limit` in all, can change which value most votes have."""
+    """Tell whether the most frequent value is settled, i.e. no further vote, of `limit` in all, can change it."""
     ranked = [count for _, count in Counter(votes).most_common()]
     first, second = [*ranked, 0, 0][:2]
     return len(votes) >= limit or first > second + limit - len(votes)

@@ -1,1 +1,1 @@
-"""Rollouts: query sets explored by an agent, each finished task on disk at once."""
+"""Rollouts: query sets explored by an agent, with every finished task saved at once."""

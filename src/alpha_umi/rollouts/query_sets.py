@@ -1,4 +1,4 @@
-"""Query sets where they lie: ToolBench's query files, trajectories, tasks."""
+"""Readers of query sets: ToolBench's query files, trajectories, or tasks, one file or a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alpha_umi.store import decode_task, decode_trajectory, read_json, read_rows
 
 
 def read_sets(path: Path) -> list[QuerySet]:
-    """The queries of a file, or of all files of a folder; each file is a set under its own name.
+    """Read the queries of a file, or of all files of a folder; each file is a set under its own name.
 
     `.json`: ToolBench's shape. `.jsonl`: trajectories, or tasks alone; of a folder they are read where it holds no
     `.json`. Raises DataError naming file and entry.

@@ -1,11 +1,11 @@
-"""Rollouts: many tasks searched at once, each finished one on disk at once, so that a run can be killed and go on.
+"""Runner of rollouts: many tasks searched concurrently, each saved when it finishes, so that a killed run can resume.
 
-RUN/rollout.toml                what the rollouts are made with
-RUN/rollouts.jsonl              a line per finished task: a trajectory, and what its search tried
+RUN/rollout.toml                settings of the rollouts
+RUN/rollouts.jsonl              a line per finished task: a trajectory, and the nodes of its search
 RUN/answers/SET/ID_METHOD.json  the same as ToolBench's answer files
 
-A line is written whole, after its answer file, and is on the disk before its task counts as finished. Whatever goes
-wrong in one task is that task's `error`; only what nobody could go on from (a full disk) ends the run.
+A line is written whole, after its answer file, and is on the disk before its task counts as finished. An error within
+a task becomes that task's `error`; only an error that stops every task (a full disk) ends the run.
 """
 
 from __future__ import annotations
@@ -61,19 +61,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """One searched task."""
+    """Result of one task: the trajectory, the search tree and the counts of its search."""
 
     set: str
     trajectory: Trajectory
     """The best branch."""
     nodes: tuple[Node, ...]
-    """All that was tried."""
+    """All nodes of the search."""
     method: str
     """ToolBench's name of the strategy."""
     verdict: Mapping[str, Json] | None = None
     """`passed` and `reasons`, where the environment can tell."""
     error: str = ""
-    """What ended the task before its search came to an end; empty where nothing did."""
+    """Error that ended the task before its search did; empty where there was none."""
     seconds: float = 0.0
 
     @property
@@ -82,6 +82,7 @@ class Rollout:
 
     @property
     def tree(self) -> Tree:
+        """Search tree of the rollout."""
         return Tree(task=self.trajectory.task, nodes=list(self.nodes))
 
 
@@ -89,7 +90,7 @@ class Rollout:
 
 
 class Environments(Protocol):
-    """Where the tools of each query are run; build.environments.LoadedEnvironment."""
+    """Source of the environment in which the tools of a query are run; loading.environments.LoadedEnvironment."""
 
     def open(self, query: Query, notes: list[str] | None = None) -> Environment: ...
 
@@ -98,7 +99,7 @@ class Environments(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explorer:
-    """All that a rollout needs but its query."""
+    """Agent, search and environments of a run: all that a rollout needs besides its query."""
 
     agent: Agent
     environments: Environments
@@ -107,11 +108,11 @@ class Explorer:
     method: str
 
     async def roll_out(self, job: Job) -> Rollout:
-        """Never raises but for cancellation: what goes wrong is the rollout's `error`."""
+        """Roll out one job. Raises nothing but cancellation: any other error is the rollout's `error`."""
         started = time.monotonic()
         tree = Tree(task=job.query.task)
         verdict, error = None, ""
-        # Agents, models and tools may be anybody's code, and one task must not end the others.
+        # Agents, models and tools may be third-party code; an error in one task must not end the others.
         try:
             environment = self.environments.open(job.query)
             tree = Tree(task=with_tools(job.query.task, environment))
@@ -137,13 +138,13 @@ class Explorer:
 
 
 def _is_cancelled() -> bool:
-    """Whether it is this task that is to end, and not something in it that was cancelled by others."""
+    """Tell whether this task itself is cancelled, as opposed to something inside it."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def with_tools(task: Task, environment: Environment) -> Task:
-    """The task as its environment offers it."""
+    """Return the task with the tools that its environment offers."""
     return Task(id=task.id, query=task.query, tools=environment.tools, metadata=task.metadata)
 
 
@@ -168,7 +169,7 @@ async def roll_out_all(
 
 
 def list_jobs(sets: Sequence[QuerySet], limit: int | None = None) -> list[Job]:
-    """The first `limit` queries of each set. Raises DataError where two answers would have one file's name."""
+    """List the first `limit` queries of each set. Raises DataError where two answers would have the same file name."""
     jobs = [Job(set=each.name, query=query) for each in sets for query in each.queries[:limit]]
     environments: dict[tuple[str, str], Job] = {}
     for job in jobs:
@@ -181,7 +182,7 @@ def list_jobs(sets: Sequence[QuerySet], limit: int | None = None) -> list[Job]:
 
 
 def file_name(task_id: str) -> str:
-    """A task's id as it stands in file names, where `_` ends it."""
+    """Form of a task's id in file names, in which `_` ends it."""
     return re.sub(r"[^\w.-]|_", "-", task_id).lstrip(".") or "-"
 
 
@@ -189,35 +190,36 @@ def file_name(task_id: str) -> str:
 
 
 class RolloutFolder:
-    """The folder of a run; one process at a time may add to it."""
+    """Folder of a run on disk; one process at a time may add to it."""
 
     def __init__(self, out: Path, recorder: Recorder) -> None:
-        """Takes away a line that a kill cut short, and writes what answer files are missing."""
+        """Open the folder and remove an incomplete last line."""
         self.out = out
         self._recorder = recorder
         self._method = method_name(recorder.strategy)
         drop_half_line(out / ROLLOUTS)
 
     def read(self) -> Iterator[Rollout]:
+        """Read the finished tasks of the folder."""
         return read_rollouts(self.out) if (self.out / ROLLOUTS).exists() else iter(())
 
     def add(self, rollouts: Sequence[Rollout]) -> None:
-        """They are on the disk when this returns. Raises StorageError."""
+        """Append finished tasks; they are on the disk on return. Raises StorageError."""
         for rollout in rollouts:
             self.write_answer(rollout)
         append_rows(self.out / ROLLOUTS, (encode_rollout(rollout) for rollout in rollouts))
 
-    def write_answer(self, rollout: Rollout, *, anew: bool = True) -> None:
-        """The answer file of a rollout; unless `anew`, only where there is none."""
+    def write_answer(self, rollout: Rollout, *, overwrite: bool = True) -> None:
+        """Write the answer file of a rollout; unless `overwrite`, only where there is none."""
         name = f"{file_name(rollout.trajectory.task.id)}_{self._method}.json"
         path = self.out / "answers" / rollout.set / name
-        if rollout.nodes and (anew or not path.exists()):
+        if rollout.nodes and (overwrite or not path.exists()):
             # On one line: of every task's tree there is one, and indenting takes longer than all the rest of it.
             with write_text(path) as text:
                 text.write(dump_line(self._recorder.write(rollout.tree)))
 
     def forget(self, unwanted: Callable[[Rollout], bool]) -> None:
-        """Take rollouts out of the run, so that they are made again."""
+        """Remove rollouts from the run, so that their tasks run again."""
         kept = [row for row in self.read() if not unwanted(row)]
         with write_text(self.out / ROLLOUTS) as text:
             for rollout in kept:
@@ -225,7 +227,7 @@ class RolloutFolder:
 
 
 def read_rollouts(run: Path) -> Iterator[Rollout]:
-    """The finished tasks of a run, in the order in which they finished. Raises DataError naming the line."""
+    """Read the finished tasks of a run, in the order in which they finished. Raises DataError naming the line."""
     path = run / ROLLOUTS if run.is_dir() else run
     for number, row in read_rows(path):
         try:
@@ -235,7 +237,7 @@ def read_rollouts(run: Path) -> Iterator[Rollout]:
 
 
 def encode_rollout(rollout: Rollout) -> dict[str, Json]:
-    """A trajectory's JSON form with fields of its own, so that a file of rollouts is one of trajectories, too."""
+    """Encode as a trajectory's JSON form with further fields: a file of rollouts is a file of trajectories, too."""
     return {
         **encode_trajectory(rollout.trajectory),
         "set": rollout.set,
@@ -248,6 +250,7 @@ def encode_rollout(rollout: Rollout) -> dict[str, Json]:
 
 
 def encode_node(node: Node) -> dict[str, Json]:
+    """Encode a node of the search tree as JSON."""
     return {
         "index": node.index,
         "parent": node.parent,
@@ -260,7 +263,7 @@ def encode_node(node: Node) -> dict[str, Json]:
 
 
 def decode_rollout(row: Any) -> Rollout:
-    """The inverse of `encode_rollout`. Raises DataError that names the field."""
+    """Decode the JSON form of `encode_rollout`. Raises DataError naming the field."""
     trajectory = decode_trajectory(row)
     try:
         return Rollout(
@@ -295,7 +298,7 @@ def _decode_node(row: Mapping[str, Any]) -> Node:
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What became of the tasks of a run, or of one of its sets."""
+    """Counts over the rollouts of a run, or of one of its sets: outcomes, errors, tokens, calls, seconds."""
 
     tasks: int = 0
     answered: int = 0
@@ -310,6 +313,7 @@ class Counts:
     seconds: float = 0.0
 
     def add(self, rollout: Rollout) -> None:
+        """Count one rollout."""
         usage = rollout.trajectory.usage
         self.tasks += 1
         self.answered += rollout.trajectory.stop is StopReason.ANSWERED
@@ -331,5 +335,5 @@ class Counts:
 
 
 def count_calls(nodes: Iterable[Node]) -> int:
-    """Tool calls that were answered, on all branches."""
+    """Count the tool calls that were answered, on all branches."""
     return sum(isinstance(turn, Observation) for node in nodes for turn in node.turns)

@@ -195,7 +195,7 @@ def test_caller_and_summarizer_are_paired_where_the_plans_are_the_same():
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     """A run of the noisy oracle over the sealed world."""
-    folder = tmp_path_factory.mktemp("flywheel")
+    folder = tmp_path_factory.mktemp("rejection_sampling")
     shutil.copy(SUPPORT / "noisy_agents.py", folder)
     assert run_here("world", "write", "--out", "w", "--count", "80", cwd=folder).code == 0
     searched = ("--agent", "noisy_agents:Noisy", "--queries", "w/train.jsonl", "--env", "world", "--strategy", "dfsdt")
