@@ -1,1 +1,1 @@
-"""Examples from trajectories, and the training of roles from examples."""
+"""Supervised training of the roles: data, run estimates, recipes, stages, and losses over packed prefix trees."""

@@ -1,4 +1,4 @@
-"""Loss and gradients of a forest as if each of its examples stood alone, on any device.
+"""Attention and loss over packed prefix trees, equal to those of each example alone, on any device.
 
 `tree_attention` puts an attention of our own into a transformers model, `forest_loss` runs a row through it. On a
 CPU trees are computed by path decomposition: each run of first children attends to itself causally, what branches
@@ -41,14 +41,14 @@ _Span: TypeAlias = tuple[int, int]
 
 
 def unsupported_reason(config: PreTrainedConfig, max_length: int) -> str | None:
-    """The reason why this architecture cannot train on trees of up to `max_length` tokens; None: it can."""
+    """Reason why this architecture cannot train on trees of up to `max_length` tokens; None: it can."""
     kind = config.model_type
     if (reason := architectures.unsupported_reason(config, max_length)) is not None:
         return reason
     if getattr(config, "attention_dropout", 0.0):
         return f"{kind} drops attention at random (attention_dropout {config.attention_dropout})"
     if kind not in architectures.PROVEN:
-        return f"nobody has compared the gradients of {kind} on trees with those on rows"
+        return f"the gradients of {kind} on trees have not been compared with those on rows"
     return None
 
 
@@ -56,7 +56,7 @@ def unsupported_reason(config: PreTrainedConfig, max_length: int) -> str | None:
 
 
 class Trees:
-    """How the tokens of one row see each other, ready for any of the ways to compute it.
+    """Visibility among the tokens of one packed row, ready for each attention implementation.
 
     No dataclass: FSDP2 takes those apart to cast what is in them, and would hand every layer a copy of its own.
     """
@@ -66,9 +66,9 @@ class Trees:
     def __init__(
         self, *, ends: Tensor, runs: list[_Span], links: list[tuple[_Span, _Span]], roots: list[_Span], deepest: int
     ) -> None:
-        """`ends`: [n], as in a Forest, on the model's device. `runs`: every token is in one, causal in itself.
-        `links`: queries and keys where each of those queries sees all of those keys. `roots`: the trees. `deepest`:
-        the highest position."""
+        """Set the visibility. `ends`: [n], as in PackedTrees, on the model's device. `runs`: every token is in one,
+        causal in itself. `links`: queries and keys where each of those queries sees all of those keys. `roots`: the
+        trees. `deepest`: the highest position."""
         self.ends, self.runs, self.links, self.roots, self.deepest = ends, runs, links, roots, deepest
         self.reached: set[int] = set()
         """The attention modules that have used it."""
@@ -98,12 +98,12 @@ class Trees:
         )
 
     def sees(self, query: Tensor, key: Tensor) -> Tensor:
-        """The one formula of visibility, on indices of any shapes that broadcast."""
+        """Visibility of keys to queries, by indices of any shapes that broadcast."""
         return (key <= query) & (query < self.ends[key])
 
     @property
     def masks(self) -> list[Tensor]:
-        """A dense mask per tree, [its tokens, its tokens]; True: attend."""
+        """Dense masks, one per tree, [its tokens, its tokens]; True: attend."""
         if not self._masks:
             for start, stop in self.roots:
                 token = torch.arange(start, stop, device=self.ends.device)
@@ -112,7 +112,7 @@ class Trees:
 
     @property
     def blocks(self) -> BlockMask:
-        """The mask of FlexAttention, made from the extremes of `ends` in each block without an [n, n] mask."""
+        """Block mask of FlexAttention, made from the extremes of `ends` in each block without an [n, n] mask."""
         if not self._blocks:
             self._blocks.append(self._block_mask())
         return self._blocks[0]
@@ -136,7 +136,7 @@ class Trees:
 
 
 def _listed(chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a [rows, columns] mask: how many columns each row chooses, and which, first; with batch and head of 1."""
+    """Counts and indices of the chosen columns per row of a [rows, columns] mask; with batch and head of 1."""
     columns = chosen.to(torch.int32).argsort(dim=1, descending=True, stable=True)
     return chosen.sum(dim=1, dtype=torch.int32)[None, None], columns.to(torch.int32).contiguous()[None, None]
 
@@ -146,7 +146,8 @@ def _listed(chosen: Tensor) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def tree_attention(model: nn.Module) -> Iterator[None]:
-    """Within, `model` (or what a wrapper holds) attends along trees and takes nothing but `forest_loss`."""
+    """Context manager in which `model` (or the model in a wrapper) attends along trees and takes nothing but
+    `packed_trees_loss`."""
     AttentionInterface.register(NAME, _attend)
     parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
     before = [(part.config, part.config._attn_implementation) for part in parts]  # noqa: SLF001
@@ -170,7 +171,7 @@ def _attend(
     trees: Trees | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers calls an attention: [1, heads, n, size] each in, [1, n, heads, size] out."""
+    """Attention function with the signature of transformers: [1, heads, n, size] each in, [1, n, heads, size] out."""
     if trees is None:
         raise ValueError("the trees did not reach the attention: inside tree_attention a model takes forest_loss alone")
     if attention_mask is not None:
@@ -186,7 +187,7 @@ def _attend(
 
 
 def _check(others: dict[str, Any], trees: Trees) -> None:
-    """Raise for what would change an attention and is not done here."""
+    """Raise ValueError for attention options that are not supported here."""
     window = others.pop("sliding_window", None)
     if window is not None and window <= trees.deepest:
         raise ValueError(f"a sliding window of {window} tokens cannot be kept along paths of {trees.deepest + 1}")
@@ -218,7 +219,7 @@ def _by_paths(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: fl
 
 
 def _by_masks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
-    """[1, heads, n, size] through a dense mask per tree."""
+    """Attention with a dense mask per tree; [1, heads, n, size]."""
     seen = [
         functional.scaled_dot_product_attention(
             *(part[:, :, start:stop] for part in (query, key, value)), attn_mask=mask, scale=scale, enable_gqa=True
@@ -229,7 +230,7 @@ def _by_masks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: fl
 
 
 def _by_blocks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
-    """[1, heads, n, size] through FlexAttention, compiled once by transformers."""
+    """Attention with FlexAttention, compiled once by transformers; [1, heads, n, size]."""
     from transformers.integrations.flex_attention import compile_friendly_flex_attention
 
     flex, count = cast("Callable[..., Tensor]", compile_friendly_flex_attention), query.shape[1]
@@ -241,7 +242,7 @@ def _by_blocks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: f
 
 
 class _Paths(torch.autograd.Function):
-    """Path decomposition over the CPU's flash kernels.
+    """Attention by path decomposition over the CPU's flash kernels.
 
     A kernel that is given the log-sum-exp and the output over all keys returns the gradients of its own part of them:
     so the backward pass needs the parts of the forward pass no more.
@@ -273,7 +274,7 @@ class _Paths(torch.autograd.Function):
         sums = _like(query), _like(key), _like(value)
 
         def parts(queries: _Span, keys: _Span, *, causal: bool) -> Iterator[tuple[Tensor, Tensor]]:
-            """Each gradient of a part and the place of the sums where it belongs."""
+            """Pairs of a part's gradient and the slice of the sums that it belongs to."""
             rows = slice(*queries)
             gradient, out, weights = gradients[0][:, :, rows], seen[:, :, rows], total[:, :, rows]
             cut = _cut((query, key, value), queries, keys)
@@ -295,7 +296,7 @@ def _cut(parts: Sequence[Tensor], queries: _Span, keys: _Span) -> tuple[Tensor, 
 
 
 def _like(heads: Tensor) -> Tensor:
-    """Empty, [1, heads, n, size] on memory [1, n, heads, size], wide enough for sums."""
+    """Empty tensor, [1, heads, n, size] on memory [1, n, heads, size], of at least float32 for sums."""
     batch, count, length, size = heads.shape
     return heads.new_empty((batch, length, count, size), dtype=_wide(heads.dtype)).transpose(1, 2)
 
@@ -308,7 +309,7 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def forest_logits(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, Tensor]:
-    """The logits of the positions that predict something, [k, vocabulary], and which of them each target has, [m].
+    """Logits of the positions with targets, [k, vocabulary], and the row of each target in them, [m].
 
     Only these are projected to the vocabulary, each once. Call it, and backward, inside `tree_attention`; the model
     must have no `unsupported_reason`. Raises ValueError where the trees would not be kept to.
@@ -333,7 +334,7 @@ def forest_logits(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, Tensor
 
 
 def weighted_loss(logits: Tensor, which: Tensor, forest: PackedTrees) -> Tensor:
-    """The weighted cross entropy of a forest's targets, summed, in nats, at least float32.
+    """Weighted cross entropy of the targets of packed trees, summed, in nats, at least float32.
 
     `logits`: [k, vocabulary]; `which`: the row of each target, [m].
     """
@@ -343,7 +344,7 @@ def weighted_loss(logits: Tensor, which: Tensor, forest: PackedTrees) -> Tensor:
 
 
 def packed_trees_loss(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, float]:
-    """The loss of a row, summed, and the sum of its weights; see `forest_logits` and `weighted_loss`."""
+    """Summed loss of a packed row and the sum of its weights; see `forest_logits` and `weighted_loss`."""
     loss = weighted_loss(*forest_logits(model, forest), forest)
     return loss, float(forest.weights.sum(dtype=np.float64))
 
@@ -353,12 +354,12 @@ def _on(numbers: np.ndarray, device: torch.device) -> Tensor:
 
 
 def _core(model: nn.Module) -> PreTrainedModel:
-    """What transformers knows of a model, without its wrappers."""
+    """The transformers model without its wrappers."""
     return next(part for part in model.modules() if isinstance(part, PreTrainedModel))
 
 
 def _check_reached(config: PreTrainedConfig, trees: Trees) -> None:
-    """Every layer must have attended along the trees."""
+    """Raise ValueError unless every layer attended along the trees."""
     if len(trees.reached) != config.num_hidden_layers:
         raise ValueError(
             f"{len(trees.reached)} of {config.num_hidden_layers} layers attended along trees; "
@@ -367,13 +368,15 @@ def _check_reached(config: PreTrainedConfig, trees: Trees) -> None:
 
 
 def _check_inside(config: PreTrainedConfig, gradient: Tensor) -> None:
-    """Gradient checkpointing computes the layers again in the backward pass, by what is installed then."""
+    """Check that the backward pass runs within `tree_attention`: gradient checkpointing computes the layers again
+    there."""
     if config._attn_implementation != NAME:  # noqa: SLF001
         raise ValueError("the backward pass of forest_loss works inside tree_attention too")
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Several weighted targets per row of logits, with one buffer of their size in the backward pass."""
+    """Cross entropy of several weighted targets per row of logits, with one buffer of their size in the backward
+    pass."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, which: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""GLPFT, the paper's two-stage training: a backbone learns whole steps, then each role is tuned from it.
+"""GLPFT, the paper's two-stage training: a backbone tuned on whole steps, then each role tuned from it.
 
 Which stages there are, and from what each starts, is `training.recipe`'s. A run directory describes itself:
 `umi.toml` (the agent), `format.json`, `config.toml`, one folder per stage with weights or adapters,
@@ -51,20 +51,20 @@ from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
 _FREE_TO_CHANGE = (
     "out", "save_every", "log_every", "device", "workers", "cache", "tokens_per_pass", "report_to", "spread",
 )  # fmt: skip
-"""What a resumed run may be told anew: it leaves the result as it is, but for the rounding of sums."""
+"""Keys that may change when a run is resumed: they leave the result as it is, but for the rounding of sums."""
 _TOKENIZER_TEXTS = 500
 """Trajectories from which a tokenizer is learned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainInputs:
-    """What a run needs beside its configuration."""
+    """Inputs of a run beside its configuration."""
 
     format: StoredFormat
     read_dialogues: Callable[[Path], Iterable[Trajectory]]
     """Reads `.json` files of processed dialogues."""
     indexing: Progress | None = None
-    """Told how far the data is indexed."""
+    """Progress of indexing the data."""
     on_progress: Callable[[StageProgress], object] | None = None
     """Called in the first process after every step, and after every line of a history."""
 
@@ -106,16 +106,16 @@ def run(config: TrainConfig, inputs: TrainInputs, *, resume: bool = False) -> Pa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
-    """What a stage starts from."""
+    """Tokenizer and model that a stage starts from."""
 
     tokenizer: PreTrainedTokenizerBase
     model: PreTrainedModel
     new_tokens: Sequence[int] = ()
-    """Ids that the format brought in, whose embeddings nobody has trained."""
+    """Ids of the format's new tokens, whose embeddings are untrained."""
 
 
 class Run:
-    """One run: its data, and how its stages start, learn and end."""
+    """Training run: its data, and the start, training and end of its stages."""
 
     def __init__(self, config: TrainConfig, inputs: TrainInputs) -> None:
         self._config = config
@@ -142,7 +142,7 @@ class Run:
     # --- one stage ---
 
     def train(self, step: Step) -> None:
-        """Train a step until its folder is whole."""
+        """Train one step of the recipe until its folder is whole."""
         config, start = self._config, self._start(step.starts_from)
         adapters = self._adapt(step, start)
         if computes_narrow(config):
@@ -197,11 +197,11 @@ class Run:
         return StepData(self._units(self._train, tokeniser), steps, packing, spread.processes())
 
     def taken(self, step: Step) -> np.ndarray:
-        """[trajectories], whether a step learns from them."""
+        """Mask of the trajectories that a step learns from, [trajectories]."""
         return (self._train.places >= step.part[0]) & (self._train.places < step.part[1])
 
     def units(self, tokenizer: PreTrainedTokenizerBase, roles: Sequence[Role]) -> TokenizedTrajectories:
-        """The trajectories as a step tokenises them."""
+        """Trajectories as a step tokenises them."""
         return self._units(self._train, self._tokeniser(tokenizer, roles))
 
     def _units(self, corpus: Corpus, tokeniser: Tokeniser) -> TokenizedTrajectories:
@@ -209,7 +209,7 @@ class Run:
         return TokenizedTrajectories(corpus, tokeniser, TokenCache(self._cache, name, len(corpus)))
 
     def _rows(self, tokeniser: Tokeniser, packing: Packing) -> dict[str, list[PackedTrees]]:
-        """The validation examples by role, each alone."""
+        """Validation examples by role, one tree each."""
         if self._validation is None:
             return {}
         units = self._units(self._validation, tokeniser)
@@ -231,7 +231,7 @@ class Run:
     # --- how a stage starts ---
 
     def _start(self, name: str) -> _Start:
-        """The tokenizer and the model of an earlier step, or of the run's beginning."""
+        """Tokenizer and model of an earlier step, or of the start of the run."""
         if name != BASE:
             folder = str(self._out / name)
             return _Start(tokenizer=load_tokenizer(folder), model=load_weights(folder))
@@ -250,7 +250,7 @@ class Run:
         return _Start(tokenizer=tokenizer, model=model, new_tokens=range(len(tokenizer) - added, len(tokenizer)))
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer that the run begins with, the format's tokens in it."""
+        """Tokenizer at the start of the run, the format's tokens in it."""
         tiny, form = self._config.model.tiny, self._format
         if tiny is not None:
             return learn_tokenizer(
@@ -273,7 +273,7 @@ class Run:
                 yield from (row.prompt for row in rows[-1:] if isinstance(row.prompt, str))
 
     def _adapt(self, step: Step, start: _Start) -> Adapters | None:
-        """Put the adapters on that a step learns."""
+        """Install the adapters that a step learns."""
         if step.adapter is None:
             return None
         if step.merged and start.new_tokens:
@@ -329,7 +329,7 @@ def _settings(adapter: AdapterConfig) -> AdapterSettings:
 
 
 def _renders(form: Format, role: Role) -> bool:
-    """Whether a format has prompts of a role that a model here can read."""
+    """Test if a format has prompts of a role that a model here can read."""
     try:
         return not isinstance(form.render(role, Task(id="", query=""), ()), ToolPrompt)
     except FormatError:
@@ -337,7 +337,7 @@ def _renders(form: Format, role: Role) -> bool:
 
 
 def _check_format(config: TrainConfig, form: Format) -> None:
-    """Before anything is trained: every role has prompts, and an activated adapter a token that wakes it."""
+    """Check the format before training: every role has prompts, and an activated adapter has an invocation token."""
     mute = [role.value for step in make_steps(config) for role in step.learns if not _renders(form, role)]
     if mute:
         raise ConfigError(
@@ -356,7 +356,7 @@ def _check_format(config: TrainConfig, form: Format) -> None:
 
 
 def _agent(config: TrainConfig) -> AgentConfig:
-    """The agent of a run directory; its paths are relative to it."""
+    """Agent of a run directory; its paths are relative to it."""
     return AgentConfig(
         format="format.json",
         roles=agent_roles(config),
@@ -366,7 +366,7 @@ def _agent(config: TrainConfig) -> AgentConfig:
 
 
 def _fingerprint(config: TrainConfig, inputs: TrainInputs, corpora: Sequence[Corpus | None]) -> str:
-    """Names what a run learns: configuration, format and data, wherever the files lie."""
+    """Fingerprint of a run's training: configuration, format and data, independent of the files' paths."""
     digest = hashlib.sha256()
     settings = {name: value for name, value in document_of(config).items() if name not in (*_FREE_TO_CHANGE, "data")}
     digest.update(json.dumps([settings, inputs.format.to_document()], sort_keys=True).encode())

@@ -30,7 +30,7 @@ _Weight: TypeAlias = tuple[Parameter, Tensor]
 
 
 def make_optimizer(model: PreTrainedModel, settings: StageConfig) -> torch.optim.Optimizer:
-    """The optimizer that `settings` names. Only weights with two or more dimensions decay."""
+    """Make the optimizer named by `settings`; only weights with two or more dimensions decay."""
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     matrices: dict[str, Parameter] = {}
     if settings.optimizer == "muon":
@@ -51,7 +51,7 @@ def make_optimizer(model: PreTrainedModel, settings: StageConfig) -> torch.optim
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
-    """Groups marked `muon` hold matrices and take orthogonalised steps; the others take AdamW's."""
+    """Optimizer with Muon for the groups marked `muon`, which hold matrices, and AdamW for the others."""
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
         super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0, "muon": False})
@@ -104,12 +104,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
 
 def _local(tensor: Tensor) -> Tensor:
-    """The part of a tensor that this process holds; it shares memory with it."""
+    """Local shard of a tensor, sharing its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _orthogonalise_spread(mine: Tensor, like: Tensor) -> Tensor:
-    """`orthogonalise` for a stack of matrices of which every process holds some rows, as it holds those of `like`.
+    """Orthogonalise a stack of matrices sharded by rows over the processes, as `like` is.
 
     Each process is sent whole matrices, a share of the stack, and sends back the rows of its results: it computes
     1/N of the work and holds no more numbers than before, if the stack has at least N matrices (gloo has no
@@ -128,7 +128,7 @@ def _orthogonalise_spread(mine: Tensor, like: Tensor) -> Tensor:
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """The nearest matrices with singular values about one (0.7 to 1.2). `matrices`: [stack, height, width]."""
+    """Nearest matrices with singular values about one (0.7 to 1.2). `matrices`: [stack, height, width]."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

@@ -1,4 +1,4 @@
-"""One pass over a model: the losses of a forest, along its trees, or as plain rows where trees cannot be computed.
+"""Losses of micro-batches of packed trees, by tree attention, or as padded rows where trees are not supported.
 
 A forest whose trees are single examples (layouts `rows` and `padded`, and every forest of an architecture that
 cannot be masked) may be computed as rows: one padded batch, attention as the model has it. No attention mask is
@@ -25,10 +25,10 @@ _IDLE = pack_prefix_trees([WeightedExample(ids=[0, 0], weights=[0.0, 1.0])])[0]
 
 
 class LossComputer:
-    """How one model computes forests; `installed` while it does."""
+    """Computer of the losses of one model on packed trees; `installed` while it computes."""
 
     def __init__(self, model: PreTrainedModel, *, max_length: int, pad_to: int | None = None) -> None:
-        """`pad_to`: compute rows, each padded to so many tokens."""
+        """Set up the computation; `pad_to`: compute rows, each padded to this number of tokens."""
         self._model = model
         self._adapters: Adapters | None = adapters_of(model)
         self.unsupported_reason = (
@@ -41,7 +41,7 @@ class LossComputer:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Within, the model computes nothing but passes."""
+        """Context manager in which the model computes micro-batches only."""
         if self.unsupported_reason is None:
             with tree_attention(self._model):
                 yield
@@ -53,16 +53,16 @@ class LossComputer:
             handle.remove()
 
     def loss(self, forest: PackedTrees) -> Tensor:
-        """The weighted cross entropy, summed, in nats."""
+        """Weighted cross entropy, summed, in nats."""
         return weighted_loss(*self._logits(forest), forest)
 
     def idle(self) -> Tensor:
-        """A short pass whose gradients are zero: for a process with nothing to do while others compute."""
+        """Loss of a short dummy micro-batch with zero gradients, for a process without data while others compute."""
         return self.loss(_IDLE) * 0
 
     @torch.no_grad()
     def score(self, forest: PackedTrees) -> tuple[float, list[bool]]:
-        """The loss, summed, and whether the model would write the completion of each of its trees, greedily.
+        """Summed loss, and for each tree if greedy decoding would write its completion.
 
         The trees must be single examples.
         """
@@ -74,7 +74,7 @@ class LossComputer:
         return loss.item(), (missed == 0).tolist()
 
     def _logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
-        """Of the positions that predict something, and which of them each target has."""
+        """Logits of the positions with targets, and the row of each target in them."""
         return self._tree_logits(forest) if self.unsupported_reason is None else self._row_logits(forest)
 
     def _tree_logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
@@ -112,5 +112,5 @@ class LossComputer:
 
 
 def _roots(forest: PackedTrees) -> np.ndarray:
-    """Where the trees start, [trees]."""
+    """Start of each tree in the row, [trees]."""
     return forest.segments[forest.segments[:, 2] < 0, 0]

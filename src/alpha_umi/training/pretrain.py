@@ -1,4 +1,4 @@
-"""A base model: a small language model that reads texts once, for GLPFT to start from.
+"""Pretraining of a small base language model on texts, for GLPFT to start from.
 
 Its tokenizer is learned from the same texts and holds the special tokens of a format, so that a model need not grow
 when it learns to act. One stage of supervised training in which every token after the first is learned.
@@ -43,7 +43,7 @@ _TOKENIZER_TEXTS = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainInputs:
-    """What a run needs beside its configuration."""
+    """Inputs of a run beside its configuration."""
 
     format: Format
     format_document: Mapping[str, Json]
@@ -52,7 +52,7 @@ class PretrainInputs:
 
 
 def run(config: PretrainConfig, inputs: PretrainInputs, *, resume: bool = False) -> Path:
-    """Read all texts and return the folder of the model, in its run directory.
+    """Pretrain on all texts and return the folder of the model, in its run directory.
 
     Raises ConfigError when the directory holds another run, or this one and `resume` is off, DataError for a line
     that is no text; KeyboardInterrupt after Ctrl-C, when what is done is saved.
@@ -78,7 +78,7 @@ def run(config: PretrainConfig, inputs: PretrainInputs, *, resume: bool = False)
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
-    """The texts of JSONL files. Raises DataError naming the line that holds none."""
+    """Read the texts of JSONL files. Raises DataError naming the line that holds none."""
     texts: list[str] = []
     for path in paths:
         for number, row in read_rows(path):
@@ -92,7 +92,7 @@ def read_texts(paths: Sequence[Path]) -> list[str]:
 
 
 class TextUnits:
-    """Texts as what a stage learns from: all of each, from its second token to its end mark."""
+    """Source of tokenized texts with a loss on all of each, from its second token to its end mark."""
 
     def __init__(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, end: int, max_length: int) -> None:
         self._texts = texts
@@ -110,12 +110,12 @@ class TextUnits:
 
     @property
     def modules(self) -> list[str]:
-        """What a process that makes units imports."""
+        """Modules to import in a process that makes units."""
         return [type(self._tokenizer).__module__]
 
     @property
     def sizes(self) -> np.ndarray:
-        """[n], characters of each."""
+        """Number of characters of each text, [n]."""
         return np.array([len(text) for text in self._texts])
 
 
@@ -158,7 +158,7 @@ def _write(
 
 
 def _fingerprint(config: PretrainConfig, texts: Sequence[str]) -> str:
-    """Names what a run learns: configuration and texts, wherever they lie."""
+    """Fingerprint of a run's training: configuration and texts, independent of their paths."""
     digest = hashlib.sha256()
     kept = {name: value for name, value in document_of(config).items() if name not in (*_FREE_TO_CHANGE, "texts")}
     digest.update(json.dumps(kept, sort_keys=True).encode())

@@ -1,4 +1,4 @@
-"""A method as ordered steps, and which folder every role of the finished agent uses.
+"""Training recipes: a method as ordered steps, and the folder of every role of the finished agent.
 
 | method               | steps                                                      | plays                        |
 |----------------------|------------------------------------------------------------|------------------------------|
@@ -33,7 +33,7 @@ _FIRST_HALF, _SECOND_HALF, _WHOLE = (0.0, 0.5), (0.5, 1.0), (0.0, 1.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One stage of training: a model or some adapters, learned from the examples of some roles."""
+    """Step of a recipe: a model or some adapters, learned from the examples of some roles."""
 
     name: str
     """Its folder in the run directory, and the name of its history."""
@@ -41,11 +41,11 @@ class Step:
     """Its settings are [stages.TABLE]."""
     settings: StageConfig
     learns: tuple[Role, ...]
-    """Whose examples it learns from."""
+    """Roles whose examples it learns from."""
     starts_from: str
     """BASE, or the name of an earlier step."""
     part: tuple[float, float] = _WHOLE
-    """Which instructions: those whose place (see training.corpus) is from the first to below the second."""
+    """Range of split positions (see training.data.corpus) of the instructions: from the first to below the second."""
     adapter: AdapterConfig | None = None
     """None: all weights are learned. Else LoRA: one adapter per role in `learns`, or a single one that is `merged`."""
     merged: bool = False
@@ -53,14 +53,14 @@ class Step:
 
     @property
     def folders(self) -> dict[Role, str]:
-        """The role -> the folder, relative to the run directory, of its weights or its adapter."""
+        """Folder of each role's weights or adapter, relative to the run directory."""
         if self.adapter is None or self.merged or len(self.learns) == 1:
             return dict.fromkeys(self.learns, self.name)
         return {role: f"{self.name}/{role.value}" for role in self.learns}
 
 
 def make_steps(config: TrainConfig) -> tuple[Step, ...]:
-    """The steps of `config.method`, in an order in which each finds what it starts from."""
+    """Make the steps of `config.method`, each after those that it starts from."""
     match config.method:
         case "single":
             return (_backbone(config),)
@@ -77,12 +77,12 @@ def make_steps(config: TrainConfig) -> tuple[Step, ...]:
 
 
 def keeps_base(config: TrainConfig) -> bool:
-    """Whether the run directory needs a folder BASE: the base model with the format's tokens, under adapters."""
+    """Test if the run directory needs a folder BASE: the base model with the format's tokens, under adapters."""
     return any(step.starts_from == BASE and step.adapter is not None and not step.merged for step in make_steps(config))
 
 
 def agent_roles(config: TrainConfig) -> RolesConfig:
-    """What the finished agent's roles use; folders are relative to the run directory."""
+    """Models and adapters of the finished agent's roles; folders are relative to the run directory."""
     roles: dict[str, LocalConfig] = {}
     for step in make_steps(config):
         for role, folder in step.folders.items():
@@ -151,7 +151,7 @@ def _learned(config: TrainConfig) -> tuple[Role, ...]:
 
 
 def _whole_model_adapter(config: TrainConfig) -> AdapterConfig | None:
-    """A model that is no role's own reads every token with its adapter: it is a plain LoRA, and alone."""
+    """Adapter of a model that is no role's own: a plain LoRA, alone and active at every token; None: it has none."""
     if config.adapter.backbone == "full":
         return None
     return config.adapter.model_copy(update={"kind": "lora", "joint": False})

@@ -1,4 +1,4 @@
-"""A run directory: whose it is, and whether a run may begin or go on in it."""
+"""Run directory: its ownership by one configuration, and the checks before a run starts or resumes in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alpha_umi.types import Json
 
 
 def check_place(out: Path, document: Mapping[str, Any], *, resume: bool, free: Collection[str]) -> bool:
-    """Whether `out` is free for a new run of this configuration; `free`: its keys that may change when it is resumed.
+    """Check that a run may start (True) or resume (False) in `out`; `free`: keys that may change when it is resumed.
 
     Raises ConfigError where it holds anything but this run, to be resumed.
     """
@@ -36,7 +36,7 @@ def check_place(out: Path, document: Mapping[str, Any], *, resume: bool, free: C
 
 @contextmanager
 def cleanup_on_error(folder: Path | None) -> Iterator[None]:
-    """Take a new run's folder away again when there turns out to be nothing to learn from."""
+    """Remove a new run's folder when the block ends with an AlphaUMiError, as with nothing to learn from."""
     try:
         yield
     except AlphaUMiError:
@@ -46,21 +46,21 @@ def cleanup_on_error(folder: Path | None) -> Iterator[None]:
 
 
 def claim(out: Path, config: TrainConfig | PretrainConfig, format_document: Mapping[str, Json]) -> None:
-    """Make `out` this run's directory; config.toml, which says so, comes last."""
+    """Claim `out` as this run's directory; config.toml, which marks it, is written last."""
     write_json(out / "format.json", format_document)
     with write_text(out / "config.toml") as text:
         text.write(resolved(config))
 
 
 def document_of(config: TrainConfig | PretrainConfig) -> dict[str, Any]:
-    """A configuration as it is kept."""
+    """Configuration as JSON, as it is kept on disk."""
     return config.model_dump(mode="json", exclude_none=True)
 
 
 def _changes(
     before: Mapping[str, Any], after: Mapping[str, Any], free: Collection[str], place: str = ""
 ) -> Iterator[str]:
-    """What differs between two configurations, as words."""
+    """Describe the differences between two configurations."""
     for key in before.keys() | after.keys():
         old, new = before.get(key), after.get(key)
         if old == new or (not place and key in free):

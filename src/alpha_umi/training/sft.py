@@ -1,4 +1,4 @@
-"""One supervised stage: shares of steps in, a folder of weights out, on transformers' Trainer.
+"""Supervised fine-tuning of one stage on transformers' Trainer: batches of steps in, a folder of weights out.
 
 An optimizer step learns from whole trajectories, in as many passes as their tokens need; its loss is the weighted
 mean over the completion tokens of the whole step, however it is split into passes and processes. The folder appears
@@ -42,7 +42,7 @@ _TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One model, or the adapters on it, to be tuned on one set of trajectories."""
+    """Stage of training: one model, or the adapters on it, tuned on one set of trajectories."""
 
     name: str
     model: PreTrainedModel
@@ -52,7 +52,7 @@ class Stage:
     """By role; every tree is one example."""
     settings: StageConfig
     run: TrainConfig
-    """For dtype, device, seed, layout and what is saved and told how often."""
+    """Source of dtype, device, seed, layout, and of the intervals of saving and logging."""
     out: Path
     """The folder to make; its checkpoints lie beside it until it is whole."""
     history: Path
@@ -69,11 +69,11 @@ class Stage:
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What steps have held and computed so far, over all processes."""
+    """Counts of trained steps so far, over all processes: examples, tokens, passes."""
 
     examples: int = 0
     cut: int = 0
-    """Of them, whose prompt was cut to fit."""
+    """Number of them whose prompt was cut to fit."""
     left_out: int = 0
     """Examples over the length limit."""
     tokens: int = 0
@@ -89,7 +89,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """What a stage did; also written to `done.json` in its folder."""
+    """Result of a stage; also written to `done.json` in its folder."""
 
     steps: int
     examples: int
@@ -101,15 +101,15 @@ class StageResult:
     loss: float | None
     """The last in the history."""
     validation: Mapping[str, float]
-    """Of the weights that are kept; see `validate`."""
+    """Metrics of the weights that are kept; see `validate`."""
     seconds: float
     """Of this process; less than the whole for a resumed stage."""
     unsupported_reason: str | None
-    """The reason why the examples were computed as rows; None: as trees, what they share once."""
+    """Reason why the examples were computed as rows; None: as trees, what they share once."""
 
 
 def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> StageResult:
-    """Run or go on with a stage until `stage.out` is whole; `marker` is kept in its `done.json`.
+    """Run or resume a stage until `stage.out` is whole; `marker` is kept in its `done.json`.
 
     Ctrl-C saves a checkpoint, or the whole stage after its last step, and raises KeyboardInterrupt with a message.
     Raises ConfigError when there is nothing to learn from or the loss is no number, StorageError when a file cannot
@@ -143,8 +143,9 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
 
 
 def validate(passes: LossComputer, validation: Mapping[str, Sequence[PackedTrees]]) -> dict[str, float]:
-    """`validation_loss`: cross-entropy per completion token, in nats (weighted as in training). For every role,
-    `validation_exact_match_ROLE`: the share of examples whose completion greedy decoding would write word for word."""
+    """Compute the validation metrics. `validation_loss`: cross-entropy per completion token, in nats (weighted as in
+    training). For every role, `validation_exact_match_ROLE`: the fraction of examples whose completion greedy decoding
+    would write word for word."""
     total, weight, told = 0.0, 0.0, dict[str, float]()
     for role, forests in validation.items():
         hits: list[bool] = []
@@ -157,18 +158,18 @@ def validate(passes: LossComputer, validation: Mapping[str, Sequence[PackedTrees
 
 
 def computes_narrow(run: TrainConfig) -> bool:
-    """Whether passes are computed in bfloat16, whatever weights are held in."""
+    """Test if passes are computed in bfloat16, whatever the dtype of the weights."""
     return run.dtype == "bfloat16" or (run.dtype == "auto" and pick_device(run.device) != "cpu")
 
 
 def finished(folder: Path) -> dict[str, Json] | None:
-    """What `done.json` says, if the stage of this folder is whole."""
+    """Contents of `done.json`, if the stage of this folder is whole."""
     path = folder / "done.json"
     return cast("dict[str, Json]", read_json(path)) if path.exists() else None
 
 
 def forget_checkpoints(folder: Path) -> None:
-    """Remove what only an unfinished stage needs; of a whole one it is there when the run was killed just then."""
+    """Remove the checkpoints, which only an unfinished stage needs; a run killed at its end leaves them behind."""
     if spread.is_first():
         shutil.rmtree(_checkpoints(folder), ignore_errors=True)
 
@@ -181,14 +182,14 @@ def _checkpoints(folder: Path) -> Path:
 
 
 class _StageTrainer(spread.SpreadTrainer):
-    """One batch is one process's share of one step."""
+    """Trainer of a stage; one batch is one process's part of one step."""
 
     def __init__(self, stage: Stage) -> None:
         run = stage.run
         self._stage = stage
         self._counts = Counts()
         self._learned: tuple[Sequence[str], Tensor] = (), torch.zeros(())
-        """Of the step under way: ids of its trajectories here, and their part of the loss."""
+        """Ids of the current step's trajectories here, and their part of the loss."""
         self._passes = LossComputer(
             stage.model,
             max_length=run.max_length,
@@ -260,7 +261,7 @@ class _StageTrainer(spread.SpreadTrainer):
         return total  # the Trainer logs the mean over processes
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: float | None = None) -> float:
-        """Also the last look at a step before it changes weights."""
+        """Norm of the gradients; also the last check of a step before it changes weights."""
         norm = super()._get_grad_norm(model, grad_norm)
         ids, loss = self._learned
         bad_here = not bool(torch.isfinite(loss))
@@ -281,7 +282,8 @@ class _StageTrainer(spread.SpreadTrainer):
         return weight
 
     def _complaint(self, norm: float, ids: Sequence[str]) -> str:
-        """What is said of a loss or a gradient that is no number; `ids`: of the trajectories here, if it is theirs."""
+        """Error message for a loss or a gradient that is no number; `ids`: those of the trajectories here, if it is
+        theirs."""
         settings, name = self._stage.settings, self._stage.name
         loss = self._learned[1].item()
         what = f"the norm of the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
@@ -295,7 +297,7 @@ class _StageTrainer(spread.SpreadTrainer):
     # --- validation ---
 
     def validate(self) -> dict[str, float]:
-        """Of the weights as they are now."""
+        """Validate the current weights."""
         model = self.plain_model
         model.eval()
         told = validate(self._passes, self._stage.validation)
@@ -315,7 +317,7 @@ class _StageTrainer(spread.SpreadTrainer):
             spread.load_weights(best, self.plain_model)
 
     def result(self, seconds: float) -> StageResult:
-        """What the stage did."""
+        """Result of the stage."""
         losses = [line["loss"] for line in self.state.log_history if "loss" in line]
         validation = dict[str, float]()
         if self._stage.validation:
@@ -332,7 +334,7 @@ class _StageTrainer(spread.SpreadTrainer):
 
 
 class _Loader:
-    """The shares of this process as batches, from `first_step` on. Its length is that of the whole stage."""
+    """Data loader over the batches of this process, from `first_step` on; its length is that of the whole stage."""
 
     def __init__(self, stage: Stage, first_step: int, process: int) -> None:
         self._length = len(stage.data.steps)
@@ -388,7 +390,7 @@ def _trackers(run: TrainConfig) -> tuple[str, ...]:
 
 
 def _tensorboard(folder: Path) -> TensorBoardCallback:
-    """The Trainer's own tracker, writing into the run directory."""
+    """TensorBoard callback of the Trainer, writing into the run directory."""
     if not importlib.util.find_spec(_TENSORBOARD):
         raise ConfigError("report_to names tensorboard, which is not installed: pip install tensorboard")
     from torch.utils.tensorboard import SummaryWriter

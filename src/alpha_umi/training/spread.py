@@ -1,4 +1,4 @@
-"""One model spread over several processes: FSDP2 (torch's `fully_shard`), and checkpoints that any number can read.
+"""Distributed training: FSDP2 (torch's `fully_shard`), collectives, and checkpoints for any number of processes.
 
 A process holds 1/N of every weight, gradient and optimizer state, and gathers the weights of one decoder layer at
 a time; or, where that is asked for, holds them whole and only gradients are averaged. Nothing here asks whether the
@@ -46,14 +46,14 @@ _STATE, _SCHEDULER, _TRAINER_STATE = "state", "scheduler.pt", "trainer_state.jso
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """How the weights lie while they are in use."""
+    """Options of sharding: placement, gathering and dtype of the weights in use."""
 
     shard: bool = True
     """Share them out among the processes; False: every process holds them whole, see `average_gradients`."""
     offload: bool = False
     """Keep shards in the memory of the CPU; a layer visits the device while it is in use."""
     reshard: bool = True
-    """Let go of a layer's gathered weights after its forward pass and gather them again for its backward pass
+    """Free a layer's gathered weights after its forward pass and gather them again for its backward pass
     (what DeepSpeed calls ZeRO 3); False keeps them in between (ZeRO 2): faster, and the whole model on each device."""
     dtype: torch.dtype | None = None
     """Of gathered weights; None: as they are stored. Gradients are summed as stored weights are."""
@@ -63,22 +63,22 @@ class Spread:
 
 
 def processes() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes what is written once."""
+    """Test if this process is the first, which writes what is written once."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 def sum_over(value: float) -> float:
-    """The sum of the processes' values, equal on all of them."""
+    """Sum of the processes' values, equal on all of them."""
     return _reduced(value, distributed.ReduceOp.SUM)
 
 
 def sums_over(values: Sequence[float]) -> list[float]:
-    """The sums of the processes' values, each by its place."""
+    """Elementwise sums of the processes' values."""
     if processes() == 1:
         return list(values)
     numbers = torch.tensor(values, dtype=torch.float64, device=_wire())
@@ -87,12 +87,12 @@ def sums_over(values: Sequence[float]) -> list[float]:
 
 
 def equal_rounds(count: int) -> int:
-    """The largest of the processes' counts: how many passes each must make, the missing ones on dummies."""
+    """Largest of the processes' counts: the number of passes each must make, the missing ones on dummies."""
     return int(_reduced(count, distributed.ReduceOp.MAX))
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether the flag is set on any process, so that all stop or fail together."""
+    """Test if the flag is set on any process, so that all stop or fail together."""
     return _reduced(float(flag), distributed.ReduceOp.MAX) > 0
 
 
@@ -105,7 +105,7 @@ def _reduced(value: float, how: Any) -> float:
 
 
 def _wire() -> torch.device:
-    """Where tensors must lie to travel."""
+    """Device of tensors in collective operations."""
     device = None if distributed.get_backend() == "gloo" else torch.accelerator.current_accelerator()
     return torch.device("cpu") if device is None else device
 
@@ -123,7 +123,7 @@ def reseed(seed: int, step: int) -> None:
 
 
 def shard(model: PreTrainedModel, device: torch.device, spread: Spread | None = None) -> None:
-    """Spread a model over the processes, in place: units are the decoder layers and the rest (embeddings, tied or
+    """Shard a model over the processes, in place: units are the decoder layers and the rest (embeddings, tied or
     not, final norm and head together). To be called once, when adapters are installed and weights frozen, before
     an optimizer is made; every process holds the same weights then. Raises ConfigError when they differ, and for
     shards that are to lie on the CPU when there is no other process to share with.
@@ -154,7 +154,7 @@ def shard(model: PreTrainedModel, device: torch.device, spread: Spread | None = 
 
 
 def reshard(model: nn.Module) -> None:
-    """Let go of weights that a forward gathered and no backward will: until then they stand where the shards belong."""
+    """Free weights that a forward pass gathered and no backward pass will: until then they replace the shards."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
@@ -219,7 +219,7 @@ def _check_same_start(model: nn.Module) -> None:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Make the gradients of weights that every process holds whole those of all processes; shards average their own.
+    """Average over all processes the gradients of weights that each holds whole; shards average their own.
 
     To be called once per step, after its last pass.
     """
@@ -247,7 +247,7 @@ def clip(weights: Iterable[nn.Parameter], max_norm: float) -> float:
 
 
 def _square(gradients: Sequence[Tensor]) -> float:
-    """Of the length of all of them together."""
+    """Squared norm of all of them together."""
     if not gradients:
         return 0.0
     norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for gradient in gradients]
@@ -255,12 +255,12 @@ def _square(gradients: Sequence[Tensor]) -> float:
 
 
 def local(tensor: Tensor) -> Tensor:
-    """The part of a tensor that this process holds; it shares memory with it."""
+    """Local shard of a tensor, sharing its memory."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def full_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The whole weights on the CPU of the first process, for `save_pretrained(state_dict=...)`; empty on others."""
+    """Unsharded weights on the CPU of the first process, for `save_pretrained(state_dict=...)`; empty on others."""
     if processes() == 1:
         return model.state_dict()
     return cast(
@@ -274,7 +274,7 @@ def full_weights(model: nn.Module) -> dict[str, Tensor]:
 
 @contextmanager
 def whole_folder(folder: Path, size: int = 0) -> Iterator[Path]:
-    """A folder beside `folder`, on a disk that all processes see; it takes its place when all have left the block.
+    """Context manager of a folder beside `folder`, on a disk that all processes see; it replaces it when all have left.
 
     Killed at any moment, the place never holds a part of it. When one process fails all do; raises StorageError,
     which tells `size` (bytes needed), when the disk is the reason. What stood at the place is removed at the end.
@@ -283,7 +283,7 @@ def whole_folder(folder: Path, size: int = 0) -> Iterator[Path]:
     if is_first():
         shutil.rmtree(part, ignore_errors=True)
     failure: BaseException | None = None
-    anywhere(False)  # nobody writes before the leftovers are gone
+    anywhere(False)  # no process writes before the leftovers are gone
     try:
         part.mkdir(parents=True, exist_ok=True)
         yield part
@@ -317,7 +317,7 @@ def _explained(folder: Path, size: int, failure: BaseException | None) -> BaseEx
 
 
 def _disk_says(error: BaseException | None) -> str | None:
-    """What the disk said, also where safetensors or torch has wrapped it."""
+    """Error of the disk, also where safetensors or torch has wrapped it."""
     if error is None:
         return None
     if isinstance(error, OSError):
@@ -384,7 +384,7 @@ def _weights(model: nn.Module) -> dict[str, Any]:
 
 
 class SpreadTrainer(Trainer):
-    """A Trainer whose model is spread by this module; accelerate's own FSDP is not used, since it does nothing on
+    """Trainer with a model sharded by this module; accelerate's own FSDP is not used, since it does nothing on
     CPUs (1.15 falls back to DDP without a word). Its checkpoints hold everything under `whole_folder`."""
 
     def __init__(
@@ -419,7 +419,7 @@ class SpreadTrainer(Trainer):
                 shutil.rmtree(old, ignore_errors=True)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        """Nothing: weights are read with the optimizer's state, when there is an optimizer."""
+        """Do nothing: weights are read with the optimizer's state, when there is an optimizer."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
@@ -427,7 +427,7 @@ class SpreadTrainer(Trainer):
             cast("Any", self.lr_scheduler).load_state_dict(torch.load(Path(checkpoint) / _SCHEDULER, weights_only=True))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Nothing: `reseed` makes a step's draws a function of the step."""
+        """Do nothing: `reseed` makes a step's draws a function of the step."""
 
     def _plain_model(self) -> nn.Module:
         return self.accelerator.unwrap_model(cast("nn.Module", self.model))
@@ -437,5 +437,5 @@ class SpreadTrainer(Trainer):
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints in a folder, oldest first."""
+    """Whole checkpoints in a folder, oldest first."""
     return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))

@@ -1,4 +1,4 @@
-"""What training starts from: a tiny model drawn from a seed, or a checkpoint made ready for a format."""
+"""Starting models: a tiny model drawn from a seed, or a checkpoint with a format's tokens added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alpha_umi.config import TinyConfig
 
 
 def tiny_model(config: TinyConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """A Llama whose weights are a function of (config, size of the tokenizer, seed)."""
+    """Make a tiny Llama; its weights are a function of (config, size of the tokenizer, seed)."""
     shape = tiny_shape(config, len(tokenizer))
     shape.bos_token_id = cast("int | None", tokenizer.bos_token_id)
     shape.eos_token_id = cast("int | None", tokenizer.eos_token_id)
@@ -24,7 +24,7 @@ def tiny_model(config: TinyConfig, tokenizer: PreTrainedTokenizerBase, seed: int
 
 
 def tiny_shape(config: TinyConfig, vocabulary: int) -> LlamaConfig:
-    """The architecture of a tiny model with a tokenizer of so many tokens."""
+    """Architecture of a tiny model for a tokenizer of a given size."""
     return LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=config.hidden_size,
@@ -38,7 +38,7 @@ def tiny_shape(config: TinyConfig, vocabulary: int) -> LlamaConfig:
 
 
 def hold_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int:
-    """Make each of `tokens` a single one of the tokenizer, and give the new ones the mean embedding.
+    """Add each of `tokens` to the tokenizer as a single one, and give the new ones the mean embedding.
 
     Returns how many were new. A model whose embeddings have rows to spare is not resized.
     """
@@ -53,7 +53,7 @@ def hold_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, toke
 
 
 def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int:
-    """Make each of `tokens` a single one of the tokenizer; returns how many were new."""
+    """Add each of `tokens` to the tokenizer as a single one; returns the number of new ones."""
     return tokenizer.add_special_tokens(
         {"extra_special_tokens": [token for token in tokens if _pieces(tokenizer, token) > 1]},
         replace_extra_special_tokens=False,
@@ -61,14 +61,14 @@ def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int
 
 
 def narrow_frozen(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Hold what does not learn in `dtype`, in which it is computed; what learns stays as it is."""
+    """Cast frozen weights to `dtype`, in which they are computed; trained ones stay as they are."""
     for weight in model.parameters():
         if not weight.requires_grad:
             weight.data = weight.data.to(dtype)
 
 
 def _tables(model: PreTrainedModel) -> list[Parameter]:
-    """The weights of the input and the output embedding, [tokens, hidden] each."""
+    """Weights of the input and the output embedding, [tokens, hidden] each."""
     modules = (model.get_input_embeddings(), model.get_output_embeddings())
     return [cast("Parameter", module.weight) for module in modules if module is not None]
 

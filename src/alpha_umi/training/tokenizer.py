@@ -1,4 +1,4 @@
-"""A small tokenizer learned from given texts, for models trained from nothing.
+"""Training of a small tokenizer on given texts, for models trained from scratch.
 
 What tiny models find hard is copying names and values, so a word has the same tokens wherever it stands: a
 space, a digit, a mark of punctuation or an underscore is always a token of its own and nothing merges across
@@ -19,7 +19,7 @@ _PIECES = Regex(r"[\p{L}\p{M}]+|\s|.")
 def learn_tokenizer(
     texts: Iterable[str], *, vocab_size: int, special_tokens: Sequence[str] = (), end: str = ""
 ) -> PreTrainedTokenizerFast:
-    """A tokenizer of at most `vocab_size` tokens that holds each of `special_tokens` as one.
+    """Train a tokenizer of at most `vocab_size` tokens that holds each of `special_tokens` as one.
 
     `end` becomes its EOS. Prompts begin with its BOS. Bytes and special tokens are there whatever the texts.
     """

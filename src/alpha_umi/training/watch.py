@@ -33,7 +33,7 @@ class StageProgress:
     stage: str
     step: int
     steps: int
-    """Of the whole stage."""
+    """Number of steps of the whole stage."""
     loss: float | None
     """Nats per token, as last written to the history; None before that."""
     tokens_per_second: float
@@ -48,7 +48,7 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """The observable parts of a stage."""
+    """Observable parts of a stage."""
 
     name: str
     history: Path
@@ -68,7 +68,7 @@ class Watched:
 
 
 class StageCallback(TrainerCallback):
-    """The Trainer's callback of a stage."""
+    """Trainer callback of a stage."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
@@ -172,7 +172,7 @@ def _is_told(line: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def graceful_interrupt(watch: StageCallback) -> Iterator[None]:
-    """The first Ctrl-C ends the step under way and saves; a second one ends at once."""
+    """Context manager for Ctrl-C: the first one ends the current step and saves, a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""What each process learns from in each step, made in the background while the step before is under way.
+"""Training batches of every process and step, made by background workers during the step before.
 
-Item k of `StepData` is the share of process k % world size in step k // world size: a function of the arguments
-alone, whoever asks and in which order, so any number of workers give the same training and a resumed run asks
+Item k of `StepData` is the batch of process k % world size in step k // world size: a function of the arguments
+alone, in any process and order, so any number of workers give the same training and a resumed run asks
 only for the steps that are left. The layout decides how a step is computed, never what it holds.
 """
 
@@ -41,10 +41,10 @@ _RULES = 1
 
 
 class Layout(StrEnum):
-    """How examples are laid out."""
+    """Layout of examples in a row of tokens."""
 
     TREE = "tree"
-    """What the examples of a trajectory share is computed once."""
+    """Prefixes that the examples of a trajectory share are computed once."""
     ROWS = "rows"
     """Each example alone, several in a row."""
     PADDED = "padded"
@@ -53,7 +53,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing:
-    """From examples to what a device computes at once."""
+    """Settings for packing examples into micro-batches."""
 
     layout: Layout = Layout.TREE
     tokens_per_pass: int
@@ -66,16 +66,16 @@ class Packing:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RankBatch:
-    """What one process computes in one step."""
+    """Batch of one process in one step."""
 
     step: int
     forests: list[PackedTrees]
-    """One per pass; none where a step has fewer trajectories than there are processes."""
+    """Packed trees, one per micro-batch; none where a step has fewer trajectories than there are processes."""
     examples: int
     weight: float
     """Sum of the weights of the losses."""
     ids: list[str]
-    """Of the trajectories' tasks, for messages."""
+    """Ids of the trajectories' tasks, for messages."""
     cut: int
     """Examples whose prompt was cut."""
     left_out: int
@@ -85,28 +85,28 @@ class RankBatch:
 
     @property
     def tokens(self) -> int:
-        """Tokens that are computed."""
+        """Number of computed tokens."""
         return sum(forest.tokens for forest in self.forests)
 
 
 class UnitSource(Protocol):
-    """Units by index."""
+    """Source of tokenized trajectories by index."""
 
     def __getitem__(self, index: int) -> TokenizedTrajectory: ...
 
     @property
     def modules(self) -> list[str]:
-        """What a process that makes units imports."""
+        """Modules to import in a process that makes units."""
         ...
 
     @property
     def sizes(self) -> np.ndarray:
-        """[n], about proportional to what each unit takes to compute."""
+        """Approximate relative cost of each unit, [n]."""
         ...
 
 
 class TokenizedTrajectories:
-    """The units of a corpus: from the cache, or tokenised and put there."""
+    """Tokenized trajectories of a corpus, read from the cache or tokenised and put there."""
 
     def __init__(self, corpus: Corpus, tokeniser: Tokeniser, cache: TokenCache | None = None) -> None:
         self._corpus = corpus
@@ -123,17 +123,17 @@ class TokenizedTrajectories:
 
     @property
     def modules(self) -> list[str]:
-        """What a process that makes units imports."""
+        """Modules to import in a process that makes units."""
         return [type(self._tokeniser.tokenizer).__module__]
 
     @property
     def sizes(self) -> np.ndarray:
-        """[n], about proportional to what each unit takes to compute."""
+        """Approximate relative cost of each unit, [n]."""
         return self._corpus.sizes
 
 
 class StepData(Dataset[RankBatch]):
-    """The shares of all processes in all steps."""
+    """Batches of all processes in all steps."""
 
     def __init__(self, units: UnitSource, steps: Steps, packing: Packing, world_size: int = 1) -> None:
         self._units = units
@@ -152,14 +152,14 @@ class StepData(Dataset[RankBatch]):
 
     @property
     def modules(self) -> list[str]:
-        """What a process that makes shares imports."""
+        """Modules to import in a process that makes batches."""
         return self._units.modules
 
     def __len__(self) -> int:
         return len(self._steps) * self._world_size
 
     def __getitem__(self, index: int) -> RankBatch:
-        """Raises DataError where a file is no longer what was indexed."""
+        """Batches of one step. Raises DataError where a file is no longer what was indexed."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         step, process = divmod(index, self._world_size)
@@ -182,7 +182,7 @@ class StepData(Dataset[RankBatch]):
         )
 
     def _part(self, pick: Pick) -> float:
-        """How much of its trajectory a pick takes."""
+        """Fraction of its trajectory that a pick takes."""
         if pick.numbers is None:
             return 1.0
         return len(pick.numbers) / max(self._steps.examples(Pick(unit=pick.unit)), 1)
@@ -196,7 +196,7 @@ def _taken(unit: TokenizedTrajectory, pick: Pick) -> list[TokenizedExample]:
 
 
 def pack(groups: Sequence[Sequence[WeightedExample]], packing: Packing) -> list[PackedTrees]:
-    """The passes over examples, those of one trajectory together; a pass is within the budget where it can be."""
+    """Pack examples into micro-batches, those of one trajectory together; each is within the budget where it can be."""
     budget = packing.tokens_per_pass
     match packing.layout:
         case Layout.TREE:
@@ -224,7 +224,7 @@ def _padded(example: WeightedExample, length: int) -> WeightedExample:
 
 
 class RankBatches:
-    """The shares of one process, from one step on, made ahead by workers.
+    """Iterator over the batches of one process, from one step on, made ahead by workers.
 
     Earlier steps are not touched, and no random state is: a run resumed in the middle goes on as it would have.
     """
@@ -250,7 +250,7 @@ class RankBatches:
         return len(self._indices)
 
     def __iter__(self) -> Iterator[RankBatch]:
-        """Raises what went wrong in a worker as it was raised there."""
+        """Iterate over the batches. Raises the errors of workers as they were raised there."""
         for made in self._loader:
             if isinstance(made, AlphaUMiError):
                 raise made
@@ -258,7 +258,7 @@ class RankBatches:
 
 
 class _Caught(Dataset[RankBatch | AlphaUMiError]):
-    """Errors as values: a loader would wrap them in tracebacks."""
+    """Wrapper that returns errors as values, since a loader would wrap them in tracebacks."""
 
     def __init__(self, data: StepData) -> None:
         self._data = data
@@ -283,7 +283,7 @@ def _start_worker(number: int) -> None:
 
 
 def fingerprint(corpus: Corpus, tokeniser: Tokeniser, format_document: Json) -> str:
-    """Names all that token ids depend on: the data, the format, the tokenizer, the roles and the limits."""
+    """Fingerprint of all that token ids depend on: the data, the format, the tokenizer, the roles and the limits."""
     tokenizer = cast("Any", tokeniser.tokenizer)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     told = [

@@ -1,9 +1,9 @@
-"""Tokenised trajectories on disk, for the epochs and runs to come.
+"""On-disk cache of tokenised trajectories, shared by epochs and runs.
 
 Every process appends to a file of its own, which it holds locked; all read all. A record is framed by its length
 and a checksum, so whatever a crash, a full disk or another process leaves behind is not read: it counts as
 missing and is made again. Files are read by position and never mapped: one that is cut short under a mapping
-kills whoever reads it.
+kills the process that reads it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ _HEAD = struct.Struct("<IIIB")
 """Of a record: bytes of the id, targets, examples, bytes per token id."""
 _ROLES = tuple(Role)
 _PLACE = 40
-"""A place is the number of a file and, in so many lower bits, an offset."""
+"""Number of lower bits of a record's address that hold its offset; the upper ones hold the number of its file."""
 _MISSING = -1
 
 
 class TokenCache:
-    """The units of one corpus under one fingerprint; any number of processes may use it at once."""
+    """Cache of the tokenized trajectories of one corpus under one fingerprint; any number of processes may use it at
+    once."""
 
     def __init__(self, folder: Path, fingerprint: str, units: int) -> None:
         self._folder = folder / f"tokens-{fingerprint}"
@@ -52,7 +53,7 @@ class TokenCache:
         return TokenCache, self._arguments
 
     def get(self, index: int) -> TokenizedTrajectory | None:
-        """What any process has put for a trajectory; None where nothing whole is there."""
+        """Unit that any process has put for a trajectory; None where there is no whole one."""
         if self._places[index] == _MISSING:
             self._look()
         place = int(self._places[index])
@@ -78,7 +79,7 @@ class TokenCache:
             _log.warning("%s: tokenised examples are no longer kept: %s", self._folder, error.strerror or error)
 
     def close(self) -> None:
-        """Give the own file free for others; what was put stays."""
+        """Release this process's file for others; its records stay."""
         if self._own is not None and self._process == os.getpid():
             self._own.close()
         self._own = None
@@ -88,7 +89,7 @@ class TokenCache:
         self._places[:] = _MISSING
 
     def _look(self) -> None:
-        """Take note of what was written since."""
+        """Index the records written since the last look."""
         known = {file.path for file in self._files}
         self._files += [_File(path) for path in _paths(self._folder) if path not in known]
         for number, file in enumerate(self._files):
@@ -105,7 +106,7 @@ def _paths(folder: Path) -> list[Path]:
 
 
 class _File:
-    """A file that some process may be appending to."""
+    """Cache file that some process may be appending to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -123,12 +124,12 @@ class _File:
             yield index, offset
 
     def read(self, offset: int, index: int) -> bytes | None:
-        """The record at `offset` if it is whole and that of `index`."""
+        """Record at `offset` if it is whole and that of `index`."""
         return _read(self._handle, offset, index)
 
 
 class _OwnFile:
-    """The file that this process alone appends to."""
+    """Cache file that this process alone appends to."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -136,7 +137,7 @@ class _OwnFile:
 
     @classmethod
     def claim(cls, folder: Path) -> _OwnFile:
-        """A file that nobody appends to, freed of what a crash left at its end; else a new one."""
+        """Claim a file that no process appends to, truncated to its whole records; else a new one."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
@@ -175,7 +176,7 @@ class _OwnFile:
 
 
 def _walk(handle: int, start: int, size: int) -> Iterator[tuple[int, int, int]]:
-    """Index, offset and end of record after record, by their frames alone."""
+    """Iterate over index, offset and end of the records, by their frames alone."""
     while start + _FRAME.size <= size:
         frame = os.pread(handle, _FRAME.size, start)
         if len(frame) < _FRAME.size:
@@ -200,7 +201,7 @@ def _read(handle: int, offset: int, index: int) -> bytes | None:
 
 
 def _whole(handle: int) -> int:
-    """The bytes up to the first record that is not whole."""
+    """Number of bytes up to the first record that is not whole."""
     whole = 0
     for index, offset, stop in _walk(handle, 0, os.fstat(handle).st_size):
         if _read(handle, offset, index) is None:
@@ -217,7 +218,7 @@ def _checksum(index: int, record: bytes) -> int:
 
 
 def _encode(unit: TokenizedTrajectory) -> bytes:
-    """Of each example only the ids that the one before does not share."""
+    """Encode of each example only the ids that it does not share with the one before."""
     name = unit.id.encode("utf-8", "surrogatepass")
     highest = max((int(example.ids.max()) for example in unit.examples), default=0)
     width = np.uint16 if highest < 1 << 16 else np.int32

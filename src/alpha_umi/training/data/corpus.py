@@ -1,7 +1,7 @@
-"""Trajectories where they lie: of each only its place in a file, its size and how many examples it makes.
+"""Index of trajectory files: position, size and number of examples of each trajectory, read from disk on demand.
 
 Files are walked once, on all cores, and every line is checked; what is found is kept beside the token cache and
-made anew when a file's size or time of change is another. Compressed files, which cannot be read from the middle,
+made again when a file's size or time of change is another. Compressed files, which cannot be read from the middle,
 are unpacked there once, and files of processed dialogues written out as trajectories. Only what is asked for is
 ever read into memory.
 """
@@ -30,7 +30,7 @@ from alpha_umi.training.data.examples import count_targets
 from alpha_umi.types import Role, Trajectory
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Told how many bytes of how many are done."""
+"""Callback with the number of bytes done and of all bytes."""
 
 _RULES = 2
 """Changes with what counts as an example and with what an entry holds."""
@@ -41,25 +41,25 @@ _ENTRY = np.dtype([("offset", "<i8"), ("size", "<i4"), ("place", "<u4"), ("examp
 _PIECE = 8 << 20
 """Bytes that one process walks at a time."""
 _ALONE = 8
-"""Up to so many pieces, one process is faster than starting more."""
+"""Number of pieces up to which one process is faster than starting more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Files and how they are read."""
+    """Trajectory files and the options of reading them."""
 
     paths: Sequence[Path]
     """`.jsonl` trajectories, packed ones (`.gz`, `.zst`), and `.json` files of processed dialogues."""
     folder: Path
-    """Where the index is kept."""
+    """Folder of the index."""
     read_dialogues: Callable[[Path], Iterable[Trajectory]]
     """For `.json` files."""
     limit: int | None = None
-    """Only so many trajectories, the first ones."""
+    """Limit on the number of trajectories, counted from the first."""
 
 
 class Corpus:
-    """Trajectories by index. Cheap to send to another process and safe to use after a fork."""
+    """Random access to trajectories by index; cheap to send to another process and safe to use after a fork."""
 
     def __init__(self, files: Sequence[_File], limit: int | None = None) -> None:
         self._files = tuple(files)
@@ -93,27 +93,27 @@ class Corpus:
         return self._starts[-1] if self._limit is None else min(self._starts[-1], self._limit)
 
     def counts(self, roles: Iterable[Role]) -> NDArray[np.int64]:
-        """[n], the examples that these roles have in each trajectory, before any length limit."""
+        """Number of examples of these roles in each trajectory, [n], before any length limit."""
         columns = [_ROLES.index(role) for role in roles]
         return self._column(lambda index: index["examples"][:, columns].sum(axis=1, dtype=np.int64))
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """[n], bytes of each trajectory as text."""
+        """Bytes of each trajectory as text, [n]."""
         return self._column(lambda index: index["size"].astype(np.int64))
 
     @property
     def places(self) -> NDArray[np.float64]:
-        """[n], where the query of each stands between 0 and 1: uniform over queries, equal for equal ones."""
+        """Split position of each query in [0, 1), [n]: uniform over queries, equal for equal ones."""
         return self._column(lambda index: index["place"] / 2.0**32)
 
     @property
     def fingerprint(self) -> str:
-        """Names the files in the state in which they were indexed, and their order."""
+        """Fingerprint of the files in the state in which they were indexed, and of their order."""
         return hashlib.sha256("\n".join(file.entry.name for file in self._files).encode()).hexdigest()[:16]
 
     def read(self, index: int) -> Trajectory:
-        """One trajectory. Raises DataError where its file is no longer the one that was indexed."""
+        """Read one trajectory. Raises DataError where its file is no longer the one that was indexed."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
@@ -124,7 +124,7 @@ class Corpus:
 
 
 class _File:
-    """One file of lines and its index."""
+    """File of lines and its index."""
 
     def __init__(self, text: _Text, entry: Path) -> None:
         self.text = text
@@ -162,7 +162,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A file of lines, a trajectory each, in the state in which it was found."""
+    """File of one trajectory per line, in the state in which it was found."""
 
     path: Path
     source: Path
@@ -172,14 +172,14 @@ class _Text:
     """In nanoseconds."""
 
     def parse(self, line: bytes, offset: int) -> Trajectory:
-        """Raises DataError naming the line."""
+        """Parse one line. Raises DataError naming the line."""
         try:
             return parse_trajectory(line.decode(), self.source, 1)
         except (UnicodeDecodeError, AlphaUMiError):
             return self._complain(line, offset)
 
     def _complain(self, line: bytes, offset: int) -> Trajectory:
-        """The same error, now with the number of the line, which takes a walk through the file."""
+        """Raise the same error with the number of the line, which takes a walk through the file."""
         with self.path.open("rb") as file:
             number = 1 + sum(file.read(min(_PIECE, offset - at)).count(b"\n") for at in range(0, offset, _PIECE))
         try:
@@ -189,7 +189,7 @@ class _Text:
 
 
 def _as_lines(path: Path, sources: Sources) -> _Text:
-    """The file itself, or what is made of it once beside the index."""
+    """The file itself, or its conversion to lines, made once beside the index."""
     found = _find(path, path)
     if path.suffix != ".json" and path.suffix not in _PACKED:
         return found
@@ -221,7 +221,7 @@ def _index_path(text: _Text, folder: Path) -> Path:
 
 
 def _keep(path: Path, index: np.ndarray) -> None:
-    """It appears at its place only when it is whole."""
+    """Write an index; it appears under its name only when it is whole."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -233,7 +233,7 @@ def _keep(path: Path, index: np.ndarray) -> None:
 
 
 def _walk(text: _Text, workers: int | None) -> Iterator[tuple[np.ndarray, int]]:
-    """The entries piece by piece in order, each with the bytes done. Raises DataError for the first broken line."""
+    """Index entries piece by piece in order, each with the bytes done. Raises DataError for the first broken line."""
     bounds = [(text, start, min(start + _PIECE, text.size)) for start in range(0, text.size, _PIECE)]
     cores = workers or len(os.sched_getaffinity(0))
     if len(bounds) <= _ALONE or cores < 2:
@@ -254,7 +254,7 @@ def _start_worker() -> None:
 
 
 def _walk_piece(text: _Text, start: int, stop: int) -> np.ndarray:
-    """The entries of the lines that begin between `start` and `stop`."""
+    """Index entries of the lines that begin between `start` and `stop`."""
     entries: list[tuple[int, int, int, list[int]]] = []
     with text.path.open("rb") as file:
         if start:
@@ -269,7 +269,7 @@ def _walk_piece(text: _Text, start: int, stop: int) -> np.ndarray:
 
 
 def _measure(trajectory: Trajectory) -> tuple[int, list[int]]:
-    """The place of its query, and the examples of each role."""
+    """Split position of a trajectory's query, and the number of examples of each role."""
     query = trajectory.task.query.encode("utf-8", "surrogatepass")
     place = int.from_bytes(hashlib.sha256(query).digest()[:4], "big")
     counts = count_targets(trajectory)

@@ -1,8 +1,8 @@
-"""Trajectory -> supervised examples, by one rule for every role and baseline alike.
+"""Supervised examples of a trajectory, by one rule for every role and baseline.
 
 A step is learned from when its plan names who goes next and that turn follows: a call to an offered tool,
 an answer with content, or a give-up. Every other turn stays in the history, where the live agent will see
-its like, and is no target: plans that name nobody, calls to tools that do not exist, empty answers.
+its like, and is no target: plans that name no role, calls to tools that do not exist, empty answers.
 
 A trajectory may say itself what is learned from it: its task's metadata then holds under LEARN, by role, the indices
 of the plans whose steps are. So data that was prepared otherwise is learned as it was prepared.
@@ -26,7 +26,7 @@ _NO_ANSWER = ("", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """The examples of one role in one trajectory, and what the length limit did to them."""
+    """Examples of one role in one trajectory, with the numbers cut or dropped by the length limit."""
 
     rows: tuple[Example, ...]
     cut: int = 0
@@ -37,7 +37,7 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What one role is to say after `turns[:at]`."""
+    """Target turns of one role after `turns[:at]`."""
 
     at: int
     said: tuple[Turn, ...]
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedTarget:
-    """What one role sees when it is to say a target."""
+    """Target with the part of the trajectory that its prompt shows within the length limit."""
 
     target: Target
     turns: tuple[Turn, ...] | None
@@ -54,7 +54,7 @@ class FittedTarget:
 
 
 def make_examples(trajectory: Trajectory, role: Role, format: Format, window: Window | None = None) -> Examples:  # noqa: A002
-    """The examples of `role`. `window` limits the prompt; its cutting rule is `formats.fit`."""
+    """Make the examples of `role`. `window` limits the prompt; its cutting rule is `formats.fit`."""
     rows: list[Example] = []
     cut = left_out = 0
     for fitted in sights(trajectory, role, format, window):
@@ -73,7 +73,7 @@ def sights(
     format: Format,  # noqa: A002
     window: Window | None = None,
 ) -> Iterator[FittedTarget]:
-    """Every target of `role` in order, and what its prompt shows."""
+    """Targets of `role` in order, each with the part of the trajectory that its prompt shows."""
     for target in targets(trajectory, role):
         turns = trajectory.turns[: target.at]
         if window is None:
@@ -88,7 +88,7 @@ def sights(
 
 
 def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:
-    """Where `role` speaks in a trajectory, and what it says there."""
+    """Targets of `role` in a trajectory: position and turns."""
     if ROLES[role].follows is not None:
         yield from _targets_of_optional(trajectory, ROLES[role])
         return
@@ -99,7 +99,7 @@ def targets(trajectory: Trajectory, role: Role) -> Iterator[Target]:
 
 
 def count_targets(trajectory: Trajectory) -> dict[Role, int]:
-    """How many targets each role has."""
+    """Number of targets of each role."""
     if LEARN in trajectory.task.metadata:
         return {role: sum(1 for _ in targets(trajectory, role)) for role in Role}
     kinds = [(len(step), type(step[-1])) for _, step in learnable_steps(trajectory)]
@@ -108,7 +108,7 @@ def count_targets(trajectory: Trajectory) -> dict[Role, int]:
 
 
 def _targets_of_optional(trajectory: Trajectory, spec: RoleSpec) -> Iterator[Target]:
-    """Every turn of an optional role that stands right after the one that it follows."""
+    """Turns of an optional role that stand right after the one that it follows."""
     for at, (before, turn) in enumerate(pairwise(trajectory.turns), 1):
         if type(turn) is spec.turn and type(before) is spec.follows:
             yield Target(at=at, said=(turn,))
@@ -119,7 +119,7 @@ _SPEAKERS: Mapping[tuple[int, type[Turn]], tuple[Role, ...]] = {
     (2, Call): (Role.BACKBONE, Role.PLANNER, Role.CALLER),
     (2, Answer): (Role.BACKBONE, Role.PLANNER, Role.SUMMARIZER),
 }
-"""Who learns from a step that has so many turns and ends so."""
+"""Roles that learn from a step, by its number of turns and its end."""
 _SAID: Mapping[Role, tuple[int, int | None]] = {
     Role.BACKBONE: (0, None),
     Role.PLANNER: (0, 1),
@@ -130,7 +130,7 @@ _SAID: Mapping[Role, tuple[int, int | None]] = {
 
 
 def _steps_for(trajectory: Trajectory, role: Role) -> Iterator[tuple[int, tuple[Turn, ...]]]:
-    """The steps that a role may learn from: those that the trajectory names, else by the rule."""
+    """Steps that a role may learn from: those that the trajectory names, else those by the rule."""
     said = trajectory.task.metadata.get(LEARN)
     if not isinstance(said, dict):
         yield from learnable_steps(trajectory)
@@ -147,7 +147,7 @@ def _steps_for(trajectory: Trajectory, role: Role) -> Iterator[tuple[int, tuple[
 
 
 def learnable_steps(trajectory: Trajectory) -> Iterator[tuple[int, tuple[Turn, ...]]]:
-    """The index of a plan and the plan with what it asked for, where both can be learned from."""
+    """Learnable steps: the index of a plan, and the plan with the turn that it asked for."""
     turns = trajectory.turns
     for at, turn in enumerate(turns):
         if not isinstance(turn, Plan):

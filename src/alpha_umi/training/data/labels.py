@@ -1,4 +1,4 @@
-"""Trajectory -> token ids, each with the part of the completion that it belongs to; parts -> weights.
+"""Tokenisation of trajectories, with the completion part, the loss weight and the adapter of every token.
 
 What a trajectory is in tokens does not depend on how its losses are weighed or which adapter learns it, so
 `Unit` is kept and `label` is applied to it later. Ids are those of formats.tokens, which live models use too.
@@ -27,7 +27,7 @@ _END = len(_CODES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """How much the loss on each part of a completion counts, relative to the others; see types.Part."""
+    """Relative loss weights of the parts of a completion; see types.Part."""
 
     thought: float = 1.0
     decision: float = 1.0
@@ -36,22 +36,22 @@ class Weights:
     answer: float = 1.0
     mark: float = 1.0
     end: float = 1.0
-    """Of the end mark: not a `mark`, since a model that does not learn it never stops."""
+    """Weight of the end mark: not a `mark`, since a model that does not learn it never stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterAssignment:
-    """Which adapter learns which tokens."""
+    """Assignment of tokens to the adapters that learn them."""
 
     numbers: Mapping[Role, int]
     """The number of each role's adapter."""
     from_role_token: bool = False
-    """Whether an adapter acts from the last token of the prompt on (activated LoRA) or on the whole example."""
+    """True: an adapter acts from the last token of the prompt on (activated LoRA); False: on the whole example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TokenizedExample:
-    """One example as ids."""
+    """Example as token ids."""
 
     role: Role
     number: int
@@ -61,15 +61,15 @@ class TokenizedExample:
     parts: NDArray[np.uint8]
     """[c], what each id of the completion is, as a code."""
     cut: bool = False
-    """Whether turns of its prompt were cut to fit."""
+    """True: turns of its prompt were cut to fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TokenizedTrajectory:
-    """All examples of one trajectory."""
+    """Tokenized examples of one trajectory."""
 
     id: str
-    """Of its task."""
+    """Id of its task."""
     targets: int
     """Examples that there would be without a limit."""
     examples: tuple[TokenizedExample, ...]
@@ -77,7 +77,7 @@ class TokenizedTrajectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Limits, in tokens."""
+    """Length limits, in tokens."""
 
     prompt: int
     """Longer prompts are cut by the rule of formats.fit."""
@@ -86,7 +86,7 @@ class Lengths:
 
 
 class Tokeniser:
-    """Trajectories to units, for roles that are learned together."""
+    """Tokenizer of trajectories, for roles that are learned together."""
 
     def __init__(self, tokenizer: Tokenizer, format: Format, roles: Sequence[Role], lengths: Lengths) -> None:  # noqa: A002
         self.tokenizer = tokenizer
@@ -100,7 +100,8 @@ class Tokeniser:
         return Tokeniser, (self.tokenizer, self._format, self.roles, self.lengths)
 
     def __call__(self, trajectory: Trajectory) -> TokenizedTrajectory:
-        """Raises FormatError for a prompt without a token, from which nothing could be predicted."""
+        """Tokenise a trajectory. Raises FormatError for a prompt without a token, from which nothing could be
+        predicted."""
         targets = [(role, fitted) for role in self.roles for fitted in self._sights(trajectory, role)]
         found = (self._sequence(trajectory, role, fitted, number) for number, (role, fitted) in enumerate(targets))
         return TokenizedTrajectory(
@@ -137,12 +138,12 @@ class Tokeniser:
 
 
 def part_codes(parts: Sequence[Part]) -> NDArray[np.uint8]:
-    """[n + 1], what each id of a completion is, its end mark too."""
+    """Part codes of the ids of a completion and of its end mark, [n + 1]."""
     return np.array([*(_CODES[part] for part in parts), _END], dtype=np.uint8)
 
 
 def label(example: TokenizedExample, weights: Weights, tagging: AdapterAssignment | None = None) -> WeightedExample:
-    """An example with the weight of the loss and the adapter at every token."""
+    """Label an example with the loss weight and the adapter of every token."""
     table = np.array([*(getattr(weights, part.value) for part in Part), weights.end], dtype=np.float32)
     prompt = len(example.ids) - len(example.parts)
     weighed = np.zeros(len(example.ids), dtype=np.float32)

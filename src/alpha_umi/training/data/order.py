@@ -1,4 +1,4 @@
-"""What every optimizer step learns from, and which process takes what of it: functions of their arguments alone.
+"""Order of the training data over optimizer steps, and its balanced division among processes; pure functions.
 
 A step takes whole trajectories until it has at least as many examples as asked for, so what they share can be
 computed once; or single examples, as published. What a step holds never depends on the number of processes.
@@ -19,7 +19,7 @@ _NEARLY = 1e-9
 
 
 class Shuffle(StrEnum):
-    """What is drawn."""
+    """Unit of shuffling."""
 
     TRAJECTORY = "trajectory"
     EXAMPLE = "example"
@@ -27,7 +27,7 @@ class Shuffle(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """What a step takes of one trajectory."""
+    """Examples of one trajectory in a step."""
 
     unit: int
     """Index of the trajectory."""
@@ -37,7 +37,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """How much is learned."""
+    """Amount of training, in epochs or steps."""
 
     batch_size: int
     """Examples that a step takes at least, over all processes."""
@@ -48,7 +48,7 @@ class Amount:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Steps:
-    """The steps of one stage; a few bytes per trajectory and epoch."""
+    """Optimizer steps of one stage; a few bytes per trajectory and epoch."""
 
     drawn: NDArray[np.int64]
     """Indices of trajectories, or of examples counted over all trajectories, in the order in which they come."""
@@ -62,7 +62,7 @@ class Steps:
         return len(self.bounds) - 1
 
     def picks(self, step: int) -> list[Pick]:
-        """What a step holds, in order."""
+        """Picks of a step, in order."""
         drawn: list[int] = self.drawn[self.bounds[step] : self.bounds[step + 1]].tolist()
         if self.shuffle is Shuffle.TRAJECTORY:
             return [Pick(unit=unit) for unit in drawn]
@@ -73,27 +73,27 @@ class Steps:
         return [Pick(unit=unit, numbers=tuple(places)) for unit, places in numbers.items()]
 
     def examples(self, pick: Pick) -> int:
-        """How many examples a pick is meant to hold; the length limit may leave some out."""
+        """Number of examples that a pick is meant to hold; the length limit may leave some out."""
         if pick.numbers is not None:
             return len(pick.numbers)
         return int(self.firsts[pick.unit + 1] - self.firsts[pick.unit])
 
     @property
     def epochs(self) -> NDArray[np.float64]:
-        """[steps + 1], how often each example was seen on average before each step, and after the last."""
+        """Epochs done before each step and after the last, averaged over examples, [steps + 1]."""
         seen = np.concatenate([[0], np.cumsum(self._counts)])[self.bounds]
         return seen / max(int(self.firsts[-1]), 1)
 
     @property
     def _counts(self) -> NDArray[np.int64]:
-        """Examples of each thing drawn."""
+        """Number of examples of each drawn unit."""
         return _drawn_counts(np.diff(self.firsts), self.shuffle)[self.drawn]
 
 
 def order(
     counts: NDArray[np.integer], amount: Amount, *, seed: int | None = None, shuffle: Shuffle = Shuffle.TRAJECTORY
 ) -> Steps:
-    """The steps over trajectories with so many examples each; one without examples is never drawn.
+    """Make the steps over trajectories, given the number of examples of each; one without examples is never drawn.
 
     Each epoch is a permutation of its own, drawn from `seed` (None: in the order of the data); epochs follow one
     another without a gap, so only the very last step may be short. No examples: no steps.
@@ -116,7 +116,7 @@ def order(
 
 
 def shares(loads: Sequence[float], processes: int) -> list[list[int]]:
-    """Indices for each process, their loads balanced: the heaviest first, each to whoever has least."""
+    """Indices for each process, with balanced loads: the heaviest first, each to the process with the least load."""
     found: list[list[int]] = [[] for _ in range(processes)]
     heap = [(0.0, process) for process in range(processes)]
     for index in sorted(range(len(loads)), key=lambda index: (-loads[index], index)):
@@ -135,7 +135,7 @@ def _epoch(there: NDArray[np.int64], seed: int | None, epoch: int) -> NDArray[np
 
 
 def _bounds(sizes: NDArray[np.int64], wanted: float, batch_size: int) -> NDArray[np.int64]:
-    """Where steps of at least `batch_size` examples begin and end, until there are `wanted` examples."""
+    """Bounds of steps of at least `batch_size` examples, until there are `wanted` examples."""
     seen = np.cumsum(sizes)
     stop = min(int(np.searchsorted(seen, wanted - _NEARLY)) + 1, len(sizes))
     return np.array([0, *_stops(seen[:stop], batch_size)], dtype=np.int64)

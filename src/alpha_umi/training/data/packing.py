@@ -1,4 +1,4 @@
-"""Examples that share prefixes -> one row in which every token stands once: a prefix tree, laid out flat.
+"""Packing of examples with shared prefixes into prefix trees, laid out flat in one row with every token once.
 
 A tree is written in preorder, the heaviest branch first, so what descends from a token is the run behind it and
 token k is seen by query q where `k <= q < ends[k]`. A token's position is its depth. Computed so, each example
@@ -25,7 +25,7 @@ _IDS = 1 << 31
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WeightedExample:
-    """One supervised example as token ids: prompt, then completion."""
+    """Supervised example as token ids, prompt then completion, with loss weights."""
 
     ids: Sequence[int]
     weights: Sequence[float]
@@ -41,7 +41,7 @@ class WeightedExample:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PackedTrees:
-    """One row of trees side by side: n tokens in s segments, m losses."""
+    """Prefix trees side by side in one row: n tokens in s segments, m losses."""
 
     ids: Ints
     """[n]"""
@@ -66,7 +66,7 @@ class PackedTrees:
 
 
 def pack_prefix_trees(examples: Sequence[WeightedExample], budget: int | None = None) -> list[PackedTrees]:
-    """The prefix tree of `examples`; where it has more than `budget` tokens, the fewest further ones do.
+    """Pack `examples` into a prefix tree; where it exceeds `budget` tokens, into several that repeat the fewest.
 
     A tree is split at branches, never within an example, and what is repeated is as short as can be. An example
     longer than the budget stands alone. Tokens are shared only where ids and adapters are equal from the start on.
@@ -83,7 +83,7 @@ def pack_prefix_trees(examples: Sequence[WeightedExample], budget: int | None = 
 
 
 def join(forests: Sequence[PackedTrees]) -> PackedTrees:
-    """Several forests in one row; nothing attends across."""
+    """Concatenate packed trees into one row; no token attends across."""
     tokens = np.cumsum([0, *(forest.tokens for forest in forests)])
     runs = np.cumsum([0, *(len(forest.segments) for forest in forests)])
     segments = [np.zeros((0, 3), np.int32)]
@@ -104,7 +104,7 @@ def join(forests: Sequence[PackedTrees]) -> PackedTrees:
 
 
 def fill(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Bins of indices whose lengths sum to `budget` at most: first fit, the longest first, ties in order.
+    """Pack indices into bins whose lengths sum to `budget` at most: first fit, the longest first, ties in order.
 
     What is longer than the budget has a bin of its own.
     """
@@ -128,7 +128,7 @@ def fill(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 @dataclass(slots=True)
 class _Node:
-    """A run of tokens without a branch: `start` to `stop` of `example`, counted in depth."""
+    """Run of tokens without a branch: `start` to `stop` of `example`, counted in depth."""
 
     stop: int
     example: int
@@ -142,20 +142,20 @@ class _Node:
 
 
 def _keys(example: WeightedExample) -> _Keys:
-    """What must be equal for a token to be shared, as one number each."""
+    """Sharing keys, one number per token: equal keys may be one token of the tree."""
     keys = np.asarray(example.ids, dtype=np.int64) * _ADAPTERS
     return keys if example.adapters is None else keys + np.asarray(example.adapters, dtype=np.int64)
 
 
 def _shared(left: _Keys, right: _Keys) -> int:
-    """The length of the common prefix."""
+    """Length of the common prefix."""
     length = min(len(left), len(right))
     differs = left[:length] != right[:length]
     return int(differs.argmax()) if differs.any() else length
 
 
 def _radix_tree(keys: Sequence[_Keys]) -> tuple[list[_Node], list[int]]:
-    """The nodes in preorder, and the node at which each example ends."""
+    """Radix tree of examples: its nodes in preorder, and the node at which each example ends."""
     order = sorted(range(len(keys)), key=lambda index: keys[index].astype(">i8").tobytes())
     root = _Node(0, -1)
     path = [root]  # from the root to where the example before ends
@@ -181,7 +181,7 @@ def _radix_tree(keys: Sequence[_Keys]) -> tuple[list[_Node], list[int]]:
 
 
 def _preorder(root: _Node) -> list[_Node]:
-    """All nodes but the root, the heaviest child first, so that the longest path of a tree is one run."""
+    """Preorder of all nodes but the root, the heaviest child first, so that the longest path of a tree is one run."""
     found = [root]
     for node in found:
         for child in node.children:
@@ -203,7 +203,7 @@ def _preorder(root: _Node) -> list[_Node]:
 
 
 def _split(walked: Sequence[_Keys], budget: int) -> list[range]:
-    """Consecutive groups of examples in tree order, each a tree within the budget where it can be.
+    """Split examples in tree order into consecutive groups, each a tree within the budget where it can be.
 
     A cut repeats the prefix that its two neighbours share, and nothing else: the cheapest cuts by dynamic programming.
     """
@@ -259,7 +259,7 @@ def _lay_out(examples: Sequence[WeightedExample], nodes: Sequence[_Node], last: 
 def _losses(
     examples: Sequence[WeightedExample], segments: Ints, last: Sequence[int]
 ) -> Iterator[tuple[_Keys, NDArray[np.float64]]]:
-    """Of each example the pairs (predicting position, target) as one number each, and their weights, [k]."""
+    """Losses per example: pairs (predicting position, target) as one number each, and their weights, [k]."""
     for example, node in zip(examples, last, strict=True):
         positions = path(segments, node)
         weights = np.asarray(example.weights, dtype=np.float64)
@@ -268,7 +268,7 @@ def _losses(
 
 
 def path(segments: Ints, segment: int) -> Ints:
-    """The positions in the row from the root to the last token of `segment`."""
+    """Positions in the row from the root to the last token of `segment`."""
     runs: list[Ints] = []
     while segment >= 0:
         start, stop, segment = segments[segment].tolist()

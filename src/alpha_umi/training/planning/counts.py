@@ -1,4 +1,4 @@
-"""How much there is to learn from: counts per trajectory, and what a sample of them says of all."""
+"""Token and example counts of the training data, estimated from a sample of trajectories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RARE = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCounts:
-    """What a stage learns from in one trajectory, or in many, in every layout."""
+    """Token counts of a stage's examples, in one trajectory or in many, in every layout."""
 
     examples: int = 0
     trees: int = 0
@@ -34,7 +34,7 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """The counts of all trajectories, from some of them or from all."""
+    """Estimated counts of all trajectories, from some of them or from all."""
 
     total: TokenCounts
     sampled: int
@@ -42,14 +42,14 @@ class Estimate:
     of: int
     """Trajectories there are."""
     margin: float = 0.0
-    """Half the 95 % interval of `total.tree_tokens`, as a share of it; 0 when all were counted."""
+    """Half the 95 % interval of `total.tree_tokens`, as a fraction of it; 0 when all were counted."""
     overshoot: float = 0.0
     """Examples by which a step exceeds its batch size on average, as it takes whole trajectories."""
     uneven: float = 0.0
-    """Standard deviation over trajectories of their share of tokens with a loss, by tree tokens."""
+    """Standard deviation over trajectories of their fraction of tokens with a loss, by tree tokens."""
 
     def tokens(self, config: TrainConfig) -> int:
-        """Tokens computed in one epoch in the layout of the run."""
+        """Number of tokens computed in one epoch in the layout of the run."""
         match config.layout, config.shuffle:
             case "padded", _:
                 return self.total.padded_tokens
@@ -59,18 +59,18 @@ class Estimate:
                 return self.total.row_tokens
 
     def steps(self, batch_size: int) -> float:
-        """Optimizer steps of one epoch."""
+        """Number of optimizer steps in one epoch."""
         return self.total.examples / (batch_size + self.overshoot)
 
     def losses(self, config: TrainConfig, tokens: int) -> int:
-        """Tokens with a loss in a pass of so many tokens that holds uncommonly many of them."""
+        """Upper bound, rarely exceeded, on tokens with a loss in a micro-batch of a given number of tokens."""
         share = self.total.completion_tokens / max(1, self.tokens(config))
         trajectories = max(1.0, tokens * self.of / max(1, self.total.tree_tokens))
         return math.ceil(tokens * min(1.0, share + _RARE * self.uneven / math.sqrt(trajectories)))
 
 
 def estimate(sample: Sequence[TokenCounts], of: int | None = None) -> Estimate:
-    """From the counts of single trajectories, drawn at random, to those of all `of` there are. None: these are all.
+    """Estimate the counts of `of` trajectories from those of single ones, drawn at random. None: these are all.
 
     Raises ValueError for an empty sample.
     """
@@ -106,7 +106,7 @@ def estimate(sample: Sequence[TokenCounts], of: int | None = None) -> Estimate:
 
 
 def _overshoot(examples: Sequence[int]) -> float:
-    """What is beyond a threshold when whole trajectories are added up to it: by renewal theory, on average
+    """Mean overshoot beyond a threshold when whole trajectories are added up to it; by renewal theory,
     (E[n^2] / E[n] - 1) / 2."""
     count = sum(examples)
     return (sum(n * n for n in examples) / count - 1) / 2 if count else 0.0

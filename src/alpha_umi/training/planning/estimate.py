@@ -1,4 +1,4 @@
-"""What a run will need, said before it runs: tokens, steps, memory per device, disk and time; and whether it fits.
+"""Estimate of a run's tokens, steps, memory per device, disk and time before it starts, and the check that it fits.
 
 Counts of parameters are exact, the memory of a pass comes from `training.footprint`, all else is arithmetic. Where
 only a sample of the trajectories was counted, the plan says how many and how sure that is.
@@ -40,16 +40,16 @@ _ROUND = 256
 _CURES = 3
 """Named at most."""
 _MOST_DEVICES = 64
-"""To which a run that does not fit is advised to spread."""
+"""Largest number of devices advised to a run that does not fit."""
 
 
 class PlanError(ConfigError):
-    """A run that cannot fit."""
+    """Error of a run that cannot fit its devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where a run is to run: so many equal devices, one process each."""
+    """Machine of a run: equal devices, one process each."""
 
     world_size: int = 1
     memory: int | None = None
@@ -58,12 +58,13 @@ class Machine:
     tokens_per_second: float | None = None
     """Measured, of one device."""
     flops: float | None = None
-    """Of one device in the dtype of the run, per second, as its maker says."""
+    """Floating-point operations per second of one device in the dtype of the run, as its maker says."""
     utilisation: float = 0.4
     """Share of `flops` that the run reaches."""
 
     def seconds(self, tokens: float, work: float) -> float | None:
-        """The time for so many tokens, or floating-point operations, over all devices; None: no rate is known."""
+        """Time for a number of tokens or floating-point operations over all devices, in seconds; None: no rate is
+        known."""
         if self.tokens_per_second is not None:
             return tokens / (self.tokens_per_second * self.world_size)
         if self.flops is not None:
@@ -73,7 +74,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Bytes on one device at the worst moment of a stage."""
+    """Peak memory of a stage on one device, in bytes."""
 
     weights: int
     gradients: int
@@ -83,7 +84,7 @@ class Memory:
     activations: int
     """The peak of a pass, logits included; or of an optimizer step, where that is more."""
     offloaded: int = 0
-    """Of the first three, what lies in the memory of the CPU instead."""
+    """Bytes of the first three that lie in the memory of the CPU instead."""
 
     @property
     def total(self) -> int:
@@ -92,11 +93,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:
-    """What one step of the recipe will do."""
+    """Estimate for one step of the recipe."""
 
     step: Step
     counts: Estimate
-    """Of one epoch over its part of the data."""
+    """Counts of one epoch over its part of the data."""
     epochs: float
     """As configured, or what max_steps comes to."""
     optimizer_steps: int
@@ -117,7 +118,7 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run before it runs."""
+    """Estimate of a whole run."""
 
     config: TrainConfig
     machine: Machine
@@ -127,7 +128,7 @@ class Plan:
 
     @property
     def disk(self) -> int:
-        """Bytes at the fullest moment: all folders and the checkpoints of the largest stage."""
+        """Peak disk use in bytes: all folders and the checkpoints of the largest stage."""
         largest = max(stage.checkpoint for stage in self.stages)
         return sum(stage.folder for stage in self.stages) + _CHECKPOINTS * largest
 
@@ -138,11 +139,11 @@ class Plan:
 
     @property
     def usable(self) -> int | None:
-        """Bytes of a device that the run may take."""
+        """Memory of a device that the run may take, in bytes."""
         return None if self.machine.memory is None else int(self.machine.memory * _USABLE)
 
     def memory_otherwise(self, stage: StagePlan) -> Memory:
-        """With gradient checkpointing where the run has none, and without where it has."""
+        """Peak memory with gradient checkpointing where the run has none, and without where it has."""
         changed = self.config.model_copy(update={"gradient_checkpointing": not self.config.gradient_checkpointing})
         return _memory(self.model, changed, stage.step, self.machine, stage.counts)
 
@@ -162,7 +163,7 @@ class Plan:
         )
 
     def _cures(self, stage: StagePlan, usable: int) -> Iterator[tuple[str, int]]:
-        """Changes after which every stage would fit, and the most that one would need then."""
+        """Configuration changes after which every stage would fit, and the most memory that one would need then."""
         for change, config, machine in _changes(self.config, self.machine):
             needs = [
                 _memory(self.model, config, step, machine, _counts_of(step, self.stages, stage)).total
@@ -174,7 +175,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is known of the model, its measured passes included."""
+    """Properties of the model, its measured passes included."""
 
     architecture: PreTrainedConfig
     shape: Shape
@@ -183,7 +184,7 @@ class Model:
 
     @classmethod
     def read(cls, config: TrainConfig) -> Model:
-        """Raises CheckpointError where there is no architecture to read."""
+        """Read the model's properties. Raises CheckpointError where there is no architecture to read."""
         architecture = read_architecture(config.model)
         return cls(architecture, read_shape(architecture))
 
@@ -193,7 +194,7 @@ class Model:
         return self._passes[work]
 
     def learned(self, step: Step) -> int:
-        """Parameters that a step changes."""
+        """Number of parameters that a step changes."""
         if step.adapter is None:
             return self.shape.parameters
         key = (step.adapter.rank, step.adapter.targets)
@@ -202,7 +203,8 @@ class Model:
         return self._adapters[key] * _adapters_at_once(step)
 
     def optimizer_bytes(self, step: Step) -> int:
-        """AdamW keeps two states per learned weight, Muon one for the matrices inside the layers."""
+        """Size of the optimizer state in bytes: AdamW keeps two per learned weight, Muon one for the matrices inside
+        the layers."""
         learned, matrices = self.learned(step), 0
         if step.settings.optimizer == "muon":
             matrices = self.shape.layer_matrices if step.adapter is None else learned
@@ -210,7 +212,7 @@ class Model:
 
 
 def make_plan(config: TrainConfig, counts: Mapping[str, Estimate], machine: Machine) -> Plan:
-    """`counts`: the name of a step (see training.recipe) -> what is to be learned from in it."""
+    """Estimate a run from the counts of its steps by name (see training.recipe)."""
     model = Model.read(config)
     stages = tuple(_stage(model, config, step, machine, counts[step.name]) for step in make_steps(config))
     return Plan(config=config, machine=machine, stages=stages, model=model)
@@ -243,7 +245,7 @@ def _stage(model: Model, config: TrainConfig, step: Step, machine: Machine, coun
 
 
 def _memory(model: Model, config: TrainConfig, step: Step, machine: Machine, counts: Estimate) -> Memory:
-    """Of a stage on one device."""
+    """Peak memory of a stage on one device."""
     learned, dtype = model.learned(step), _dtype(config, machine)
     sharded = machine.world_size > 1 and config.spread.shard is not False
     shares = machine.world_size if sharded else 1
@@ -275,8 +277,8 @@ def _memory(model: Model, config: TrainConfig, step: Step, machine: Machine, cou
 
 
 def _gathered(shape: Shape, spread: SpreadConfig, step: Step, width: int) -> int:
-    """FSDP2: what is outside the layers stays gathered; of the layers one is in use and one on its way. Their
-    gradients are whole until they are reduced, in float32."""
+    """Gathered weights under FSDP2: those outside the layers stay gathered; of the layers one is in use and one on its
+    way. Their gradients are whole until they are reduced, in float32."""
     layers = 2 if spread.reshard_after_forward else shape.layers
     weights = (shape.outer_parameters + layers * shape.layer_parameters) * width
     if step.adapter is not None:
@@ -286,7 +288,7 @@ def _gathered(shape: Shape, spread: SpreadConfig, step: Step, width: int) -> int
 
 
 def _pass_tokens(config: TrainConfig, step: Step, machine: Machine, counts: Estimate) -> int:
-    """A pass is full, or holds all that a device has of a step: its share, and at most one row more."""
+    """Tokens of the largest micro-batch: a full one, or all that a device has of a step, and at most one row more."""
     per_example = counts.tokens(config) / max(1, counts.total.examples)
     longest = config.max_length if config.layout == "padded" else counts.total.longest
     share = math.ceil(step.settings.batch_size * per_example / machine.world_size) + longest
@@ -294,7 +296,7 @@ def _pass_tokens(config: TrainConfig, step: Step, machine: Machine, counts: Esti
 
 
 def _adapters_at_once(step: Step) -> int:
-    """Joint adapters are all there, whichever acts on a token."""
+    """Number of adapters in memory at once: joint adapters are all there, whichever acts on a token."""
     return 1 if step.merged else len(step.learns)
 
 
@@ -325,7 +327,7 @@ def _work(model: Model, config: TrainConfig, step: Step, counts: Estimate) -> fl
 
 
 def _changes(config: TrainConfig, machine: Machine) -> Iterator[tuple[str, TrainConfig, Machine]]:
-    """Single changes in the order in which they cost little, and the first two together."""
+    """Configuration changes that save memory, the cheapest first, and the first two together."""
     cheap: dict[str, Any] = {}
     if not config.gradient_checkpointing:
         cheap["gradient_checkpointing"] = True
@@ -355,7 +357,7 @@ def _changes(config: TrainConfig, machine: Machine) -> Iterator[tuple[str, Train
 
 
 def _counts_of(step: Step, stages: tuple[StagePlan, ...], worst: StagePlan) -> Estimate:
-    """The counts of a step that a change may have renamed."""
+    """Counts of a step that a change may have renamed."""
     return next((stage.counts for stage in stages if stage.step.name == step.name), worst.counts)
 
 

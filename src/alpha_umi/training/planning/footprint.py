@@ -1,4 +1,4 @@
-"""What a model needs, found without its weights: its shape, and the memory of one pass through it.
+"""Parameter counts of a model and the memory of one pass through it, found without its weights.
 
 The memory of a pass is not a formula: the architecture's own code runs forward and backward on tensors that have
 shapes and no contents, with one layer and with two, and every storage that comes to life is counted. What a layer
@@ -35,7 +35,7 @@ _CAUSAL = "alpha_umi_causal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Counts of parameters, exact, and what the work of a token depends on."""
+    """Exact parameter counts and dimensions of a model."""
 
     parameters: int
     layer_parameters: int
@@ -51,13 +51,13 @@ class Shape:
 
     @property
     def outer_parameters(self) -> int:
-        """Of embeddings, final norm and projection."""
+        """Number of parameters of embeddings, final norm and projection."""
         return self.parameters - self.layer_parameters * self.layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """One forward and backward pass on one device."""
+    """Forward and backward pass on one device."""
 
     tokens: int
     losses: int
@@ -74,7 +74,7 @@ class Pass:
 
 
 def read_architecture(model: ModelConfig) -> PreTrainedConfig:
-    """The architecture without weights. Raises CheckpointError where there is none."""
+    """Read the architecture without weights. Raises CheckpointError where there is none."""
     if model.tiny is not None:
         return tiny_shape(model.tiny, model.tiny.vocab_size)
     base = cast("str", model.base)
@@ -87,7 +87,7 @@ def read_architecture(model: ModelConfig) -> PreTrainedConfig:
 
 
 def read_shape(architecture: PreTrainedConfig) -> Shape:
-    """Exact counts, from the architecture's own code without weights."""
+    """Read exact counts from the architecture's own code, without weights."""
     with torch.device("meta"), quiet():
         model = AutoModelForCausalLM.from_config(architecture)
     layers = _layers(model)
@@ -106,7 +106,7 @@ def read_shape(architecture: PreTrainedConfig) -> Shape:
 
 
 def adapter_parameters(architecture: PreTrainedConfig, adapter: AdapterConfig) -> int:
-    """Parameters of one LoRA adapter."""
+    """Number of parameters of one LoRA adapter."""
     with torch.device("meta"), quiet():
         model = AutoModelForCausalLM.from_config(architecture)
     adapted = _linears(_layers(model), adapter.targets)
@@ -114,7 +114,7 @@ def adapter_parameters(architecture: PreTrainedConfig, adapter: AdapterConfig) -
 
 
 def pass_bytes(architecture: PreTrainedConfig, work: Pass, layers: int) -> int:
-    """The most that a pass holds at once beside weights, their gradients and the optimizer; its peak, in bytes."""
+    """Peak memory of a pass in bytes, beside weights, their gradients and the optimizer."""
     model = _Architecture(architecture.to_json_string(use_diff=False), architecture)
     few, more = (_peak(model, work, count) for count in (_FEW_LAYERS, _FEW_LAYERS + 1))
     return max(0, few + (layers - _FEW_LAYERS) * (more - few))
@@ -125,7 +125,7 @@ def pass_bytes(architecture: PreTrainedConfig, work: Pass, layers: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Architecture:
-    """An architecture that equals every other one with the same values."""
+    """Architecture that equals every other one with the same values."""
 
     text: str
     config: PreTrainedConfig = field(compare=False)
@@ -148,7 +148,7 @@ def _peak(architecture: _Architecture, work: Pass, layers: int) -> int:
 
 
 def _prepare(model: PreTrainedModel, work: Pass, live: _Live) -> None:
-    """Weights and gradients are there before the pass, so that they do not count as its own."""
+    """Allocate weights and gradients before the pass, so that they do not count as its own."""
     if work.rank:
         model.requires_grad_(requires_grad=False)
         for linear in _linears(_layers(model), work.targets):
@@ -164,7 +164,7 @@ def _prepare(model: PreTrainedModel, work: Pass, live: _Live) -> None:
 
 
 def _checkpoint(model: PreTrainedModel) -> None:
-    """transformers renames this."""
+    """Turn on gradient checkpointing, under the name that this version of transformers has for it."""
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     cast("Callable[[], None]", enable)()
 
@@ -182,7 +182,7 @@ def _adapt(linear: nn.Linear, rank: int) -> None:
 
 
 def _forward_and_back(model: PreTrainedModel, work: Pass) -> None:
-    """The loss keeps wide logits and hands back a buffer of their size."""
+    """Run forward and backward with a loss that keeps float32 logits and returns a buffer of their size."""
     ids = torch.zeros(1, work.tokens, dtype=torch.long)
     at = torch.zeros(work.losses, dtype=torch.long)
     logits = model(input_ids=ids, logits_to_keep=at, use_cache=False).logits.float()
@@ -192,7 +192,7 @@ def _forward_and_back(model: PreTrainedModel, work: Pass) -> None:
 def _attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: object, **others: Any
 ) -> tuple[Tensor, None]:
-    """As transformers calls an attention: [1, heads, n, size] each in, [1, n, heads, size] out."""
+    """Attention function with the signature of transformers: [1, heads, n, size] each in, [1, n, heads, size] out."""
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
@@ -201,7 +201,7 @@ def _attend(
 
 
 class _Live(TorchDispatchMode):
-    """Counts the bytes of storages that operations make, while they live."""
+    """Counter of the bytes of live storages made by operations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ def _layers(model: PreTrainedModel) -> list[nn.Module]:
 
 
 def _linears(layers: Sequence[nn.Module], names: Sequence[str] | None = None) -> Iterator[nn.Linear]:
-    """The linear layers inside, or those of these names."""
+    """Linear layers inside, or those of the given names."""
     for layer in layers:
         for name, module in layer.named_modules():
             if isinstance(module, nn.Linear) and (names is None or name.rpartition(".")[2] in names):

@@ -1,4 +1,4 @@
-"""How much a run would have to learn from: some trajectories tokenised as its stages would, and counted."""
+"""Survey of a run's data: a sample of trajectories, tokenised as the stages would and counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alpha_umi.training.recipe import make_steps
 
 
 def survey(config: TrainConfig, inputs: TrainInputs, sample: int) -> dict[str, Estimate]:
-    """The counts of every step of the run (see training.recipe), from `sample` random trajectories of its data.
+    """Estimate the counts of every step of the run (see training.recipe) from `sample` random trajectories of its data.
 
     Nothing is kept and no weights are loaded. Raises DataError and CheckpointError as a run would.
     """

@@ -1,4 +1,4 @@
-"""A plan as text: three tables and the sentences that say what they rest on."""
+"""Text of a plan: three tables and the assumptions that they rest on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _THOUSAND, _MILLION, _BILLION = 10**3, 10**6, 10**9
 
 
 def plan_text(plan: Plan) -> str:
-    """What `umi train --plan` prints."""
+    """Text that `umi train --plan` prints."""
     return "\n".join([*_model(plan), "", *_tokens(plan), "", *_memory(plan), "", *_ending(plan)])
 
 
