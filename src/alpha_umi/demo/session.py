@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -44,7 +43,8 @@ from alpha_umi.loading.bundled import DEFAULT, check_world
 from alpha_umi.loading.models import import_engine
 from alpha_umi.preparation.world_files import Choice
 from alpha_umi.rollouts.runner import Rollout
-from alpha_umi.search import Limits, Strategy, Tree, explore, method_name, open_strategy
+from alpha_umi.search import Limits, Strategy, Tree, method_name, open_strategy
+from alpha_umi.search.solve import solve
 from alpha_umi.store import claim_folder, write_text, write_trajectories
 from alpha_umi.types import Task
 from alpha_umi.world import World
@@ -170,10 +170,7 @@ class _Demo:
         environment = WorldEnvironment(self._world, task)
         with TurnPrinter(self._console) as printer:
             agent = with_streaming(loaded.agent, printer.on_token)
-            async with aclosing(explore(agent, environment, task, limits, strategy)) as nodes:
-                async for node in nodes:
-                    tree.add(node)
-                    printer.on_node(node)
+            await solve(tree, agent, environment, limits, strategy, on_node=printer.on_node)
         return tree
 
     # --- many tasks ---------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import wait
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from alpha_umi.config.calls import validated
 from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.toolbox import Toolbox
-from alpha_umi.search import Limits, Node, Tree, explore
+from alpha_umi.search import Limits, Node, Tree
 from alpha_umi.search.names import Named
+from alpha_umi.search.solve import solve
 from alpha_umi.types import Call, Role, StopReason, ToolSpec, Trajectory, Turn, Usage
 
 if TYPE_CHECKING:
@@ -121,13 +121,13 @@ class Chat:
             task, environment = self._toolbox.open(text, self._called())
             history, tree = self.turns, Tree(task=task)
             agent = self.agent.observed(on_token)
-            nodes = explore(agent, environment, task, self._limits, self._strategy, history=history)
+
+            def on_new(node: Node) -> None:
+                if on_node is not None:
+                    on_node(replace(node, turns=node.turns[len(history) :]) if node.parent is None else node)
+
             try:
-                async with aclosing(nodes):
-                    async for node in nodes:
-                        tree.add(node)
-                        if on_node is not None:
-                            on_node(replace(node, turns=node.turns[len(history) :]) if node.parent is None else node)
+                await solve(tree, agent, environment, self._limits, self._strategy, history=history, on_node=on_new)
             except asyncio.CancelledError:
                 self._keep(tree, len(history), StopReason.CANCELLED)
                 raise

@@ -15,7 +15,6 @@ import logging
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -24,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from alpha_umi.datasets.queries import Query, QuerySet
 from alpha_umi.errors import AlphaUMiError, DataError
 from alpha_umi.protocols import Agent, Environment
-from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree, explore, method_name
+from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree, method_name
 from alpha_umi.search.record import Recorder
+from alpha_umi.search.solve import solve
 from alpha_umi.store import (
     append_rows,
     decode_trajectory,
@@ -116,9 +116,7 @@ class Explorer:
         try:
             environment = self.environments.open(job.query)
             tree = Tree(task=with_tools(job.query.task, environment))
-            async with aclosing(explore(self.agent, environment, tree.task, self.limits, self.strategy)) as nodes:
-                async for node in nodes:
-                    tree.add(node)
+            await solve(tree, self.agent, environment, self.limits, self.strategy)
             verdict = self.environments.verify(tree.task, tree.best)
         except (Exception, SystemExit, asyncio.CancelledError) as raised:
             if isinstance(raised, asyncio.CancelledError) and _is_cancelled():
