@@ -25,6 +25,7 @@ from alpha_umi.cli.examples import add_examples
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.flywheel import write_masked, write_rollouts
 from alpha_umi.cli.judge import judge_app
+from alpha_umi.cli.options_file import ConfigFile, OptionOverrides, one_of
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.report import write_report
 from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
@@ -244,9 +245,12 @@ def learn_format(
 
 @app.command()
 def train(
-    config: Annotated[str, typer.Argument(help="A training configuration (TOML), or the name of a recipe.")],
+    config: Annotated[
+        str | None, typer.Argument(help="A training configuration (TOML), or the name of a recipe.")
+    ] = None,
     overrides: Overrides = None,
     *,
+    config_file: Annotated[str | None, typer.Option("--config", help="The same, as an option.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what the run will need.")] = False,
     world_size: Annotated[int | None, typer.Option(min=1, help="With --plan: devices; this one by default.")] = None,
@@ -259,7 +263,9 @@ def train(
     """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
     from alpha_umi.jobs.train import PlanAssumptions, plan_words, read_train_config, train
 
-    wanted = read_train_config(config, overrides or ())
+    wanted = read_train_config(
+        one_of(config, config_file, "a training configuration or the name of a recipe"), overrides or ()
+    )
     if plan:
         assumptions = PlanAssumptions(
             world_size=world_size,
@@ -331,6 +337,8 @@ def predict(
     limit: Limit = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 64,
     *,
+    config: ConfigFile = None,
+    options_set: OptionOverrides = None,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
     constrained: Constrained = None,
     as_json: AsJson = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alpha_umi.cli.options_file import ConfigFile, OptionOverrides
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.errors import ConfigError
 
@@ -78,6 +79,8 @@ def judge_pass(
     concurrency: Concurrency = 8,
     compat: Compat = None,
     *,
+    config: ConfigFile = None,
+    options_set: OptionOverrides = None,
     world: Annotated[bool, typer.Option("--world", help="Tasks of the sealed world: judge by its verifier.")] = False,
     solvable: Annotated[
         bool,
@@ -123,6 +126,8 @@ def judge_win(
     concurrency: Concurrency = 8,
     compat: Compat = None,
     *,
+    config: ConfigFile = None,
+    options_set: OptionOverrides = None,
     world: Annotated[bool, typer.Option("--world", help="Compare by rule: passing, then fewer tool calls.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alpha_umi.cli.options_file import ConfigFile
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.errors import ConfigError, ModelError
 
@@ -78,6 +79,7 @@ def rollout(
     concurrency: Annotated[int, typer.Option(min=1, help="Tasks under way at once.")] = 32,
     on: Annotated[str, typer.Option(help="here, or ray: every machine of a Ray cluster takes its share.")] = "here",
     *,
+    config: ConfigFile = None,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
     native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
     resume: Annotated[

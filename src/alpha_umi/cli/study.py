@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.cli.options_file import one_of
+
 
 def study(
-    name: Annotated[str, typer.Argument(help="quick, two-sizes, full, or a study of your own (TOML).")],
+    name: Annotated[str | None, typer.Argument(help="quick, two-sizes, full, or a study of your own (TOML).")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; by default runs/study-NAME.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key: budget.tokens=100000")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Cells under way at once, a process each.")] = 1,
     *,
+    config: Annotated[str | None, typer.Option("--config", help="The same, as an option.")] = None,
     report: Annotated[bool, typer.Option("--report", help="Only write the report on what is done.")] = False,
 ) -> None:
     """Train and measure every variant from every base with every seed. The same command goes on where it stopped."""
@@ -27,7 +30,7 @@ def study(
     from alpha_umi.study.report import write_report
     from alpha_umi.study.run import run_study
 
-    config = read_study(name, tuple(overrides or ()))
+    config = read_study(one_of(name, config, "a study"), tuple(overrides or ()))
     place = out or Path("runs") / f"study-{config.name}"
     if report:
         print(write_report(config, place) / "study.md")
