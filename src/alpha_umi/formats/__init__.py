@@ -1,1 +1,1 @@
-"""Prompt text, both ways. Nothing outside this package builds or splits any."""
+"""Formats: rendering of prompts and parsing of completions. No other package builds or splits prompt text."""

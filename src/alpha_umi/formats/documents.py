@@ -18,7 +18,7 @@ _KEYS = ["Name", "function", "input"]
 
 
 def write_document(tool: ToolSpec) -> dict[str, Json]:
-    """The document that the published prompts show, one JSON line per tool."""
+    """Write the document of a tool as the published prompts show it, one JSON line per tool."""
     verbatim = tool.parameters.get(_VERBATIM)
     if isinstance(verbatim, dict):
         return dict(verbatim)
@@ -32,7 +32,7 @@ def write_document(tool: ToolSpec) -> dict[str, Json]:
 
 
 def read_document(document: Mapping[str, Json]) -> ToolSpec:
-    """The ToolSpec of a document. Raises DataError when it names no tool."""
+    """Read the ToolSpec of a document. Raises DataError when it names no tool."""
     name = document.get("Name")
     if not isinstance(name, str):
         raise DataError(f"a tool document has no text under 'Name' (its keys: {', '.join(document) or 'none'})")
@@ -70,6 +70,6 @@ def _read_argument(text: Json) -> dict[str, Json]:
 
 
 def write_function(tool: ToolSpec) -> dict[str, Json]:
-    """JSON Schema as instruct models know it, without what is kept only to write a source back."""
+    """Write a tool as a JSON Schema function, without the keys that are kept only to write a source back."""
     parameters = {key: value for key, value in tool.parameters.items() if not key.startswith("x-")}
     return {"name": tool.name, "description": tool.description, "parameters": parameters}

@@ -1,4 +1,7 @@
-"""What a format writes, in a few letters: an agent that learned other words than these cannot be served by them."""
+"""Fingerprint of a format: a short hash of the prompts and completions that it writes for a probe task.
+
+An agent can only be served by a format with the fingerprint of the one that it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -41,24 +44,24 @@ _TURNS: tuple[Turn, ...] = (
     *_CALL,
     Observation(content='{"km": 7}'),
 )
-"""Everything that a prompt may hold once."""
+"""Turns of every kind that a prompt may hold."""
 
 
 def fingerprint(form: Format) -> str:
-    """The same for formats that read and write every role alike, whatever their version says."""
-    told: list[str] = [form.name, form.end, *form.special_tokens]
+    """Hash of all that a format renders and writes; independent of the version that its document names."""
+    rendered: list[str] = [form.name, form.end, *form.special_tokens]
     for role in Role:
         try:
             for history, said in _asked(role):
                 prompt = form.render(role, _TASK, (*_TURNS, *history))
-                told += [role.value, form.role_token(role), str(prompt), form.write(role, said)]
+                rendered += [role.value, form.role_token(role), str(prompt), form.write(role, said)]
         except FormatError:  # a format for one model alone has no other roles
             continue
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:_LENGTH]
+    return hashlib.sha256(json.dumps(rendered).encode()).hexdigest()[:_LENGTH]
 
 
 def _asked(role: Role) -> Iterator[tuple[tuple[Turn, ...], tuple[Turn, ...]]]:
-    """What a role has read beyond the common history, and what it says then."""
+    """Turns that a role reads beyond the common history, and the turns that it writes after them."""
     match role:
         case Role.PLANNER:
             for plan in (_CALL[0], _END[0], Plan(thought="It cannot be known.", decision=Decision.GIVE_UP)):

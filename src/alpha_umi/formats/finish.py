@@ -1,4 +1,4 @@
-"""ToolBench's `Finish`: the tool by whose call its agents answer and give up, told and read here.
+"""ToolBench's `Finish`, the tool whose call ends a task with an answer or a give-up: its calls written and read.
 
 Reading is tolerant where models are careless and total; what cannot be read stays the call that it is.
 """
@@ -36,12 +36,12 @@ FINISH_TOOL = ToolSpec(
 
 
 def write_finish(turn: Plan | Answer) -> Call:
-    """The call by which an answer is given; of a plan, the one that gives up."""
+    """Write the `Finish` call of an answer, or of a plan that gives up."""
     return Call(name=FINISH, arguments=joined(finish_spans(turn)))
 
 
 def finish_spans(turn: Plan | Answer) -> tuple[Span, ...]:
-    """The arguments of that call, told apart by what they are."""
+    """Split the arguments of that call into spans by their part."""
     if isinstance(turn, Plan):
         return ((f'{{"{_TYPE}": "{_GIVES_UP}"}}', Part.DECISION),)
     answer = json.dumps(turn.text, ensure_ascii=False)[1:-1]
@@ -56,7 +56,10 @@ def finish_spans(turn: Plan | Answer) -> tuple[Span, ...]:
 
 
 def read_finish(thought: str, call: Call, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-    """What a thought and a call say; total. Without a type an answer counts as one; LENGTH may cut it off."""
+    """Read the turns of a thought and a `Finish` call.
+
+    Total. Without a type an answer counts as one; LENGTH may cut it off.
+    """
     if call.name != FINISH:
         return Plan(thought=thought, decision=Decision.CALL), call
     kind, answer = _read_arguments(call.arguments, finish)
@@ -68,7 +71,7 @@ def read_finish(thought: str, call: Call, finish: FinishReason = FinishReason.ST
 
 
 def _read_arguments(text: str, finish: FinishReason) -> tuple[Json, str | None]:
-    """The type and the answer that are given."""
+    """Type and answer in the arguments."""
     try:
         given: Json = json.loads(text, strict=False)
     except (ValueError, RecursionError):
@@ -83,7 +86,7 @@ def _read_arguments(text: str, finish: FinishReason) -> tuple[Json, str | None]:
 
 
 def _unquoted(text: str, *, whole: bool) -> str:
-    """An answer out of JSON that is broken: quotes within it are not escaped, or its end is missing."""
+    """Answer recovered from broken JSON: quotes within it are not escaped, or its end is missing."""
     if whole:
         text = _CLOSING.sub("", text)
     try:

@@ -1,4 +1,4 @@
-"""The one rule by which a prompt is cut to a window: in training, in prediction and in the live agent.
+"""Truncation of prompts to a context window, the same in training, in prediction and in the live agent.
 
 Observations go first, the oldest first, each down to its beginning and a mark; then whole steps, the oldest
 first; of a conversation the earlier exchanges, each whole, before any step of the last one. Tools, the query (the
@@ -23,16 +23,16 @@ _GRAIN = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """How long a prompt may be."""
+    """Context window: the limit of a prompt's length, and the function that counts it."""
 
     limit: int
-    """In tokens, or whatever `count` counts; the completion's share is already taken off."""
+    """In the unit of `count`, usually tokens; the completion's share is already taken off."""
     count: Callable[[Prompt], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """Turns whose prompt fits, and what that took."""
+    """Turns whose prompt fits, and the number of observations and turns that were cut for it."""
 
     turns: tuple[Turn, ...]
     observations_cut: int = 0
@@ -44,7 +44,7 @@ class Fitted:
 
 
 def fit(format: Format, role: Role, task: Task, turns: Sequence[Turn], window: Window) -> Fitted:  # noqa: A002
-    """The turns after which `role`'s prompt fits; `turns` themselves when they do.
+    """Cut `turns` until `role`'s prompt fits the window; `turns` themselves when it does already.
 
     Counts a prompt once when it fits, else about a dozen times. Raises FormatError with the numbers when
     not even the tools, the query and the last plan fit.
@@ -74,7 +74,10 @@ def fit(format: Format, role: Role, task: Task, turns: Sequence[Turn], window: W
 
 
 def _cut_observations(turns: tuple[Turn, ...], fits: Callable[[Sequence[Turn]], bool]) -> tuple[Turn, ...]:
-    """As few as will do, the oldest first, the last of them no further than it must. All at their floor fit."""
+    """Cut as few observations as possible, the oldest first, the last one only as far as needed.
+
+    All at their floor fit.
+    """
     places = [place for place, turn in enumerate(turns) if _floor(turn) != turn]
 
     def floored(count: int) -> tuple[Turn, ...]:
@@ -85,18 +88,18 @@ def _cut_observations(turns: tuple[Turn, ...], fits: Callable[[Sequence[Turn]], 
     count = len(places) if count is None else count
     if count == 0:
         return turns
-    place, held = places[count - 1], floored(count)
+    place, cut = places[count - 1], floored(count)
 
     def partly(grains: int) -> tuple[Turn, ...]:
-        return (*held[:place], _shorten(turns[place], grains), *held[place + 1 :])
+        return (*cut[:place], _shorten(turns[place], grains), *cut[place + 1 :])
 
     spare = (_length(turns[place]) - FLOOR - len(MARK) - 1) // _GRAIN
     taken = _smallest(spare - 1, lambda taken: fits(partly(spare - taken))) if spare > 0 else None
-    return held if taken is None else partly(spare - taken)
+    return cut if taken is None else partly(spare - taken)
 
 
 def _smallest(most: int, holds: Callable[[int], bool]) -> int | None:
-    """The smallest of 0..most for which a rising condition holds; None if it holds for none."""
+    """Binary search: the smallest of 0..most for which a rising condition holds; None if it holds for none."""
     low, high = 0, most + 1
     while low < high:
         middle = (low + high) // 2
@@ -108,7 +111,7 @@ def _smallest(most: int, holds: Callable[[int], bool]) -> int | None:
 
 
 def _droppable(role: Role, task: Task, turns: Sequence[Turn]) -> list[range]:
-    """The steps, and the earlier exchanges, that may go, as ranges of places, the oldest first."""
+    """Steps and earlier exchanges that may be dropped, as ranges of indices, the oldest first."""
     queries = [place for place in range(len(turns)) if _is_query(turns, place, task)]
     users = [place for place, turn in enumerate(turns) if isinstance(turn, User)]
     query = queries[-1] if queries else users[0] if users else None
@@ -124,14 +127,14 @@ def _droppable(role: Role, task: Task, turns: Sequence[Turn]) -> list[range]:
 
 
 def _is_query(turns: Sequence[Turn], place: int, task: Task) -> bool:
-    """Whether a user's turn begins an exchange; the others are hints of a search between two steps."""
+    """Return True for a user's turn that begins an exchange; the others are hints of a search between two steps."""
     turn, before = turns[place], turns[place - 1] if place else None
     ended = isinstance(before, Answer) or (isinstance(before, Plan) and before.decision is Decision.GIVE_UP)
     return isinstance(turn, User) and (before is None or ended or turn.text == task.query)
 
 
 def _without(step: range, query: int | None) -> range:
-    """A query stays though a stray call or observation behind it goes."""
+    """Drop a range of turns; a query in it stays."""
     return range(step.start + 1, step.stop) if step.start == query else step
 
 
@@ -155,7 +158,7 @@ def _floor(turn: Turn) -> Turn:
 
 
 def _shorten(turn: Turn, grains: int) -> Turn:
-    """Leave FLOOR characters and so many grains; a turn that this would not shorten stays."""
+    """Cut an observation to FLOOR characters and `grains` grains; a turn that this would not shorten stays."""
     length = FLOOR + grains * _GRAIN
     if not isinstance(turn, Observation) or len(turn.content) <= length + len(MARK):
         return turn

@@ -1,4 +1,4 @@
-r"""Lark grammars in llguidance's dialect, for the formats to hold completions to: the parts that they share.
+r"""Lark grammars in llguidance's dialect for constrained decoding: the parts that the formats share.
 
 `Calls` writes a call of one of a task's tools: what the format puts before the arguments, and arguments as JSON that
 the tool's schema (normalised by `json_types`) allows. Members come in any order, each at most once; white space is
@@ -24,7 +24,7 @@ _MOST_FREE = 64
 _BLANKS = r"[ \t\r\n]{0,40}"
 _HEX = "[0-9a-fA-F]"
 CODE = rf"u([0-9abcefABCEF]{_HEX}{{3}}|[dD][0-7]{_HEX}{{2}}|[dD][89abAB]{_HEX}{{2}}\\u[dD][c-fC-F]{_HEX}{{2}})"
-"""What follows the backslash of a character told by its number; half of a pair is none."""
+"""Escape of a character by its code point, after the backslash; a lone surrogate is excluded."""
 _PLAIN_STRING = rf'"([^"\\\x00-\x1f]|\\(["\\\/bfnrt]|{CODE}))*"'
 _TERMINALS = {
     "OPEN": rf"/\{{{_BLANKS}/",
@@ -47,14 +47,14 @@ _ANY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spelling:
-    """How a format writes the text of a call's arguments."""
+    """Spelling of a call's arguments in a format: the escapes of their text."""
 
     string: str = f"/{_PLAIN_STRING}/"
     """The terminal of any JSON string, quotes included."""
     key: str = r'/"[^"\\\x00-\x1f]*"/'
     """The same of strings without a backslash."""
     literal: Callable[[str], str] = str
-    """What is written for a given text."""
+    """Written form of a text."""
 
 
 PLAIN = Spelling()
@@ -62,7 +62,7 @@ PLAIN = Spelling()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
-    """Calls of tools as one format writes them."""
+    """Grammar of tool calls as one format writes them."""
 
     heads: Sequence[tuple[str, ToolSpec]]
     """Every tool that can be called, and what is written before its arguments."""
@@ -76,13 +76,13 @@ class Calls:
         read: Callable[[str], Sequence[Turn]],
         spelling: Spelling = PLAIN,
     ) -> Calls | None:
-        """Of the tools with names that `read` reads as `write` writes them; None where there is none."""
+        """Calls of the tools whose names `read` reads back as `write` writes them; None where there are none."""
         calls = [(Call(name=tool.name, arguments="{}"), tool) for tool in tools if tool.name]
         heads = [(write(call).removesuffix("{}"), tool) for call, tool in calls if tuple(read(write(call))) == (call,)]
         return cls(heads=heads, spelling=spelling) if heads else None
 
     def lines(self, name: str, after: str = "") -> list[str]:
-        """The rules of which `name` is a call; `after` stands in the text already."""
+        """Lines of the grammar whose rule `name` is a call; `after` is in the text already."""
         rules = _Rules(spelling=self.spelling)
         told = [
             f"{quoted(head.removeprefix(after))} {rules.object(normalise(tool).schema)}" for head, tool in self.heads
@@ -96,7 +96,7 @@ def quoted(text: str) -> str:
 
 
 def either(texts: Iterable[str]) -> str:
-    """One of several texts, as a part of a terminal."""
+    """Alternation of several texts, as a part of a terminal."""
     return f"({_either(map(quoted, texts))})"
 
 
@@ -130,7 +130,7 @@ def _either(parts: Iterable[str]) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class _Rules:
-    """Rules under way, one for each distinct schema."""
+    """Builder of grammar rules, one for each distinct schema."""
 
     spelling: Spelling
     rules: dict[str, str] = field(default_factory=dict[str, str])
@@ -145,7 +145,7 @@ class _Rules:
         return [f"{name}: {body}" for name, body in every.items()]
 
     def value(self, schema: Mapping[str, Json]) -> str:
-        """The symbol of the values that a normalised schema allows."""
+        """Symbol of the values that a normalised schema allows."""
         if not schema:
             return "any"
         if "pattern" in schema or "enum" in schema or "anyOf" in schema:
@@ -183,7 +183,7 @@ class _Rules:
         return f'/"({pattern})"/'
 
     def exactly(self, value: Json) -> str:
-        """The symbols of one value, however it is laid out."""
+        """Symbols of one fixed value with any white space."""
         match value:
             case list():
                 return f"FIRST {' COMMA '.join(f'({self.exactly(item)})' for item in value)} LAST"
@@ -194,7 +194,7 @@ class _Rules:
                 return _either(map(quoted, self.texts(value)))
 
     def texts(self, value: Json) -> list[str]:
-        """How a fixed value may be written."""
+        """Texts in which a fixed value may be written."""
         written = (json.dumps(value, ensure_ascii=ascii_only) for ascii_only in (False, True))
         return list(dict.fromkeys(self.spelling.literal(text) for text in written))
 

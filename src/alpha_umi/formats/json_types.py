@@ -120,7 +120,7 @@ class _Reader:
         self.notes.append(f"{path or 'the arguments'}: {reason}")
 
     def object(self, path: str, schema: Mapping[str, Json], depth: int) -> Schema:
-        """The schema of an object whose properties may be named."""
+        """Schema of an object whose properties may be declared."""
         declared = schema.get("properties")
         named: dict[str, Json] = declared if isinstance(declared, dict) else {}
         properties: dict[str, Json] = {
@@ -142,7 +142,7 @@ class _Reader:
         return result
 
     def value(self, path: str, schema: Json, depth: int) -> Schema:
-        """The schema of one value; any value where nothing is known."""
+        """Schema of one value; any value where nothing is declared."""
         if isinstance(schema, str):
             return self.words(path, schema)
         if not isinstance(schema, dict):
@@ -190,7 +190,7 @@ class _Reader:
                 self.note(path, f"{key} {_short(schema[key])} is not held")
 
     def choice(self, path: str, schema: Mapping[str, Json]) -> Schema | None:
-        """Where the values are listed, the list, less what the declared type rules out."""
+        """Schema of listed values, without those that the declared type rules out."""
         choices = [schema["const"]] if "const" in schema else schema.get("enum")
         if not isinstance(choices, list) or not choices:
             return None
@@ -267,7 +267,7 @@ class _Reader:
         return self.moment(path, low) or self.generic(path, text) or self.other(path, text)
 
     def moment(self, path: str, low: str) -> Schema | None:
-        """Dates and times are text; those whose shape is told are held to it."""
+        """Schema of dates and times: text, with a pattern where the shape is declared."""
         word = re.match(r"[a-z-]*", low)
         if word is None or word[0] not in _TEMPORAL:
             return None
@@ -279,7 +279,7 @@ class _Reader:
         return {"type": "string"}
 
     def generic(self, path: str, text: str) -> Schema | None:
-        """`list[int]`, `Array of Integers`, `string[]`, `Optional[str]`, `Union[str, int]`, `dict<string, int>`."""
+        """Schema of a generic type, such as `list[int]`, `Array of Integers`, `string[]`, `Optional[str]`."""
         if text.endswith("[]"):
             return {"type": "array", "items": self.words(f"{path}[]", text[:-2])}
         if of := _OF.fullmatch(text.casefold()):
@@ -328,7 +328,7 @@ def _typed(name: str) -> Schema:
 
 
 def _union(options: Sequence[Schema]) -> Schema:
-    """One of several; any value where one of them is."""
+    """Union of schemas; any value where one of them allows any."""
     flat: list[Json] = []
     for option in options:
         inner = option.get("anyOf")
@@ -358,7 +358,7 @@ def _types_of(value: Json) -> tuple[str, ...]:
 
 
 def _literal(text: str) -> Json:
-    """The JSON scalar that `text` is, as `"c"|"f"` lists choices; None where it is none."""
+    """JSON scalar that `text` is, as `"c"|"f"` lists choices; None where it is none."""
     if text[0] not in '"-0123456789' and text not in ("true", "false"):
         return None
     try:
@@ -369,7 +369,7 @@ def _literal(text: str) -> Json:
 
 
 def _split(text: str) -> list[str]:
-    """The options of a union: `a|b`, `a or b`, `a/b`, outside of brackets and quotes."""
+    """Options of a union: `a|b`, `a or b`, `a/b`, outside of brackets and quotes."""
     parts = [part.strip() for part in re.split(r"\||\bor\b|/", _masked(text))]
     if len(parts) < 2 or not all(parts):
         return [text]
@@ -381,7 +381,7 @@ def _commas(text: str) -> Iterator[str]:
 
 
 def _at(text: str, pieces: Sequence[str]) -> Iterator[str]:
-    """The stretches of `text` that stand where every other piece of its mask stands."""
+    """Substrings of `text` at the positions of every other piece of its mask."""
     begin = 0
     for number, piece in enumerate(pieces):
         if number % 2 == 0:
@@ -390,7 +390,7 @@ def _at(text: str, pieces: Sequence[str]) -> Iterator[str]:
 
 
 def _masked(text: str) -> str:
-    """As long as `text`, with what stands in brackets and quotes made unreadable."""
+    """Mask of `text`, of the same length, with the contents of brackets and quotes blanked."""
     depth, quoted, letters = 0, False, list[str]()
     for letter in text:
         quoted ^= letter == '"'
@@ -400,7 +400,7 @@ def _masked(text: str) -> str:
 
 
 def _first(path: str) -> str:
-    """The argument that a path is in."""
+    """Top-level argument of a path."""
     return re.split(r"[.\[]", path)[0]
 
 

@@ -1,4 +1,4 @@
-"""Which format a document or a name means."""
+"""Lookup of formats: by a JSON document or by the name of a built-in one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = "shared, chat, native, react"
 
 
 def load_format(document: Mapping[str, Json]) -> Format:
-    """The format that a document describes. Raises FormatError when it describes none."""
+    """Load the format that a document describes. Raises FormatError when it describes none."""
     match document.get("kind"):
         case "shared":
             return SharedFormat.from_document(document)
@@ -38,7 +38,7 @@ def load_format(document: Mapping[str, Json]) -> Format:
 
 
 def builtin(name: str) -> Format:
-    """The format of that name that needs no document. Raises FormatError naming those there are."""
+    """Return the built-in format of a name. Raises FormatError listing the known names."""
     match name:
         case "shared":
             return SharedFormat()

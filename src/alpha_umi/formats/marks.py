@@ -1,4 +1,4 @@
-"""How the published data writes single turns: decision marks and the shape of a call.
+"""Decision marks and call syntax of the published data: single turns written and read.
 
 These are the words inside a turn, not the prompt around it. The processed data files, the `template`
 formats and the static evaluation all share them. Whatever these shapes cannot express is kept verbatim:
@@ -19,7 +19,7 @@ _PUBLISHED_MARKS = {
     Decision.GIVE_UP: "Next: give up.",
 }
 ACTION = "Action: "
-"""What every call begins with."""
+"""Marker at the start of every call."""
 _ARGUMENTS = "\nAction Input: "
 _CALL = re.compile(r"Action: [^\n]+\nAction Input: ")
 _LOOSE_NAME = re.compile(r"Action:[ \t]*(?P<name>.*?)[ \t]*(?:\n|Action Input:|$)")
@@ -28,7 +28,7 @@ _LOOSE_ARGUMENTS = re.compile(r"Action Input:\s*(?P<arguments>.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """The words by which a plan names who goes next."""
+    """Decision marks: the words by which a plan names the next role."""
 
     decisions: Mapping[Decision, str] = field(default_factory=lambda: dict(_PUBLISHED_MARKS))
 
@@ -39,18 +39,18 @@ class Marks:
         return (plan.thought, Part.THOUGHT), (self.decisions.get(plan.decision, ""), Part.DECISION)
 
     def told(self, *, callable: bool) -> tuple[str, ...]:  # noqa: A002
-        """The marks that a plan may end with; without the call's where no tool can be called."""
+        """Marks that a plan may end with; the call's is left out where no tool can be called."""
         return tuple(m for d, m in self.decisions.items() if m and (callable or d is not Decision.CALL))
 
     def read_plan(self, text: str) -> Plan:
-        """The plan that `write_plan` writes as exactly `text`: a mark counts only at the very end."""
+        """Read the plan that `write_plan` writes as exactly `text`: a mark counts only at the very end."""
         for decision, mark in self.decisions.items():
             if mark and text.endswith(mark):
                 return Plan(thought=text[: -len(mark)], decision=decision)
         return Plan(thought=text, decision=Decision.NONE)
 
     def parse_plan(self, text: str) -> Plan:
-        """What a model meant: else the first mark anywhere counts, and what follows it is dropped."""
+        """Parse a plan leniently: without a final mark the first one counts, and the text after it is dropped."""
         plan = self.read_plan(text)
         if plan.decision is not Decision.NONE:
             return plan
@@ -62,7 +62,7 @@ class Marks:
 
 
 def joined(spans: Iterable[Span]) -> str:
-    """The text that spans make up."""
+    """Concatenated text of spans."""
     return "".join(text for text, _ in spans)
 
 
@@ -83,7 +83,7 @@ def call_spans(call: Call) -> tuple[Span, ...]:
 
 
 def read_call(text: str) -> Call:
-    """The call that `write_call` writes as exactly `text`."""
+    """Read the call that `write_call` writes as exactly `text`."""
     name, found, arguments = text.removeprefix(ACTION).partition(_ARGUMENTS)
     if text.startswith(ACTION) and found and name and "\n" not in name:
         return Call(name=name, arguments=arguments)
@@ -91,13 +91,13 @@ def read_call(text: str) -> Call:
 
 
 def find_call(text: str) -> int:
-    """Where a call starts in a text that holds more than the call; -1 if nowhere."""
+    """Index at which a call starts in a longer text; -1 if there is none."""
     whole = _CALL.search(text)
     return whole.start() if whole else text.find("Action:")
 
 
 def parse_call(text: str, finish: FinishReason = FinishReason.STOP) -> Call:
-    """What a model meant: markers may be out of place, spaces missing, arguments left out."""
+    """Parse a call leniently: markers may be out of place, spaces missing, arguments left out."""
     call = read_call(text)
     if call.name:
         return call
@@ -111,6 +111,6 @@ def parse_call(text: str, finish: FinishReason = FinishReason.STOP) -> Call:
 
 
 def cut_call(text: str) -> Call:
-    """The call of a text that ended before its arguments: it names no tool and holds what was said of the name."""
-    # Without the marker: with it, whoever reads the call back from a file of steps would take the half for a name.
+    """Return the call of a text cut off before its arguments: no tool name; `arguments` holds the partial name."""
+    # Without the marker: with it, a reader of a file of steps would take the partial name for a whole one.
     return Call(name="", arguments=text.rpartition(ACTION.rstrip())[2].lstrip())

@@ -1,4 +1,4 @@
-"""Native function calling: one chat model that is told the tools by its endpoint and writes its calls as calls.
+"""Native function calling: a chat model whose endpoint takes tool schemas and returns structured calls.
 
 The prompts are `ToolPrompt`s. A reply is its text and its calls as one JSON document (`write_reply`); a call's
 arguments stay the text that the model wrote. Calls of one reply (parallel calls) follow each other in the turns,
@@ -46,7 +46,7 @@ KIND = "native"
 
 
 class Ending(StrEnum):
-    """By what a model ends a task: plain text, or a call of ToolBench's `Finish`."""
+    """Ending of a task by a model: plain text, or a call of ToolBench's `Finish`."""
 
     REPLY = "reply"
     FINISH = "finish"
@@ -72,11 +72,11 @@ _HOW_TO_END = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
-    """Every text that a prompt adds to the turns."""
+    """Wording of a native prompt: every text that it adds to the turns."""
 
     system: str = _SYSTEM
     end: str = ""
-    """How to end, said after `system`; empty: our words for the ending."""
+    """Instruction for ending, after `system`; empty: the built-in one of the ending."""
     give_up: str = "give_up"
     """The name of the tool that gives up (REPLY)."""
     give_up_description: str = "Ends the task without an answer, because no tool can settle the request."
@@ -86,12 +86,12 @@ class Wording:
     unanswered: str = "This call was not run."
     """Stands for an observation that is missing."""
     observation: str = "Observation: "
-    """What stands before an observation that answers no call of a named tool."""
+    """Label before an observation that answers no call of a named tool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativeFormat:
-    """protocols.Format over native function calling, for the backbone alone."""
+    """Format over native function calling (`protocols.Format`), for the backbone alone."""
 
     name: str = KIND
     ending: Ending = Ending.REPLY
@@ -99,7 +99,7 @@ class NativeFormat:
 
     @property
     def end(self) -> str:
-        """Empty: whoever serves the model ends the reply."""
+        """Empty end mark: the model's server ends the reply."""
         return ""
 
     @property
@@ -135,7 +135,7 @@ class NativeFormat:
         return ""
 
     def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> ToolPrompt:
-        """The messages so far and the tools. Raises FormatError for another role or a tool that ends tasks."""
+        """Render the messages so far and the tools. Raises FormatError for another role or a tool that ends tasks."""
         if role is not Role.BACKBONE:
             raise FormatError(f"format {self.name!r} is for one model that does all; it has no {role.value}")
         ends = self._end_tool()
@@ -200,11 +200,11 @@ class NativeFormat:
             case Role.BACKBONE, (Plan(thought=thought), *calls) if all(isinstance(call, Call) for call in calls):
                 return _reply_spans((thought, Part.THOUGHT), cast("Sequence[Call]", calls))
             case _:
-                said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
-                raise FormatError(f"the {role.value} cannot say {said}")
+                kinds = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
+                raise FormatError(f"the {role.value} cannot say {kinds}")
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-        """What `write_reply` wrote; any other text is a reply without calls."""
+        """Parse a reply that `write_reply` wrote; any other text is a reply without calls."""
         content, calls = _read_reply(text)
         if calls and finish is FinishReason.LENGTH and not calls[-1].arguments.strip():
             calls[-1] = Call(name="", arguments=calls[-1].name)
@@ -217,7 +217,7 @@ class NativeFormat:
         return *turns, *(call for call in more if isinstance(self._read_call("", call, finish)[-1], Call))
 
     def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
-        """None: an endpoint holds its model to the tools itself."""
+        """Return None: an endpoint constrains its model to the tools itself."""
         return None
 
     def _read_text(self, content: str) -> tuple[Turn, ...]:
@@ -237,7 +237,7 @@ class NativeFormat:
 
 
 class _Messages:
-    """Messages as endpoints take them: nothing said is no message, and every call is answered."""
+    """Builder of messages as endpoints take them: no empty message, and every call is answered."""
 
     def __init__(self, wording: Wording) -> None:
         self._wording = wording
@@ -255,14 +255,14 @@ class _Messages:
         self._done.append(Message(role="user", content=content))
 
     def open(self, content: str, *calls: Call) -> None:
-        """A new message of the model; where it only thought before, it was asked to go on."""
+        """Begin a message of the model; after a mere thought, a request to go on comes before it."""
         self._close()
         if self._speaker == "assistant":
             self._ask_on()
         self._done.append(Message(role="assistant", content=content, calls=calls))
 
     def say(self, content: str) -> None:
-        """More words of the model's message."""
+        """Add text to the model's message."""
         last = self._done[-1]
         if last.role != "assistant" or last.calls:
             self.open(content)
@@ -270,7 +270,7 @@ class _Messages:
             self._done[-1] = replace(last, content=_paragraphs(last.content, content))
 
     def call(self, call: Call) -> None:
-        """A call of the model's message; a nameless one is but words."""
+        """Add a call to the model's message; one without a name becomes text."""
         if not call.name:
             self.say(call.arguments)
             return
@@ -315,7 +315,7 @@ def _paragraphs(*texts: str) -> str:
 
 
 def write_reply(content: str, calls: Sequence[Call]) -> str:
-    """A reply as a completion's text: one JSON document with the content and every call, its arguments as text."""
+    """Write a reply as a completion: one JSON document with the content and every call, its arguments as text."""
     return joined(_reply_spans((content, Part.THOUGHT if calls else Part.ANSWER), calls))
 
 
@@ -339,7 +339,7 @@ def _quoted(text: str) -> str:
 
 
 def _read_reply(text: str) -> tuple[str, list[Call]]:
-    """What `write_reply` wrote; any other text is content alone."""
+    """Read a reply that `write_reply` wrote; any other text is content alone."""
     try:
         reply = json.loads(text)
         content, calls = reply["content"], reply["calls"]

@@ -1,4 +1,4 @@
-"""Optional roles in any format. The critic reads what the planner would, with a question, and writes a plan.
+"""Optional roles for any format. The critic reads what the planner would, with a question, and writes a plan.
 
 A plan that concludes accepts the answer, any other sends it back with the thought as the reason. So every format has a
 critic, with the planner's layout, tokens and grammar, and none changes by it. Others read a review as the user's words.
@@ -21,7 +21,7 @@ QUESTION = (
 
 @dataclass(frozen=True, slots=True)
 class CriticFormat:
-    """protocols.StoredFormat of another format that has the critic as well."""
+    """Format with a critic, wrapped around another format (`protocols.StoredFormat`)."""
 
     inner: StoredFormat
 
@@ -38,7 +38,7 @@ class CriticFormat:
         return self.inner.special_tokens
 
     def to_document(self) -> dict[str, Json]:
-        """Of the inner format: the critic is the configuration's, not the format's."""
+        """Return the document of the inner format: the critic is the configuration's, not the format's."""
         return self.inner.to_document()
 
     def role_token(self, role: Role) -> str:
@@ -71,7 +71,7 @@ def _played(role: Role) -> Role:
 
 
 def _written(role: Role, turns: Sequence[Turn]) -> Sequence[Turn]:
-    """A review as the plan that says it."""
+    """Plan that expresses a review."""
     if role is not Role.CRITIC:
         return turns
     match tuple(turns):
@@ -85,7 +85,7 @@ _FORMATS: Mapping[Role, Callable[[StoredFormat], StoredFormat]] = {Role.CRITIC: 
 
 
 def with_optional_roles(format: Format, roles: Iterable[Role]) -> StoredFormat:  # noqa: A002
-    """The format with the prompts of optional roles as well."""
+    """Extend a format by the prompts of optional roles."""
     stored = cast("StoredFormat", format)
     for role in roles:
         stored = _FORMATS[role](stored)

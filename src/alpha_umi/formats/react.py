@@ -1,4 +1,4 @@
-"""One model in the shape of ToolLLaMA: a thought, an action and its input in one completion; `Finish` ends the task.
+"""ReAct format of ToolLLaMA: one model writes thought, action and input in one completion; `Finish` ends the task.
 
 Everything around the turns is data, so that a document can carry the prompt that a published checkpoint knows; the
 labels within a step are fixed, since they are how such models are recognised. Law: a step that is written is read
@@ -65,7 +65,7 @@ Action is one of: {tool_names}
 
 
 class ToolText(StrEnum):
-    """How tools are shown: ToolBench's documents or functions on a line each, or one list of functions.
+    """Listing of tools in the prompt: ToolBench's documents or functions on a line each, or one list of functions.
 
     PYTHON is that list as Python prints it, which is what ToolLLaMA was trained on.
     """
@@ -78,7 +78,7 @@ class ToolText(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What stands around the turns."""
+    """Layout of a ReAct prompt: all text around the turns."""
 
     template: str = _TEMPLATE
     """With `{history}`, and `{tools}` and `{tool_names}` where they are shown."""
@@ -86,15 +86,15 @@ class Layout:
     step: str = "Assistant: {text}\n"
     observation: str = "Observation: {text}\n"
     thought: str = "Thought: "
-    """What a step begins with."""
+    """Text at the start of a step."""
     tools: ToolText = ToolText.FUNCTIONS
     finish: Mapping[str, Json] = field(default_factory=lambda: write_function(FINISH_TOOL), hash=False)
-    """How `Finish` is told behind the tools, as a function or a document; empty: not at all."""
+    """Entry of `Finish` after the tools, as a function or a document; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReActFormat:
-    """protocols.Format for the backbone alone; make one of a document with `from_document`."""
+    """ReAct format for the backbone alone (`protocols.Format`); `from_document` makes one from a document."""
 
     name: str = KIND
     end: str = ""
@@ -151,7 +151,7 @@ class ReActFormat:
         return ""
 
     def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> str:
-        """Raises FormatError for a role other than the backbone."""
+        """Render the prompt. Raises FormatError for a role other than the backbone."""
         self._check(role)
         values = {
             "tools": self._tools(task.tools),
@@ -176,7 +176,7 @@ class ReActFormat:
                 return "\n".join(json.dumps(each, ensure_ascii=False) for each in told)
 
     def _history(self, turns: Sequence[Turn]) -> Iterator[str]:
-        """A plan and what it asked for are one step."""
+        """Text of the turns; a plan and the turn that it asked for are one step."""
         layout = self.layout
         for before, turn, after in zip_longest((None, *turns), turns, turns[1:]):
             match turn:
@@ -205,8 +205,8 @@ class ReActFormat:
             case (Plan(thought=thought), (Call() | Answer()) as turn):
                 return filled(self._spans(thought, turn))
             case _:
-                said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
-                raise FormatError(f"the {role.value} cannot say {said}")
+                kinds = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
+                raise FormatError(f"the {role.value} cannot say {kinds}")
 
     def _spans(self, thought: str, turn: Plan | Call | Answer) -> tuple[Span, ...]:
         spans: tuple[Span, ...] = ((self.layout.thought, Part.MARK), (thought, Part.THOUGHT))
@@ -221,7 +221,7 @@ class ReActFormat:
         return *spans, (_ACTION, Part.MARK), named, (_INPUT, Part.MARK), *given
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-        """What a model meant: the first action counts, one with an input before others; what follows it is dropped."""
+        """Parse leniently: the first action counts, one with an input before others; the text after it is dropped."""
         whole = _WHOLE.search(text)
         start = whole.start() if whole else 0
         at, call = next(find_calls(text[start:], finish), (len(text), None))
@@ -236,7 +236,7 @@ class ReActFormat:
         return text[label.end() :] if label else text
 
     def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
-        """None: a baseline writes what it likes."""
+        """Return None: the baseline is not constrained."""
         return None
 
 

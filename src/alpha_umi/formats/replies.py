@@ -1,4 +1,4 @@
-"""What an instruct model meant: its reply, with markdown, labels and chatter around it, read as turns.
+"""Lenient parser of instruct models' replies into turns, through markdown, labels and chatter.
 
 Only `chat` reads through this. A reply in the asked shape is kept to the byte. Laws: every function is total,
 and what it read, written back in the asked shape, is read the same again.
@@ -49,7 +49,7 @@ _DECODER = json.JSONDecoder(strict=False)
 
 
 def read_reply(role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-    """The turns that `role` says by `text`."""
+    """Read the turns of `role` from `text`."""
     said = _without_preamble(role, text)
     match role:
         case Role.PLANNER:
@@ -85,7 +85,7 @@ def _read_call(text: str, finish: FinishReason) -> Call:
 
 
 def _read_step(text: str, finish: FinishReason) -> tuple[Turn, ...]:
-    """A backbone's reply: a thought, then a call, an answer, or the word that it gives up."""
+    """Read a backbone's reply: a thought, then a call, an answer, or the give-up word."""
     concludes = _CONCLUSION.search(text)
     at, call = next(find_calls(text, finish, within=concludes is None), (len(text), None))
     if concludes and concludes.start() < at:
@@ -102,7 +102,7 @@ def _read_step(text: str, finish: FinishReason) -> tuple[Turn, ...]:
 
 
 def find_calls(text: str, finish: FinishReason, *, within: bool = True) -> Iterator[tuple[int, Call]]:
-    """Calls and where they start: those that start a line, and (`within`) then those that do not.
+    """Find calls and their start indices: those that start a line, and (`within`) then those that do not.
 
     The last one may be a call that LENGTH cut off before its arguments.
     """
@@ -119,7 +119,7 @@ def find_calls(text: str, finish: FinishReason, *, within: bool = True) -> Itera
 
 
 def _read_action(text: str, start: int, after: int) -> Call:
-    """The call whose `Action:` stands at `start:after`; nameless if no name follows."""
+    """Read the call whose `Action:` is at `start:after`; nameless if no name follows."""
     exact = read_call(text[start:])
     if exact.name and exact.name == _name(exact.name) and exact.arguments.strip() == _arguments(exact.arguments):
         return exact
@@ -136,7 +136,7 @@ def _read_action(text: str, start: int, after: int) -> Call:
 
 
 def _ends_before_arguments(text: str, after: int) -> bool:
-    """Whether the call whose `Action:` ends at `after` is the last thing said, without any arguments."""
+    """Return True if the call whose `Action:` ends at `after` ends the text, without any arguments."""
     if _INPUT.search(text, after) or _NEXT_TURN.search(text, after):
         return False
     _, _, rest = text[after:].strip().partition("\n")

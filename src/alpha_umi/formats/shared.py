@@ -1,4 +1,4 @@
-r"""Our own layout: tools and history first, one special token per role, so that prompts share prefixes.
+r"""Shared-prefix format: tools and history first, one special token per role, so that prompts share prefixes.
 
     <|tools|> signatures, one per line <|end|> <|user|> query <|end|>
     then turn by turn  <|planner|> thought <|call|> <|end|>  <|caller|> name, line break, arguments <|end|>
@@ -69,7 +69,7 @@ _STRING = rf'/"({_PLAIN}|{_ESCAPED})*(<(<|\\\\)*({_BEHIND_OPEN}({_PLAIN}|{_ESCAP
 
 @dataclass(frozen=True, slots=True)
 class SharedFormat:
-    """protocols.Format in the layout that this module describes."""
+    """Format in the shared-prefix layout of this module (`protocols.Format`)."""
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class SharedFormat:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Json]) -> SharedFormat:
-        """Raises FormatError for a version that this package does not write."""
+        """Read the document. Raises FormatError for a version that this package does not write."""
         if document.get("version") != _VERSION:
             raise FormatError(
                 f"format 'shared' has version {document.get('version')!r}; this package knows {_VERSION}: "
@@ -118,11 +118,11 @@ class SharedFormat:
             case Role.BACKBONE, ((Call() | Answer()) as turn,):
                 return filled(((_token(turn), Part.MARK), *_spans(turn)))
             case _:
-                said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
-                raise FormatError(f"the {role.value} cannot say {said}")
+                kinds = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
+                raise FormatError(f"the {role.value} cannot say {kinds}")
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-        """What stands after the first special token that does not belong there is dropped."""
+        """Parse a completion; the text after the first misplaced special token is dropped."""
         words, *rest = _ANY_SPECIAL.split(text)
         match role:
             case Role.PLANNER:
@@ -135,7 +135,7 @@ class SharedFormat:
                 return _read_step(words, rest, finish)
 
     def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
-        """The tokens of roles and decisions must be special ones of whatever tokenizer the grammar is used with."""
+        """Return the grammar. Role and decision tokens must be special ones of the tokenizer that it is used with."""
         calls = Calls.of(task.tools, _write, lambda text: (_read_call(text, whole=True),), _SPELLING)
         last = turns[-1] if turns else None
         match role:
@@ -155,7 +155,7 @@ class SharedFormat:
 
 
 def _last_token(role: Role, turns: Sequence[Turn]) -> str:
-    """What a prompt ends with. The backbone's ends as the planner's, but after a plan that hands over."""
+    """Last token of a prompt. The backbone's ends as the planner's, but after a plan that hands over."""
     last = turns[-1] if turns else None
     if role is Role.BACKBONE and isinstance(last, Plan) and last.decision in _HANDS_OVER:
         return ""
@@ -200,7 +200,7 @@ def _read_plan(words: str, rest: Sequence[str]) -> Plan:
 
 
 def _read_call(words: str, *, whole: bool) -> Call:
-    """`whole`: nothing that belongs to the call can be missing at its end."""
+    """Read a call. `whole`: no part of it can be missing at its end."""
     name, line_break, arguments = words.partition("\n")
     if line_break:
         return Call(name=_unescape_name(name), arguments=_unescape(arguments))
@@ -210,7 +210,7 @@ def _read_call(words: str, *, whole: bool) -> Call:
 
 
 def _read_step(words: str, rest: Sequence[str], finish: FinishReason) -> tuple[Turn, ...]:
-    """A plan and what it asked for; what it asked for alone, where the text starts with a role's token."""
+    """Read a plan and the turn that it asked for; that turn alone, where the text starts with a role's token."""
     plan = () if not words and rest and rest[0] in (_CALLER, _SUMMARIZER) else (_read_plan(words, rest),)
     for at in range(0, len(rest), 2):
         token, following = rest[at : at + 2]
@@ -229,7 +229,7 @@ def _decisions(callable: bool) -> str:  # noqa: A002
 
 
 def _step(said: Decision | None, *, callable: bool) -> str:  # noqa: A002
-    """What the backbone may write after a plan that says `said`, or anywhere else (None)."""
+    """Grammar of the backbone's step after a plan that decided `said`, or anywhere else (None)."""
     call, answer = f"{_CALLER} call", f"{_SUMMARIZER} TEXT?"
     match said:
         case Decision.CALL if callable:

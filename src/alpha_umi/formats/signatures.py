@@ -1,4 +1,4 @@
-"""Tools on one line each: `weather(city: string "the city", days?: integer) — description`.
+"""Signatures of tools, one line each: `weather(city: string "the city", days?: integer) — description`.
 
 Made from `ToolSpec.parameters` alone and the same every time. `?` marks an optional argument, and only
 where the tool says which arguments are required at all (ToolBench's documents do not). Types stand as they
@@ -19,7 +19,7 @@ _UNIONS = ("anyOf", "oneOf", "allOf")
 
 
 def signature(tool: ToolSpec) -> str:
-    """One line of text; line breaks in names and descriptions become spaces."""
+    """Write the signature of a tool as one line; line breaks in names and descriptions become spaces."""
     line = f"{_on_one_line(tool.name)}({_arguments(tool.parameters)})"
     description = _on_one_line(own_words(tool.description))
     return f"{line} — {description}" if description else line
@@ -50,7 +50,7 @@ def _argument(schema: Json) -> str:
 
 
 def type_name(schema: Json) -> str:
-    """The type that a schema declares, on one line: `string`, `array<number|null>`, `"c"|"f"`; `any` for none."""
+    """Write the type that a schema declares on one line: `string`, `array<number|null>`, `"c"|"f"`; `any` for none."""
     if not isinstance(schema, dict):
         return _on_one_line(schema) if isinstance(schema, str) else _compact(schema)
     if "const" in schema:

@@ -1,4 +1,4 @@
-"""The published text of one scored step, both ways.
+"""Text form of one scored step in the published evaluation files: written and read.
 
 Static evaluation files hold one text per step. The multi-agent shape is `assistant: THOUGHT Next: caller.</s>`
 `caller: ACTION</s>`, the same with `conclusion`, or a bare plan that gives up; the backbone shape is a thought and,
@@ -32,14 +32,14 @@ _NAMED = re.compile(r"Next: (?:caller|conclusion|give up)")
 
 
 class StepShape(StrEnum):
-    """Which of the two published scripts a file of steps was written for."""
+    """Shape of a file of steps, by the published script that scores it."""
 
     MULTI_AGENT = "multi-agent"
     BACKBONE = "backbone"
 
 
 def write_step(turns: Sequence[Turn]) -> str:
-    """The multi-agent text of a step: its plan, alone or with the first call or answer after it.
+    """Write the multi-agent text of a step: its plan, alone or with the first call or answer after it.
 
     Raises FormatError when the turns do not begin with a plan: such a step has no text.
     """
@@ -59,9 +59,9 @@ def write_step(turns: Sequence[Turn]) -> str:
 
 
 def read_step(text: str) -> tuple[Turn, ...]:
-    """The step that a text of either shape means: a plan, then the call or the answer if there is one.
+    """Read the step of a text of either shape: a plan, then the call or the answer if there is one.
 
-    Total over all strings. A plan that names nobody has Decision.NONE, whoever speaks after it.
+    Total over all strings. A plan without a decision mark has Decision.NONE, whatever role follows it.
     """
     body = text
     for prefix in _PREFIXES:
@@ -86,7 +86,7 @@ def _read_speech(speaker: str, text: str) -> Call | Answer:
 
 
 def _cut(text: str) -> str:
-    """Without the end mark, and without what a model went on to say in another's name."""
+    """Text without the end mark and without what a model wrote after it in another role's name."""
     after = _AFTER.search(text)
     words = text[: after.start()] if after else text
     while (bare := words.rstrip()).endswith(_END):
@@ -95,7 +95,10 @@ def _cut(text: str) -> str:
 
 
 def _read_backbone(text: str) -> tuple[Turn, ...]:
-    """A thought may hold lines that look like a call or a conclusion: a whole call or an ending outweighs them."""
+    """Read a backbone's text.
+
+    A thought may hold lines that look like a call or a conclusion: a whole call or an ending outweighs them.
+    """
     end = _GIVE_UP.search(text)
     if end is not None:
         return (Plan(thought=text[: end.start()], decision=Decision.GIVE_UP),)
@@ -115,7 +118,7 @@ def _read_backbone(text: str) -> tuple[Turn, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedStep:
-    """What a published script makes of one text; what does not belong to the decision is None."""
+    """Reading of one text by a published script; a field that does not belong to the decision is None."""
 
     decision: Decision
     name: str | None = None
@@ -126,19 +129,19 @@ class PublishedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedCrash:
-    """The published script ends here, with this exception."""
+    """Crash of the published script on a text, with its exception."""
 
     error: str
 
 
 def published_shape(references: Iterable[str]) -> StepShape:
-    """The shape that most references have."""
+    """Return the shape that most references have."""
     named = [bool(_NAMED.search(reference)) for reference in references]
     return StepShape.MULTI_AGENT if 2 * sum(named) >= len(named) else StepShape.BACKBONE
 
 
 def parse_published(text: str, shape: StepShape) -> PublishedStep | PublishedCrash:
-    """The reading of `evaluate-multi_agent.py` or `evaluate-backbone.py`, by their own rules. Total."""
+    """Parse a text by the rules of `evaluate-multi_agent.py` or `evaluate-backbone.py`. Total."""
     try:
         return _published_multi_agent(text) if shape is StepShape.MULTI_AGENT else _published_backbone(text)
     except (IndexError, ValueError) as error:

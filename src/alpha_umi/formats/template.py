@@ -1,4 +1,4 @@
-"""A format described by data: templates, suffixes, turn wrappers and marks, read from a JSON document.
+"""Template format, described by data: templates, suffixes, turn wrappers and marks, read from a JSON document.
 
 The published checkpoints know prompts of this kind. `variant` chooses between the prompts they were trained
 on and the prompts they were evaluated with, `filling` between filling a template once and the published
@@ -44,14 +44,14 @@ _STEP_PART = re.compile(r"\{(?:target|text)\}")
 
 
 class Variant(StrEnum):
-    """Which published prompts: EVALUATION as they are, TRAINING with the trainer's prefix before them."""
+    """Variant of the published prompts: EVALUATION as they are, TRAINING with the trainer's prefix before them."""
 
     EVALUATION = "evaluation"
     TRAINING = "training"
 
 
 class Filling(StrEnum):
-    """How placeholders are filled: ONCE, or by the published CHAINED replacements (bugs included)."""
+    """Filling of placeholders: ONCE, or by the published CHAINED replacements (bugs included)."""
 
     ONCE = "once"
     CHAINED = "chained"
@@ -69,14 +69,17 @@ class _Target:
         return f"{self.before}{thought}{self.middle}{rest}{self.after}"
 
     def spans(self, thought: str, rest: Sequence[Span]) -> tuple[Span, ...]:
-        """Around a thought and what follows it are labels; where nothing follows, they are the decision."""
+        """Spans of a completion.
+
+        The text around its parts is a label, or the decision where no part follows the thought.
+        """
         labels = Part.MARK if rest else Part.DECISION
         return (self.before, Part.MARK), (thought, Part.THOUGHT), (self.middle, labels), *rest, (self.after, labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateFormat:
-    """protocols.Format over a document; make one with `from_document`."""
+    """Format over templates of a document (`protocols.Format`); `from_document` makes one."""
 
     name: str
     end: str
@@ -120,11 +123,11 @@ class TemplateFormat:
         )
 
     def to_document(self) -> dict[str, Json]:
-        """The document that `from_document` reads this format from, its variant included."""
+        """Return the document from which `from_document` makes this format, its variant included."""
         return {**self.document, "variant": self.variant.value}
 
     def using(self, *, variant: Variant | None = None, filling: Filling | None = None) -> TemplateFormat:
-        """The same format in another variant or with the other filling."""
+        """Return the same format in another variant or with the other filling."""
         return replace(self, variant=variant or self.variant, filling=filling or self.filling)
 
     # --- prompts --------------------------------------------------------------------------------------
@@ -165,7 +168,7 @@ class TemplateFormat:
         return self.marks.write_plan(last) if last else ""
 
     def _steps(self, turns: Sequence[Turn]) -> Iterator[str]:
-        """The backbone's history: a plan and what it asked for are one utterance."""
+        """History of the backbone: a plan and the turn that it asked for are one utterance."""
         rest = list(turns)
         while rest:
             turn = rest.pop(0)
@@ -199,8 +202,8 @@ class TemplateFormat:
             case Role.BACKBONE, (Plan(), *_):
                 return filled(self._step_spans(turns))
             case _:
-                said = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
-                raise FormatError(f"the {role.value} cannot say {said}")
+                kinds = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
+                raise FormatError(f"the {role.value} cannot say {kinds}")
 
     def _write_step(self, turns: Sequence[Turn]) -> str:
         return joined(self._step_spans(turns))

@@ -1,4 +1,4 @@
-"""Prompts and completions as token ids, for training and for live models alike.
+"""Tokenization of prompts and completions, the same for training and for live models.
 
 A completion is always tokenised on its own, never behind its prompt: a tokenizer would merge the space that
 ends many prompts into the first word, and a model would then be trained on ids it never meets live. Law:
@@ -21,7 +21,7 @@ _RECENT_PROMPTS, _RECENT_PIECES = 64, 256
 
 
 class Tokenizer(Protocol):
-    """What is needed of a Hugging Face tokenizer."""
+    """Protocol of the parts of a Hugging Face tokenizer that are used."""
 
     @property
     def bos_token_id(self) -> int | None: ...
@@ -41,7 +41,7 @@ class Tokenizer(Protocol):
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
-    """What a model reads: text behind the tokenizer's own BOS where it has one, or messages by its chat template.
+    """Token ids of a prompt: text after the tokenizer's own BOS where it has one, or messages by its chat template.
 
     Raises FormatError for messages when the tokenizer has no usable chat template, and for native function calling.
     """
@@ -58,12 +58,12 @@ def prompt_ids(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
 
 
 def completion_ids(tokenizer: Tokenizer, completion: str, end: str) -> list[int]:
-    """What a model is taught to write: the completion and the mark that ends it."""
+    """Token ids of a completion and its end mark, the target of training."""
     return [*tokenizer.encode(completion, add_special_tokens=False), end_ids(tokenizer, end)[0]]
 
 
 def completion_parts(tokenizer: Tokenizer, spans: Sequence[Span]) -> tuple[list[int], list[Part]]:
-    """The ids of a completion without its end mark, and for each the part in which it begins.
+    """Token ids of a completion without its end mark, and for each the part in which it begins.
 
     The completion is tokenised as a whole, so a token may reach from one part into the next.
     """
@@ -84,7 +84,10 @@ def _is_fast(tokenizer: Tokenizer) -> bool:
 
 
 def _fast_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
-    """Offsets may leave out the space that a token starts with, so a token begins where the one before ends."""
+    """Begin of each token, by offsets.
+
+    They may leave out the space that a token starts with, so a token begins where the one before ends.
+    """
     encoded = cast("Any", tokenizer)(text, add_special_tokens=False, return_offsets_mapping=True)
     begins: list[int] = []
     reached = 0
@@ -99,7 +102,7 @@ def _fast_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]
 
 
 def _slow_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
-    """A token begins where what the ids before it say stops being the text; half a character says nothing."""
+    """Begin of each token, by decoding: the length of the text before it, whole characters only."""
     ids = tokenizer.encode(text, add_special_tokens=False)
     begins: list[int] = []
     for index in range(len(ids)):
@@ -112,7 +115,7 @@ def _slow_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]
 
 
 def end_ids(tokenizer: Tokenizer, end: str) -> tuple[int, ...]:
-    """The ids that end a completion, the one to teach first: `end` if it is one token, then the tokenizer's EOS.
+    """Token ids that end a completion, the one to train on first: `end` if it is one token, then the tokenizer's EOS.
 
     Raises FormatError when there is neither.
     """
@@ -126,7 +129,7 @@ def end_ids(tokenizer: Tokenizer, end: str) -> tuple[int, ...]:
 
 
 def decode(tokenizer: Tokenizer, ids: Sequence[int], end: str) -> str:
-    """The text of a completion, every character as it was written; one end mark at its end is taken off."""
+    """Decode a completion to its exact text; one end mark at its end is removed."""
     kept = list(ids)
     if kept and kept[-1] in end_ids(tokenizer, end):
         kept.pop()
@@ -134,7 +137,7 @@ def decode(tokenizer: Tokenizer, ids: Sequence[int], end: str) -> str:
 
 
 def _own_start(tokenizer: Tokenizer) -> list[int]:
-    """What the tokenizer puts before any text; what it may put behind is not wanted before a completion."""
+    """Token ids that the tokenizer adds before any text; those after it do not belong before a completion."""
     added = tokenizer.encode("", add_special_tokens=True)
     return added[:1] if added and added[0] == tokenizer.bos_token_id else []
 
@@ -143,7 +146,7 @@ def _own_start(tokenizer: Tokenizer) -> list[int]:
 
 
 class PromptIds:
-    """`prompt_ids`, for prompts that share most of their text.
+    """Cached `prompt_ids`, for prompts that share most of their text.
 
     Where the format's special tokens cut a text in pieces that the tokenizer treats one by one, each piece is
     tokenised once. Law: the ids are those of `prompt_ids`, always; a tokenizer that could make them differ
@@ -172,7 +175,7 @@ class PromptIds:
 
 
 class _Added(Protocol):
-    """What is needed of a token that was added to a vocabulary."""
+    """Protocol of the attributes of an added token that are used."""
 
     content: str
     lstrip: bool
@@ -182,7 +185,7 @@ class _Added(Protocol):
 
 
 def _cuts_at(tokenizer: Tokenizer, token: str) -> bool:
-    """Whether text is cut around `token` before anything else is done with it, whatever stands beside it.
+    """Return True if the tokenizer splits any text at `token` before it does anything else.
 
     So it is for a fast tokenizer that holds it as an added token, taken literally and without its surroundings,
     if no other added token can begin before it and reach into it, or be it and more.

@@ -1,4 +1,4 @@
-"""ToolBench's tool JSON to ToolSpecs, so that a live tool is documented with the words that models were trained on.
+"""Conversion of ToolBench's tool JSON to ToolSpecs, with the descriptions that models were trained on.
 
 A raw ToolBench answer records the functions that were offered to the model which wrote it; they were made from tool
 JSON by the rules below (names of at most 64 characters, descriptions of at most 256, arguments only where one is
@@ -15,7 +15,7 @@ from alpha_umi.types import Json, ToolSpec
 
 NAME_LENGTH, DESCRIPTION_LENGTH = 64, 256
 PROCESSED_LENGTH = 150
-"""What X-PLUG's published test file keeps of a tool's description."""
+"""Characters of a tool's description that X-PLUG's published test file keeps."""
 _NOT_IN_NAMES = re.compile(r"[^\u4e00-\u9fa5^a-zA-Z0-9_]")
 _TAKEN = frozenset({"from", "class", "return", "false", "true", "id", "and"})
 _TYPES: Mapping[str, str] = {"NUMBER": "integer", "STRING": "string", "BOOLEAN": "boolean"}
@@ -28,7 +28,7 @@ class Api:
     category: str
     tool: str
     name: str
-    """As declared; `standard_name(name)` is how a model calls it."""
+    """Declared name; models call it `standard_name(name)`."""
     description: str = ""
     tool_description: str = ""
     """Of the whole tool, where its own file is at hand."""
@@ -40,30 +40,30 @@ class Api:
     host: str = ""
     """RapidAPI's name of the tool's host; may be empty."""
     schema: Json = None
-    """What a reply looks like, as declared."""
+    """Declared shape of a reply."""
 
 
 def standard_name(name: str) -> str:
-    """A tool's or a parameter's name as ToolBench writes it: lower case, `_` for what is no letter or digit."""
+    """Return a tool's or a parameter's name as ToolBench writes it: lower case, `_` for what is no letter or digit."""
     text = re.sub("__+", "_", _NOT_IN_NAMES.sub("_", name)).lower().strip("_")
     return f"get_{text}" if text[:1].isdigit() else text
 
 
 def argument_name(name: str) -> str:
-    """As standard_name, and never one of the words that ToolBench avoids."""
+    """Return the standard name of a parameter, changed where it is a word that ToolBench avoids."""
     text = standard_name(name)
     return f"is_{text}" if text in _TAKEN else text
 
 
 def category_name(name: str) -> str:
-    """A category as ToolBench names its folder."""
+    """Return the folder name of a category in ToolBench."""
     return re.sub("__", "_", re.sub("[ ,/]", "_", name))
 
 
 def read_api(document: Mapping[str, Json], tool: Mapping[str, Json] | None = None, category: str = "") -> Api:
-    """An entry of a query's `api_list`, or of a tool's, with the tool's own document beside it.
+    """Read an entry of a query's `api_list`, or of a tool's, with the tool's own document beside it.
 
-    What is missing or of another shape is read as empty; whoever needs it says so.
+    What is missing or of another shape is read as empty; a caller that needs it checks.
     """
     tool = tool or {}
     return Api(
@@ -89,7 +89,7 @@ _WRAPPED = re.compile(
 
 
 def write_spec(api: Api) -> ToolSpec:
-    """What a model is told about an API, word for word as in ToolBench's training data."""
+    """Write the ToolSpec of an API, word for word as in ToolBench's training data."""
     tool = standard_name(api.tool)
     name = f"{argument_name(api.name)}_for_{tool}"[-NAME_LENGTH:]
     description = f'This is the subfunction for tool "{tool}", you can use this tool.'
@@ -111,7 +111,7 @@ def write_spec(api: Api) -> ToolSpec:
 
 
 def own_words(description: str) -> str:
-    """What the provider says of an API, without ToolBench's sentence around it; other texts as they are."""
+    """Return the provider's description of an API, without ToolBench's sentence around it; other texts as they are."""
     wrapped = _WRAPPED.fullmatch(description.strip())
     if wrapped is None:
         return description
@@ -119,7 +119,7 @@ def own_words(description: str) -> str:
 
 
 def write_trained_spec(api: Api, length: int = DESCRIPTION_LENGTH) -> ToolSpec:
-    """As write_spec, with at most `length` characters of the whole description.
+    """Write the ToolSpec of an API with at most `length` characters of the whole description.
 
     The default is what our preparation of raw answers keeps; checkpoints trained on X-PLUG's processed files have
     seen PROCESSED_LENGTH.

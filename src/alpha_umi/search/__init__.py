@@ -1,6 +1,6 @@
-"""Search: one async generator of nodes. A chain is a tree of width one.
+"""Search over an agent's steps: one async generator of tree nodes; a chain is a tree of width one.
 
-A node is one step and is yielded each time it changes, so whoever iterates sees every turn as it happens; a node
+A node is one step and is yielded each time it changes, so an iterating caller sees every turn as it happens; a node
 whose status is not OPEN is whole. Closing or cancelling the generator at any moment leaves the tree built from
 what was yielded valid.
 """
@@ -48,7 +48,7 @@ def explore(
     *,
     history: Sequence[Turn] = (),
 ) -> AsyncGenerator[Node, None]:
-    """Solve `task`: propose, execute, go on where the strategy says, until it has its answers or a limit is spent.
+    """Solve `task`: grow the nodes that the strategy picks until it has its answers or a limit is spent.
 
     A chain by default. `history`: the earlier exchanges of a conversation, which stand before the query in the root.
     A strategy that branches forks the environment before anything else, so one that cannot fork is refused before a

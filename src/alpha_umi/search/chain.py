@@ -1,4 +1,4 @@
-"""Chains: one step after the other, as often as it takes (ReAct; `CoT@n` in ToolBench)."""
+"""Chain strategy: one step after the other without branching (ReAct; `CoT@n` in ToolBench)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from alpha_umi.search.walk import Walk
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """`attempts` independent chains from the query, until one answers. With several the environment must fork."""
+    """Strategy of up to `attempts` independent chains from the query, until one answers.
+
+    With several the environment must fork.
+    """
 
     attempts: int = 1
 
     async def run(self, walk: Walk, environment: Environment) -> AsyncGenerator[Node, None]:
-        """search.walk.Strategy."""
+        """Run the chains (`search.walk.Strategy`)."""
         places = [environment] if self.attempts == 1 else [environment.fork() for _ in range(self.attempts)]
         yield walk.root
         for place in places:

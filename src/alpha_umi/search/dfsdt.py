@@ -2,8 +2,8 @@
 
 Without a ranker (`DFS_woFilter_w2` in ToolBench) a child is followed as soon as it is there, in pre-order. After
 an answer or a give-up the search backs up two steps: the step before is left alone, and the one before that gets
-its next child. Before a further child the agent is told what the earlier ones did. An agent that has heard what it
-tried and gives up again means it: the search ends, rather than to go on until something looks like an answer.
+its next child. Before a further child the agent is told what the earlier ones did. When an agent that
+was told of its attempts gives up again, the search ends: going on would only yield something like an answer.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _ENDS = (NodeStatus.ANSWERED, NodeStatus.GAVE_UP)
 
 @dataclass(slots=True, kw_only=True)
 class _Frame:
-    """A step that the search looks into."""
+    """Stack frame of the search: a step and its children."""
 
     node: Node
     environment: Environment
-    """As it stands after the step; every child gets its own copy."""
+    """State after the step; every child gets its own copy."""
     depth: int
     children: list[Node] = field(default_factory=list[Node])
     waiting: list[tuple[Node, Environment]] = field(default_factory=list[tuple[Node, Environment]])
     """Children that are not looked into yet, the next one first."""
     closed: bool = False
-    """Whether it gets no further child."""
+    """True if it gets no further child."""
     ranked: bool = False
 
     @property
@@ -48,7 +48,7 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthFirst:
-    """DFSDT with `width` children per step, until `answers` branches answered or `give_ups` gave up.
+    """Strategy DFSDT with `width` children per step, until `answers` branches answered or `give_ups` gave up.
 
     The environment must fork.
 
@@ -63,7 +63,7 @@ class DepthFirst:
     """Compares children; then all children of a step are made before the best of them is followed."""
 
     async def run(self, walk: Walk, environment: Environment) -> AsyncGenerator[Node, None]:
-        """search.walk.Strategy."""
+        """Run the search (`search.walk.Strategy`)."""
         frames = [_Frame(environment=environment.fork(), node=walk.visit(walk.root), depth=0)]
         yield walk.root
         answers = give_ups = 0

@@ -1,4 +1,4 @@
-"""A tree of steps drawn in ToolBench's nodes: a thought, an action and its input each are one."""
+"""Conversion of a tree of steps to ToolBench's tree nodes: one each for a thought, an action and its input."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _CODES: Mapping[ToolStatus, int] = {
 }
 _ENDS: Mapping[NodeStatus, int] = {NodeStatus.ANSWERED: 3, NodeStatus.GAVE_UP: 4, NodeStatus.FAILED: -1}
 _BACK = 2
-"""How many action inputs above its own an answer marks as finished."""
+"""Number of action inputs above its own that an answer marks as finished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """What ToolBench knows as a call; an answer and a give-up are calls of `Finish`."""
+    """Call in ToolBench's sense; an answer and a give-up are calls of `Finish`."""
 
     name: str
     arguments: str
@@ -37,7 +37,7 @@ class Act:
 
 
 def write_acts(turns: Sequence[Turn]) -> list[Act]:
-    """The calls that a step is in ToolBench, in order: one, unless a model wrote several at once."""
+    """Write a step as ToolBench's calls, in order: one, unless a model wrote several at once."""
     acts: list[Act] = []
     for turn, after in zip_longest(turns, turns[1:]):
         match turn:
@@ -54,10 +54,10 @@ def write_acts(turns: Sequence[Turn]) -> list[Act]:
 
 
 class Drawing:
-    """Every step of a tree as the nodes that it is in ToolBench's trees, children inside their parents."""
+    """Tree of ToolBench nodes, children inside their parents, with the nodes of every step."""
 
     def __init__(self, tree: Tree, max_nodes: int) -> None:
-        """`max_nodes`: depth from which a step that a limit ended is shown as pruned."""
+        """Convert `tree`. `max_nodes`: depth from which a step that a limit ended is shown as pruned."""
         self._tree, self._max_nodes = tree, max_nodes
         self.root = _draw("Action Input", "", 0)
         self._steps: dict[int, list[Drawn]] = {0: [self.root]}
@@ -70,7 +70,7 @@ class Drawing:
                 self.finish(node)
 
     def chain(self, leaf: Node) -> list[Drawn]:
-        """The nodes of one branch, without the root and without children."""
+        """Return the nodes of one branch, without the root and without children."""
         steps = self._tree.path(leaf)[1:]
         return [
             {key: value for key, value in drawn.items() if key not in ("children", "finished")} | {"finished": False}
@@ -93,7 +93,7 @@ class Drawing:
 
     @property
     def length(self) -> int:
-        """How many nodes the longest branch has, the root included."""
+        """Number of nodes of the longest branch, the root included."""
         return 1 + max(_number(nodes[-1]["depth"]) for nodes in self._steps.values())
 
     def _end(self, index: int) -> Drawn:
@@ -126,7 +126,7 @@ class Drawing:
 
 
 _SAID: Mapping[NodeStatus, str] = {NodeStatus.ANSWERED: "the answer is given", NodeStatus.GAVE_UP: "it is given up"}
-"""What `Finish` observes. ToolBench's converters stop where there is nothing."""
+"""Observation of `Finish`. ToolBench's converters stop where there is nothing."""
 
 
 def _draw(kind: str, description: str, depth: int) -> Drawn:
@@ -144,7 +144,7 @@ def _draw(kind: str, description: str, depth: int) -> Drawn:
 
 
 def _parts(turns: Sequence[Turn]) -> Iterator[tuple[str, str, Observation | None]]:
-    """Kinds, texts, and what was observed after them."""
+    """Kinds and texts of nodes, and the observations after them."""
     thought = next((turn.thought for turn in turns if isinstance(turn, Plan)), "")
     acts = write_acts(turns)
     if thought or not acts:

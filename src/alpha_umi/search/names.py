@@ -1,4 +1,4 @@
-"""Strategies by name: ours (`chain`, `dfsdt`, `dfs`) and ToolBench's (`CoT@3`, `DFS_woFilter_w2`, `DFS_w2`)."""
+"""Search strategies by name: ours (`chain`, `dfsdt`, `dfs`) and ToolBench's (`CoT@3`, `DFS_woFilter_w2`, `DFS_w2`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NODES_PER_STEP, _MAX_QUERIES = 3, 200
 
 
 def open_strategy(name: str, ranker: Ranker | None = None) -> Chain | DepthFirst:
-    """The strategy of a name. Raises ConfigError for another name, or for `dfs` without a ranker."""
+    """Return the strategy of a name. Raises ConfigError for another name, or for `dfs` without a ranker."""
     attempts, width, ranks = _read(name)
     if ranks and ranker is None:
         raise ConfigError(f"strategy {name!r} compares children with a model; name one, or take 'dfsdt'")
@@ -28,12 +28,12 @@ def open_strategy(name: str, ranker: Ranker | None = None) -> Chain | DepthFirst
 
 
 def check_strategy(name: str) -> None:
-    """Raises ConfigError for the name of no strategy."""
+    """Check the name of a strategy. Raises ConfigError for an unknown one."""
     _read(name)
 
 
 def open_published(name: str, limits: Limits, ranker: Ranker | None = None) -> PublishedChain | PublishedTree:
-    """As open_strategy, with the published order and counts: a step of `limits` is 3 nodes, a completion a query."""
+    """Return a strategy with the published order and counts: a step of `limits` is 3 nodes, a completion a query."""
     ours = open_strategy(name, ranker)
     nodes = limits.max_steps * _NODES_PER_STEP
     if isinstance(ours, Chain):
@@ -43,7 +43,7 @@ def open_published(name: str, limits: Limits, ranker: Ranker | None = None) -> P
 
 
 def method_name(strategy: Named) -> str:
-    """ToolBench's name of a strategy, as it stands in the names of answer files."""
+    """Return ToolBench's name of a strategy, as in the names of answer files."""
     match strategy:
         case Chain(attempts=attempts) | PublishedChain(attempts=attempts):
             return f"CoT@{attempts}"

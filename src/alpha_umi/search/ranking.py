@@ -1,4 +1,4 @@
-"""Which of several children is looked into first: a model compares them in pairs, in both orders."""
+"""Ranking of a node's children by pairwise comparisons of a model, each pair in both orders."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from alpha_umi.types import Sampling, Task, Turn, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Which of two continuations is better, and what it cost to find out."""
+    """Preference between two continuations, and the usage of the comparison."""
 
     preference: Preference
     usage: Usage = field(default_factory=Usage)
 
 
 class Ranker(Protocol):
-    """Compares two continuations of one branch."""
+    """Protocol of a comparison of two continuations of one branch."""
 
     async def compare(
         self, task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]
     ) -> Comparison:
-        """Raises ModelError when it cannot tell because a model could not complete."""
+        """Compare two continuations. Raises ModelError when a model could not complete."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRanker:
-    """Asks a chat model, in one completion per comparison."""
+    """Ranker by a chat model, with one completion per comparison."""
 
     model: Model
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=8))
@@ -49,9 +49,9 @@ class ModelRanker:
 async def rank(
     ranker: Ranker, walk: Walk, parent: Node, children: Sequence[Node], unclear: Preference = Preference.NEITHER
 ) -> list[int] | None:
-    """The places of `children`, the best first, equal ones in their order; None where a limit is spent.
+    """Rank `children`: their indices, the best first, equal ones in their order; None where a limit is spent.
 
-    A pair is compared both ways round; who wins gets a point, a tie half of one each (ToolBench's `DFS_w2`). A
+    A pair is compared both ways round; the winner gets a point, a tie half of one each (ToolBench's `DFS_w2`). A
     comparison without a preference counts as `unclear`.
     """
     before = walk.tree.branch(parent)

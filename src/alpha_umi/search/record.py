@@ -1,4 +1,4 @@
-"""A finished search as a ToolBench answer file: what was tried, and the messages of its best branch."""
+"""ToolBench answer files of finished searches: the tree, and the messages of its best branch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _SEPARATOR = "\n "
 
 
 class Flavour(StrEnum):
-    """Whose answer files. X-PLUG's have no system message, and a tool's message comes from the `observation`."""
+    """Flavour of answer files: ToolBench's or X-PLUG's.
+
+    X-PLUG's have no system message, and a tool's message comes from the `observation`.
+    """
 
     ALPHA_UMI = "alpha-umi"
     OPENBMB = "openbmb"
@@ -31,7 +34,7 @@ class Flavour(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
-    """Writes the answer documents of searches by one strategy."""
+    """Writer of the answer documents of searches by one strategy."""
 
     strategy: Chain | DepthFirst | PublishedChain | PublishedTree
     flavour: Flavour = Flavour.OPENBMB
@@ -39,7 +42,7 @@ class Recorder:
     """Chooses among several give-ups, as published; None: the first one."""
 
     def write(self, tree: Tree) -> dict[str, Json]:
-        """The answer document in ToolBench's keys; what was tried is under `tree`, of chains under `trys`."""
+        """Write the answer document in ToolBench's keys; the tree is under `tree`, that of chains under `trys`."""
         answered = self._counted(tree, NodeStatus.ANSWERED)
         gave_up = [] if self._is_chain else self._counted(tree, NodeStatus.GAVE_UP)
         leaf = answered[0] if answered else self._choose(gave_up) if gave_up else None
@@ -58,7 +61,7 @@ class Recorder:
         return {"win": bool(answered), **self._tried(tree), "answer_generation": generation}
 
     def return_value(self, tree: Tree) -> int:
-        """What ToolBench's search function returned: how far its caller was to go back."""
+        """Return the value that ToolBench's search function returned: the steps that its caller was to go back."""
         enough = len(self._counted(tree, NodeStatus.ANSWERED)) >= getattr(self.strategy, "answers", 1)
         if self._is_chain:
             return int(enough)
@@ -73,11 +76,11 @@ class Recorder:
 
     @property
     def _is_umi(self) -> bool:
-        """X-PLUG changed the messages of trees alone."""
+        """Return True where X-PLUG's messages differ: it changed those of trees alone."""
         return self.flavour is Flavour.ALPHA_UMI and not self._is_chain
 
     def _counted(self, tree: Tree, status: NodeStatus) -> list[Node]:
-        """The ends of a kind, in the order found. As published only those count that were looked into."""
+        """Ends of a kind, in the order found. As published only those count that were looked into."""
         found = [node for node in tree.nodes if node.status is status]
         if isinstance(self.strategy, PublishedTree):
             found = sorted((node for node in found if node.visit is not None), key=lambda node: node.visit or 0)
@@ -127,7 +130,7 @@ class Recorder:
     # --- messages -----------------------------------------------------------------------------------------
 
     def _messages(self, tree: Tree, leaf: Node) -> list[Json]:
-        """A row per step of the branch: what was said before it, and it; of hints only the last."""
+        """Rows of messages, one per step of the branch: all before it, and the step; of hints only the last."""
         rows: list[Json] = []
         said: list[_Message] = [] if self._is_umi else [{"role": "system", "content": ""}]
         said.append(self._message("user", tree.task.query))
@@ -165,7 +168,7 @@ class Recorder:
 
 
 def cut_at(tree: Tree, strategy: PublishedTree) -> Node | None:
-    """The step after which a published search asked its last query, where it ran out of them."""
+    """Return the step after which a published search spent its last query; None where it did not run out."""
     return next(
         (
             node
@@ -182,7 +185,7 @@ def _last_hint_alone(said: Sequence[_Message]) -> list[Json]:
 
 
 def _thought(turns: Sequence[Turn]) -> str | None:
-    """None where there is none and a call follows."""
+    """Thought of a step; None where there is none and a call follows."""
     thought = next((turn.thought for turn in turns if isinstance(turn, Plan)), "").removesuffix(_SEPARATOR)
     return thought if thought or not write_acts(turns) else None
 

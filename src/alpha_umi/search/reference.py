@@ -1,4 +1,4 @@
-"""The published searches, with their order, their counts and their mistakes.
+"""Reference strategies: the published searches of ToolBench, with their order, their counts and their bugs.
 
 What differs from ours is listed in docs/compat.md. Depth is counted in ToolBench's nodes: a thought is one, a call
 with its arguments two. A query is one step of the agent, whatever it took to write it, or one comparison.
@@ -19,16 +19,16 @@ from alpha_umi.search.walk import Walk
 from alpha_umi.types import Call, Decision, Observation, Plan, ToolStatus, Turn, User
 
 HALLUCINATED = "invalid_hallucination_function_name"
-"""What the published agents are told that they called, in place of a tool that is not there."""
+"""Name that the published agents read in place of an unknown tool's."""
 
 
 def node_depth(tree: Tree, node: Node) -> int:
-    """Depth as published, in ToolBench's nodes."""
+    """Return the depth as published, in ToolBench's nodes."""
     return sum(count_nodes(step.turns) for step in tree.path(node))
 
 
 def count_nodes(turns: Sequence[Turn]) -> int:
-    """How many of ToolBench's nodes a step is; an empty reply, at which the published code stops, is one."""
+    """Count ToolBench's nodes in a step; an empty reply, at which the published code stops, is one."""
     if not any(not isinstance(turn, User) for turn in turns):
         return 0
     thought = any(isinstance(turn, Plan) and turn.thought for turn in turns)
@@ -37,7 +37,7 @@ def count_nodes(turns: Sequence[Turn]) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedChain:
-    """`CoT@n`: chains until `answers` of them answered."""
+    """Published chain strategy `CoT@n`: chains until `answers` of them answered."""
 
     attempts: int = 1
     answers: int = 1
@@ -75,7 +75,7 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedTree:
-    """`DFS_woFilter_wN`, and with a ranker `DFS_wN`."""
+    """Published tree strategy `DFS_woFilter_wN`, and with a ranker `DFS_wN`."""
 
     width: int = 2
     answers: int = 1
@@ -135,14 +135,14 @@ class PublishedTree:
 
 
 def _first_act(tree: Tree, node: Node) -> tuple[Turn, ...]:
-    """What a child did, be it a call or an end: else its first descendant that did anything."""
+    """Call or end of a child, else of its first descendant that has one."""
     while not write_acts(node.turns) and (children := tree.children(node)):
         node = children[0]
     return tuple(turn for turn in node.turns if not isinstance(turn, User)) if write_acts(node.turns) else ()
 
 
 async def _discard(walk: Walk, node: Node, parent: _Frame) -> Node:
-    """The last query: asked and paid for, its reply not looked at."""
+    """Ask the last query, which counts, and discard its reply."""
     while node.status is NodeStatus.OPEN and not isinstance(node.turns[-1] if node.turns else None, Call):
         node = await _grow(walk, node, parent.environment)
     walk.tree.nodes.pop()
@@ -151,7 +151,7 @@ async def _discard(walk: Walk, node: Node, parent: _Frame) -> Node:
 
 
 async def _grow(walk: Walk, node: Node, place: Environment) -> Node:
-    """The node grown; of a model that fails the published search takes the error for a thought."""
+    """Grow a node; the error of a model that fails becomes its thought, as in the published search."""
     node = await walk.try_to_grow(node, place, retell)
     if node.status is not NodeStatus.FAILED:
         return node
@@ -160,7 +160,7 @@ async def _grow(walk: Walk, node: Node, place: Environment) -> Node:
 
 
 def retell(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """A branch as the published agents are told it: a call of an unknown tool has lost its name."""
+    """Return a branch as the published agents read it: a call of an unknown tool has lost its name."""
     told = list(turns)
     for at, (turn, after) in enumerate(pairwise(turns)):
         if isinstance(turn, Call) and isinstance(after, Observation) and after.status is ToolStatus.UNKNOWN_TOOL:

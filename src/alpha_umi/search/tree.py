@@ -1,4 +1,4 @@
-"""What a search has tried: nodes, the tree they make, and the budgets that end it.
+"""Search tree: nodes, the tree they make, and the limits of a search.
 
 A node is one step: a plan with the call and the observation, or the answer, that follow it. Nodes are named by
 their index, in the order in which they were opened, so a parent always comes before its children.
@@ -13,7 +13,7 @@ from alpha_umi.types import StopReason, Task, Trajectory, Turn, Usage
 
 
 class NodeStatus(StrEnum):
-    """OPEN: still growing; DONE: a step that another may follow; the others end their branch.
+    """Status of a node. OPEN: still growing; DONE: a step that another may follow; the others end their branch.
 
     LIMIT: a budget is spent, be it the branch's depth or one of the whole search. FAILED: a model could not
     complete; a chain raises the error instead.
@@ -29,7 +29,7 @@ class NodeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Every budget of a search; None: no limit. No completion, call or step starts beyond one."""
+    """Limits of a search; None: no limit. No completion, call or step starts beyond one."""
 
     max_steps: int = 12
     """Depth of a branch, in steps."""
@@ -52,16 +52,16 @@ class Node:
     turns: tuple[Turn, ...] = ()
     status: NodeStatus = NodeStatus.OPEN
     usage: Usage = field(default_factory=Usage)
-    """What it cost; comparing its children is part of it."""
+    """Usage of the step, the comparison of its children included."""
     hint: str = ""
-    """What was said to the agent before this step, and to no later one."""
+    """Hint that the agent read before this step, and before no later one."""
     visit: int | None = None
-    """When a depth-first search looked into it, counted from 0; None: never, or the search is a chain."""
+    """Index in the visiting order of a depth-first search, from 0; None: not visited, or a chain."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Tree:
-    """All that was tried for one task; fed with nodes in the order they are yielded."""
+    """Tree of all steps that were tried for one task; filled with nodes in the order they are yielded."""
 
     task: Task
     nodes: list[Node] = field(default_factory=list[Node])
@@ -71,28 +71,28 @@ class Tree:
         self.nodes[node.index : node.index + 1] = [node]
 
     def branch(self, node: Node) -> tuple[Turn, ...]:
-        """The turns from the root to the end of `node`."""
+        """Return the turns from the root to the end of `node`."""
         return tuple(turn for step in self.path(node) for turn in step.turns)
 
     def path(self, node: Node) -> list[Node]:
-        """The nodes from the root to `node`."""
+        """Return the nodes from the root to `node`."""
         path = [node]
         while path[-1].parent is not None:
             path.append(self.nodes[path[-1].parent])
         return path[::-1]
 
     def children(self, node: Node) -> list[Node]:
-        """In the order in which they were opened."""
+        """Return the children of a node in the order in which they were opened."""
         return [child for child in self.nodes[node.index + 1 :] if child.parent == node.index]
 
     @property
     def usage(self) -> Usage:
-        """What all of it cost."""
+        """Usage of the whole tree."""
         return sum((node.usage for node in self.nodes), Usage())
 
     @property
     def best(self) -> Trajectory:
-        """The branch of the first answer, else of the first give-up, else of the last node.
+        """Return the branch of the first answer, else of the first give-up, else of the last node.
 
         Later branches may give up for what hints told them, which is no turn of theirs; the first shows why by itself.
         Usage counts the whole tree.

@@ -1,4 +1,4 @@
-"""One search under way: how a node grows, and what that takes from the budgets. Strategies decide where."""
+"""Running search: the growth of nodes and the accounting of its limits; strategies pick the nodes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Retelling: TypeAlias = Callable[[tuple[Turn, ...]], tuple[Turn, ...]]
 
 
 class Strategy(Protocol):
-    """Where a search goes next. Strategies keep no state, so one serves many searches at once."""
+    """Search strategy: the order in which nodes grow. Strategies keep no state, so one serves many searches at once."""
 
     def run(self, walk: Walk, environment: Environment) -> AsyncGenerator[Node, None]:
-        """The nodes of one search, each as often as it grows."""
+        """Yield the nodes of one search, each as often as it grows."""
         ...
 
 
 class Walk:
-    """The tree that one search has made so far, and what is left of its limits."""
+    """Running search: the tree so far, and what is left of its limits."""
 
     def __init__(
         self,
@@ -47,14 +47,14 @@ class Walk:
         self._waiting: dict[int, tuple[Turn, ...]] = {}
         """By node, what of a proposal follows its first call."""
         self.failure: ModelError | FormatError | None = None
-        """What went wrong last where a branch ended for it."""
+        """Last error that ended a branch."""
 
     @property
     def root(self) -> Node:
         return self.tree.nodes[0]
 
     def open(self, parent: Node, hint: str = "", turns: tuple[Turn, ...] = ()) -> Node:
-        """A new child. `hint` is heard in this step alone; `turns` stay before it for the whole branch."""
+        """Open a child. `hint` is read in this step alone; `turns` stay before it for the whole branch."""
         return self.put(Node(index=len(self.tree.nodes), parent=parent.index, hint=hint, turns=turns))
 
     def put(self, node: Node) -> Node:
@@ -62,23 +62,23 @@ class Walk:
         return node
 
     def visit(self, node: Node) -> Node:
-        """The node, marked as the next one that the search looks into."""
+        """Mark the node as the next one that the search visits."""
         self._visits += 1
         return self.put(replace(self.tree.nodes[node.index], visit=self._visits - 1))
 
     def end(self, node: Node) -> Node:
-        """The node, marked as one that a limit ended."""
+        """Mark the node as ended by a limit."""
         return self.put(replace(self.tree.nodes[node.index], status=NodeStatus.LIMIT))
 
     def charge(self, node: Node, usage: Usage) -> Node:
-        """The node with what was spent on its behalf, not by its own turns."""
+        """Add usage to the node that was not spent by its own turns."""
         self._used += usage
         node = self.tree.nodes[node.index]
         return self.put(replace(node, usage=node.usage + usage))
 
     @property
     def is_spent(self) -> bool:
-        """Whether no further completion may start."""
+        """Return True if no further completion may start."""
         limits, used = self.limits, self._used
         amounts: list[tuple[float, float | None]] = [
             (used.completions, limits.max_completions),
@@ -88,9 +88,9 @@ class Walk:
         return any(limit is not None and amount >= limit for amount, limit in amounts)
 
     async def grow(self, node: Node, environment: Environment, retell: Retelling | None = None) -> Node:
-        """The node with its next turns, and the status that they give it; LIMIT where a budget is spent.
+        """Grow the node by its next turns, with the status that they give it; LIMIT where a limit is spent.
 
-        `retell` changes what the agent is told of the branch so far.
+        `retell` changes the branch that the agent reads.
         """
         last = node.turns[-1] if node.turns else None
         if isinstance(last, Call):
@@ -109,7 +109,7 @@ class Walk:
         return self.put(replace(node, turns=(*node.turns, *said), status=_status(node.turns, said), usage=usage))
 
     async def try_to_grow(self, node: Node, environment: Environment, retell: Retelling | None = None) -> Node:
-        """As grow; a model that cannot complete, or a prompt that does not fit it, ends the branch: FAILED."""
+        """Grow the node; a model that cannot complete, or a prompt that does not fit it, ends the branch: FAILED."""
         try:
             return await self.grow(node, environment, retell)
         except (ModelError, FormatError) as error:
@@ -131,7 +131,7 @@ class Walk:
         return self.put(replace(node, turns=(*node.turns, observation, *said), status=status))
 
     async def within_time(self, work: Awaitable[_Result]) -> _Result | None:
-        """What `work` gives, or None when the wall time is over first."""
+        """Await `work`; None when the wall time is over first."""
         if self.limits.max_seconds is None:
             return await work
         timer = asyncio.timeout(max(self._started + self.limits.max_seconds - self._clock(), 0.0))
@@ -145,7 +145,7 @@ class Walk:
 
 
 def _until_call(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
-    """The turns up to the first call, which is run before anything follows it, and the rest."""
+    """Turns up to the first call, which is run before anything follows it, and the rest."""
     end = next((at for at, turn in enumerate(turns, 1) if isinstance(turn, Call)), len(turns))
     return turns[:end], turns[end:]
 

@@ -36,7 +36,7 @@ _END = "</s>"
 
 
 class Explained(NamedTuple):
-    """How many rows of a file the learned format renders byte for byte."""
+    """Rows of a file in number, and those of them that the learned format renders byte for byte."""
 
     n_ok: int
     n_rows: int
@@ -44,7 +44,7 @@ class Explained(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """A document that TemplateFormat reads, and what of the files it explains."""
+    """Learned document of a TemplateFormat, with the rows of the files that it does and does not render."""
 
     document: Mapping[str, Json]
     explained: Mapping[Role, Explained]
@@ -53,7 +53,7 @@ class Learned:
 
 
 def learn(examples: Mapping[Role, Sequence[Mapping[str, Any]]]) -> Learned:
-    """The format of processed example files, one sequence of rows per role; the more roles the better.
+    """Learn the format of processed example files, one sequence of rows per role; the more roles the better.
 
     Raises FormatError when a file is of another shape, or when what is learned renders less than half of it.
     """
@@ -130,7 +130,7 @@ def _write_turns(wrappers: Wrappers, steps: Mapping[str, str], guessed: list[str
 
 
 def _settle_summarizer(document: dict[str, Json], guessed: list[str]) -> None:
-    """No history may show an answer; its label is then the one that the summarizer is asked with."""
+    """Set the answer's label, where no history shows one, to the one that the summarizer is asked with."""
     suffixes = cast("dict[str, str]", document["suffixes"])
     turns = cast("dict[str, str]", document["turns"])
     label = suffixes.get(Role.SUMMARIZER.value, "").lstrip(" ")
@@ -260,7 +260,7 @@ def _prove(document: Mapping[str, Json], files: Mapping[Role, Sequence[Row]], ma
 
 
 def _renders(form: TemplateFormat, row: Row, marks: Marks) -> bool:
-    """Filled once, or as the published scripts fill."""
+    """Return True if a format renders the row exactly, filled once or as the published scripts fill."""
     turns = row.history(marks)
     fillings = (Filling.ONCE, Filling.CHAINED)
     return any(form.using(filling=filling).render(row.role, row.task, turns) == row.input for filling in fillings)

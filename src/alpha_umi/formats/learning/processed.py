@@ -28,7 +28,7 @@ _LONGEST_MARK = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row of one file, checked."""
+    """Validated row of a processed example file."""
 
     role: Role
     index: int
@@ -75,7 +75,7 @@ def _read_turn(kind: str, words: str, marks: Marks) -> Turn:
 
 
 def read_processed(role: Role, rows: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:
-    """The rows of one role's file. Raises FormatError naming the row and the key that is wrong."""
+    """Read the rows of one role's file. Raises FormatError naming the row and the key that is wrong."""
     if not rows:
         raise FormatError(f"{role.value}: the file has no rows")
     return tuple(_read_row(role, index, row) for index, row in enumerate(rows))
@@ -130,7 +130,7 @@ Decisions: TypeAlias = dict[Decision, str]
 
 
 def learn_marks(rows: Iterable[Row]) -> tuple[Decisions, list[str]]:
-    """The mark of each decision, and which of them no row showed (they are made up to be like the others)."""
+    """Learn the mark of each decision; also returns those that no row shows (made up to be like the others)."""
     plans: dict[Decision, set[str]] = {Decision.CALL: set(), Decision.CONCLUDE: set()}
     targets: set[str] = set()
     followers = {"caller": Decision.CALL, "summarizer": Decision.CONCLUDE}
@@ -156,7 +156,7 @@ def learn_marks(rows: Iterable[Row]) -> tuple[Decisions, list[str]]:
 
 
 def _mark(plans: Iterable[str]) -> str:
-    """What nearly all plans end with, from the start of its line or sentence on."""
+    """Common end of nearly all plans, from the start of its line or sentence on."""
     end = common_end(plans)
     line = end[end.rstrip().rfind("\n") + 1 :].lstrip()
     sentences = _SENTENCE.split(line.rstrip())

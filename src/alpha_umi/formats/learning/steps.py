@@ -1,4 +1,4 @@
-"""How a backbone's prompts and completions join a plan and what it asked for, recovered from example rows."""
+"""Recovery, from example rows, of the text by which a backbone's prompts and completions join a plan and its action."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LABELLED = re.compile(r"\n[^\n:]{1,30}: ")
 
 
 def recover_step_wrappers(rows: Sequence[Row], marks: Marks) -> dict[str, str]:
-    """The wrappers user, step and observation; `call`: what stands between a thought and its call."""
+    """Recover the wrappers user, step and observation; `call`: the text between a thought and its call."""
     chains = [
         Chain(group="backbone", text=row.input, turns=parts)
         for row in rows
@@ -49,7 +49,7 @@ def _parts(turns: Sequence[tuple[str, str]], marks: Marks) -> Iterator[tuple[str
 def learn_targets(
     samples: Mapping[Role, Sequence[Row]], marks: Marks, wrappers: Mapping[str, str], guessed: list[str]
 ) -> dict[str, str]:
-    """What joins a thought to a call, an answer and a give-up in the backbone's completions."""
+    """Learn the text that joins a thought to a call, an answer and a give-up in the backbone's completions."""
     plans = {(row.documents, row.turns): row.target for row in samples.get(Role.PLANNER, ())}
     answers = {row.target for row in samples.get(Role.SUMMARIZER, ()) if row.target.strip()}
     rests: dict[Decision, list[str]] = {decision: [] for decision in Decision}

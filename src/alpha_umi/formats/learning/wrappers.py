@@ -1,4 +1,4 @@
-"""What stands around the turns of a rendered history, recovered from texts that contain it.
+"""Recovery of turn wrappers: the text around each turn of a rendered history, from texts that contain it.
 
 Each history is known turn by turn but not how it was wrapped. Between two turns stands what closes the one
 and what opens the other; pairs of kinds, votes of many rows, and what comes before and after the histories
@@ -22,7 +22,7 @@ _TAIL = 160
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """One text and the turns that are known to stand in it, in order."""
+    """Text and the turns that it is known to contain, in order."""
 
     group: str
     """Texts of one group go on alike after their history."""
@@ -33,21 +33,21 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrappers:
-    """What opens and what closes a turn, by kind; kinds that never occurred are missing."""
+    """Opening and closing text of a turn, by kind; kinds that never occurred are missing."""
 
     opening: Mapping[str, str]
     closing: Mapping[str, str]
     joints: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    """What stands between two kinds that together are one utterance."""
+    """Text between two kinds that together are one utterance."""
 
 
 def common_end(texts: Iterable[str], share: float = _SHARE) -> str:
-    """The longest text with which at least `share` of the distinct `texts` end."""
+    """Longest common end of at least `share` of the distinct `texts`."""
     return common_start((text[::-1] for text in texts), share)[::-1]
 
 
 def common_start(texts: Iterable[str], share: float = _SHARE) -> str:
-    """The longest text with which at least `share` of the distinct `texts` begin."""
+    """Longest common start of at least `share` of the distinct `texts`."""
     group: list[str] = sorted(set(texts))
     least = max(1.0, share * len(group))
     length = 0
@@ -64,7 +64,7 @@ def common_start(texts: Iterable[str], share: float = _SHARE) -> str:
 
 
 def recover_wrappers(chains: Sequence[Chain], joined: frozenset[tuple[str, str]] = frozenset()) -> Wrappers:
-    """The wrappers that explain most of the chains. Raises FormatError when the turns cannot be found."""
+    """Recover the wrappers that explain most of the chains. Raises FormatError when the turns cannot be found."""
     gaps = _vote(chains)
     places = [(chain, at) for chain in chains if (at := _locate(chain, gaps)) is not None]
     if not places:
@@ -81,7 +81,7 @@ def recover_wrappers(chains: Sequence[Chain], joined: frozenset[tuple[str, str]]
 
 
 def _vote(chains: Sequence[Chain]) -> dict[tuple[str, str], str]:
-    """What stands between two kinds; long turns count for more, since short ones also occur by chance."""
+    """Most frequent text between two kinds; long turns count for more, since short ones also occur by chance."""
     votes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for chain in chains:
         for (kind, words), (next_kind, next_words) in zip(chain.turns, chain.turns[1:], strict=False):
@@ -107,7 +107,7 @@ def _gaps(text: str, words: str, next_words: str) -> set[str]:
 
 
 def _locate(chain: Chain, gaps: Mapping[tuple[str, str], str]) -> tuple[int, int] | None:
-    """Where the turns stand; None where they are not found, or in several places."""
+    """Positions of the turns; None where they are not found, or in several places."""
     parts = [chain.turns[0][1]] if chain.turns else []
     for (kind, _), (next_kind, words) in zip(chain.turns, chain.turns[1:], strict=False):
         if (kind, next_kind) not in gaps:
@@ -125,7 +125,7 @@ def _locate(chain: Chain, gaps: Mapping[tuple[str, str], str]) -> tuple[int, int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Surroundings:
-    """What stands before the first turn (by its kind) and after the last (by group and kind)."""
+    """Text before the first turn (by its kind) and after the last (by group and kind)."""
 
     heads: Mapping[str, Sequence[str]]
     tails: Mapping[tuple[str, str], str]
@@ -145,7 +145,7 @@ class _Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Cuts every gap into a closing and an opening, the same everywhere for one kind."""
+    """Solver that cuts every gap into a closing and an opening text, the same everywhere for one kind."""
 
     gaps: Mapping[tuple[str, str], str]
     surroundings: _Surroundings
@@ -201,7 +201,7 @@ class _Cut:
         return Wrappers(opening=opening, closing=closing)
 
     def _holds(self, way: Wrappers) -> bool:
-        """What comes before and after the histories must agree."""
+        """Return True if the text before and after the histories agrees."""
         for kind, heads in self.surroundings.heads.items():
             if kind in way.opening and not all(_ends_alike(head, way.opening[kind]) for head in heads):
                 return False
@@ -254,7 +254,7 @@ class _Cut:
 
 
 def last_line(text: str) -> str:
-    """The last line with its break; the one before it, too, where the last is blank."""
+    """Return the last line with its break; the one before it, too, where the last is blank."""
     ended = text.rstrip("\n")
     return text[ended.rfind("\n") + 1 :]
 

@@ -1,1 +1,1 @@
-"""Prompts that are no agent format: judging, API simulation, search hints, retrieval documents."""
+"""Prompts outside the agent formats: judging, API simulation, search hints, retrieval documents."""

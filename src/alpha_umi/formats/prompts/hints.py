@@ -1,4 +1,4 @@
-"""What a search says to models between steps: a hint with what was tried before, and the question which is better."""
+"""Prompts of tree search: the hint about earlier attempts, and the pairwise comparison of two continuations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LETTERS = re.compile(r"\b[AB]\b")
 
 
 class Preference(StrEnum):
-    """Which of two is better; NEITHER: equal, or the reply does not say."""
+    """Preference between two continuations; NEITHER: equal, or the reply does not say."""
 
     FIRST = "first"
     SECOND = "second"
@@ -45,7 +45,7 @@ class Preference(StrEnum):
 
 
 def write_hint(tried: Sequence[Sequence[Turn]]) -> str:
-    """The hint for a further child of a step, `tried` being the turns of the earlier ones; empty where none were."""
+    """Write the hint for a further child of a step; `tried`: the turns of the earlier ones, empty if none."""
     if not tried:
         return ""
     listed = (f"{number}. {_tell(turns)}" for number, turns in enumerate(tried, 1))
@@ -55,7 +55,7 @@ def write_hint(tried: Sequence[Sequence[Turn]]) -> str:
 def write_comparison(
     task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]
 ) -> tuple[Message, ...]:
-    """The question which of two continuations of `before` is better, A being the first."""
+    """Write the comparison of two continuations of `before`, A being the first."""
     asked = _QUESTION.format(
         query=task.query, before=_tell(before) or "Nothing.", first=_tell(first), second=_tell(second)
     )
@@ -63,7 +63,7 @@ def write_comparison(
 
 
 def read_preference(reply: str) -> Preference:
-    """What a model meant: the letter it names, if it names one of them alone. Total over all strings."""
+    """Read the preference in a reply: the letter it names, if it names one of them alone. Total over all strings."""
     letters = set(_LETTERS.findall(reply.upper() if len(reply.strip()) == 1 else reply))
     if len(letters) != 1:
         return Preference.NEITHER

@@ -1,4 +1,4 @@
-"""What a judge is asked and how its replies are read: our own questions, or those of a ToolEval evaluator folder.
+"""Judge prompts and the parser of their replies: our own questions, or those of a ToolEval evaluator folder.
 
 The decision flow is ToolEval's: is the answer good by itself; if that cannot be told, do the steps bear it out; can
 the task be solved at all; which of two answers is better. Replies are JSON objects that fit `Form.schema`; `read_reply`
@@ -25,7 +25,7 @@ _RESPONSE_LENGTH = 4000
 
 
 class Question(StrEnum):
-    """By the names of ToolEval's functions."""
+    """Questions to a judge, by the names of ToolEval's functions."""
 
     ANSWER = "check_answer_status"
     STEPS = "parse_answer_status"
@@ -53,14 +53,14 @@ class Case:
 
     query: str
     tools: Sequence[Json]
-    """As the raw answer offered them."""
+    """Tools as the raw answer offered them."""
     answer: Mapping[str, Json]
     """method, total_steps, final_answer, answer_details."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a judge's reply says."""
+    """Verdict and reason of a judge's reply."""
 
     verdict: str
     """One of the question's choices; of BETTER "0" or "1"."""
@@ -69,7 +69,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How one question is put. `{name}` in the template is filled once, names it does not know stay."""
+    """Prompt template and reply schema of one question.
+
+    `{name}` in the template is filled once, names it does not know stay.
+    """
 
     template: str
     schema: Mapping[str, Json]
@@ -80,13 +83,13 @@ Fields = Callable[[Question, Sequence[Case]], Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluator:
-    """A set of questions. Its fingerprint changes with any word of them."""
+    """Evaluator: a set of questions. Its fingerprint changes with any word of them."""
 
     name: str
     forms: Mapping[Question, Form]
     fields: Fields
     completion: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    """What an evaluator folder says of its model, such as temperature and max_tokens."""
+    """Model settings of an evaluator folder, such as temperature and max_tokens."""
 
     @property
     def fingerprint(self) -> str:
@@ -94,7 +97,10 @@ class Evaluator:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
 
     def ask(self, question: Question, cases: Sequence[Case]) -> tuple[Message, ...]:
-        """The question about one case, or for BETTER about two. Raises FormatError if it is not among the forms."""
+        """Write the question about one case, or for BETTER about two.
+
+        Raises FormatError if it is not among the forms.
+        """
         if question not in self.forms:
             raise FormatError(f"evaluator {self.name!r} has no question {question.value!r}; add it to its template")
         form = self.forms[question]
@@ -105,7 +111,7 @@ class Evaluator:
         )
 
     def ask_again(self, prompt: Sequence[Message], said: str) -> tuple[Message, ...]:
-        """The question once more, after a reply that held no verdict."""
+        """Repeat the question after a reply that held no verdict."""
         return (
             *prompt,
             Message(role="assistant", content=said[:_SAID_BEFORE]),
@@ -127,7 +133,7 @@ def _filled(found: re.Match[str], fields: Mapping[str, str]) -> str:
 
 
 def read_reply(question: Question, text: str) -> Reply | None:
-    """The verdict of a reply: of its last JSON object that holds one, whatever stands around it."""
+    """Read the verdict of a reply, from its last JSON object that holds one."""
     name, choices = VERDICT_FIELD[question], {choice.casefold(): choice for choice in _CHOICES[question]}
     for found in reversed(json_objects(text)):
         verdict = choices.get(_plain(found.get(name)))
@@ -146,7 +152,7 @@ def _plain(value: Json) -> str:
 
 
 def json_objects(text: str) -> list[dict[str, Json]]:
-    """The JSON objects in a text, from left to right."""
+    """Find the JSON objects in a text, from left to right."""
     decoder, objects, at = json.JSONDecoder(strict=False), list[dict[str, Json]](), text.find("{")
     while at >= 0 and len(objects) < 100:
         try:
@@ -300,7 +306,7 @@ OWN = Evaluator(
 
 
 def final_text(case: Case) -> str:
-    """The words of the final answer; empty where there are none or the agent gave up."""
+    """Return the text of the final answer; empty where there are none or the agent gave up."""
     said = case.answer.get("final_answer")
     if not isinstance(said, str):
         return "" if said is None else json.dumps(said, ensure_ascii=False)
@@ -317,7 +323,7 @@ def final_text(case: Case) -> str:
 
 
 def tool_steps(case: Case) -> Sequence[Mapping[str, Json]]:
-    """The tool calls of a case in order, `Finish` included: name, arguments, response."""
+    """Return the tool calls of a case in order, `Finish` included: name, arguments, response."""
     steps: list[Mapping[str, Json]] = []
     details = case.answer.get("answer_details")
     nodes = list(details[:1]) if isinstance(details, list) else []
@@ -339,7 +345,7 @@ _PART = {name: re.compile(rf"<{name}>(.*?)</{name}>", re.DOTALL) for name in ("n
 
 
 def load_evaluator(config: Json, template: str) -> Evaluator:
-    """An evaluator from the content of a ToolEval folder. Raises FormatError saying what is missing."""
+    """Load an evaluator from the content of a ToolEval folder. Raises FormatError saying what is missing."""
     kwargs = config.get("completions_kwargs") if isinstance(config, dict) else None
     functions = kwargs.get("functions") if isinstance(kwargs, dict) else None
     if not isinstance(config, dict) or not isinstance(kwargs, dict) or not isinstance(functions, list):
@@ -369,7 +375,7 @@ def load_evaluator(config: Json, template: str) -> Evaluator:
 
 
 def _folder_schema(question: Question, declared: Json) -> Mapping[str, Json]:
-    """What the function declares, and the reason that the published code adds."""
+    """Reply schema that the function declares, with the reason that the published code adds."""
     properties = declared.get("properties") if isinstance(declared, dict) else None
     if not isinstance(declared, dict) or not isinstance(properties, dict) or VERDICT_FIELD[question] not in properties:
         raise FormatError(f"config.yaml: function {question.value!r} declares no {VERDICT_FIELD[question]!r}")

@@ -1,4 +1,4 @@
-"""An API as a retriever reads it: as terms for counting them, and as text for encoders, which were trained on it."""
+"""Retrieval documents of APIs: terms for lexical retrieval, and the text that ToolBench's encoders were trained on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alpha_umi.formats.tool_json import Api
 _WORD = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NAMES_COUNT = 2
-"""How often the terms of an API's and its tool's names count."""
+"""Weight of the terms of an API's and its tool's names."""
 _COMMON = frozenset(
     word
     for line in (
@@ -24,7 +24,7 @@ _COMMON = frozenset(
 
 
 def write_retrieval_text(api: Api) -> str:
-    """The document of an API as ToolBench's published encoders were trained to read it."""
+    """Write the document of an API as ToolBench's published encoders were trained to read it."""
     names = ", ".join((api.category, api.tool, api.name, api.description))
     required, optional = json.dumps([dict(each) for each in api.required]), json.dumps([dict(e) for e in api.optional])
     schema = json.dumps("" if api.schema is None else api.schema)
@@ -32,7 +32,7 @@ def write_retrieval_text(api: Api) -> str:
 
 
 def write_terms(api: Api) -> list[str]:
-    """The terms of an API's document: its names, its descriptions, and those of its parameters."""
+    """Write the terms of an API's document: its names, its descriptions, and those of its parameters."""
     parameters = (
         text for each in (*api.required, *api.optional) for text in (each.get("name"), each.get("description"))
     )
@@ -42,7 +42,7 @@ def write_terms(api: Api) -> list[str]:
 
 
 def split_terms(text: str) -> list[str]:
-    """Words in small letters without an English plural's ending; `getUserName` and `get_user_name` are three."""
+    """Split a text into lower-case words without plural endings; `getUserName` and `get_user_name` are three."""
     words = _WORD.findall(_HUMP.sub(" ", text).lower())
     return [_singular(word) for word in words if word not in _COMMON]
 

@@ -1,4 +1,4 @@
-"""What a model is asked that stands in for an API, and how its reply is read.
+"""Prompt of an API simulator, and the parser of its reply.
 
 It reads the tool's documents, replies that are recorded of the same API, and the arguments; it writes the reply
 `{error, response}` of ToolBench's tool service. `read_simulation` is total: what is no reply is None.
@@ -24,12 +24,12 @@ SCHEMA: Mapping[str, Json] = {
     "required": ["error", "response"],
     "additionalProperties": False,
 }
-"""What a reply fits."""
+"""JSON Schema of a reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """A reply of the tool service. An empty error: the API did what was asked."""
+    """Simulated reply of the tool service. An empty error: the API did what was asked."""
 
     error: str
     response: Json
@@ -44,7 +44,7 @@ class Example:
 
 
 def write_simulation(api: Api, arguments: Mapping[str, Json], examples: Sequence[Example] = ()) -> tuple[Message, ...]:
-    """The messages that ask for one reply. Of the examples those are shown whose arguments are most alike."""
+    """Write the messages that ask for one reply. Of the examples those are shown whose arguments are most alike."""
     shown = _write_examples(_most_alike(arguments, examples))
     parts = [f"Documentation:\n{_write_document(api)}"]
     if shown:
@@ -57,7 +57,7 @@ def write_simulation(api: Api, arguments: Mapping[str, Json], examples: Sequence
 
 
 def ask_again(prompt: Sequence[Message], said: str) -> tuple[Message, ...]:
-    """The same once more, after a completion that holds no reply."""
+    """Repeat the request after a completion that holds no reply."""
     return (
         *prompt,
         Message(role="assistant", content=said[:_SAID_BEFORE]),
@@ -66,7 +66,7 @@ def ask_again(prompt: Sequence[Message], said: str) -> tuple[Message, ...]:
 
 
 def read_simulation(text: str) -> Simulation | None:
-    """The reply in a completion: its first JSON object that is one, whatever stands around it."""
+    """Read the reply in a completion: its first JSON object that is one."""
     for found in json_objects(text):
         error = found.get("error", "")
         if "response" in found and isinstance(error, str | None):
