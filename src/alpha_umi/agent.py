@@ -1,4 +1,4 @@
-"""Agents: who is asked next, with which prompt, and what the reply says.
+"""Agents over formats and models: choice of the next role, its prompt, and the turns in its reply.
 
 An agent keeps no state. `propose` looks at the last turn and asks one role for the next one, so the same
 object serves a chain, a tree, teacher-forced evaluation, and a request whose tools run elsewhere.
@@ -33,7 +33,7 @@ OnToken: TypeAlias = Callable[[Role, str], None]
 
 
 class OnNoDecision(StrEnum):
-    """What becomes of a plan that names nobody: the planner goes on after it, or it counts as a call (as published)."""
+    """Policy for a plan without a decision: the planner goes on after it, or it counts as a call (as published)."""
 
     PLANNER = "planner"
     CALLER = "caller"
@@ -41,14 +41,14 @@ class OnNoDecision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleModel:
-    """One role's voice: its model, how it samples, and how much it may read."""
+    """Model of a role, with its sampling parameters and its context window."""
 
     model: Model
     sampling: Sampling = field(default_factory=Sampling)
     window: Window | None = None
     """None: the prompt is never cut."""
     constrained: bool = False
-    """Whether completions are constrained to the format's grammar: callers to offered tools, planners to a decision."""
+    """True: completions are constrained to the format's grammar: callers to offered tools, planners to a decision."""
 
     async def complete_turn(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
         read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
@@ -60,7 +60,7 @@ class RoleModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultiAgent:
-    """Planner, caller and summarizer (paper, section 3.2): each proposal is one turn of one of them."""
+    """Multi-LLM agent of planner, caller and summarizer (paper, section 3.2): one turn per proposal."""
 
     role_models: Mapping[Role, RoleModel]
     """One each for PLANNER, CALLER and SUMMARIZER, and for optional roles (`roles.ROLES`)."""
@@ -82,7 +82,7 @@ class MultiAgent:
                 return proposal
 
     async def _followed(self, proposal: Proposal, follower: Role, task: Task, turns: Sequence[Turn]) -> Proposal:
-        """The proposal with the turn of an optional role that reads it."""
+        """Proposal with the turn of an optional role that reads it."""
         role_model = self.role_models[follower]
         after = await role_model.complete_turn(follower, self.format, task, (*turns, *proposal.turns))
         return Proposal(turns=(*proposal.turns, *after.turns), usage=proposal.usage + after.usage)
@@ -90,7 +90,7 @@ class MultiAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleAgent:
-    """One backbone that plans, calls and answers in one completion: the paper's Single-LLM baseline."""
+    """Single-LLM agent, the paper's baseline: one backbone that plans, calls and answers in one completion."""
 
     backbone: RoleModel
     format: Format
@@ -100,7 +100,10 @@ class SingleAgent:
 
 
 def with_streaming(agent: Agent, on_token: OnToken) -> Agent:
-    """The same agent, read aloud while it writes; models that cannot stream, and agents that are code, stay silent."""
+    """Return the agent with a listener for its streamed text.
+
+    Models that cannot stream, and coded agents, send none.
+    """
 
     def streamed(role: Role, role_model: RoleModel) -> RoleModel:
         model = role_model.model
@@ -120,13 +123,13 @@ def with_streaming(agent: Agent, on_token: OnToken) -> Agent:
 
 
 class _Streamed:
-    """A model whose listener is told each piece of a completion."""
+    """Model that passes each piece of a completion to a listener."""
 
     def __init__(self, model: StreamingModel, role: Role, on_token: OnToken) -> None:
         self._model, self._role, self._on_token = model, role, on_token
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
-        """As the model does."""
+        """Complete by the model, and pass the pieces on."""
         async with aclosing(self._model.stream(prompt, sampling)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Completion):
@@ -136,7 +139,7 @@ class _Streamed:
 
 
 async def propose_step(agent: Agent, task: Task, turns: Sequence[Turn]) -> Proposal:
-    """One whole step: a plan and, where it asks for one, the call or the answer; no review of it."""
+    """Propose one whole step: a plan and, where it asks for one, the call or the answer; no review of it."""
     said: tuple[Turn, ...] = ()
     usage = Usage()
     while not said or (_asks(said[-1]) and len(said) < 2):

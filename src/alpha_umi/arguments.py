@@ -1,4 +1,4 @@
-"""Arguments of a call, decoded and checked against the JSON Schema that a tool declares.
+"""Decoding of a call's arguments, and their validation against the JSON Schema that a tool declares.
 
 Environments decide by it whether a call is run at all. A fault is a value, not an exception: a model wrote it.
 Only what tool schemas use of JSON Schema is checked; a type that JSON Schema does not know is accepted as it is.
@@ -49,7 +49,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check(path: str, value: Json, schema: Schema, root: Schema) -> str:
-    """What is wrong with `value`, named by its path; empty where nothing is."""
+    """Fault of `value`, named by its path; empty where there is none."""
     schema = _resolve(schema, root)
     for check in (_check_type, _check_choice, _check_format, _check_any_of, _check_object, _check_array):
         reason = check(path, value, schema, root)
@@ -78,7 +78,7 @@ def _check_choice(path: str, value: Json, schema: Schema, _root: Schema) -> str:
 
 
 def _check_format(path: str, value: Json, schema: Schema, _root: Schema) -> str:
-    """Dates and times by their shape; other formats are not checked."""
+    """Check dates and times by their shape; other formats are not checked."""
     form = schema.get("format")
     known = _FORMATS.get(form) if isinstance(form, str) and isinstance(value, str) else None
     if known is None or re.fullmatch(known[0], cast("str", value)):
@@ -133,7 +133,7 @@ def _check_array(path: str, value: Json, schema: Schema, root: Schema) -> str:
 
 
 def _resolve(schema: Schema, root: Schema) -> Schema:
-    """What a schema refers to, with what stands beside the reference."""
+    """Target of a schema's reference, merged with the keys beside the reference."""
     for _ in range(_MOST_REFERENCES):
         reference = schema.get("$ref")
         if not isinstance(reference, str):

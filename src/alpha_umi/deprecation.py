@@ -145,7 +145,7 @@ class RenamedWarning(FutureWarning):
 
 
 def warn_renamed(old: str, new: str, where: str = "", *, stacklevel: int = 3) -> None:
-    """Warn that `old` (a key, a flag, a name; in `where`, if told) is called `new` now."""
+    """Warn that `old` (a key, a flag, a name; in `where`, if given) is called `new` now."""
     place = f"{where}: " if where else ""
     warnings.warn(
         f"{place}{old} is called {new} now; the old name goes with the next version", RenamedWarning, stacklevel
@@ -153,7 +153,7 @@ def warn_renamed(old: str, new: str, where: str = "", *, stacklevel: int = 3) ->
 
 
 def renamed_flags(arguments: Sequence[str]) -> list[str]:
-    """Command-line arguments with the flags of the previous version under their names now, each with a warning."""
+    """Replace flags of the previous version in command-line arguments by their present names, each with a warning."""
     renamed = list[str]()
     for number, argument in enumerate(arguments):
         if argument == "--":
@@ -167,7 +167,10 @@ def renamed_flags(arguments: Sequence[str]) -> list[str]:
 
 
 def moved_names(module: str) -> Callable[[str], Any]:
-    """Module `__getattr__` for a package whose old names live elsewhere now. Raises AttributeError for other names."""
+    """Make a module `__getattr__` for a package whose old names are in other modules now.
+
+    Raises AttributeError for other names.
+    """
     old = module.removeprefix(f"{PACKAGE}.")
     return _lookup(module, SPLIT.get(old, ()), RENAMED.get(old, {}))
 
@@ -187,7 +190,7 @@ def _lookup(module: str, targets: Sequence[str], renamed: dict[str, str]) -> Cal
 
 
 class _OldModules(MetaPathFinder, Loader):
-    """Finder and loader of modules that are only names of others."""
+    """Finder and loader of old import paths as aliases of modules."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,4 +1,4 @@
-"""What a user can get wrong, one exception each; every message says what, where and what to do.
+"""Exceptions for mistakes of users, one class per kind; every message says what, where and what to do.
 
     AlphaUMiError
     ├── ConfigError       a configuration file, an override or an option
@@ -17,7 +17,10 @@ from contextlib import contextmanager
 
 
 class AlphaUMiError(Exception):
-    """The parent of all. The command line prints it in one line; `exit_code` is then its status."""
+    """Base class of all exceptions of the package.
+
+    The command line prints it in one line; `exit_code` is then its status.
+    """
 
     exit_code = 1
 

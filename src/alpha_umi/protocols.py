@@ -1,4 +1,6 @@
-"""The four seams. Anything that has these methods fits; nothing needs to be inherited or registered."""
+"""Protocols of the four extension points: model, environment, agent and format.
+
+Any object with these methods fits; no class needs to be inherited or registered."""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from alpha_umi.types import (
 
 @runtime_checkable
 class Model(Protocol):
-    """A text generator. Callers await single completions; batching and caching are its own secret."""
+    """Text generator. Callers await single completions; batching and caching are hidden inside."""
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """Continue `prompt`. Raises ModelError when no completion can be had."""
@@ -33,16 +35,16 @@ class Model(Protocol):
 
 @runtime_checkable
 class StreamingModel(Model, Protocol):
-    """A Model that can be read while it writes."""
+    """Model that can stream its completions."""
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[str | Completion]:
-        """As `complete`, but its text piece by piece, and at last the Completion, whose text the pieces are."""
+        """Stream a completion: its text piece by piece, and at last the Completion, whose text the pieces are."""
         ...
 
 
 @runtime_checkable
 class Environment(Protocol):
-    """Where tool calls are executed."""
+    """Environment in which tool calls are executed."""
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]: ...
@@ -52,22 +54,22 @@ class Environment(Protocol):
         ...
 
     def fork(self) -> Environment:
-        """A copy whose later calls do not touch this one; a search needs it to branch."""
+        """Return a copy whose later calls do not affect this one; a search needs it to branch."""
         ...
 
 
 @runtime_checkable
 class Agent(Protocol):
-    """Proposes what comes next and keeps no state between proposals."""
+    """Agent that proposes the next turns and keeps no state between proposals."""
 
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
-        """The next turns after `turns`: a plan, with the call or the answer that it asked for."""
+        """Propose the next turns after `turns`: a plan, with the call or the answer that it asked for."""
         ...
 
 
 @runtime_checkable
 class Format(Protocol):
-    """Prompt text, both ways; the only thing in the package that knows any.
+    """Format of prompts and completions: renders the ones and parses the others; the only source of prompt text.
 
     Laws: `parse(role, write(role, turns)) == turns` for turns the format can express; `parse` never
     raises on any text; the texts of `spans` joined are what is written. So a model is served exactly the
@@ -79,7 +81,7 @@ class Format(Protocol):
 
     @property
     def end(self) -> str:
-        """The mark that ends every completion, as text. A tokenizer that lacks it ends with its own EOS."""
+        """End mark of every completion, as text. A tokenizer that lacks it ends with its own EOS."""
         ...
 
     @property
@@ -88,30 +90,33 @@ class Format(Protocol):
         ...
 
     def role_token(self, role: Role) -> str:
-        """The special token that ends every prompt of `role`; empty where there is none of its own."""
+        """Return the special token that ends every prompt of `role`; empty where there is none of its own."""
         ...
 
     def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> Prompt:
-        """What `role` reads after `turns`. Caller and summarizer read the plan that called them last."""
+        """Render the prompt that `role` reads after `turns`.
+
+        Caller and summarizer read the plan that called them last.
+        """
         ...
 
     def write(self, role: Role, turns: Sequence[Turn]) -> str:
-        """The completion by which `role` says `turns`: one turn, or for the backbone a plan and what follows."""
+        """Write the completion of `turns` by `role`: one turn, or for the backbone a plan and what follows."""
         ...
 
     def spans(self, role: Role, turns: Sequence[Turn]) -> tuple[Span, ...]:
-        """What `write` writes, told apart by what it is; no span is empty."""
+        """Split the text of `write` into spans by their part; no span is empty."""
         ...
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-        """The turns that a completion says; total over all strings.
+        """Parse a completion into turns; total over all strings.
 
         A call that LENGTH cut off before its arguments names no tool: its name may be half of another one.
         """
         ...
 
     def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
-        """A Lark grammar in llguidance's dialect that a completion of `role` after `turns` can be held to.
+        """Return a Lark grammar in llguidance's dialect that a completion of `role` after `turns` can be held to.
 
         Callers are held to the tools of the task and arguments that their schemas allow, planners to end with one of
         their decisions, the backbone to both; None where any text will do, or no tool can be called. The end mark
@@ -121,6 +126,6 @@ class Format(Protocol):
 
 
 class StoredFormat(Format, Protocol):
-    """A Format that a run directory keeps as a JSON document."""
+    """Format that a run directory keeps as a JSON document."""
 
     def to_document(self) -> dict[str, Json]: ...

@@ -1,4 +1,4 @@
-"""Roles of an agent as data: the turn that each writes, when it is asked, its adapter number, colour and label.
+"""Table of an agent's roles: the turn that each writes, its place in the order, adapter number, colour and label.
 
 Everything that differs between roles outside the formats is a column of this table, so that a further role is a row
 here, its prompts in `formats`, and its turn in `types`. The critic is such a role: optional, asked after an answer.
@@ -14,7 +14,7 @@ from alpha_umi.types import Answer, Call, Decision, Plan, Review, Role, StopReas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleSpec:
-    """One row of the table."""
+    """Row of the table: one role."""
 
     role: Role
     turn: type[Turn] | None
@@ -51,7 +51,7 @@ OPTIONAL_ROLES = tuple(spec.role for spec in ROLES.values() if spec.follows is n
 
 
 def next_role(turns: Sequence[Turn]) -> Role:
-    """The role that is asked after `turns`: the one that a plan decided for, else the planner."""
+    """Return the role that writes after `turns`: the one that a plan decided for, else the planner."""
     last = turns[-1] if turns else None
     if isinstance(last, Plan):
         return next((spec.role for spec in ROLES.values() if spec.decision is last.decision), Role.PLANNER)
@@ -59,12 +59,12 @@ def next_role(turns: Sequence[Turn]) -> Role:
 
 
 def followers(turn: Turn) -> Iterator[Role]:
-    """The optional roles that are asked right after a turn."""
+    """Return the optional roles that are asked right after a turn."""
     return (spec.role for spec in ROLES.values() if spec.follows is not None and type(turn) is spec.follows)
 
 
 def writer(turn: Turn) -> RoleSpec | None:
-    """The role that writes such a turn; None for users and tools."""
+    """Return the role that writes such a turn; None for users and tools."""
     return next((spec for spec in ROLES.values() if type(turn) is spec.turn), None)
 
 
@@ -78,7 +78,7 @@ def optional_turn(turn: Turn) -> tuple[RoleSpec, str] | None:
 
 
 def ending(turn: Turn) -> StopReason | None:
-    """How a turn ends its trajectory; None where it goes on."""
+    """Return the reason for which a turn ends its trajectory; None where it goes on."""
     match turn:
         case Answer() | Review(accepted=True):
             return StopReason.ANSWERED

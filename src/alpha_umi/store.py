@@ -1,4 +1,4 @@
-"""Files: trajectories as JSONL, documents as JSON, both read with clear errors and written whole or not at all.
+"""File storage of trajectories (JSONL) and documents (JSON): read with clear errors, written whole or not at all.
 
 A file is written beside its place and renamed into it, so a reader sees the old one or the new one. The one
 exception is `Ledger`, which appends finished rows one by one so that an interrupted run can go on.
@@ -38,7 +38,7 @@ from alpha_umi.types import (
 
 SCHEMA = "alpha_umi.trajectory/1"
 MARK = ".alpha_umi"
-"""The file by which a folder is known as one that was made here, and may be made anew."""
+"""Marker file of a folder that was made here, and may be emptied and made again."""
 
 
 # --- text files -------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def _compress(path: Path, raw: IO[bytes]) -> IO[bytes]:
 
 
 class _GzipOver(gzip.GzipFile):
-    """A gzip stream that closes the file under it."""
+    """Gzip stream that closes the file under it."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         super().__init__(filename="", mode="wb", fileobj=raw, mtime=0)
@@ -132,13 +132,13 @@ class _GzipOver(gzip.GzipFile):
 
 
 def read_json(path: Path) -> Any:
-    """One JSON document. Raises DataError with line and column where it is broken."""
+    """Read one JSON document. Raises DataError with line and column where it is broken."""
     with open_text(path) as text:
         return _parse(text.read(), path)
 
 
 def _parse(content: str, path: Path, before: int = 0) -> Any:
-    """The document that stands in `path` after so many lines."""
+    """Parse the document in `path`, with errors that name its line."""
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:
@@ -150,13 +150,13 @@ def _parse(content: str, path: Path, before: int = 0) -> Any:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """One JSON document, indented by two as the published files are."""
+    """Write one JSON document, indented by two as the published files are."""
     with write_text(path) as text:
         json.dump(document, text, indent=2)
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """The rows of a JSONL file with their line numbers, one at a time; empty lines are skipped."""
+    """Read the rows of a JSONL file with their line numbers, one at a time; empty lines are skipped."""
     with open_text(path) as text:
         for number, line in enumerate(text, start=1):
             if line.strip():
@@ -167,7 +167,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def make_folder(path: Path) -> None:
-    """A folder, with those above it, unless it is there. Raises StorageError."""
+    """Make a folder, with those above it, unless it is there. Raises StorageError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -175,9 +175,9 @@ def make_folder(path: Path) -> None:
 
 
 def claim_folder(path: Path, *, anew: bool = False) -> None:
-    """Make a folder and leave a mark in it that it was made here; `anew`: without what it held.
+    """Make a folder with a marker file; `anew`: empty it first.
 
-    Raises ConfigError for one that holds anything but has no mark, and is left alone; StorageError.
+    Raises ConfigError for one that holds files but no marker, and is left alone; StorageError.
     """
     make_folder(path)
     mark = path / MARK
@@ -199,13 +199,13 @@ def claim_folder(path: Path, *, anew: bool = False) -> None:
 
 
 def read_trajectories(path: Path) -> Iterator[Trajectory]:
-    """Trajectories one by one, in constant memory. Raises DataError naming the line."""
+    """Read trajectories one by one, in constant memory. Raises DataError naming the line."""
     for number, row in read_rows(path):
         yield _decode(row, path, number)
 
 
 def parse_trajectory(line: str, path: Path, number: int) -> Trajectory:
-    """The trajectory of one line, which is line `number` of `path`. Raises DataError naming the line."""
+    """Parse the trajectory of one line, which is line `number` of `path`. Raises DataError naming the line."""
     return _decode(_parse(line.rstrip("\n"), path, before=number - 1), path, number)
 
 
@@ -217,7 +217,7 @@ def _decode(row: Any, path: Path, number: int) -> Trajectory:
 
 
 def write_trajectories(path: Path, trajectories: Iterable[Trajectory]) -> int:
-    """Write all of them or nothing; returns how many."""
+    """Write all trajectories or none; returns their number."""
     count = 0
     with write_text(path) as text:
         for trajectory in trajectories:
@@ -227,7 +227,7 @@ def write_trajectories(path: Path, trajectories: Iterable[Trajectory]) -> int:
 
 
 def dump_line(row: Any) -> str:
-    """One line of JSONL, readable where it can be: half a character, which UTF-8 cannot hold, is escaped."""
+    """Write one line of JSONL, in UTF-8 without escapes, but for lone surrogates, which UTF-8 cannot hold."""
     line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
     if not line.isascii():
         try:
@@ -238,7 +238,7 @@ def dump_line(row: Any) -> str:
 
 
 def encode_trajectory(trajectory: Trajectory) -> dict[str, Json]:
-    """The JSON form of one trajectory; it holds all there is to know of it."""
+    """Encode one trajectory as JSON without loss."""
     return {
         "schema": SCHEMA,
         "task": encode_task(trajectory.task),
@@ -285,7 +285,7 @@ def encode_turn(turn: Turn) -> dict[str, Json]:
 
 
 def decode_trajectory(row: Any) -> Trajectory:
-    """The inverse of `encode_trajectory`. Raises DataError that names the field."""
+    """Decode a trajectory, the inverse of `encode_trajectory`. Raises DataError that names the field."""
     if not isinstance(row, Mapping):
         raise DataError("not a trajectory: a JSON object is needed")
     row = cast("Mapping[str, Any]", row)
@@ -307,7 +307,7 @@ def decode_trajectory(row: Any) -> Trajectory:
 
 
 def decode_task(row: Any) -> Task:
-    """The inverse of `encode_task`. Raises DataError that names the field."""
+    """Decode a task, the inverse of `encode_task`. Raises DataError that names the field."""
     try:
         return _task(row)
     except KeyError as error:
@@ -336,7 +336,7 @@ _TURNS: Mapping[str, Callable[[Mapping[str, Any]], Turn]] = {
 
 
 def decode_turn(row: Mapping[str, Any]) -> Turn:
-    """The inverse of `encode_turn`."""
+    """Decode a turn, the inverse of `encode_turn`."""
     kind = row["turn"]
     if kind not in _TURNS:
         raise DataError(f"unknown turn {kind!r}; known: {', '.join(_TURNS)}")
@@ -347,7 +347,7 @@ def decode_turn(row: Mapping[str, Any]) -> Turn:
 
 
 def append_rows(path: Path, rows: Iterable[Any]) -> None:
-    """Rows at the end of a JSONL file, all of them in one write; they are on the disk when this returns."""
+    """Append rows to a JSONL file, all of them in one write; they are on the disk when this returns."""
     text = "".join(dump_line(row) for row in rows).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -365,7 +365,10 @@ def append_rows(path: Path, rows: Iterable[Any]) -> None:
 
 
 def drop_half_line(path: Path) -> None:
-    """Take away what a kill left after the last line break; for the one process that appends."""
+    """Truncate a JSONL file after its last line break, where a killed process left half a line.
+
+    Only for the one process that appends.
+    """
     try:
         with path.open("rb+") as file:
             end = whole = file.seek(0, os.SEEK_END)
@@ -378,7 +381,7 @@ def drop_half_line(path: Path) -> None:
 
 
 def _last_break(file: IO[bytes], end: int, block: int = 1 << 16) -> int:
-    """Just behind the last line break of the block before `end`; where there is none, where that block starts."""
+    """Offset just behind the last line break of the block before `end`; without one, the start of that block."""
     start = max(end - block, 0)
     file.seek(start)
     return start + file.read(end - start).rfind(b"\n") + 1
@@ -388,17 +391,17 @@ def _last_break(file: IO[bytes], end: int, block: int = 1 << 16) -> int:
 
 
 class Ledger:
-    """Finished rows by key, appended one at a time. A row that a crash cut short is not read."""
+    """Ledger of finished rows by key, appended one at a time. A row that a crash cut short is not read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> dict[str, Any]:
-        """All whole rows by key."""
+        """Read all whole rows by key."""
         return self._scan()[0]
 
     def mend(self) -> None:
-        """Drop what a crash left after the last whole row; for the one process that appends."""
+        """Truncate the file after the last whole row; for the one process that appends."""
         whole = self._scan()[1]
         try:
             if whole < self._path.stat().st_size:
@@ -407,7 +410,7 @@ class Ledger:
             pass
 
     def _scan(self) -> tuple[dict[str, Any], int]:
-        """The whole rows, and the bytes they take."""
+        """Whole rows, and the bytes they take."""
         rows: dict[str, Any] = {}
         whole = 0
         try:
@@ -427,7 +430,7 @@ class Ledger:
         return rows, whole
 
     def append(self, key: str, row: Any) -> None:
-        """Keep one finished row; it is on disk when this returns."""
+        """Append one finished row; it is on disk when this returns."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:

@@ -1,7 +1,7 @@
-"""The vocabulary: everything that crosses a seam of the package is one of these values.
+"""Core value types: tasks, turns, trajectories, prompts and completions, which pass between the parts of the package.
 
 Standard library only. All types are frozen: a trajectory is a tuple of turns and never changes under a
-reader. Text that a model or a tool wrote is kept verbatim here and decoded late, by whoever needs it.
+reader. Text that a model or a tool wrote is kept verbatim here and decoded late, where it is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 
 class Role(StrEnum):
-    """Who writes (paper, section 3). BACKBONE is one model playing all three roles in one completion."""
+    """Role of a model in an agent (paper, section 3).
+
+    BACKBONE is one model playing all three roles in one completion.
+    """
 
     PLANNER = "planner"
     CALLER = "caller"
@@ -27,7 +30,7 @@ class Role(StrEnum):
 
 
 class Decision(StrEnum):
-    """Who goes next, as the planner named it; NONE when it named nobody."""
+    """Decision of a plan: the next role or the end; NONE when the planner named neither."""
 
     CALL = "call"
     CONCLUDE = "conclude"
@@ -36,7 +39,7 @@ class Decision(StrEnum):
 
 
 class ToolStatus(StrEnum):
-    """How a tool call ended. Whatever a model or a tool does wrong is one of these, never an exception."""
+    """Outcome of a tool call. Whatever a model or a tool does wrong is one of these, never an exception."""
 
     OK = "ok"
     UNKNOWN_TOOL = "unknown_tool"
@@ -47,7 +50,7 @@ class ToolStatus(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a trajectory ended. UNFINISHED: it was cut off, or recorded without an ending."""
+    """Reason for the end of a trajectory. UNFINISHED: it was cut off, or recorded without an ending."""
 
     ANSWERED = "answered"
     GAVE_UP = "gave_up"
@@ -58,7 +61,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """What is told about one tool."""
+    """Specification of one tool, as models read it."""
 
     name: str
     description: str = ""
@@ -68,32 +71,32 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One query and what may be used for it."""
+    """Query with the tools that may be used for it."""
 
     id: str
     query: str
     tools: tuple[ToolSpec, ...] = ()
     metadata: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    """Where the task came from, and whatever a reader must keep to write its source back unchanged."""
+    """Source of the task, with all that a reader must keep to write that source back unchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """The user's words, or a hint that a search put between two steps."""
+    """Turn of the user, or a hint that a search put between two steps."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review(User):
-    """The critic's turn: it accepts an answer, or sends it back; to the other roles its reason is the user's words."""
+    """Turn of the critic: it accepts an answer, or sends it back; to the other roles its reason is the user's words."""
 
     accepted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The planner's turn. With Decision.NONE `thought` is all it wrote."""
+    """Turn of the planner. With Decision.NONE `thought` is all it wrote."""
 
     thought: str
     decision: Decision
@@ -101,7 +104,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """The caller's turn. An empty `name`: the text names no tool, or ended within the name; `arguments` holds it."""
+    """Turn of the caller: a tool call.
+
+    An empty `name`: the text names no tool, or ended within the name; `arguments` holds it.
+    """
 
     name: str
     arguments: str
@@ -110,7 +116,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What a tool answered."""
+    """Turn of a tool: its reply to a call."""
 
     content: str
     status: ToolStatus = ToolStatus.OK
@@ -118,7 +124,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The summarizer's turn: the final answer to the user."""
+    """Turn of the summarizer: the final answer to the user."""
 
     text: str
 
@@ -128,7 +134,7 @@ Turn: TypeAlias = User | Plan | Call | Observation | Answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Counts, in tokens and completions; they add up."""
+    """Usage of models in tokens and completions; usages can be added."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -144,7 +150,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What an agent would say next, and what it cost to find out."""
+    """Proposal of an agent: its next turns, and the usage that they took."""
 
     turns: tuple[Turn, ...]
     """A plan; then, where it decided so, the answer or the call, or several calls to be run one after the other."""
@@ -153,7 +159,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
-    """One path of turns through one task: the record of every dataset, rollout, branch and log."""
+    """Trajectory of turns through one task: the record of every dataset, rollout, branch and log."""
 
     task: Task
     turns: tuple[Turn, ...]
@@ -177,7 +183,7 @@ class Trajectory:
         return tuple(turn for turn in self.turns if isinstance(turn, Call))
 
     def to_json(self) -> dict[str, Json]:
-        """Readable JSON object for scripts: query, turns, answer, stop and usage; `store` writes the lossless record.
+        """Convert to a readable JSON object: query, turns, answer, stop and usage; `store` writes the lossless record.
 
         Every turn has a `kind` (user, plan, call, observation, answer). Arguments of a call are an object; what a
         model wrote that is no JSON object stays text.
@@ -225,12 +231,12 @@ def _refuse_constant(name: str) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One chat message, as chat completion endpoints take them. `role`: system, user, assistant or tool."""
+    """Chat message, as chat completion endpoints take them. `role`: system, user, assistant or tool."""
 
     role: str
     content: str
     calls: tuple[Call, ...] = ()
-    """What an assistant's message calls in native function calling; a tool message for each follows, in order."""
+    """Calls of an assistant's message in native function calling; a tool message for each follows, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,11 +251,11 @@ class ToolPrompt:
 
 
 Prompt: TypeAlias = str | tuple[Message, ...] | ToolPrompt
-"""What a model reads: text, or chat messages where the format is a chat."""
+"""Prompt of a model: text, or chat messages where the format is a chat."""
 
 
 class Part(StrEnum):
-    """What a stretch of a completion is, so that losses can be weighed by it."""
+    """Part of a completion, by which losses are weighted."""
 
     THOUGHT = "thought"
     DECISION = "decision"
@@ -267,16 +273,16 @@ Span: TypeAlias = tuple[str, Part]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One supervised row. The loss falls on `completion` alone."""
+    """Supervised example. The loss falls on `completion` alone."""
 
     role: Role
     prompt: Prompt
     completion: str
-    """Without the format's end mark, which whoever tokenises appends."""
+    """Without the format's end mark, which tokenization appends."""
 
 
 class FinishReason(StrEnum):
-    """Why a completion ended. STOP: an end mark or a stop string; LENGTH: the token limit."""
+    """Reason for the end of a completion. STOP: an end mark or a stop string; LENGTH: the token limit."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -284,7 +290,7 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a model chooses tokens. Temperature 0 is greedy and deterministic."""
+    """Sampling parameters. Temperature 0 is greedy and deterministic."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -301,14 +307,14 @@ class Sampling:
     repetition_limit: int | None = None
     """No run of this many tokens is written twice in a completion."""
     logprobs: bool = False
-    """Whether the completion tells how likely its tokens were."""
+    """True: the completion has the log probabilities of its tokens."""
     grammar: str | None = None
     """A Lark grammar in the dialect of llguidance that the completion is held to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogprob:
-    """A written token and the natural logarithm of the probability that the model itself gave it."""
+    """Log probability of a written token: the natural logarithm of the probability that the model itself gave it."""
 
     text: str
     """Of this token alone; a part of a character is shown as U+FFFD."""
@@ -320,10 +326,10 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a model wrote after a prompt, without the stop string that ended it."""
+    """Completion of a prompt, without the stop string that ended it."""
 
     text: str
     finish: FinishReason
     usage: Usage = field(default_factory=Usage)
     logprobs: tuple[TokenLogprob, ...] | None = None
-    """Every token that was written, the end token and those of a stop string too; None where nobody asked."""
+    """Every token that was written, the end token and those of a stop string too; None where not requested."""

@@ -1,4 +1,4 @@
-"""Configuration: TOML files become frozen data, and everything a user can get wrong in one has a clear error.
+"""Configuration: TOML files read into frozen dataclasses and validated, with clear errors.
 
 Six documents: `AgentConfig` (the `umi.toml` of a run directory, or written by hand to name checkpoints and
 endpoints), `EnvironmentConfig` (where tools are run), `RolloutConfig`, `TrainConfig` and `PretrainConfig` (one run of

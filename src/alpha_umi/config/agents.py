@@ -1,4 +1,4 @@
-"""What makes up an agent: the `umi.toml` of a run directory, or one written by hand."""
+"""Configuration of an agent: the `umi.toml` of a run directory, or a file written by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
 
 class LocalConfig(Table):
-    """A model that runs here."""
+    """Local model, run in this process."""
 
     type: Literal["local"] = "local"
     model: str
@@ -38,7 +38,7 @@ class LocalConfig(Table):
 
 
 class EndpointConfig(Table):
-    """A model behind an OpenAI-compatible endpoint."""
+    """Model behind an OpenAI-compatible endpoint."""
 
     type: Literal["endpoint"] = "endpoint"
     base_url: str
@@ -48,10 +48,10 @@ class EndpointConfig(Table):
     key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; may be unset for an endpoint that asks for none."""
     concurrency: PositiveInt = 8
-    """Requests under way at once."""
+    """Concurrent requests."""
     timeout_s: float = Field(default=120.0, gt=0)
     grammar: GrammarField | None = None
-    """How the endpoint takes a grammar, for agents that are constrained: `structured_outputs` or (before 0.12)
+    """Endpoint parameter that takes the grammar of constrained agents: `structured_outputs` or (before 0.12)
     `guided_grammar` for vLLM with its backend 'guidance', `llguidance` for llama.cpp built with LLAMA_LLGUIDANCE,
     `ebnf` for SGLang with its backend 'llguidance'; none: it takes none."""
     extra: dict[str, Any] = Field(default_factory=dict[str, Any])
@@ -71,7 +71,7 @@ RoleConfig = Annotated[
 
 
 class RolesConfig(keyed_by_role(Table, RoleConfig)):
-    """Models by role: three and optional ones, or one backbone that plays them all; a run directory names both."""
+    """Models by role: three roles and optional ones, or one backbone for all; a run directory names both."""
 
     @model_validator(mode="after")
     def _is_an_agent(self) -> typing.Self:
@@ -87,22 +87,22 @@ class RolesConfig(keyed_by_role(Table, RoleConfig)):
 
     @property
     def is_local(self) -> bool:
-        """Whether any of them runs here."""
+        """True if any of the models is local."""
         return any(isinstance(self.get(role), LocalConfig) for role in Role)
 
     @property
     def is_multi(self) -> bool:
-        """Whether there are three role models."""
+        """True if there are three role models."""
         return self.get(Role.PLANNER) is not None
 
     @property
     def optional(self) -> tuple[Role, ...]:
-        """The optional roles that there are, such as a critic."""
+        """Configured optional roles, such as a critic."""
         return tuple(role for role in OPTIONAL_ROLES if self.get(role) is not None)
 
 
 class SamplingConfig(Table):
-    """How a role's model chooses tokens; see types.Sampling."""
+    """Sampling parameters of a role's model; see types.Sampling."""
 
     temperature: float = Field(default=0.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -116,7 +116,7 @@ class SamplingConfig(Table):
 
 
 class SamplingsConfig(keyed_by_role(SamplingConfig, SamplingConfig)):
-    """One sampling for all roles; what a role's own table says goes before."""
+    """Sampling parameters of all roles; a role's own table takes precedence."""
 
     def of(self, role: Role) -> Sampling:
         own = cast("SamplingConfig | None", getattr(self, role.value))
@@ -140,7 +140,7 @@ class ProvenanceConfig(Table):
 
 
 class AgentConfig(Table):
-    """What makes up an agent."""
+    """Configuration of an agent."""
 
     format: str
     """A format file or a built-in format: `shared`, `chat`, or for a backbone alone `native`, `native-finish`, `react`;

@@ -85,7 +85,7 @@ def validated(function: Callable[_Parameters, _Result]) -> Callable[_Parameters,
 
 
 def _explain(function: Callable[..., object], error: ValidationError) -> Iterator[str]:
-    """One sentence per argument that is wrong."""
+    """Error text, one sentence per wrong argument."""
     names = list(inspect.signature(function).parameters)
     wrong: dict[str, list[ErrorDetails]] = {}
     for problem in error.errors(include_url=False):

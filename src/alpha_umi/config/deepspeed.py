@@ -1,4 +1,4 @@
-"""DeepSpeed settings, refused with the settings that replace them: runs are spread by FSDP2."""
+"""Detection of DeepSpeed configurations, with an error that names the FSDP2 settings in their place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _named(document: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, 
 
 
 def _read(value: Any, folder: Path) -> Mapping[str, Any]:
-    """The settings that a deepspeed key holds or names; nothing where they cannot be read."""
+    """Settings that a deepspeed key holds or names; empty where they cannot be read."""
     if isinstance(value, str):
         try:
             value = json.loads((folder / value).read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def _read(value: Any, folder: Path) -> Mapping[str, Any]:
 
 
 def _settings(deepspeed: Mapping[str, Any]) -> str:
-    """Where to write what a DeepSpeed configuration says."""
+    """Keys of this package for the settings of a DeepSpeed configuration."""
     said = list(_replacements(deepspeed))
     if not said:
         return "; [spread] has shard, cpu_offload and reshard_after_forward, dtype has the precision"

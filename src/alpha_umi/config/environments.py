@@ -1,4 +1,4 @@
-"""Where tool calls are run: one table per kind of place; with several, every tool is run where it is from."""
+"""Configuration of environments: one table per kind; with several, every tool is run in the one that it is from."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from alpha_umi.config.tables import Table, file_path
 
 
 class WorldConfig(Table):
-    """The sealed world; its tasks say themselves which."""
+    """Sealed world, the one that each task names."""
 
 
 class AccessConfig(Table):
-    """How hard a host may be asked; see environments.access.AccessLimits."""
+    """Timeout, rate, concurrency and retry limits of requests to a host; see environments.access.AccessLimits."""
 
     timeout_s: float = Field(default=30.0, gt=0)
     retries: int = Field(default=2, ge=0)
     concurrency: PositiveInt = 16
-    """Requests under way to one host."""
+    """Concurrent requests to one host."""
     per_second: float | None = Field(default=None, gt=0)
     burst: PositiveInt = 1
 
 
 class HttpConfig(AccessConfig):
-    """A tool service that speaks ToolBench's protocol."""
+    """Tool service with ToolBench's HTTP protocol."""
 
     url: str
     key_env: str = "TOOLBENCH_KEY"
@@ -36,7 +36,7 @@ class HttpConfig(AccessConfig):
 
 
 class RapidApiConfig(AccessConfig):
-    """RapidAPI itself, with a key of one's own."""
+    """RapidAPI itself, with the user's own key."""
 
     tools: str
     """A folder of ToolBench's tool JSON files, CATEGORY/TOOL.json."""
@@ -47,7 +47,7 @@ class RapidApiConfig(AccessConfig):
 
 
 class ReplayConfig(Table):
-    """What was recorded, and nothing else."""
+    """Replay of recorded replies, without live calls."""
 
     recording: str | None = None
     """A recording of calls (`record` writes one); without it every task is a trajectory that is played again."""
@@ -69,14 +69,14 @@ class PythonConfig(Table):
 
 
 class BudgetConfig(Table):
-    """How observations are shortened; see environments.budgets."""
+    """Limits to which observations are shortened; see environments.budgets."""
 
     cut: Literal["whole", "truncate", "filter", "random"] = "whole"
     max_chars: PositiveInt = 1024
 
 
 class EnvironmentConfig(Table):
-    """The places of one environment."""
+    """Configuration of one environment: the tables of all its kinds."""
 
     world: WorldConfig | None = None
     http: HttpConfig | None = None

@@ -1,4 +1,4 @@
-"""Configuration files: reading, extending, overriding, writing back, and saying in words what is wrong in one."""
+"""Configuration files: reading, extending, overriding, writing back, and error messages."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _REPLACED = "model"
 
 
 def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Config:
-    """Read `path` as `kind`, with overrides `a.b=c`. Raises ConfigError saying what is wrong where.
+    """Read `path` as `kind`, with overrides `a.b=c`. Raises ConfigError naming the file and the key.
 
-    A training or study file may say `extends = "paper-7b"`: what it leaves open is then as in that recipe, or as in the
+    A training or study file may have `extends = "paper-7b"`: keys that it leaves out are as in that recipe, or in the
     TOML file of that path. All relative paths are taken from `folder`, or else from the folder of `path`.
     """
     document = _extended(path, ()) if kind in _EXTENDING else read_toml(path)
@@ -45,7 +45,7 @@ def load_config(kind: type[Config], path: Path, overrides: Sequence[str] = (), f
 def make_config(
     kind: type[Config], document: Mapping[str, Any], overrides: Sequence[str] = (), source: str = "options"
 ) -> Config:
-    """`document` with overrides `a.b=c`, as `kind`. Paths stay as they are written; errors name `source`."""
+    """Convert `document`, with overrides `a.b=c`, to `kind`. Paths stay as they are written; errors name `source`."""
     changed: dict[str, Any] = copy.deepcopy(dict(document))
     for override in overrides:
         _override(changed, override)
@@ -53,7 +53,10 @@ def make_config(
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """The whole document of a training recipe, what it extends included. Raises ConfigError where there is none."""
+    """Read the whole document of a training recipe, with the one that it extends.
+
+    Raises ConfigError where there is none.
+    """
     path = RECIPES / f"{name}.toml"
     if not path.exists():
         raise ConfigError(f"no recipe {name!r}; recipes: {', '.join(recipe_names())}")
@@ -90,7 +93,7 @@ def _parent(name: str, path: Path) -> Path:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key; what `above` says goes before."""
+    """Merge tables key by key; `above` takes precedence."""
     both = dict(below)
     for key, value in above.items():
         old = both.get(key)
@@ -101,7 +104,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON file is never a configuration, but it may be a DeepSpeed one, and then there is more to say."""
+    """Read a JSON file to refuse it: never a configuration here, but a DeepSpeed one has an error of its own."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -112,7 +115,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """One TOML document. Raises ConfigError with line and column where it is broken."""
+    """Read one TOML document. Raises ConfigError with line and column where it is broken."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -128,7 +131,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_config(kind: type[Config], document: Mapping[str, Any], source: str) -> Config:
-    """`document` as `kind`; `source` is named in errors. Paths stay as they are written."""
+    """Validate `document` as `kind`; `source` is named in errors. Paths stay as they are written."""
     if kind is TrainConfig:
         deepspeed.refuse(document, source)
     try:
@@ -138,7 +141,7 @@ def parse_config(kind: type[Config], document: Mapping[str, Any], source: str) -
 
 
 def resolved(config: Table) -> str:
-    """The whole configuration as TOML, defaults included."""
+    """Write the whole configuration as TOML, defaults included."""
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
@@ -181,7 +184,7 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> Iterator[str]:
 
 
 def _where(kind: type[BaseModel], location: Sequence[str | int]) -> tuple[list[type[BaseModel]], list[str]]:
-    """The tables that the last key of a location could stand in, and its keys without the tags of unions."""
+    """Tables that could have the last key of a location, and the location's keys without the tags of unions."""
     tables, keys = [kind], list[str]()
     for index, part in enumerate(location):
         tagged = [table for table in tables if len(tables) > 1 and table.model_fields["type"].default == part]

@@ -1,4 +1,4 @@
-"""One run of rollouts, as its `rollout.toml` keeps it: whoever goes on with the run must want the same."""
+"""Configuration of a run of rollouts, kept in its `rollout.toml`: a resumed run must have the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CompatName = Literal["alpha-umi", "openbmb"]
 
 
 class LimitsConfig(Table):
-    """Every budget of one task; see search.Limits. None: no limit."""
+    """Limits of the search for one task; see search.Limits. None: no limit."""
 
     max_steps: PositiveInt = 12
     max_completions: PositiveInt | None = None
@@ -25,25 +25,25 @@ class LimitsConfig(Table):
 
 
 class RetrievalConfig(Table):
-    """Tools for queries that name none."""
+    """Retrieval of tools for queries that name none."""
 
     tools: str
-    """Where they are declared: tool JSON files, query files, or a corpus.tsv."""
+    """Declarations of the tools: tool JSON files, query files, or a corpus.tsv."""
     k: PositiveInt = 5
-    """How many are offered."""
+    """Number of tools that are offered."""
     model: str | None = None
     """A SentenceTransformer (folder or hub id) in place of BM25."""
 
 
 class RolloutConfig(Table):
-    """What decides what a rollout is, beside its query."""
+    """Settings that, with its query, determine a rollout."""
 
     agent: AgentConfig | str
     """A configuration, or the name of an agent that is code: `oracle`, or `module:attribute`."""
     single: bool = False
     """The backbone alone."""
     ranker: AgentConfig | None = None
-    """Who compares children where the strategy ranks them; None: the agent, where it talks chat."""
+    """Model that compares children where the strategy ranks them; None: the agent, if it reads chat messages."""
     environment: EnvironmentConfig
     retrieval: RetrievalConfig | None = None
     """None: a query without tools is offered none."""

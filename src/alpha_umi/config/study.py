@@ -1,4 +1,4 @@
-"""One study: a world, base models, seeds, a budget, and the variants of training that are compared in it."""
+"""Configuration of a study: a world, base models, seeds, a budget, and the training variants that are compared."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _STUDYS = ("data", "model", "out", "seed", "cache")
 
 
 class StudyWorldConfig(Table):
-    """What is learned from and tested on: tasks of the sealed world."""
+    """Training and test tasks of a study, from the sealed world."""
 
     preset: str = "small"
     seed: int = 0
     train: PositiveInt
     """Training tasks."""
     max_calls: PositiveInt | None = None
-    """Only tasks of at most so many calls, in training and in tests."""
+    """Largest number of calls of a task, in training and in tests."""
     masked: float = Field(default=0.0, ge=0, le=1)
     """Share of the training tasks whose tools get invented names (see preparation.masking)."""
     hallucinated: float = Field(default=0.0, ge=0, le=1)
@@ -36,7 +36,7 @@ class StudyWorldConfig(Table):
 
 
 class StaticConfig(Table):
-    """Teacher-forced prediction of every step, as in the paper's table 1."""
+    """Static evaluation: teacher-forced prediction of every step, as in the paper's table 1."""
 
     in_domain: tuple[str, ...] = Field(min_length=1)
     """Test sets whose tools training has seen."""
@@ -53,7 +53,7 @@ class StaticConfig(Table):
 
 
 class LiveConfig(Table):
-    """Rollouts with the exact verifier, as in the paper's table 2."""
+    """Live evaluation: rollouts with the exact verifier, as in the paper's table 2."""
 
     sets: tuple[str, ...] = ()
     tasks: PositiveInt = 20
@@ -66,7 +66,7 @@ class LiveConfig(Table):
 
 
 class StudyBudgetConfig(Table):
-    """What every variant may spend on training. Tokens are counted as the published way computes them: every example
+    """Training budget of every variant. Tokens are counted as the published way computes them: every example
     in a row of its own, as often as it is seen, whatever this package saves by sharing."""
 
     tokens: PositiveInt
@@ -74,11 +74,11 @@ class StudyBudgetConfig(Table):
     """Share of the stage from the base model, where other stages follow it. Stages that start from the same weights
     share what is theirs so that each sees its examples equally often."""
     tolerance: float = Field(default=0.03, gt=0, lt=1)
-    """By which a variant's tokens may differ from `tokens`."""
+    """Tolerance by which a variant's tokens may differ from `tokens`."""
 
 
 class StudyBaseConfig(Table):
-    """What every variant starts from: a folder or hub id, a base model in the package, or a model from nothing."""
+    """Base model of every variant: a folder or hub id, a base model in the package, or a model from nothing."""
 
     base: str | None = None
     bundled: str | None = None
@@ -102,15 +102,15 @@ class StudyBaseConfig(Table):
 
 
 class VariantConfig(Table):
-    """One way to train, as what it changes in the study's [train]."""
+    """Training variant, as its changes to the study's [train]."""
 
     title: str
     train: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Keys of a training recipe (method, adapter, stages, ...), merged into the study's own."""
     preparation: Literal["ours", "published"] = "ours"
-    """How examples are made of the raw answers; published: with its unfair filter and its wrong give-up prompts."""
+    """Preparation of examples from the raw answers; published: with its unfair filter and its wrong give-up prompts."""
     share: float = Field(default=1.0, gt=0, le=1)
-    """Of the training tasks, the first so many; the budget stays the same."""
+    """Number of training tasks, the first ones; the budget stays the same."""
     scales: str | None = None
     """The variant of which this is the same with less data: shown in the figure of data, not in the tables."""
     first: float | None = Field(default=None, gt=0, lt=1)
@@ -129,7 +129,7 @@ class VariantConfig(Table):
 
 
 class StudyConfig(Table):
-    """A study: every variant from every base with every seed."""
+    """Configuration of a study: every variant from every base with every seed."""
 
     name: str
     world: StudyWorldConfig
@@ -141,7 +141,7 @@ class StudyConfig(Table):
     recipe: str | None = None
     """The training recipe that [train] changes."""
     train: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """What all variants have in common, as keys of a training recipe."""
+    """Settings of all variants, as keys of a training recipe."""
     baseline: str
     """The variant that the others are compared with."""
     variants: dict[str, VariantConfig] = Field(min_length=1)

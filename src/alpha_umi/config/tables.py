@@ -1,4 +1,4 @@
-"""What every table of a configuration file can do, and how paths in one are read."""
+"""Base class of configuration tables, and the reading of the paths in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AnyTable = typing.TypeVar("AnyTable", bound="Table")
 
 
 class Table(BaseModel):
-    """A TOML table: frozen, and every key is known."""
+    """TOML table as a frozen model that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
     renamed: ClassVar[Mapping[str, str]] = {}
@@ -40,7 +40,7 @@ class Table(BaseModel):
         return {cls.renamed.get(key, key): value for key, value in old.items()}
 
     def rebased(self, folder: Path) -> typing.Self:
-        """The same with the relative paths of this table, and of those in it, taken from `folder`."""
+        """Resolve the relative paths of this table, and of those in it, against `folder`."""
         updates: dict[str, Any] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
@@ -50,7 +50,7 @@ class Table(BaseModel):
 
 
 def keyed_by_role(base: type[AnyTable], value: Any) -> type[AnyTable]:
-    """A table like `base` with a further optional key for every role, which holds a `value`."""
+    """Make a table class like `base` with a further optional key for every role, which holds a `value`."""
     keys: Any = {role.value: (value | None, None) for role in Role}
     return create_model(base.__name__, __base__=base, **keys)
 
@@ -60,17 +60,17 @@ def file_path(value: str, folder: Path) -> str:
 
 
 def model_or_hub_id(value: str, folder: Path) -> str:
-    """A path if it looks like one or is there, else a hub id and left as it is."""
+    """Read a path if it looks like one or is there, else leave a hub id as it is."""
     looks_like_path = value.startswith((".", "/", "~")) or value.count("/") > 1
     path = folder / Path(value).expanduser()
     return str(path) if looks_like_path or path.exists() else value
 
 
 def format_name(value: str, folder: Path) -> str:
-    """A named format and one that is code (`module:attribute`) as they are, else a path."""
+    """Leave a named format and a coded one (`module:attribute`) as they are, else read a path."""
     return value if value.partition("@")[0] in NAMED_FORMATS or is_code(value) else file_path(value, folder)
 
 
 def is_code(name: str) -> bool:
-    """Return True for `module:attribute`, unless a file is called so."""
+    """Return True for `module:attribute`, unless a file has that name."""
     return _CODE.fullmatch(name) is not None and not Path(name).exists()

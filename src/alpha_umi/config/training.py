@@ -1,4 +1,4 @@
-"""One training run: data, model, method, and how every stage of it is tuned."""
+"""Configuration of training runs: data, model, method, and the tuning of every stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alpha_umi.types import Role
 
 Method = Literal["glpft", "single", "one-stage", "multi-task", "glpft-without-reuse"]
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""What the linear layers of a Llama, a Qwen or a Mistral are called."""
+"""Names of the linear layers of a Llama, a Qwen or a Mistral."""
 MS_SWIFT = "ms-swift"
 
 
@@ -23,14 +23,14 @@ def _as_tuple(value: object) -> object:
 
 
 class DataConfig(Table):
-    """What is learned from."""
+    """Training data."""
 
     train: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     """Trajectory files."""
     validation: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     """Trajectory files whose loss is measured while training (`validate_every`) and after every stage."""
     limit: PositiveInt | None = None
-    """Only so many trajectories, the first ones."""
+    """Number of trajectories, the first ones."""
 
     def rebased(self, folder: Path) -> typing.Self:
         update = {
@@ -40,7 +40,7 @@ class DataConfig(Table):
 
 
 class TinyConfig(Table):
-    """A Llama from scratch, its weights drawn from the run's seed, its tokenizer learned from the data."""
+    """Small Llama from scratch, its weights drawn from the run's seed, its tokenizer learned from the data."""
 
     architecture: Literal["llama"] = "llama"
     hidden_size: PositiveInt = 128
@@ -51,7 +51,7 @@ class TinyConfig(Table):
     intermediate_size: PositiveInt | None = None
     """None: three times the hidden size."""
     vocab_size: int = Field(default=2048, ge=300)
-    """At most so many tokens; 256 of them are the bytes."""
+    """Largest number of tokens; 256 of them are the bytes."""
     max_position: PositiveInt = 4096
 
     @model_validator(mode="after")
@@ -64,7 +64,7 @@ class TinyConfig(Table):
 
 
 class ModelConfig(Table):
-    """What training starts from: `base` (a folder, a hub id, or weights of a bundled agent) or `tiny`."""
+    """Initial model of training: `base` (a folder, a hub id, or weights of a bundled agent) or `tiny`."""
 
     base: str | None = None
     tiny: TinyConfig | None = None
@@ -80,11 +80,11 @@ class ModelConfig(Table):
 
 
 class WeightsConfig(Table):
-    """How much the loss of each part of a completion counts; the loss of a step is the weighted mean."""
+    """Loss weights of the parts of a completion; the loss of a step is the weighted mean."""
 
     thought: float = Field(default=1.0, ge=0)
     decision: float = Field(default=1.0, ge=0)
-    """Who goes next."""
+    """Decision of a plan."""
     name: float = Field(default=1.0, ge=0)
     """Of the called tool."""
     arguments: float = Field(default=1.0, ge=0)
@@ -106,7 +106,7 @@ def _preset(value: object) -> object:
 
 
 class StageConfig(Table):
-    """How one model is tuned."""
+    """Tuning of one model in one stage."""
 
     epochs: float = Field(default=1.0, gt=0)
     learning_rate: float = Field(default=1e-5, gt=0)
@@ -114,7 +114,7 @@ class StageConfig(Table):
     warmup_ratio: float = Field(default=0.2, ge=0, lt=1)
     """Share of the steps over which the learning rate rises."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """What the learning rate does after the warm-up."""
+    """Learning rate schedule after the warm-up."""
     batch_size: PositiveInt = 48
     """Examples that an optimizer step learns from, over all devices. Whole trajectories are taken until there are at
     least so many."""
@@ -127,7 +127,7 @@ class StageConfig(Table):
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are scaled down to this norm; 0: never."""
     early_stop: PositiveInt | None = None
-    """The stage ends after so many validations in a row without a lower loss, and keeps the weights of the lowest."""
+    """Early stopping: validations in a row without a lower loss; the weights of the lowest one are kept."""
     weights: Annotated[WeightsConfig, BeforeValidator(_preset)] = WeightsConfig()
     """Or the name of a preset: 'ms-swift'."""
 
@@ -149,7 +149,7 @@ _ROLES = StageConfig(learning_rate=1e-4, weight_decay=0)
 
 
 class StagesConfig(keyed_by_role(Table, StageConfig)):
-    """The tunings of a method, by step; an optional role without a table is tuned as the caller.
+    """Tuning of each stage of a method; an optional role without a table is tuned as the caller.
 
     The defaults of the four roles are the published ones (paper, training details); the first stage was published as
     cosine, but ran constant after its warm-up, as its DeepSpeed file said.
@@ -165,7 +165,7 @@ class StagesConfig(keyed_by_role(Table, StageConfig)):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, value: Any) -> Any:
-        """A table that names some keys of a stage leaves that stage's other defaults as they are."""
+        """Fill in a stage's defaults for the keys that its table leaves out."""
         if not isinstance(value, Mapping):
             return value
         table = dict(cast("Mapping[str, Any]", value))
@@ -181,7 +181,7 @@ class StagesConfig(keyed_by_role(Table, StageConfig)):
 
 
 class AdapterConfig(Table):
-    """What is trained of the role models: all weights, or a LoRA adapter on the backbone."""
+    """Trained weights of the role models: all of them, or a LoRA adapter on the backbone."""
 
     kind: Literal["none", "lora", "alora"] = "none"
     """lora: acts on every token of a role's examples. alora: acts from the role token on, so that the three roles
@@ -194,14 +194,14 @@ class AdapterConfig(Table):
     targets: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = LINEAR_LAYERS
     """Names of the layers that are adapted."""
     joint: bool | None = None
-    """Whether the three roles are learned in one pass, tuned by [stages.roles]. None: where kind is alora."""
+    """True: the three roles are learned in one pass, tuned by [stages.roles]. None: where kind is alora."""
     backbone: Literal["full", "lora"] = "full"
-    """How a model that is no role's own is tuned (the first stage, and the whole of single and multi-task): all
+    """Tuning of a model that is no role's own (the first stage, and the whole of single and multi-task): all
     weights, or a LoRA of the same rank that is then merged into them."""
 
     @property
     def scale(self) -> float:
-        """alpha / rank."""
+        """Scale of the LoRA update, alpha / rank."""
         return 2.0 if self.alpha is None else self.alpha / self.rank
 
     @property
@@ -216,15 +216,15 @@ class AdapterConfig(Table):
 
 
 class SpreadConfig(Table):
-    """How a run is spread over the processes of torchrun, by FSDP2. Mixed precision follows `dtype`."""
+    """Distribution of a run over the processes of torchrun, by FSDP2. Mixed precision follows `dtype`."""
 
     shard: bool | None = None
-    """Whether weights, gradients and optimizer state are shared out. None: where there are several processes.
+    """True: weights, gradients and optimizer state are sharded. None: where there are several processes.
     False: every process holds them whole."""
     cpu_offload: bool = False
-    """Whether they stay in the memory of the CPU and visit the device layer by layer; slow."""
+    """True: they stay in CPU memory and are moved to the device layer by layer; slow."""
     reshard_after_forward: bool = True
-    """Whether a layer's weights leave the device between forward and backward: less memory, more to send."""
+    """True: a layer's weights leave the device between forward and backward: less memory, more to send."""
 
     @model_validator(mode="after")
     def _offloads_shards(self) -> typing.Self:
@@ -237,7 +237,7 @@ _TOKENS_PER_PASS = 16384
 
 
 class TrainConfig(Table):
-    """One training run, with every process that takes part in it."""
+    """Configuration of a training run, the same in each of its processes."""
 
     data: DataConfig
     model: ModelConfig
@@ -260,17 +260,20 @@ class TrainConfig(Table):
     """Longer prompts are cut by the rule of formats.fit, in training as later live. None: seven eighths of
     `max_length`."""
     layout: Literal["tree", "rows", "padded"] = "tree"
-    """How the examples of a step are laid out; the loss is the same. tree: what examples share is computed once.
+    """Layout of the examples of a step; the loss is the same. tree: what examples share is computed once.
     rows: each example alone. padded: each alone, and padded to `max_length`, as published; to compare with."""
     shuffle: Literal["trajectory", "example"] = "trajectory"
-    """What a step draws. example: single ones, as published; then only the chance examples of a step share anything."""
+    """Unit that a step samples.
+
+    example: single ones, as published; then only the chance examples of a step share anything.
+    """
     tokens_per_pass: PositiveInt = _TOKENS_PER_PASS
     """Tokens that a device computes at once. A step takes as many passes as its examples need. Left open: 16384, or
     `max_length` where that is more."""
     workers: NonNegativeInt = 0
     """Processes that tokenise ahead; 0: the training process itself, as it goes."""
     cache: str | None = None
-    """Where tokenised examples are kept. None: `cache` in the run directory."""
+    """Folder of the tokenised examples. None: `cache` in the run directory."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the computation; weights and optimizer stay in float32. auto: bfloat16 on an accelerator."""
     device: Literal["auto", "cpu"] = "auto"
@@ -287,7 +290,7 @@ class TrainConfig(Table):
 
     @property
     def prompt_limit(self) -> int:
-        """Tokens that a prompt may have."""
+        """Largest number of tokens of a prompt."""
         return self.max_input_tokens or self.max_length * 7 // 8
 
     @model_validator(mode="before")
@@ -340,7 +343,7 @@ _READING = StageConfig(learning_rate=3e-3, weight_decay=0.0, warmup_ratio=0.05, 
 
 
 class PretrainConfig(Table):
-    """A base model from texts: a small Llama that reads them once."""
+    """Configuration of pretraining: a small Llama trained on texts in one pass."""
 
     texts: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
     """JSONL files, `{"text": ...}` each."""
@@ -348,7 +351,7 @@ class PretrainConfig(Table):
     out: str
     """The run directory; the model lies in its folder `base`."""
     format: str = "shared"
-    """Whose special tokens the tokenizer holds; a text ends as a turn does."""
+    """Format whose special tokens the tokenizer holds; a text ends as a turn does."""
     stage: StageConfig = _READING
     """`batch_size` counts texts."""
     max_length: PositiveInt = 512
@@ -364,7 +367,7 @@ class PretrainConfig(Table):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, value: Any) -> Any:
-        """A table that names some keys of the stage leaves its other defaults as they are."""
+        """Fill in the stage's defaults for the keys that its table leaves out."""
         if isinstance(value, Mapping):
             table = cast("Mapping[str, Any]", value)
             stage = table.get("stage")
@@ -381,7 +384,7 @@ class PretrainConfig(Table):
         return self.model_copy(update=update)
 
     def as_run(self) -> TrainConfig:
-        """The settings of its one stage, as a stage of training knows them."""
+        """Convert to the training configuration of its one stage."""
         shared = ("max_length", "tokens_per_pass", "workers", "dtype", "device", "seed", "save_every", "log_every")
         return TrainConfig(
             data=DataConfig(train=self.texts),

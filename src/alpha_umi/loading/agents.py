@@ -35,7 +35,7 @@ AGENT_FILE = "umi.toml"
 
 
 class AgentKind(StrEnum):
-    """Who plays: the three role models, or one backbone that plays them all."""
+    """Kind of agent: three role models, or one backbone that plays them all."""
 
     MULTI = "multi"
     SINGLE = "single"
@@ -43,14 +43,14 @@ class AgentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedAgent:
-    """An agent with its models in memory; an async context manager that lets go of them."""
+    """Agent with its models in memory; an async context manager that releases them."""
 
     agent: Agent
     format: Format | None = None
     """None: an agent that is code."""
     models: tuple[ClosableModel, ...] = ()
     ranker: Ranker | None = None
-    """Its planner, or its backbone, as a judge of continuations; None where it does not talk chat."""
+    """Its planner, or its backbone, as a judge of continuations; None where it does not read chat messages."""
 
     async def __aenter__(self) -> LoadedAgent:
         return self
@@ -61,7 +61,7 @@ class LoadedAgent:
 
 
 def read_agent(path: Path) -> AgentConfig:
-    """The agent of a run directory, of a TOML file that names checkpoints and a format, or a bundled one by its name.
+    """Read an agent: of a run directory, of a TOML file that names checkpoints and a format, or a bundled one by name.
 
     Raises CheckpointError for one that is not there, that does not fit this package, or that is not safe to load.
     """
@@ -86,7 +86,7 @@ def read_agent(path: Path) -> AgentConfig:
 def open_agent(
     config: AgentConfig, kind: AgentKind | None = None, on_no_decision: OnNoDecision = OnNoDecision.PLANNER
 ) -> LoadedAgent:
-    """Load what `config` names. `kind` None: role models where there are three, else the backbone."""
+    """Load the agent that `config` names. `kind` None: role models where there are three, else the backbone."""
     kind = kind or (AgentKind.MULTI if config.roles.is_multi else AgentKind.SINGLE)
     form = open_format(config.format)
     if kind is AgentKind.MULTI and config.roles.optional:
@@ -118,12 +118,12 @@ def open_agent(
 
 
 def is_coded(name: str) -> bool:
-    """Whether a name means an agent that is code: `oracle`, or `module:attribute` where no such file is there."""
+    """Return True for the name of a coded agent: `oracle`, or `module:attribute` where no such file is there."""
     return name == "oracle" or (":" in name and not Path(name).exists())
 
 
 def open_coded_agent(name: str) -> LoadedAgent:
-    """An agent that is code: `oracle` (of the sealed world), or an object or function `module:attribute`.
+    """Open a coded agent: `oracle` (of the sealed world), or an object or function `module:attribute`.
 
     Raises ConfigError where there is none of that name.
     """
@@ -136,7 +136,7 @@ def open_coded_agent(name: str) -> LoadedAgent:
 
 
 def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *, native: bool = False) -> AgentConfig:
-    """One instruct model behind an endpoint, untrained: in the three roles, or alone by native function calling."""
+    """Make an untrained agent of one instruct model behind an endpoint: three roles, or native function calling."""
     role = EndpointConfig(base_url=base_url, model=model)
     if concurrency is not None:
         role = role.model_copy(update={"concurrency": concurrency})
@@ -171,7 +171,7 @@ class _Counting(Protocol):
 
 
 def _window(model: ClosableModel, limit: int | None, max_tokens: int) -> Window | None:
-    """How much a role may read: what is configured, else what the model's context leaves beside a reply."""
+    """Context window of a role's prompt: as configured, else the model's context less the reply."""
     if not hasattr(model, "count_tokens"):
         return None
     counting = cast("_Counting", model)

@@ -29,7 +29,7 @@ _SAFE, _PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def find_run(name: Path) -> Path:
-    """The file or folder of that path, the bundled agent of that name, or a Hugging Face Hub repository's local folder.
+    """Find the file or folder of a path, the bundled agent of a name, or the local folder of a Hugging Face repository.
 
     Raises CheckpointError for none of these.
     """
@@ -48,7 +48,10 @@ def find_run(name: Path) -> Path:
 
 
 def find_base(name: str) -> Path:
-    """The base model from which a bundled agent was trained. Raises CheckpointError where it does not come along."""
+    """Find the base model from which a bundled agent was trained.
+
+    Raises CheckpointError where it does not come along.
+    """
     base = FOLDER / name / "base"
     if not base.is_dir():
         raise CheckpointError(
@@ -59,14 +62,15 @@ def find_base(name: str) -> Path:
 
 
 def find_weights(name: str) -> str:
-    """The folder of `AGENT/backbone` or `AGENT/base` of a bundled agent; any other name or path unchanged."""
+    """Return the folder of `AGENT/backbone` or `AGENT/base` of a bundled agent; any other name or path unchanged."""
     folder = FOLDER / name
     return str(folder) if (folder / "config.json").is_file() and not Path(name).exists() else name
 
 
 def provenance_of(run: Path, config: AgentConfig, form: Format, preset: str) -> ProvenanceConfig:
-    """Provenance of a run's agent, as it says itself. Else the version of the world is that of its training data
-    where they are there and tell it, or this package's.
+    """Return the provenance of a run's agent, as it is recorded.
+
+    Without a record, the version of the world is that of its training data where they tell it, or this package's.
 
     Raises ConfigError for an unknown preset, and for another one than the run says.
     """
@@ -82,7 +86,7 @@ def provenance_of(run: Path, config: AgentConfig, form: Format, preset: str) -> 
 
 
 def _learned_in(run: Path, preset: str) -> str | None:
-    """The version of the world that a run's first trajectories are of."""
+    """Version of the world of a run's first trajectories."""
     path = run / "config.toml"
     files = load_config(TrainConfig, path).data.train if path.exists() else ()
     for file in (Path(name) for name in files):
@@ -100,7 +104,7 @@ def write_provenance(run: Path, provenance: ProvenanceConfig) -> None:
 
 
 def read_provenance(run: Path) -> dict[str, Json]:
-    """The key `provenance` of an agent's configuration, where its run directory has one."""
+    """Read the key `provenance` of an agent's configuration, where its run directory has one."""
     if (run / PROVENANCE).exists():
         return {"provenance": read_json(run / PROVENANCE)}
     if (run / _OLD_PROVENANCE).exists():
@@ -110,7 +114,7 @@ def read_provenance(run: Path) -> dict[str, Json]:
 
 
 def check_format(provenance: ProvenanceConfig, form: Format) -> None:
-    """Raises CheckpointError where the agent learned other prompts than `form` writes."""
+    """Check that `form` writes the prompts that the agent learned. Raises CheckpointError where it does not."""
     if fingerprint(form) != provenance.format:
         raise CheckpointError(
             f"{provenance.agent}: was made with another version of the format {form.name!r} ({provenance.format}, this "
@@ -119,7 +123,7 @@ def check_format(provenance: ProvenanceConfig, form: Format) -> None:
 
 
 def check_world(provenance: ProvenanceConfig) -> None:
-    """Raises CheckpointError where the world is of another version than the one that the agent learned in."""
+    """Check that the world has the version that the agent learned in. Raises CheckpointError where it has not."""
     from alpha_umi.world import PRESETS
 
     now = PRESETS[provenance.preset].version if provenance.preset in PRESETS else "none"
@@ -128,7 +132,7 @@ def check_world(provenance: ProvenanceConfig) -> None:
 
 
 def check_tasks(provenance: ProvenanceConfig, tasks: Iterable[Task]) -> None:
-    """Raises CheckpointError where a task is of the world that the agent learned in, but of another version."""
+    """Check the world's version of tasks. Raises CheckpointError where it is not the one that the agent learned in."""
     for task in tasks:
         version = task.metadata.get("world")
         if task.metadata.get("preset") == provenance.preset and version != provenance.world:
@@ -143,7 +147,7 @@ def _made(provenance: ProvenanceConfig) -> str:
 
 
 def check_weights(run: Path, config: AgentConfig) -> None:
-    """Raises CheckpointError where a run directory would have to load a pickle, which may run code."""
+    """Check that no weights are a pickle, which may run code. Raises CheckpointError for a run directory with one."""
     for role in Role:
         named = config.roles.get(role)
         folders = (named.model, named.adapter) if isinstance(named, LocalConfig) else ()

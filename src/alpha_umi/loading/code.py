@@ -30,7 +30,7 @@ def import_code(name: str, what: str) -> Any:
         raise ConfigError(f"{what} {name!r}: write it as module:attribute")
     if not {"", os.getcwd()} & set(sys.path):  # noqa: PTH109
         sys.path.append(os.getcwd())  # noqa: PTH109
-    # The module is the user's: whatever it raises, it could not be imported.
+    # The module is the user's: any exception means that it could not be imported.
     try:
         found = importlib.import_module(module)
     except AlphaUMiError as error:
@@ -46,9 +46,9 @@ def import_code(name: str, what: str) -> Any:
 
 
 def make(name: str, what: str, kind: type[Made], methods: str) -> Made:
-    """Return the object that `module:attribute` names, or what the class or function of that name makes.
+    """Return the object that `module:attribute` names, or the result of the class or function of that name.
 
-    `kind` is a protocol that can be checked, `methods` names what it asks for. Raises ConfigError.
+    `kind` is a protocol that can be checked, `methods` names its methods. Raises ConfigError.
     """
     found = import_code(name, what)
     if isinstance(found, kind) and not isinstance(found, type):
@@ -67,7 +67,7 @@ def make(name: str, what: str, kind: type[Made], methods: str) -> Made:
 
 
 def failure(error: BaseException) -> str:
-    """An exception on one line, with the file and line that raised it."""
+    """Describe an exception on one line, with the file and line that raised it."""
     if isinstance(error, SyntaxError):
         return f"{error.msg} ({error.filename}:{error.lineno})"
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]

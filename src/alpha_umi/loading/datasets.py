@@ -1,4 +1,4 @@
-"""Dataset readers as code: functions `module:attribute` that read trajectories from a file."""
+"""Loading of coded dataset readers: functions `module:attribute` that read trajectories from a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition root of environments: from configuration to a place where the tools of each query are run."""
+"""Composition root of environments: from configuration to environments that run the tools of each query."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ if TYPE_CHECKING:
     from alpha_umi.environments.http import Service
     from alpha_umi.world import Verdict
 
-# What speaks HTTP, and the world, are imported where a configuration names them: others need not wait for them.
+# HTTP clients and the world are imported only where a configuration names them, so that others start fast.
 
 Opener = Callable[[Query, list[str]], Environment]
-"""Where the tools of a query are run; what is odd about it is added to the list. Raises DataError."""
+"""Factory of a query's environment; it adds warnings to the list. Raises DataError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedEnvironment:
-    """A place to run tools for each query; an async context manager that lets go of what they share."""
+    """Environments for queries; an async context manager that releases their shared resources."""
 
     openers: tuple[Opener, ...]
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
     budget: BudgetConfig | None = None
     recording: Recording | None = None
     verifies: bool = False
-    """Whether the tasks are the sealed world's, so that its verifier knows who did them."""
+    """True: the tasks are the sealed world's, so that its verifier can check them."""
 
     async def __aenter__(self) -> LoadedEnvironment:
         return self
@@ -62,7 +62,7 @@ class LoadedEnvironment:
             await close()
 
     def open(self, query: Query, notes: list[str] | None = None) -> Environment:
-        """An environment of its own for a query. Raises DataError for one whose tools cannot be run here."""
+        """Open an environment of its own for a query. Raises DataError for one whose tools cannot be run here."""
         said = [] if notes is None else notes
         parts = [opener(query, said) for opener in self.openers]
         place = parts[0] if len(parts) == 1 else CompositeEnvironment(parts)
@@ -71,7 +71,7 @@ class LoadedEnvironment:
         return place if self.budget is None else BudgetedEnvironment(place, _budget(self.budget, query.apis))
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None:
-        """Whether a task was done, where that can be known."""
+        """Verify that a task was done; None where that cannot be known."""
         if not self.verifies:
             return None
         from alpha_umi.world.oracle_agent import world_of
@@ -80,7 +80,7 @@ class LoadedEnvironment:
 
 
 def open_environment(config: EnvironmentConfig, compat: CompatName | None = None) -> LoadedEnvironment:
-    """The places that `config` names. Raises ConfigError or DataError for what is missing there."""
+    """Open the environments that `config` names. Raises ConfigError or DataError for missing parts."""
     if config.record is not None and config.world is not None:
         raise ConfigError("record: the sealed world answers each task by facts of its own; there is nothing to record")
     openers: list[Opener] = []
@@ -150,7 +150,7 @@ def _access_limits(config: AccessConfig) -> AccessLimits:
 
 @dataclass(slots=True)
 class _RapidApis:
-    """The declared APIs of a folder, found by the names that queries give them."""
+    """Declared APIs of a folder, found by the names that queries give them."""
 
     config: RapidApiConfig
     key: str = ""

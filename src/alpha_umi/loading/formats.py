@@ -1,4 +1,4 @@
-"""Formats by name: built in, read from a format file, or code (`module:attribute`)."""
+"""Loading of formats by name: built in, read from a format file, or code (`module:attribute`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _METHODS = "'name', 'end', 'special_tokens', 'role_token', 'render', 'write', 's
 def open_format(name: str) -> Format:
     """Open `shared`, `chat`, a format file, or code; a variant of a template is chosen by `@training` or `@evaluation`.
 
-    Raises FormatError or DataError saying what is wrong with which file, and ConfigError for what is wrong with code.
+    Raises FormatError or DataError naming the file and the fault, and ConfigError for faulty code.
     """
     path, at, variant = name.rpartition("@")
     if not at or variant not in list(Variant):
@@ -54,7 +54,7 @@ def _open_format(name: str) -> Format:
 
 
 def _coded(kind: str, document: Mapping[str, Json]) -> Format:
-    """The format of a document whose kind is code: made by its `from_document` where it has that, else as by name."""
+    """Format of a document whose kind is code: made by its `from_document` where it has that, else as by name."""
     read = getattr(import_code(kind, "format"), "from_document", None)
     form = read(document) if callable(read) else make(kind, "format", Format, _METHODS)
     if not isinstance(form, Format):

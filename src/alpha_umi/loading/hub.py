@@ -1,4 +1,4 @@
-"""Run directories in repositories of the Hugging Face Hub: downloaded, or found in its local cache, and uploaded."""
+"""Run directories on the Hugging Face Hub: downloaded, or found in its local cache, and uploaded."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def is_repository(name: str) -> bool:
-    """Whether a name can be a repository, OWNER/NAME, and is no path: the folder OWNER is not there."""
+    """Return True if a name can be a repository, OWNER/NAME, and is no path: the folder OWNER is not there."""
     return _REPOSITORY.fullmatch(name) is not None and not Path(name).parent.exists()
 
 
 def fetch_run(repository: str) -> Path:
-    """The local folder of a repository: from the local cache, else downloaded into it.
+    """Return the local folder of a repository: from the local cache, else downloaded into it.
 
     HF_HUB_OFFLINE forbids the download. Raises CheckpointError where the repository cannot be had.
     """
@@ -56,5 +56,5 @@ def upload_run(folder: Path, repository: str, *, private: bool, token: str | Non
 
 
 def _reason(error: Exception) -> str:
-    """First line of what a client says."""
+    """First line of a client's error."""
     return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"

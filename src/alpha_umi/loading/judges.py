@@ -17,7 +17,7 @@ from alpha_umi.types import Json, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedJudge:
-    """A judge's model by question; an async context manager that lets go of it."""
+    """Models of a judge by question; an async context manager that releases them."""
 
     ask: Callable[[Question], Model]
     models: tuple[ClosableModel, ...]
@@ -52,7 +52,7 @@ def _constrain(config: EndpointConfig, question: Question, schema: Mapping[str, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSimulator:
-    """A model that stands in for APIs, constrained to the shape of a reply where its server can do that."""
+    """Model that simulates APIs, constrained to the shape of a reply where its server can do that."""
 
     model: Model
     models: tuple[ClosableModel, ...]
@@ -63,7 +63,7 @@ class LoadedSimulator:
 
 
 def open_simulator(config: EndpointConfig) -> LoadedSimulator:
-    """Nothing is asked yet."""
+    """Open an API simulator; it makes no request yet."""
     wanted: Json = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(SIMULATION)}}
     constrained = open_endpoint(config.model_copy(update={"extra": {"response_format": wanted, **config.extra}}))
     unconstrained = open_endpoint(config)

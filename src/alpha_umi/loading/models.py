@@ -1,4 +1,4 @@
-"""Models from configuration: endpoints, and local models whose roles share weights, engine and cache where they can.
+"""Loading of models: endpoints, and local models whose roles share weights, engine and cache where they can.
 
 Frameworks are imported here only when a configuration needs them.
 """
@@ -17,13 +17,13 @@ from alpha_umi.types import Role
 
 
 class ClosableModel(Model, Protocol):
-    """A Model that holds resources until it is closed."""
+    """Model that holds resources until it is closed."""
 
     async def aclose(self) -> None: ...
 
 
 def open_models(chosen: Mapping[Role, LocalConfig | EndpointConfig], form: Format) -> dict[Role, ClosableModel]:
-    """One model per role; roles of one configuration, and roles on one base model here, share what they can."""
+    """Open one model per role; roles of one configuration, and roles on one base model here, share what they can."""
     models: dict[Role, ClosableModel] = {}
     for role, config in chosen.items():
         if role in models:

@@ -1,4 +1,4 @@
-"""The composition root of rollouts: from a run's configuration to what explores its queries."""
+"""Composition root of rollouts: from a run's configuration to the agent, environment and strategy for its queries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from alpha_umi.types import Task, Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedExplorer:
-    """Agent and environment of a run; an async context manager that lets go of them."""
+    """Agent and environment of a run; an async context manager that releases them."""
 
     explorer: Explorer
     agent: LoadedAgent
@@ -38,7 +38,7 @@ class LoadedExplorer:
 
 
 def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None = None) -> LoadedExplorer:
-    """Load what `config` names, but the environment where another is given.
+    """Load the agent and environment that `config` names; a given environment replaces the latter.
 
     Raises ConfigError, CheckpointError or DataError for what is missing, or was not made for this world.
     """
@@ -55,7 +55,7 @@ def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None =
 
 
 def check_agent(config: RolloutConfig) -> None:
-    """Check what needs no model, before anything slow is imported.
+    """Check strategy and agent without loading a model or a slow import.
 
     Raises ConfigError for an unknown strategy, CheckpointError for an agent that was trained in another version of the
     world that it is to meet.
@@ -67,7 +67,7 @@ def check_agent(config: RolloutConfig) -> None:
 
 
 def open_recorder(config: RolloutConfig) -> Recorder:
-    """What writes the run's answer files; needs no model. Raises ConfigError for an unknown strategy."""
+    """Open the recorder of the run's answer files; needs no model. Raises ConfigError for an unknown strategy."""
     flavour = Flavour.OPENBMB if config.compat is None else Flavour(config.compat)
     return Recorder(strategy=_open_strategy(config, _Unasked()), flavour=flavour)
 
@@ -90,7 +90,7 @@ def _limits(config: RolloutConfig) -> Limits:
 
 
 class _Unasked:
-    """Stands for a ranker where only the shape of a search matters."""
+    """Placeholder of a ranker where only the shape of a search matters."""
 
     async def compare(
         self, task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]

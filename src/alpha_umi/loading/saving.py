@@ -1,4 +1,4 @@
-"""Agents as folders of their own: a run directory that needs no other file, written whole or not at all."""
+"""Saving of agents as self-contained folders: a run directory that needs no other file, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FORMAT_FILE = "format.json"
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to be filled, which becomes `out` when all went well.
+    """Make a folder beside `out` to be filled, which is renamed to `out` on success.
 
     Raises ConfigError where `out` holds anything already, StorageError when it cannot be written.
     """
@@ -56,7 +56,7 @@ def save_agent(config: AgentConfig, out: Path) -> None:
 
 
 def _with_copies(role: RoleConfig | None, part: Path, copied: dict[Path, str]) -> RoleConfig | None:
-    """A role whose local folders are copied to `part` and named from there."""
+    """Role configuration with its local folders copied to `part` and named from there."""
     if not isinstance(role, LocalConfig):
         return role
     model = _copy_folder(Path(role.model), part, copied) if Path(role.model).is_dir() else role.model
@@ -79,7 +79,7 @@ def _copy_folder(folder: Path, part: Path, copied: dict[Path, str]) -> str:
 
 
 def _copy_format(name: str, part: Path) -> str:
-    """The format's name, or that of its file where it is one."""
+    """Format's name, or that of its copied file where it is one."""
     path, at, variant = name.rpartition("@")
     file = Path(name) if Path(name).exists() else Path(path)
     file = file / _FORMAT_FILE if file.is_dir() else file
