@@ -39,7 +39,7 @@ def test_set_goes_before_the_file_and_behind_a_flag(desk):
     ("line", "said"),
     [
         ("limt = 3\n", "options.toml: unknown option 'limt'; did you mean 'limit'?"),
-        ('queries = "q"\nout = "o"\nenv = "world"\nlimit = "three"\n', "three"),
+        ('queries = "q"\nout = "o"\nenv = "world"\nlimit = "three"\n', "'--limit'"),
         ("limit = \n", "broken TOML"),
     ],
 )

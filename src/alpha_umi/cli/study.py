@@ -30,15 +30,15 @@ def study(
     from alpha_umi.study.report import write_report
     from alpha_umi.study.run import run_study
 
-    config = read_study(one_of(name, config, "a study"), tuple(overrides or ()))
-    place = out or Path("runs") / f"study-{config.name}"
+    wanted = read_study(one_of(name, config, "a study"), tuple(overrides or ()))
+    place = out or Path("runs") / f"study-{wanted.name}"
     if report:
-        print(write_report(config, place) / "study.md")
+        print(write_report(wanted, place) / "study.md")
         return
     console = Console(stderr=True)
     with progress(console) as display:
-        every, ended = len(list(cells(config))), 0
-        display.update(f"study {config.name}", 0, every)
+        every, ended = len(list(cells(wanted))), 0
+        display.update(f"study {wanted.name}", 0, every)
 
         def show(update: Update) -> None:
             nonlocal ended
@@ -49,7 +49,7 @@ def study(
             if update.what != "data":
                 ended += 1
                 print_line(console, f"{update.what}: {update.error or update.at or 'done'}")
-                display.update(f"study {config.name}", ended, every)
+                display.update(f"study {wanted.name}", ended, every)
 
-        folder = run_study(config, place, show, workers=workers)
+        folder = run_study(wanted, place, show, workers=workers)
     print(folder / "study.md")
