@@ -21,6 +21,7 @@ from alpha_umi.datasets.toolbench import (
     Skip,
     find_generation,
 )
+from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.marks import Marks, write_call
 from alpha_umi.protocols import Format
@@ -212,6 +213,8 @@ def _rows_of(role: Role, format: Format) -> _Rows:  # noqa: A002
             return lambda dialogue: _caller_rows(dialogue, format)
         case Role.SUMMARIZER:
             return lambda dialogue: _summarizer_rows(dialogue, format)
+        case _:
+            raise FormatError(f"the published preparation has no {role.value}")
 
 
 def _planner_rows(dialogue: _Dialogue, format: Format) -> Iterator[dict[str, Json] | Skip]:  # noqa: A002

@@ -215,7 +215,7 @@ def _ending_faults(trajectory: Trajectory) -> Iterator[Finding]:
         yield _doubtful("turns", "no role learns from this trajectory")
 
 
-def _gives_up(turn: Turn) -> bool:
+def _gives_up(turn: Turn | None) -> bool:
     return isinstance(turn, Plan) and turn.decision is Decision.GIVE_UP
 
 

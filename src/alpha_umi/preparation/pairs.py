@@ -113,6 +113,8 @@ def make_pairs(task: Task, choice: Choice, form: Format, roles: Sequence[Role]) 
                 if plans[0] != plans[1] or not all(acts):
                     continue
                 turns, said = (*choice.turns, plans[0]), (acts[0], acts[1])
+            case _:
+                continue  # an optional role says nothing that a search chooses between
         try:
             chosen, rejected = (form.write(role, each) for each in said)
             prompt = form.render(role, task, turns)

@@ -147,7 +147,7 @@ def to_svg(figure: Figure, *, transparent: bool = False) -> str:
     """Draw a figure as an SVG file; the same figure gives the same bytes."""
     import matplotlib as mpl
 
-    settings: dict[str, Any] = {"svg.hashsalt": _SALT, "svg.fonttype": "none"}
+    settings: Any = {"svg.hashsalt": _SALT, "svg.fonttype": "none"}
     text = io.StringIO()
     with mpl.rc_context(settings):
         figure.savefig(text, format="svg", metadata={"Date": None}, transparent=transparent)

@@ -163,8 +163,8 @@ def _smooth(values: Iterable[float]) -> Iterator[float]:
 
 def _series(lines: Lines, key: str) -> tuple[list[float], list[float]]:
     """Steps and values of one number, where it was measured and is finite."""
-    points = [(line["step"], value) for line in lines if _is_number(value := line.get(key))]
-    return [float(step) for step, _ in points], [float(value) for _, value in points]
+    points = [(float(line["step"]), float(line[key])) for line in lines if _is_number(line.get(key))]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def _is_number(value: object) -> bool:
