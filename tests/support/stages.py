@@ -151,4 +151,4 @@ def gradient_distance(one, other):
 
 
 def tokens_of(share):
-    return np.concatenate([forest.ids for forest in share.forests])
+    return np.concatenate([forest.ids for forest in share.micro_batches])

@@ -81,7 +81,7 @@ def one_by_one(model, examples):
 
 
 def on_trees(model, forests):
-    """The same by `forest_loss`; also the sum of the weights."""
+    """The same by `packed_trees_loss`; also the sum of the weights."""
     total, weights = 0.0, 0.0
     with tree_attention(model):
         for forest in forests:

@@ -25,7 +25,7 @@ from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.data.labels import AdapterAssignment
 from alpha_umi.training.glpft import TrainInputs
 from alpha_umi.training.sft import train_stage
-from alpha_umi.training.start import narrow_frozen
+from alpha_umi.training.start import cast_frozen
 from alpha_umi.types import Observation, Role, Trajectory
 from support.stages import FORMATS, THREE, a_stage, distance, fresh_model, gold, packing, tokenizer
 
@@ -275,7 +275,7 @@ def test_under_bfloat16_what_is_frozen_is_narrow_while_it_is_used_and_kept_as_it
 def test_what_learns_is_never_narrow():
     model = fresh_model()
     attach(model, AdapterSettings(kind=AdapterKind.LORA, rank=2), THREE, invocations={}, seed=0)
-    narrow_frozen(model, torch.bfloat16)
+    cast_frozen(model, torch.bfloat16)
     kinds = {(weight.requires_grad, weight.dtype) for weight in model.parameters()}
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.training.data.packing import WeightedExample, fill, join, pack_prefix_trees, path
+from alpha_umi.training.data.packing import WeightedExample, bin_pack, concatenate, pack_prefix_trees, path
 
 unhurried = settings(deadline=None, max_examples=60)  # a busy machine is no failure
 weights = st.sampled_from([0.0, 0.0, 1.0, 2.0, 0.5])
@@ -223,7 +223,7 @@ def test_labels_that_do_not_fit_their_ids_are_refused(ids, marks, tags):
 
 def test_nothing_makes_no_tree_and_an_empty_row():
     assert pack_prefix_trees([]) == []
-    row = join([])
+    row = concatenate([])
     assert row.tokens == len(row.segments) == len(row.at) == 0
 
 
@@ -231,7 +231,7 @@ def test_nothing_makes_no_tree_and_an_empty_row():
 @given(st.lists(groups, min_size=1, max_size=3))
 def test_joined_trees_stand_side_by_side(several):
     forests = [forest for examples in several for forest in pack_prefix_trees(examples)]
-    row = join(forests)
+    row = concatenate(forests)
     assert held([row]) == sum((held([forest]) for forest in forests), Counter())
     assert Counter(paths_of(row)) == sum((Counter(paths_of(forest)) for forest in forests), Counter())
     start = 0
@@ -243,7 +243,7 @@ def test_joined_trees_stand_side_by_side(several):
 @unhurried
 @given(st.lists(st.integers(1, 12), max_size=20), st.integers(1, 12))
 def test_bins_hold_everything_once_and_no_two_could_be_one(lengths, budget):
-    bins = fill(lengths, budget)
+    bins = bin_pack(lengths, budget)
     assert sorted(index for each in bins for index in each) == list(range(len(lengths)))
     sums = [sum(lengths[index] for index in each) for each in bins]
     assert all(total <= budget or len(each) == 1 for total, each in zip(sums, bins, strict=True))
@@ -251,5 +251,5 @@ def test_bins_hold_everything_once_and_no_two_could_be_one(lengths, budget):
 
 
 def test_bins_are_filled_first_fit_from_the_longest():
-    assert fill([2, 5, 4, 1, 3], 6) == [[1, 3], [2, 0], [4]]
-    assert fill([9, 1], 6) == [[0], [1]]
+    assert bin_pack([2, 5, 4, 1, 3], 6) == [[1, 3], [2, 0], [4]]
+    assert bin_pack([9, 1], 6) == [[0], [1]]

@@ -55,11 +55,11 @@ def test_the_loss_falls_on_completions_alone_and_its_gradient_is_that_of_the_pla
     passes = LossComputer(ours, max_length=MAX_LENGTH, pad_to=MAX_LENGTH if layout == "padded" else None)
     total = 0.0
     with passes.installed():
-        for forest in share.forests:
+        for forest in share.micro_batches:
             loss = passes.loss(forest)
             loss.backward()
             total += loss.item()
-    assert len(share.forests) > 1
+    assert len(share.micro_batches) > 1
     expected, weight = 0.0, 0.0
     units = [tokeniser(form)(trajectory) for trajectory in gold()]
     for example in (one for unit in units if unit.id in share.ids for one in unit.examples):

@@ -539,14 +539,14 @@ def step_data(tmp_path, *, layout=Layout.TREE, shuffle=Shuffle.TRAJECTORY, world
 def values(share):
     """A share as values that compare."""
     fields = ("ids", "depths", "ends", "adapters", "segments", "at", "targets", "weights")
-    forests = [[getattr(forest, field).tolist() for field in fields] for forest in share.forests]
+    forests = [[getattr(forest, field).tolist() for field in fields] for forest in share.micro_batches]
     return share.step, forests, share.examples, share.weight, share.ids, share.cut, share.left_out, share.alone
 
 
 def losses(share):
     """What is to be learned: for every loss the path of ids that leads to it, its target and weight."""
     found = Counter()
-    for forest in share.forests:
+    for forest in share.micro_batches:
         for at, target, weight in zip(forest.at, forest.targets, forest.weights, strict=True):
             behind = np.arange(at + 1)
             path = behind[forest.ends[: at + 1] > at]
@@ -580,7 +580,7 @@ def test_a_tree_computes_less_than_rows_and_padded_rows_compute_more(tmp_path):
     assert tree.tokens < rows.tokens == rows.alone == tree.alone
     assert padded.tokens == 2000 * padded.examples
     for share in (tree, rows, padded):
-        assert all(forest.tokens <= 4000 for forest in share.forests)
+        assert all(forest.tokens <= 4000 for forest in share.micro_batches)
 
 
 def test_examples_left_out_are_counted_and_cost_no_step(tmp_path):
@@ -598,7 +598,7 @@ def test_examples_left_out_are_counted_and_cost_no_step(tmp_path):
 def test_a_process_without_a_trajectory_has_an_empty_share(tmp_path):
     data = step_data(tmp_path, world_size=40)
     parts = [data[process] for process in range(40)]
-    assert next(part for part in parts if not part.examples).forests == []
+    assert next(part for part in parts if not part.examples).micro_batches == []
     assert sum(part.examples for part in parts) == step_data(tmp_path)[0].examples
 
 

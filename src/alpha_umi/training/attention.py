@@ -1,6 +1,6 @@
 """Attention and loss over packed prefix trees, equal to those of each example alone, on any device.
 
-`tree_attention` puts an attention of our own into a transformers model, `forest_loss` runs a row through it. On a
+`tree_attention` puts an attention of our own into a transformers model, `packed_trees_loss` runs a row through it. On a
 CPU trees are computed by path decomposition: each run of first children attends to itself causally, what branches
 off it attends to the part of the run above, all without a mask, and the parts are merged by their log-sum-exp. On a
 GPU FlexAttention takes the same formula as a block mask; where neither can, a dense mask does.
@@ -76,9 +76,9 @@ class Trees:
         self._blocks: list[BlockMask] = []
 
     @classmethod
-    def of(cls, forest: PackedTrees, device: torch.device) -> Trees:
-        ends, count = forest.ends.tolist(), forest.tokens
-        starts, stops, parents = forest.segments.T.tolist()
+    def of(cls, packed: PackedTrees, device: torch.device) -> Trees:
+        ends, count = packed.ends.tolist(), packed.tokens
+        starts, stops, parents = packed.segments.T.tolist()
         heads = [index for index, parent in enumerate(parents) if parent != index - 1 or parent < 0]
         first = [starts[index] for index in heads]
         links: list[tuple[_Span, _Span]] = []
@@ -90,11 +90,11 @@ class Trees:
             if light[0] < light[1]:
                 links.append((light, (head, stop)))
         return cls(
-            ends=torch.from_numpy(forest.ends).to(device),
+            ends=torch.from_numpy(packed.ends).to(device),
             runs=list(zip(first, [*first[1:], count], strict=True)),
             links=links,
             roots=[(start, ends[start]) for start, parent in zip(starts, parents, strict=True) if parent < 0],
-            deepest=int(forest.depths.max()),
+            deepest=int(packed.depths.max()),
         )
 
     def sees(self, query: Tensor, key: Tensor) -> Tensor:
@@ -173,7 +173,9 @@ def _attend(
 ) -> tuple[Tensor, None]:
     """Attention function with the signature of transformers: [1, heads, n, size] each in, [1, n, heads, size] out."""
     if trees is None:
-        raise ValueError("the trees did not reach the attention: inside tree_attention a model takes forest_loss alone")
+        raise ValueError(
+            "the trees did not reach the attention: inside tree_attention a model takes packed_trees_loss alone"
+        )
     if attention_mask is not None:
         raise ValueError("a mask reached the tree attention, which would drop it")
     _check(others, trees)
@@ -182,7 +184,9 @@ def _attend(
         dtype = torch.get_autocast_dtype(query.device.type)
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     if query.shape[0] != 1 or query.shape[2] != len(trees.ends):
-        raise ValueError(f"a forest of {len(trees.ends)} tokens cannot be seen through queries {tuple(query.shape)}")
+        raise ValueError(
+            f"packed trees of {len(trees.ends)} tokens cannot be seen through queries {tuple(query.shape)}"
+        )
     return _way(query, value)(query, key, value, trees, scaling).transpose(1, 2).contiguous(), None
 
 
@@ -308,18 +312,18 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 # --- the loss ---------------------------------------------------------------------------------------------
 
 
-def forest_logits(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, Tensor]:
+def packed_trees_logits(model: nn.Module, packed: PackedTrees) -> tuple[Tensor, Tensor]:
     """Logits of the positions with targets, [k, vocabulary], and the row of each target in them, [m].
 
     Only these are projected to the vocabulary, each once. Call it, and backward, inside `tree_attention`; the model
     must have no `unsupported_reason`. Raises ValueError where the trees would not be kept to.
     """
     device = next(model.parameters()).device
-    trees = Trees.of(forest, device)
-    at, which = np.unique(forest.at, return_inverse=True)
+    trees = Trees.of(packed, device)
+    at, which = np.unique(packed.at, return_inverse=True)
     logits: Tensor = model(
-        input_ids=_on(forest.ids, device)[None],
-        position_ids=_on(forest.depths, device)[None],
+        input_ids=_on(packed.ids, device)[None],
+        position_ids=_on(packed.depths, device)[None],
         logits_to_keep=_on(at, device),
         use_cache=False,
         trees=trees,
@@ -333,20 +337,20 @@ def forest_logits(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, Tensor
     return logits[0], _on(which, device)
 
 
-def weighted_loss(logits: Tensor, which: Tensor, forest: PackedTrees) -> Tensor:
+def weighted_loss(logits: Tensor, which: Tensor, packed: PackedTrees) -> Tensor:
     """Weighted cross entropy of the targets of packed trees, summed, in nats, at least float32.
 
     `logits`: [k, vocabulary]; `which`: the row of each target, [m].
     """
     wide = logits.to(_wide(logits.dtype))
-    weights = torch.from_numpy(forest.weights).to(wide)
-    return cast("Tensor", _CrossEntropy.apply(wide, which, _on(forest.targets, logits.device), weights))
+    weights = torch.from_numpy(packed.weights).to(wide)
+    return cast("Tensor", _CrossEntropy.apply(wide, which, _on(packed.targets, logits.device), weights))
 
 
-def packed_trees_loss(model: nn.Module, forest: PackedTrees) -> tuple[Tensor, float]:
-    """Summed loss of a packed row and the sum of its weights; see `forest_logits` and `weighted_loss`."""
-    loss = weighted_loss(*forest_logits(model, forest), forest)
-    return loss, float(forest.weights.sum(dtype=np.float64))
+def packed_trees_loss(model: nn.Module, packed: PackedTrees) -> tuple[Tensor, float]:
+    """Summed loss of a packed row and the sum of its weights; see `packed_trees_logits` and `weighted_loss`."""
+    loss = weighted_loss(*packed_trees_logits(model, packed), packed)
+    return loss, float(packed.weights.sum(dtype=np.float64))
 
 
 def _on(numbers: np.ndarray, device: torch.device) -> Tensor:
@@ -363,7 +367,7 @@ def _check_reached(config: PreTrainedConfig, trees: Trees) -> None:
     if len(trees.reached) != config.num_hidden_layers:
         raise ValueError(
             f"{len(trees.reached)} of {config.num_hidden_layers} layers attended along trees; "
-            "forest_loss works inside tree_attention, on models that suit"
+            "packed_trees_loss works inside tree_attention, on models that suit"
         )
 
 
@@ -371,7 +375,7 @@ def _check_inside(config: PreTrainedConfig, gradient: Tensor) -> None:
     """Check that the backward pass runs within `tree_attention`: gradient checkpointing computes the layers again
     there."""
     if config._attn_implementation != NAME:  # noqa: SLF001
-        raise ValueError("the backward pass of forest_loss works inside tree_attention too")
+        raise ValueError("the backward pass of packed_trees_loss works inside tree_attention too")
 
 
 class _CrossEntropy(torch.autograd.Function):

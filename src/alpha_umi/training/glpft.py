@@ -42,8 +42,8 @@ from alpha_umi.training.data.order import Amount, Shuffle, order
 from alpha_umi.training.data.packing import PackedTrees
 from alpha_umi.training.recipe import BASE, Step, agent_roles, keeps_base, make_steps
 from alpha_umi.training.run_directory import check_place, claim, cleanup_on_error, document_of
-from alpha_umi.training.sft import Stage, computes_narrow, finished, forget_checkpoints, train_stage
-from alpha_umi.training.start import add_tokens, hold_tokens, narrow_frozen, tiny_model
+from alpha_umi.training.sft import Stage, computes_in_low_precision, finished, forget_checkpoints, train_stage
+from alpha_umi.training.start import add_tokens, cast_frozen, hold_tokens, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.training.watch import StageProgress
 from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
@@ -145,8 +145,8 @@ class Run:
         """Train one step of the recipe until its folder is whole."""
         config, start = self._config, self._start(step.starts_from)
         adapters = self._adapt(step, start)
-        if computes_narrow(config):
-            narrow_frozen(start.model, torch.bfloat16)
+        if computes_in_low_precision(config):
+            cast_frozen(start.model, torch.bfloat16)
         tokeniser = self._tokeniser(start.tokenizer, step.learns)
         packing = self._packing(step, start.model)
         learned = sum(weight.numel() for weight in start.model.parameters() if weight.requires_grad)

@@ -1,6 +1,6 @@
 """Losses of micro-batches of packed trees, by tree attention, or as padded rows where trees are not supported.
 
-A forest whose trees are single examples (layouts `rows` and `padded`, and every forest of an architecture that
+Packed trees that are single examples (layouts `rows` and `padded`, and all packed trees of an architecture that
 cannot be masked) may be computed as rows: one padded batch, attention as the model has it. No attention mask is
 needed then: attention looks back only, padding stands behind, and no loss falls on it.
 """
@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from alpha_umi.models.adapters import Adapters, adapters_of
 from alpha_umi.training import attention
-from alpha_umi.training.attention import forest_logits, tree_attention, weighted_loss
+from alpha_umi.training.attention import packed_trees_logits, tree_attention, weighted_loss
 from alpha_umi.training.data.packing import PackedTrees, WeightedExample, pack_prefix_trees
 
 _IDLE = pack_prefix_trees([WeightedExample(ids=[0, 0], weights=[0.0, 1.0])])[0]
@@ -52,49 +52,49 @@ class LossComputer:
         finally:
             handle.remove()
 
-    def loss(self, forest: PackedTrees) -> Tensor:
+    def loss(self, packed: PackedTrees) -> Tensor:
         """Weighted cross entropy, summed, in nats."""
-        return weighted_loss(*self._logits(forest), forest)
+        return weighted_loss(*self._logits(packed), packed)
 
     def idle(self) -> Tensor:
         """Loss of a short dummy micro-batch with zero gradients, for a process without data while others compute."""
         return self.loss(_IDLE) * 0
 
     @torch.no_grad()
-    def score(self, forest: PackedTrees) -> tuple[float, list[bool]]:
+    def score(self, packed: PackedTrees) -> tuple[float, list[bool]]:
         """Summed loss, and for each tree if greedy decoding would write its completion.
 
         The trees must be single examples.
         """
-        logits, which = self._logits(forest)
-        loss = weighted_loss(logits, which, forest)
-        hits = logits.argmax(dim=-1)[which] == torch.from_numpy(forest.targets).to(logits.device)
-        owner = np.searchsorted(_roots(forest), forest.at, side="right") - 1
-        missed = np.bincount(owner[~hits.cpu().numpy()], minlength=len(_roots(forest)))
+        logits, which = self._logits(packed)
+        loss = weighted_loss(logits, which, packed)
+        hits = logits.argmax(dim=-1)[which] == torch.from_numpy(packed.targets).to(logits.device)
+        owner = np.searchsorted(_roots(packed), packed.at, side="right") - 1
+        missed = np.bincount(owner[~hits.cpu().numpy()], minlength=len(_roots(packed)))
         return loss.item(), (missed == 0).tolist()
 
-    def _logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
+    def _logits(self, packed: PackedTrees) -> tuple[Tensor, Tensor]:
         """Logits of the positions with targets, and the row of each target in them."""
-        return self._tree_logits(forest) if self.unsupported_reason is None else self._row_logits(forest)
+        return self._tree_logits(packed) if self.unsupported_reason is None else self._row_logits(packed)
 
-    def _tree_logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
-        with self._acting(torch.from_numpy(forest.adapters)):
-            return forest_logits(self._model, forest)
+    def _tree_logits(self, packed: PackedTrees) -> tuple[Tensor, Tensor]:
+        with self._acting(torch.from_numpy(packed.adapters)):
+            return packed_trees_logits(self._model, packed)
 
-    def _row_logits(self, forest: PackedTrees) -> tuple[Tensor, Tensor]:
+    def _row_logits(self, packed: PackedTrees) -> tuple[Tensor, Tensor]:
         device = next(self._model.parameters()).device
-        starts = _roots(forest)
-        if len(starts) < len(forest.segments):
+        starts = _roots(packed)
+        if len(starts) < len(packed.segments):
             raise ValueError(
                 f"a tree with branches cannot be computed as rows, which this model needs: {self.unsupported_reason}"
             )
-        lengths = np.diff([*starts, forest.tokens])
+        lengths = np.diff([*starts, packed.tokens])
         size = (len(starts), self._pad_to or int(lengths.max()))
         rows = np.repeat(np.arange(len(starts)), lengths)
-        columns = np.arange(forest.tokens) - np.repeat(starts, lengths)
+        columns = np.arange(packed.tokens) - np.repeat(starts, lengths)
         ids, adapters = np.zeros(size, np.int64), np.zeros(size, np.int8)
-        ids[rows, columns], adapters[rows, columns] = forest.ids, forest.adapters
-        at = rows[forest.at], columns[forest.at]
+        ids[rows, columns], adapters[rows, columns] = packed.ids, packed.adapters
+        at = rows[packed.at], columns[packed.at]
         self._at = tuple(torch.from_numpy(index).to(device) for index in at)
         try:
             with self._acting(torch.from_numpy(adapters)):
@@ -111,6 +111,6 @@ class LossComputer:
         return nullcontext() if self._adapters is None else self._adapters.select(adapters)
 
 
-def _roots(forest: PackedTrees) -> np.ndarray:
+def _roots(packed: PackedTrees) -> np.ndarray:
     """Start of each tree in the row, [trees]."""
-    return forest.segments[forest.segments[:, 2] < 0, 0]
+    return packed.segments[packed.segments[:, 2] < 0, 0]

@@ -147,17 +147,17 @@ def validate(passes: LossComputer, validation: Mapping[str, Sequence[PackedTrees
     training). For every role, `validation_exact_match_ROLE`: the fraction of examples whose completion greedy decoding
     would write word for word."""
     total, weight, told = 0.0, 0.0, dict[str, float]()
-    for role, forests in validation.items():
+    for role, trees in validation.items():
         hits: list[bool] = []
-        for forest in forests:
-            loss, right = passes.score(forest)
-            total, weight = total + loss, weight + float(forest.weights.sum())
+        for packed in trees:
+            loss, right = passes.score(packed)
+            total, weight = total + loss, weight + float(packed.weights.sum())
             hits += right
         told[f"validation_exact_match_{role}"] = sum(hits) / max(len(hits), 1)
     return {VALIDATION_LOSS: total / max(weight, 1e-12), **told}
 
 
-def computes_narrow(run: TrainConfig) -> bool:
+def computes_in_low_precision(run: TrainConfig) -> bool:
     """Test if passes are computed in bfloat16, whatever the dtype of the weights."""
     return run.dtype == "bfloat16" or (run.dtype == "auto" and pick_device(run.device) != "cpu")
 
@@ -251,9 +251,9 @@ class _StageTrainer(spread.SpreadTrainer):
         weight = self._count(share)
         scale = spread.processes() / weight if weight else 0.0  # gradients are averaged over processes
         total = torch.zeros((), device=self.args.device)
-        for turn in range(max(spread.equal_rounds(len(share.forests)), 1)):
-            here = turn < len(share.forests)
-            loss = self._passes.loss(share.forests[turn]) if here else self._passes.idle()
+        for turn in range(max(spread.equal_rounds(len(share.micro_batches)), 1)):
+            here = turn < len(share.micro_batches)
+            loss = self._passes.loss(share.micro_batches[turn]) if here else self._passes.idle()
             self.accelerator.backward(loss * scale)
             total += loss.detach() * scale
         spread.average_gradients(self._stage.model)
@@ -359,7 +359,7 @@ def _arguments(stage: Stage) -> TrainingArguments:
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=settings.warmup_ratio,
         max_grad_norm=settings.max_grad_norm,
-        bf16=computes_narrow(run),
+        bf16=computes_in_low_precision(run),
         use_cpu=on_cpu,
         seed=run.seed,
         save_steps=run.save_every,

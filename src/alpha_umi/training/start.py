@@ -60,7 +60,7 @@ def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int
     )
 
 
-def narrow_frozen(model: PreTrainedModel, dtype: torch.dtype) -> None:
+def cast_frozen(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Cast frozen weights to `dtype`, in which they are computed; trained ones stay as they are."""
     for weight in model.parameters():
         if not weight.requires_grad:

@@ -33,7 +33,7 @@ from alpha_umi.training.data.labels import (
     label,
 )
 from alpha_umi.training.data.order import Pick, Steps, shares
-from alpha_umi.training.data.packing import PackedTrees, WeightedExample, fill, join, pack_prefix_trees
+from alpha_umi.training.data.packing import PackedTrees, WeightedExample, bin_pack, concatenate, pack_prefix_trees
 from alpha_umi.types import Json
 
 _RULES = 1
@@ -69,7 +69,7 @@ class RankBatch:
     """Batch of one process in one step."""
 
     step: int
-    forests: list[PackedTrees]
+    micro_batches: list[PackedTrees]
     """Packed trees, one per micro-batch; none where a step has fewer trajectories than there are processes."""
     examples: int
     weight: float
@@ -86,7 +86,7 @@ class RankBatch:
     @property
     def tokens(self) -> int:
         """Number of computed tokens."""
-        return sum(forest.tokens for forest in self.forests)
+        return sum(packed.tokens for packed in self.micro_batches)
 
 
 class UnitSource(Protocol):
@@ -172,7 +172,7 @@ class StepData(Dataset[RankBatch]):
         flat = [example for group in taken for example in group]
         return RankBatch(
             step=step,
-            forests=pack(groups, self._packing),
+            micro_batches=pack(groups, self._packing),
             examples=len(flat),
             weight=float(sum(np.sum(one.weights, dtype=np.float64) for group in groups for one in group)),
             ids=[unit.id for unit in units],
@@ -200,14 +200,14 @@ def pack(groups: Sequence[Sequence[WeightedExample]], packing: Packing) -> list[
     budget = packing.tokens_per_pass
     match packing.layout:
         case Layout.TREE:
-            forests = [forest for group in groups for forest in pack_prefix_trees(group, budget)]
+            trees = [packed for group in groups for packed in pack_prefix_trees(group, budget)]
         case Layout.ROWS:
-            forests = [forest for group in groups for example in group for forest in pack_prefix_trees([example])]
+            trees = [packed for group in groups for example in group for packed in pack_prefix_trees([example])]
         case Layout.PADDED:
             padded = (_padded(example, packing.max_length) for group in groups for example in group)
-            forests = [forest for example in padded for forest in pack_prefix_trees([example])]
-    bins = fill([forest.tokens for forest in forests], budget)
-    return [join([forests[index] for index in sorted(bin_)]) for bin_ in bins]
+            trees = [packed for example in padded for packed in pack_prefix_trees([example])]
+    bins = bin_pack([packed.tokens for packed in trees], budget)
+    return [concatenate([trees[index] for index in sorted(bin_)]) for bin_ in bins]
 
 
 def _padded(example: WeightedExample, length: int) -> WeightedExample:

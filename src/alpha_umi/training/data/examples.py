@@ -57,7 +57,7 @@ def make_examples(trajectory: Trajectory, role: Role, format: Format, window: Wi
     """Make the examples of `role`. `window` limits the prompt; its cutting rule is `formats.fit`."""
     rows: list[Example] = []
     cut = left_out = 0
-    for fitted in sights(trajectory, role, format, window):
+    for fitted in fitted_targets(trajectory, role, format, window):
         if fitted.turns is None:
             left_out += 1
             continue
@@ -67,7 +67,7 @@ def make_examples(trajectory: Trajectory, role: Role, format: Format, window: Wi
     return Examples(rows=tuple(rows), cut=cut, left_out=left_out)
 
 
-def sights(
+def fitted_targets(
     trajectory: Trajectory,
     role: Role,
     format: Format,  # noqa: A002

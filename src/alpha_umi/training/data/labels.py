@@ -17,7 +17,7 @@ from alpha_umi.errors import FormatError
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.tokens import PromptIds, Tokenizer, completion_parts, end_ids
 from alpha_umi.protocols import Format
-from alpha_umi.training.data.examples import FittedTarget, sights
+from alpha_umi.training.data.examples import FittedTarget, fitted_targets
 from alpha_umi.training.data.packing import WeightedExample
 from alpha_umi.types import Part, Role, Trajectory
 
@@ -111,7 +111,7 @@ class Tokeniser:
         )
 
     def _sights(self, trajectory: Trajectory, role: Role) -> Iterator[FittedTarget]:
-        return sights(trajectory, role, self._format, self._window)
+        return fitted_targets(trajectory, role, self._format, self._window)
 
     def _sequence(
         self, trajectory: Trajectory, role: Role, fitted: FittedTarget, number: int

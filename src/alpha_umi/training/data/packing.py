@@ -79,31 +79,31 @@ def pack_prefix_trees(examples: Sequence[WeightedExample], budget: int | None = 
         return [_lay_out(examples, nodes, last)]
     walked = sorted(range(len(examples)), key=last.__getitem__)
     groups = _split([keys[index] for index in walked], budget)
-    return [forest for group in groups for forest in pack_prefix_trees([examples[walked[index]] for index in group])]
+    return [packed for group in groups for packed in pack_prefix_trees([examples[walked[index]] for index in group])]
 
 
-def join(forests: Sequence[PackedTrees]) -> PackedTrees:
+def concatenate(trees: Sequence[PackedTrees]) -> PackedTrees:
     """Concatenate packed trees into one row; no token attends across."""
-    tokens = np.cumsum([0, *(forest.tokens for forest in forests)])
-    runs = np.cumsum([0, *(len(forest.segments) for forest in forests)])
+    tokens = np.cumsum([0, *(packed.tokens for packed in trees)])
+    runs = np.cumsum([0, *(len(packed.segments) for packed in trees)])
     segments = [np.zeros((0, 3), np.int32)]
-    for forest, token, run in zip(forests, tokens, runs, strict=False):
-        parents = forest.segments[:, 2:]
-        segments.append(np.hstack([forest.segments[:, :2] + token, np.where(parents < 0, -1, parents + run)]))
-    shifted = list(zip(forests, tokens, strict=False))
+    for packed, token, run in zip(trees, tokens, runs, strict=False):
+        parents = packed.segments[:, 2:]
+        segments.append(np.hstack([packed.segments[:, :2] + token, np.where(parents < 0, -1, parents + run)]))
+    shifted = list(zip(trees, tokens, strict=False))
     return PackedTrees(
-        ids=_row([forest.ids for forest in forests]),
-        depths=_row([forest.depths for forest in forests]),
-        ends=_row([forest.ends + token for forest, token in shifted]),
-        adapters=np.concatenate([np.zeros(0, np.int8), *(forest.adapters for forest in forests)]),
+        ids=_row([packed.ids for packed in trees]),
+        depths=_row([packed.depths for packed in trees]),
+        ends=_row([packed.ends + token for packed, token in shifted]),
+        adapters=np.concatenate([np.zeros(0, np.int8), *(packed.adapters for packed in trees)]),
         segments=np.concatenate(segments).astype(np.int32),
-        at=_row([forest.at + token for forest, token in shifted]),
-        targets=_row([forest.targets for forest in forests]),
-        weights=np.concatenate([np.zeros(0, np.float32), *(forest.weights for forest in forests)]),
+        at=_row([packed.at + token for packed, token in shifted]),
+        targets=_row([packed.targets for packed in trees]),
+        weights=np.concatenate([np.zeros(0, np.float32), *(packed.weights for packed in trees)]),
     )
 
 
-def fill(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def bin_pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Pack indices into bins whose lengths sum to `budget` at most: first fit, the longest first, ties in order.
 
     What is longer than the budget has a bin of its own.

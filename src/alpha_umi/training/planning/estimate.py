@@ -301,8 +301,8 @@ def _adapters_at_once(step: Step) -> int:
 
 
 def _dtype(config: TrainConfig, machine: Machine) -> torch.dtype:
-    narrow = config.dtype == "bfloat16" or (config.dtype == "auto" and not machine.on_cpu)
-    return torch.bfloat16 if narrow else torch.float32
+    low_precision = config.dtype == "bfloat16" or (config.dtype == "auto" and not machine.on_cpu)
+    return torch.bfloat16 if low_precision else torch.float32
 
 
 # --- work -----------------------------------------------------------------------------------------------
