@@ -38,7 +38,7 @@ class DataSet:
     published: Sequence[Trajectory]
     """As the published preparation reads it."""
     ours: Sequence[Trajectory]
-    mends: dict[str, int] = field(default_factory=dict)
+    deviations: dict[str, int] = field(default_factory=dict)
     raw: bool = False
     shared_ids: int = 0
     skipped: int = 0
@@ -70,8 +70,8 @@ def raw_answers(answers: Path) -> DataSet:
     groups = [{path.name.split("_")[0] for path in (answers / group).glob("*.json")} for group in GROUPS]
     ids = [query_id for group in groups for query_id in group]
     shared = sum(ids.count(query_id) > 1 for query_id in ids)
-    mends = dict(report.mends)
-    return DataSet(answers.parent.name, before, after, mends, True, shared, sum(published.skipped.values()))
+    deviations = dict(report.deviations)
+    return DataSet(answers.parent.name, before, after, deviations, True, shared, sum(published.skipped.values()))
 
 
 def rows_of(trajectories: Sequence[Trajectory], role: Role, template: TemplateFormat) -> dict[str, list]:
@@ -121,8 +121,8 @@ def lines(template: TemplateFormat) -> list[tuple[str, Callable[[DataSet], str]]
     def raw(count: Callable[[DataSet], str]) -> Callable[[DataSet], str]:
         return lambda data: count(data) if data.raw else "not in this file"
 
-    def mend(name: str, total: type) -> Callable[[DataSet], str]:
-        return raw(lambda data: of(data.mends.get(name, 0), len(data.turns(total))))
+    def deviation(name: str, total: type) -> Callable[[DataSet], str]:
+        return raw(lambda data: of(data.deviations.get(name, 0), len(data.turns(total))))
 
     def without_call(data: DataSet) -> str:
         plans = [turn for one in data.ours for turn in one.turns if isinstance(turn, Plan)]
@@ -137,21 +137,21 @@ def lines(template: TemplateFormat) -> list[tuple[str, Callable[[DataSet], str]]
         ("answers beyond the slice of 20", raw(lambda data: of(max(0, len(data.published) - 20), len(data.published)))),
         ("answers that share their id with another group", raw(lambda data: str(data.shared_ids))),
         ("answers without messages, skipped in both", raw(lambda data: str(data.skipped))),
-        ("observations whose error text was dropped", mend("error_text_kept", Observation)),
+        ("observations whose error text was dropped", deviation("error_text_kept", Observation)),
         ("observations that are empty as published", lambda data: empty(data.published)),
         ("observations that are empty in ours", lambda data: empty(data.ours)),
-        ("observations cut short, left escaped as published", mend("cut_observations_decoded", Observation)),
-        ("plain observations emptied as published", mend("plain_observations_kept", Observation)),
+        ("observations cut short, left escaped as published", deviation("cut_observations_decoded", Observation)),
+        ("plain observations emptied as published", deviation("plain_observations_kept", Observation)),
         ("argument descriptions that lose their beginning", argument_descriptions),
         ("tools without any argument", lambda data: tools_without(data)),
         ("plans without a call, dropped by the published stage 2", without_call),
-        ("broken Finish arguments", mend("broken_finish_decoded", Plan)),
+        ("broken Finish arguments", deviation("broken_finish_decoded", Plan)),
         ("answers that are 'none' or empty", lambda data: no_answers(data)),
         ("give-ups of the backbone with another step's prompt", lambda data: stale(data, template)),
         ("plans with the give-up mark elsewhere than at their end", inner_mark),
         ("calls to tools that were not offered", lambda data: of(calls_to_unknown_tools(data), len(data.turns(Call)))),
         ("calls that mention the mark of a hallucination elsewhere", marks_in_arguments),
-        ("arguments without a type", raw(lambda data: str(data.mends.get("arguments_without_type_read", 0)))),
+        ("arguments without a type", raw(lambda data: str(data.deviations.get("arguments_without_type_read", 0)))),
         ("places where a published role script stops", lambda data: stops(data, template)),
         ("caller examples whose history lacks a call", lambda data: str(differing_histories(data))),
         ("steps with a placeholder filled inside their text", lambda data: str(filled_twice(data, template))),
@@ -176,7 +176,7 @@ def argument_descriptions(data: DataSet) -> str:
         if "description" in schema
     ]
     if data.raw:
-        return of(data.mends.get("argument_descriptions_cut_at_the_end", 0), len(described))
+        return of(data.deviations.get("argument_descriptions_cut_at_the_end", 0), len(described))
     return f"{sum(len(text) == 256 for text in described)} of {len(described)} are 256 long"
 
 

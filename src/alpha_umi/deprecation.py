@@ -20,6 +20,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "build.bundled": ("loading.bundled",),
     "build.environments": ("loading.environments",),
     "build.rollouts": ("loading.rollouts",),
+    "cli.flywheel": ("cli.rejection_sampling",),
     "datasets.published": ("datasets.reference",),
     "environments.published": ("environments.reference",),
     "evaluation.judge": ("judging.runs",),

@@ -88,7 +88,7 @@ def test_answers_come_in_sorted_order_and_other_files_are_ignored(answers, tmp_p
     report = prepare_answers(answers, tmp_path / "t.jsonl")
     assert queries(tmp_path / "t.jsonl") == ["G1_answer 10_x", "G1_answer 2_x", "G2_answer 2_x"]
     assert (report.read, report.kept, report.ignored) == (3, 3, 2)
-    assert report.mends == {"error_text_kept": 3}
+    assert report.deviations == {"error_text_kept": 3}
 
 
 def test_several_processes_write_what_one_writes(answers, tmp_path):

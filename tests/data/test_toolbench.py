@@ -222,7 +222,7 @@ def test_descriptions_keep_their_beginning_and_types_may_be_absent():
         "function": "d" * 256,
         "input": {"a": "string, " + "x" * 256, "b": "any, no type"},
     }
-    assert reading.mends["argument_descriptions_cut_at_the_end"] == 1
+    assert reading.deviations["argument_descriptions_cut_at_the_end"] == 1
 
 
 def test_as_published_an_argument_keeps_the_end_of_its_description():

@@ -1,4 +1,4 @@
-"""The command line."""
+"""Command line `umi`: one module per group of verbs."""
 
 from alpha_umi.cli.app import app, main
 

@@ -1,4 +1,4 @@
-"""The command line: one verb per stage. `umi VERB --help` says what each needs."""
+"""Root command of `umi`: registers the verbs, and reports user errors. `umi VERB --help` documents each verb."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
 from alpha_umi.cli.examples import add_examples
 from alpha_umi.cli.export import export_app
-from alpha_umi.cli.flywheel import write_masked, write_rollouts
 from alpha_umi.cli.judge import judge_app
 from alpha_umi.cli.options_file import ConfigFile, OptionOverrides, one_of
 from alpha_umi.cli.output import AsJson, print_json
+from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
 from alpha_umi.cli.report import write_report
 from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
@@ -64,13 +64,13 @@ INTERRUPTED = 130
 _NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Compat = Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N.")]
 Agent = Annotated[Path, typer.Option(help="A run directory, an agent file, or umi-tiny.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend are one line and an exit code."""
+    """Run the command line; an error of the user is printed as one line, with an exit code."""
     try:
         with _renames_shown():
             app(renamed_flags(sys.argv[1:]))
@@ -85,7 +85,7 @@ def main() -> None:
 
 @contextmanager
 def _renames_shown() -> Iterator[None]:
-    """Show the use of an old name as one line on stderr, each once; other warnings as Python does."""
+    """Print the use of an old name as one line on stderr, each once; other warnings as Python does."""
     seen = set[str]()
     default = warnings.showwarning
 
@@ -137,7 +137,7 @@ def prepare_answer_files(
     limit: Limit = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
 ) -> None:
-    """Raw ToolBench answers to trajectories."""
+    """Convert raw ToolBench answers to trajectories."""
     from alpha_umi.display import progress
     from alpha_umi.jobs.prepare import prepare_toolbench
 
@@ -161,7 +161,7 @@ def prepare_processed_files(
     out: Out,
     limit: Limit = None,
 ) -> None:
-    """Processed dialogues (stage-2 files, static test files) to trajectories."""
+    """Convert processed dialogues (stage-2 files, static test files) to trajectories."""
     from alpha_umi.jobs.prepare import prepare_dialogues
 
     _print_preparation(prepare_dialogues(files, out, limit=limit), out)
@@ -177,7 +177,7 @@ def prepare_custom_files(
     out: Out,
     limit: Limit = None,
 ) -> None:
-    """Files of any other shape to trajectories, read by a function of your own."""
+    """Convert files of any other shape to trajectories, with your own reader function."""
     from alpha_umi.jobs.prepare import prepare_files
 
     _print_preparation(prepare_files(files, out, reader=reader, limit=limit), out)
@@ -194,8 +194,8 @@ def _print_preparation(report: Any, out: Path) -> None:
         print(f"  skipped {count}: {reason}")
     for name in report.skipped_first:
         print(f"    {name}")
-    for mend, count in sorted(report.mends.items()):
-        print(f"  {mend.replace('_', ' ')}: {count}")
+    for deviation, count in sorted(report.deviations.items()):
+        print(f"  {deviation.replace('_', ' ')}: {count}")
 
 
 def _role(name: str) -> Any:
@@ -260,7 +260,7 @@ def train(
     rate: Annotated[float | None, typer.Option(help="With --plan: tokens per second of one device, measured.")] = None,
     sample: Annotated[int, typer.Option(min=2, help="With --plan: trajectories that stand for all.")] = 400,
 ) -> None:
-    """GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
+    """Train with GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
     from alpha_umi.jobs.train import PlanAssumptions, plan_words, read_train_config, train
 
     wanted = read_train_config(
@@ -317,7 +317,7 @@ def pretrain(
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run.")] = False,
 ) -> None:
-    """A small base model from texts, such as `umi world pages` writes; GLPFT starts from it."""
+    """Train a small base model on texts, such as `umi world pages` writes; GLPFT starts from it."""
     from alpha_umi.jobs.train import pretrain, read_pretrain_config
 
     wanted = read_pretrain_config(config, overrides or ())
@@ -335,7 +335,7 @@ def predict(
     out: Out,
     compat: Compat = None,
     limit: Limit = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Steps under way at once.")] = 64,
+    concurrency: Annotated[int, typer.Option(min=1, help="Concurrent steps.")] = 64,
     *,
     config: ConfigFile = None,
     options_set: OptionOverrides = None,
@@ -345,7 +345,7 @@ def predict(
 ) -> None:
     """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
 
-    What is finished is not done again; delete the file for that.
+    Finished steps are not predicted again; delete the file to start over.
     """
     from alpha_umi.display import progress
     from alpha_umi.jobs.verbs import predict
@@ -376,7 +376,7 @@ def predict(
 
 def _kept(done: Any) -> str:
     if done.kept == done.steps:
-        return ", all predicted before with these settings; delete the file to predict anew"
+        return ", all predicted before with these settings; delete the file to predict again"
     return f", {done.kept} of them predicted before" if done.kept else ""
 
 
@@ -394,7 +394,7 @@ def evaluate_predictions(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Plan accuracy, action exact match, argument F1, hallucination rate and ROUGE-L, with 95 % intervals."""
+    """Score plan accuracy, action exact match, argument F1, hallucination rate and ROUGE-L, with 95 % intervals."""
     from alpha_umi.evaluation.static import report_document, report_text
     from alpha_umi.formats.steps import StepShape
     from alpha_umi.jobs.evaluate import evaluate_static

@@ -1,4 +1,4 @@
-"""The verb that asks an agent one query, with every turn shown as it happens."""
+"""Verb `umi ask`: an agent's answer to one query, with every turn shown live."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def ask(
         bool, typer.Option("--json", help="Print the trajectory as one JSON object, in place of the answer.")
     ] = False,
 ) -> None:
-    """Answer one query with tools; every turn is shown as it happens. Exit code 0 only for an answer."""
+    """Answer one query with tools, showing every turn live. Exit code 0 only for an answer."""
     from rich.console import Console
 
     from alpha_umi.display import TurnPrinter, verdict_words
@@ -114,7 +114,7 @@ def ask(
 
 
 def open_chat(console: Console, conversation: Conversation) -> Chat:
-    """Load the agent of a conversation; what takes seconds is shown."""
+    """Load the agent of a conversation, with a progress display."""
     from alpha_umi.display import loading
     from alpha_umi.loading.models import import_engine
 

@@ -1,4 +1,4 @@
-"""The verbs that measure speed, on the machine at hand."""
+"""Verb `umi bench`: speed of the engine on this machine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def bench_engine(
     ] = None,
     preset: Annotated[str, typer.Option(help="Which world the tasks are from: tiny, small or full.")] = "small",
     tasks: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 32,
-    concurrency: Annotated[int, typer.Option(min=1, help="Tasks under way at once.")] = 16,
+    concurrency: Annotated[int, typer.Option(min=1, help="Concurrent tasks.")] = 16,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the measures here (JSON).")] = None,
 ) -> None:
-    """How fast the engine runs an agent on this machine: tokens per second, waiting, what its cache saves, memory.
+    """Measure the speed of the engine with an agent on this machine: tokens per second, latency, cache savings, memory.
 
-    Every turn of recorded tasks is proposed after the recorded turns before it, so all are asked for the same.
+    Every turn of recorded tasks is proposed after the recorded turns before it, so all agents get the same prompts.
     """
     from rich.console import Console
 
@@ -50,7 +50,7 @@ def bench_engine(
 
 
 def _rows(found: Any) -> list[list[str]]:
-    """What, how much, and what that means."""
+    """Rows of the table: quantity, value, explanation."""
     rows = [
         ["tasks", f"{found.tasks:,}", f"{found.concurrency} at once"],
         ["completions", f"{found.completions:,}", _of(found.failed, "more failed").removeprefix(", ")],

@@ -1,4 +1,4 @@
-"""The verb that talks with an agent: a conversation on the terminal, or line by line from a pipe."""
+"""Verb `umi chat`: a conversation with an agent on the terminal, or line by line from a pipe."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def chat(
 
 
 def _messages(console: Console) -> Iterator[str]:
-    """Lines of the standard input that hold something."""
+    """Non-empty lines of the standard input."""
     asks = sys.stdin.isatty()
     if asks:
         import readline  # noqa: F401  # editing and history for input()

@@ -1,4 +1,4 @@
-"""Verbs about data files."""
+"""Verb `umi data check`: validation of training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb of the demo."""
+"""Verb `umi demo`: the bundled agent on tasks of the sealed world."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run_demo(
     tasks: Annotated[int, typer.Option(min=1, help="How many are measured of each of two test sets.")] = 100,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Measurements under way at once, a process each; as many as cores for a small agent."),
+        typer.Option(min=1, help="Concurrent measurements, a process each; as many as cores for a small agent."),
     ] = None,
     *,
     train: Annotated[bool, typer.Option("--train", help="First train an agent, from the bundled base model.")] = False,
@@ -31,10 +31,10 @@ def run_demo(
         int | None, typer.Option(min=1, help="With --train: how many to learn from; 9,000 take 10 minutes on 4 cores.")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="With --train: start over, whatever the folder holds.")
+        bool, typer.Option("--fresh", help="With --train: start over, and delete what the folder holds.")
     ] = False,
 ) -> None:
-    """The bundled agent at work: six tasks live, each verified; what it reaches; a page that shows it all."""
+    """Show the bundled agent at work: six tasks live, each verified; its scores; a page with all of it."""
     from rich.console import Console
 
     if train:

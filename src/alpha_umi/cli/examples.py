@@ -1,4 +1,4 @@
-"""Help of every verb beyond its options: a summary that fits a line, and two commands to copy."""
+"""Summaries and example commands in the help of every verb: one line, and two commands to copy."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ GROUPS = {"export": "Export examples, GGUF files or an agent.", "judge": "Judge 
 
 
 def add_examples(app: typer.Typer) -> None:
-    """Give every verb of the table its summary and its examples."""
+    """Add its summary and examples to every verb of the table."""
     for name, command in _commands(app, ""):
         if name in EXAMPLES:
             summary, *commands = EXAMPLES[name]

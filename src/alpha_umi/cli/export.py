@@ -1,4 +1,4 @@
-"""The verbs of exporting: supervised examples for other trainers, agents without their training, GGUF files."""
+"""Verbs `umi export`: supervised examples for other trainers, agents without training files, GGUF files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def export_examples(
     out: Annotated[Path | None, typer.Option("--out", help="The file to write.")] = None,
     compat: Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")] = None,
 ) -> None:
-    """Supervised examples of one role in the published shape {tools, history, input, target}."""
+    """Write supervised examples of one role in the published shape {tools, history, input, target}."""
     if context.invoked_subcommand is not None:
         return
     if trajectories is None or role is None or format_name is None or out is None:
@@ -62,7 +62,7 @@ def export_gguf(
         bool, typer.Option("--adapters-only", help="The base models are there already, from llama.cpp's converter.")
     ] = False,
 ) -> None:
-    """Models and adapters as GGUF for llama.cpp, with the agent file that speaks to its server."""
+    """Write models and adapters as GGUF for llama.cpp, with the agent file for its server."""
     from alpha_umi.jobs.gguf import export_run
     from alpha_umi.loading.agents import read_agent
 
@@ -88,7 +88,7 @@ def export_agent(
     ] = None,
     card: Annotated[Path | None, typer.Option(help="Its model card, taken along as README.md.")] = None,
 ) -> None:
-    """A run without what only its training needs: weights, tokenizers, format, histories, and what it was made with."""
+    """Copy a run without its training files: weights, tokenizers, format, histories, and its provenance."""
     from alpha_umi.jobs.bundle import BundleOptions, bundle
 
     size = bundle(BundleOptions(run=run, out=out, preset=world, base=base, card=card))

@@ -1,4 +1,4 @@
-"""The verbs of judging: from raw answers to pass rates and win rates, by a model or by the sealed world's verifier."""
+"""Verbs `umi judge`: raw answers to pass rates and win rates, by a judge model or by the sealed world's verifier."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ KeyEnv = Annotated[str, typer.Option(help="The environment variable that holds t
 EvaluatorFolder = Annotated[
     Path | None, typer.Option("--evaluator", help="A ToolEval evaluator folder in place of our questions.")
 ]
-Votes = Annotated[int, typer.Option(min=1, help="At most so many votes on a query; fewer where the rest cannot tell.")]
+Votes = Annotated[
+    int, typer.Option(min=1, help="Most votes on a query; fewer once the rest cannot change the majority.")
+]
 Temperature = Annotated[
     float | None, typer.Option(min=0.0, help="Of the judge; by default the evaluator folder's, else 0.")
 ]
-Concurrency = Annotated[int, typer.Option(min=1, help="Queries under way at once.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Concurrent queries.")]
 RunFolder = Annotated[Path, typer.Option("--out", help="The run's folder; the same command goes on in it.")]
 
 
@@ -50,7 +52,7 @@ def convert(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Raw answers in ToolEval's answer format."""
+    """Convert raw answers to ToolEval's answer format."""
     from alpha_umi.jobs.judge import convert_answers
 
     converted = convert_answers(answers, out, method=method, compat=_compat(compat))
@@ -88,7 +90,7 @@ def judge_pass(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Does each answer pass? Without a judge the run's ledger is scored anew, and nobody is asked."""
+    """Judge whether each answer passes. Without a judge the run's ledger is scored again, without any model request."""
     from alpha_umi.jobs.judge import judge_passes
 
     with _progress() as on_progress:
@@ -131,7 +133,7 @@ def judge_win(
     world: Annotated[bool, typer.Option("--world", help="Compare by rule: passing, then fewer tool calls.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Which of two systems is better? Each vote asks in both orders; disagreement is a tie."""
+    """Compare the answers of two systems. Each vote asks in both orders; disagreement is a tie."""
     from alpha_umi.jobs.judge import judge_wins
 
     with _progress() as on_progress:
@@ -165,7 +167,7 @@ def judge_report(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Rates with 95 % intervals, McNemar's test for every two systems, agreement with labels. Asks nobody."""
+    """Report rates with 95 % intervals, McNemar's test for every two systems, agreement with labels. Calls no model."""
     from alpha_umi.jobs.judge import judge_report
 
     made = judge_report(folders, out, labels=labels)

@@ -1,4 +1,4 @@
-"""Output of verbs for scripts: one JSON object on the standard output."""
+"""JSON output of verbs for scripts: one object on the standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb of reports: a run of rollouts as one page."""
+"""Verb `umi report`: a run of rollouts as one HTML page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def write_report(
     out: Annotated[Path, typer.Option("--out", help="The page to write (.html).")],
     shown: Annotated[int, typer.Option(min=1, help="Trajectories that are shown of each set.")] = 200,
 ) -> None:
-    """Rollouts as one HTML page that needs no other file: scores by set, trajectories turn by turn, search trees."""
+    """Write rollouts as one self-contained HTML page: scores by set, trajectories turn by turn, search trees."""
     from alpha_umi.errors import DataError
     from alpha_umi.report.rollouts import rollout_report
     from alpha_umi.rollouts.runner import read_rollouts

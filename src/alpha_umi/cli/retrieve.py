@@ -1,4 +1,4 @@
-"""The verbs of retrieval: APIs for a query, and how well they are found."""
+"""Verbs of API retrieval: search by query, and evaluation by recall and NDCG."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def retrieve_apis(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """The APIs that fit a query best, with their scores."""
+    """Find the APIs that fit a query best, with their scores."""
     from alpha_umi.jobs.evaluate import retrieve
 
     found = retrieve(query, tools=tools, index=index, model=model, k=k, save=save)
@@ -48,7 +48,7 @@ def evaluate_queries(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Recall@k and NDCG@k by test set, with 95 % intervals; by default over the APIs that the queries list."""
+    """Score Recall@k and NDCG@k by test set, with 95 % intervals; by default over the APIs that the queries list."""
     from alpha_umi.jobs.evaluate import evaluate_retrieval
 
     scores = evaluate_retrieval(queries, tools=tools, index=index, model=model, out=out)

@@ -1,4 +1,4 @@
-"""The verb of rollouts: query sets explored by an agent, each finished task on disk at once."""
+"""Verb `umi rollout`: query sets explored by an agent, with every finished task saved at once."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def rollout(
     retriever: Annotated[
         str | None, typer.Option(help="A SentenceTransformer (folder or hub id) that finds them, in place of BM25.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many queries of each set.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Tasks under way at once.")] = 32,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N queries of each set.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Concurrent tasks.")] = 32,
     on: Annotated[str, typer.Option(help="here, or ray: every machine of a Ray cluster takes its share.")] = "here",
     *,
     config: ConfigFile = None,
@@ -88,7 +88,7 @@ def rollout(
     retry: Annotated[bool, typer.Option("--retry", help="With --resume: again what ended with an error.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file."""
+    """Explore query sets with an agent; every finished task is saved at once, as a trajectory and as an answer file."""
     from rich.console import Console
 
     from alpha_umi.display import progress
@@ -160,7 +160,7 @@ def _report(done: Progress, out: Path, *, as_json: bool) -> None:
     if done.all.errors:
         print(f"  {done.all.errors} ended with an error, the first: {plain(done.first_error)}", file=sys.stderr)
     if done.all.tasks and done.all.errors == done.all.tasks:
-        raise ModelError(f"all {done.all.tasks} tasks ended with an error; mend it and roll out with --resume --retry")
+        raise ModelError(f"all {done.all.tasks} tasks ended with an error; fix it and roll out with --resume --retry")
 
 
 def _row(name: str, counts: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The verbs of the virtual ToolBench: its server, and what is in its replay cache."""
+"""Verbs of the virtual ToolBench: its server, and import and export of its reply cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def serve_world(
     model_key_env: Annotated[
         str, typer.Option(help="The environment variable that holds that address's key.")
     ] = "OPENAI_API_KEY",
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way to that address.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, help="Concurrent requests to that address.")] = 8,
     preset: Annotated[str, typer.Option(help="Which world is seen by requests that name no task.")] = "tiny",
     faults: Annotated[
         str, typer.Option(help="Faults on purpose: latency, 429, 5xx, broken, hang or all =SHARE[:SECONDS], by commas.")
@@ -44,7 +44,7 @@ def serve_world(
         str | None, typer.Option(help="The environment variable with the toolbench_key to ask for; none is asked for.")
     ] = None,
 ) -> None:
-    """A virtual ToolBench: POST /virtual and /rapidapi, from the cache, recordings, else the simulator."""
+    """Serve a virtual ToolBench: POST /virtual and /rapidapi, from the cache, recordings, else the simulator."""
     start = _serving()
     options = start.ServerOptions(
         host=host,
@@ -68,7 +68,7 @@ def import_cache(
     folder: Annotated[Path, typer.Argument(help="StableToolBench's cache: CATEGORY/TOOL/API.json.")],
     cache: CacheFile,
 ) -> None:
-    """Add the replies of StableToolBench's cache folder; those that are there already stay."""
+    """Add the replies of StableToolBench's cache folder; existing replies stay."""
     _serving()
     from alpha_umi.display import progress
     from alpha_umi.serving.virtual_tools.cache import ReplyCache

@@ -1,4 +1,4 @@
-"""The verb of the study: variants of training at equal budgets, trained, measured, compared."""
+"""Verb `umi study`: variants of training at equal budgets, trained, evaluated and compared."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def study(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key: budget.tokens=100000")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Cells under way at once, a process each.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Concurrent cells, a process each.")] = 1,
     *,
     config: Annotated[str | None, typer.Option("--config", help="The same, as an option.")] = None,
     report: Annotated[bool, typer.Option("--report", help="Only write the report on what is done.")] = False,
 ) -> None:
-    """Train and measure every variant from every base with every seed. The same command goes on where it stopped."""
+    """Train and evaluate every variant from every base with every seed. The same command resumes."""
     from rich.console import Console
 
     from alpha_umi.display import print_line, progress

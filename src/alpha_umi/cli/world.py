@@ -1,4 +1,4 @@
-"""The verbs of the sealed world."""
+"""Verbs `umi world write` and `umi world pages`: gold trajectories and texts of the sealed world."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def write_world(
     preset: Annotated[str, typer.Option(help="Which world: tiny, small or full.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
-    max_calls: Annotated[int | None, typer.Option(min=1, help="Only tasks of at most so many calls.")] = None,
+    max_calls: Annotated[int | None, typer.Option(min=1, help="Use only tasks of at most N calls.")] = None,
 ) -> None:
-    """The oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories.
+    """Write the oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories.
 
-    Of small and full also the tools' JSON files, query files and the ids of the test sets.
+    For the presets small and full also the tools' JSON files, query files and the ids of the test sets.
     """
     from alpha_umi.preparation.world_files import Choice, write_gold, write_tools
     from alpha_umi.world import World
@@ -35,7 +35,7 @@ def write_world(
     named = [*([split] if split else []), *(test_sets or []), *(world.splits[1:] if all_sets else [])]
     splits = list(dict.fromkeys(named)) or ["train"]
     for name in splits:
-        world.task(name, first)  # Whatever is wrong with one is said before any is written.
+        world.task(name, first)  # An error in any task comes before the first file is written.
     for name in splits:
         choice = Choice(split=name, count=count, preset=preset, seed=seed, first=first, max_calls=max_calls)
         written = write_gold(out, choice)
@@ -55,7 +55,7 @@ def write_pages(
     seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="The index of the page to start from.")] = 0,
 ) -> None:
-    """Texts about the sealed world for `umi pretrain`: facts, manuals, records, tables. No trajectories."""
+    """Write texts about the sealed world for `umi pretrain`: facts, manuals, records, tables. No trajectories."""
     from alpha_umi.store import dump_line, write_text
     from alpha_umi.world import World
 

@@ -1,1 +1,1 @@
-"""Raw files of published datasets to and from trajectories; pure functions over decoded JSON."""
+"""Codecs of published datasets: raw files to and from trajectories; pure functions over decoded JSON."""

@@ -1,7 +1,7 @@
-"""Processed dialogues `{tools, instruction, conversations}` to and from trajectories, without loss.
+"""Codec of processed dialogues `{tools, instruction, conversations}` to and from trajectories, lossless.
 
 The shape of the published stage-2 files and static test files. One entry of `conversations` is one turn.
-Law: `write_processed(read_processed(row, id)) == row` for every row this module accepts. What a turn cannot
+Law: `write_processed(read_processed(row, id)) == row` for every row this module accepts. Content that a turn cannot
 hold (an answer that is no text, further keys) is kept in the task's metadata and written back in its place.
 """
 
@@ -38,7 +38,7 @@ _MARKS = Marks()
 
 
 def read_processed(row: Json, task_id: str, metadata: Mapping[str, Json] | None = None) -> Trajectory:
-    """One dialogue. Raises DataError naming the key or the turn that is wrong."""
+    """Read one dialogue. Raises DataError naming the wrong key or turn."""
     if not isinstance(row, dict):
         raise DataError("not a dialogue: an object with tools, instruction and conversations is needed")
     missing = [key for key in _KEYS if key not in row]
@@ -58,7 +58,7 @@ def read_processed(row: Json, task_id: str, metadata: Mapping[str, Json] | None 
 
 
 def write_processed(trajectory: Trajectory) -> dict[str, Json]:
-    """The exact inverse of `read_processed`; for any other trajectory, its dialogue."""
+    """Write a trajectory as a dialogue; the exact inverse of `read_processed`."""
     task = trajectory.task
     written: dict[str, Json] = {
         "tools": [write_document(tool) for tool in task.tools],
@@ -73,7 +73,7 @@ def write_processed(trajectory: Trajectory) -> dict[str, Json]:
 
 
 def write_conversations(trajectory: Trajectory) -> list[dict[str, Json]]:
-    """The entries of all turns, verbatim ones included."""
+    """Write the entries of all turns, verbatim ones included."""
     entries = [write_entry(turn) for turn in trajectory.turns]
     for index, entry in verbatim_entries(trajectory).items():
         if index < len(entries):
@@ -82,7 +82,7 @@ def write_conversations(trajectory: Trajectory) -> list[dict[str, Json]]:
 
 
 def verbatim_entries(trajectory: Trajectory) -> dict[int, dict[str, Json]]:
-    """The entries that their turns cannot hold, by index of the turn."""
+    """Entries that their turns cannot hold, by index of the turn."""
     kept = trajectory.task.metadata.get(VERBATIM)
     if not isinstance(kept, dict):
         return {}
@@ -90,7 +90,7 @@ def verbatim_entries(trajectory: Trajectory) -> dict[int, dict[str, Json]]:
 
 
 def read_entry(role: str, text: str) -> Turn | None:
-    """The turn of one entry; None for an unknown role."""
+    """Read the turn of one entry; None for an unknown role."""
     match role:
         case "user":
             return User(text=text)
@@ -107,7 +107,7 @@ def read_entry(role: str, text: str) -> Turn | None:
 
 
 def write_entry(turn: Turn) -> dict[str, Json]:
-    """The entry of one turn."""
+    """Write the entry of one turn."""
     match turn:
         case User(text=text):
             return {"from": "user", "value": text}
@@ -122,7 +122,7 @@ def write_entry(turn: Turn) -> dict[str, Json]:
 
 
 def stop_reason(turns: Sequence[Turn]) -> StopReason:
-    """How a recorded path ended, by its last turn."""
+    """Stop reason of a recorded path, from its last turn."""
     match turns[-1] if turns else None:
         case Answer():
             return StopReason.ANSWERED
@@ -133,7 +133,7 @@ def stop_reason(turns: Sequence[Turn]) -> StopReason:
 
 
 def as_text(value: Json) -> str:
-    """Text as it is, anything else as JSON."""
+    """Return text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

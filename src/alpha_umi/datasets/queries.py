@@ -1,7 +1,7 @@
-"""Query files of ToolBench (`G1_instruction.json` ...): `{query_id, query, api_list, relevant APIs}` to tasks.
+"""Reader of ToolBench's query files (`G1_instruction.json` ...): `{query_id, query, api_list, relevant APIs}` to tasks.
 
-What cannot be a query is a DataError; what can be one, though something about it is odd, is one with a note. Whether
-a query may lack its APIs depends on where its tools are run, so that is for the environment to say.
+An entry that cannot be a query is a DataError; an irregular one is a query with a note. Whether a query may lack its
+APIs depends on where its tools are run, so the environment decides that.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from alpha_umi.types import Json, Task, ToolSpec, Trajectory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A task, and what is known of its tools beyond what a model is told."""
+    """A task, with what is known of its tools beyond the prompt."""
 
     task: Task
     apis: tuple[Api, ...] = ()
     """As the query's `api_list` declares them; empty where it has none."""
     relevant: tuple[tuple[str, str], ...] = ()
-    """Tool and API names that its author had in mind, the gold of retrieval."""
+    """Gold of retrieval: relevant (tool name, API name) pairs."""
     recorded: Trajectory | None = None
-    """Where the task was read from a trajectory."""
+    """Set if the task was read from a trajectory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,11 @@ class QuerySet:
     name: str
     queries: tuple[Query, ...]
     notes: tuple[str, ...] = ()
-    """What is odd about some of them, one sentence each."""
+    """Irregularities of some of them, one sentence each."""
 
 
 def read_queries(document: Json, name: str, source: str) -> QuerySet:
-    """A decoded query file; `source` is named in errors. Raises DataError saying which entry lacks what."""
+    """Read a decoded query file; `source` is named in errors. Raises DataError naming the entry and its fault."""
     if not isinstance(document, list):
         raise DataError(f"{source}: no query file: a list of {{query_id, query, api_list}} is needed")
     queries: dict[str, Query] = {}
@@ -54,7 +54,7 @@ def read_queries(document: Json, name: str, source: str) -> QuerySet:
 
 
 def gather_queries(name: str, queries: Iterable[Query], source: str) -> QuerySet:
-    """Queries that were tasks already. Raises DataError where two have one id."""
+    """Make queries from tasks. Raises DataError where two have the same id."""
     chosen = tuple(queries)
     twice = [task_id for task_id, count in Counter(query.task.id for query in chosen).items() if count > 1]
     if twice:
@@ -91,7 +91,7 @@ def _read_query(entry: Json, where: str) -> tuple[Query, list[str]]:
 
 
 def offered(apis: Iterable[Api]) -> tuple[ToolSpec, ...]:
-    """The tools of APIs as models are told of them; of several under one name the first."""
+    """Tool specs of APIs as a model sees them; of several with one name the first."""
     specs: dict[str, ToolSpec] = {}
     for api in apis:
         spec = write_trained_spec(api)

@@ -1,9 +1,9 @@
-"""What the published preparation makes of ToolBench, its mistakes included: two stages and four roles.
+"""Reference implementation of the published ToolBench preparation, mistakes included: two stages, four role files.
 
-Kept apart from the right reading so that neither bends the other. `published_stage_1` and `published_stage_2`
-follow the two raw stages, `published_examples` the four role files. Where the published code crashes, these
-return or yield a `Skip` that says so, and go on. Prompts come from the format alone; for equality with the
-published bytes it must fill its templates as they do (`Filling.CHAINED`).
+Kept apart from the correct reading (`toolbench`) so that neither constrains the other. `published_stage_1` and
+`published_stage_2` follow the two raw stages, `published_examples` the four role files. Where the published code
+crashes, these return or yield a `Skip` that says so, and go on. Prompts come from the format alone; for equality with
+the published bytes it must fill its templates as they do (`Filling.CHAINED`).
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _CRASHED = "the published preparation stops here"
 
 
 def read_published_row(row: Json, task_id: str, metadata: Mapping[str, Json] | None = None) -> Trajectory:
-    """A stage-2 row as a trajectory that says it was prepared as published."""
+    """Read a stage-2 row as a trajectory marked as prepared as published."""
     return read_processed(row, task_id, {"source": "toolbench", "reading": COMPAT, **(metadata or {})})
 
 
 def published_stage_1(document: Json) -> dict[str, Json] | Skip:
-    """`{tools, instruction, chains}` of an answer file."""
+    """Build the stage-1 row `{tools, instruction, chains}` of an answer file."""
     found = find_generation(document)
     if isinstance(found, Skip):
         return found
@@ -75,7 +75,7 @@ def _stage_1_argument(value: dict[str, Any]) -> Json:
 
 
 def published_stage_2(row: Mapping[str, Json]) -> dict[str, Json] | Skip:
-    """`{tools, instruction, conversations}` of a stage-1 row."""
+    """Build the stage-2 row `{tools, instruction, conversations}` of a stage-1 row."""
     conversations: list[Json] = [_entry("user", row["instruction"])]
     try:
         for message in cast("list[dict[str, Any]]", row["chains"])[2:]:
@@ -132,7 +132,7 @@ def _stage_2_observation(content: Any) -> Json:
         record = json.loads(content)
         return record["response"]
     except (*_CRASHES, ValueError, RecursionError):
-        # Raises for whatever JSON value is no text: so does the published code.
+        # Raises for any JSON value that is no text: so does the published code.
         at = record.find(_RESPONSE)
         return record[at + len(_RESPONSE) :] if at >= 0 else ""
 
@@ -150,7 +150,7 @@ def _crash(where: str, error: Exception) -> Skip:
 
 @dataclass(frozen=True, slots=True)
 class _Dialogue:
-    """A trajectory beside its entries, which are what the published code looks at."""
+    """A trajectory with its entries, on which the published code operates."""
 
     trajectory: Trajectory
     entries: Sequence[Mapping[str, Json]]
@@ -259,7 +259,7 @@ def _summarizer_rows(dialogue: _Dialogue, format: Format) -> Iterator[dict[str, 
 
 
 class _BackboneRows:
-    """The backbone's script keeps the last prompt of a call or an answer, for give-ups of any later dialogue."""
+    """Rows of the backbone's script, which pairs give-ups with the last prompt, even of an earlier dialogue."""
 
     def __init__(self, format: Format) -> None:  # noqa: A002
         self._format = format

@@ -1,4 +1,4 @@
-"""Raw ToolBench answers to and from trajectories: the right reading, which keeps what the published one drops.
+"""Codec of raw ToolBench answers to and from trajectories: the correct reading, which drops nothing.
 
 An answer file records a whole search; the trajectory is the last list of its `train_messages`. Thoughts keep
 the separator that the published data writes before a decision (`"\\n "`), so that trajectories from raw and
@@ -49,30 +49,30 @@ _GIVES_UP = re.compile(r'give_up_and_restart|"return_type"\s*:\s*"?give_up')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One answer as a trajectory, and how often each difference to the published reading occurred in it."""
+    """Trajectory of one answer, with counts of its deviations from the published reading."""
 
     trajectory: Trajectory
-    mends: Mapping[str, int] = field(default_factory=dict[str, int])
+    deviations: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """Something of the input that is left out, and why."""
+    """Part of the input that is left out, with the reason."""
 
     reason: str
     where: str = ""
-    """Task and turn, where not the whole answer is meant."""
+    """Task and turn; empty for a whole answer."""
 
 
 # --- reading ------------------------------------------------------------------------------------------
 
 
 def read_answer(document: Json, task_id: str, metadata: Mapping[str, Json] | None = None) -> Reading | Skip:
-    """The trajectory of one answer file. What a model or a tool did wrong stays in its turns."""
+    """Read the trajectory of one answer file. Mistakes of a model or a tool stay in its turns."""
     found = find_generation(document)
     if isinstance(found, Skip):
         return found
-    mends: Counter[str] = Counter()
+    deviations: Counter[str] = Counter()
     messages = found["train_messages"]
     last = messages[-1] if isinstance(messages, list) and messages else None
     if not isinstance(last, list):
@@ -81,17 +81,17 @@ def read_answer(document: Json, task_id: str, metadata: Mapping[str, Json] | Non
     turns: list[Turn] = [User(text=query)]
     for message in _after_query(last):
         if isinstance(message, dict):
-            turns.extend(_read_message(message, mends))
-    tools = tuple(_read_tools(found.get("function"), mends))
+            turns.extend(_read_message(message, deviations))
+    tools = tuple(_read_tools(found.get("function"), deviations))
     offered = {tool.name for tool in tools}
-    mends["hallucinated_calls_kept"] += sum(isinstance(turn, Call) and turn.name not in offered for turn in turns)
+    deviations["hallucinated_calls_kept"] += sum(isinstance(turn, Call) and turn.name not in offered for turn in turns)
     task = Task(id=task_id, query=query, tools=tools, metadata={"source": "toolbench", **(metadata or {})})
     trajectory = Trajectory(task=task, turns=tuple(turns), stop=stop_reason(turns))
-    return Reading(trajectory=trajectory, mends={name: count for name, count in mends.items() if count})
+    return Reading(trajectory=trajectory, deviations={name: count for name, count in deviations.items() if count})
 
 
 def find_generation(document: Json) -> dict[str, Json] | Skip:
-    """The part of an answer file that holds the messages."""
+    """Return the part of an answer file that holds the messages."""
     if not isinstance(document, dict) or "answer_generation" not in document:
         return Skip(reason="no answer_generation")
     generation = document["answer_generation"]
@@ -101,7 +101,7 @@ def find_generation(document: Json) -> dict[str, Json] | Skip:
 
 
 def _after_query(messages: Sequence[Json]) -> Sequence[Json]:
-    """What follows the system message and the query; some collections record no system message."""
+    """Messages after the system message and the query; some collections record no system message."""
     at = 0
     while at < len(messages) and _says(messages[at], "system"):
         at += 1
@@ -112,7 +112,7 @@ def _says(message: Json, role: str) -> bool:
     return isinstance(message, dict) and message.get("role") == role
 
 
-def _read_tools(functions: Json, mends: Counter[str]) -> Iterator[ToolSpec]:
+def _read_tools(functions: Json, deviations: Counter[str]) -> Iterator[ToolSpec]:
     for function in functions if isinstance(functions, list) else []:
         name = function.get("name") if isinstance(function, dict) else None
         if not isinstance(function, dict) or not isinstance(name, str) or name == _FINISH:
@@ -121,7 +121,7 @@ def _read_tools(functions: Json, mends: Counter[str]) -> Iterator[ToolSpec]:
         parameters = dict(declared) if isinstance(declared, dict) else {}
         properties = parameters.get("properties")
         arguments = properties if isinstance(properties, dict) else {}
-        parameters["properties"] = {key: _read_argument(schema, mends) for key, schema in arguments.items()}
+        parameters["properties"] = {key: _read_argument(schema, deviations) for key, schema in arguments.items()}
         yield ToolSpec(
             name=name[-NAME_LENGTH:],
             description=as_text(function.get("description", ""))[:DESCRIPTION_LENGTH],
@@ -129,58 +129,58 @@ def _read_tools(functions: Json, mends: Counter[str]) -> Iterator[ToolSpec]:
         )
 
 
-def _read_argument(schema: Json, mends: Counter[str]) -> dict[str, Json]:
+def _read_argument(schema: Json, deviations: Counter[str]) -> dict[str, Json]:
     if not isinstance(schema, dict):
         return {}
     description = schema.get("description")
-    mends["arguments_without_type_read"] += "type" not in schema
+    deviations["arguments_without_type_read"] += "type" not in schema
     if not isinstance(description, str) or len(description) <= DESCRIPTION_LENGTH:
         return schema
-    mends["argument_descriptions_cut_at_the_end"] += 1
+    deviations["argument_descriptions_cut_at_the_end"] += 1
     return {**schema, "description": description[:DESCRIPTION_LENGTH]}
 
 
-def _read_message(message: Mapping[str, Json], mends: Counter[str]) -> Sequence[Turn]:
+def _read_message(message: Mapping[str, Json], deviations: Counter[str]) -> Sequence[Turn]:
     own = message.get(_OWN)
     if isinstance(own, list):
         return _read_own(own)
     content = message.get("content")
     match message.get("role"):
         case "assistant":
-            return _read_assistant(content, message.get("function_call"), mends)
+            return _read_assistant(content, message.get("function_call"), deviations)
         case "user":
             return (User(text="" if content is None else as_text(content)),)
         case "function" | "tool":
-            return (_read_observation(content, mends),)
+            return (_read_observation(content, deviations),)
         case _:
             return ()
 
 
-def _read_assistant(content: Json, function_call: Json, mends: Counter[str]) -> Sequence[Turn]:
+def _read_assistant(content: Json, function_call: Json, deviations: Counter[str]) -> Sequence[Turn]:
     text = "" if content is None else as_text(content)
     if not isinstance(function_call, dict):
-        mends["plans_without_call_kept"] += 1
+        deviations["plans_without_call_kept"] += 1
         return (Plan(thought=text + _UNDECIDED, decision=Decision.NONE),)
     thought = " " if content is None else text + _DECIDED
     name, arguments = as_text(function_call.get("name", "")), function_call.get("arguments", "")
     if name != _FINISH:
         return Plan(thought=thought, decision=Decision.CALL), Call(name=name, arguments=as_text(arguments))
-    answer = _read_finish(arguments, text, mends)
+    answer = _read_finish(arguments, text, deviations)
     if answer is None:
         return (Plan(thought=thought, decision=Decision.GIVE_UP),)
     return Plan(thought=thought, decision=Decision.CONCLUDE), Answer(text=answer)
 
 
-def _read_finish(arguments: Json, content: str, mends: Counter[str]) -> str | None:
-    """The final answer; None where the agent gave up. Arguments cut short are decoded as far as they go."""
+def _read_finish(arguments: Json, content: str, deviations: Counter[str]) -> str | None:
+    """Read the final answer; None where the agent gave up. Arguments cut short are decoded as far as they go."""
     said = _decode(arguments) if isinstance(arguments, str) else arguments
     if isinstance(said, dict):
         if as_text(said.get("return_type", "")).startswith("give_up"):
             return None
         answer = said.get("final_answer")
-        mends["finish_without_answer_not_learned"] += answer is None
+        deviations["finish_without_answer_not_learned"] += answer is None
         return "" if answer is None else as_text(answer)
-    mends["broken_finish_decoded"] += 1
+    deviations["broken_finish_decoded"] += 1
     text = as_text(arguments)
     if _GIVES_UP.search(text):
         return None
@@ -188,24 +188,24 @@ def _read_finish(arguments: Json, content: str, mends: Counter[str]) -> str | No
     return _unescape(found[1].rstrip().rstrip("}").rstrip().removesuffix('"')) if found else content
 
 
-def _read_observation(content: Json, mends: Counter[str]) -> Observation:
+def _read_observation(content: Json, deviations: Counter[str]) -> Observation:
     text = "" if content is None else as_text(content)
     record = _decode(text)
     if isinstance(record, dict) and ("response" in record or "error" in record):
-        return _join(record.get("error"), record.get("response"), mends)
+        return _join(record.get("error"), record.get("response"), deviations)
     cut = _CUT_OBSERVATION.match(text)
     if cut:
-        mends["cut_observations_decoded"] += 1
-        return _join(_decode(cut[1]), _unescape(cut[2]), mends)
-    mends["plain_observations_kept"] += bool(text)
+        deviations["cut_observations_decoded"] += 1
+        return _join(_decode(cut[1]), _unescape(cut[2]), deviations)
+    deviations["plain_observations_kept"] += bool(text)
     return Observation(content=text)
 
 
-def _join(error: Json, response: Json, mends: Counter[str]) -> Observation:
+def _join(error: Json, response: Json, deviations: Counter[str]) -> Observation:
     answered = "" if response is None else as_text(response)
     if not error:
         return Observation(content=answered)
-    mends["error_text_kept"] += 1
+    deviations["error_text_kept"] += 1
     content = f"{as_text(error)} {answered}" if answered else as_text(error)
     return Observation(content=content, status=ToolStatus.ERROR)
 
@@ -218,7 +218,7 @@ def _decode(text: str) -> Json:
 
 
 def _unescape(text: str) -> str:
-    """The text of a JSON string that was cut somewhere, an escape cut in two left out; else `text` itself."""
+    """Decode a JSON string that was cut, without an escape cut in two; text that is no such string stays as it is."""
     whole = _WHOLE.match(text)
     start = whole[0] if whole else ""
     rest = text[len(start) :]
@@ -232,7 +232,7 @@ def _unescape(text: str) -> str:
 
 
 def write_answer(trajectory: Trajectory) -> dict[str, Json]:
-    """The raw answer document of a trajectory, as ToolBench's search records a chain.
+    """Write the raw answer document of a trajectory, as ToolBench's search records a chain.
 
     Turns that the raw shape cannot hold are written beside their message under a key of our own. Raises
     DataError when the first turn is not the task's query.
@@ -267,7 +267,7 @@ def write_answer(trajectory: Trajectory) -> dict[str, Json]:
 
 
 def _write_message(turns: Sequence[Turn]) -> tuple[list[Turn], dict[str, Json]]:
-    """The next message and the turns it says."""
+    """Write the next message, and return the turns that it holds."""
     match turns:
         case [Plan(decision=Decision.CALL) as plan, Call(name=name, arguments=arguments) as call, *_]:
             return [plan, call], _assistant(plan, {"name": name, "arguments": arguments})

@@ -47,7 +47,7 @@ LABELS: Mapping[str, str] = {
 }
 """Every metric in words, for tables."""
 INTERVALS = "95 % intervals (Wilson's; bootstrap where scores lie between 0 and 1)"
-"""What `mean` does, in the words of a report."""
+"""Description of the interval methods of `mean`, for reports."""
 
 _RESAMPLES = 2000
 _LEVEL = 0.95

@@ -274,7 +274,7 @@ class PublishedRun:
             return self._rng.choice([0, 1])
         ruling = await self.judge.ask(Question.BETTER, shown, time)
         if ruling.verdict is None:
-            self.notes.append(f"{key}: the published script ends here (no index in the reply); nobody gets the point")
+            self.notes.append(f"{key}: the published script ends here (no index in the reply); no system gets a point")
             return None
         return int(ruling.verdict)
 

@@ -1,4 +1,4 @@
-"""Raw or processed data to a file of trajectories, and trajectories to role files: datasets over the store."""
+"""Data preparation: raw or processed datasets to trajectory files, and trajectories to training files."""
 
 from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.export import ExportReport, export_examples, export_published

@@ -1,7 +1,7 @@
-"""Raw ToolBench answers to trajectories, on all cores.
+"""Conversion of raw ToolBench answers to trajectories, in parallel on all cores.
 
-Files are converted in pieces and arrive in their sorted order; at most a few pieces are under way, so memory
-does not grow with their number. Output appears whole or not at all, whatever interrupts the work.
+Files are converted in chunks and arrive in their sorted order; at most a few chunks are in progress, so memory does
+not grow with their number. Output appears complete or not at all, also when the work is interrupted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from alpha_umi.datasets.reference import published_stage_1, published_stage_2, r
 from alpha_umi.datasets.toolbench import Skip, find_generation, read_answer
 from alpha_umi.errors import DataError
 from alpha_umi.preparation.lists import dump_indented, writing_list
-from alpha_umi.preparation.report import PrepareReport, Progress, Tally
+from alpha_umi.preparation.report import PrepareReport, PrepareStats, Progress
 from alpha_umi.store import dump_line, encode_trajectory, read_json, write_text
 from alpha_umi.types import Json, Trajectory
 
@@ -35,14 +35,14 @@ GROUPS = ("G1_answer", "G2_answer", "G3_answer")
 STAGES = ("raw_data_stage_1.json", "raw_data_stage_2.json")
 TEST_SETS = ("G1_category", "G1_instruction", "G1_tool", "G2_category", "G2_instruction", "G3_instruction")
 _PIECE = 16
-"""Files per piece of work: about 1.5 MB, so that the work outweighs the hand-over."""
+"""Files per chunk: about 1.5 MB, so that the work outweighs the hand-over."""
 _ALONE = 64
-"""Up to so many files, one process is faster than starting more."""
+"""Number of files up to which one process is faster than several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerOptions:
-    """How raw answers are prepared."""
+    """Options of the preparation of raw answers."""
 
     test_ids: Path | None = None
     """Directory of held-out query ids, one JSON file per test set (`G1_category.json` ...)."""
@@ -51,7 +51,7 @@ class AnswerOptions:
     compat: bool = False
     """As published, mistakes included."""
     limit: int | None = None
-    """Keep the first so many trajectories; the published code keeps 20."""
+    """Number of trajectories to keep, the first ones; the published code keeps 20."""
     workers: int | None = None
     """Processes; None: one per core."""
 
@@ -67,7 +67,7 @@ def prepare_answers(
     options = options or AnswerOptions()
     names, ignored = _list_answers(answers)
     todo = _training_names(names, options)
-    tally = Tally()
+    stats = PrepareStats()
     stages = options.stages is not None
     pieces = [_Piece(answers, todo[at : at + _PIECE], options.compat, stages) for at in range(0, len(todo), _PIECE)]
     with ExitStack() as files:
@@ -77,26 +77,26 @@ def prepare_answers(
         for result in results:
             match result:
                 case _Skipped(name=name, reason=reason):
-                    tally.skip(name, reason)
+                    stats.skip(name, reason)
                 case _Row():
-                    tally.keep(result.mends)
+                    stats.keep(result.deviations)
                     lines.write(result.line)
                     for written, row in zip(lists, result.stages, strict=True):
                         written.add(row)
             if progress is not None:
-                progress(tally.read, len(todo))
-            if tally.kept == options.limit:
+                progress(stats.read, len(todo))
+            if stats.kept == options.limit:
                 break
-        if not tally.kept and not options.compat:
-            raise DataError(_nothing_usable(answers, names, todo, tally))
-    return tally.report(compat=options.compat, held_out=len(names) - len(todo), ignored=ignored)
+        if not stats.kept and not options.compat:
+            raise DataError(_nothing_usable(answers, names, todo, stats))
+    return stats.report(compat=options.compat, held_out=len(names) - len(todo), ignored=ignored)
 
 
 # --- which files --------------------------------------------------------------------------------------
 
 
 def _list_answers(answers: Path) -> tuple[list[str], int]:
-    """Answer files as `GROUP/NAME`, groups and names in order, and how many other entries there are."""
+    """List answer files as `GROUP/NAME`, groups and names in order, and count the other entries."""
     groups = [group for group in GROUPS if (answers / group).is_dir()]
     if not groups:
         what = "has none of the directories" if answers.is_dir() else "is no directory; one is needed with"
@@ -127,7 +127,7 @@ def _training_names(names: Sequence[str], options: AnswerOptions) -> list[str]:
 
 
 def _read_held_out(directory: Path, options: AnswerOptions) -> dict[str, set[str]]:
-    """Ids by test set. As published: only ids that are text in the six known files."""
+    """Read query ids by test set. As published: only ids that are text, in the six known files."""
     paths = sorted(directory.glob("*.json"))
     if options.compat:
         paths = [path for path in paths if path.stem in TEST_SETS]
@@ -147,7 +147,7 @@ def _is_held_out(name: str, held_out: Mapping[str, set[str]], options: AnswerOpt
     group, _, file = name.partition("/")
     if options.compat:
         return any(file.split("_")[0] in ids for ids in held_out.values())
-    # Query ids count anew in each group, so a test set of one group says nothing about another.
+    # Query ids start over in each group, so a test set of one group says nothing about another.
     query_id = file.removesuffix(".json").split("_")[0]
     own = group.removesuffix("_answer")
     return any(query_id in ids for test_set, ids in held_out.items() if _group_of(test_set) in (own, None))
@@ -158,8 +158,8 @@ def _group_of(test_set: str) -> str | None:
     return group if f"{group}_answer" in GROUPS else None
 
 
-def _nothing_usable(answers: Path, names: Sequence[str], todo: Sequence[str], tally: Tally) -> str:
-    reasons = "".join(f", {count} skipped ({reason})" for reason, count in tally.skipped.most_common(3))
+def _nothing_usable(answers: Path, names: Sequence[str], todo: Sequence[str], stats: PrepareStats) -> str:
+    reasons = "".join(f", {count} skipped ({reason})" for reason, count in stats.skipped.most_common(3))
     return f"{answers}: no usable answer: {len(names)} files, {len(names) - len(todo)} held out{reasons}"
 
 
@@ -178,7 +178,7 @@ class _Piece:
 class _Row:
     line: str
     stages: tuple[str, ...]
-    mends: Mapping[str, int] = field(default_factory=dict[str, int])
+    deviations: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +191,7 @@ _Result = _Row | _Skipped
 
 
 def _convert(piece: _Piece) -> list[_Result | DataError]:
-    """All files of a piece; a broken one is the last entry, so that what precedes it keeps its order."""
+    """Convert all files of a chunk; a broken one is the last entry, so that those before it keep their order."""
     results: list[_Result | DataError] = []
     for name in piece.names:
         path = piece.root / name
@@ -205,7 +205,7 @@ def _convert(piece: _Piece) -> list[_Result | DataError]:
 
 
 def _read_document(path: Path) -> Json:
-    """A JSON file by the fastest parser at hand; what it refuses, the standard one judges and explains."""
+    """Parse a JSON file with the fastest parser available; the standard parser decides on files that this refuses."""
     try:
         return from_json(path.read_bytes())
     except (ValueError, OSError):
@@ -224,16 +224,16 @@ def _convert_one(document: Json, name: str, piece: _Piece) -> _Result:
     if isinstance(reading, Skip):
         return _Skipped(name=name, reason=reading.reason)
     stages = _stages(document, reading.trajectory) if piece.stages else ()
-    return _row(reading.trajectory, stages, reading.mends, piece)
+    return _row(reading.trajectory, stages, reading.deviations, piece)
 
 
-def _row(trajectory: Trajectory, stages: Sequence[Json], mends: Mapping[str, int], piece: _Piece) -> _Row:
+def _row(trajectory: Trajectory, stages: Sequence[Json], deviations: Mapping[str, int], piece: _Piece) -> _Row:
     written = tuple(dump_indented(stage) for stage in stages) if piece.stages else ()
-    return _Row(line=dump_line(encode_trajectory(trajectory)), stages=written, mends=mends)
+    return _Row(line=dump_line(encode_trajectory(trajectory)), stages=written, deviations=deviations)
 
 
 def _stages(document: Json, trajectory: Trajectory) -> tuple[Json, Json]:
-    """The two raw stages of the right reading, in the published shape."""
+    """Build the two raw stages of the correct reading, in the published shape."""
     second = write_processed(trajectory)
     generation = find_generation(document)
     messages = None if isinstance(generation, Skip) else generation["train_messages"]
@@ -251,7 +251,7 @@ def _workers(options: AnswerOptions, files: int) -> int:
 
 
 def _convert_all(pieces: Sequence[_Piece], workers: int) -> Generator[_Result, None, None]:
-    """Results in order. Raises the DataError of a broken file when its turn comes."""
+    """Convert all chunks, results in order. Raises the DataError of a broken file in its turn."""
     alone = (_convert(piece) for piece in pieces)
     with closing(alone if workers == 1 else _convert_on_cores(pieces, workers)) as converted:
         for results in converted:
@@ -277,14 +277,14 @@ def _convert_on_cores(pieces: Sequence[_Piece], workers: int) -> Generator[list[
 
 
 def _context() -> BaseContext:
-    """Forking starts at once but is safe only while this process has a single thread."""
+    """Multiprocessing context: fork, which starts at once, while this process has a single thread; else another one."""
     single = sys.platform == "linux" and sum(1 for _ in Path("/proc/self/task").iterdir()) == 1
     return multiprocessing.get_context("fork" if single else "spawn")
 
 
 @contextmanager
 def _ctrl_c_waits() -> Iterator[None]:
-    """Processes that start in here are born deaf to Ctrl-C, and it is not lost while this one forks."""
+    """Context manager that blocks SIGINT: new processes inherit the mask; one that arrives is delivered afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Faults of recorded trajectories: types of fields, order of turns, calls against the tools that are declared.
+"""Validation of recorded trajectories: field types, order of turns, calls against the declared tools.
 
 A fault is *wrong* where training or the live agent would see something that cannot be so, and *doubtful* where it may
 be meant: a call that its tool refused, a path that was cut off, a trajectory from which no role learns.
@@ -30,7 +30,7 @@ from alpha_umi.types import (
 
 
 class Severity(StrEnum):
-    """The weight of a finding."""
+    """Severity of a finding."""
 
     WRONG = "wrong"
     DOUBTFUL = "doubtful"
@@ -47,22 +47,22 @@ class Finding:
 
 
 def check_types(trajectory: Trajectory) -> tuple[Finding, ...]:
-    """Fields that hold another type than is declared; `check_trajectory` may not read a trajectory that has any."""
+    """Find fields of another type than declared; `check_trajectory` requires a trajectory without any."""
     return tuple(_mistyped(trajectory))
 
 
 def check_trajectory(trajectory: Trajectory) -> tuple[Finding, ...]:
-    """All other faults of a trajectory whose types are right, in the order of its row. Never raises."""
+    """Find all other faults of a trajectory with correct types, in the order of its row. Never raises."""
     return (*_task_faults(trajectory), *_turn_faults(trajectory), *_ending_faults(trajectory))
 
 
 def is_offered(call: Call, trajectory: Trajectory) -> bool:
-    """Whether the called tool is among those of the task."""
+    """Tell whether the called tool is among those of the task."""
     return any(tool.name == call.name for tool in trajectory.task.tools)
 
 
 def argument_fault(call: Call, trajectory: Trajectory) -> str:
-    """The first fault of a call's arguments under its tool's schema; empty where they fit or the tool is unknown."""
+    """Find the first fault of a call's arguments under its tool's schema; empty if they fit or the tool is unknown."""
     spec = next((tool for tool in trajectory.task.tools if tool.name == call.name), None)
     read = None if spec is None else read_arguments(spec, call.arguments)
     return read.reason if isinstance(read, Fault) else ""
@@ -177,7 +177,7 @@ def _order_faults(turn: Turn, before: Turn | None, after: Turn | None) -> Iterat
 
 
 def _follows_call_plan(before: Turn | None) -> bool:
-    """Several calls of one step follow each other, each after the observation of the one before."""
+    """Tell whether a call continues a step of several calls, each after the observation of the one before."""
     return isinstance(before, Observation) or (
         isinstance(before, Plan) and before.decision in (Decision.CALL, Decision.NONE)
     )

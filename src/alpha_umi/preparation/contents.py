@@ -1,4 +1,4 @@
-"""Counts over trajectories: turns, calls, supervised examples per role, and lengths in characters."""
+"""Statistics of trajectory files: turns, calls, supervised examples per role, and lengths in characters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alpha_umi.types import Answer, Call, Json, Observation, Plan, Role, Traject
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Counts of a file of trajectories; `add` counts one more."""
+    """Counts over the trajectories of a file; `add` counts one more."""
 
     trajectories: Counter[str] = field(default_factory=Counter[str])
     """By the reason why they ended."""
@@ -30,10 +30,10 @@ class Contents:
     examples: Counter[str] = field(default_factory=Counter[str])
     """Supervised examples, by role."""
     lengths: Mapping[str, Counter[int]] = field(default_factory=dict[str, Counter[int]])
-    """How often each length occurs, in characters."""
+    """Counts of lengths, in characters."""
 
     def add(self, trajectory: Trajectory) -> None:
-        """Count one trajectory whose types are right."""
+        """Count one trajectory with correct types."""
         self.trajectories[trajectory.stop.value] += 1
         self.tools.update({tool.name for tool in trajectory.task.tools})
         self.examples.update({role.value: count for role, count in count_targets(trajectory).items() if count})
@@ -52,7 +52,7 @@ class Contents:
             self.lengths[name][length] += 1
 
     def to_document(self) -> dict[str, Json]:
-        """The counts as JSON."""
+        """JSON document of the counts."""
         return {
             "trajectories": sum(self.trajectories.values()),
             "stop": dict(self.trajectories),
@@ -67,7 +67,7 @@ class Contents:
 
 
 def new_contents() -> Contents:
-    """Counts of nothing."""
+    """Create counts of zero."""
     names = ("query", "tools", "thought", "arguments", "observation", "answer", "prompt")
     return Contents(lengths={name: Counter() for name in names})
 
@@ -79,7 +79,7 @@ def _fit(call: Call, trajectory: Trajectory) -> str:
 
 
 def _lengths(trajectory: Trajectory) -> Iterator[tuple[str, int]]:
-    """Of the query, the tools' signatures, every turn, and the last prompt of the planner in the `shared` format."""
+    """Lengths of the query, the tools' signatures, every turn, and the planner's last prompt in the `shared` format."""
     task, turns = trajectory.task, trajectory.turns
     yield "query", len(task.query)
     yield "tools", sum(len(signature(tool)) for tool in task.tools)

@@ -1,4 +1,4 @@
-"""Files of any shape to trajectories, by a reader that is the user's code."""
+"""Conversion of files of any shape to trajectories, by a reader function of the user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alpha_umi.errors import DataError
 from alpha_umi.preparation.checks import check_types
-from alpha_umi.preparation.report import PrepareReport, Progress, Tally
+from alpha_umi.preparation.report import PrepareReport, PrepareStats, Progress
 from alpha_umi.store import dump_line, encode_trajectory, write_text
 from alpha_umi.types import Trajectory
 
@@ -23,19 +23,19 @@ def prepare_custom(
 
     Raises DataError naming file and trajectory where a value is of another type than the field asks for.
     """
-    tally = Tally()
+    stats = PrepareStats()
     with write_text(out) as lines:
         for done, path in enumerate(files, start=1):
             if not path.exists():
                 raise DataError(f"{path}: no such file")
             for number, trajectory in enumerate(read(path), start=1):
-                if tally.kept == limit:
+                if stats.kept == limit:
                     break
                 lines.write(_encoded(trajectory, f"{path}: trajectory {number}"))
-                tally.keep({})
+                stats.keep({})
             if progress is not None:
                 progress(done, len(files))
-    return tally.report(compat=False)
+    return stats.report(compat=False)
 
 
 def _encoded(trajectory: Trajectory, where: str) -> str:

@@ -1,4 +1,4 @@
-"""Role files `{tools, history, input, target}` from trajectories: by our one rule, or as published."""
+"""Export of role files `{tools, history, input, target}` from trajectories: by training's own rule, or as published."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MARKS = Marks()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """Rows of one role file, and what the published script would have stopped at or made another row of."""
+    """Counts of one exported role file, with the rows at which the published script stops or differs."""
 
     rows: int
     skipped: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class ExportReport:
 
 
 def export_published(trajectories: Iterable[Trajectory], role: Role, format: Format, out: Path) -> ExportReport:  # noqa: A002
-    """As the published script for `role`, byte for byte. Raises FormatError for any but a template format."""
+    """Export as the published script for `role`, byte for byte. Raises FormatError for any but a template format."""
     if not isinstance(format, TemplateFormat):
         raise FormatError(f"format {format.name!r} is no template; the published role files are made with one")
     chained = format.using(filling=Filling.CHAINED)
@@ -43,12 +43,12 @@ def export_published(trajectories: Iterable[Trajectory], role: Role, format: For
 
 
 def export_examples(trajectories: Iterable[Trajectory], role: Role, format: Format, out: Path) -> ExportReport:  # noqa: A002
-    """By the rule that training follows (`training.examples`), in the same shape."""
+    """Export by the rule that training follows (`training.data.examples`), in the same shape."""
     return _export(example_rows(trajectories, role, format), out)
 
 
 def example_rows(trajectories: Iterable[Trajectory], role: Role, format: Format) -> Iterator[dict[str, Json]]:  # noqa: A002
-    """The rows of `role`: prompt and completion are those of `training.examples.make_examples`."""
+    """Rows of `role`: prompt and completion are those of `training.data.examples.make_examples`."""
     for trajectory in trajectories:
         tools = cast("Json", [write_document(tool) for tool in trajectory.task.tools])
         entries = cast("list[Json]", _write_history(trajectory, format))
@@ -63,7 +63,7 @@ def example_rows(trajectories: Iterable[Trajectory], role: Role, format: Format)
 
 
 def _write_history(trajectory: Trajectory, format: Format) -> list[dict[str, Json]]:  # noqa: A002
-    """The entries of all turns; plans name who is next in the format's own words, as prompt and target do."""
+    """Entries of all turns; plans name the next role in the format's own words, as prompt and target do."""
     entries = write_conversations(trajectory)
     if isinstance(format, TemplateFormat):
         for at, turn in enumerate(trajectory.turns):

@@ -1,4 +1,4 @@
-"""One JSON list, written row by row: the same bytes as `json.dump(rows, file, indent=2)`, in constant memory."""
+"""Streaming writer of one JSON list: the same bytes as `json.dump(rows, file, indent=2)`, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ ROW_MARGIN = "\n  "
 
 
 class ListWriter:
-    """Takes rows that `dump_indented` wrote with ROW_MARGIN."""
+    """Writer of rows that `dump_indented` formatted with ROW_MARGIN."""
 
     def __init__(self, text: IO[str]) -> None:
         self._text = text
         self.rows = 0
 
     def add(self, row: str) -> None:
+        """Append one formatted row."""
         self._text.write(f"{',' if self.rows else '['}{ROW_MARGIN}{row}")
         self.rows += 1
 
     def close(self) -> None:
+        """End the list."""
         self._text.write("\n]" if self.rows else "[]")
 
 
 @contextmanager
 def writing_list(path: Path) -> Iterator[ListWriter]:
-    """A list that appears at `path` only when all of it is there."""
+    """Open a list for writing; it appears at `path` only when it is complete."""
     with write_text(path) as text:
         rows = ListWriter(text)
         yield rows
@@ -40,7 +42,7 @@ def writing_list(path: Path) -> Iterator[ListWriter]:
 
 
 def dump_indented(value: Json, margin: str = ROW_MARGIN) -> str:
-    """`value` indented by two under `margin`. The standard library indents in Python, too, but by small pieces."""
+    """Format `value` indented by two under `margin`; faster than the standard library's indentation."""
     if isinstance(value, str):
         return encode_basestring_ascii(value)
     inner = margin + "  "

@@ -1,10 +1,10 @@
-"""Function masking: tools under invented names, so that a model learns to read documents and not names by heart.
+"""Function masking: augmentation that renames tools, so that a model learns to read documents instead of tool names.
 
 In a masked trajectory every tool and argument has another name: in the documents, the calls, and wherever a
-thought, a hint or a reply mentions it. Descriptions and values stay. Some words of the names are invented, most are
-words that other tools use: were all invented, a model would read strange names and know familiar ones by heart.
-Known from models for function calling that are to work with tools that nobody trained them on (Lin et al., "Hammer",
-2024, where descriptions stay as well).
+thought, a hint or a reply mentions it. Descriptions and values stay. Some words of the names are pseudowords, most are
+words that other tools use: were all of them pseudowords, a model would read strange names and memorise familiar ones.
+Known from models for function calling that must work with tools unseen in training (Lin et al., "Hammer", 2024, where
+descriptions stay as well).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from alpha_umi.world.random_streams import RandomStream, random_bits
 _KEPT = "for"
 _PERCENT = 100
 _INVENTED = 35
-"""So many words of a hundred are invented."""
+"""Percentage of words that are pseudowords."""
 _LONGEST = 12
-"""Letters of a word that may stand in a name."""
+"""Most letters of a word in a name."""
 
 
 def collect_words(trajectories: Iterable[Trajectory]) -> tuple[str, ...]:
-    """The words in names and descriptions of the tools, each once, in alphabetic order."""
+    """Collect the words in names and descriptions of the tools, each once, in alphabetic order."""
     tools = {tool for trajectory in trajectories for tool in map(_told, trajectory.task.tools)}
     found = {word for text in tools for word in re.findall(r"[a-z]+", text.lower())}
     return tuple(sorted(word for word in found if 1 < len(word) <= _LONGEST and word != _KEPT))
@@ -37,8 +37,10 @@ def collect_words(trajectories: Iterable[Trajectory]) -> tuple[str, ...]:
 def mask_some(
     trajectories: Iterable[Trajectory], share: float, words: Sequence[str] = (), seed: int = 0
 ) -> Iterator[Trajectory]:
-    """The trajectories in order, about `share` of them masked: which, and with which of the words, is a function of
-    (seed, task id, place)."""
+    """Mask about the fraction `share` of the trajectories; yields all of them in order.
+
+    The choice, and the words of each, are a function of (seed, task id, index).
+    """
     for place, trajectory in enumerate(trajectories):
         key = "mask", seed, trajectory.task.id, place
         masked = random_bits(*key) % _PERCENT < round(share * _PERCENT)
@@ -46,7 +48,7 @@ def mask_some(
 
 
 def mask(trajectory: Trajectory, rng: RandomStream, words: Sequence[str] = ()) -> Trajectory:
-    """One trajectory with other names for all tools and arguments, made of `words` and of invented ones."""
+    """Rename all tools and arguments of one trajectory, with names made of `words` and of pseudowords."""
     names: dict[str, str] = {}
     arguments: dict[str, dict[str, str]] = {}
     tools: list[ToolSpec] = []
@@ -89,7 +91,7 @@ def _told(tool: ToolSpec) -> str:
 
 
 def _name(name: str, rng: RandomStream, words: Sequence[str], taken: Iterable[str]) -> str:
-    """Another name of as many words."""
+    """Make another name with the same number of words."""
     used = {name, *taken}
     while True:
         made = "_".join(word if word == _KEPT else _word(rng, words) for word in name.split("_"))
@@ -112,7 +114,7 @@ def _keys(parameters: Mapping[str, Json], rng: RandomStream, words: Sequence[str
 
 
 def _rename(parameters: Mapping[str, Json], keys: Mapping[str, str]) -> dict[str, Json]:
-    """A schema whose properties, on top, have new names."""
+    """Rename the top-level properties of a schema."""
     renamed = dict(parameters)
     for place, held in parameters.items():
         if place == "properties" and isinstance(held, dict):
@@ -123,7 +125,7 @@ def _rename(parameters: Mapping[str, Json], keys: Mapping[str, str]) -> dict[str
 
 
 def _rename_text(text: str, keys: Mapping[str, str]) -> str:
-    """Arguments as JSON text; what is no object stays as it is."""
+    """Rename the keys of arguments in JSON text; text that is no object stays as it is."""
     try:
         held: Json = json.loads(text)
     except (ValueError, RecursionError):
@@ -134,7 +136,7 @@ def _rename_text(text: str, keys: Mapping[str, str]) -> str:
 
 
 def _mention(text: str, names: Mapping[str, str]) -> str:
-    """A text in which tools go by their new names."""
+    """Replace the names of tools that a text mentions."""
     if not names:
         return text
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))

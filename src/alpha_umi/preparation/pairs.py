@@ -1,9 +1,9 @@
-"""Preference pairs from what a search tried: a step that led to a verified answer, and its siblings that led to none.
+"""Preference pairs from search trees: a step that led to a verified answer against siblings that led to none.
 
-Pure. A sibling is only held against a step when all of it was explored: what a failing model, a spent budget or a
-ranking left open proves nothing. A role's pair is two completions of one prompt, so planner and backbone are paired
-wherever a step has siblings, caller and summarizer where the siblings' plans are the same. Hints that a search gave
-between steps are not part of the prompts: an agent starts without them.
+Pure. A sibling counts as worse only when all of it was explored: one left open by a failing model, a spent budget or a
+ranking proves nothing. A role's pair is two completions of one prompt, so planner and backbone are paired wherever a
+step has siblings, caller and summarizer where the siblings' plans are the same. Hints that a search gave between steps
+are not part of the prompts: an agent starts without them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from alpha_umi.training.data.examples import learnable_steps
 from alpha_umi.types import Answer, Call, Plan, Prompt, Role, Task, Trajectory, Turn, User
 
 Verify: TypeAlias = Callable[[Node], bool | None]
-"""Whether the end of a branch solves the task; None: nobody knows."""
+"""Verifier of the end of a branch: True if it solves the task; None if that is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Two ways to go on from the same turns."""
+    """Two alternative steps after the same turns, the better and the worse."""
 
     turns: tuple[Turn, ...]
     chosen: tuple[Turn, ...]
@@ -43,12 +43,12 @@ class Pair:
 
 
 def without_hints(turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    """The turns without what a search said between steps: all users' words but the query."""
+    """Remove the hints of a search: all user turns but the query."""
     return tuple(turn for at, turn in enumerate(turns) if at == 0 or not isinstance(turn, User))
 
 
 def find_choices(tree: Tree, verify: Verify) -> Iterator[Choice]:
-    """At every step that led to a verified answer, each sibling that is known to have led to none."""
+    """Find, at every step that led to a verified answer, each sibling that is known to have led to none."""
     led = _outcomes(tree, verify)
     for node in tree.nodes:
         children = tree.children(node) if led.get(node.index) else []
@@ -62,7 +62,7 @@ def find_choices(tree: Tree, verify: Verify) -> Iterator[Choice]:
 
 
 def _outcomes(tree: Tree, verify: Verify) -> Mapping[int, bool | None]:
-    """By node, whether its subtree holds a verified answer; None: that is not known."""
+    """By node, True if its subtree holds a verified answer, False if it holds none, None if that is unknown."""
     ends = {node.index: _end(node, verify) for node in tree.nodes}
     led: dict[int, bool | None] = {}
     solvable = any(ends[node.index] for node in tree.nodes if node.status is NodeStatus.ANSWERED)
@@ -92,7 +92,7 @@ def _any(found: Sequence[bool | None]) -> bool | None:
 
 
 def _step(node: Node) -> tuple[Turn, ...]:
-    """A plan and the first thing that it asked for; empty where there is no plan."""
+    """A plan and the first call or answer after it; empty where there is no plan."""
     turns = [turn for turn in node.turns if not isinstance(turn, User)]
     if not turns or not isinstance(turns[0], Plan):
         return ()
@@ -100,7 +100,7 @@ def _step(node: Node) -> tuple[Turn, ...]:
 
 
 def make_pairs(task: Task, choice: Choice, form: Format, roles: Sequence[Role]) -> Iterator[Pair]:
-    """The pairs of a choice; of a role that has no prompt in the format, or no two completions of one, none."""
+    """Make the pairs of a choice; none for a role without a prompt in the format or without two completions of it."""
     plans = [turns[0] for turns in (choice.chosen, choice.rejected)]
     acts = [turns[1:] for turns in (choice.chosen, choice.rejected)]
     for role in roles:

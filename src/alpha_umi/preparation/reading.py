@@ -1,4 +1,4 @@
-"""Trajectories of a file in either shape that other rooms read: JSONL records or processed dialogues."""
+"""Reader of trajectories from either file shape: JSONL records or processed dialogues."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from alpha_umi.types import Trajectory
 
 
 def read_any(path: Path) -> Iterable[Trajectory]:
-    """Trajectories from a `.jsonl` file (`.gz`, `.zst` too), or from a `.json` file of processed dialogues."""
+    """Read trajectories from a `.jsonl` file (`.gz`, `.zst` too), or a `.json` file of processed dialogues."""
     return read_processed_file(path) if path.suffix == ".json" else read_trajectories(path)
 
 
 def check_not_empty(files: Sequence[str], kind: str = "trajectories") -> None:
-    """Look at the beginning of data files before anything slow is imported for them.
+    """Check the beginning of data files, before slow imports.
 
     Raises DataError for one that cannot be read, and where none of them holds anything.
     """

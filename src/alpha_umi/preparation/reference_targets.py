@@ -1,8 +1,9 @@
-"""Training data as the published preparation makes it, mistakes included, in trajectories that are learned from here.
+"""Reference implementation of the published choice of training targets, mistakes included, as annotated trajectories.
 
-What its role files pair and leave out is said by the trajectories themselves (`training.examples.LEARN`), so that any
-method learns from it in any format: the backbone learns calls of tools that were not offered, planner and caller do
-not; the backbone's give-ups are paired with the prompt of the step before, of an earlier dialogue even.
+The trajectories' metadata (`training.data.examples.LEARN`) records the pairs that the published role files make and
+leave out, so that any training method learns from them in any format: the backbone learns calls of tools that were not
+offered, planner and caller do not; the backbone's give-ups are paired with the prompt of the step before, even of an
+earlier dialogue.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _NO_ANSWER = "none"
 
 
 def prepare_published(answers: Path, out: Path) -> PrepareReport:
-    """Raw ToolBench answers as published, with what each role learns from them. Raises as `prepare_answers`."""
+    """Prepare raw ToolBench answers as published, with the targets of each role. Raises as `prepare_answers`."""
     plain = out.with_name(f".{out.name}.plain")
     try:
         report = prepare_answers(answers, plain, AnswerOptions(compat=True))
@@ -33,9 +34,11 @@ def prepare_published(answers: Path, out: Path) -> PrepareReport:
 
 
 def published_targets(trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
-    """Trajectories prepared as published -> the same, saying what is learned from each; and every give-up once more,
-    for the backbone alone, behind the prompt that it is paired with there. The first of all, before there is any
-    prompt, stops the published script; here it is left out."""
+    """Annotate trajectories that were prepared as published with the targets of each role.
+
+    Every give-up appears once more, for the backbone alone, behind the prompt that it is paired with there. The very
+    first, before there is any prompt, stops the published script; here it is left out.
+    """
     stale: tuple[Task, tuple[Turn, ...]] | None = None
     for trajectory in trajectories:
         learned: dict[Role, list[Json]] = {role: [] for role in Role}
@@ -58,7 +61,7 @@ def published_targets(trajectories: Iterable[Trajectory]) -> Iterator[Trajectory
 
 
 def _roles(said: Call | Answer) -> tuple[Role, ...]:
-    """Who else learns from a step that ends so."""
+    """Roles besides the backbone that learn from a step with this end."""
     match said:
         case Call():
             return () if HALLUCINATED in said.name else (Role.PLANNER, Role.CALLER)

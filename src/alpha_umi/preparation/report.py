@@ -1,4 +1,4 @@
-"""What became of the input of a preparation."""
+"""Report of a preparation: inputs read, kept and skipped, and deviations from the published preparation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 Progress = Callable[[int, int], None]
-"""Told how many inputs are done, and of how many."""
+"""Callback with the number of inputs done, and of all inputs."""
 _SHOWN = 20
 
 
@@ -24,35 +24,38 @@ class PrepareReport:
     ignored: int = 0
     """Entries of the answer directories that are no answer files."""
     skipped: Mapping[str, int] = field(default_factory=dict[str, int])
-    """How many answers hold no trajectory, by reason."""
+    """Counts of answers without a trajectory, by reason."""
     skipped_first: tuple[str, ...] = ()
     """The first of them by name."""
-    mends: Mapping[str, int] = field(default_factory=dict[str, int])
-    """How often each difference to the published preparation occurred; `docs/compat.md` explains them."""
+    deviations: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Counts of deviations from the published preparation; `docs/compat.md` explains them."""
 
 
 @dataclass(slots=True)
-class Tally:
-    """A report in the making."""
+class PrepareStats:
+    """Counts of a preparation in progress."""
 
     read: int = 0
     kept: int = 0
     skipped: Counter[str] = field(default_factory=Counter[str])
     skipped_first: list[str] = field(default_factory=list[str])
-    mends: Counter[str] = field(default_factory=Counter[str])
+    deviations: Counter[str] = field(default_factory=Counter[str])
 
-    def keep(self, mends: Mapping[str, int]) -> None:
+    def keep(self, deviations: Mapping[str, int]) -> None:
+        """Count one input that became a trajectory."""
         self.read += 1
         self.kept += 1
-        self.mends.update(mends)
+        self.deviations.update(deviations)
 
     def skip(self, name: str, reason: str) -> None:
+        """Count one input without a trajectory."""
         self.read += 1
         self.skipped[reason] += 1
         if len(self.skipped_first) < _SHOWN:
             self.skipped_first.append(f"{name}: {reason}")
 
     def report(self, *, compat: bool, held_out: int = 0, ignored: int = 0) -> PrepareReport:
+        """Make the report of the finished preparation."""
         return PrepareReport(
             compat=compat,
             read=self.read,
@@ -61,5 +64,5 @@ class Tally:
             ignored=ignored,
             skipped=dict(self.skipped),
             skipped_first=tuple(self.skipped_first),
-            mends=dict(self.mends),
+            deviations=dict(self.deviations),
         )

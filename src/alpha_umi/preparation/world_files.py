@@ -1,4 +1,4 @@
-"""Tasks of the sealed world as files: gold trajectories, raw ToolBench answers, query files, test ids and tool JSON."""
+"""Export of the sealed world's tasks: gold trajectories, raw ToolBench answers, query files, test ids and tool JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alpha_umi.world import World, answer_document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which tasks of the world."""
+    """Selection of tasks of the sealed world."""
 
     split: str
     count: int
@@ -26,10 +26,10 @@ class Choice:
     first: int = 0
     """The index to start from."""
     max_calls: int | None = None
-    """Only tasks whose gold needs at most so many calls."""
+    """Upper limit of calls in a task's gold trajectory; None: no limit."""
 
     def tasks(self, world: World) -> Iterator[Task]:
-        """The tasks in the order of their indices, without end."""
+        """Generate the tasks in the order of their indices, without end."""
         for index in count_up(self.first):
             task = world.task(self.split, index)
             if self.max_calls is None or cast("int", task.metadata["calls"]) <= self.max_calls:
@@ -38,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Where the files of a choice went."""
+    """Paths of the written files."""
 
     answers: Path
     trajectories: Path
@@ -47,9 +47,9 @@ class Written:
 
 
 def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Trajectory] | None = None) -> Written:
-    """The first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL.
+    """Write the first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL.
 
-    `change` may make something else of each, given its place among them. Where the world has tool JSON also a query
+    `change` maps each trajectory to another, given its index among them. Where the world has tool JSON, also a query
     file and, of a test set, its ids. Raises ConfigError for an unknown preset or split.
     """
     world = World(choice.preset, choice.seed)
@@ -79,7 +79,7 @@ def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Tr
 
 
 def write_tools(out: Path, preset: str) -> int:
-    """The tool JSON files of a world as `tools/CATEGORY/TOOL.json`; how many there are."""
+    """Write the tool JSON files of a world as `tools/CATEGORY/TOOL.json`; returns their number."""
     documents = World(preset).documents
     for (category, name), document in documents.items():
         write_json(out / "tools" / category / f"{name.lower()}.json", dict(document))
@@ -87,6 +87,6 @@ def write_tools(out: Path, preset: str) -> int:
 
 
 def _answer_name(task: Task) -> str:
-    """Its group's folder, and a name that begins with its query id, as ToolBench's do."""
+    """Path of an answer file: its group's folder, and a name that begins with its query id, as ToolBench's do."""
     group = task.metadata.get("group", "G1")
     return f"{group}_answer/{task.metadata.get('query_id', task.metadata['index'])}_Oracle.json"

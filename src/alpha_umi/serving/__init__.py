@@ -1,1 +1,1 @@
-"""Servers. Each room is one protocol; whoever asks is another program."""
+"""Servers, one package per protocol."""

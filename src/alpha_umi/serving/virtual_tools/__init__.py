@@ -1,1 +1,1 @@
-"""A virtual ToolBench: the tool service's protocol, answered from a replay cache, else by a simulator."""
+"""Virtual ToolBench: a server of the RapidAPI tool protocol that replies from a cache, recordings or a simulator."""

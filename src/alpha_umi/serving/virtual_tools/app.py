@@ -1,7 +1,9 @@
-"""The ASGI application: `POST /virtual` as StableToolBench's server, `POST /rapidapi` as ToolBench's, `GET /health`.
+"""ASGI application of the virtual ToolBench.
 
-What goes wrong with a tool is a reply of the protocol; HTTP errors are for what is no request of the protocol, for a
-cache that fails, and for faults on purpose.
+`POST /virtual` as StableToolBench's server, `POST /rapidapi` as ToolBench's, `GET /health`.
+
+A tool's failure is a reply of the protocol; HTTP errors are for requests that violate the protocol, for a failing
+cache, and for injected faults.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ _FILTERS = (Cut.FILTER, Cut.RANDOM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppOptions:
-    """On which terms requests are answered."""
+    """Options of request handling."""
 
     key: str = ""
     """The toolbench_key that a request must have; empty: any, or none."""
@@ -60,7 +62,7 @@ class _AppState:
 
 
 def make_app(tools: VirtualTools, options: AppOptions) -> FastAPI:
-    """`tools` is closed when the application is shut down. Set `state.closing` to say when that comes."""
+    """Create the application. It closes `tools` on shutdown; set `state.closing` to announce that."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -131,7 +133,7 @@ async def _treat(request: Request, asked: Asked, state: _AppState, max_chars: in
 
 
 async def _meet(fault: Fault, request: Request, closing: Callable[[], bool]) -> Response | None:
-    """The response of a request that gets no reply; None once it may have one."""
+    """Apply an injected fault: the response that replaces the reply, or None where the reply is still sent."""
     match fault.kind:
         case Kind.LATENCY:
             await asyncio.sleep(fault.seconds)
@@ -155,7 +157,7 @@ async def _meet(fault: Fault, request: Request, closing: Callable[[], bool]) -> 
 
 
 def _strip(reply: Reply, asked: Asked, state: _AppState, max_chars: int | None) -> Reply:
-    """The reply with what is kept of its response: by `strip` what the tool declares, of ToolBench's own the start."""
+    """Shorten a reply's response: by `strip` to what the tool declares, by ToolBench's own rule to its start."""
     response = reply.response
     if asked.strip in _FILTERS and response:
         response = _filter(response, asked, state)
@@ -196,7 +198,7 @@ _TOO_LARGE = Unreadable(reason=f"the request is larger than {_LARGEST} bytes", h
 
 
 async def _read_body(request: Request) -> bytes | None:
-    """None: it is too large."""
+    """Read the request body; None where it is too large."""
     parts = bytearray()
     async for part in request.stream():
         parts += part

@@ -1,7 +1,7 @@
-"""Replies by what was asked, in one SQLite file that any number of processes may read and write at once.
+"""Cache of replies by request, in one SQLite file that several processes may read and write concurrently.
 
-Laws: of several replies to one question the first stays, whoever wrote it; a reply that `add` has returned is there
-after a kill at any moment. For processes of one machine: the file must not lie on a network file system.
+Laws: of several replies to one question the first stays, from any writer; a reply that `add` has returned survives
+a kill at any moment. For processes of one machine: the file must not lie on a network file system.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, Reply, read_
 from alpha_umi.types import Json, ToolStatus
 
 MODEL = "model:"
-"""What the source of a reply begins with that a model wrote."""
+"""Prefix of the source of replies that a model wrote."""
 _APPLICATION, _VERSION = 0x756D6931, 1
 _BUSY_S = 30.0
 _SCHEMA = f"""
@@ -48,21 +48,21 @@ _ROWS = "SELECT category, tool, api, canonical, scope, arguments, reply, status,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One reply with all that is kept of it."""
+    """One cached reply with its request, source and scope."""
 
     asked: Asked
     reply: Reply
     source: str
-    """Who replied: `imported`, `recorded`, `world`, or `model:` and its name."""
+    """Source of the reply: `imported`, `recorded`, `world`, or `model:` and its name."""
     scope: str = ""
-    """Within which the reply holds; empty: everywhere."""
+    """Scope in which the reply holds; empty: everywhere."""
 
 
 class ReplyCache:
-    """An open cache file. Threads may share one: what waits for other writers blocks the thread that writes alone."""
+    """An open cache file. Threads may share one: a wait for other writers blocks only the writing thread."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the file. Raises DataError for a file that is no cache, StorageError where none can be."""
+        """Open or create the file. Raises DataError for a file that is no cache, StorageError for an I/O error."""
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ class ReplyCache:
             raise DataError(f"{self.path}: is no reply cache: {error}; name another file with --cache") from None
 
     def _prepare_when_free(self) -> None:
-        """SQLite does not wait by itself while another process turns a new file into a write-ahead one."""
+        """Retry while another process switches a new file to write-ahead logging, for which SQLite does not wait."""
         until = time.monotonic() + _BUSY_S
         while True:
             try:
@@ -114,11 +114,12 @@ class ReplyCache:
                 time.sleep(0.01)
 
     def close(self) -> None:
+        """Close all connections."""
         self._writes.close()
         self._reads.close()
 
     def find(self, asked: Asked, scope: str = "") -> Reply | None:
-        """The reply that holds in a scope, else the one that holds everywhere."""
+        """Find the reply that holds in a scope, else the one that holds everywhere."""
         for place in dict.fromkeys((scope, "")):
             rows = self._run(_FIND, (*_key(asked.address), asked.canonical, place))
             if rows:
@@ -126,16 +127,16 @@ class ReplyCache:
         return None
 
     def add(self, row: Row) -> Reply:
-        """Keep a reply; returns the one that is kept. Raises StorageError."""
+        """Store a reply; returns the stored one (an earlier reply stays). Raises StorageError."""
         return self.keep([row])[0]
 
     def keep(self, rows: Sequence[Row]) -> list[Reply]:
-        """Keep all of these replies or none; returns for each the one that is kept. Raises StorageError."""
+        """Store all of these replies or none; returns the stored one for each. Raises StorageError."""
         self.add_all(rows)
         return [self.find(row.asked, row.scope) or row.reply for row in rows]
 
     def add_all(self, rows: Iterable[Row]) -> int:
-        """Keep all or none of them; returns how many are new."""
+        """Store all of these replies or none; returns the number of new ones."""
         values = [_values(row) for row in rows]
         with self._writes.lock:
             database = self._writes.database
@@ -152,13 +153,13 @@ class ReplyCache:
         return added
 
     def examples(self, address: ApiAddress, limit: int) -> list[Row]:
-        """Some replies without an error of one API, those first that no model wrote, in an order of its own."""
+        """Select replies of one API without an error, those first that no model wrote, in a deterministic order."""
         chosen = "WHERE category=? AND tool=? AND api=? AND scope='' AND status='ok'"
         order = f"ORDER BY source LIKE '{MODEL}%', canonical LIMIT ?"
         return [_row(found) for found in self._run(f"{_ROWS} {chosen} {order}", (*_key(address), limit))]
 
     def rows(self) -> Iterator[Row]:
-        """All that is kept, by category, tool and API."""
+        """Read all rows, by category, tool and API."""
         last: tuple[str, ...] = ()
         order = "ORDER BY category, tool, api, canonical, scope LIMIT 1000"
         while True:
@@ -170,11 +171,11 @@ class ReplyCache:
             last = found[-1][:5]
 
     def count(self) -> dict[str, int]:
-        """How many replies there are, by who replied."""
+        """Count replies by source."""
         return dict(cast("list[tuple[str, int]]", self._run("SELECT source, COUNT(*) FROM replies GROUP BY 1", ())))
 
     def knows(self, address: ApiAddress) -> bool:
-        """Whether there is any reply of an API."""
+        """Tell whether there is any reply of an API."""
         return bool(self._run("SELECT 1 FROM replies WHERE category=? AND tool=? AND api=? LIMIT 1", _key(address)))
 
     def _run(self, statement: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:

@@ -1,7 +1,7 @@
-"""Faults on purpose: which request meets which is a function of (seed, what is asked, how often it was before).
+"""Fault injection: the fault of a request is a function of (seed, request, number of earlier equal requests).
 
-So a run against one seed reproduces whatever the order of its requests, and a request that is repeated may get
-through. A request meets one fault at most.
+So a run against one seed is reproducible in any order of its requests, and a repeated request may succeed. A request
+gets one fault at most.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STATUSES = (500, 502, 503, 504)
 
 
 class Kind(StrEnum):
-    """LATENCY: the reply is late. HANG: none comes. BROKEN: it is cut off. The others are HTTP statuses."""
+    """Kind of fault. LATENCY: a late reply. HANG: none. BROKEN: one that is cut off. The others: HTTP statuses."""
 
     LATENCY = "latency"
     TOO_MANY = "429"
@@ -36,26 +36,28 @@ _DEFAULT_S: Mapping[Kind, float] = {Kind.LATENCY: 1.0, Kind.TOO_MANY: 1.0, Kind.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What happens to one request."""
+    """Fault of one request."""
 
     kind: Kind
     seconds: float = 0.0
     """LATENCY: before the reply. TOO_MANY: what Retry-After asks for. HANG: until a 504; inf: until the client goes."""
     status: int = 0
-    """SERVER_ERROR: which."""
+    """SERVER_ERROR: the status code."""
     at: float = 0.0
-    """BROKEN: where the reply is cut, as a share of its length."""
+    """BROKEN: where the reply is cut, as a fraction of its length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
+    """Fraction of requests with one kind of fault, and its duration in seconds."""
+
     share: float
     seconds: float
 
 
 @dataclass(slots=True, kw_only=True)
 class Faults:
-    """Deals out faults; counts what it has seen, so that a repeated request is another one."""
+    """Fault injector; counts the requests that it has seen, so that a repeated request is another one."""
 
     shares: Mapping[Kind, Share] = field(default_factory=dict[Kind, Share])
     seed: int = 0
@@ -63,6 +65,7 @@ class Faults:
     _seen: Counter[bytes] = field(default_factory=Counter[bytes])
 
     def deal(self, asked: Asked) -> Fault | None:
+        """Draw the fault of a request; None for none."""
         if not self.shares:
             return None
         at = asked.address
@@ -91,7 +94,7 @@ class Faults:
 
 
 def read_faults(spec: str, seed: int = 0) -> Faults:
-    """Faults from `KIND=SHARE[:SECONDS],...`; `all=SHARE` is a fifth of the share of every kind.
+    """Parse faults from `KIND=SHARE[:SECONDS],...`; `all=SHARE` is a fifth of the share of every kind.
 
     Raises ConfigError naming the part that cannot be read.
     """

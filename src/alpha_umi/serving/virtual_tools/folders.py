@@ -1,4 +1,4 @@
-"""StableToolBench's cache folders, `CATEGORY/TOOL_for_CATEGORY/API.json` = {arguments: reply}, to and from the cache.
+"""Import and export of StableToolBench's cache folders, `CATEGORY/TOOL_for_CATEGORY/API.json` = {arguments: reply}.
 
 The arguments are written there as Python writes a dictionary; they are read as a literal and never run. Two ways to
 write the same arguments are one question here, and the first stays.
@@ -28,7 +28,7 @@ _LONGEST_NAME = 200
 
 @dataclass(slots=True, kw_only=True)
 class Moved:
-    """What an import or an export did."""
+    """Counts of an import or an export."""
 
     files: int = 0
     replies: int = 0
@@ -36,7 +36,7 @@ class Moved:
     known: int = 0
     """Replies to questions that had one."""
     skipped: Counter[str] = field(default_factory=Counter[str])
-    """How many were left out, by reason."""
+    """Counts of replies that were left out, by reason."""
 
 
 def import_folder(folder: Path, cache: ReplyCache, on_progress: Callable[[int, int], None] | None = None) -> Moved:
@@ -58,7 +58,7 @@ def import_folder(folder: Path, cache: ReplyCache, on_progress: Callable[[int, i
 
 
 def export_folder(cache: ReplyCache, folder: Path) -> Moved:
-    """Write all replies that hold everywhere; those of one world's tasks have no place in such a folder."""
+    """Write all replies that hold everywhere; those in the scope of a world's task have no place in such a folder."""
     moved = Moved()
     for address, rows in groupby(cache.rows(), key=lambda row: row.asked.address):
         replies: dict[str, Json] = {}
@@ -77,7 +77,7 @@ def export_folder(cache: ReplyCache, folder: Path) -> Moved:
 
 
 def _place(folder: Path, address: ApiAddress) -> Path | None:
-    """None where a name, which anybody who asks may choose, would not stay within the folder."""
+    """Path of an API's file; None for a name, which clients choose, that would lead out of the folder."""
     names = (address.category, f"{address.tool}_for_{address.category}", f"{address.api}.json")
     if address.category in ("", ".", "..") or not address.tool or not address.api:
         return None

@@ -1,4 +1,4 @@
-"""The application on a port, until it is interrupted."""
+"""HTTP server of the application: runs on a port until it is interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHY = {
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; of port 0 a free one is taken. Raises ConfigError saying what stands in the way."""
+    """Open a listening socket; port 0 takes a free one. Raises ConfigError naming the obstacle."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
@@ -43,14 +43,14 @@ def _refuse(host: str, port: int, error: OSError) -> ConfigError:
 
 
 def address(listening: socket.socket) -> str:
-    """How it is reached from this machine."""
+    """Address of the socket, as reached from this machine."""
     host, port = listening.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{shown}:{port}"
 
 
 def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> None:
-    """Answer requests until SIGINT or SIGTERM; then finish those under way, for a few seconds at most."""
+    """Serve requests until SIGINT or SIGTERM; open requests then get a few seconds to finish."""
     try:
         Server(app, ready).run(sockets=[listening])
     except KeyboardInterrupt:
@@ -60,7 +60,7 @@ def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> 
 
 
 class Server(uvicorn.Server):
-    """uvicorn that says when it is ready. Set `should_exit` to end it from another thread."""
+    """uvicorn server with a callback when it is ready. Set `should_exit` to end it from another thread."""
 
     def __init__(self, app: FastAPI, ready: Callable[[], None]) -> None:
         super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S))

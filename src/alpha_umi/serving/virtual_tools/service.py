@@ -1,6 +1,6 @@
-"""Replies to requests: from the cache, from recordings, else from the simulator, whose replies the cache keeps.
+"""Tool service: replies from the cache, from recordings, else from the simulator, whose replies the cache keeps.
 
-Laws: a reply of a simulator is sent only once it is kept; requests for the same that come together are simulated once.
+Laws: a reply of a simulator is sent only once it is stored; equal concurrent requests are simulated once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Question = tuple[ApiAddress, str, str]
 
 
 class VirtualTools:
-    """All tools that are known here, in one event loop. Close it: the cache and the simulator are its own."""
+    """Service of all known tools, in one event loop. It owns the cache and the simulator: close it."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class VirtualTools:
         recordings: Sequence[Recording] = (),
         apis: Mapping[ApiAddress, Api] | None = None,
     ) -> None:
-        """`apis`: the documents of tools, which make their APIs known."""
+        """Create the service. `apis`: the documents of tools, which make their APIs known."""
         self._cache, self._simulator = cache, simulator
         self._recordings, self.apis = recordings, apis or {}
         self._under_way: dict[Question, asyncio.Task[Reply]] = {}
@@ -40,9 +40,10 @@ class VirtualTools:
         self._writing: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reply-cache")
         self.counts: Counter[str] = Counter()
-        """Replies by where they came from."""
+        """Counts of replies by source."""
 
     async def aclose(self) -> None:
+        """Cancel open simulations; close simulator and cache."""
         for task in self._under_way.values():
             task.cancel()
         self._writer.shutdown()
@@ -51,11 +52,11 @@ class VirtualTools:
         self._cache.close()
 
     async def cached(self) -> dict[str, int]:
-        """How many replies are kept, by who replied."""
+        """Count the stored replies by source."""
         return await asyncio.to_thread(self._cache.count)
 
     async def reply(self, asked: Asked) -> Reply:
-        """Raises StorageError where the cache cannot be read or written."""
+        """Reply to a request. Raises StorageError where the cache cannot be read or written."""
         scope = self._simulator.scope(asked) if self._simulator else ""
         found = self._cache.find(asked, scope)
         if found is not None:
@@ -96,7 +97,7 @@ class VirtualTools:
         return await self._keep(Row(asked=asked, reply=simulated.reply, source=simulator.source, scope=scope))
 
     async def _keep(self, row: Row) -> Reply:
-        """The reply that is kept. What comes while others are written waits, and is then written as one."""
+        """Store a reply and return the stored one; replies that arrive during a write are written together next."""
         kept = asyncio.get_running_loop().create_future()
         self._waiting.append((row, kept))
         if self._writing is None or self._writing.done():
@@ -127,7 +128,7 @@ class VirtualTools:
 
 def _settle(kept: asyncio.Future[Reply], result: Reply | StorageError) -> None:
     if kept.done():
-        return  # whoever waited was cancelled
+        return  # the waiting requests were cancelled
     if isinstance(result, StorageError):
         kept.set_exception(result)
     else:

@@ -1,4 +1,4 @@
-"""Who replies where nothing is recorded: the sealed world, or a model that reads the documents of the API."""
+"""Simulators of tool replies: the sealed world, or a model that reads the documents of the API."""
 
 from __future__ import annotations
 
@@ -23,33 +23,35 @@ _TASK_ID = re.compile(r"(?P<preset>[^-]+)-(?P<seed>\d{1,18})-(?P<split>[^-]+)-(?
 _TRIES = 3
 
 Examples: TypeAlias = Callable[[], Sequence[Row]]
-"""Recorded replies of the API that is asked, for whoever wants them."""
+"""Loader of recorded replies of the requested API, called only by simulators that use them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:
-    """What a simulator replies."""
+    """Reply of a simulator."""
 
     reply: Reply
     keep: bool = True
-    """Whether the cache is to keep it; a failure of the simulator itself is not kept."""
+    """False for a failure of the simulator itself, which the cache must not keep."""
 
 
 class Simulator(Protocol):
-    """Replies in the place of an API."""
+    """Source of replies of APIs without a recorded reply."""
 
     @property
     def source(self) -> str:
-        """What the cache names as the source of its replies."""
+        """Name of the source under which the cache stores its replies."""
         ...
 
     def scope(self, asked: Asked) -> str:
-        """Within which its reply holds; empty: everywhere."""
+        """Scope in which its reply holds; empty: everywhere."""
         ...
 
     async def reply(self, asked: Asked, examples: Examples) -> Simulated | None:
-        """None: the API is not one that it knows. Never raises for what is asked."""
+        """Reply to a request; None for an unknown API. Never raises because of the request."""
         ...
+
+        """Free its resources."""
 
     async def aclose(self) -> None: ...
 
@@ -58,17 +60,16 @@ class Simulator(Protocol):
 
 
 class WorldSimulator:
-    """The sealed world: an API is a tool of the world, `API_for_TOOL`.
+    """Simulator by the sealed world: an API is a tool of the world, `API_for_TOOL`.
 
     A request that names a task by its id, in the header `umi-task` or as its toolbench_key, sees the facts, the tools
-    and the outages of that task, whichever world it is of; any other sees one world's facts of no task, with all
-    tools up.
+    and the outages of that task, of any world; any other sees one world's facts of no task, with all tools up.
     """
 
     source = "world"
 
     def __init__(self, preset: str = "tiny", seed: int = 0) -> None:
-        """Which world is seen without a task. Raises ConfigError for an unknown preset."""
+        """Choose the world of requests without a task. Raises ConfigError for an unknown preset."""
         self._open = lru_cache(maxsize=16)(_Opened)
         self._find = lru_cache(maxsize=4096)(self._make)
         self._plain = self._open(preset, seed)
@@ -95,7 +96,7 @@ class WorldSimulator:
         return self._find(asked.task) or self._find(asked.key)
 
     def _make(self, identity: str) -> tuple[_Opened, Task] | None:
-        """The task of an id, with its world; None for what is no id of one."""
+        """Build the task of an id, with its world; None for text that is no such id."""
         parts = _TASK_ID.fullmatch(identity)
         if parts is None:
             return None
@@ -108,7 +109,7 @@ class WorldSimulator:
 
 
 class _Opened:
-    """A world, the names of its tools, and the version that its tasks tell."""
+    """A world, the names of its tools, and the version in its tasks' ids."""
 
     def __init__(self, preset: str, seed: int) -> None:
         self.world = World(preset, seed)
@@ -121,7 +122,7 @@ class _Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """A model that stands in for APIs."""
+    """Model that simulates APIs, with its sampling."""
 
     model: Model
     name: str
@@ -130,7 +131,7 @@ class Actor:
 
 
 class ModelSimulator:
-    """A model writes the reply of every documented API, shown what is recorded of it."""
+    """Simulator by a model, which writes the reply of a documented API given examples of recorded replies."""
 
     def __init__(self, actor: Actor, apis: Mapping[ApiAddress, Api]) -> None:
         self._actor, self._apis = actor, apis

@@ -1,4 +1,4 @@
-"""From options to a running virtual ToolBench."""
+"""Start of a virtual ToolBench from its options."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from alpha_umi.serving.virtual_tools.wire import ApiAddress, address_of_api
 from alpha_umi.types import Sampling
 
 _REPLY_TOKENS = 1024
-WORLD, NOBODY = "world", "none"
+WORLD, NO_SIMULATOR = "world", "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """Who replies to what is not recorded."""
+    """Options of the simulator."""
 
     who: str = WORLD
     """`world`, `none`, or the base address of an OpenAI-compatible endpoint."""
@@ -47,6 +47,8 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
+    """Options of the server."""
+
     host: str = "127.0.0.1"
     port: int = 0
     cache: Path | None = None
@@ -62,9 +64,9 @@ class ServerOptions:
 
 
 def run(options: ServerOptions, ready: Callable[[str], None]) -> Mapping[str, int]:
-    """Serve until interrupted; `ready` is told the address. Returns how many replies came from where.
+    """Serve until interrupted; `ready` is called with the address. Returns counts of replies by source.
 
-    Raises ConfigError, DataError or StorageError saying what stands in the way.
+    Raises ConfigError, DataError or StorageError naming the obstacle.
     """
     app_options = AppOptions(
         key=_accepted_key(options.key_env),
@@ -104,13 +106,13 @@ def _open_recording(path: Path) -> Recording:
 
 
 def _open_simulator(simulation: Simulation, apis: Mapping[ApiAddress, Api]) -> Simulator | None:
-    if simulation.who == NOBODY:
+    if simulation.who == NO_SIMULATOR:
         return None
     if simulation.who == WORLD:
         return WorldSimulator(simulation.preset, simulation.seed)
     if urlsplit(simulation.who).scheme not in ("http", "https"):
         raise ConfigError(
-            f"--simulator {simulation.who!r} is not known; choose {WORLD}, {NOBODY}, or an address such as "
+            f"--simulator {simulation.who!r} is not known; choose {WORLD}, {NO_SIMULATOR}, or an address such as "
             "http://localhost:8000/v1"
         )
     if simulation.model is None:

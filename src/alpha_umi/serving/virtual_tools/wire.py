@@ -1,8 +1,8 @@
-"""The tool service's protocol: what is asked, what is replied, and ToolBench's own words for what goes wrong.
+"""Wire protocol of the tool service: requests, replies, and ToolBench's own error texts.
 
 The request is `{category, tool_name, api_name, tool_input, strip, toolbench_key}`, the reply `{error, response}`.
 Names arrive as declared or as ToolBench standardises them, with the category behind the tool's or not: all of these
-are one address here, and so are all ways to write the same arguments.
+are one address here, and all ways to write the same arguments are equal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOT_READ = "Tool input parse error...\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiAddress:
-    """Which API is meant, by standard names."""
+    """Address of an API: category, tool and API by their standard names."""
 
     category: str
     tool: str
@@ -33,7 +33,7 @@ class ApiAddress:
 
     @property
     def function(self) -> str:
-        """The name by which models call it."""
+        """Name by which models call it."""
         return f"{self.api}_for_{self.tool}"[-NAME_LENGTH:]
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Asked:
 
     @property
     def canonical(self) -> str:
-        """One text, in ASCII, for all ways to write the same arguments."""
+        """Canonical form of the arguments: the same ASCII text for all ways to write them."""
         return json.dumps(self.arguments, sort_keys=True, separators=(",", ":"))
 
 
@@ -65,26 +65,28 @@ class Reply:
     response: Json = ""
     status: ToolStatus = ToolStatus.OK
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    """What else a foreign reply held; sent on as it came."""
+    """Further keys of a recorded reply, sent unchanged."""
 
     @property
     def body(self) -> dict[str, Json]:
+        """JSON body of the reply."""
         return {"error": self.error, "response": self.response, **self.extra}
 
     def dump(self) -> str:
+        """Serialise the reply."""
         return json.dumps(self.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """A request that is none of the protocol's."""
+    """Request that violates the protocol: the reason, and the HTTP status of the response."""
 
     reason: str
     http_status: int = 422
 
 
 def address_of(category: str, tool: str, api: str) -> ApiAddress:
-    """The address that names mean, standardised or not."""
+    """Resolve names, standardised or not, to an address."""
     folder = category_name(category)
     bare = tool.removesuffix(f"_for_{folder}")
     name = argument_name(api)
@@ -94,11 +96,12 @@ def address_of(category: str, tool: str, api: str) -> ApiAddress:
 
 
 def address_of_api(api: Api) -> ApiAddress:
+    """Address of a documented API."""
     return address_of(api.category, api.tool, api.name)
 
 
 def read_request(body: bytes, headers: Mapping[str, str]) -> Asked | Reply | Unreadable:
-    """What is asked; a Reply where only the arguments cannot be read, as ToolBench's server replies then."""
+    """Parse a request; a Reply where only the arguments cannot be read, as ToolBench's server replies then."""
     try:
         document: object = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -125,7 +128,7 @@ def read_request(body: bytes, headers: Mapping[str, str]) -> Asked | Reply | Unr
 
 
 def read_input(value: Json) -> dict[str, Json] | None:
-    """The arguments: an object, or JSON text of one; no text at all means none. None: neither."""
+    """Parse arguments: an object, or JSON text of one; empty text is no arguments. None for anything else."""
     if isinstance(value, str):
         if not value:
             return {}
@@ -137,7 +140,7 @@ def read_input(value: Json) -> dict[str, Json] | None:
 
 
 def read_reply(value: Json) -> Reply | None:
-    """A recorded reply; None for what is none."""
+    """Parse a recorded reply; None for anything that is none."""
     if not isinstance(value, dict) or not value.keys() & {"error", "response"}:
         return None
     error = value.get("error", "")
@@ -152,12 +155,12 @@ def read_reply(value: Json) -> Reply | None:
 
 
 def classify(error: str) -> ToolStatus:
-    """What an error of a reply means; none at all is fine."""
+    """Status of an observation by the error of its reply; empty is success."""
     return read_status(error) if error else ToolStatus.OK
 
 
 def reply_of(observation: Observation) -> Reply:
-    """The reply that an http environment reads as this observation, word for word."""
+    """Reply that an http environment reads as this observation, word for word."""
     if observation.status is ToolStatus.OK:
         return Reply(response=observation.content)
     return Reply(error=observation.content, status=observation.status)
@@ -168,5 +171,5 @@ def _text(value: Json) -> str:
 
 
 def _whole(text: str) -> str:
-    """Half a character, which a category may hold and no file can, is escaped."""
+    """Escape unpaired surrogates, which a category may hold and a file name cannot."""
     return text.encode("utf-8", "backslashreplace").decode()

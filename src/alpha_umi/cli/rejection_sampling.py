@@ -1,4 +1,4 @@
-"""Verbs that make training data of trajectories and rollouts."""
+"""Verbs `umi prepare rollouts` (rejection sampling and preference pairs) and `umi prepare mask` (function masking)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def write_rollouts(
     *,
     everything: Annotated[
         bool,
-        typer.Option("--all/--verified", help="Whatever was answered or given up, or only what is verified."),
+        typer.Option("--all/--verified", help="All rollouts that answered or gave up, or only verified ones."),
     ] = False,
 ) -> None:
-    """Rollouts to training trajectories, and what their searches tried to preference pairs."""
+    """Convert rollouts to training trajectories (rejection sampling), and their search trees to preference pairs."""
     from alpha_umi.jobs.prepare import prepare_rollouts
     from alpha_umi.types import Role
 
@@ -56,7 +56,7 @@ def write_masked(
     share: Annotated[float, typer.Option(min=0, max=1, help="How many of them are masked.")] = 0.5,
     seed: Annotated[int, typer.Option(help="Of the words and the choice.")] = 0,
 ) -> None:
-    """Trajectories, some of them with other names of tools and arguments, so that documents must be read."""
+    """Rename tools and arguments in some of the trajectories, so that a model must read the documents."""
     from alpha_umi.jobs.prepare import prepare_mask
 
     print(f"{out}: {prepare_mask(files, out, share=share, seed=seed).kept} trajectories")
