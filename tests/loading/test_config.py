@@ -10,11 +10,13 @@ from alpha_umi.config import (
     AgentConfig,
     EndpointConfig,
     LocalConfig,
+    PretrainConfig,
     TrainConfig,
     WeightsConfig,
     load_config,
     resolved,
 )
+from alpha_umi.deprecation import RenamedWarning
 from alpha_umi.errors import ConfigError
 from alpha_umi.types import Role
 
@@ -89,7 +91,11 @@ def test_a_role_s_sampling_goes_before_the_common_one(tmp_path):
         (TrainConfig, TINY.replace("[model.tiny]\nlayers = 2", "[model]"), "either 'base'"),
         (TrainConfig, TINY + "heads = 3", "hidden_size (128)"),
         (TrainConfig, "max_length = 9000\n" + TINY, "max_position (4096) is less than max_length (9000)"),
-        (TrainConfig, "tokens_per_pass = 1000\n" + TINY, "tokens_per_pass (1000) is less than max_length (4096)"),
+        (
+            TrainConfig,
+            "tokens_per_microbatch = 1000\n" + TINY,
+            "tokens_per_microbatch (1000) is less than max_length (4096)",
+        ),
         (TrainConfig, 'method = "glptf"\n' + TINY, "method: input should be 'glpft', "),
         (
             TrainConfig,
@@ -158,9 +164,21 @@ def test_a_stage_that_names_one_setting_keeps_its_other_defaults(tmp_path):
 def test_a_step_is_of_48_examples_as_published_and_a_pass_holds_the_longest(tmp_path):
     config = load(TrainConfig, tmp_path, TINY)
     assert {stage.batch_size for stage in (config.stages.backbone, config.stages.caller)} == {48}
-    assert config.tokens_per_pass == 16384
+    assert config.tokens_per_microbatch == 16384
     long = "max_length = 50000\n" + TINY + "max_position = 60000"
-    assert load(TrainConfig, tmp_path, long).tokens_per_pass == 50000
+    assert load(TrainConfig, tmp_path, long).tokens_per_microbatch == 50000
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (TrainConfig, "max_length = 20000\n" + TINY + "max_position = 30000\n"),
+        (PretrainConfig, 'texts = "t"\nout = "o"\n'),
+    ],
+)
+def test_the_old_key_of_micro_batches_is_read_with_a_warning(tmp_path, kind, text):
+    with pytest.warns(RenamedWarning, match="'tokens_per_pass' is called 'tokens_per_microbatch' now"):
+        assert load(kind, tmp_path, "tokens_per_pass = 21000\n" + text).tokens_per_microbatch == 21000
 
 
 def test_loss_weights_are_a_table_or_a_preset(tmp_path):
@@ -224,7 +242,12 @@ def test_a_deepspeed_configuration_is_refused_with_what_replaces_it(tmp_path, fi
     (tmp_path / "run.toml").write_text(TINY)
     with pytest.raises(ConfigError) as caught:
         load_config(TrainConfig, tmp_path / file, overrides)
-    for said in ("torchrun", "spread.reshard_after_forward = true", "spread.cpu_offload = true", "tokens_per_pass"):
+    for said in (
+        "torchrun",
+        "spread.reshard_after_forward = true",
+        "spread.cpu_offload = true",
+        "tokens_per_microbatch",
+    ):
         assert said in str(caught.value)
     assert "dtype" in str(caught.value)
     assert "warmup_ratio" in str(caught.value)

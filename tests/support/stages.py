@@ -70,10 +70,10 @@ def tokeniser(form="shared", roles=THREE):
     return Tokeniser(tokenizer(form), FORMATS[form], roles, lengths)
 
 
-def packing(layout="tree", tokens_per_pass=RUN.tokens_per_pass, weights=Weights(), tagging=None):  # noqa: B008
+def packing(layout="tree", tokens_per_microbatch=RUN.tokens_per_microbatch, weights=Weights(), tagging=None):  # noqa: B008
     return Packing(
         layout=Layout(layout),
-        tokens_per_pass=tokens_per_pass,
+        tokens_per_microbatch=tokens_per_microbatch,
         max_length=MAX_LENGTH,
         weights=weights,
         tagging=tagging,
@@ -108,7 +108,7 @@ def a_stage(folder, **changes):
     run = RUN.model_copy(update=changes.pop("run", {}))
     settings = SETTINGS.model_copy(update=changes.pop("settings", {}))
     model = changes.pop("model", None) or fresh_model(form, run.seed)
-    packed = changes.pop("packing", None) or packing(run.layout, run.tokens_per_pass)
+    packed = changes.pop("packing", None) or packing(run.layout, run.tokens_per_microbatch)
     return Stage(
         **{
             "name": "planner",

@@ -50,7 +50,7 @@ def history(folder):
 @pytest.mark.parametrize("form", ["shared", "template"])
 def test_the_loss_falls_on_completions_alone_and_its_gradient_is_that_of_the_plain_way(tmp_path, form, layout):
     weigh = Weights(thought=1.5, name=2, end=0.5)
-    data = step_data(tmp_path, packing(layout, tokens_per_pass=450, weights=weigh), form=form)
+    data = step_data(tmp_path, packing(layout, tokens_per_microbatch=450, weights=weigh), form=form)
     share, ours, plain = data[1], fresh_model(form), fresh_model(form)
     passes = LossComputer(ours, max_length=MAX_LENGTH, pad_to=MAX_LENGTH if layout == "padded" else None)
     total = 0.0
@@ -93,8 +93,8 @@ def test_a_step_has_the_mean_loss_and_the_gradient_that_transformers_gives_a_sin
 
 
 LAYOUTS = {
-    "small passes": {"tokens_per_pass": 450},
-    "rows": {"layout": "rows", "tokens_per_pass": 700},
+    "small passes": {"tokens_per_microbatch": 450},
+    "rows": {"layout": "rows", "tokens_per_microbatch": 700},
     "padded": {"layout": "padded"},
 }
 

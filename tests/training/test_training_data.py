@@ -532,7 +532,7 @@ def step_data(tmp_path, *, layout=Layout.TREE, shuffle=Shuffle.TRAJECTORY, world
     cache = TokenCache(tmp_path / "cache", name, len(corpus)) if cached else None
     steps = order(corpus.counts(THREE), Amount(batch_size=20, epochs=1.5), seed=3, shuffle=shuffle)
     tagging = AdapterAssignment(numbers=NUMBERS, from_role_token=True)
-    packing = Packing(layout=layout, tokens_per_pass=4000, max_length=2000, tagging=tagging)
+    packing = Packing(layout=layout, tokens_per_microbatch=4000, max_length=2000, tagging=tagging)
     return StepData(TokenizedTrajectories(corpus, tokenise, cache), steps, packing, world_size)
 
 

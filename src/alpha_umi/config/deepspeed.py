@@ -70,7 +70,7 @@ def _replacements(deepspeed: Mapping[str, Any]) -> Iterator[str]:
     if "gradient_clipping" in deepspeed:
         yield "max_grad_norm in the tables [stages.*]"
     if any(key in deepspeed for key in ("train_batch_size", "train_micro_batch_size_per_gpu")):
-        yield "batch_size in the tables [stages.*] and tokens_per_pass"
+        yield "batch_size in the tables [stages.*] and tokens_per_microbatch"
     if "scheduler" in deepspeed or "optimizer" in deepspeed:
         yield "learning_rate, warmup_ratio and schedule in the tables [stages.*]"
 

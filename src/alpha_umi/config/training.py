@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
@@ -137,8 +138,8 @@ class StageConfig(Table):
         if isinstance(value, Mapping) and "gradient_accumulation" in value:
             raise ValueError(
                 "gradient_accumulation is gone: batch_size now counts the examples of a whole step over all devices, "
-                "and tokens_per_pass, at the top of the file, says how much one device computes at once; the passes "
-                "of a step follow from the two"
+                "and tokens_per_microbatch, at the top of the file, says how much one device computes at once; the "
+                "micro-batches of a step follow from the two"
             )
         return cast("Any", value)
 
@@ -233,7 +234,9 @@ class SpreadConfig(Table):
         return self
 
 
-_TOKENS_PER_PASS = 16384
+_TOKENS_PER_MICROBATCH = 16384
+_RENAMED = MappingProxyType({"tokens_per_pass": "tokens_per_microbatch"})
+"""Keys of the previous version; see `Table.renamed`."""
 
 
 class TrainConfig(Table):
@@ -267,9 +270,9 @@ class TrainConfig(Table):
 
     example: single ones, as published; then only the chance examples of a step share anything.
     """
-    tokens_per_pass: PositiveInt = _TOKENS_PER_PASS
-    """Tokens that a device computes at once. A step takes as many passes as its examples need. Left open: 16384, or
-    `max_length` where that is more."""
+    tokens_per_microbatch: PositiveInt = _TOKENS_PER_MICROBATCH
+    """Tokens that a device computes at once. A step takes as many micro-batches as its examples need. Left open: 16384,
+    or `max_length` where that is more."""
     workers: NonNegativeInt = 0
     """Processes that tokenise ahead; 0: the training process itself, as it goes."""
     cache: str | None = None
@@ -288,6 +291,8 @@ class TrainConfig(Table):
     report_to: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
     """Trackers by the names that transformers has for them, such as wandb. None: tensorboard where it is installed."""
 
+    renamed = _RENAMED
+
     @property
     def prompt_limit(self) -> int:
         """Largest number of tokens of a prompt."""
@@ -296,11 +301,11 @@ class TrainConfig(Table):
     @model_validator(mode="before")
     @classmethod
     def _pass_holds_the_longest(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and "tokens_per_pass" not in value:
+        if isinstance(value, Mapping) and not {"tokens_per_microbatch", *cls.renamed} & value.keys():
             table = cast("Mapping[str, Any]", value)
             longest = table.get("max_length")
-            if isinstance(longest, int) and longest > _TOKENS_PER_PASS:
-                return {**table, "tokens_per_pass": longest}
+            if isinstance(longest, int) and longest > _TOKENS_PER_MICROBATCH:
+                return {**table, "tokens_per_microbatch": longest}
         return cast("Any", value)
 
     @model_validator(mode="after")
@@ -315,9 +320,9 @@ class TrainConfig(Table):
             raise ValueError(
                 f"model.tiny.max_position ({tiny.max_position}) is less than max_length ({self.max_length})"
             )
-        if self.tokens_per_pass < self.max_length:
+        if self.tokens_per_microbatch < self.max_length:
             raise ValueError(
-                f"tokens_per_pass ({self.tokens_per_pass}) is less than max_length ({self.max_length}), "
+                f"tokens_per_microbatch ({self.tokens_per_microbatch}) is less than max_length ({self.max_length}), "
                 "so the longest examples would fit in no pass"
             )
         return self
@@ -356,13 +361,14 @@ class PretrainConfig(Table):
     """`batch_size` counts texts."""
     max_length: PositiveInt = 512
     """Tokens of a text; what is longer is cut."""
-    tokens_per_pass: PositiveInt = _TOKENS_PER_PASS
+    tokens_per_microbatch: PositiveInt = _TOKENS_PER_MICROBATCH
     workers: NonNegativeInt = 0
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
     seed: int = 0
     save_every: PositiveInt = 200
     log_every: PositiveInt = 10
+    renamed = _RENAMED
 
     @model_validator(mode="before")
     @classmethod
@@ -385,7 +391,16 @@ class PretrainConfig(Table):
 
     def as_run(self) -> TrainConfig:
         """Convert to the training configuration of its one stage."""
-        shared = ("max_length", "tokens_per_pass", "workers", "dtype", "device", "seed", "save_every", "log_every")
+        shared = (
+            "max_length",
+            "tokens_per_microbatch",
+            "workers",
+            "dtype",
+            "device",
+            "seed",
+            "save_every",
+            "log_every",
+        )
         return TrainConfig(
             data=DataConfig(train=self.texts),
             model=ModelConfig(tiny=self.model),

@@ -49,9 +49,11 @@ from alpha_umi.training.watch import StageProgress
 from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
 
 _FREE_TO_CHANGE = (
-    "out", "save_every", "log_every", "device", "workers", "cache", "tokens_per_pass", "report_to", "spread",
+    "out", "save_every", "log_every", "device", "workers", "cache", "tokens_per_microbatch", "tokens_per_pass",
+    "report_to", "spread",
 )  # fmt: skip
-"""Keys that may change when a run is resumed: they leave the result as it is, but for the rounding of sums."""
+"""Keys that may change when a run is resumed: they leave the result as it is, but for the rounding of sums.
+`tokens_per_pass` is the key of runs that the previous version began."""
 _TOKENIZER_TEXTS = 500
 """Trajectories from which a tokenizer is learned."""
 
@@ -180,7 +182,7 @@ class Run:
             tagging = AdapterAssignment(numbers={**ADAPTERS, **shared}, from_role_token=adapter.kind == "alora")
         return Packing(
             layout=layout,
-            tokens_per_pass=config.tokens_per_pass,
+            tokens_per_microbatch=config.tokens_per_microbatch,
             max_length=config.max_length,
             weights=Weights(**step.settings.weights.model_dump()),
             tagging=tagging,
@@ -216,7 +218,7 @@ class Run:
         examples = [example for index in range(len(self._validation)) for example in units[index].examples]
         alone = Packing(
             layout=Layout.ROWS,
-            tokens_per_pass=packing.tokens_per_pass,
+            tokens_per_microbatch=packing.tokens_per_microbatch,
             max_length=packing.max_length,
             weights=packing.weights,
             tagging=packing.tagging,

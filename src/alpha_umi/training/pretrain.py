@@ -36,7 +36,7 @@ from alpha_umi.types import Json, Part, Role
 
 BASE = "base"
 """The folder of the model in a run directory, and the name of its history."""
-_FREE_TO_CHANGE = ("out", "save_every", "log_every", "device", "workers", "tokens_per_pass")
+_FREE_TO_CHANGE = ("out", "save_every", "log_every", "device", "workers", "tokens_per_microbatch", "tokens_per_pass")
 _TOKENIZER_TEXTS = 5000
 """Texts from which a tokenizer is learned."""
 
@@ -133,7 +133,7 @@ def _train(config: PretrainConfig, inputs: PretrainInputs, texts: Sequence[str],
         Amount(batch_size=settings.batch_size, epochs=settings.epochs, max_steps=settings.max_steps),
         seed=config.seed,
     )
-    packing = Packing(tokens_per_pass=config.tokens_per_pass, max_length=config.max_length)
+    packing = Packing(tokens_per_microbatch=config.tokens_per_microbatch, max_length=config.max_length)
     stage = Stage(
         name=BASE,
         model=model,

@@ -56,7 +56,7 @@ class Packing:
     """Settings for packing examples into micro-batches."""
 
     layout: Layout = Layout.TREE
-    tokens_per_pass: int
+    tokens_per_microbatch: int
     max_length: int
     """Tokens of the longest example."""
     weights: Weights = field(default_factory=Weights)
@@ -197,7 +197,7 @@ def _taken(unit: TokenizedTrajectory, pick: Pick) -> list[TokenizedExample]:
 
 def pack(groups: Sequence[Sequence[WeightedExample]], packing: Packing) -> list[PackedTrees]:
     """Pack examples into micro-batches, those of one trajectory together; each is within the budget where it can be."""
-    budget = packing.tokens_per_pass
+    budget = packing.tokens_per_microbatch
     match packing.layout:
         case Layout.TREE:
             trees = [packed for group in groups for packed in pack_prefix_trees(group, budget)]

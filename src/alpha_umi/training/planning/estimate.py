@@ -292,7 +292,7 @@ def _pass_tokens(config: TrainConfig, step: Step, machine: Machine, counts: Esti
     per_example = counts.tokens(config) / max(1, counts.total.examples)
     longest = config.max_length if config.layout == "padded" else counts.total.longest
     share = math.ceil(step.settings.batch_size * per_example / machine.world_size) + longest
-    return min(config.tokens_per_pass, _ROUND * math.ceil(share / _ROUND))
+    return min(config.tokens_per_microbatch, _ROUND * math.ceil(share / _ROUND))
 
 
 def _adapters_at_once(step: Step) -> int:
@@ -332,12 +332,12 @@ def _changes(config: TrainConfig, machine: Machine) -> Iterator[tuple[str, Train
     if not config.gradient_checkpointing:
         cheap["gradient_checkpointing"] = True
         yield "gradient_checkpointing = true", config.model_copy(update=cheap), machine
-    if config.tokens_per_pass > config.max_length:
-        fewer = {"tokens_per_pass": config.max_length}
-        yield f"tokens_per_pass = {config.max_length}", config.model_copy(update=fewer), machine
+    if config.tokens_per_microbatch > config.max_length:
+        fewer = {"tokens_per_microbatch": config.max_length}
+        yield f"tokens_per_microbatch = {config.max_length}", config.model_copy(update=fewer), machine
         if cheap:
             both = config.model_copy(update=cheap | fewer)
-            yield f"gradient_checkpointing = true and tokens_per_pass = {config.max_length}", both, machine
+            yield f"gradient_checkpointing = true and tokens_per_microbatch = {config.max_length}", both, machine
         cheap |= fewer
     lean = config.model_copy(update=cheap)
     above = "".join(f" and {key} = {str(value).lower()}" for key, value in cheap.items())

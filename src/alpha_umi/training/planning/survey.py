@@ -36,7 +36,7 @@ def survey(config: TrainConfig, inputs: TrainInputs, sample: int) -> dict[str, E
 
 def _count(unit: TokenizedTrajectory, config: TrainConfig) -> TokenCounts:
     examples = [label(example, Weights()) for example in unit.examples]
-    trees: Sequence[int] = [packed.tokens for packed in pack_prefix_trees(examples, config.tokens_per_pass)]
+    trees: Sequence[int] = [packed.tokens for packed in pack_prefix_trees(examples, config.tokens_per_microbatch)]
     return TokenCounts(
         examples=len(examples),
         trees=len(trees),
