@@ -29,6 +29,17 @@ class Role(StrEnum):
     """Optional: reads an answer and accepts it, or sends it back with a reason."""
 
 
+class Reference(StrEnum):
+    """A published code base whose behaviour `--compat` reproduces, mistakes included."""
+
+    ALPHA_UMI = "alpha-umi"
+    """X-PLUG's alpha-UMi."""
+    OPENBMB = "openbmb"
+    """OpenBMB's ToolBench and ToolEval."""
+    STABLE = "stable"
+    """StableToolBench's ToolEval."""
+
+
 class Decision(StrEnum):
     """Decision of a plan: the next role or the end; NONE when the planner named neither."""
 

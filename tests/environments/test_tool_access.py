@@ -20,11 +20,10 @@ from alpha_umi.environments.http import HttpEnvironment, Service
 from alpha_umi.environments.python import PythonEnvironment, tool
 from alpha_umi.environments.rapidapi import RapidApiEnvironment, build_request, load_apis
 from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
-from alpha_umi.environments.reference import Flavour
 from alpha_umi.errors import ConfigError, DataError, StorageError
 from alpha_umi.formats.tool_json import Api, read_api
 from alpha_umi.protocols import Environment
-from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus
+from alpha_umi.types import Call, Observation, Reference, ToolSpec, ToolStatus
 from support.tool_server import serving
 
 API = Api(category="Data", tool="Clock", name="Now", required=({"name": "zone", "type": "STRING"},))
@@ -100,7 +99,7 @@ def test_replies_read_as_in_the_training_data(answer, observation):
     ],
 )
 def test_whatever_a_server_does_is_an_observation(answer, status, words):
-    for compat in (None, Flavour.OPENBMB):
+    for compat in (None, Reference.OPENBMB):
         with serving(lambda _: answer) as server:
             (seen,) = ask(service(server.url, compat=compat))
         if compat is None:

@@ -13,7 +13,7 @@ from alpha_umi.environments.budgets import Budget, Cut, keep_declared, shorten
 from alpha_umi.environments.http import HttpEnvironment, Service
 from alpha_umi.environments.rapidapi import RapidApiEnvironment, load_apis
 from alpha_umi.environments.recording import Recording
-from alpha_umi.environments.reference import Flavour, Replies
+from alpha_umi.environments.reference import Replies
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.tool_json import (
     DESCRIPTION_LENGTH,
@@ -26,13 +26,13 @@ from alpha_umi.formats.tool_json import (
     write_trained_spec,
 )
 from alpha_umi.preparation.processed import read_processed_file
-from alpha_umi.types import Call, Observation, ToolStatus
+from alpha_umi.types import Call, Observation, Reference, ToolStatus
 from support.folders import golden_dir
 from support.published_data import OUT_OF_DOMAIN
 from support.tool_server import serving
 
 FOLDER = golden_dir("rapidapi")
-FLAVOURS = {"umi": Flavour.ALPHA_UMI, "openbmb": Flavour.OPENBMB}
+FLAVOURS = {"umi": Reference.ALPHA_UMI, "openbmb": Reference.OPENBMB}
 
 
 def load(name):
@@ -135,13 +135,13 @@ def step_cases():
             yield document["query"], case
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_the_published_clients_observations_are_reproduced_over_real_http(flavour):
+@pytest.mark.parametrize("reference", FLAVOURS)
+def test_the_published_clients_observations_are_reproduced_over_real_http(reference):
     """Their Finish is no tool here; where they stop with an error we answer with one."""
 
     async def check(query, case, access):
-        expected = case[flavour]
-        service = Service(url=server.url, key="TK", compat=FLAVOURS[flavour])
+        expected = case[reference]
+        service = Service(url=server.url, key="TK", compat=FLAVOURS[reference])
         environment = HttpEnvironment(service, [read_api(api) for api in query["api_list"]], access)
         call = Call(name=case["action_name"], arguments=case["action_input"] or "")
         before = len(server.seen)
@@ -183,9 +183,9 @@ def test_observations_are_cut_and_coded_as_published():
             continue
         body = case["service"]["body"]
         text = body if isinstance(body, str) else json.dumps(body)
-        for name, flavour in FLAVOURS.items():
+        for name, reference in FLAVOURS.items():
             if "observation" in case[name]:
-                replies = Replies(flavour, case.get("maxlen", 1024))
+                replies = Replies(reference, case.get("maxlen", 1024))
                 wanted = (case[name]["observation"], case[name]["code"])
                 assert replies.decode(case["service"]["status_code"], text) == wanted
 

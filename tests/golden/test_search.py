@@ -6,24 +6,24 @@ import json
 import pytest
 
 from alpha_umi.search import Limits
-from alpha_umi.search.record import Flavour, Recorder
-from alpha_umi.types import User
+from alpha_umi.search.record import Recorder
+from alpha_umi.types import Reference, User
 from support.folders import golden_dir
 from support.search_scenarios import context_roles, expectations, play, scenarios
 
 FOLDER = golden_dir("search")
 SCENARIOS = scenarios(FOLDER)
-FLAVOURS = {"umi": Flavour.ALPHA_UMI, "openbmb": Flavour.OPENBMB}
-CASES = [(flavour, name) for flavour in FLAVOURS for name in expectations(FOLDER, flavour)]
+FLAVOURS = {"umi": Reference.ALPHA_UMI, "openbmb": Reference.OPENBMB}
+CASES = [(reference, name) for reference in FLAVOURS for name in expectations(FOLDER, reference)]
 UNCOUNTED = {"Elo", "io_state", "is_terminal", "messages"}
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
 def case(request):
-    flavour, name = request.param
-    scenario, expected = SCENARIOS[name], expectations(FOLDER, flavour)[name]
+    reference, name = request.param
+    scenario, expected = SCENARIOS[name], expectations(FOLDER, reference)[name]
     played = asyncio.run(play(scenario, published=True, limits=Limits()))
-    return flavour, scenario, expected, played
+    return reference, scenario, expected, played
 
 
 def crashed(expected):
@@ -99,10 +99,10 @@ def test_children_are_compared_in_the_published_order(case):
 
 
 def record(case):
-    flavour, scenario, expected, played = case
+    reference, scenario, expected, played = case
     if crashed(expected):
         pytest.skip("the published code stopped here")
-    return Recorder(strategy=played.strategy, flavour=FLAVOURS[flavour], seed=scenario["seed"]).write(played.tree)
+    return Recorder(strategy=played.strategy, reference=FLAVOURS[reference], seed=scenario["seed"]).write(played.tree)
 
 
 def test_counts_and_the_outcome_are_as_published(case):

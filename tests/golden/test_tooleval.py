@@ -13,7 +13,7 @@ from alpha_umi.judging.convert import read_case
 from alpha_umi.judging.flow import Judge
 from alpha_umi.judging.labels import score_toolalpaca
 from alpha_umi.judging.reference import TEST_SETS, Pair, PublishedRun
-from alpha_umi.judging.reference_convert import Published, PublishedConverter
+from alpha_umi.judging.reference_convert import PublishedConverter
 from alpha_umi.judging.reference_rates import (
     published_pass_rate,
     published_solve_rate,
@@ -23,10 +23,11 @@ from alpha_umi.judging.reference_rates import (
 )
 from alpha_umi.judging.report import read_labels
 from alpha_umi.models.scripted import ScriptedModel
+from alpha_umi.types import Reference
 from support.folders import golden_dir
 
 GOLDEN = golden_dir("tooleval")
-VERSIONS = {"umi": Published.ALPHA_UMI, "openbmb": Published.OPENBMB, "stable": Published.STABLE}
+VERSIONS = {"umi": Reference.ALPHA_UMI, "openbmb": Reference.OPENBMB, "stable": Reference.STABLE}
 
 
 def read(path):
@@ -72,7 +73,7 @@ def test_raw_answers_convert_as_the_published_code_converts_them(path):
     expected = read(path)
     method = method_of(name, expected)
     if version == "SHIPPED":  # listed by another disk, so drawn in another order
-        made = convert(name, Published.OPENBMB, method, order=list(expected))
+        made = convert(name, Reference.OPENBMB, method, order=list(expected))
     else:
         made = convert(name, VERSIONS[version], method)
     assert list(made) == list(expected)
@@ -234,7 +235,7 @@ def test_a_preference_run_asks_and_writes_what_the_published_script_does_and_goe
     listed = "test_query_ids" if "onemissing" in row["tag"] else "test_query_ids_present"
     printed = []
     for name in sets():
-        pair = pair_of(name, stable=version is Published.STABLE)
+        pair = pair_of(name, stable=version is Reference.STABLE)
         prefer = asyncio.run(run.prefers(list(read(INPUTS / listed / f"{name}.json")), pair, times))
         table = as_csv(run.prefer_rows(prefer, pair))
         printed.append(published_win_summary(name, (pair.reference_name, pair.candidate_name), prefer))

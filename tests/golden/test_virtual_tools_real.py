@@ -7,11 +7,10 @@ import pytest
 
 from alpha_umi.environments.access import Access, AccessLimits
 from alpha_umi.environments.http import HttpEnvironment, Service
-from alpha_umi.environments.reference import Flavour
 from alpha_umi.formats.tool_json import NAME_LENGTH, Api, standard_name, write_spec
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.wire import Asked, address_of, address_of_api, read_input, read_reply
-from alpha_umi.types import Call
+from alpha_umi.types import Call, Reference
 from support.folders import golden_dir
 from support.virtual_server import serving
 
@@ -79,7 +78,7 @@ def test_real_observations_come_back_through_the_server_word_for_word(tmp_path):
 
     async def ask(url):
         async with Access(AccessLimits(retries=0)) as access:
-            service = Service(url=url, compat=Flavour.OPENBMB)
+            service = Service(url=url, compat=Reference.OPENBMB)
             for api, arguments, decoded, *_ in cases[:: max(1, len(cases) // 40)]:
                 environment = HttpEnvironment(service, [api], access)
                 seen = await environment.execute(Call(name=write_spec(api).name, arguments=arguments))

@@ -15,7 +15,7 @@ from alpha_umi.judging.convert import convert_answer, convert_trajectory, read_c
 from alpha_umi.judging.flow import Judge, Memory, judge_pair, judge_pass, settled_by_passes
 from alpha_umi.judging.labels import score_toolalpaca
 from alpha_umi.judging.reference import each
-from alpha_umi.judging.reference_convert import Published, PublishedConverter
+from alpha_umi.judging.reference_convert import PublishedConverter
 from alpha_umi.judging.rules import compare_by_rule, judge_world
 from alpha_umi.judging.scores import agree, mcnemar, score_passes, score_wins, sign_test
 from alpha_umi.judging.verdicts import (
@@ -30,7 +30,7 @@ from alpha_umi.judging.verdicts import (
     outcome,
 )
 from alpha_umi.models.scripted import ScriptedModel
-from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Sampling, Task, Trajectory, User
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Reference, Sampling, Task, Trajectory, User
 from alpha_umi.world import World
 from support.strategies import trajectories
 
@@ -361,7 +361,7 @@ def shown_calls(record):
 def test_the_first_call_is_kept_where_no_system_message_was_recorded():
     messages = [{"role": "user", "content": "q"}, *old_call("first"), *old_call("second")]
     assert shown_calls(convert_answer(raw(messages), "m")) == [("first", "r"), ("second", "r")]
-    published = PublishedConverter(version=Published.OPENBMB, method="m").convert("1", raw(messages))
+    published = PublishedConverter(version=Reference.OPENBMB, method="m").convert("1", raw(messages))
     assert [name for name, _ in shown_calls(published)] == ["second"]
 
 
@@ -401,7 +401,7 @@ def test_of_an_unfinished_answer_the_branch_with_the_most_calls_is_shown():
     assert shown_calls(convert_answer(raw([], valid=False, tree={"tree": tree}), "DFS")) == [("deep", "o")]
 
 
-@pytest.mark.parametrize("version", list(Published))
+@pytest.mark.parametrize("version", list(Reference))
 @pytest.mark.parametrize("method", ["DFS_woFilter_w2", "CoT@1", "other"])
 def test_where_a_published_converter_ends_ours_goes_on_and_says_so(version, method):
     converter = PublishedConverter(version=version, method=method)

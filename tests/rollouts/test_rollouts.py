@@ -464,7 +464,7 @@ def test_a_chat_model_ranks_its_own_steps_and_compat_searches_as_published(name,
     assert isinstance(explorer.strategy, kind)
     assert explorer.method == method
     assert (getattr(explorer.strategy, "ranker", None) is not None) == (name == "dfs")
-    assert open_recorder(config).flavour.value == (compat or "openbmb")
+    assert open_recorder(config).reference.value == (compat or "openbmb")
 
 
 # --- one query by hand --------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from alpha_umi.search import (
     Tree,
     explore,
 )
-from alpha_umi.search.record import Flavour, Recorder
+from alpha_umi.search.record import Recorder
 from alpha_umi.store import decode_trajectory, encode_trajectory
 from alpha_umi.types import (
     Answer,
@@ -47,6 +47,7 @@ from alpha_umi.types import (
     Message,
     Observation,
     Plan,
+    Reference,
     Role,
     Task,
     ToolPrompt,
@@ -371,8 +372,8 @@ def check_written(tree, strategy):
     best = tree.best
     assert decode_trajectory(json.loads(json.dumps(encode_trajectory(best)))) == best
     assert json.dumps(convert_trajectory(best, "m"))
-    for flavour in Flavour:
-        assert json.dumps(Recorder(strategy=strategy, flavour=flavour).write(tree))
+    for reference in Reference:
+        assert json.dumps(Recorder(strategy=strategy, reference=reference).write(tree))
     for form in FORMATS.values():
         assert form.render(Role.BACKBONE, tree.task, best.turns)
 

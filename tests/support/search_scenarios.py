@@ -35,9 +35,9 @@ def scenarios(folder):
     }
 
 
-def expectations(folder, flavour):
+def expectations(folder, reference):
     """Name -> expected outcome, by the last word of the file names: umi or openbmb."""
-    paths = sorted(folder.glob(f"expected_*_{flavour}.json"))
+    paths = sorted(folder.glob(f"expected_*_{reference}.json"))
     return {one["name"]: one["expected"] for path in paths for one in json.loads(path.read_text())}
 
 

@@ -27,6 +27,7 @@ from alpha_umi.cli.judge import judge_app
 from alpha_umi.cli.options_file import ConfigFile, OptionOverrides, one_of
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
+from alpha_umi.cli.reference import Compat, read_reference
 from alpha_umi.cli.report import write_report
 from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
@@ -59,11 +60,9 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 
-COMPAT = "alpha-umi"
 INTERRUPTED = 130
 _NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
-Compat = Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N.")]
 Agent = Annotated[Path, typer.Option(help="A run directory, an agent file, or umi-tiny.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
@@ -100,12 +99,6 @@ def _renames_shown() -> Iterator[None]:
         warnings.simplefilter("always", RenamedWarning)
         warnings.showwarning = show
         yield
-
-
-def _compat(compat: str | None) -> Any:
-    if compat not in (None, COMPAT):
-        raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
-    return compat
 
 
 def _console() -> Any:
@@ -147,7 +140,7 @@ def prepare_answer_files(
             out,
             test_ids=test_ids,
             emit_stages=emit_stages,
-            compat=_compat(compat),
+            compat=read_reference(compat),
             limit=limit,
             workers=workers,
             on_progress=partial(display.update, "preparing"),
@@ -355,7 +348,7 @@ def predict(
             agent,
             data,
             out,
-            compat=_compat(compat),
+            compat=read_reference(compat),
             limit=limit,
             concurrency=concurrency,
             single=single,
@@ -400,7 +393,7 @@ def evaluate_predictions(
     from alpha_umi.jobs.evaluate import evaluate_static
 
     chosen = None if shape is None else _choose(StepShape, shape, "shape").value
-    report = evaluate_static(predictions, out, constrained=constrained, compat=_compat(compat), shape=chosen)
+    report = evaluate_static(predictions, out, constrained=constrained, compat=read_reference(compat), shape=chosen)
     if as_json:
         print_json(report_document(report))
     else:

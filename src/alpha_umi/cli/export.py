@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.cli.reference import Compat, read_reference
 from alpha_umi.errors import ConfigError
-
-COMPAT = "alpha-umi"
 
 export_app = typer.Typer(
     help="Supervised examples of one role in the published shape {tools, history, input, target}.",
@@ -26,7 +25,7 @@ def export_examples(
         str | None, typer.Option("--format", help="shared, chat, or a format file [@training].")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The file to write.")] = None,
-    compat: Annotated[str | None, typer.Option(help=f"'{COMPAT}': exactly as published, mistakes included.")] = None,
+    compat: Compat = None,
 ) -> None:
     """Write supervised examples of one role in the published shape {tools, history, input, target}."""
     if context.invoked_subcommand is not None:
@@ -35,8 +34,6 @@ def export_examples(
         raise ConfigError(
             "examples need --trajectories, --role, --format and --out; other exports: umi export agent, umi export gguf"
         )
-    if compat not in (None, COMPAT):
-        raise ConfigError(f"--compat {compat!r} is not known; known: {COMPAT}")
     from alpha_umi.loading.formats import open_format
     from alpha_umi.preparation import export
     from alpha_umi.store import read_trajectories
@@ -44,7 +41,7 @@ def export_examples(
 
     if role not in list(Role):
         raise ConfigError(f"unknown role {role!r}; known: {', '.join(Role)}")
-    write = export.export_examples if compat is None else export.export_published
+    write = export.export_examples if read_reference(compat) is None else export.export_published
     report = write(read_trajectories(trajectories), Role(role), open_format(format_name), out)
     print(f"{out}: {report.rows} examples")
     for reason, places in report.places.items():

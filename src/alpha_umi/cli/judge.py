@@ -6,22 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alpha_umi.cli.options_file import ConfigFile, OptionOverrides
 from alpha_umi.cli.output import AsJson, print_json
-from alpha_umi.errors import ConfigError
+from alpha_umi.cli.reference import JudgeCompat, read_reference
+from alpha_umi.types import Reference
 
 if TYPE_CHECKING:
     from alpha_umi.jobs.judge import JudgingRun
 
 judge_app = typer.Typer(help="Judge rollouts as ToolEval does: pass rate, SoPR, win rate, SoWR.", no_args_is_help=True)
 
-COMPATS = ("alpha-umi", "openbmb", "stable")
 
-Compat = Annotated[str | None, typer.Option(help=f"{', '.join(COMPATS)}: as that published code, mistakes included.")]
 Model = Annotated[str | None, typer.Option(help="The judge: a model at --base-url, else a folder with weights.")]
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint that serves --model.")]
 KeyEnv = Annotated[str, typer.Option(help="The environment variable that holds the endpoint's key.")]
@@ -48,14 +47,14 @@ def convert(
     method: Annotated[
         str | None, typer.Option(help="Only files with this in their name; recorded as the method.")
     ] = None,
-    compat: Compat = None,
+    compat: JudgeCompat = None,
     *,
     as_json: AsJson = False,
 ) -> None:
     """Convert raw answers to ToolEval's answer format."""
     from alpha_umi.jobs.judge import convert_answers
 
-    converted = convert_answers(answers, out, method=method, compat=_compat(compat))
+    converted = convert_answers(answers, out, method=method, compat=read_reference(compat, tuple(Reference)))
     if as_json:
         print_json(converted.to_json())
         return
@@ -79,7 +78,7 @@ def judge_pass(
     votes: Votes = 3,
     temperature: Temperature = None,
     concurrency: Concurrency = 8,
-    compat: Compat = None,
+    compat: JudgeCompat = None,
     *,
     config: ConfigFile = None,
     options_set: OptionOverrides = None,
@@ -107,7 +106,7 @@ def judge_pass(
             votes=votes,
             temperature=temperature,
             concurrency=concurrency,
-            compat=_compat(compat),
+            compat=read_reference(compat, tuple(Reference)),
             world=world,
             on_progress=on_progress,
         )
@@ -126,7 +125,7 @@ def judge_win(
     votes: Votes = 3,
     temperature: Temperature = None,
     concurrency: Concurrency = 8,
-    compat: Compat = None,
+    compat: JudgeCompat = None,
     *,
     config: ConfigFile = None,
     options_set: OptionOverrides = None,
@@ -148,7 +147,7 @@ def judge_win(
             votes=votes,
             temperature=temperature,
             concurrency=concurrency,
-            compat=_compat(compat),
+            compat=read_reference(compat, tuple(Reference)),
             world=world,
             on_progress=on_progress,
         )
@@ -185,12 +184,6 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
     with progress(Console(stderr=True), "queries") as display:
         yield partial(display.update, "judging")
-
-
-def _compat(name: str | None) -> Any:
-    if name not in (None, *COMPATS):
-        raise ConfigError(f"--compat {name!r} is not known; known: {', '.join(COMPATS)}")
-    return name
 
 
 # --- printing -------------------------------------------------------------------------------------------

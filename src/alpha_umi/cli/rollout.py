@@ -10,6 +10,7 @@ import typer
 
 from alpha_umi.cli.options_file import ConfigFile
 from alpha_umi.cli.output import AsJson, print_json
+from alpha_umi.cli.reference import CLIENTS, SearchCompat, read_reference
 from alpha_umi.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _SHOWN_NOTES = 10
 ON = ("here", "ray")
-COMPATS = ("alpha-umi", "openbmb")
 
 AgentName = Annotated[
     str | None,
@@ -64,9 +64,7 @@ def rollout(
     ranker: Annotated[
         Path | None, typer.Option(help="An agent file in the chat format that compares, for dfs.")
     ] = None,
-    compat: Annotated[
-        str | None, typer.Option(help=f"{', '.join(COMPATS)}: searches as that published code, mistakes included.")
-    ] = None,
+    compat: SearchCompat = None,
     retrieve_from: Annotated[
         Path | None,
         typer.Option(help="Find tools for queries that name none: tool JSON files, query files, or a corpus.tsv."),
@@ -96,8 +94,6 @@ def rollout(
 
     if on not in ON:
         raise ConfigError(f"--on {on!r} is not known; known: {', '.join(ON)}")
-    if compat not in (None, *COMPATS):
-        raise ConfigError(f"--compat {compat!r} is not known; known: {', '.join(COMPATS)}")
     options: dict[str, Any] = {
         "agent": agent,
         "base_url": base_url,
@@ -112,7 +108,7 @@ def rollout(
         "max_seconds": max_seconds,
         "max_calls": max_calls,
         "ranker": ranker,
-        "compat": compat,
+        "compat": read_reference(compat, CLIENTS),
         "retrieve_from": retrieve_from,
         "retrieve": retrieve,
         "retriever": retriever,

@@ -40,7 +40,7 @@ from alpha_umi.config.files import (
     recipe_names,
     resolved,
 )
-from alpha_umi.config.rollouts import CompatName, LimitsConfig, RetrievalConfig, RolloutConfig
+from alpha_umi.config.rollouts import ClientReference, LimitsConfig, RetrievalConfig, RolloutConfig
 from alpha_umi.config.study import StudyConfig, VariantConfig
 from alpha_umi.config.tables import NAMED_FORMATS, is_code
 from alpha_umi.config.training import (
@@ -65,7 +65,7 @@ __all__ = [
     "AdapterConfig",
     "AgentConfig",
     "BudgetConfig",
-    "CompatName",
+    "ClientReference",
     "DataConfig",
     "Dtype",
     "EndpointConfig",

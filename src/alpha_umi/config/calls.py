@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from pydantic import ConfigDict, ValidationError, validate_call
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
+from alpha_umi.config.files import MEMBER
 from alpha_umi.errors import ConfigError
 
 _Parameters = ParamSpec("_Parameters")
@@ -127,7 +128,7 @@ def _wanted(problem: ErrorDetails) -> str:
             name = str(context.get("class", "")).rpartition(".")[2]
             return "a list" if name in ("Sequence", "Iterable") else f"of type {name}"
         case "literal_error" | "enum":
-            return f"one of {context.get('expected')}"
+            return "one of " + MEMBER.sub(r"\1", str(context.get("expected")))
         case "greater_than_equal":
             return f"at least {context.get('ge')}"
         case "greater_than":

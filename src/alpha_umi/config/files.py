@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import re
 import tomllib
 import types
 import typing
@@ -165,6 +166,10 @@ def _override(document: dict[str, Any], override: str) -> None:
 # --- what is wrong, in words ------------------------------------------------------------------------------
 
 
+MEMBER = re.compile(r"<\w+\.\w+: ('[^']*')>")
+"""An enum's member as pydantic shows it; users write its value."""
+
+
 def _explain(kind: type[BaseModel], error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False):
         tables, keys = _where(kind, problem["loc"])
@@ -179,7 +184,7 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> Iterator[str]:
                 prefix = f"[{'.'.join(keys)}]: " if keys else ""
                 yield prefix + str(problem["msg"]).removeprefix("Value error, ")
             case _:
-                wrong, key = str(problem["msg"]), keys[-1] if keys else "the file"
+                wrong, key = MEMBER.sub(r"\1", str(problem["msg"])), keys[-1] if keys else "the file"
                 yield f"{key}{at}: {wrong[:1].lower()}{wrong[1:]}, not {problem['input']!r}"
 
 

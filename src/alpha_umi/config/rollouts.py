@@ -10,8 +10,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from alpha_umi.config.agents import AgentConfig
 from alpha_umi.config.environments import EnvironmentConfig
 from alpha_umi.config.tables import Table
+from alpha_umi.types import Reference
 
-CompatName = Literal["alpha-umi", "openbmb"]
+ClientReference = Literal[Reference.ALPHA_UMI, Reference.OPENBMB]
+"""References that have a client and searches."""
 
 
 class LimitsConfig(Table):
@@ -49,7 +51,7 @@ class RolloutConfig(Table):
     """None: a query without tools is offered none."""
     strategy: str = "chain"
     limits: LimitsConfig = LimitsConfig()
-    compat: CompatName | None = None
+    compat: ClientReference | None = None
 
     def rebased(self, folder: Path) -> RolloutConfig:
         return self

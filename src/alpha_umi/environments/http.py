@@ -17,10 +17,10 @@ import httpx2
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
-from alpha_umi.environments.reference import Flavour, Replies, read_status
+from alpha_umi.environments.reference import Replies, read_status
 from alpha_umi.errors import ConfigError
 from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
-from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
+from alpha_umi.types import Call, Json, Observation, Reference, ToolSpec, ToolStatus
 
 STATUS_HEADER, TASK_HEADER = "umi-tool-status", "umi-task"
 _ANY = ToolSpec(name="", parameters={"additionalProperties": True})
@@ -36,7 +36,7 @@ class Service:
     strip: str = "truncate"
     """The service's rule for shortening replies: truncate, filter or random."""
     limits: AccessLimits = field(default_factory=AccessLimits)
-    compat: Flavour | None = None
+    compat: Reference | None = None
     """Names match by their ends and observations read as published, cut at 1,024 characters."""
     description_length: int = DESCRIPTION_LENGTH
     """Characters that are kept of a tool's description; see formats.tool_json.write_trained_spec."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import cast
 
-from alpha_umi.types import Json, Observation, ToolStatus
+from alpha_umi.types import Json, Observation, Reference, ToolStatus
 
 MAX_CHARS = 1024
 """Characters that the published clients keep of an observation."""
@@ -29,18 +28,11 @@ _STATUS: Mapping[int, ToolStatus] = {
 }
 
 
-class Flavour(StrEnum):
-    """Published client: OpenBMB's shows error and response; X-PLUG's the response, or the error where that is empty."""
-
-    ALPHA_UMI = "alpha-umi"
-    OPENBMB = "openbmb"
-
-
 @dataclass(frozen=True, slots=True)
 class Replies:
     """Reader of a tool service's replies that does what a published client does."""
 
-    flavour: Flavour
+    reference: Reference
     max_chars: int = MAX_CHARS
 
     def read(self, status_code: int, text: str) -> Observation:
@@ -55,7 +47,7 @@ class Replies:
             body: object = json.loads(text)
         except (ValueError, RecursionError):
             return _no_use("request invalid, data error"), FAILED
-        if not isinstance(body, dict) or (self.flavour is Flavour.ALPHA_UMI and "response" not in body):
+        if not isinstance(body, dict) or (self.reference is Reference.ALPHA_UMI and "response" not in body):
             return _no_use("request invalid, data error"), FAILED
         reply = cast("dict[str, Json]", body)
         error = reply.get("error")
@@ -66,7 +58,7 @@ class Replies:
         return self._observe(_no_use(f"No such function name: {name}"), UNKNOWN)
 
     def _shown(self, reply: Mapping[str, Json]) -> Json:
-        if self.flavour is Flavour.OPENBMB:
+        if self.reference is Reference.OPENBMB:
             return dict(reply)
         response = reply.get("response", "")
         return {"message": reply.get("error", "")} if response == "" else response

@@ -19,7 +19,7 @@ from alpha_umi.retrieval import Retriever, load_corpus
 from alpha_umi.retrieval.retriever import Hit
 from alpha_umi.retrieval.scores import load_gold, score
 from alpha_umi.store import read_json, write_json, write_text
-from alpha_umi.types import Json
+from alpha_umi.types import Json, Reference
 
 Shape: TypeAlias = Literal["multi-agent", "backbone"]
 _Scored = TypeVar("_Scored")
@@ -31,7 +31,7 @@ def evaluate_static(
     out: Path,
     *,
     constrained: Path | None = None,
-    compat: Literal["alpha-umi"] | None = None,
+    compat: Literal[Reference.ALPHA_UMI] | None = None,
     shape: Shape | None = None,
 ) -> StaticReport:
     """Score predicted steps: plan accuracy, action exact match, argument F1, hallucination rate, ROUGE-L, intervals.

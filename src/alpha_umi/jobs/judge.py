@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, Unpack
+from typing import Annotated, TypeAlias, Unpack
 
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
@@ -30,14 +30,12 @@ from alpha_umi.judging.files import (
     read_settings,
 )
 from alpha_umi.judging.flow import Judge
-from alpha_umi.judging.reference_convert import Published
 from alpha_umi.judging.report import Report, describe_rates, report
 from alpha_umi.loading.judges import open_judge
 from alpha_umi.rollouts.runner import ROLLOUTS
 from alpha_umi.store import write_json, write_text
-from alpha_umi.types import Json, Sampling
+from alpha_umi.types import Json, Reference, Sampling
 
-Compat: TypeAlias = Literal["alpha-umi", "openbmb", "stable"]
 OnProgress: TypeAlias = Callable[[int, int], object]
 _ANSWER_TOKENS = 1024
 
@@ -93,7 +91,7 @@ class JudgeOptions(TypedDict, total=False):
     """Of the judge; None: the evaluator folder's, else 0."""
     concurrency: AtLeastOne
     """Queries at once; 8 by default."""
-    compat: Compat | None
+    compat: Reference | None
     """As that published code, mistakes included."""
     world: bool
     """Tasks of the sealed world: judge by its verifier."""
@@ -103,7 +101,7 @@ class JudgeOptions(TypedDict, total=False):
 
 @validated
 def convert_answers(
-    answers: Path, out: Path, *, method: str | None = None, compat: Compat | None = None
+    answers: Path, out: Path, *, method: str | None = None, compat: Reference | None = None
 ) -> ConvertedAnswers:
     """Convert a run of rollouts, a folder of raw answers or trajectories to ToolEval's answer format.
 
@@ -117,7 +115,7 @@ def convert_answers(
             write_json(path, each.records)
             files[path] = len(each.records)
         return ConvertedAnswers(files=files)
-    converted = convert_file_or_folder(answers, method, _published(compat))
+    converted = convert_file_or_folder(answers, method, compat)
     write_json(out, converted.records)
     return ConvertedAnswers(files={out: len(converted.records)}, notes=converted.notes)
 
@@ -194,12 +192,8 @@ def _run_options(out: Path, options: JudgeOptions, *, solvable: bool = False) ->
         votes=options.get("votes", 3),
         workers=options.get("concurrency", 8),
         solvable=solvable,
-        compat=_published(options.get("compat")),
+        compat=options.get("compat"),
     )
-
-
-def _published(compat: Compat | None) -> Published | None:
-    return None if compat is None else Published(compat)
 
 
 def _judge(out: Path, options: JudgeOptions, start: _Start) -> JudgingRun:

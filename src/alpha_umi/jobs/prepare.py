@@ -21,7 +21,7 @@ from alpha_umi.preparation.masking import collect_words, mask_some
 from alpha_umi.preparation.processed import prepare_processed
 from alpha_umi.preparation.report import PrepareReport
 from alpha_umi.store import read_trajectories, write_trajectories
-from alpha_umi.types import Role, Trajectory
+from alpha_umi.types import Reference, Role, Trajectory
 
 OnProgress: TypeAlias = Callable[[int, int], object]
 
@@ -33,7 +33,7 @@ def prepare_toolbench(
     *,
     test_ids: Path | None = None,
     emit_stages: Path | None = None,
-    compat: Literal["alpha-umi"] | None = None,
+    compat: Literal[Reference.ALPHA_UMI] | None = None,
     limit: AtLeastOne | None = None,
     workers: AtLeastOne | None = None,
     on_progress: OnProgress | None = None,

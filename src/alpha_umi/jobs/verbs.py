@@ -12,6 +12,7 @@ from pydantic import with_config
 from alpha_umi.agent import OnNoDecision
 from alpha_umi.config import AgentConfig, LimitsConfig, RetrievalConfig, RolloutConfig
 from alpha_umi.config.calls import STRICT, validated
+from alpha_umi.config.rollouts import ClientReference
 from alpha_umi.errors import ConfigError, InterruptedWorkError
 from alpha_umi.evaluation.runner import Shard
 from alpha_umi.jobs.agent import AgentLike, choose_agent
@@ -23,6 +24,7 @@ from alpha_umi.jobs.toolbox import read_environment
 from alpha_umi.jobs.train import read_train_config
 from alpha_umi.jobs.train import train as train_run
 from alpha_umi.loading.agents import AgentKind, endpoint_agent, is_coded, read_agent
+from alpha_umi.types import Reference
 
 
 @validated
@@ -52,7 +54,7 @@ def predict(
     data: Path,
     out: Path,
     *,
-    compat: Literal["alpha-umi"] | None = None,
+    compat: Literal[Reference.ALPHA_UMI] | None = None,
     limit: AtLeastOne | None = None,
     concurrency: AtLeastOne = 64,
     single: bool = False,
@@ -100,7 +102,7 @@ class RolloutVerbOptions(SearchOptions, total=False):
     """Keys of the environment, as 'http.url=...'."""
     ranker: Path | None
     """An agent file in the chat format that compares, for dfs."""
-    compat: Literal["alpha-umi", "openbmb"] | None
+    compat: ClientReference | None
     retrieve_from: Path | None
     """Where tools for queries that name none are found: tool JSON files, query files, or a corpus.tsv."""
     retrieve: AtLeastOne

@@ -21,12 +21,12 @@ from alpha_umi.errors import ConfigError, DataError, FormatError, explain_missin
 from alpha_umi.formats.prompts.judging import Case, Evaluator, load_evaluator
 from alpha_umi.judging.convert import convert_answer, convert_trajectory, read_case
 from alpha_umi.judging.reference import TEST_SETS, Rows
-from alpha_umi.judging.reference_convert import Published, PublishedConverter
+from alpha_umi.judging.reference_convert import PublishedConverter
 from alpha_umi.judging.reference_rates import Labels
 from alpha_umi.judging.verdicts import AnswerStatus, Comparison, PassVerdict, Preference, TaskStatus, Vote
 from alpha_umi.rollouts.runner import ROLLOUTS, read_rollouts
 from alpha_umi.store import Ledger, open_text, read_json, read_trajectories, write_json, write_text
-from alpha_umi.types import Json
+from alpha_umi.types import Json, Reference
 
 SCHEMA = "alpha_umi.judging/1"
 _SHOWN_IDS = 3
@@ -43,7 +43,7 @@ class Converted:
     notes: Sequence[str]
 
 
-def convert_file_or_folder(path: Path, method: str | None, compat: Published | None) -> Converted:
+def convert_file_or_folder(path: Path, method: str | None, compat: Reference | None) -> Converted:
     """Convert trajectories (`.jsonl`), or a folder of raw answers `ID_METHOD.json`. Else raises DataError."""
     if path.is_dir():
         return _convert_folder(path, method, compat)
@@ -68,7 +68,7 @@ def convert_run(run: Path, method: str | None) -> dict[str, Converted]:
     return {name: Converted(records=dict(sorted(records.items())), notes=()) for name, records in sets.items()}
 
 
-def _convert_folder(folder: Path, method: str | None, compat: Published | None) -> Converted:
+def _convert_folder(folder: Path, method: str | None, compat: Reference | None) -> Converted:
     files = [path for path in sorted(folder.glob("*.json")) if method is None or method in path.name]
     if not files:
         if (folder / ROLLOUTS).exists():

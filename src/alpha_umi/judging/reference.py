@@ -17,10 +17,10 @@ from typing import Any, TypeVar, cast
 
 from alpha_umi.formats.prompts.judging import Case, Question
 from alpha_umi.judging.flow import Judge, check_answer, check_task
-from alpha_umi.judging.reference_convert import SEED, Published
+from alpha_umi.judging.reference_convert import SEED
 from alpha_umi.judging.reference_rates import Labels, leader
 from alpha_umi.judging.verdicts import AnswerStatus, Outcome, TaskStatus, outcome
-from alpha_umi.types import Json
+from alpha_umi.types import Json, Reference
 
 TEST_SETS = ("G1_instruction", "G1_category", "G1_tool", "G2_instruction", "G2_category", "G3_instruction")
 """Test sets in the order of the published scripts, which draw from one random stream for all."""
@@ -87,7 +87,7 @@ async def each(items: Iterable[_In], work: Callable[[_In], Awaitable[_Out]], wor
 class PublishedRun:
     """One start of a published script; its sets share one random stream."""
 
-    version: Published
+    version: Reference
     judge: Judge
     workers: int = 1
     notes: list[str] = field(default_factory=list[str])
@@ -105,7 +105,7 @@ class PublishedRun:
 
     async def passes(self, cases: Mapping[str, Case], times: int) -> Labels:
         """Judge one test set; the result is its published JSON."""
-        stable = self.version is Published.STABLE
+        stable = self.version is Reference.STABLE
         checked = {key: (case, True) if stable else _check_names(case) for key, case in cases.items()}
         runs = [(key, time) for key in cases for time in range(times)]
 
@@ -134,7 +134,7 @@ class PublishedRun:
             status, why, nonsense = AnswerStatus.UNSOLVED, "Empty final answer!", 0
         else:
             status, why, nonsense = await check_answer(self.judge, case, time)
-        if self.version is Published.STABLE:
+        if self.version is Reference.STABLE:
             return _Run(answer=status, task=TaskStatus.SOLVABLE, reason=why, nonsense=nonsense)
         if status is AnswerStatus.SOLVED:
             task, also, more = TaskStatus.SOLVABLE, "Task has been solved before.", 0
@@ -166,7 +166,7 @@ class PublishedRun:
 
     def pass_rows(self, labels: Labels, model: str) -> Rows:
         """Build the published pass table of one test set; ties between votes are broken at random."""
-        if self.version is Published.STABLE:
+        if self.version is Reference.STABLE:
             return [list(_STABLE_COLUMNS), *(_stable_row(key, label, model) for key, label in labels.items())]
         rows: Rows = [list(_PASS_COLUMNS)]
         for key, label in labels.items():
@@ -196,7 +196,7 @@ class PublishedRun:
         (`--use_pass_rate true`).
         """
         prefer: Labels = {}
-        if times > 1 and self.version is not Published.STABLE:
+        if times > 1 and self.version is not Reference.STABLE:
             self.notes.append(
                 "the published script ends at its second round (KeyError: 'round_1'); went on as in the first"
             )
@@ -228,7 +228,7 @@ class PublishedRun:
 
     def _by_label(self, key: str, pair: Pair) -> str | None:
         first, second = pair.reference_passes.get(key), pair.candidate_passes.get(key)
-        if first is None or second is None or self.version is Published.STABLE:
+        if first is None or second is None or self.version is Reference.STABLE:
             return None  # the later version looks for a status and finds the text of a dict
         labels = first.get("pass_rate_label"), second.get("pass_rate_label")
         if labels == ("passed", "failed"):

@@ -11,27 +11,17 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, cast
 
 from alpha_umi.errors import DataError
 from alpha_umi.judging.convert import Node, convert_answer, write_answer
-from alpha_umi.types import Json
-
-
-class Published(StrEnum):
-    """Published code base that is reproduced."""
-
-    ALPHA_UMI = "alpha-umi"
-    OPENBMB = "openbmb"
-    STABLE = "stable"
-
+from alpha_umi.types import Json, Reference
 
 SEED = 42
 _SKIPPED = {
-    Published.ALPHA_UMI: ("system", "user", "observation"),
-    Published.OPENBMB: ("system", "user", "function"),
-    Published.STABLE: ("system", "user", "function", "tool"),
+    Reference.ALPHA_UMI: ("system", "user", "observation"),
+    Reference.OPENBMB: ("system", "user", "function"),
+    Reference.STABLE: ("system", "user", "function", "tool"),
 }
 
 
@@ -43,7 +33,7 @@ class PublishedStop(Exception):  # noqa: N818  it is what the published code doe
 class PublishedConverter:
     """Converter of the answers of one folder, in the given order: its random draws depend on it."""
 
-    version: Published
+    version: Reference
     method: str
     notes: list[str] = field(default_factory=list[str])
     """Exceptions of the published code that were replaced by another reading."""
@@ -97,7 +87,7 @@ class PublishedConverter:
             if "function_call" in message:
                 node = self._read_call(message["function_call"], messages, at)
                 at += 1
-            elif self.version is Published.STABLE and message.get("tool_calls") is not None:
+            elif self.version is Reference.STABLE and message.get("tool_calls") is not None:
                 made = list(_read_tool_calls(message["tool_calls"], messages[at:]))
                 yield from made
                 node = made[-1] if made else node
@@ -112,7 +102,7 @@ class PublishedConverter:
         response: Json = ""
         if call["name"] != "Finish":
             response = messages[at]["content"]
-            if self.version is Published.ALPHA_UMI:
+            if self.version is Reference.ALPHA_UMI:
                 response = json.dumps({"error": "", "response": response})
         return "tool", {"name": call["name"], "arguments": call["arguments"], "response": response}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alpha_umi.judging.reference_convert import Published
+from alpha_umi.types import Reference
 
 Labels = dict[str, dict[str, Any]]
 """By query id, under the published keys: what the published result files hold."""
@@ -64,9 +64,9 @@ def published_win_rate(prefer: Mapping[str, Mapping[str, Any]], reference: str, 
     )
 
 
-def published_summary(version: Published, test_set: str, model: str, labels: Labels, times: int) -> str:
+def published_summary(version: Reference, test_set: str, model: str, labels: Labels, times: int) -> str:
     """Format the lines that the published pass script prints for one test set."""
-    if version is not Published.STABLE:
+    if version is not Reference.STABLE:
         return f"Test set: {test_set}. Model: {model}. Pass rate: {published_pass_rate(labels)}"
     solved = published_solve_rate(labels, times)
     rates = f"Solve rate: {solved.rate:.1f}% Std: {solved.deviation:.1f}%"

@@ -18,12 +18,11 @@ from alpha_umi.judging.files import (
 )
 from alpha_umi.judging.flow import Judge, judge_pair, judge_pass, settled_by_passes
 from alpha_umi.judging.reference import Pair, PublishedRun, each
-from alpha_umi.judging.reference_convert import Published
 from alpha_umi.judging.reference_rates import published_summary, published_win_summary
 from alpha_umi.judging.rules import compare_by_rule, judge_world
 from alpha_umi.judging.verdicts import Comparison, PassVerdict, Preference
 from alpha_umi.store import write_json
-from alpha_umi.types import Json
+from alpha_umi.types import Json, Reference
 
 Progress = Callable[[int, int], None]
 """Called with the queries done and all of them."""
@@ -42,7 +41,7 @@ class RunOptions:
     """Concurrent queries."""
     solvable: bool = False
     """The tasks are known to be solvable, so that question is skipped."""
-    compat: Published | None = None
+    compat: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from alpha_umi.config import (
     AccessConfig,
     BudgetConfig,
-    CompatName,
+    ClientReference,
     EnvironmentConfig,
     HttpConfig,
     PythonConfig,
@@ -24,7 +24,6 @@ from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
 from alpha_umi.environments.composite import CompositeEnvironment
 from alpha_umi.environments.python import PythonEnvironment, load_tools
 from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
-from alpha_umi.environments.reference import Flavour
 from alpha_umi.environments.replay import ReplayEnvironment
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.formats.tool_json import Api, argument_name, standard_name, write_trained_spec
@@ -79,7 +78,7 @@ class LoadedEnvironment:
         return world_of(task).verify(task, trajectory)
 
 
-def open_environment(config: EnvironmentConfig, compat: CompatName | None = None) -> LoadedEnvironment:
+def open_environment(config: EnvironmentConfig, compat: ClientReference | None = None) -> LoadedEnvironment:
     """Open the environments that `config` names. Raises ConfigError or DataError for missing parts."""
     if config.record is not None and config.world is not None:
         raise ConfigError("record: the sealed world answers each task by facts of its own; there is nothing to record")
@@ -130,7 +129,7 @@ def _needed(query: Query) -> tuple[Api, ...]:
     return query.apis
 
 
-def _service(config: HttpConfig, compat: CompatName | None) -> Service:
+def _service(config: HttpConfig, compat: ClientReference | None) -> Service:
     from alpha_umi.environments.http import Service
 
     return Service(
@@ -138,7 +137,7 @@ def _service(config: HttpConfig, compat: CompatName | None) -> Service:
         key=os.environ.get(config.key_env, ""),
         strip=config.strip,
         limits=_access_limits(config),
-        compat=None if compat is None else Flavour(compat),
+        compat=compat,
     )
 
 

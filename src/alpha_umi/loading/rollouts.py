@@ -14,8 +14,8 @@ from alpha_umi.loading.environments import LoadedEnvironment, open_environment
 from alpha_umi.rollouts.runner import Explorer
 from alpha_umi.search import Comparison, Limits, Ranker, method_name, open_published, open_strategy
 from alpha_umi.search.names import Named
-from alpha_umi.search.record import Flavour, Recorder
-from alpha_umi.types import Task, Turn
+from alpha_umi.search.record import Recorder
+from alpha_umi.types import Reference, Task, Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,8 @@ def check_agent(config: RolloutConfig) -> None:
 
 def open_recorder(config: RolloutConfig) -> Recorder:
     """Open the recorder of the run's answer files; needs no model. Raises ConfigError for an unknown strategy."""
-    flavour = Flavour.OPENBMB if config.compat is None else Flavour(config.compat)
-    return Recorder(strategy=_open_strategy(config, _Unasked()), flavour=flavour)
+    reference = config.compat or Reference.OPENBMB
+    return Recorder(strategy=_open_strategy(config, _Unasked()), reference=reference)
 
 
 def _open_agent(config: RolloutConfig) -> LoadedAgent:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 
 from alpha_umi.formats.finish import FINISH
@@ -14,7 +13,7 @@ from alpha_umi.search.dfsdt import DepthFirst
 from alpha_umi.search.drawing import Act, Drawing, write_acts
 from alpha_umi.search.reference import PublishedChain, PublishedTree, node_depth, retell
 from alpha_umi.search.tree import Node, NodeStatus, Tree
-from alpha_umi.types import Json, Plan, ToolSpec, Turn, User
+from alpha_umi.types import Json, Plan, Reference, ToolSpec, Turn, User
 
 _Message: TypeAlias = dict[str, Json]
 _ENOUGH, _EXHAUSTED, _CUT = 10_000, 1, 100_000
@@ -22,22 +21,12 @@ _SEPARATOR = "\n "
 """Stands before a decision in thoughts as the published data writes them."""
 
 
-class Flavour(StrEnum):
-    """Flavour of answer files: ToolBench's or X-PLUG's.
-
-    X-PLUG's have no system message, and a tool's message comes from the `observation`.
-    """
-
-    ALPHA_UMI = "alpha-umi"
-    OPENBMB = "openbmb"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
     """Writer of the answer documents of searches by one strategy."""
 
     strategy: Chain | DepthFirst | PublishedChain | PublishedTree
-    flavour: Flavour = Flavour.OPENBMB
+    reference: Reference = Reference.OPENBMB
     seed: int | None = None
     """Chooses among several give-ups, as published; None: the first one."""
 
@@ -77,7 +66,7 @@ class Recorder:
     @property
     def _is_umi(self) -> bool:
         """Return True where X-PLUG's messages differ: it changed those of trees alone."""
-        return self.flavour is Flavour.ALPHA_UMI and not self._is_chain
+        return self.reference is Reference.ALPHA_UMI and not self._is_chain
 
     def _counted(self, tree: Tree, status: NodeStatus) -> list[Node]:
         """Ends of a kind, in the order found. As published only those count that were looked into."""
