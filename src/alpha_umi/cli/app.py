@@ -26,8 +26,8 @@ from alpha_umi.cli.export import export_app
 from alpha_umi.cli.judge import judge_app
 from alpha_umi.cli.options_file import ConfigFile, OptionOverrides, one_of
 from alpha_umi.cli.output import AsJson, print_json
-from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
 from alpha_umi.cli.reference import Compat, read_reference
+from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
 from alpha_umi.cli.report import write_report
 from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
