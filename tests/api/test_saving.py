@@ -12,7 +12,7 @@ import alpha_umi as umi
 from alpha_umi.loading.bundled import DEFAULT, FOLDER
 from alpha_umi.store import write_trajectories
 from alpha_umi.world import World
-from support.commands import environment
+from support.commands import SOURCES, environment
 from support.fake_hub import fake_hub
 
 HAS_BUNDLED = (FOLDER / DEFAULT).is_dir()
@@ -89,6 +89,26 @@ def test_a_repository_in_the_local_cache_is_loaded_without_the_hub(tmp_path):
     for offline in ("1", "0"):
         ended = python(code, HF_HOME=str(tmp_path), HF_HUB_OFFLINE=offline, HF_ENDPOINT="http://127.0.0.1:9")
         assert (ended.stdout.strip(), ended.returncode) == ("some-model", 0), ended.stderr
+
+
+@pytest.mark.parametrize("where", ["umi.toml", "format.json"])
+def test_a_repository_may_not_choose_code_as_its_format(where, tmp_path):
+    folder = tmp_path / "hub" / "models--someone--some-agent" / "snapshots" / COMMIT
+    with endpoint() as agent:
+        agent.save_pretrained(tmp_path / "saved")
+    shutil.copytree(tmp_path / "saved", folder)
+    (folder.parents[1] / "refs").mkdir()
+    (folder.parents[1] / "refs" / "main").write_text(COMMIT)
+    if where == "umi.toml":
+        (folder / where).write_text((folder / where).read_text().replace('format = "chat"', 'format = "evil:Format"'))
+    else:
+        (folder / where).write_text('{"kind": "evil:Format"}')
+    (tmp_path / "evil.py").write_text("print('imported')")
+    code = "import alpha_umi as umi\numi.load('someone/some-agent')"
+    ended = python(code, HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1", PYTHONPATH=f"{SOURCES}:{tmp_path}")
+    assert ended.returncode != 0
+    assert "its format is code (evil:Format), which a repository of the Hub may not choose" in ended.stderr
+    assert "imported" not in ended.stdout
 
 
 def test_a_repository_that_is_not_in_the_cache_is_refused_offline_and_where_the_hub_has_none(tmp_path):

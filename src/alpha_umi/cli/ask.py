@@ -137,8 +137,8 @@ def print_outcome(trajectory: Trajectory, *, as_json: bool) -> None:
 
     if as_json:
         print_json(trajectory.to_json())
-    elif trajectory.answer is not None:
-        print(plain(trajectory.answer))
+    elif trajectory.answer is not None and not (sys.stdout.isatty() and sys.stderr.isatty()):
+        print(plain(trajectory.answer))  # on a terminal the summarizer's turn has shown it
     if trajectory.answer is None:
         print(f"no answer: {trajectory.stop.value}", file=sys.stderr)
         raise typer.Exit(1)

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from alpha_umi.config import read_toml
 from alpha_umi.errors import CheckpointError, StorageError, explain_missing_extra
+from alpha_umi.store import read_json
 
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
@@ -19,13 +21,14 @@ def is_repository(name: str) -> bool:
 def fetch_run(repository: str) -> Path:
     """Return the local folder of a repository: from the local cache, else downloaded into it.
 
-    HF_HUB_OFFLINE forbids the download. Raises CheckpointError where the repository cannot be had.
+    HF_HUB_OFFLINE forbids the download. Raises CheckpointError where the repository cannot be had, or names code as its
+    format.
     """
     with explain_missing_extra("local", "the Hugging Face Hub"):
         from huggingface_hub import constants, snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError
     try:
-        return Path(snapshot_download(repository, local_files_only=True))
+        return _checked(Path(snapshot_download(repository, local_files_only=True)), repository)
     except LocalEntryNotFoundError:
         pass
     unknown = f"{repository}: no such run directory or agent file, no bundled agent of that name"
@@ -33,9 +36,24 @@ def fetch_run(repository: str) -> Path:
         raise CheckpointError(f"{unknown}, and not in the local cache of the Hugging Face Hub (HF_HUB_OFFLINE is set)")
     # Whatever the client raises without a repository: refused, not found, no network.
     try:
-        return Path(snapshot_download(repository))
+        folder = Path(snapshot_download(repository))
     except Exception as error:
         raise CheckpointError(f"{unknown}, and not to be had from the Hugging Face Hub: {_reason(error)}") from None
+    return _checked(folder, repository)
+
+
+def _checked(folder: Path, repository: str) -> Path:
+    """The folder, unless loading it would import code that it names. Raises CheckpointError."""
+    named = read_toml(folder / "umi.toml").get("format") if (folder / "umi.toml").is_file() else None
+    document = read_json(folder / "format.json") if (folder / "format.json").is_file() else None
+    kind = document.get("kind") if isinstance(document, dict) else None
+    code = next((each for each in (named, kind) if isinstance(each, str) and ":" in each), None)
+    if code is not None:
+        raise CheckpointError(
+            f"{repository}: its format is code ({code}), which a repository of the Hub may not choose; download it, look "
+            "at that code, and name the folder"
+        )
+    return folder
 
 
 def upload_run(folder: Path, repository: str, *, private: bool, token: str | None, message: str) -> str:
