@@ -50,8 +50,8 @@ def _checked(folder: Path, repository: str) -> Path:
     code = next((each for each in (named, kind) if isinstance(each, str) and ":" in each), None)
     if code is not None:
         raise CheckpointError(
-            f"{repository}: its format is code ({code}), which a repository of the Hub may not choose; download it, look "
-            "at that code, and name the folder"
+            f"{repository}: its format is code ({code}), which a repository of the Hub may not choose; download it, "
+            "look at that code, and name the folder"
         )
     return folder
 
