@@ -23,7 +23,7 @@ from torch.utils.data import SequentialSampler
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, TrainerCallback, TrainingArguments
 
 from alpha_umi.config import StageConfig
-from alpha_umi.training import spread
+from alpha_umi.training import distributed
 from alpha_umi.training.optimizer import make_optimizer
 
 STEPS = 6
@@ -110,7 +110,7 @@ def build(options: dict) -> LlamaForCausalLM:
     return model
 
 
-class Driver(spread.SpreadTrainer):
+class Driver(distributed.SpreadTrainer):
     """The pattern of a stage: one batch is one process's share of one step."""
 
     def __init__(self, options: dict, arguments: TrainingArguments) -> None:
@@ -118,13 +118,13 @@ class Driver(spread.SpreadTrainer):
         super().__init__(
             model=build(options),
             args=arguments,
-            spread=spread.Spread(
+            spread=distributed.Spread(
                 shard=options.get("shard", True),
                 reshard=options.get("reshard", True),
                 dtype=torch.bfloat16 if options.get("half") else None,
             ),
             data_collator=lambda items: {"share": items[0]},
-            train_dataset=RankBatches(STEPS, spread.processes()),
+            train_dataset=RankBatches(STEPS, distributed.processes()),
         )
         self.remove_callback(PrinterCallback)
 
@@ -141,15 +141,15 @@ class Driver(spread.SpreadTrainer):
         model.train()
         share = inputs["share"]
         assert share.step == self.state.global_step
-        spread.reseed(self.args.seed, share.step)
-        total = spread.sum_over(sum(row.weight * (len(row.ids) - 1) for row in share.rows))
+        distributed.reseed(self.args.seed, share.step)
+        total = distributed.sum_over(sum(row.weight * (len(row.ids) - 1) for row in share.rows))
         loss = torch.zeros((), device=self.args.device)
-        for turn in range(spread.equal_rounds(len(share.rows))):
+        for turn in range(distributed.equal_rounds(len(share.rows))):
             with self.compute_loss_context_manager():
                 part = self.loss_sum(model, share.rows[turn] if turn < len(share.rows) else None)
-            self.accelerator.backward(part * (spread.processes() / total))  # gradients are averaged over processes
-            loss += part.detach() * (spread.processes() / total)
-        spread.average_gradients(model)
+            self.accelerator.backward(part * (distributed.processes() / total))  # gradients are averaged over processes
+            loss += part.detach() * (distributed.processes() / total)
+        distributed.average_gradients(model)
         return loss  # the Trainer logs the mean over processes
 
     def loss_sum(self, model: nn.Module, row: Row | None) -> Tensor:
@@ -225,17 +225,17 @@ def main(out: Path, options: dict) -> None:
         trainer.add_callback(DieWhileSaving(options["die_while_saving"]))
     if "disk_full_at" in options:
         trainer.add_callback(FullDisk(options["disk_full_at"]))
-    found = spread.checkpoints(out)
+    found = distributed.checkpoints(out)
     trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
-    weights = spread.full_weights(trainer.model)
-    if spread.is_first():
+    weights = distributed.full_weights(trainer.model)
+    if distributed.is_first():
         save_file({name: weight.contiguous().clone() for name, weight in weights.items()}, out / "final.safetensors")
         everything = list(trainer.model.parameters())
         history = {
             "losses": trainer.losses,
             "norms": trainer.norms,
             "resumed": [path.name for path in found],
-            "held": sum(spread.local(w).numel() for w in everything) / sum(w.numel() for w in everything),
+            "held": sum(distributed.local(w).numel() for w in everything) / sum(w.numel() for w in everything),
         }
         (out / "history.json").write_text(json.dumps(history))
 

@@ -16,8 +16,8 @@ from alpha_umi.config import SpreadConfig
 from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.models.checkpoint import load_weights
 from alpha_umi.training.data.labels import Weights, label
+from alpha_umi.training.losses import LossComputer
 from alpha_umi.training.optimizer import orthogonalise
-from alpha_umi.training.passes import LossComputer
 from alpha_umi.training.sft import finished, train_stage, validate
 from alpha_umi.training.start import hold_tokens
 from support.stages import (
@@ -406,10 +406,10 @@ def test_a_stage_without_examples_is_refused(tmp_path):
 
 
 def test_shards_on_the_cpu_need_somebody_to_share_with(tmp_path):
-    from alpha_umi.training import spread
+    from alpha_umi.training import distributed
 
     with pytest.raises(ConfigError, match="cpu_offload = true works on shards; start two processes"):
-        spread.shard(fresh_model(), torch.device("meta"), spread.Spread(offload=True))
+        distributed.shard(fresh_model(), torch.device("meta"), distributed.Spread(offload=True))
     result = train_stage(a_stage(tmp_path, run={"spread": SpreadConfig(cpu_offload=True)}))
     assert result.steps == 4  # a CPU has nowhere to offload to
 

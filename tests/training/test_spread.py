@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from alpha_umi.errors import StorageError
-from alpha_umi.training import spread
+from alpha_umi.training import distributed
 from alpha_umi.training.optimizer import MuonWithAdamW
 from support.folders import SOURCES, SUPPORT
 
@@ -125,7 +125,7 @@ def test_a_killed_process_leaves_the_last_checkpoint_whole_and_the_run_goes_on_b
         ended = launch(2, {folder: KINDS["muon"] | fault})
         assert ended.returncode != 0
         assert "SIGKILL" in ended.stderr
-        assert [path.name for path in spread.checkpoints(folder)] == ["checkpoint-2", "checkpoint-4"]
+        assert [path.name for path in distributed.checkpoints(folder)] == ["checkpoint-2", "checkpoint-4"]
     assert (in_save / ".checkpoint-6.part" / "state" / ".metadata").exists()
     for history, weights in trained(2, {in_step: KINDS["muon"], in_save: KINDS["muon"]}):
         assert history["resumed"][-1] == "checkpoint-4"
@@ -162,7 +162,7 @@ def small():
 
 def take_steps(model, optimizer, steps):
     for step in steps:
-        spread.reseed(5, step)
+        distributed.reseed(5, step)
         model(torch.randn(4, 7)).square().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -171,17 +171,17 @@ def take_steps(model, optimizer, steps):
 def test_what_is_saved_and_loaded_goes_on_bit_for_bit(tmp_path):
     model, optimizer = small()
     take_steps(model, optimizer, range(3))
-    with spread.whole_folder(tmp_path / "kept") as part:
-        spread.save_state(part, model, optimizer)
+    with distributed.whole_folder(tmp_path / "kept") as part:
+        distributed.save_state(part, model, optimizer)
     take_steps(model, optimizer, range(3, 6))
     other, other_optimizer = small()
-    spread.load_state(tmp_path / "kept", other, other_optimizer)
+    distributed.load_state(tmp_path / "kept", other, other_optimizer)
     take_steps(other, other_optimizer, range(3, 6))
     assert largest_difference(model.state_dict(), other.state_dict()) == 0
 
 
 def write_then(fail, folder):
-    with spread.whole_folder(folder, size=3_000_000) as part:
+    with distributed.whole_folder(folder, size=3_000_000) as part:
         (part / "half").write_text("half")
         fail(part)
 
@@ -195,7 +195,7 @@ def test_a_folder_that_fails_half_way_never_takes_its_place(tmp_path):
     def save_on_a_full_disk(part):
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
         try:
-            spread.save_state(part, model, optimizer)
+            distributed.save_state(part, model, optimizer)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -213,7 +213,7 @@ def test_clipping_is_that_of_torch(max_norm):
     other, _ = small()
     for each in (model, other):
         each(torch.arange(28.0).view(4, 7)).square().sum().backward()
-    norm = spread.clip(model.parameters(), max_norm)
+    norm = distributed.clip(model.parameters(), max_norm)
     assert norm == pytest.approx(nn.utils.clip_grad_norm_(other.parameters(), max_norm).item())
     for weight, same in zip(model.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(weight.grad, same.grad)
@@ -223,4 +223,4 @@ def test_state_bytes_counts_weights_and_optimizer_state():
     model, optimizer = small()
     take_steps(model, optimizer, range(1))
     matrices, biases = 7 * 9 + 9 * 5, 9 + 5
-    assert spread.state_bytes(model, optimizer) == 4 * (2 * matrices + 3 * biases + len(optimizer.state) // 2)
+    assert distributed.state_bytes(model, optimizer) == 4 * (2 * matrices + 3 * biases + len(optimizer.state) // 2)

@@ -19,8 +19,8 @@ from alpha_umi.store import read_json
 
 if TYPE_CHECKING:
     from alpha_umi.training import glpft
+    from alpha_umi.training.callbacks import StageProgress
     from alpha_umi.training.planning.estimate import Plan
-    from alpha_umi.training.watch import StageProgress
 
 OnProgress: TypeAlias = "Callable[[StageProgress], object]"
 Recipe = TypeVar("Recipe", TrainConfig, PretrainConfig)

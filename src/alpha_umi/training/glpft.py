@@ -31,8 +31,9 @@ from alpha_umi.models.token_rows import train_rows
 from alpha_umi.protocols import Format, StoredFormat
 from alpha_umi.roles import AGENT_ROLES, OPTIONAL_ROLES
 from alpha_umi.store import write_json, write_text
-from alpha_umi.training import spread
+from alpha_umi.training import distributed
 from alpha_umi.training.attention import unsupported_reason
+from alpha_umi.training.callbacks import StageProgress
 from alpha_umi.training.data.batches import Layout, Packing, StepData, TokenizedTrajectories, fingerprint, pack
 from alpha_umi.training.data.cache import TokenCache
 from alpha_umi.training.data.corpus import Corpus, Progress, Sources
@@ -45,7 +46,6 @@ from alpha_umi.training.run_directory import check_place, claim, cleanup_on_erro
 from alpha_umi.training.sft import Stage, computes_in_low_precision, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import add_tokens, cast_frozen, hold_tokens, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
-from alpha_umi.training.watch import StageProgress
 from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
 
 _FREE_TO_CHANGE = (
@@ -196,7 +196,7 @@ class Run:
             seed=self._config.seed,
             shuffle=Shuffle(self._config.shuffle),
         )
-        return StepData(self._units(self._train, tokeniser), steps, packing, spread.processes())
+        return StepData(self._units(self._train, tokeniser), steps, packing, distributed.processes())
 
     def taken(self, step: Step) -> np.ndarray:
         """Mask of the trajectories that a step learns from, [trajectories]."""
@@ -314,8 +314,8 @@ class Run:
             return
         start = self._start(BASE)
         size = sum(weight.nbytes for weight in start.model.parameters())
-        with spread.whole_folder(folder, size) as part:
-            if spread.is_first():
+        with distributed.whole_folder(folder, size) as part:
+            if distributed.is_first():
                 start.model.save_pretrained(part)
                 start.tokenizer.save_pretrained(part)
 

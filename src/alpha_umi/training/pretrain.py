@@ -24,6 +24,7 @@ from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tokens import Tokenizer, end_ids
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_rows, write_json
+from alpha_umi.training.callbacks import StageProgress
 from alpha_umi.training.data.batches import Packing, StepData
 from alpha_umi.training.data.labels import TokenizedExample, TokenizedTrajectory, part_codes
 from alpha_umi.training.data.order import Amount, order
@@ -31,7 +32,6 @@ from alpha_umi.training.run_directory import check_place, claim, cleanup_on_erro
 from alpha_umi.training.sft import Stage, finished, forget_checkpoints, train_stage
 from alpha_umi.training.start import tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
-from alpha_umi.training.watch import StageProgress
 from alpha_umi.types import Json, Part, Role
 
 BASE = "base"

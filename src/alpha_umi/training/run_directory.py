@@ -11,7 +11,7 @@ from typing import Any, cast
 from alpha_umi.config import PretrainConfig, TrainConfig, read_toml, resolved
 from alpha_umi.errors import AlphaUMiError, ConfigError
 from alpha_umi.store import write_json, write_text
-from alpha_umi.training import spread
+from alpha_umi.training import distributed
 from alpha_umi.types import Json
 
 
@@ -40,7 +40,7 @@ def cleanup_on_error(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except AlphaUMiError:
-        if folder is not None and spread.is_first():
+        if folder is not None and distributed.is_first():
             shutil.rmtree(folder, ignore_errors=True)
         raise
 

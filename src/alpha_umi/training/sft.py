@@ -27,12 +27,12 @@ from alpha_umi.config import StageConfig, TrainConfig
 from alpha_umi.errors import AlphaUMiError, ConfigError, StorageError
 from alpha_umi.models.checkpoint import pick_device, quiet
 from alpha_umi.store import read_json, write_json
-from alpha_umi.training import spread
+from alpha_umi.training import distributed
+from alpha_umi.training.callbacks import VALIDATION_LOSS, StageCallback, StageProgress, Watched, graceful_interrupt
 from alpha_umi.training.data.batches import RankBatch, RankBatches, StepData
 from alpha_umi.training.data.packing import PackedTrees
+from alpha_umi.training.losses import LossComputer
 from alpha_umi.training.optimizer import make_optimizer
-from alpha_umi.training.passes import LossComputer
-from alpha_umi.training.watch import VALIDATION_LOSS, StageCallback, StageProgress, Watched, graceful_interrupt
 from alpha_umi.types import Json
 
 _BEST = "best"
@@ -119,7 +119,7 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
         raise ConfigError(f"{stage.name}: no examples to train on; is there data for this role within max_length?")
     started = time.monotonic()
     trainer = _StageTrainer(stage)
-    found = spread.checkpoints(stage.checkpoints)
+    found = distributed.checkpoints(stage.checkpoints)
     trainer.first_step = int(found[-1].name.partition("-")[2]) if found else 0
     with graceful_interrupt(trainer.watch), _full_disks_explained(stage.checkpoints), quiet():
         trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
@@ -130,14 +130,14 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
         )
     trainer.return_to_best()
     result = trainer.result(time.monotonic() - started)
-    weights = spread.full_weights(trainer.plain_model)
+    weights = distributed.full_weights(trainer.plain_model)
     size = sum({weight.data_ptr(): weight.nbytes for weight in weights.values()}.values())  # tied ones once
-    with _full_disks_explained(stage.out), quiet(), spread.whole_folder(stage.out, size) as part:
-        if spread.is_first():
+    with _full_disks_explained(stage.out), quiet(), distributed.whole_folder(stage.out, size) as part:
+        if distributed.is_first():
             stage.write(part, weights)
             write_json(part / "done.json", {**(marker or {}), "result": cast("Json", asdict(result))})
     forget_checkpoints(stage.out)
-    if spread.anywhere(trainer.watch.stop_asked):
+    if distributed.anywhere(trainer.watch.stop_asked):
         raise KeyboardInterrupt(f"{stage.name}: done and saved; run the same command with --resume to go on")
     return result
 
@@ -170,7 +170,7 @@ def finished(folder: Path) -> dict[str, Json] | None:
 
 def forget_checkpoints(folder: Path) -> None:
     """Remove the checkpoints, which only an unfinished stage needs; a run killed at its end leaves them behind."""
-    if spread.is_first():
+    if distributed.is_first():
         shutil.rmtree(_checkpoints(folder), ignore_errors=True)
 
 
@@ -181,7 +181,7 @@ def _checkpoints(folder: Path) -> Path:
 # --- the Trainer ------------------------------------------------------------------------------------------
 
 
-class _StageTrainer(spread.SpreadTrainer):
+class _StageTrainer(distributed.SpreadTrainer):
     """Trainer of a stage; one batch is one process's part of one step."""
 
     def __init__(self, stage: Stage) -> None:
@@ -199,7 +199,7 @@ class _StageTrainer(spread.SpreadTrainer):
         super().__init__(
             model=stage.model,
             args=arguments,
-            spread=spread.Spread(
+            spread=distributed.Spread(
                 shard=run.spread.shard is not False,
                 offload=run.spread.cpu_offload,
                 reshard=run.spread.reshard_after_forward,
@@ -209,7 +209,7 @@ class _StageTrainer(spread.SpreadTrainer):
         self.first_step = 0
         self.watch = StageCallback(self._watched())
         self.add_callback(self.watch)
-        if _TENSORBOARD in _trackers(run) and spread.is_first():
+        if _TENSORBOARD in _trackers(run) and distributed.is_first():
             self.add_callback(_tensorboard(stage.history.parent / _TENSORBOARD / stage.name))
         self.remove_callback(PrinterCallback)
 
@@ -247,16 +247,16 @@ class _StageTrainer(spread.SpreadTrainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         model.train()
         share = cast("RankBatch", inputs["share"])
-        spread.reseed(self._stage.run.seed, self.state.global_step)
+        distributed.reseed(self._stage.run.seed, self.state.global_step)
         weight = self._count(share)
-        scale = spread.processes() / weight if weight else 0.0  # gradients are averaged over processes
+        scale = distributed.processes() / weight if weight else 0.0  # gradients are averaged over processes
         total = torch.zeros((), device=self.args.device)
-        for turn in range(max(spread.equal_rounds(len(share.micro_batches)), 1)):
+        for turn in range(max(distributed.equal_rounds(len(share.micro_batches)), 1)):
             here = turn < len(share.micro_batches)
             loss = self._passes.loss(share.micro_batches[turn]) if here else self._passes.idle()
             self.accelerator.backward(loss * scale)
             total += loss.detach() * scale
-        spread.average_gradients(self._stage.model)
+        distributed.average_gradients(self._stage.model)
         self._learned = share.ids, total
         return total  # the Trainer logs the mean over processes
 
@@ -265,7 +265,7 @@ class _StageTrainer(spread.SpreadTrainer):
         norm = super()._get_grad_norm(model, grad_norm)
         ids, loss = self._learned
         bad_here = not bool(torch.isfinite(loss))
-        bad_loss = spread.anywhere(bad_here)
+        bad_loss = distributed.anywhere(bad_here)
         if bad_loss or not math.isfinite(norm):
             raise ConfigError(self._complaint(norm, ids if bad_here or not bad_loss else []))
         return norm
@@ -276,7 +276,7 @@ class _StageTrainer(spread.SpreadTrainer):
         if not self._counts.examples:  # a resumed run goes on counting
             self._counts = Counts(**kept.get(_COUNTS, {}))
         counts = share.examples, share.cut, share.left_out, share.tokens, share.alone
-        weight, *sums = spread.sums_over([share.weight, *counts])
+        weight, *sums = distributed.sums_over([share.weight, *counts])
         self._counts.add(sums)
         kept[_COUNTS] = asdict(self._counts)
         return weight
@@ -301,20 +301,20 @@ class _StageTrainer(spread.SpreadTrainer):
         model = self.plain_model
         model.eval()
         told = validate(self._passes, self._stage.validation)
-        spread.reshard(model)
+        distributed.reshard(model)
         model.train()
         return told
 
     def _keep_best(self) -> None:
         size = sum(weight.nbytes for weight in self.plain_model.parameters() if weight.requires_grad)
-        with spread.whole_folder(self._stage.checkpoints / _BEST, size) as part:
-            spread.save_weights(part, self.plain_model)
+        with distributed.whole_folder(self._stage.checkpoints / _BEST, size) as part:
+            distributed.save_weights(part, self.plain_model)
 
     def return_to_best(self) -> None:
         """Load the weights with the lowest validation loss, where they were kept."""
         best = self._stage.checkpoints / _BEST
         if best.exists():
-            spread.load_weights(best, self.plain_model)
+            distributed.load_weights(best, self.plain_model)
 
     def result(self, seconds: float) -> StageResult:
         """Result of the stage."""

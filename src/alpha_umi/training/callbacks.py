@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from alpha_umi.errors import StorageError
 from alpha_umi.store import dump_line, write_text
-from alpha_umi.training import spread
+from alpha_umi.training import distributed
 from alpha_umi.types import Json
 
 VALIDATION_LOSS = "validation_loss"
@@ -92,7 +92,7 @@ class StageCallback(TrainerCallback):
         if watched.validate is not None and watched.validate_every and step % watched.validate_every == 0:
             self._validate(watched.validate(), state, control)
         goes_on = step < state.max_steps and not control.should_training_stop
-        if spread.anywhere(self.stop_asked) and goes_on:
+        if distributed.anywhere(self.stop_asked) and goes_on:
             self.interrupted = True
             control.should_save = control.should_training_stop = True
         self._report(state)
@@ -143,7 +143,7 @@ class StageCallback(TrainerCallback):
             step=state.global_step,
             steps=state.max_steps,
             loss=self._loss,
-            tokens_per_second=spread.processes() * tokens / seconds if seconds else 0.0,
+            tokens_per_second=distributed.processes() * tokens / seconds if seconds else 0.0,
         )
         watched.on_progress(progress)
 
