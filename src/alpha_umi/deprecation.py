@@ -104,6 +104,11 @@ SPLIT: dict[str, tuple[str, ...]] = {
 """Packages whose own names moved into modules; each ends with `__getattr__ = moved_names(__name__)`."""
 
 RENAMED: dict[str, dict[str, str]] = {
+    "jobs.flywheel": {
+        "Harvest": "RejectionSamplingResult",
+        "HarvestOptions": "RejectionSamplingOptions",
+        "harvest": "rejection_sample",
+    },
     "build": {"Cast": "AgentKind"},
     "jobs": {"Outlook": "PlanAssumptions", "unheld": "unconstrained_arguments"},
     "jobs.cluster": {"Member": "RayWorker", "crew_on_ray": "ray_pool"},

@@ -165,7 +165,7 @@ def _underlying(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _routine(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What holds the type hints: the function itself, or the `__call__` of an object."""
+    """Holder of the type hints: the function itself, or the `__call__` of an object."""
     inner = _underlying(function)
     return inner if inspect.isroutine(inner) or hasattr(inner, "__wrapped__") else type(inner).__call__
 

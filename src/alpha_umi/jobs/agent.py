@@ -221,7 +221,7 @@ class AgentChoice:
 
     @property
     def is_local(self) -> bool:
-        """Whether loading it loads models here, which takes seconds."""
+        """True if loading it loads local models, which takes seconds."""
         return self.config is not None and self.config.roles.is_local
 
     def open(self) -> Agent:

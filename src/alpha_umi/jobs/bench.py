@@ -1,4 +1,4 @@
-"""How fast an agent's own models run here: what `umi bench engine` does.
+"""Benchmark of an agent's local models on this machine: the job of `umi bench engine`.
 
 Recorded tasks are gone through as a live agent would, turn by turn, several at once: every turn is proposed after the
 recorded ones before it, so that all machines are asked for the same prompts however good the agent is.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOptions:
-    """Whose models are measured, on what."""
+    """Options of a benchmark: the agent and the data that it is measured on."""
 
     agent: AgentConfig
     data: Path | None = None
@@ -49,7 +49,7 @@ class BenchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where it was measured."""
+    """Machine of a measurement."""
 
     device: str
     dtype: str
@@ -61,7 +61,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """What was done and how long it took; tokens and seconds, memory in bytes."""
+    """Measurements: tokens, seconds, and memory in bytes."""
 
     machine: Machine
     tasks: int
@@ -122,7 +122,7 @@ class Measures:
 
 @dataclass(slots=True)
 class _Done:
-    """What the turns have used so far."""
+    """Usage of the turns so far."""
 
     usage: Usage
     turns: int = 0

@@ -23,7 +23,7 @@ _HISTORY = "history"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleOptions:
-    """What is given away, and where to."""
+    """Options of a bundle: the run, its world and the folder to write."""
 
     run: Path
     """A finished run directory of GLPFT."""
@@ -67,7 +67,7 @@ def _check(options: BundleOptions) -> AgentConfig:
 
 
 def _files(options: BundleOptions, config: AgentConfig) -> Iterator[Path]:
-    """What is taken of the run."""
+    """Files of the run that the bundle holds."""
     run = options.run.absolute()
     folders: dict[Path, None] = {}
     for role in Role:

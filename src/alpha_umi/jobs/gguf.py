@@ -34,7 +34,7 @@ class _Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What was written, and how it is served."""
+    """Written files, and the command that serves them."""
 
     files: tuple[Path, ...]
     commands: tuple[str, ...]

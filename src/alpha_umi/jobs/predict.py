@@ -31,7 +31,7 @@ _WEIGHTS = (".safetensors", ".bin")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictOptions:
-    """What is predicted, by whom and where it goes."""
+    """Options of a prediction: agent, data and output file."""
 
     agent: AgentConfig
     data: Path

@@ -1,4 +1,4 @@
-"""Rollouts to training data: trajectories that are verified, and preference pairs from what their searches tried.
+"""Rejection sampling of rollouts: verified trajectories, and preference pairs from what their searches tried.
 
 A rollout's own verdict counts; tasks of the sealed world are verified anew, on every branch; other rollouts are looked
 up in a run of `umi judge pass`. Nothing is written unless all can be read.
@@ -31,8 +31,8 @@ _ENDS = (StopReason.ANSWERED, StopReason.GAVE_UP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HarvestOptions:
-    """What is taken from which runs, and where it goes."""
+class RejectionSamplingOptions:
+    """Options of rejection sampling: runs, filters and output files."""
 
     runs: Sequence[Path]
     """Folders of rollouts, or their files."""
@@ -47,8 +47,8 @@ class HarvestOptions:
 
 
 @dataclass(slots=True, kw_only=True)
-class Harvest:
-    """What came of it."""
+class RejectionSamplingResult:
+    """Result: counts of trajectories and pairs, and the reasons of what was left out."""
 
     read: int = 0
     kept: int = 0
@@ -57,9 +57,9 @@ class Harvest:
     pairs: Counter[Role] = field(default_factory=Counter[Role])
 
 
-def harvest(options: HarvestOptions, form: Format) -> Harvest:
+def rejection_sample(options: RejectionSamplingOptions, form: Format) -> RejectionSamplingResult:
     """Write what the runs give. Raises DataError where that is nothing, ConfigError for a format without text."""
-    done = Harvest()
+    done = RejectionSamplingResult()
     trajectories, pairs = set[str](), set[str]()
     with ExitStack() as files:
         out = files.enter_context(write_text(options.out))
@@ -109,7 +109,7 @@ class _Known:
         return self.verify(Trajectory(task=tree.task, turns=tree.branch(node)))
 
 
-def _read(options: HarvestOptions) -> Iterator[_Known]:
+def _read(options: RejectionSamplingOptions) -> Iterator[_Known]:
     judged: dict[str, Mapping[str, PassVerdict]] = {}
     for run in options.runs:
         for rollout in read_rollouts(run):
@@ -127,7 +127,7 @@ def _plain(trajectory: Trajectory) -> Trajectory:
 
 
 def _refusal(known: _Known, *, everything: bool) -> str:
-    """Why a rollout gives no trajectory; empty where it gives one."""
+    """Reason that a rollout gives no trajectory; empty where it gives one."""
     if known.rollout.trajectory.stop not in _ENDS:
         return "ended with an error" if known.rollout.error else "neither answered nor given up"
     verdict = known.verdict
@@ -143,7 +143,7 @@ def _is_new(seen: set[str], *parts: Json) -> bool:
     return is_new
 
 
-def _nothing(done: Harvest) -> str:
+def _nothing(done: RejectionSamplingResult) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in done.skipped.most_common())
     if not done.read:
         return "holds no rollout"
@@ -155,7 +155,7 @@ def _nothing(done: Harvest) -> str:
 
 
 def _write_pairs(
-    file: IO[str], known: _Known, form: Format, roles: Sequence[Role], seen: set[str], done: Harvest
+    file: IO[str], known: _Known, form: Format, roles: Sequence[Role], seen: set[str], done: RejectionSamplingResult
 ) -> None:
     task = known.rollout.trajectory.task
     for choice in find_choices(known.rollout.tree, known.verify_end):

@@ -12,7 +12,7 @@ from pydantic import Field
 from alpha_umi.config.calls import validated
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
-from alpha_umi.jobs.preferences import Harvest, HarvestOptions, harvest
+from alpha_umi.jobs.preferences import RejectionSamplingOptions, RejectionSamplingResult, rejection_sample
 from alpha_umi.loading.datasets import open_reader
 from alpha_umi.loading.formats import open_format
 from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
@@ -85,14 +85,14 @@ def prepare_rollouts(
     roles: Sequence[Role] | None = None,
     judged: Path | None = None,
     everything: bool = False,
-) -> Harvest:
+) -> RejectionSamplingResult:
     """Keep verified rollouts as training trajectories, and what their searches tried as preference pairs.
 
     `pairs`: where the pairs go, in the prompts of `format`, of these `roles`; `judged`: a run of `judge pass` whose
     verdicts count where a rollout has none; `everything`: what nobody verified, too. Raises DataError where that is
     nothing.
     """
-    options = HarvestOptions(
+    options = RejectionSamplingOptions(
         runs=runs,
         out=out,
         pairs=pairs,
@@ -100,7 +100,7 @@ def prepare_rollouts(
         judged=judged,
         roles=[Role(each) for each in roles or Role],
     )
-    return harvest(options, open_format(format))
+    return rejection_sample(options, open_format(format))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

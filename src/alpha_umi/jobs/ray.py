@@ -92,7 +92,7 @@ def _import() -> Any:
 
 
 def _connect(ray: Any) -> bool:
-    """Whether a connection was made, which is then to be closed."""
+    """Connect to the cluster; True if the connection is ours to close."""
     if ray.is_initialized():
         return False
     address = os.environ.get("RAY_ADDRESS", "auto")

@@ -1,4 +1,4 @@
-"""A run of rollouts, from its configuration to its folder: what `umi rollout` does."""
+"""Run of rollouts from its configuration to its folder: the job of `umi rollout`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from alpha_umi.types import Json, Task
 
 CONFIG = "rollout.toml"
 _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
-"""What changes how fast a run is, not what it makes."""
+"""Keys that change the speed of a run, not its results."""
 
 RollOut: TypeAlias = Callable[[Job], Awaitable[Rollout]]
 WorkerPool: TypeAlias = Callable[[RolloutConfig, int], AbstractAsyncContextManager[RollOut]]
@@ -43,7 +43,7 @@ Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutOptions:
-    """What is rolled out and where it goes."""
+    """Options of a run of rollouts: configuration, queries and folder."""
 
     config: RolloutConfig
     queries: Path
@@ -58,7 +58,7 @@ class RolloutOptions:
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run is."""
+    """Progress of a run, by set."""
 
     total: int
     sets: dict[str, Counts] = field(default_factory=dict[str, Counts])
@@ -215,7 +215,7 @@ def _check_same(path: Path, config: RolloutConfig) -> None:
 
 
 def _check_same_task(out: Path, rollout: Rollout, task: Task) -> None:
-    """What a finished task was asked must be what it is asked now, in the same version of the world."""
+    """Check that a finished task has the query it has now, in the same version of the world."""
     before = rollout.trajectory.task
     was, now = before.metadata.get("world"), task.metadata.get("world")
     if before.query != task.query:

@@ -109,7 +109,7 @@ def pretrain(config: PretrainConfig, *, resume: bool, on_progress: OnProgress | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanAssumptions:
-    """What a plan assumes of the machines. None: as found on this one, or not known."""
+    """Assumptions of a plan about the machines. None: as found on this one, or not known."""
 
     world_size: int | None = None
     memory_gib: float | None = None
@@ -125,7 +125,7 @@ class PlanAssumptions:
 
 
 def plan_training(config: TrainConfig, assumptions: PlanAssumptions) -> Plan:
-    """What a training run will need, without running it. Raises ConfigError, DataError or CheckpointError."""
+    """Estimate the needs of a training run without running it. Raises ConfigError, DataError or CheckpointError."""
     check_not_empty(config.data.train)
     with explain_missing_extra("local", "training"):
         from alpha_umi.training.planning import estimate as plan
