@@ -249,7 +249,7 @@ def test_what_is_prepared_is_what_training_takes(desk):
     steps = [f"stages.{role}.max_steps=1" for role in ("backbone", "planner", "caller", "summarizer")]
     config = load_config(TrainConfig, RECIPES / "tiny.toml", [*small, *steps], folder=desk)
     run = train(config, resume=False)
-    assert all(int(row["examples"]) > 0 for row in trained(run))
+    assert all(int(row["examples"]) > 0 for row in trained(run, config.max_length))
 
 
 def test_a_judges_verdicts_count_where_a_rollout_has_none(tmp_path):
