@@ -14,6 +14,7 @@ from alpha_umi.datasets.queries import Query
 from alpha_umi.loading.environments import open_environment
 from alpha_umi.loading.formats import open_format, open_stored_format
 from alpha_umi.protocols import Environment, Format
+from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import Call, Role, Task, ToolStatus
 from support.folders import REPOSITORY
 from support.strategies import answers, calls, plans, tasks, texts, turns
@@ -81,7 +82,7 @@ def test_a_format_runs_and_can_be_kept_with_a_trained_agent(capsys):
     assert isinstance(open_stored_format("own_format:JsonLines"), Format)
 
 
-@given(data=st.data(), role=st.sampled_from(Role), text=texts, task=tasks, history=st.lists(turns, max_size=3))
+@given(data=st.data(), role=st.sampled_from(FORMAT_ROLES), text=texts, task=tasks, history=st.lists(turns, max_size=3))
 def test_a_format_reads_what_it_writes_and_any_other_text(data, role, text, task, history):
     form = open_format("own_format:JsonLines")
     written = data.draw(WRITTEN[role])

@@ -12,6 +12,7 @@ from alpha_umi.formats.load import load_format
 from alpha_umi.formats.tokens import prompt_ids
 from alpha_umi.loading.formats import open_format
 from alpha_umi.models.scripted import ScriptedModel
+from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.search import Limits, Tree, explore
 from alpha_umi.training.data.examples import make_examples, targets
 from alpha_umi.training.data.labels import Lengths, Tokeniser
@@ -100,7 +101,7 @@ def test_a_whole_rollout_shows_the_prompts_trained_on_in_their_order(name):
         ]
         model = scripted(replies)
         role_model = RoleModel(model=model)
-        agent = MultiAgent(role_models=dict.fromkeys(Role, role_model), format=form)
+        agent = MultiAgent(role_models=dict.fromkeys(AGENT_ROLES, role_model), format=form)
 
         async def roll_out(trajectory=trajectory, agent=agent):
             tree = Tree(task=trajectory.task)

@@ -221,15 +221,17 @@ class _Engine:
         write_json(self.path, {what: before.get(what, 0) + more.get(what, 0) for what in before.keys() | more.keys()})
 
 
-_COUNTED = ("prefilled", "shared")
+_COUNTED = {"prefilled": "prefill_tokens", "shared": "cached_tokens"}
+"""Key of a cell's document -> field of the engine's statistics."""
 
 
 def _counted(models: Iterable[object]) -> dict[str, float]:
-    """Of all engines, each once."""
-    engines = {id(counts): counts for model in models if (counts := getattr(model, "counts", None)) is not None}
+    """Sums over all engines, each once."""
+    bases = (getattr(model, "base", None) for model in models)
+    engines = {id(engine): engine for base in bases if (engine := getattr(base, "engine", None)) is not None}
     if not engines:
         return {}
-    return {what: sum(getattr(counts, what) for counts in engines.values()) for what in _COUNTED}
+    return {what: sum(getattr(each.stats, field) for each in engines.values()) for what, field in _COUNTED.items()}
 
 
 def _describe(rollout: Rollout) -> dict[str, Json]:
