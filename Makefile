@@ -9,6 +9,9 @@ NEWEST := .venv-newest
 LOCKING := .venv-lock
 COMPILE := $(LOCKING)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --quiet --no-config \
 	--no-annotate --custom-compile-command "make lock"
+# No bytecode at installation: pip would compile all of torch and transformers, most of which is never imported.
+INSTALL := $(PY) -m pip install --quiet --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 DOCS := $(PY) -m sphinx -b html -q -W --keep-going -n docs docs/_build
 
 .PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test test-newest lint lock check docs bench clean
@@ -18,10 +21,10 @@ help: ## this list
 setup: $(VENV)/.ready ## make .venv with the versions of the lock (a CPU build of torch first)
 $(VENV)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet pip==$(PIP)
-	$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install --quiet -c $(LOCK) torch==$(TORCH)
-	$(PY) -m pip install --quiet --no-deps -r $(LOCK)
-	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(INSTALL) pip==$(PIP)
+	$(PY) -c "import torch" 2>/dev/null || $(INSTALL) -c $(LOCK) torch==$(TORCH)
+	$(INSTALL) --no-deps -r $(LOCK)
+	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup ## the bundled agent at work: live, verified, measured, and a page of it all
@@ -83,7 +86,7 @@ docs: setup ## the documentation as a site in docs/_build, warnings as errors, o
 	$(DOCS)
 
 bench: setup ## every benchmark, each a ratio against a named peer
-	$(PY) -m pip install --quiet --no-deps -r requirements/bench.txt
+	$(INSTALL) --no-deps -r requirements/bench.txt
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
 
 clean: ## remove what make made
