@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
 import alpha_umi as umi
+from alpha_umi.loading.agents import LoadedAgent, read_agent
 from alpha_umi.types import Answer, Call, StopReason, Task, ToolSpec
 from support.coded_agents import Echo
 
@@ -68,6 +70,22 @@ def test_a_search_is_explored_node_by_node():
     assert asyncio.run(main()) == Answer(text="hello: HELLO")
 
 
+def test_a_query_is_explored_in_the_world_of_a_loaded_agent():
+    agent = umi.Agent(LoadedAgent(agent=Echo()), read_agent(Path("umi-tiny")))
+
+    async def main():
+        return [node async for node in umi.explore(agent, "What is the weather in Lima?")][-1].status
+
+    assert asyncio.run(main()) is umi.NodeStatus.ANSWERED
+
+
+def test_a_query_to_an_object_leaves_no_thread_behind():
+    before = threading.active_count()
+    for _ in range(3):
+        umi.ask("hello", tools=[upper], agent=Echo())
+    assert threading.active_count() == before
+
+
 def test_a_task_of_the_sealed_world_needs_no_tools():
     from alpha_umi.world import World
 
@@ -97,12 +115,19 @@ def test_a_task_without_anything_to_run_its_tools_is_refused():
         ({"query": "x", "agent": Echo(), "model": "m"}, "is loaded already"),
         ({"query": "x", "model": "m"}, "an endpoint by --base-url and --model"),
         ({"query": "x", "agent": Echo()}, "which tools may be used"),
+        ({"query": "x", "agent": ""}, "agent '' is no name"),
         ({}, "say what to do"),
+        ({"query": " "}, "say what to do"),
     ],
 )
 def test_wrong_arguments_are_refused_in_words_before_anything_is_loaded(arguments, words):
     with pytest.raises(umi.ConfigError, match=words):
         umi.ask(**arguments)
+
+
+def test_wrong_arguments_of_a_method_are_refused_under_its_name():
+    with umi.load(Echo()) as agent, pytest.raises(umi.ConfigError, match=r"^Agent\.ask: tools is 5"):
+        agent.ask("x", tools=5)
 
 
 def test_wrong_arguments_of_an_awaited_query_are_refused_in_the_same_words():

@@ -66,6 +66,7 @@ class Agent:
         """The next turns after `turns`. Raises ModelError when a model cannot complete."""
         return await self._in_thread(self._loaded.agent.propose(task, turns))
 
+    @validated
     def ask(self, query: str | None = None, **options: Unpack[AskOptions]) -> Trajectory:
         """Answer one query with tools. Works inside a running event loop; async tools run in the agent's thread.
 
@@ -215,19 +216,24 @@ class AgentChoice:
 
     name: str
     config: AgentConfig | None = None
-    """None: an agent that is code, or one that is loaded."""
+    """None: an agent that is code."""
     single: bool = False
     given: Agent | None = None
+    """An agent that is loaded; it stays so when what it is opened for ends."""
+    coded: protocols.Agent | None = None
+    """An object with `propose`."""
 
     @property
     def is_local(self) -> bool:
         """True if loading it loads local models, which takes seconds."""
-        return self.config is not None and self.config.roles.is_local
+        return self.given is None and self.config is not None and self.config.roles.is_local
 
     def open(self) -> Agent:
         """Load the agent; one that is loaded already is returned. Raises ConfigError or CheckpointError."""
         if self.given is not None:
             return self.given
+        if self.coded is not None:
+            return Agent(LoadedAgent(agent=self.coded), None, self.name)
         if self.config is None:
             return Agent(open_coded_agent(self.name), None, self.name)
         return Agent(open_agent(self.config, AgentKind.SINGLE if self.single else None), self.config, self.name)
@@ -243,7 +249,9 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
     if agent is not None and not isinstance(agent, str | Path):
         if {name for name, value in options.items() if value}:
             raise ConfigError(f"agent {agent!r} is loaded already; give its options to load")
-        return AgentChoice(name="agent", given=agent if isinstance(agent, Agent) else Agent(LoadedAgent(agent=agent)))
+        if isinstance(agent, Agent):
+            return AgentChoice(name=agent.name, config=agent.config, given=agent)
+        return AgentChoice(name="agent", coded=agent)
     if base_url is not None or model is not None or native:
         if agent is not None or base_url is None or model is None:
             raise ConfigError(
@@ -251,7 +259,9 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
             )
         config = endpoint_agent(base_url, model, native=native)
         return AgentChoice(name=model, config=_constrained(config, constrained), single=single)
-    name = str(agent or DEFAULT)
+    name = DEFAULT if agent is None else str(agent)
+    if not name.strip():
+        raise ConfigError(f"agent {name!r} is no name; leave it out for {DEFAULT}")
     if is_coded(name):
         return AgentChoice(name=name)
     if Path(name).suffix == ".gguf":
@@ -280,6 +290,6 @@ def load(name: AgentLike | None = None, **options: Unpack[AgentOptions]) -> Agen
 def read_toolbox(query: str | None, options: AskOptions, config: AgentConfig | None) -> Toolbox:
     """The tools of one query. Raises ConfigError unless there is a query or a task of a world, and not both."""
     task = options.get("world_task")
-    if (query is None) == (task is None):
+    if (query is None or not query.strip()) == (task is None):
         raise ConfigError("say what to do: a query, or the name of a task of the world by --world-task")
     return open_toolbox(**{name: options.get(name) for name in _TOOLS}, agent=config)

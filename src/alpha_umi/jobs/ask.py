@@ -107,16 +107,14 @@ def read_question(query: str | None, agent: AgentLike | None, options: AgentAskO
     """Check the arguments of one query. Raises ConfigError, CheckpointError or DataError."""
     choice = choose_agent(agent, _agent_options(options))
     check_strategy(options.get("strategy", "chain"))
-    config = choice.config if choice.given is None else choice.given.config
-    return Conversation(choice=choice, toolbox=read_toolbox(query, options, config), options=options)
+    return Conversation(choice=choice, toolbox=read_toolbox(query, options, choice.config), options=options)
 
 
 def read_conversation(agent: AgentLike | None, options: AgentChatOptions) -> Conversation:
     """Check the arguments of a conversation. Raises ConfigError, CheckpointError or DataError."""
     choice = choose_agent(agent, _agent_options(options))
     check_strategy(options.get("strategy", "chain"))
-    config = choice.config if choice.given is None else choice.given.config
-    toolbox = open_toolbox(**_tool_options(options), agent=config)
+    toolbox = open_toolbox(**_tool_options(options), agent=choice.config)
     return Conversation(choice=choice, toolbox=toolbox, options={**options})
 
 

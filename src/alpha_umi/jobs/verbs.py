@@ -80,8 +80,7 @@ def predict(
 
 
 def _config(agent: AgentLike, constrained: bool | None) -> AgentConfig:
-    choice = choose_agent(agent, {})
-    config = choice.config if choice.given is None else choice.given.config
+    config = choose_agent(agent, {}).config
     if config is None:
         raise ConfigError(f"agent {agent!r} is code; a prediction needs a run directory or an agent file")
     return config if constrained is None else config.model_copy(update={"constrained": constrained})
