@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpha_umi.errors import FormatError
-from alpha_umi.formats.tokens import completion_ids, decode, end_ids, prompt_ids
+from alpha_umi.formats.tokens import PromptIds, completion_ids, completion_parts, decode, end_ids, prompt_ids
 from alpha_umi.training.tokenizer import BOS, learn_tokenizer
-from alpha_umi.types import Message
+from alpha_umi.types import Message, Part
 from support.tiny_models import TEXT, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -32,6 +32,18 @@ def test_nothing_of_a_completion_depends_on_its_prompt(prompt, completion):
     whole = prompt_ids(TOKENIZER, prompt) + completion_ids(TOKENIZER, completion, "</s>")
     assert whole[: -len(completion_ids(TOKENIZER, completion, "</s>"))] == prompt_ids(TOKENIZER, prompt)
     assert whole[-1] == TOKENIZER.eos_token_id
+
+
+def test_half_a_character_is_tokenised_as_the_replacement_character():
+    """A tool that cuts its text by UTF-16 units leaves such halves, and JSON can hold them."""
+    for text, shown in [("cut \ud83d", "cut \ufffd"), ("\ude00\ud83d b", "\ufffd\ufffd b")]:
+        assert prompt_ids(TOKENIZER, text) == prompt_ids(TOKENIZER, shown)
+        assert decode(TOKENIZER, completion_ids(TOKENIZER, text, "</s>"), "</s>") == shown
+        assert PromptIds(TOKENIZER, ("<|role|>",))(text) == prompt_ids(TOKENIZER, shown)
+        ids, parts = completion_parts(TOKENIZER, [(text, Part.ANSWER), ("x", Part.MARK)])
+        assert len(ids) == len(parts)
+        assert parts[-1] is Part.MARK
+    learn_tokenizer(["cut \ud83d"], vocab_size=300)
 
 
 def test_a_space_that_ends_a_prompt_stays_a_token_of_the_prompt():

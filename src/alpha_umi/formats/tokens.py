@@ -18,6 +18,7 @@ from alpha_umi.types import Part, Prompt, Span, ToolPrompt
 
 _RECENT_PROMPTS, _RECENT_PIECES = 64, 256
 """Texts whose ids are at hand: those of a few trajectories."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Tokenizer(Protocol):
@@ -40,6 +41,15 @@ class Tokenizer(Protocol):
     ) -> object: ...
 
 
+def well_formed(text: str) -> str:
+    """Replace every lone surrogate (half a character, as a tool may cut one) by U+FFFD: no tokenizer takes it."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
+    return tokenizer.encode(well_formed(text), add_special_tokens=False)
+
+
 def prompt_ids(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
     """Token ids of a prompt: text after the tokenizer's own BOS where it has one, or messages by its chat template.
 
@@ -48,18 +58,18 @@ def prompt_ids(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
     if isinstance(prompt, ToolPrompt):
         raise FormatError("a model that runs here knows no native function calling; name an endpoint or another format")
     if isinstance(prompt, str):
-        return _own_start(tokenizer) + tokenizer.encode(prompt, add_special_tokens=False)
+        return _own_start(tokenizer) + _encode(tokenizer, prompt)
     conversation = [{"role": message.role, "content": message.content} for message in prompt]
     try:
         text = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
     except Exception as error:  # templates are programs of the checkpoint's author and raise whatever they like
         raise FormatError(f"the model's chat template cannot render these messages: {error}") from error
-    return tokenizer.encode(cast("str", text), add_special_tokens=False)
+    return _encode(tokenizer, cast("str", text))
 
 
 def completion_ids(tokenizer: Tokenizer, completion: str, end: str) -> list[int]:
     """Token ids of a completion and its end mark, the target of training."""
-    return [*tokenizer.encode(completion, add_special_tokens=False), end_ids(tokenizer, end)[0]]
+    return [*_encode(tokenizer, completion), end_ids(tokenizer, end)[0]]
 
 
 def completion_parts(tokenizer: Tokenizer, spans: Sequence[Span]) -> tuple[list[int], list[Part]]:
@@ -67,7 +77,7 @@ def completion_parts(tokenizer: Tokenizer, spans: Sequence[Span]) -> tuple[list[
 
     The completion is tokenised as a whole, so a token may reach from one part into the next.
     """
-    text = joined(spans)
+    text = well_formed(joined(spans))
     ids, begins = _fast_begins(tokenizer, text) if _is_fast(tokenizer) else _slow_begins(tokenizer, text)
     parts: list[Part] = []
     reached, following = 0, iter(spans)
@@ -171,7 +181,7 @@ class PromptIds:
     def _encode(self, prompt: Prompt) -> Sequence[int]:
         if self._piece is None or not isinstance(prompt, str):
             return prompt_ids(self._tokenizer, prompt)
-        return self._tokenizer.encode(prompt, add_special_tokens=False)
+        return _encode(self._tokenizer, prompt)
 
 
 class _Added(Protocol):

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.config import PretrainConfig
 from alpha_umi.errors import ConfigError, DataError
-from alpha_umi.formats.tokens import Tokenizer, end_ids
+from alpha_umi.formats.tokens import Tokenizer, end_ids, well_formed
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_rows, write_json
 from alpha_umi.training.callbacks import StageProgress
@@ -85,7 +85,7 @@ def read_texts(paths: Sequence[Path]) -> list[str]:
             text = row.get("text") if isinstance(row, dict) else None
             if not isinstance(text, str) or not text:
                 raise DataError(f'{path}:{number}: not a text; write one {{"text": "..."}} per line')
-            texts.append(text)
+            texts.append(well_formed(text))
     if not texts:
         raise DataError(f"{', '.join(map(str, paths))}: no texts to learn from")
     return texts

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from alpha_umi.formats.tokens import well_formed
+
 PAD, BOS, EOS = "<|pad|>", "<|begin|>", "<|eos|>"
 _PIECES = Regex(r"[\p{L}\p{M}]+|\s|.")
 
@@ -37,7 +39,7 @@ def learn_tokenizer(
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(map(well_formed, texts), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
     )
