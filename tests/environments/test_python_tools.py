@@ -458,6 +458,30 @@ def test_two_tools_of_one_name_are_told_apart_in_the_error():
         PythonEnvironment([Shop.cost])
 
 
+def upper(text: str) -> str:
+    return text.upper()
+
+
+async def pieces(count: int):
+    yield count
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: tool(name="a b")(upper), "cannot be called 'a b'; its name must be one word"),
+        (lambda: tool(name="a\n")(upper), "one word"),
+        (lambda: tool(name=3)(upper), "cannot be called 3"),
+        (lambda: tool(description=3)(upper), "tool upper: the description is 3, but must be text"),
+        (lambda: tool(classmethod(upper)), "upper: write @classmethod above @tool"),
+        (lambda: tool(pieces), "tool pieces yields its result asynchronously"),
+    ],
+)
+def test_what_no_model_could_call_is_refused_where_it_is_written(make, words):
+    with pytest.raises(ConfigError, match=words):
+        make()
+
+
 # --- descriptions -----------------------------------------------------------------------------------------
 
 STYLES = {
@@ -509,6 +533,19 @@ def test_parameters_are_described_in_every_style(style):
     summary, entries = read_docstring(inspect.cleandoc(STYLES[style]))
     assert summary == "Weather of a city."
     assert entries == {"city": "name of a city", "days": "how far: ahead"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sum.\n\nArgs:\n    a: First\n        one.\n\nWorks for all.\nNotes: hi\n",
+        "Sum.\n\nParameters\n----------\na : int\n    First\n    one.\n\nWorks for all numbers.\nNotes: hi\n",
+        "Sum.\n\n:param a: First\n    one.\n\nWorks for all.\nNotes: hi\n",
+        "Sum.\n\n:param a: First\n    one.\nWorks for all.\n",
+    ],
+)
+def test_words_after_the_parameters_describe_none_of_them(text):
+    assert read_docstring(text) == ("Sum.", {"a": "First one."})
 
 
 def test_numpy_names_may_share_a_description_and_a_note_may_stand_in_the_hint():

@@ -17,6 +17,7 @@ _GOOGLE_ENTRY = re.compile(r"^(?P<indent>[ \t]+)(?P<names>\*{0,2}\w+)[ \t]*(?:\(
 _NUMPY_ENTRY = re.compile(
     r"^(?P<indent>[ \t]*)(?P<names>\*{0,2}\w+(?:[ \t]*,[ \t]*\*{0,2}\w+)*)[ \t]*(?::(?P<type>.*))?$"
 )
+_FIELD_END = re.compile(r"\n(?=[ \t]*\n|\S)")
 _SPHINX_PARAMETERS = ("param", "parameter", "arg", "argument", "key", "keyword")
 
 
@@ -48,12 +49,14 @@ def _sections(text: str, style: re.Pattern[str]) -> Iterator[tuple[str, str]]:
 
 
 def _entries(text: str, entry: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-    """Names with the lines below them; an entry is indented as far as the first one."""
+    """Names with the lines below them, to the first line outside; an entry is indented as far as the first one."""
     indent: str | None = None
     names: list[str] = []
     lines: list[str] = []
     for line in text.splitlines():
         found = entry.match(line) if line.strip() else None
+        if indent is not None and _is_outside(line, indent, lines, is_entry=found is not None):
+            break
         if found and (indent is None or len(found["indent"]) <= len(indent)):
             yield from ((name, _on_one_line(" ".join(lines))) for name in names)
             indent = found["indent"]
@@ -64,6 +67,13 @@ def _entries(text: str, entry: re.Pattern[str]) -> Iterator[tuple[str, str]]:
     yield from ((name, _on_one_line(" ".join(lines))) for name in names)
 
 
+def _is_outside(line: str, indent: str, before: list[str], *, is_entry: bool) -> bool:
+    """A line further left than the entries; or as far left, no entry, and after an empty line."""
+    depth = len(line) - len(line.lstrip())
+    after_gap = bool(before) and not before[-1].strip()
+    return bool(line.strip()) and (depth < len(indent) or (depth == len(indent) and not is_entry and after_gap))
+
+
 def _fields(text: str) -> Iterator[tuple[str, str]]:
     """The `:param name:` and `:param type name:` fields."""
     fields = list(_SPHINX.finditer(text))
@@ -71,7 +81,7 @@ def _fields(text: str) -> Iterator[tuple[str, str]]:
     for field, end in zip(fields, ends, strict=True):
         words = field["rest"].split()
         if field["title"] in _SPHINX_PARAMETERS and words:
-            yield words[-1].lstrip("*"), _on_one_line(re.split(r"\n[ \t]*\n", text[field.end() : end])[0])
+            yield words[-1].lstrip("*"), _on_one_line(_FIELD_END.split(text[field.end() : end])[0])
 
 
 def _on_one_line(text: str) -> str:

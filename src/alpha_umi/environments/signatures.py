@@ -114,12 +114,18 @@ def as_tool(value: Callable[..., Any], *, name: str = "", description: str = "")
     if isinstance(value, PythonTool) and not (name or description):
         return value
     function = value.function if isinstance(value, PythonTool) else value
+    if isinstance(function, classmethod):
+        raise ConfigError(f"{_name_of(function.__func__)}: write @classmethod above @tool, not below it")
     if not callable(function):
         wrong = "write @tool(name=...)" if isinstance(function, str) else "name functions"
         raise ConfigError(f"{function!r} of type {type(function).__name__} cannot be called, so it is no tool; {wrong}")
     if isinstance(function, type):
         raise ConfigError(f"{function.__qualname__} is a class, and no tool; take a function or a method of an object")
-    name = name or _name_of(function)
+    name = _word(name) or _name_of(function)
+    if not isinstance(description, str):
+        raise ConfigError(f"tool {name}: the description is {description!r}, but must be text")
+    if inspect.isasyncgenfunction(_routine(function)):
+        raise ConfigError(f"tool {name} yields its result asynchronously, piece by piece; let it return a list")
     summary, texts = read_docstring(_docstring_of(function))
     types, properties, required = _read_parameters(function, name, texts)
     schemas, definitions = write_schemas(types)
@@ -181,6 +187,13 @@ def _name_of(function: Callable[..., Any]) -> str:
     if not isinstance(name, str) or not name.isidentifier():
         what = "a lambda" if name == "<lambda>" else f"an object of type {type(function).__name__}"
         raise ConfigError(f"{what} has no name to call it by; give it one: tool(name='...')(...)")
+    return name
+
+
+def _word(name: object) -> str:
+    """The name that a tool is given. Raises ConfigError for what is not one word, as calls are written."""
+    if not isinstance(name, str) or (name and name.split() != [name]):
+        raise ConfigError(f"a tool cannot be called {name!r}; its name must be one word")
     return name
 
 
