@@ -1,23 +1,28 @@
 """File storage of trajectories (JSONL) and documents (JSON): read with clear errors, written whole or not at all.
 
-A file is written beside its place and renamed into it, so a reader sees the old one or the new one. The one
-exception is `Ledger`, which appends finished rows one by one so that an interrupted run can go on.
+A file is written beside its place and renamed into it, so a reader sees the old one or the new one; parts that a killed
+process left there are removed. The one exception is `Ledger`, which appends finished rows one by one so that an
+interrupted run can go on.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, StorageError, explain_missing_extra
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, StorageError
+from alpha_umi.text_files import open_text as open_text
+from alpha_umi.text_files import parse_json, read_json_rows, read_lines
+from alpha_umi.text_files import read_json as read_json
 from alpha_umi.types import (
     Answer,
     Call,
@@ -39,49 +44,27 @@ from alpha_umi.types import (
 SCHEMA = "alpha_umi.trajectory/1"
 MARK = ".alpha_umi"
 """Marker file of a folder that was made here, and may be emptied and made again."""
+_OWN_PARTS = set[str]()
+"""Names of the parts that this process is writing."""
+_SWEPT = set[Path]()
 
 
-# --- text files -------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[IO[str]]:
-    """Read a text file, decompressing `.gz` and `.zst` by name. Raises DataError naming the path."""
-    try:
-        with _open_binary(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as text:
-            yield text
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: is a directory; a file is needed") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text at byte {error.start}") from None
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-
-
-def _open_binary(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        return _open_zst(path)
-    return path.open("rb")
-
-
-def _open_zst(path: Path) -> IO[bytes]:
-    with explain_missing_extra("zst", f"{path}: reading .zst"):
-        import zstandard
-    return cast("IO[bytes]", zstandard.open(path, "rb"))
+# --- whole files ------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def write_text(path: Path) -> Iterator[IO[str]]:
     """Write a text file that appears at `path` only when all of it is there."""
-    with (
-        _write_whole(path) as raw,
-        io.TextIOWrapper(_compress(path, raw), encoding="utf-8", newline="\n") as text,
-    ):
-        yield text
+    with _write_whole(path) as raw:
+        packed = _compress(path, raw)
+        text = io.TextIOWrapper(packed, encoding="utf-8", newline="\n")
+        try:
+            yield text
+        finally:
+            if packed is raw:
+                text.detach()  # its lock ends with it
+            else:
+                text.close()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -92,61 +75,59 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _write_whole(path: Path) -> Iterator[IO[bytes]]:
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as raw:
+        _sweep(path.parent)
+        with _open_part(path.parent) as raw:
             yield raw
-        temporary.chmod(0o644)
-        temporary.replace(path)
+            raw.flush()
+            part = Path(raw.name)
+            part.chmod(0o644)
+            part.replace(path)
     except OSError as error:
         reason = error.strerror or error
         raise StorageError(f"{path}: cannot be written: {reason}; what was there is unchanged") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open_part(folder: Path) -> Iterator[IO[bytes]]:
+    """Open a file that is locked while it is written, and gone afterwards unless it was renamed."""
+    while True:
+        part = folder / f".umi-{secrets.token_hex(6)}.part"
+        _OWN_PARTS.add(part.name)
+        try:
+            with part.open("xb") as raw:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.lockf(raw, fcntl.LOCK_EX)
+                if part.exists():
+                    yield raw
+                    return
+        finally:
+            part.unlink(missing_ok=True)
+            _OWN_PARTS.discard(part.name)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove parts that no process is writing; once per folder and process."""
+    place = folder.absolute()
+    if place in _SWEPT:
+        return
+    _SWEPT.add(place)
+    for part in place.glob(".umi-*.part"):
+        if part.name not in _OWN_PARTS:
+            with suppress(OSError), part.open("r+b") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
 
 
 def _compress(path: Path, raw: IO[bytes]) -> IO[bytes]:
     if path.suffix == ".gz":
-        return cast("IO[bytes]", _GzipOver(raw))
+        return cast("IO[bytes]", gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0))
     if path.suffix == ".zst":
         import zstandard
 
-        return cast("IO[bytes]", zstandard.ZstdCompressor().stream_writer(raw, closefd=True))
+        return cast("IO[bytes]", zstandard.ZstdCompressor().stream_writer(raw, closefd=False))
     return raw
-
-
-class _GzipOver(gzip.GzipFile):
-    """Gzip stream that closes the file under it."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        super().__init__(filename="", mode="wb", fileobj=raw, mtime=0)
-        self._raw = raw
-
-    def close(self) -> None:
-        super().close()
-        self._raw.close()
-
-
-def read_json(path: Path) -> Any:
-    """Read one JSON document. Raises DataError with line and column where it is broken."""
-    with open_text(path) as text:
-        return _parse(text.read(), path)
-
-
-def _parse(content: str, path: Path, before: int = 0) -> Any:
-    """Parse the document in `path`, with errors that name its line."""
-    try:
-        return json.loads(content)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{before + error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
-    except RecursionError:
-        raise DataError(f"{path}:{before + 1}: JSON nested too deeply to be read") from None
-    except ValueError:
-        raise DataError(f"{path}:{before + 1}: JSON with a number too long to be read") from None
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -157,10 +138,9 @@ def write_json(path: Path, document: Any) -> None:
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Read the rows of a JSONL file with their line numbers, one at a time; empty lines are skipped."""
-    with open_text(path) as text:
-        for number, line in enumerate(text, start=1):
-            if line.strip():
-                yield number, _parse(line.rstrip("\n"), path, before=number - 1)
+    for number, line in read_lines(path):
+        if line.strip():
+            yield number, parse_json(line.rstrip("\n"), path, before=number - 1)
 
 
 # --- folders ----------------------------------------------------------------------------------------------
@@ -200,20 +180,20 @@ def claim_folder(path: Path, *, anew: bool = False) -> None:
 
 def read_trajectories(path: Path) -> Iterator[Trajectory]:
     """Read trajectories one by one, in constant memory. Raises DataError naming the line."""
-    for number, row in read_rows(path):
-        yield _decode(row, path, number)
+    for row in read_json_rows(path):
+        yield _decode(row.value, row.where)
 
 
 def parse_trajectory(line: str, path: Path, number: int) -> Trajectory:
     """Parse the trajectory of one line, which is line `number` of `path`. Raises DataError naming the line."""
-    return _decode(_parse(line.rstrip("\n"), path, before=number - 1), path, number)
+    return _decode(parse_json(line.rstrip("\n"), path, before=number - 1), f"{path}:{number}")
 
 
-def _decode(row: Any, path: Path, number: int) -> Trajectory:
+def _decode(row: Any, where: str) -> Trajectory:
     try:
         return decode_trajectory(row)
     except AlphaUMiError as error:
-        raise DataError(f"{path}:{number}: {error}") from None
+        raise DataError(f"{where}: {error}") from None
 
 
 def write_trajectories(path: Path, trajectories: Iterable[Trajectory]) -> int:

@@ -79,7 +79,7 @@ CASES = [
     ("predict --agent agent.toml --data empty.jsonl --out out", 3, "empty.jsonl: holds no step to score"),
     ("predict --agent agent.toml --data unscored.jsonl --out out", 3, "unscored.jsonl: holds no step to score"),
     ("evaluate static gone.json --out out", 3, "gone.json: no such file"),
-    ("evaluate static object.json --out out", 3, "object.json: scored steps are a JSON list"),
+    ("evaluate static object.json --out out", 3, "object.json: row 0: key .tools. is missing"),
     ("evaluate static rows.json --out out", 3, "rows.json: row 0: key 'tools' is missing"),
     ("evaluate static empty.json --out out", 3, "empty.json: there are no rows to score"),
     ("evaluate static rows.json --out out --shape square", 2, "unknown shape 'square'; known: multi-agent, backbone"),

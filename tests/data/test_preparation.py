@@ -293,7 +293,9 @@ def test_an_unknown_role_is_named_with_file_row_and_turn(tmp_path):
     assert not (tmp_path / "t.jsonl").exists()
 
 
-@pytest.mark.parametrize(("content", "words"), [("{}", "a list of dialogues"), ("[1", r"a\.json:1:3: broken JSON")])
+@pytest.mark.parametrize(
+    ("content", "words"), [("{}", r"a\.json:1: not a dialogue"), ("[{", r"a\.json:1:3: broken JSON")]
+)
 def test_a_processed_file_of_another_shape_is_named(tmp_path, content, words):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(DataError, match=words):

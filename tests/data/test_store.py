@@ -78,7 +78,8 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path):
     ("content", "message"),
     [
         ('{"schema": "alpha_umi.trajectory/1"', r"t\.jsonl:2:\d+: broken JSON"),
-        ("[]", r"t\.jsonl:2: not a trajectory: a JSON object"),
+        ("3", r"t\.jsonl:2: not a trajectory: a JSON object"),
+        ("[3]", r"t\.jsonl: row 0: not a trajectory: a JSON object"),
         ('{"schema": "other/9"}', r"t\.jsonl:2: schema is 'other/9'"),
         ('{"schema": "alpha_umi.trajectory/1", "task": {}}', r"field 'id' is missing"),
         (
@@ -100,7 +101,7 @@ def test_a_missing_file_a_folder_and_bytes_that_are_no_text_are_named(tmp_path):
         read_json(tmp_path / "none.json")
     with pytest.raises(DataError, match="is a directory"):
         read_json(tmp_path)
-    (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "b.json").write_bytes(b"\xff\xf0\x00")
     with pytest.raises(DataError, match="not UTF-8"):
         read_json(tmp_path / "b.json")
     (tmp_path / "c.json.gz").write_bytes(b"no gzip")

@@ -270,7 +270,7 @@ def test_apis_that_cannot_be_called_safely_are_refused():
         RapidApiEnvironment([declared("https://shop.example/", method="TRACE")], key="RK")
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "is no JSON"), ("{}", "no 'api_list'"), ("[]", "no 'api_list'")])
+@pytest.mark.parametrize(("text", "words"), [("{", "broken JSON"), ("{}", "no 'api_list'"), ("[]", "no 'api_list'")])
 def test_a_tool_file_that_cannot_be_used_is_named(tmp_path, text, words):
     path = tmp_path / "Data" / "clock.json"
     path.parent.mkdir()
@@ -283,7 +283,7 @@ def test_a_tool_file_that_cannot_be_used_is_named(tmp_path, text, words):
 def test_missing_tool_files_are_named(tmp_path):
     with pytest.raises(DataError, match="holds no tool JSON"):
         load_apis(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere.json: cannot be read"):
+    with pytest.raises(DataError, match=r"nowhere.json: no such file"):
         load_apis(tmp_path / "nowhere.json")
 
 

@@ -243,7 +243,7 @@ def test_query_files_without_gold_are_named(tmp_path):
     with pytest.raises(DataError, match="no query says by 'relevant APIs'"):
         load_gold(write_queries(tmp_path / "a.json", entry("q", [])))
     (tmp_path / "b.json").write_text("{}")
-    with pytest.raises(DataError, match="no query file"):
+    with pytest.raises(DataError, match="no query says by 'relevant APIs'"):
         load_gold(tmp_path / "b.json")
 
 

@@ -213,14 +213,15 @@ def learn_format(
 ) -> None:
     """Recover the prompts of a checkpoint from its processed training files."""
     from alpha_umi.formats.learning.learn import learn
-    from alpha_umi.store import read_json, write_json
+    from alpha_umi.store import write_json
+    from alpha_umi.text_files import read_json_list
 
     files: dict[Any, Any] = {}
     for option in roles:
         role, equals, path = option.partition("=")
         if not equals:
             raise ConfigError(f"--role {option!r}: write it as ROLE=FILE")
-        files[_role(role)] = read_json(Path(path))
+        files[_role(role)] = read_json_list(Path(path))
     learned = learn(files)
     write_json(out, learned.document)
     for role, (explained, rows) in learned.explained.items():

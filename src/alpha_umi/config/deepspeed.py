@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.text_files import read_json
 
 _KEYS = ("deepspeed", "deepspeed_config", "ds_config")
 _OWN = ("zero_optimization", "train_micro_batch_size_per_gpu", "train_batch_size", "zero_allow_untested_optimizer")
@@ -36,8 +36,8 @@ def _read(value: Any, folder: Path) -> Mapping[str, Any]:
     """Settings that a deepspeed key holds or names; empty where they cannot be read."""
     if isinstance(value, str):
         try:
-            value = json.loads((folder / value).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            value = read_json(folder / value)
+        except DataError:
             return {}
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import json
 import re
 import tomllib
 import types
@@ -23,7 +22,8 @@ from alpha_umi.config.rollouts import RolloutConfig
 from alpha_umi.config.study import StudyConfig
 from alpha_umi.config.tables import Table
 from alpha_umi.config.training import PretrainConfig, TrainConfig
-from alpha_umi.errors import ConfigError
+from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.text_files import open_text, read_json
 
 Config = TypeVar("Config", AgentConfig, EnvironmentConfig, RolloutConfig, StudyConfig, PretrainConfig, TrainConfig)
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -107,8 +107,8 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file to refuse it: never a configuration here, but a DeepSpeed one has an error of its own."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_json(path)
+    except DataError:
         document = None
     if isinstance(document, dict):
         deepspeed.refuse(cast("dict[str, Any]", document), str(path))
@@ -118,15 +118,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read one TOML document. Raises ConfigError with line and column where it is broken."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a directory; name the TOML file in it") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text at byte {error.start}") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        with open_text(path) as text:
+            return tomllib.loads(text.read())
+    except DataError as error:
+        raise ConfigError(str(error)) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: broken TOML: {error}") from None
 

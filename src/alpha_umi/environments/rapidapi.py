@@ -20,6 +20,7 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, read_api, write_trained_spec
+from alpha_umi.text_files import read_json
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
 _PART = re.compile(r"\{([^{}]*)\}")
@@ -138,12 +139,7 @@ def load_apis(path: Path) -> list[Api]:
 
 
 def _load_file(path: Path) -> Iterable[Api]:
-    try:
-        document: object = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is no JSON: {error}") from None
+    document: object = read_json(path)
     apis = cast("dict[str, Json]", document).get("api_list") if isinstance(document, dict) else None
     if not isinstance(apis, list):
         raise DataError(f"{path}: has no 'api_list'; a ToolBench tool JSON file is needed")

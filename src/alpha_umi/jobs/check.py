@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from alpha_umi.datasets.processed import read_processed
 from alpha_umi.errors import AlphaUMiError, DataError
 from alpha_umi.preparation.checks import Finding, Severity, check_trajectory, check_types
 from alpha_umi.preparation.contents import Contents, new_contents
-from alpha_umi.store import decode_trajectory, dump_line, encode_trajectory, open_text, read_json
+from alpha_umi.preparation.reading import read_row
+from alpha_umi.store import dump_line, encode_trajectory
+from alpha_umi.text_files import JsonRow, is_json_lines, open_text, parse_json, read_json_rows, read_lines
 from alpha_umi.types import Json, Trajectory
 
 
@@ -54,7 +54,7 @@ def _row(found: RowFinding) -> dict[str, Json]:
 
 
 def check_data(path: Path, on_progress: Callable[[int, int], object] = lambda _done, _total: None) -> DataReport:
-    """Check trajectories (`.jsonl`) or processed dialogues (`.json`), either also `.gz` or `.zst`, row by row.
+    """Check trajectories or processed dialogues, either also `.gz` or `.zst`, row by row.
 
     `on_progress` is called with the line reached and the number of lines. Raises DataError for an unreadable file.
     """
@@ -81,57 +81,34 @@ def check_data(path: Path, on_progress: Callable[[int, int], object] = lambda _d
 
 def _rows(path: Path) -> Iterator[tuple[int, Trajectory | str]]:
     """The line of every row, with its trajectory, or with the reason why it is none."""
-    return _dialogues(path) if path.name.removesuffix(".gz").removesuffix(".zst").endswith(".json") else _lines(path)
+    if not is_json_lines(path):
+        yield from ((row.line, _read(row, path)) for row in read_json_rows(path))
+        return
+    lines = ((number, line) for number, line in read_lines(path) if line.strip())
+    for index, (number, line) in enumerate(lines):
+        try:
+            value = parse_json(line.rstrip("\n"), path, before=number - 1)
+        except DataError as error:
+            yield number, _without_line(str(error), f"{path}:{number}:")
+        else:
+            yield number, _read(JsonRow(value=value, index=index, line=number, where=""), path)
+
+
+def _without_line(message: str, where: str) -> str:
+    column, _, rest = message.removeprefix(where).partition(": broken JSON: ")
+    return f"broken JSON at column {column}: {rest}" if column.isdecimal() else message.removeprefix(where).strip()
+
+
+def _read(row: JsonRow, path: Path) -> Trajectory | str:
+    try:
+        return read_row(row, path)
+    except AlphaUMiError as error:
+        return str(error)
 
 
 def _count_lines(path: Path) -> int:
     with open_text(path) as text:
         return sum(1 for _ in text)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, Trajectory | str]]:
-    with open_text(path) as text:
-        for number, line in enumerate(text, start=1):
-            if line.strip():
-                yield number, _decoded(line)
-
-
-def _decoded(line: str) -> Trajectory | str:
-    try:
-        return decode_trajectory(json.loads(line))
-    except json.JSONDecodeError as error:
-        return f"broken JSON at column {error.colno}: {error.msg}"
-    except (ValueError, RecursionError) as error:
-        return f"JSON that cannot be read: {error}"
-    except AlphaUMiError as error:
-        return str(error)
-
-
-def _dialogues(path: Path) -> Iterator[tuple[int, Trajectory | str]]:
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise DataError(f"{path}: a list of dialogues is needed, with tools, instruction and conversations each")
-    lines = _first_lines(path, len(cast("list[Json]", rows)))
-    for index, (line, row) in enumerate(zip(lines, cast("list[Json]", rows), strict=True)):
-        try:
-            yield line, read_processed(row, f"{path.name.split('.')[0]}-{index}")
-        except DataError as error:
-            yield line, str(error)
-
-
-def _first_lines(path: Path, count: int) -> Iterator[int]:
-    """The line on which each value of a JSON list begins."""
-    with open_text(path) as file:
-        text = file.read()
-    decoder, at, line = json.JSONDecoder(), text.index("[") + 1, 1
-    counted = 0
-    for _ in range(count):
-        while text[at] in " \t\r\n,":
-            at += 1
-        line += text.count("\n", counted, at)
-        counted = at
-        yield line
-        at = decoder.raw_decode(text, at)[1]
 
 
 # --- repeats ------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from alpha_umi.jobs.options import AtLeastOne
 from alpha_umi.retrieval import Retriever, load_corpus
 from alpha_umi.retrieval.retriever import Hit
 from alpha_umi.retrieval.scores import load_gold, score
-from alpha_umi.store import read_json, write_json, write_text
+from alpha_umi.store import write_json, write_text
+from alpha_umi.text_files import read_json_list
 from alpha_umi.types import Json, Reference
 
 Shape: TypeAlias = Literal["multi-agent", "backbone"]
@@ -41,10 +42,10 @@ def evaluate_static(
     """
     if constrained is not None and compat is not None:
         raise ConfigError("--constrained compares two predictions by our own metrics; leave out --compat")
-    rows, chosen = read_json(predictions), None if shape is None else StepShape(shape)
+    rows, chosen = read_json_list(predictions), None if shape is None else StepShape(shape)
     report = _explained(predictions, lambda: evaluate_rows(rows, published=compat is not None, shape=chosen))
     if constrained is not None:
-        report = _explained(constrained, lambda: evaluate_beside(rows, read_json(constrained)))
+        report = _explained(constrained, lambda: evaluate_beside(rows, read_json_list(constrained)))
     write_json(out, report_document(report))
     if isinstance(report, PublishedScores):
         write_json(out.with_name("hallu_cases.json"), [rows[index] for index in report.hallucinated])

@@ -153,13 +153,13 @@ def plan_words(config: TrainConfig, assumptions: PlanAssumptions) -> str:
 
 
 def _train_inputs(config: TrainConfig, on_progress: OnProgress | None = None) -> glpft.TrainInputs:
-    from alpha_umi.preparation.processed import read_processed_file
+    from alpha_umi.preparation.reading import read_any
     from alpha_umi.training.glpft import TrainInputs
 
     form = open_stored_format(config.format)
     return TrainInputs(
         format=with_optional_roles(form, config.optional_roles or ()),
-        read_dialogues=read_processed_file,
+        read_dialogues=read_any,
         on_progress=on_progress,
     )
 

@@ -263,7 +263,7 @@ def _label(path: Path, key: str, value: Any) -> str:
 def _read_table(path: Path) -> dict[str, str]:
     csv.field_size_limit(2**31 - 1)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         return {row["query_id"]: _label(path, row["query_id"], row["pass_rate_label"]) for row in rows}
     except KeyError as error:

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from alpha_umi.errors import CheckpointError, StorageError
+from alpha_umi.errors import CheckpointError, DataError, StorageError
 from alpha_umi.models.adapters import (
     Adapters,
     AdapterSettings,
@@ -31,6 +31,7 @@ from alpha_umi.models.adapters import (
     linear_layers,
     matches,
 )
+from alpha_umi.text_files import read_json
 from alpha_umi.types import Role
 
 CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
@@ -162,9 +163,9 @@ def read_config(folder: str) -> Mapping[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{folder}: no adapter here (a folder with {CONFIG} is needed)")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+        config: object = read_json(path)
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise CheckpointError(f"{path}: not a LoRA; adapters of other kinds are not read")
     return cast("Mapping[str, Any]", config)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 from alpha_umi.datasets.processed import read_processed
 from alpha_umi.errors import DataError
 from alpha_umi.preparation.report import PrepareReport, PrepareStats, Progress
-from alpha_umi.store import dump_line, encode_trajectory, read_json, write_text
-from alpha_umi.types import Decision, Json, Plan, Trajectory
+from alpha_umi.store import dump_line, encode_trajectory, write_text
+from alpha_umi.text_files import JsonRow, read_json_rows
+from alpha_umi.types import Decision, Plan, Trajectory
 
 
 def prepare_processed(
@@ -32,16 +32,18 @@ def prepare_processed(
 
 
 def read_processed_file(path: Path, stem: str | None = None) -> Iterator[Trajectory]:
-    """Read the dialogues of one file as tasks `STEM-INDEX`."""
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise DataError(f"{path}: a list of dialogues is needed, with tools, instruction and conversations each")
-    name = path.name.split(".")[0] if stem is None else stem
-    for index, row in enumerate(cast("list[Json]", rows)):
+    """Read the dialogues of one file, a JSON list or JSON Lines, as tasks `STEM-INDEX`."""
+    for row in read_json_rows(path):
         try:
-            yield read_processed(row, f"{name}-{index}", {"source": "processed", "file": path.name})
+            yield read_dialogue(row, path, stem)
         except DataError as error:
-            raise DataError(f"{path}: row {index}: {error}") from None
+            raise DataError(f"{row.where}: {error}") from None
+
+
+def read_dialogue(row: JsonRow, path: Path, stem: str | None = None) -> Trajectory:
+    """Read the dialogue of one row of `path`. Raises DataError naming the wrong key or turn."""
+    name = path.name.split(".")[0] if stem is None else stem
+    return read_processed(row.value, f"{name}-{row.index}", {"source": "processed", "file": path.name})
 
 
 def _stem(path: Path, files: Sequence[Path]) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
 from alpha_umi.environments.rapidapi import load_apis
 from alpha_umi.errors import DataError
 from alpha_umi.formats.tool_json import Api, read_api
-from alpha_umi.store import open_text, read_json, write_text
+from alpha_umi.store import write_text
+from alpha_umi.text_files import read_json_list, read_lines
 from alpha_umi.types import Json
 
 Corpus: TypeAlias = tuple[Api, ...]
@@ -51,15 +52,19 @@ def load_corpus(path: Path) -> Corpus:
 
 
 def _load_file(path: Path) -> Iterable[Api]:
-    document = read_json(path)
-    return load_apis(path) if isinstance(document, dict) else listed_apis(document, path)
-
-
-def listed_apis(document: Json, path: Path) -> list[Api]:
-    """Return the APIs of all queries of a decoded query file. Raises DataError for another shape."""
-    if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
+    entries = read_json_list(path)
+    if not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"{path}: is neither a tool JSON file nor a list of queries with an 'api_list'")
-    lists = [cast("dict[str, Json]", entry).get("api_list") for entry in document]
+    return load_apis(path) if _is_tool(entries) else listed_apis(entries)
+
+
+def _is_tool(entries: Sequence[Mapping[str, Json]]) -> bool:
+    return len(entries) == 1 and not entries[0].keys() & {"query", "query_id"}
+
+
+def listed_apis(queries: Iterable[Mapping[str, Json]]) -> list[Api]:
+    """Return the APIs that queries list."""
+    lists = [query.get("api_list") for query in queries]
     return [read_api(api) for each in lists if isinstance(each, list) for api in each if isinstance(api, dict)]
 
 
@@ -71,9 +76,9 @@ def read_corpus(path: Path) -> Corpus:
     apis: list[Api] = []
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
-        with open_text(path) as text:
-            for number, row in enumerate(csv.DictReader(text, dialect="excel-tab"), start=2):
-                apis.append(_read_row(row, f"{path}: row {number}"))
+        lines = (line for _, line in read_lines(path))
+        for number, row in enumerate(csv.DictReader(lines, dialect="excel-tab"), start=2):
+            apis.append(_read_row(row, f"{path}: row {number}"))
     except csv.Error as error:
         raise DataError(f"{path}: is no table: {error}") from None
     finally:

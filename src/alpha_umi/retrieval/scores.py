@@ -6,14 +6,14 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from alpha_umi.errors import DataError
 from alpha_umi.evaluation.metrics import Metric, mean
 from alpha_umi.formats.tool_json import read_api
 from alpha_umi.retrieval.corpus import identity
 from alpha_umi.retrieval.retriever import Retriever
-from alpha_umi.store import read_json
+from alpha_umi.text_files import read_json_rows
 from alpha_umi.types import Json
 
 CUTS = (1, 3, 5, 10)
@@ -66,15 +66,12 @@ def load_gold(path: Path) -> tuple[list[GoldQuery], list[str]]:
     not listed cannot be found, and counts as missed. Raises DataError for a file of another shape, or where no query
     says what is relevant.
     """
-    document = read_json(path)
-    if not isinstance(document, list):
-        raise DataError(f"{path}: no query file: a list of {{query, api_list, relevant APIs}} is needed")
     gold: list[GoldQuery] = []
     notes: list[str] = []
-    for number, entry in enumerate(document):
-        found = _read_gold(cast("Json", entry))
+    for row in read_json_rows(path):
+        found = _read_gold(row.value)
         if found is None:
-            notes.append(f"{path.name}: entry {number} has no 'query' or no 'relevant APIs'; left out")
+            notes.append(f"{path.name}: entry {row.index} has no 'query' or no 'relevant APIs'; left out")
         else:
             gold.append(found)
     if not gold:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alpha_umi.datasets.queries import Query, QuerySet, gather_queries, read_queries
 from alpha_umi.errors import DataError
-from alpha_umi.store import decode_task, decode_trajectory, read_json, read_rows
+from alpha_umi.store import decode_task, decode_trajectory
+from alpha_umi.text_files import JsonRow, read_json_rows
 
 
 def read_sets(path: Path) -> list[QuerySet]:
     """Read the queries of a file, or of all files of a folder; each file is a set under its own name.
 
-    `.json`: ToolBench's shape. `.jsonl`: trajectories, or tasks alone; of a folder they are read where it holds no
-    `.json`. Raises DataError naming file and entry.
+    A file holds queries of ToolBench's shape, trajectories, or tasks alone, as a JSON list or JSON Lines. Of a folder
+    `.jsonl` files are read where it holds no `.json`. Raises DataError naming file and entry.
     """
     if not path.is_dir():
         return [_read_set(path)]
@@ -26,18 +27,24 @@ def read_sets(path: Path) -> list[QuerySet]:
 
 def _read_set(path: Path) -> QuerySet:
     name = path.name.partition(".")[0]
-    if path.suffix == ".json":
-        return read_queries(read_json(path), name, str(path))
-    return gather_queries(name, _read_tasks(path), str(path))
+    rows = list(read_json_rows(path))
+    if any(_is_task(row.value) for row in rows):
+        return gather_queries(name, _read_tasks(rows), str(path))
+    return read_queries([row.value for row in rows], name, str(path))
 
 
-def _read_tasks(path: Path) -> Iterator[Query]:
-    for number, row in read_rows(path):
+def _is_task(row: object) -> bool:
+    """Tell a task or a trajectory from a query of ToolBench's shape."""
+    return isinstance(row, dict) and not row.keys() & {"query_id", "api_list"} and bool(row.keys() & {"id", "schema"})
+
+
+def _read_tasks(rows: Iterable[JsonRow]) -> Iterator[Query]:
+    for row in rows:
         try:
-            if isinstance(row, dict) and "schema" in row:
-                trajectory = decode_trajectory(row)
+            if isinstance(row.value, dict) and "schema" in row.value:
+                trajectory = decode_trajectory(row.value)
                 yield Query(task=trajectory.task, recorded=trajectory)
             else:
-                yield Query(task=decode_task(row))
+                yield Query(task=decode_task(row.value))
         except DataError as error:
-            raise DataError(f"{path}:{number}: {error}") from None
+            raise DataError(f"{row.where}: {error}") from None

@@ -2,18 +2,18 @@
 
 Files are walked once, on all cores, and every line is checked; what is found is kept beside the token cache and
 made again when a file's size or time of change is another. Compressed files, which cannot be read from the middle,
-are unpacked there once, and files of processed dialogues written out as trajectories. Only what is asked for is
-ever read into memory.
+are unpacked there once, and other layouts (processed dialogues, JSON lists) written out as trajectories. Only what is
+asked for is ever read into memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import multiprocessing
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alpha_umi.errors import AlphaUMiError, DataError, StorageError
-from alpha_umi.store import open_text, parse_trajectory, write_text, write_trajectories
+from alpha_umi.errors import AlphaUMiError, DataError
+from alpha_umi.store import parse_trajectory, write_bytes, write_text, write_trajectories
+from alpha_umi.text_files import LONGEST_LINE, first_line, is_json_lines, is_plain_text, open_text
 from alpha_umi.training.data.examples import count_targets
 from alpha_umi.types import Role, Trajectory
 
@@ -35,7 +36,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 _RULES = 2
 """Changes with what counts as an example and with what an entry holds."""
 _ROLES = tuple(Role)
-_PACKED = (".gz", ".zst")
 _ENTRY = np.dtype([("offset", "<i8"), ("size", "<i4"), ("place", "<u4"), ("examples", "<i4", (len(_ROLES),))])
 """Of one trajectory; 36 bytes, mapped from disk."""
 _PIECE = 8 << 20
@@ -49,11 +49,11 @@ class Sources:
     """Trajectory files and the options of reading them."""
 
     paths: Sequence[Path]
-    """`.jsonl` trajectories, packed ones (`.gz`, `.zst`), and `.json` files of processed dialogues."""
+    """Lines of trajectories, packed ones (`.gz`, `.zst`), and files of another layout."""
     folder: Path
     """Folder of the index."""
     read_dialogues: Callable[[Path], Iterable[Trajectory]]
-    """For `.json` files."""
+    """For files of another layout."""
     limit: int | None = None
     """Limit on the number of trajectories, counted from the first."""
 
@@ -190,17 +190,22 @@ class _Text:
 
 def _as_lines(path: Path, sources: Sources) -> _Text:
     """The file itself, or its conversion to lines, made once beside the index."""
-    found = _find(path, path)
-    if path.suffix != ".json" and path.suffix not in _PACKED:
+    found, has_lines = _find(path, path), _has_trajectory_lines(path)
+    if has_lines and is_plain_text(path):
         return found
     made = sources.folder / "texts" / f"{path.name.split('.')[0]}-{_state(found)}.jsonl"
     if not made.exists():
-        if path.suffix == ".json":
-            write_trajectories(made, sources.read_dialogues(path))
-        else:
+        if has_lines:
             with open_text(path) as packed, write_text(made) as text:
                 shutil.copyfileobj(packed, text, _PIECE)
+        else:
+            write_trajectories(made, sources.read_dialogues(path))
     return _find(made, path)
+
+
+def _has_trajectory_lines(path: Path) -> bool:
+    """Tell whether a file has one row per line that is no dialogue. Raises DataError."""
+    return is_json_lines(path) and '"conversations"' not in first_line(path)
 
 
 def _find(path: Path, source: Path) -> _Text:
@@ -222,14 +227,9 @@ def _index_path(text: _Text, folder: Path) -> Path:
 
 def _keep(path: Path, index: np.ndarray) -> None:
     """Write an index; it appears under its name only when it is whole."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            np.save(file, index)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+    file = io.BytesIO()
+    np.save(file, index)
+    write_bytes(path, file.getvalue())
 
 
 def _walk(text: _Text, workers: int | None) -> Iterator[tuple[np.ndarray, int]]:
@@ -261,7 +261,9 @@ def _walk_piece(text: _Text, start: int, stop: int) -> np.ndarray:
             file.seek(start - 1)
             file.readline()
         offset = file.tell()
-        while offset < stop and (line := file.readline()):
+        while offset < stop and (line := file.readline(LONGEST_LINE + 1)):
+            if len(line) > LONGEST_LINE:
+                raise DataError(f"{text.source}: a line of more than {LONGEST_LINE:,} bytes; no row is so long")
             if not line.isspace():
                 entries.append((offset, len(line), *_measure(text.parse(line, offset))))
             offset += len(line)

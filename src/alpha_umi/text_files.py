@@ -1,0 +1,312 @@
+"""Text files: read in bounds and with clear errors, decompressed by name, written whole or not at all.
+
+A text is UTF-8, with or without a byte order mark, or UTF-16 with one. JSON rows are the entries of a list or one
+value per line, whichever the file holds: names decide about compression only. A file is written beside its place and
+renamed into it, so a reader sees the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
+
+from alpha_umi.errors import DataError, explain_missing_extra
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LONGEST_LINE = 64 << 20
+"""Characters of one line, at most: a longer one is no row of any data set."""
+UNPACKED_FREELY = 64 << 20
+MOST_UNPACKED = 200
+"""A compressed file may unpack to this many times its size; the first UNPACKED_FREELY bytes are not counted."""
+_BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_SPACE = re.compile(r"[ \t\r\n]*")
+_ZST_CHUNK = 256
+"""Compressed bytes that are unpacked at a time: at most 8 MiB of text."""
+
+
+# --- text -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> Iterator[IO[str]]:
+    """Read a text file, decompressing `.gz` and `.zst` by name. Raises DataError naming the path.
+
+    `errors`: whether bytes that are no text are an error, or a mark in the text.
+    """
+    encoding = "utf-8"
+    try:
+        with _open_binary(path) as raw:
+            encoding = _encoding(raw)
+            with io.TextIOWrapper(raw, encoding=encoding, errors=errors) as text:
+                yield text
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a directory; a file is needed") from None
+    except UnicodeDecodeError as error:
+        name = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        raise DataError(f"{path}: not {name} text at byte {error.start}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+
+
+def is_plain_text(path: Path) -> bool:
+    """Tell whether the bytes of a file are its text: no compression and no byte order mark. Raises DataError."""
+    if path.suffix in (".gz", ".zst"):
+        return False
+    with open_text(path, "replace") as text:
+        return cast("io.TextIOWrapper", text).encoding == "utf-8"
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read lines with their numbers, one at a time. Raises DataError, also for a line longer than LONGEST_LINE."""
+    with open_text(path) as text:
+        number = 0
+        while line := text.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE:
+                raise DataError(f"{path}:{number}: a line of more than {LONGEST_LINE:,} characters; no row is so long")
+            yield number, line
+
+
+def _encoding(raw: io.BufferedReader) -> str:
+    start = raw.peek(4)[:4]
+    return next((name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
+
+
+# --- compression ------------------------------------------------------------------------------------------
+
+
+def _open_binary(path: Path) -> io.BufferedReader:
+    if path.suffix == ".gz":
+        return io.BufferedReader(_Unpacked(path, cast("io.BufferedIOBase", gzip.open(path, "rb"))), 1 << 17)
+    if path.suffix == ".zst":
+        with explain_missing_extra("zst", f"{path}: reading .zst"):
+            import zstandard  # noqa: F401 # pyright: ignore[reportUnusedImport]
+        return io.BufferedReader(_Unpacked(path, io.BufferedReader(_ZstReader(path.open("rb")))), 1 << 17)
+    return path.open("rb")
+
+
+class _Unpacked(io.RawIOBase):
+    """Stream of decompressed bytes that ends with an error where they are out of proportion, or none at all."""
+
+    def __init__(self, path: Path, source: io.BufferedIOBase) -> None:
+        self._path = path
+        self._source = source
+        self._packed = path.stat().st_size
+        self._most = max(UNPACKED_FREELY, self._packed * MOST_UNPACKED)
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        if not self._packed:
+            raise EOFError("it is empty, which no compressed file is")
+        count = self._source.readinto(buffer)
+        self._read += count
+        if self._read > self._most:
+            times = f"more than {MOST_UNPACKED} times its size ({self._packed:,} bytes)"
+            raise DataError(f"{self._path}: unpacks to {times}; if that is meant, unpack it yourself")
+        return count
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _ZstReader(io.RawIOBase):
+    """Stream of the text of a `.zst` file; unlike zstandard's own it raises EOFError where the file is cut off."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        import zstandard
+
+        self._packed = packed
+        self._new = zstandard.ZstdDecompressor().decompressobj
+        self._error = zstandard.ZstdError
+        self._frame: Any = None
+        self._input = b""
+        self._output = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        target = memoryview(buffer).cast("B")
+        while not self._output and self._fill():
+            pass
+        count = min(len(target), len(self._output))
+        target[:count] = self._output[:count]
+        self._output = self._output[count:]
+        return count
+
+    def _fill(self) -> bool:
+        """Unpack some more; False at the end of the file."""
+        self._input = self._input or self._packed.read(_ZST_CHUNK)
+        if not self._input:
+            if self._frame is not None:
+                raise EOFError("it ends in the middle of its compressed data")
+            return False
+        self._frame = self._frame or self._new()
+        try:
+            self._output = memoryview(self._frame.decompress(self._input))
+        except self._error as error:
+            raise OSError(f"broken zstd data: {error}") from None
+        self._input = self._frame.unused_data if self._frame.eof else b""
+        if self._frame.eof:
+            self._frame = None
+        return True
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
+
+
+# --- JSON -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonRow:
+    """Row of a JSON file: an entry of its list, or one of its values."""
+
+    value: Any
+    index: int
+    """Number of the row, from 0."""
+    line: int
+    """Number of the line on which it begins, from 1."""
+    where: str
+    """For errors: `PATH:LINE`, or `PATH: row INDEX` in a list."""
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON document. Raises DataError with line and column where it is broken."""
+    with open_text(path) as text:
+        return parse_json(text.read(), path)
+
+
+def parse_json(content: str, path: Path, before: int = 0) -> Any:
+    """Parse a JSON document that begins after `before` lines of `path`, which errors name. Raises DataError."""
+    with _explained(path, before):
+        return json.loads(content)
+
+
+def is_json_lines(path: Path) -> bool:
+    """Tell whether a file holds one JSON value per line: its first line is a whole value that is no list, or broken.
+
+    Raises DataError.
+    """
+    with open_text(path, "replace") as text:
+        line, following = _next_line(text), _next_line(text)
+    if not line or line.startswith("["):
+        return False
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        goes_on = error.pos >= len(line) or error.msg.startswith("Unterminated")
+        return not goes_on or following[:1] in ("", "{")
+    except (ValueError, RecursionError):
+        pass
+    return True
+
+
+def first_line(path: Path) -> str:
+    """Read the first line of a file that is not empty, without the space around it. Raises DataError."""
+    with open_text(path, "replace") as text:
+        return _next_line(text)
+
+
+def _next_line(text: IO[str]) -> str:
+    """Read the next line that is not empty, without the space around it; empty at the end."""
+    line = " "
+    while line.isspace():
+        line = text.readline(LONGEST_LINE)
+    return line.strip()
+
+
+def read_json_rows(path: Path) -> Iterator[JsonRow]:
+    """Read the rows of a file, one at a time: of a list, of JSON Lines, or of values one after another.
+
+    Raises DataError naming path and line.
+    """
+    if is_json_lines(path):
+        return _rows_of_lines(path)
+    return _rows_of_document(path)
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """Read the values of all rows of a file. Raises DataError naming path and line."""
+    return [row.value for row in read_json_rows(path)]
+
+
+def _rows_of_lines(path: Path) -> Iterator[JsonRow]:
+    index = 0
+    for number, line in read_lines(path):
+        if line.strip():
+            value = parse_json(line.rstrip("\n"), path, before=number - 1)
+            yield JsonRow(value=value, index=index, line=number, where=f"{path}:{number}")
+            index += 1
+
+
+def _rows_of_document(path: Path) -> Iterator[JsonRow]:
+    with open_text(path) as file:
+        content = file.read()
+    line = counted = 0
+    with _explained(path):
+        for index, (at, value) in enumerate(_entries(content) if content.lstrip()[:1] == "[" else _values(content)):
+            line, counted = line + content.count("\n", counted, at), at
+            yield JsonRow(value=value, index=index, line=line + 1, where=f"{path}: row {index}")
+
+
+def _entries(content: str) -> Iterator[tuple[int, Any]]:
+    """Positions and values of the entries of a JSON list. Raises JSONDecodeError."""
+    decode, at = json.JSONDecoder().raw_decode, _behind_space(content, content.index("[") + 1)
+    open_ended = not content.startswith("]", at)
+    while open_ended:
+        value, end = decode(content, at)
+        yield at, value
+        at = _behind_space(content, end)
+        open_ended = not content.startswith("]", at)
+        if open_ended:
+            if not content.startswith(",", at):
+                raise json.JSONDecodeError("Expecting ',' delimiter", content, at)
+            at = _behind_space(content, at + 1)
+    rest = _behind_space(content, at + 1)
+    if rest < len(content):
+        raise json.JSONDecodeError("Extra data", content, rest)
+
+
+def _values(content: str) -> Iterator[tuple[int, Any]]:
+    """Positions and values of JSON values one after another. Raises JSONDecodeError."""
+    decode, at = json.JSONDecoder().raw_decode, _behind_space(content, 0)
+    while at < len(content):
+        value, end = decode(content, at)
+        yield at, value
+        at = _behind_space(content, end)
+
+
+def _behind_space(content: str, at: int) -> int:
+    found = _SPACE.match(content, at)
+    return at if found is None else found.end()
+
+
+@contextmanager
+def _explained(path: Path, before: int = 0) -> Iterator[None]:
+    """Context manager that turns the errors of the JSON parser into DataErrors."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{before + error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
+    except RecursionError:
+        raise DataError(f"{path}:{before + 1}: JSON nested too deeply to be read") from None
+    except ValueError:
+        raise DataError(f"{path}:{before + 1}: JSON with a number too long to be read") from None
