@@ -67,6 +67,14 @@ class InterruptedWorkError(AlphaUMiError):
     exit_code = 130
 
 
+def describe(error: BaseException) -> str:
+    """Describe an exception by its class and message; foreign classes may raise where their message is read."""
+    try:
+        return f"{type(error).__name__}: {str.__str__(str(error))}"
+    except BaseException:
+        return f"{type(error).__name__}: (its message cannot be read)"
+
+
 @contextmanager
 def explain_missing_extra(extra: str, purpose: str, *, instead: str = "") -> Generator[None]:
     """Turn the failed import of an optional library into a ConfigError that names the extra to install.

@@ -7,9 +7,8 @@ import contextvars
 import importlib.util
 import inspect
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -18,18 +17,21 @@ from typing import Any
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.results import write_result
 from alpha_umi.environments.signatures import PythonTool, as_tool, name_tools, tool
-from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
-from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus
+from alpha_umi.environments.tool_threads import ToolThreadError, run_coroutine, run_in_thread
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, describe
+from alpha_umi.protocols import Environment
+from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
-__all__ = ["PythonEnvironment", "PythonTool", "as_tool", "load_tools", "tool"]
+_IN_CALLERS_LOOP: contextvars.ContextVar[bool] = contextvars.ContextVar("in_callers_loop", default=False)
+__all__ = ["CallersLoopEnvironment", "PythonEnvironment", "PythonTool", "as_tool", "load_tools", "tool"]
 
 
 class PythonEnvironment:
     """Environment that runs Python functions in this process. Forks share what they change; nothing is sandboxed.
 
     Arguments are checked against the schema before a function is called. A text result is shown as it is, any
-    other as JSON. A sync function runs in a thread of its own; after a timeout that thread goes on, and its result is
-    dropped, for a thread cannot be stopped.
+    other as JSON. A sync function runs in a thread of its own, coroutines in one event loop beside the caller's. After
+    a timeout a thread goes on, and its result is dropped, for a thread cannot be stopped.
     """
 
     def __init__(self, tools: Iterable[Callable[..., Any]], timeout_s: float | None = 30.0) -> None:
@@ -48,63 +50,85 @@ class PythonEnvironment:
         arguments = read_arguments(chosen.spec, call.arguments)
         if isinstance(arguments, Fault):
             return Observation(content=arguments.reason, status=ToolStatus.BAD_ARGUMENTS)
-        limit = asyncio.timeout(self._timeout_s)
-        # A tool and the types of its parameters are the user's code: whatever they raise is what the tool answered.
         try:
-            values = chosen.convert(arguments)
-            if isinstance(values, Fault):
-                return Observation(content=values.reason, status=ToolStatus.BAD_ARGUMENTS)
-            async with limit:
-                content = write_result(await _run(chosen, values))
-        except Exception as error:
-            if limit.expired():
-                content = f"{call.name} did not answer within {self._timeout_s:g} s"
-                return Observation(content=content, status=ToolStatus.TIMEOUT)
-            return Observation(content=f"{type(error).__name__}: {error}", status=ToolStatus.ERROR)
-        return Observation(content=content)
+            return await _run(chosen, arguments, self._timeout_s)
+        except TimeoutError:
+            content = f"{call.name} did not answer within {self._timeout_s:g} s"
+            return Observation(content=content, status=ToolStatus.TIMEOUT)
+        except ToolThreadError as error:
+            return Observation(content=f"{call.name} did not run: {error}", status=ToolStatus.ERROR)
 
     def fork(self) -> PythonEnvironment:
         return PythonEnvironment(self._tools.values(), self._timeout_s)
 
 
-async def _run(chosen: PythonTool, arguments: dict[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(chosen.function):
-        return await chosen.function(**arguments)
-    result = await _run_in_thread(lambda: chosen.function(**arguments))
-    return await result if inspect.isawaitable(result) else result
+class CallersLoopEnvironment:
+    """Environment whose coroutines run in the event loop that calls it, where they find the clients that belong to it.
 
+    One that blocks this loop is beyond its timeout.
+    """
 
-async def _run_in_thread(function: Callable[[], Any]) -> Any:
-    """As asyncio.to_thread, but in a daemon thread: a function that never returns does not keep the process alive."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-    context = contextvars.copy_context()
+    def __init__(self, inner: Environment) -> None:
+        self._inner = inner
 
-    def settle(result: Any, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        return self._inner.tools
 
-    def run() -> None:
-        result, failure = None, None
-        # SystemExit too: a tool must not end a thread without a result.
+    async def execute(self, call: Call) -> Observation:
+        token = _IN_CALLERS_LOOP.set(True)
         try:
-            result = context.run(function)
-        except StopIteration as error:
-            failure = RuntimeError(f"StopIteration: {error}")
-        except Exception as error:
-            failure = error
-        except BaseException as error:
-            failure = RuntimeError(f"{type(error).__name__}: {error}")
-        # A closed loop takes no result.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, failure)
+            return await self._inner.execute(call)
+        finally:
+            _IN_CALLERS_LOOP.reset(token)
 
-    threading.Thread(target=run, daemon=True, name="tool").start()
-    return await future
+    def fork(self) -> CallersLoopEnvironment:
+        return CallersLoopEnvironment(self._inner.fork())
+
+
+# A tool and the types of its parameters are the user's code: whatever they raise, of any class, is what it answered.
+
+
+async def _run(chosen: PythonTool, arguments: dict[str, Json], timeout_s: float | None) -> Observation:
+    """Run a tool off this event loop. Raises TimeoutError, ToolThreadError."""
+    here = _IN_CALLERS_LOOP.get()
+    if inspect.iscoroutinefunction(chosen.function):
+        return await run_coroutine(lambda: _answer_later(chosen, arguments), timeout_s, here=here)
+    async with asyncio.timeout(timeout_s):
+        answer = await run_in_thread(lambda: _answer(chosen, arguments))
+        if isinstance(answer, Observation):
+            return answer
+        return await run_coroutine(lambda: _await(answer), timeout_s, here=here)
+
+
+def _answer(chosen: PythonTool, arguments: dict[str, Json]) -> Observation | Awaitable[Any]:
+    """Call a tool; its observation, or what is to be awaited for it."""
+    try:
+        values = chosen.convert(arguments)
+        if isinstance(values, Fault):
+            return Observation(content=values.reason, status=ToolStatus.BAD_ARGUMENTS)
+        result = chosen.function(**values)
+        return result if inspect.isawaitable(result) else Observation(content=write_result(result))
+    except BaseException as error:
+        return _describe(error)
+
+
+async def _answer_later(chosen: PythonTool, arguments: dict[str, Json]) -> Observation:
+    answer = _answer(chosen, arguments)
+    return answer if isinstance(answer, Observation) else await _await(answer)
+
+
+async def _await(awaitable: Awaitable[Any]) -> Observation:
+    try:
+        return Observation(content=write_result(await awaitable))
+    except BaseException as error:
+        return _describe(error)
+
+
+def _describe(error: BaseException) -> Observation:
+    leaves = not isinstance(error, Exception) or isinstance(error, StopIteration)
+    content = f"{'RuntimeError: ' if leaves else ''}{describe(error)}"
+    return Observation(content=content, status=ToolStatus.ERROR)
 
 
 # --- files ------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def write_result(result: object) -> str:
     value that JSON cannot express.
     """
     if isinstance(result, str) and not isinstance(result, Enum):
-        return result
+        return str.__str__(result)
     return json.dumps(_as_json(result), ensure_ascii=False)
 
 

@@ -68,7 +68,7 @@ class Agent:
 
     @validated
     def ask(self, query: str | None = None, **options: Unpack[AskOptions]) -> Trajectory:
-        """Answer one query with tools. Works inside a running event loop; async tools run in the agent's thread.
+        """Answer one query with tools. Works inside a running event loop; async tools run in a loop of their own.
 
         Raises ConfigError for wrong arguments, ModelError when a model cannot complete.
         """

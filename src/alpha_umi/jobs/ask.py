@@ -10,6 +10,7 @@ from typing import Annotated, Any, Unpack
 
 from alpha_umi.config.calls import InstanceOnly, validated
 from alpha_umi.deprecation import called_as
+from alpha_umi.environments.python import CallersLoopEnvironment
 from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_toolbox
 from alpha_umi.jobs.chat import Chat
 from alpha_umi.jobs.options import AgentAskOptions, AgentChatOptions, AgentOptions
@@ -75,6 +76,7 @@ async def _explore(
         await stack.enter_async_context(toolbox)
         opened, environment = toolbox.open(task if isinstance(task, str) else task.query)
         named = agent.read_search(options)
+        environment = CallersLoopEnvironment(environment)
         nodes = search_tree(agent, environment, opened, named["limits"], named["strategy"])
         async with aclosing(nodes):
             async for node in nodes:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from alpha_umi.config.calls import validated
+from alpha_umi.environments.python import CallersLoopEnvironment
 from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.toolbox import Toolbox
+from alpha_umi.protocols import Environment
 from alpha_umi.search import Limits, Node, Tree
 from alpha_umi.search.names import Named
 from alpha_umi.search.solve import solve
@@ -85,7 +87,7 @@ class Chat:
     @validated
     async def asend(self, text: str, *, on_node: OnNode | None = None, on_token: OnToken | None = None) -> Trajectory:
         """As `send`, awaited: async tools run in the caller's event loop."""
-        return await self._send(text, on_node, on_token)
+        return await self._send(text, on_node, on_token, CallersLoopEnvironment)
 
     def stream(self, text: str) -> Generator[StreamEvent, None, None]:
         """Send a message; yield pieces of text as they are generated and every turn when it is complete."""
@@ -104,7 +106,7 @@ class Chat:
         """As `stream`, in the caller's event loop."""
         events: asyncio.Queue[StreamEvent | None] = asyncio.Queue()
         put = events.put_nowait
-        reply = asyncio.ensure_future(self._send(text, _turns_to(put), _pieces_to(put)))
+        reply = asyncio.ensure_future(self._send(text, _turns_to(put), _pieces_to(put), CallersLoopEnvironment))
         reply.add_done_callback(lambda _: put(None))
         try:
             while (event := await events.get()) is not None:
@@ -114,11 +116,19 @@ class Chat:
             reply.cancel()
             await asyncio.wait([reply])
 
-    async def _send(self, text: str, on_node: OnNode | None, on_token: OnToken | None) -> Trajectory:
+    async def _send(
+        self,
+        text: str,
+        on_node: OnNode | None,
+        on_token: OnToken | None,
+        placed: Callable[[Environment], Environment] = lambda environment: environment,
+    ) -> Trajectory:
+        """`placed`: where tools run that are coroutines."""
         if not self._busy.acquire(blocking=False):
             raise ConfigError("a reply is being generated; wait for it, or open another chat")
         try:
             task, environment = self._toolbox.open(text, self._called())
+            environment = placed(environment)
             history, tree = self.turns, Tree(task=task)
             agent = self.agent.observed(on_token)
 
