@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from concurrent.futures import Future, wait
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
 
 _Result = TypeVar("_Result")
 
@@ -26,6 +27,33 @@ def run_blocking(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         return thread.run(coroutine)
     finally:
         thread.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[_Result]):
+    """Result or exception of foreign code."""
+
+    value: _Result | None = None
+    error: BaseException | None = None
+
+    def get(self) -> _Result:
+        """Return the result. Raises the exception."""
+        if self.error is not None:
+            raise self.error
+        return cast("_Result", self.value)
+
+
+async def outcome(work: Awaitable[_Result]) -> Outcome[_Result]:
+    """Await foreign code in a task of its own, where an exit or an interrupt would end the event loop.
+
+    Raises nothing but CancelledError.
+    """
+    try:
+        return Outcome(await work)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return Outcome(error=error)
 
 
 class LoopThread:
@@ -73,8 +101,8 @@ class LoopThread:
                 waiter.exception()  # marks it as seen
             raise
 
-    def close(self) -> None:
-        """Stop the loop and end the thread; the next coroutine starts another."""
+    def close(self, wait_s: float | None = None) -> None:
+        """Stop the loop and end the thread; the next coroutine starts another. `wait_s`: at most this long."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop, self._thread = None, None
@@ -82,7 +110,7 @@ class LoopThread:
             return
         loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():
-            thread.join()
+            thread.join(wait_s)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -123,10 +151,20 @@ class Job(Generic[_Result]):
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
-        loop.run_forever()
+        _run_until_stopped(loop)
         for task in (left := asyncio.all_tasks(loop)):
             task.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped; an exit or interrupt, which leaves it, ends only the task that raises it."""
+    while True:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            continue
+        return

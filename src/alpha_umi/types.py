@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias, cast
+from typing import ClassVar, TypeAlias, cast
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -145,18 +145,35 @@ Turn: TypeAlias = User | Plan | Call | Observation | Answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Usage of models in tokens and completions; usages can be added."""
+    """Usage of models in tokens and completions; usages can be added.
+
+    Raises ValueError for what is no count: none is negative or above `most`, and a sum stays at `most`.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     completions: int = 0
+    most: ClassVar[int] = 10**15
+
+    def __post_init__(self) -> None:
+        for count in (self.prompt_tokens, self.completion_tokens, self.completions):
+            if type(count) is not int or not 0 <= count <= self.most:
+                raise ValueError(
+                    f"a usage counts whole numbers from 0 to {self.most:.0e}, which {_shown(count)} is not"
+                )
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            completions=self.completions + other.completions,
+            prompt_tokens=min(self.prompt_tokens + other.prompt_tokens, self.most),
+            completion_tokens=min(self.completion_tokens + other.completion_tokens, self.most),
+            completions=min(self.completions + other.completions, self.most),
         )
+
+
+def _shown(count: object) -> str:
+    if type(count) is int and abs(count) > Usage.most:
+        return "one far larger" if count > 0 else "one far smaller"
+    return repr(count)[:40]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alpha_umi.agent import OnNoDecision
 from alpha_umi.config import AgentConfig, RolloutConfig
+from alpha_umi.event_loops import LoopThread, outcome
 from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.loading.bundled import check_world
 from alpha_umi.loading.environments import LoadedEnvironment, open_environment
+from alpha_umi.protocols import Agent
 from alpha_umi.rollouts.runner import Explorer
 from alpha_umi.search import Comparison, Limits, Ranker, method_name, open_published, open_strategy
 from alpha_umi.search.names import Named
 from alpha_umi.search.record import Recorder
-from alpha_umi.types import Reference, Task, Turn
+from alpha_umi.types import Proposal, Reference, Task, Turn
+
+_CLOSE_S = 1.0
+"""Time for an agent of foreign code to end what it has begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,8 @@ class LoadedExplorer:
 
     async def __aexit__(self, *_: object) -> None:
         async with AsyncExitStack() as stack:
+            if isinstance(self.explorer.agent, _AgentApart):
+                stack.callback(self.explorer.agent.close)
             for each in (self.agent, self.ranker, self.environment):
                 if each is not None:
                     stack.push_async_exit(each)
@@ -74,7 +81,8 @@ def open_recorder(config: RolloutConfig) -> Recorder:
 
 def _open_agent(config: RolloutConfig) -> LoadedAgent:
     if isinstance(config.agent, str):
-        return open_coded_agent(config.agent)
+        loaded = open_coded_agent(config.agent)
+        return loaded if config.agent == "oracle" else replace(loaded, agent=_AgentApart(loaded.agent))
     on_no_decision = OnNoDecision.PLANNER if config.compat is None else OnNoDecision.CALLER
     return open_agent(config.agent, AgentKind.SINGLE if config.single else None, on_no_decision)
 
@@ -96,3 +104,17 @@ class _Unasked:
         self, task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]
     ) -> Comparison:
         raise AssertionError(f"nobody compares steps of {task.id} here: {before}, {first}, {second}")
+
+
+class _AgentApart:
+    """Agent of foreign code in the event loop of a thread, so that it cannot end or hold up the loop of a run."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._thread = LoopThread("alpha-umi-agent")
+
+    async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        return (await self._thread.wait_for(outcome(self._agent.propose(task, turns)))).get()
+
+    def close(self) -> None:
+        self._thread.close(_CLOSE_S)

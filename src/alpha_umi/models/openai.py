@@ -296,6 +296,6 @@ def _usage(counts: Any) -> Usage:
 
     def count(key: str) -> int:
         value = counts.get(key)
-        return value if isinstance(value, int) else 0
+        return value if type(value) is int and 0 <= value <= Usage.most else 0
 
     return Usage(prompt_tokens=count("prompt_tokens"), completion_tokens=count("completion_tokens"), completions=1)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from alpha_umi.datasets.queries import Query, QuerySet
-from alpha_umi.errors import AlphaUMiError, DataError
+from alpha_umi.errors import AlphaUMiError, DataError, describe
 from alpha_umi.protocols import Agent, Environment
 from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree, method_name
 from alpha_umi.search.record import Recorder
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from alpha_umi.world import Verdict
 
 ROLLOUTS = "rollouts.jsonl"
+_CLEANUP_S = 5.0
+"""Time for a cancelled search to clean up."""
 _log = logging.getLogger(__name__)
 
 
@@ -110,35 +112,51 @@ class Explorer:
     async def roll_out(self, job: Job) -> Rollout:
         """Roll out one job. Raises nothing but cancellation: any other error is the rollout's `error`."""
         started = time.monotonic()
-        tree = Tree(task=job.query.task)
-        verdict, error = None, ""
-        # Agents, models and tools may be third-party code; an error in one task must not end the others.
+        search = _Search(Tree(task=job.query.task))
+        # A task of its own: an agent that cancels itself, or swallows a cancellation, does so to that one.
+        running = asyncio.ensure_future(self._search(job, search))
         try:
-            environment = self.environments.open(job.query)
-            tree = Tree(task=with_tools(job.query.task, environment))
-            await solve(tree, self.agent, environment, self.limits, self.strategy)
-            verdict = self.environments.verify(tree.task, tree.best)
-        except (Exception, SystemExit, asyncio.CancelledError) as raised:
-            if isinstance(raised, asyncio.CancelledError) and _is_cancelled():
-                raise
-            error = f"{type(raised).__name__}: {raised}"
-            if not isinstance(raised, AlphaUMiError):
-                _log.info("%s ended with an error", job.key, exc_info=raised)
+            await asyncio.wait({running})
+        except asyncio.CancelledError:
+            running.cancel()
+            await asyncio.wait({running}, timeout=_CLEANUP_S)
+            raise
+        if running.cancelled():
+            search.error = describe(asyncio.CancelledError())
+        tree, verdict = search.tree, search.verdict
         return Rollout(
             set=job.set,
             trajectory=tree.best if tree.nodes else Trajectory(task=tree.task, turns=()),
             nodes=tuple(tree.nodes),
             method=self.method,
             verdict=None if verdict is None else {"passed": verdict.passed, "reasons": list(verdict.reasons)},
-            error=error,
+            error=search.error,
             seconds=round(time.monotonic() - started, 3),
         )
 
+    async def _search(self, job: Job, search: _Search) -> None:
+        # Agents, models and environments may be third-party code: what they raise, of any class, must not end the other
+        # tasks. Ctrl-C is no exception in here: asyncio.run turns it into a cancellation.
+        try:
+            environment = self.environments.open(job.query)
+            search.tree = Tree(task=with_tools(job.query.task, environment))
+            await solve(search.tree, self.agent, environment, self.limits, self.strategy)
+            search.verdict = self.environments.verify(search.tree.task, search.tree.best)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as raised:
+            search.error = describe(raised)
+            if not isinstance(raised, AlphaUMiError):
+                _log.info("%s ended with an error", job.key, exc_info=raised)
 
-def _is_cancelled() -> bool:
-    """Tell whether this task itself is cancelled, as opposed to something inside it."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+
+@dataclass(slots=True)
+class _Search:
+    """Search of one task as far as it got."""
+
+    tree: Tree
+    verdict: Verdict | None = None
+    error: str = ""
 
 
 def with_tools(task: Task, environment: Environment) -> Task:
@@ -203,9 +221,28 @@ class RolloutFolder:
 
     def add(self, rollouts: Sequence[Rollout]) -> None:
         """Append finished tasks; they are on the disk on return. Raises StorageError."""
-        for rollout in rollouts:
+        append_rows(self.out / ROLLOUTS, [self._encode(rollout) for rollout in rollouts])
+
+    def _encode(self, rollout: Rollout) -> dict[str, Json]:
+        """Row of a rollout whose answer file is written; of one that JSON cannot express, the error alone."""
+        try:
             self.write_answer(rollout)
-        append_rows(self.out / ROLLOUTS, (encode_rollout(rollout) for rollout in rollouts))
+            row = encode_rollout(rollout)
+            dump_line(row)
+        except (TypeError, ValueError, RecursionError) as error:
+            task = Task(id=rollout.trajectory.task.id, query=rollout.trajectory.task.query)
+            reason = f"{rollout.error}; " if rollout.error else ""
+            return encode_rollout(
+                Rollout(
+                    set=rollout.set,
+                    trajectory=Trajectory(task=task, turns=()),
+                    nodes=(),
+                    method=rollout.method,
+                    error=f"{reason}cannot be written: {describe(error)}",
+                    seconds=rollout.seconds,
+                )
+            )
+        return row
 
     def write_answer(self, rollout: Rollout, *, overwrite: bool = True) -> None:
         """Write the answer file of a rollout; unless `overwrite`, only where there is none."""

@@ -62,9 +62,10 @@ async def rank(
             if walk.is_spent:
                 return None
             turns = children[first].turns, children[second].turns
-            comparison = await walk.within_time(ranker.compare(walk.tree.task, before, *turns))
-            if comparison is None:
+            compared = await walk.within_time(ranker.compare(walk.tree.task, before, *turns))
+            if compared is None:
                 return None
+            comparison = compared.get()
             walk.charge(parent, comparison.usage)
             preference = unclear if comparison.preference is Preference.NEITHER else comparison.preference
             sign = 1 if first == one else -1

@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import Protocol, TypeAlias, TypeVar
 
 from alpha_umi.errors import FormatError, ModelError
+from alpha_umi.event_loops import Outcome, outcome
 from alpha_umi.protocols import Agent, Environment
 from alpha_umi.roles import ending
+from alpha_umi.search.checks import check_proposal, checked_observation
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
 from alpha_umi.types import Call, Decision, Plan, StopReason, Task, Turn, Usage, User
 
@@ -100,9 +102,11 @@ class Walk:
         hint = (User(text=node.hint),) if node.hint else ()
         before = self.tree.branch(self.tree.nodes[node.parent]) if node.parent is not None else ()
         history = (*(retell(before) if retell else before), *hint, *node.turns)
-        proposal = await self.within_time(self._agent.propose(self.tree.task, history))
-        if proposal is None:
+        proposed = await self.within_time(self._agent.propose(self.tree.task, history))
+        if proposed is None:
             return self.end(node)
+        proposal = proposed.get()
+        check_proposal(proposal)
         self._used += proposal.usage
         said, self._waiting[node.index] = _until_call(proposal.turns or (Plan(thought="", decision=Decision.NONE),))
         usage = node.usage + proposal.usage
@@ -123,25 +127,28 @@ class Walk:
         if limits.max_calls is not None and self._calls >= limits.max_calls:
             return self.end(node)
         self._calls += 1
-        observation = await self.within_time(environment.execute(call))
-        if observation is None:
+        returned = await self.within_time(environment.execute(call))
+        if returned is None:
             return self.end(node)
+        observation = checked_observation(returned.get())
         said, self._waiting[node.index] = _until_call(self._waiting[node.index])
         status = _status(node.turns, said) if said else NodeStatus.DONE
         return self.put(replace(node, turns=(*node.turns, observation, *said), status=status))
 
-    async def within_time(self, work: Awaitable[_Result]) -> _Result | None:
-        """Await `work`; None when the wall time is over first."""
+    async def within_time(self, work: Awaitable[_Result]) -> Outcome[_Result] | None:
+        """Await `work`; None when the wall time is over first, and what swallows its cancellation goes on.
+
+        Raises what `work` raises, here or by `get`.
+        """
         if self.limits.max_seconds is None:
-            return await work
-        timer = asyncio.timeout(max(self._started + self.limits.max_seconds - self._clock(), 0.0))
+            return Outcome(await work)
+        task = asyncio.ensure_future(outcome(work))
         try:
-            async with timer:
-                return await work
-        except TimeoutError:
-            if not timer.expired():
-                raise
-        return None
+            left_s = max(self._started + self.limits.max_seconds - self._clock(), 0.0)
+            await asyncio.wait({task}, timeout=left_s)
+            return task.result() if task.done() else None
+        finally:
+            task.cancel()
 
 
 def _until_call(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
