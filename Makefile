@@ -14,7 +14,7 @@ INSTALL := $(PY) -m pip install --quiet --no-compile
 unexport PYTHONDONTWRITEBYTECODE
 DOCS := $(PY) -m sphinx -b html -q -W --keep-going -n docs docs/_build
 
-.PHONY: help setup demo demo-train pretrain umi-tiny study-quick study-two-sizes study test test-newest lint lock check docs bench clean
+.PHONY: help setup types style demo demo-train pretrain umi-tiny study-quick study-two-sizes study test test-newest lint lock check docs bench clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
@@ -72,12 +72,15 @@ lock: ## lock the newest versions that pyproject allows; TORCH and PIP above are
 	$(COMPILE) --extra bench -c $(LOCKING)/setup.txt -o $(LOCKING)/bench.txt --upgrade
 	@for name in setup bench; do grep -vE '^(torch|triton|nvidia-|cuda-)' $(LOCKING)/$$name.txt > requirements/$$name.txt; done
 
-lint: setup ## format, lint, types, layers, docs: all that CI checks beside the tests
+lint: types style docs ## types, format, lint, layers, docs: all that CI checks beside the tests; -j2 runs them side by side
+
+types: setup
+	$(VENV)/bin/basedpyright
+
+style: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/basedpyright
 	$(VENV)/bin/lint-imports
-	$(DOCS)
 
 check: lint ## the same, and the fast tests: before a commit
 	$(PY) -m pytest -n auto --dist worksteal
