@@ -24,6 +24,8 @@ class AccessConfig(Table):
     """Concurrent requests to one host."""
     per_second: float | None = Field(default=None, gt=0)
     burst: PositiveInt = 1
+    max_reply_bytes: PositiveInt = 4_194_304
+    """Of one reply, before and after decompression."""
 
 
 class HttpConfig(AccessConfig):

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx2
 
+from alpha_umi.http_replies import OversizedReplyError, send
 from alpha_umi.types import Observation, ToolStatus
 
 _AGAIN = frozenset({429, 502, 503, 504})
@@ -39,6 +40,8 @@ class AccessLimits:
     """Requests started per second to one host, on the average; None: as they come."""
     burst: int = 1
     """Requests that may start at once after a pause."""
+    max_reply_bytes: int = 4_194_304
+    """Of one reply, before and after decompression."""
 
 
 class TokenBucket:
@@ -107,7 +110,11 @@ class Access:
         for tries in range(self.limits.retries + 1):
             if tries:
                 await asyncio.sleep(self._wait_s(tries - 1, reply))
-            reply, arrived = await self._try(request)
+            try:
+                reply, arrived = await self._try(request)
+            except OversizedReplyError:
+                size = f"{self.limits.max_reply_bytes:,} bytes (max_reply_bytes)"
+                return Observation(content=f"the tool's reply is longer than {size}", status=ToolStatus.ERROR)
             again = isinstance(reply, Observation) or reply.status_code in _AGAIN
             if not again or (arrived and not repeatable):
                 break
@@ -141,9 +148,11 @@ class Access:
         # One request at a time per client: httpx2 looks at all connections of a client for each of its requests.
         client = self._idle.pop() if self._idle else self._connect()
         try:
-            return await client.request(
+            return await send(
+                client,
                 request.method,
                 request.url,
+                self.limits.max_reply_bytes,
                 params=dict(request.params) or None,
                 headers=dict(request.headers),
                 json=request.body,

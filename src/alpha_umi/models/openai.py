@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias, cast
 import httpx2
 
 from alpha_umi.errors import ConfigError, ModelError
+from alpha_umi.http_replies import OversizedReplyError, send
 from alpha_umi.models.tool_calls import ToolWire
 from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, TokenLogprob, ToolPrompt, Usage
 
@@ -35,6 +36,7 @@ GRAMMAR_FIELDS: Mapping[str, Callable[[str], dict[str, Json]]] = {
 """Request fields for a Lark grammar of llguidance: vLLM, vLLM before 0.12, llama.cpp built with it, SGLang."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 0.5, 30.0, 120.0
 _QUOTED = 200
+_REPLY_BYTES = 67_108_864
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,9 +192,11 @@ class OpenAIModel:
         """Send once: the reply, or the reason why there is none."""
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
-                return await self._client.post(url, content=body)
+                return await send(self._client, "POST", url, _REPLY_BYTES, content=body)
         except TimeoutError:
             return f"no whole reply within {self.endpoint.timeout_s:g} s (timeout_s)"
+        except OversizedReplyError:
+            raise ModelError(f"{url} sent a reply longer than {_REPLY_BYTES:,} bytes") from None
         except httpx2.TransportError as error:
             return f"{type(error).__name__}: {error}"
         except httpx2.RequestError as error:
