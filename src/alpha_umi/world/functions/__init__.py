@@ -1,0 +1,1 @@
+"""Functions world: invented tools as users write them, from needs in text files."""
