@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, StorageError
+from alpha_umi.record_faults import task_fault, trajectory_fault
 from alpha_umi.text_files import open_text as open_text
 from alpha_umi.text_files import parse_json, read_json_rows, read_lines
 from alpha_umi.text_files import read_json as read_json
@@ -280,20 +281,16 @@ def decode_trajectory(row: Any) -> Trajectory:
             stop=StopReason(row.get("stop", StopReason.UNFINISHED)),
             usage=Usage(**(row.get("usage") or {})),
         )
-    except KeyError as error:
-        raise DataError(f"not a trajectory: field {error} is missing") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"not a trajectory: {error}") from None
+    except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"not a trajectory: {trajectory_fault(row) or error}") from None
 
 
 def decode_task(row: Any) -> Task:
     """Decode a task, the inverse of `encode_task`. Raises DataError that names the field."""
     try:
         return _task(row)
-    except KeyError as error:
-        raise DataError(f"not a task: field {error} is missing") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"not a task: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"not a task: {task_fault(row) or error}") from None
 
 
 def _task(row: Any) -> Task:

@@ -60,9 +60,31 @@ def checked(tmp_path, *rows):
 WRONG = {
     "broken JSON": ('{"schema": ', "", "broken JSON at column"),
     "another schema": (row(schema="mine/2"), "", "alpha_umi.trajectory/1"),
-    "a missing field": (row(task__query=None), "", "'query' is missing"),
-    "an unknown turn": (row(turns__1__turn="thought"), "", "unknown turn 'thought'"),
-    "an unknown decision": (row(turns__1__decision="go"), "", "'go'"),
+    "a missing field": (row(task__query=None), "", "task.query is missing"),
+    "a missing field of a turn": (row(turns__1__thought=None), "", "turns[1].thought is missing"),
+    "an unknown turn": (row(turns__1__turn="thought"), "", "turns[1].turn is 'thought', but must be one of user,"),
+    "an unknown decision": (row(turns__1__decision="go"), "", "turns[1].decision is 'go', but must be one of call,"),
+    "an unknown status": (row(turns__3__status="fine"), "", "turns[3].status is 'fine', but must be one of ok,"),
+    "an unknown ending": (row(stop="done"), "", "stop is 'done', but must be one of answered,"),
+    "a task that is no object": (row(task="t1"), "", "task is 't1', but must be an object"),
+    "tools that are no list": (row(task__tools="weather"), "", "task.tools is 'weather', but must be a list"),
+    "a tool that is no object": (row(task__tools__0=1), "", "task.tools[0] is 1, but must be an object with name,"),
+    "an unknown key of a tool": (row(task__tools__0__params={}), "", "task.tools[0] has an unknown key 'params'"),
+    "a nameless tool": (row(task__tools__0__name=None), "", "task.tools[0].name is missing"),
+    "turns that are no list": (row(turns={"user": QUERY}), "", "turns is {'user': "),
+    "a turn that is no object": (row(turns__0=QUERY), "", "turns[0] is 'How warm is"),
+    "a turn whose kind is no text": (row(turns__0__turn=[]), "", "turns[0].turn is [], but must be one of user,"),
+    "an unknown usage": (row(usage={"tokens": 3}), "", "usage has an unknown key 'tokens'"),
+    "a usage that is no number": (
+        row(usage={"completions": "3"}),
+        "usage.completions",
+        "a whole number is needed, not text",
+    ),
+    "a property that is no schema": (
+        row(task__tools__0__parameters__properties__city="string"),
+        "task.tools[0].parameters.properties.city",
+        "a JSON Schema is needed, not text",
+    ),
     "arguments as an object": (row(turns__2__arguments={"city": "Graz"}), "turns[2].arguments", "JSON in one string"),
     "an id that is a number": (row(task__id=7), "task.id", "text is needed, not a number"),
     "an empty query": (row(task__query=" "), "task.query", "is empty"),
@@ -151,7 +173,10 @@ def test_processed_dialogues_are_checked_with_the_line_where_each_begins(tmp_pat
     [wrong] = check_data(path).by_severity(Severity.WRONG)
     assert path.read_text().splitlines()[wrong.line - 1].strip() == "{"
     assert wrong.line > 10
+    assert wrong.finding.message.startswith("row 2: ")
     assert "unknown role 'wizard'" in wrong.finding.message
+    path.write_text("[1, 2, 3]")
+    assert check_data(path).count_rows(Severity.WRONG) == 3
 
 
 def test_compressed_files_are_read(tmp_path):

@@ -118,5 +118,5 @@ def test_a_folder_is_a_set_per_file_and_a_jsonl_file_holds_tasks_or_trajectories
     with pytest.raises(DataError, match="two tasks have the id"):
         read_sets(tmp_path / "twice.jsonl")
     (tmp_path / "half.jsonl").write_text('{"id": "1", "query": "x"}\n')
-    with pytest.raises(DataError, match=r"half.jsonl:1: not a task: field 'tools' is missing"):
+    with pytest.raises(DataError, match=r"half.jsonl:1: not a task: tools is missing"):
         read_sets(tmp_path / "half.jsonl")

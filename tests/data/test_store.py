@@ -81,11 +81,11 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path):
         ("3", r"t\.jsonl:2: not a trajectory: a JSON object"),
         ("[3]", r"t\.jsonl: row 0: not a trajectory: a JSON object"),
         ('{"schema": "other/9"}', r"t\.jsonl:2: schema is 'other/9'"),
-        ('{"schema": "alpha_umi.trajectory/1", "task": {}}', r"field 'id' is missing"),
+        ('{"schema": "alpha_umi.trajectory/1", "task": {}}', r"task\.id is missing"),
         (
             '{"schema": "alpha_umi.trajectory/1", "task": {"id": "", "query": "", "tools": []}, '
             '"turns": [{"turn": "x"}]}',
-            r"unknown turn 'x'; known: user, plan",
+            r"turns\[0\]\.turn is 'x', but must be one of user, plan",
         ),
     ],
 )

@@ -54,7 +54,7 @@ def _print_report(report: DataReport) -> None:
         if len(found) > _SHOWN:
             print(f"{report.path}: {len(found) - _SHOWN:,} more are {severity.value}; --json lists all")
     holds: dict[str, Any] = report.contents.to_document()
-    wrong, doubtful = (len({each.line for each in report.by_severity(severity)}) for severity in Severity)
+    wrong, doubtful = (report.count_rows(severity) for severity in Severity)
     print(f"{report.path}: {report.rows:,} rows, {wrong:,} of them wrong, {doubtful:,} doubtful")
     for name in ("stop", "turns", "decisions", "observations", "calls", "examples"):
         print(f"  {name:<13} {_counts(holds[name])}")

@@ -20,6 +20,8 @@ from alpha_umi.types import Json, Trajectory
 class RowFinding:
     """A fault, and the row that has it."""
 
+    row: int
+    """Number of the row, from 1."""
     line: int
     """Of the file, from 1; of processed dialogues the line on which the dialogue begins."""
     task: str
@@ -40,6 +42,10 @@ class DataReport:
         """The findings of one severity, in the order of the file."""
         return tuple(found for found in self.findings if found.finding.severity is severity)
 
+    def count_rows(self, severity: Severity) -> int:
+        """Number of rows with a finding of one severity."""
+        return len({found.row for found in self.by_severity(severity)})
+
     def to_document(self) -> dict[str, Json]:
         """The report as JSON, for scripts."""
         listed: dict[str, Json] = {
@@ -50,7 +56,13 @@ class DataReport:
 
 def _row(found: RowFinding) -> dict[str, Json]:
     finding = found.finding
-    return {"line": found.line, "task": found.task, "where": finding.where, "message": finding.message}
+    return {
+        "row": found.row,
+        "line": found.line,
+        "task": found.task,
+        "where": finding.where,
+        "message": finding.message,
+    }
 
 
 def check_data(path: Path, on_progress: Callable[[int, int], object] = lambda _done, _total: None) -> DataReport:
@@ -69,7 +81,7 @@ def check_data(path: Path, on_progress: Callable[[int, int], object] = lambda _d
             task = row.task.id
             found = (*check_trajectory(row), *seen.repeats(row, line))
             contents.add(row)
-        findings += [RowFinding(line=line, task=task, finding=finding) for finding in found]
+        findings += [RowFinding(row=rows, line=line, task=task, finding=finding) for finding in found]
         on_progress(line, lines)
     if not rows:
         raise DataError(f"{path}: holds no rows")
@@ -82,7 +94,9 @@ def check_data(path: Path, on_progress: Callable[[int, int], object] = lambda _d
 def _rows(path: Path) -> Iterator[tuple[int, Trajectory | str]]:
     """The line of every row, with its trajectory, or with the reason why it is none."""
     if not is_json_lines(path):
-        yield from ((row.line, _read(row, path)) for row in read_json_rows(path))
+        for row in read_json_rows(path):
+            read = _read(row, path)
+            yield row.line, read if isinstance(read, Trajectory) else f"row {row.index + 1}: {read}"
         return
     lines = ((number, line) for number, line in read_lines(path) if line.strip())
     for index, (number, line) in enumerate(lines):

@@ -25,6 +25,7 @@ from alpha_umi.types import (
     ToolStatus,
     Trajectory,
     Turn,
+    Usage,
     User,
 )
 
@@ -80,14 +81,15 @@ def _mistyped(trajectory: Trajectory) -> Iterator[Finding]:
     for index, turn in enumerate(trajectory.turns):
         texts = {field.name: str for field in fields(turn) if field.type in (str, "str")}
         yield from _mistyped_fields(f"turns[{index}]", turn, texts)
+    yield from _mistyped_fields("usage", trajectory.usage, {field.name: int for field in fields(Usage)})
 
 
 def _mistyped_fields(where: str, record: Any, wanted: Mapping[str, type]) -> Iterator[Finding]:
     for name, kind in wanted.items():
         value = getattr(record, name)
-        if isinstance(value, kind):
+        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             continue
-        needed = "text" if kind is str else "an object"
+        needed = {str: "text", int: "a whole number"}.get(kind, "an object")
         hint = "; write the object as JSON in one string" if name == "arguments" and isinstance(value, Mapping) else ""
         yield _wrong(f"{where}.{name}", f"{needed} is needed, not {_json_kind(value)}{hint}")
 
@@ -132,6 +134,9 @@ def _schema_faults(where: str, tool: ToolSpec) -> Iterator[Finding]:
     if not isinstance(properties, Mapping) or not isinstance(required, list):
         yield _wrong(where, "'properties' must be an object and 'required' a list of names")
         return
+    for name, schema in properties.items():
+        if not isinstance(schema, (Mapping, bool)):
+            yield _wrong(f"{where}.properties.{name}", f"a JSON Schema is needed, not {_json_kind(schema)}")
     for name in required:
         if name not in properties:
             yield _wrong(f"{where}.required", f"names {name!r}, which is no property")
