@@ -25,7 +25,6 @@ from alpha_umi.types import (
     ToolStatus,
     Trajectory,
     Turn,
-    Usage,
     User,
 )
 
@@ -81,15 +80,14 @@ def _mistyped(trajectory: Trajectory) -> Iterator[Finding]:
     for index, turn in enumerate(trajectory.turns):
         texts = {field.name: str for field in fields(turn) if field.type in (str, "str")}
         yield from _mistyped_fields(f"turns[{index}]", turn, texts)
-    yield from _mistyped_fields("usage", trajectory.usage, {field.name: int for field in fields(Usage)})
 
 
 def _mistyped_fields(where: str, record: Any, wanted: Mapping[str, type]) -> Iterator[Finding]:
     for name, kind in wanted.items():
         value = getattr(record, name)
-        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        if isinstance(value, kind):
             continue
-        needed = {str: "text", int: "a whole number"}.get(kind, "an object")
+        needed = "text" if kind is str else "an object"
         hint = "; write the object as JSON in one string" if name == "arguments" and isinstance(value, Mapping) else ""
         yield _wrong(f"{where}.{name}", f"{needed} is needed, not {_json_kind(value)}{hint}")
 
