@@ -259,8 +259,9 @@ def encode_turn(turn: Turn) -> dict[str, Json]:
             return {"turn": "plan", "thought": thought, "decision": decision.value}
         case Call(name=name, arguments=arguments):
             return {"turn": "call", "name": name, "arguments": arguments}
-        case Observation(content=content, status=status):
-            return {"turn": "observation", "content": content, "status": status.value}
+        case Observation(content=content, status=status, mends=mends):
+            mended: dict[str, Json] = {"mends": list(mends)} if mends else {}
+            return {"turn": "observation", "content": content, "status": status.value, **mended}
         case Answer(text=text):
             return {"turn": "answer", "text": text}
 
@@ -306,7 +307,11 @@ _TURNS: Mapping[str, Callable[[Mapping[str, Any]], Turn]] = {
     "user": lambda row: User(text=row["text"]),
     "plan": lambda row: Plan(thought=row["thought"], decision=Decision(row["decision"])),
     "call": lambda row: Call(name=row["name"], arguments=row["arguments"]),
-    "observation": lambda row: Observation(content=row["content"], status=ToolStatus(row.get("status", ToolStatus.OK))),
+    "observation": lambda row: Observation(
+        content=row["content"],
+        status=ToolStatus(row.get("status", ToolStatus.OK)),
+        mends=tuple(map(str, row.get("mends") or ())),
+    ),
     "answer": lambda row: Answer(text=row["text"]),
     "review": lambda row: Review(text=row["text"], accepted=row["accepted"]),
 }

@@ -131,6 +131,8 @@ class Observation:
 
     content: str
     status: ToolStatus = ToolStatus.OK
+    mends: tuple[str, ...] = ()
+    """Changes that the call's arguments needed to be read, one sentence each; models are not shown them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,8 +241,9 @@ def _turn_json(turn: Turn) -> dict[str, Json]:
             return {"kind": "plan", "content": thought, "decision": decision.value}
         case Call(name=name, arguments=arguments):
             return {"kind": "call", "name": name, "arguments": _object_or_text(arguments)}
-        case Observation(content=content, status=status):
-            return {"kind": "observation", "content": content, "status": status.value}
+        case Observation(content=content, status=status, mends=mends):
+            mended: dict[str, Json] = {"mends": list(mends)} if mends else {}
+            return {"kind": "observation", "content": content, "status": status.value, **mended}
         case Answer(text=text):
             return {"kind": "answer", "content": text}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.arguments import Arguments, decode_arguments
 from alpha_umi.errors import ModelError
 from alpha_umi.formats.json_types import is_plain_pattern, normalise, read_type
 from alpha_umi.formats.load import builtin, load_format
@@ -84,7 +84,7 @@ def test_every_step_that_gives_up_is_accepted(name, task, thought):
 
 def assert_valid(task, call):
     tool = next(tool for tool in task.tools if tool.name == call.name)
-    assert not isinstance(read_arguments(tool, call.arguments), Fault)
+    assert decode_arguments(tool, call.arguments) == Arguments(values=json.loads(call.arguments))
     assert satisfies(json.loads(call.arguments), normalise(tool).schema)
 
 

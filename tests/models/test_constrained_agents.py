@@ -6,7 +6,7 @@ import json
 import pytest
 
 from alpha_umi.agent import MultiAgent, RoleModel, SingleAgent
-from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.arguments import Arguments, decode_arguments
 from alpha_umi.errors import ConfigError, DataError, ModelError
 from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
 from alpha_umi.formats.load import builtin
@@ -58,7 +58,7 @@ def proposals(model, *, constrained, turns, seeds=range(6)):
 
 def is_valid(call):
     tool = next((tool for tool in TOOLS if tool.name == call.name), None)
-    return tool is not None and not isinstance(read_arguments(tool, call.arguments), Fault)
+    return tool is not None and decode_arguments(tool, call.arguments) == Arguments(values=json.loads(call.arguments))
 
 
 def test_a_constrained_caller_calls_an_offered_tool_with_arguments_that_fit_however_little_it_has_learned(model):

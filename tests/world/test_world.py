@@ -120,7 +120,7 @@ def test_what_one_tool_finds_the_others_know():
             "convert_for_coinflow",
             '{"amount": 1e999, "source": "EUR", "target": "USD"}',
             ToolStatus.BAD_ARGUMENTS,
-            "'amount'",
+            "1e999",
         ),
         (
             "convert_for_coinflow",

@@ -44,6 +44,14 @@ ToolEnv = Annotated[
     str | None,
     typer.Option("--env", help="Where tools of JSON files are called: a service's address, rapidapi, or a TOML file."),
 ]
+MaxObservationChars = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Characters of an observation that the agent reads (4096 unless a TOML environment says otherwise); the "
+        "rest is left out, and said to be.",
+    ),
+]
 Single = Annotated[bool, typer.Option("--single", help="The backbone alone.")]
 Native = Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")]
 
@@ -66,6 +74,7 @@ def ask(
     max_tokens: rollouts.MaxTokens = None,
     max_seconds: rollouts.MaxSeconds = None,
     max_calls: rollouts.MaxCalls = None,
+    max_observation_chars: MaxObservationChars = None,
     *,
     single: Single = False,
     native: Native = False,
@@ -100,6 +109,7 @@ def ask(
             "max_tokens": max_tokens,
             "max_seconds": max_seconds,
             "max_calls": max_calls,
+            "max_observation_chars": max_observation_chars,
         },
     )
     console = Console(stderr=True)

@@ -36,6 +36,7 @@ def chat(
     max_tokens: rollouts.MaxTokens = None,
     max_seconds: rollouts.MaxSeconds = None,
     max_calls: rollouts.MaxCalls = None,
+    max_observation_chars: asking.MaxObservationChars = None,
     *,
     single: asking.Single = False,
     native: asking.Native = False,
@@ -69,6 +70,7 @@ def chat(
             "max_tokens": max_tokens,
             "max_seconds": max_seconds,
             "max_calls": max_calls,
+            "max_observation_chars": max_observation_chars,
         },
     )
     console = Console(stderr=True)

@@ -74,7 +74,7 @@ class BudgetConfig(Table):
     """Limits to which observations are shortened; see environments.budgets."""
 
     cut: Literal["whole", "truncate", "filter", "random"] = "whole"
-    max_chars: PositiveInt = 1024
+    max_chars: PositiveInt = 4096
 
 
 class EnvironmentConfig(Table):
@@ -88,7 +88,7 @@ class EnvironmentConfig(Table):
     code: str | None = None
     """An environment of one's own, `module:attribute`; see loading.environments."""
     budget: BudgetConfig | None = None
-    """None: observations as they come."""
+    """None: the default budget; under `--compat` the published one."""
     record: str | None = None
     """A file to which observations are recorded, and from which they are answered when they come again."""
 

@@ -14,6 +14,7 @@ from alpha_umi.types import Call, Json, Observation, ToolSpec
 SERVER_CHARS = 2048
 """What ToolBench's server keeps of a reply."""
 _LEFT_OUT = "..."
+_TOLD = "... ({} more characters left out)"
 
 
 class Cut(StrEnum):
@@ -34,7 +35,7 @@ class Budget:
     """Length limit of observations and the rule for shortening them."""
 
     cut: Cut = Cut.WHOLE
-    max_chars: int = 1024
+    max_chars: int = 4096
     schemas: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """Example of a reply by name of the tool, where known; for FILTER and RANDOM."""
 
@@ -94,8 +95,9 @@ def _keep(item: Json, schema: Json) -> Json:
 def fit_json(text: str, max_chars: int) -> str:
     """Cut a text to at most `max_chars`. JSON stays JSON: whole entries go, and `...` says how many.
 
-    Other text, a single JSON string included, is cut at a blank where one is near. Law: the result is never longer
-    than `max_chars`; if `text` is a JSON list or object and `max_chars` at least 2, it is one, too.
+    Other text, a single JSON string included, is cut at a blank where one is near, and says how much is left out. Law:
+    the result is never longer than `max_chars`; if `text` is a JSON list or object and `max_chars` at least 2, it is
+    one, too.
     """
     if len(text) <= max_chars:
         return text
@@ -151,9 +153,11 @@ def _note(count: int) -> str:
 def _cut_text(text: str, max_chars: int) -> str:
     if max_chars <= len(_LEFT_OUT):
         return text[: max(max_chars, 0)]
-    start = text[: max_chars - len(_LEFT_OUT)]
+    mark = _TOLD if max_chars > 4 * len(_TOLD) else _LEFT_OUT
+    start = text[: max_chars - len(mark.format(len(text)))]
     blank = max(start.rfind(" "), start.rfind("\n"))
-    return (start[:blank] if blank > len(start) * 0.8 else start) + _LEFT_OUT
+    kept = start[:blank] if blank > len(start) * 0.8 else start
+    return kept + mark.format(len(text) - len(kept))
 
 
 def _read(text: str) -> Json:

@@ -15,15 +15,17 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.arguments import Arguments, Fault, decode_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.environments.reference import Replies, read_status
 from alpha_umi.errors import ConfigError
 from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
+from alpha_umi.loose_json import readable_json
 from alpha_umi.types import Call, Json, Observation, Reference, ToolSpec, ToolStatus
 
 STATUS_HEADER, TASK_HEADER = "umi-tool-status", "umi-task"
 _ANY = ToolSpec(name="", parameters={"additionalProperties": True})
+_NONE_DECLARED = ToolSpec(name="", parameters={"properties": {}, "additionalProperties": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +81,13 @@ class HttpEnvironment:
         api = self._find(call.name)
         if api is None:
             return replies.unknown(call.name) if replies else _unknown(call.name)
-        arguments = read_arguments(_ANY, call.arguments)
+        arguments = decode_arguments(_ANY if api.required or api.optional else _NONE_DECLARED, call.arguments)
         if isinstance(arguments, Fault) and replies is None:
             return Observation(content=arguments.reason, status=ToolStatus.BAD_ARGUMENTS)
-        response = await self.access.send(self._request(api, call.arguments))
+        text = call.arguments
+        if replies is None and isinstance(arguments, Arguments) and arguments.mends:
+            text = json.dumps(arguments.values, ensure_ascii=False)
+        response = await self.access.send(self._request(api, text))
         if isinstance(response, Observation):
             return response
         if replies is not None:
@@ -134,7 +139,7 @@ def read_reply(response: httpx2.Response, access: Access) -> Observation:
 def _text(value: Json) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    return readable_json(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _unknown(name: str) -> Observation:

@@ -20,6 +20,7 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, read_api, write_trained_spec
+from alpha_umi.loose_json import readable_json
 from alpha_umi.text_files import read_json
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
@@ -84,7 +85,7 @@ class RapidApiEnvironment:
             return response
         if not response.is_success:
             return refusal(response, self.access)
-        return Observation(content=self.access.redact(response.text))
+        return Observation(content=self.access.redact(readable_json(response.text)))
 
 
 def build_request(api: Api, arguments: str) -> Request | Fault:

@@ -10,17 +10,19 @@ from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from alpha_umi.loose_json import readable_json
 from alpha_umi.types import Json
 
 
 def write_result(result: object) -> str:
-    """Return a text as it is, and any other value as JSON; sets are sorted, so that a text does not depend on the run.
+    """Return a text as it is (JSON unescaped), and any other value as JSON.
 
+    Sets are sorted, so that a text does not depend on the run.
     Dataclasses, pydantic models, enums, dates, decimals and paths are written as pydantic does. Raises TypeError for a
     value that JSON cannot express.
     """
     if isinstance(result, str) and not isinstance(result, Enum):
-        return str.__str__(result)
+        return readable_json(str.__str__(result))
     return json.dumps(_as_json(result), ensure_ascii=False)
 
 

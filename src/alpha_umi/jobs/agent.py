@@ -35,7 +35,7 @@ from alpha_umi.types import Proposal, Role, Task, Trajectory, Turn
 
 _Result = TypeVar("_Result")
 _OBSERVERS = ("on_node", "on_token")
-_TOOLS = ("tools", "env", "world", "world_task")
+_TOOLS = ("tools", "env", "world", "world_task", "max_observation_chars")
 
 
 class Agent:

@@ -60,7 +60,7 @@ def explore(
     choice = choose_agent(agent, _agent_options(options))
     check_strategy(options.get("strategy", "chain"))
     if isinstance(task, Task):
-        toolbox = task_toolbox(task, options.get("tools"), options.get("env"))
+        toolbox = task_toolbox(task, options.get("tools"), options.get("env"), options.get("max_observation_chars"))
     else:
         toolbox = open_toolbox(**_tool_options(options), agent=choice.config)
     return _explore(choice, toolbox, task, options)
@@ -125,7 +125,7 @@ def _agent_options(options: AgentAskOptions | AgentChatOptions) -> Any:
 
 
 def _tool_options(options: AgentAskOptions | AgentChatOptions) -> dict[str, Any]:
-    return {name: options.get(name) for name in ("tools", "env", "world")}
+    return {name: options.get(name) for name in ("tools", "env", "world", "max_observation_chars")}
 
 
 called_as(__name__, "ask")

@@ -64,6 +64,9 @@ class ChatOptions(SearchOptions, total=False):
     own, `module:attribute`."""
     world: str | None
     """The sealed world that is asked: tiny, small or full."""
+    max_observation_chars: AtLeastOne | None
+    """Characters of an observation that the agent reads; the rest is left out, and said to be. None: as the
+    environment's file says, else 4,096."""
 
 
 @with_config(STRICT)

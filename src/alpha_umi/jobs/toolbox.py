@@ -10,6 +10,7 @@ from typing import Any
 from alpha_umi.config import (
     PLACES,
     AgentConfig,
+    BudgetConfig,
     EnvironmentConfig,
     PythonConfig,
     WorldConfig,
@@ -56,14 +57,29 @@ def open_toolbox(
     world: str | None = None,
     world_task: str | None = None,
     agent: AgentConfig | None = None,
+    max_observation_chars: int | None = None,
 ) -> Toolbox:
     """Tools of one's own, of JSON files called at `env`, of the environment `env`, or of a sealed world.
 
-    Without any of these the world is that in which `agent` was trained.
+    Without any of these the world is that in which `agent` was trained. `max_observation_chars`: budget of an
+    observation, in place of the environment's.
 
     Raises ConfigError where the arguments contradict each other or no tools are named, DataError for broken files,
     CheckpointError for an agent that was trained in another version of the world.
     """
+    return _within(_open(tools, env, world, world_task, agent), max_observation_chars)
+
+
+def _within(toolbox: Toolbox, max_observation_chars: int | None) -> Toolbox:
+    if max_observation_chars is None:
+        return toolbox
+    budget = (toolbox.environment.budget or BudgetConfig()).model_copy(update={"max_chars": max_observation_chars})
+    return replace(toolbox, environment=replace(toolbox.environment, budget=budget))
+
+
+def _open(
+    tools: Tools | str | None, env: str | None, world: str | None, world_task: str | None, agent: AgentConfig | None
+) -> Toolbox:
     if tools is not None or env is not None:
         if world is not None or world_task is not None:
             raise ConfigError("tools of your own need a query, and neither --world nor --world-task")
@@ -80,15 +96,16 @@ def open_toolbox(
     return Toolbox(environment=open_world(preset), make_query=lambda text, called: free_query(preset, text, called))
 
 
-def task_toolbox(task: Task, tools: Tools | None, env: str | None) -> Toolbox:
+def task_toolbox(task: Task, tools: Tools | None, env: str | None, max_observation_chars: int | None = None) -> Toolbox:
     """Tools of a task that is there already: tools of one's own, else those of the sealed world that it is of."""
     if tools is not None or env is not None:
-        own = open_toolbox(tools, env)
+        own = open_toolbox(tools, env, max_observation_chars=max_observation_chars)
         return replace(own, make_query=lambda text, called: replace(own.make_query(text, called), task=task))
     if "world" not in task.metadata:
         raise ConfigError(f"task {task.id!r}: nothing runs its tools; name an environment or functions by 'tools'")
     environment = open_environment(EnvironmentConfig(world=WorldConfig()))
-    return Toolbox(environment=environment, make_query=lambda _, __: Query(task=task))
+    toolbox = Toolbox(environment=environment, make_query=lambda _, __: Query(task=task))
+    return _within(toolbox, max_observation_chars)
 
 
 def _open_own(tools: Tools | None, env: str | None) -> Toolbox:

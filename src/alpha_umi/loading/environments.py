@@ -22,6 +22,7 @@ from alpha_umi.config import (
 from alpha_umi.datasets.queries import Query
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
 from alpha_umi.environments.composite import CompositeEnvironment
+from alpha_umi.environments.mending import MendingEnvironment
 from alpha_umi.environments.python import PythonEnvironment, load_tools
 from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
 from alpha_umi.environments.replay import ReplayEnvironment
@@ -48,7 +49,10 @@ class LoadedEnvironment:
 
     openers: tuple[Opener, ...]
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
-    budget: BudgetConfig | None = None
+    budget: BudgetConfig | None = field(default_factory=BudgetConfig)
+    """None: observations as they come."""
+    mends: bool = True
+    """False: calls reach the tools as models wrote them."""
     recording: Recording | None = None
     verifies: bool = False
     """True: the tasks are the sealed world's, so that its verifier can check them."""
@@ -67,6 +71,8 @@ class LoadedEnvironment:
         place = parts[0] if len(parts) == 1 else CompositeEnvironment(parts)
         if self.recording is not None:
             place = RecordingEnvironment(place, self.recording)
+        if self.mends:
+            place = MendingEnvironment(place)
         return place if self.budget is None else BudgetedEnvironment(place, _budget(self.budget, query.apis))
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None:
@@ -107,7 +113,8 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
     return LoadedEnvironment(
         openers=tuple(openers),
         close=tuple(close),
-        budget=config.budget,
+        budget=config.budget or (BudgetConfig() if compat is None else None),
+        mends=compat is None,
         recording=None if config.record is None else Recording(Path(config.record)),
         verifies=config.world is not None,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.arguments import Fault, decode_arguments
 from alpha_umi.training.data.examples import count_targets
 from alpha_umi.types import (
     Answer,
@@ -62,10 +62,15 @@ def is_offered(call: Call, trajectory: Trajectory) -> bool:
 
 
 def argument_fault(call: Call, trajectory: Trajectory) -> str:
-    """Find the first fault of a call's arguments under its tool's schema; empty if they fit or the tool is unknown."""
+    """Find the first fault of a call's arguments under its tool's schema; empty if they fit or the tool is unknown.
+
+    What an environment would mend is a fault here: models learn from it.
+    """
     spec = next((tool for tool in trajectory.task.tools if tool.name == call.name), None)
-    read = None if spec is None else read_arguments(spec, call.arguments)
-    return read.reason if isinstance(read, Fault) else ""
+    read = None if spec is None else decode_arguments(spec, call.arguments)
+    if read is None:
+        return ""
+    return read.reason if isinstance(read, Fault) else "; ".join(read.mends)
 
 
 # --- types of fields ----------------------------------------------------------------------------------
