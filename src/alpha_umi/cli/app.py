@@ -64,7 +64,7 @@ INTERRUPTED = 130
 _NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N.")]
-Agent = Annotated[Path, typer.Option(help="A run directory, an agent file, or umi-tiny.")]
+Agent = Annotated[Path | None, typer.Option(help="A run directory, an agent file, or umi-tiny.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
 
 
@@ -324,9 +324,11 @@ def pretrain(
 
 @app.command()
 def predict(
-    agent: Agent,
     data: Annotated[Path, typer.Option(help="Trajectories (.jsonl) or processed dialogues (.json).")],
     out: Out,
+    agent: Agent = None,
+    base_url: rollouts.BaseUrl = None,
+    model: rollouts.Model = None,
     compat: Compat = None,
     limit: Limit = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Concurrent steps.")] = 64,
@@ -334,6 +336,8 @@ def predict(
     config: ConfigFile = None,
     options_set: OptionOverrides = None,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone, as a baseline.")] = False,
+    native: rollouts.Native = False,
+    thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
     as_json: AsJson = False,
 ) -> None:
@@ -352,6 +356,10 @@ def predict(
             compat=read_reference(compat),
             limit=limit,
             concurrency=concurrency,
+            base_url=base_url,
+            model=model,
+            native=native,
+            chat_template_kwargs=rollouts.template_settings(thinking),
             single=single,
             constrained=constrained,
             on_progress=partial(display.update, "predicting"),

@@ -53,7 +53,6 @@ MaxObservationChars = Annotated[
     ),
 ]
 Single = Annotated[bool, typer.Option("--single", help="The backbone alone.")]
-Native = Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")]
 
 
 def ask(
@@ -77,7 +76,8 @@ def ask(
     max_observation_chars: MaxObservationChars = None,
     *,
     single: Single = False,
-    native: Native = False,
+    native: rollouts.Native = False,
+    thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the trajectory as one JSON object, in place of the answer.")
@@ -102,6 +102,7 @@ def ask(
             "model": model,
             "single": single,
             "native": native,
+            "chat_template_kwargs": rollouts.template_settings(thinking),
             "constrained": constrained,
             "strategy": strategy,
             "max_steps": max_steps,

@@ -39,7 +39,8 @@ def chat(
     max_observation_chars: asking.MaxObservationChars = None,
     *,
     single: asking.Single = False,
-    native: asking.Native = False,
+    native: rollouts.Native = False,
+    thinking: rollouts.Thinking = None,
     constrained: asking.Constrained = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each exchange as one JSON object, in place of its answer.")
@@ -63,6 +64,7 @@ def chat(
             "model": model,
             "single": single,
             "native": native,
+            "chat_template_kwargs": rollouts.template_settings(thinking),
             "constrained": constrained,
             "strategy": strategy,
             "max_steps": max_steps,

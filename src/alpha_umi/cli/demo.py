@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.cli import rollout as rollouts
 from alpha_umi.errors import ConfigError
 
 
@@ -17,6 +18,8 @@ def run_demo(
     agent: Annotated[
         str | None, typer.Option(help="A run directory, an agent file, or 'oracle', in place of umi-tiny.")
     ] = None,
+    model: rollouts.Model = None,
+    base_url: rollouts.BaseUrl = None,
     world: Annotated[
         str | None, typer.Option(help="The sealed world (tiny, small or full); else the agent's own.")
     ] = None,
@@ -38,8 +41,8 @@ def run_demo(
     from rich.console import Console
 
     if train:
-        if agent is not None or world is not None:
-            raise ConfigError("--train makes an agent of its own; leave out --agent and --world")
+        if any(named is not None for named in (agent, model, base_url, world)):
+            raise ConfigError("--train makes an agent of its own; leave out --agent, --model and --world")
         from alpha_umi.demo import training
 
         wanted = training.TrainingOptions(
@@ -51,12 +54,20 @@ def run_demo(
         )
         training.run(wanted, Console())
         return
+    if (agent is not None and model is not None) or (base_url is not None and model is None):
+        raise ConfigError("name an agent by --agent, or an instruct model by --model, at an endpoint by --base-url")
     if fresh or trajectories is not None:
         raise ConfigError("--fresh and --trajectories go with --train")
     from alpha_umi.demo import session as demo
     from alpha_umi.loading.bundled import DEFAULT
 
     options = demo.DemoOptions(
-        agent=agent or DEFAULT, preset=world, tasks=tasks, out=out or Path("runs/demo"), workers=workers
+        agent=agent or DEFAULT,
+        model=model,
+        base_url=base_url,
+        preset=world,
+        tasks=tasks,
+        out=out or Path("runs/demo"),
+        workers=workers,
     )
     demo.run(options, Console())

@@ -26,7 +26,23 @@ AgentName = Annotated[
     ),
 ]
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint, in place of --agent.")]
-Model = Annotated[str | None, typer.Option(help="The model at that endpoint, untrained in all three roles.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="An instruct model, untrained in all three roles: a hub id, a folder, a .gguf file, or smollm2-135m; with "
+        "--base-url its name there."
+    ),
+]
+Native = Annotated[
+    bool,
+    typer.Option(
+        "--native", help="With --model: alone, by native function calling, where its chat template has tools."
+    ),
+]
+Thinking = Annotated[
+    bool | None,
+    typer.Option("--thinking/--no-thinking", help="With --model: the variable enable_thinking of its chat template."),
+]
 Env = Annotated[
     str,
     typer.Option(
@@ -79,7 +95,8 @@ def rollout(
     *,
     config: ConfigFile = None,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
-    native: Annotated[bool, typer.Option("--native", help="With --model: alone, by native function calling.")] = False,
+    native: Native = False,
+    thinking: Thinking = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with this run; nothing finished is repeated.")
     ] = False,
@@ -99,6 +116,7 @@ def rollout(
         "base_url": base_url,
         "model": model,
         "native": native,
+        "chat_template_kwargs": template_settings(thinking),
         "single": single,
         "overrides": overrides or (),
         "strategy": strategy,
@@ -125,6 +143,11 @@ def rollout(
 
         done = rollout(queries, out, env, **options, on_progress=on_progress)
     _report(done, out, as_json=as_json)
+
+
+def template_settings(thinking: bool | None) -> dict[str, bool] | None:
+    """Variables of a chat template from `--thinking`."""
+    return None if thinking is None else {"enable_thinking": thinking}
 
 
 # --- what is shown ----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class LocalConfig(Table):
 
     type: Literal["local"] = "local"
     model: str
-    """A folder with Hugging Face weights, or a hub id."""
+    """A folder with Hugging Face weights, a GGUF file, a hub id, or a name of `loading.pretrained`."""
     adapter: str | None = None
     """A folder with a PEFT LoRA on top of `model`."""
     dtype: Dtype = "auto"
@@ -31,6 +31,8 @@ class LocalConfig(Table):
     device: str = "auto"
     cache_gb: float | None = Field(default=None, gt=0)
     """Memory for keys and values; none: a part of what is free."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Variables of the model's chat template, such as `enable_thinking = false`."""
 
     def rebased(self, folder: Path) -> typing.Self:
         adapter = None if self.adapter is None else file_path(self.adapter, folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -38,7 +38,15 @@ from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.errors import AlphaUMiError, ConfigError, InterruptedWorkError
 from alpha_umi.jobs.timing import Timing
 from alpha_umi.jobs.workers import Update, cores, run_items
-from alpha_umi.loading.agents import LoadedAgent, find_run, is_coded, open_agent, open_coded_agent, read_agent
+from alpha_umi.loading.agents import (
+    LoadedAgent,
+    find_run,
+    instruct_agent,
+    is_coded,
+    open_agent,
+    open_coded_agent,
+    read_agent,
+)
 from alpha_umi.loading.bundled import DEFAULT, check_world
 from alpha_umi.loading.models import import_engine
 from alpha_umi.preparation.world_files import Choice
@@ -54,6 +62,7 @@ TASKS = 100
 LIVE = 30
 """Of these, tasks that are rolled out: by two searches, unconstrained and constrained."""
 _SEARCHED_AGAIN = 2
+_UNTRAINED_PRESET = "small"
 _REWRITTEN = ("gold", "predictions", "rollouts")
 """Folders that every demo replaces."""
 
@@ -64,8 +73,11 @@ class DemoOptions:
 
     agent: str = DEFAULT
     """A run directory, an agent file, a bundled agent's name, or one that is code: `oracle`, `module:attribute`."""
+    model: str | None = None
+    """An instruct model in place of an agent, untrained in all three roles; with `base_url` behind an endpoint."""
+    base_url: str | None = None
     preset: str | None = None
-    """Of the world; None: the one that the agent was trained in."""
+    """Of the world; None: the one that the agent was trained in, `small` for an instruct model."""
     tasks: int = TASKS
     out: Path = Path("runs/demo")
     workers: int | None = None
@@ -82,8 +94,11 @@ def run(options: DemoOptions, console: Console) -> Path:
     Raises CheckpointError where there is no such agent, or it is of another world; MeasurementError where one of the
     measurements fails, after all others are ended.
     """
-    coded = is_coded(options.agent)
-    config = None if coded else read_agent(Path(options.agent))
+    if options.model is not None:
+        config = instruct_agent(options.model, options.base_url)
+        options = replace(options, agent=Path(options.model).name, preset=options.preset or _UNTRAINED_PRESET)
+    else:
+        config = None if is_coded(options.agent) else read_agent(Path(options.agent))
     provenance = None if config is None else config.provenance
     preset = options.preset or (None if provenance is None else provenance.preset)
     if preset is None:
@@ -187,7 +202,7 @@ class _Demo:
         return Results(
             agent=self._options.agent,
             preset=self._preset,
-            run=None if self._config is None else find_run(Path(self._options.agent)),
+            run=None if self._config is None or self._options.model else find_run(Path(self._options.agent)),
             tasks=self._options.tasks,
             live_tasks=min(self._options.tasks, LIVE),
             shown=shown,

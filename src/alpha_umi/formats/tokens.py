@@ -8,13 +8,14 @@ the ids of a completion decode to the completion.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, cast
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.chat_templates import NO_SETTINGS, render_chat
 from alpha_umi.formats.marks import joined
-from alpha_umi.types import Part, Prompt, Span, ToolPrompt
+from alpha_umi.types import Part, Prompt, Span
 
 _RECENT_PROMPTS, _RECENT_PIECES = 64, 256
 """Texts whose ids are at hand: those of a few trajectories."""
@@ -36,9 +37,7 @@ class Tokenizer(Protocol):
         self, token_ids: list[int], *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool
     ) -> str | list[str]: ...
 
-    def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, add_generation_prompt: bool, tokenize: bool
-    ) -> object: ...
+    def apply_chat_template(self, conversation: Any, **options: Any) -> object: ...
 
 
 def well_formed(text: str) -> str:
@@ -50,21 +49,15 @@ def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
     return tokenizer.encode(well_formed(text), add_special_tokens=False)
 
 
-def prompt_ids(tokenizer: Tokenizer, prompt: Prompt) -> list[int]:
+def prompt_ids(tokenizer: Tokenizer, prompt: Prompt, settings: Mapping[str, Any] = NO_SETTINGS) -> list[int]:
     """Token ids of a prompt: text after the tokenizer's own BOS where it has one, or messages by its chat template.
 
-    Raises FormatError for messages when the tokenizer has no usable chat template, and for native function calling.
+    `settings`: further variables of the template. Raises FormatError for messages when the tokenizer has no usable
+    chat template.
     """
-    if isinstance(prompt, ToolPrompt):
-        raise FormatError("a model that runs here knows no native function calling; name an endpoint or another format")
     if isinstance(prompt, str):
         return _own_start(tokenizer) + _encode(tokenizer, prompt)
-    conversation = [{"role": message.role, "content": message.content} for message in prompt]
-    try:
-        text = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-    except Exception as error:  # templates are programs of the checkpoint's author and raise whatever they like
-        raise FormatError(f"the model's chat template cannot render these messages: {error}") from error
-    return _encode(tokenizer, cast("str", text))
+    return _encode(tokenizer, render_chat(tokenizer, prompt, settings))
 
 
 def completion_ids(tokenizer: Tokenizer, completion: str, end: str) -> list[int]:

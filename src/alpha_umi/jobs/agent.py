@@ -21,7 +21,7 @@ from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
 from alpha_umi.loading.agents import (
     AgentKind,
     LoadedAgent,
-    endpoint_agent,
+    instruct_agent,
     is_coded,
     open_agent,
     open_coded_agent,
@@ -29,6 +29,7 @@ from alpha_umi.loading.agents import (
 )
 from alpha_umi.loading.bundled import DEFAULT
 from alpha_umi.loading.hub import upload_run
+from alpha_umi.loading.pretrained import NAMED
 from alpha_umi.loading.saving import save_agent
 from alpha_umi.search import Comparison, Limits, Ranker, open_strategy
 from alpha_umi.types import Proposal, Role, Task, Trajectory, Turn
@@ -252,23 +253,22 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
         if isinstance(agent, Agent):
             return AgentChoice(name=agent.name, config=agent.config, given=agent)
         return AgentChoice(name="agent", coded=agent)
-    if base_url is not None or model is not None or native:
-        if agent is not None or base_url is None or model is None:
+    template = options.get("chat_template_kwargs")
+    if base_url is not None or model is not None or native or template:
+        if agent is not None or model is None:
             raise ConfigError(
-                "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+                "name an agent by --agent, or an instruct model by --model, at an endpoint by --base-url (--native and "
+                "--thinking go with --model)"
             )
-        config = endpoint_agent(base_url, model, native=native)
-        return AgentChoice(name=model, config=_constrained(config, constrained), single=single)
+        config = instruct_agent(model, base_url, native=native, template=template)
+        return AgentChoice(name=Path(model).name, config=_constrained(config, constrained), single=single)
     name = DEFAULT if agent is None else str(agent)
     if not name.strip():
         raise ConfigError(f"agent {name!r} is no name; leave it out for {DEFAULT}")
     if is_coded(name):
         return AgentChoice(name=name)
-    if Path(name).suffix == ".gguf":
-        raise ConfigError(
-            f"{name}: a GGUF file runs in llama.cpp's server: llama-server -m {name} --port 8080; then name "
-            "base_url='http://127.0.0.1:8080/v1' and model (--base-url, --model)"
-        )
+    if Path(name).suffix == ".gguf" or name in NAMED:
+        return choose_agent(None, {**options, "model": name})
     config = read_agent(Path(name))
     return AgentChoice(name=Path(name).name, config=_constrained(config, constrained), single=single)
 
@@ -280,7 +280,8 @@ def _constrained(config: AgentConfig, constrained: bool | None) -> AgentConfig:
 @validated
 def load(name: AgentLike | None = None, **options: Unpack[AgentOptions]) -> Agent:
     """Load an agent: a run directory, an agent file (TOML), a bundled name, a Hugging Face Hub repository (the local
-    cache goes first), `module:attribute`, `oracle`, or an endpoint by `base_url` and `model`. Default: umi-tiny.
+    cache goes first), `module:attribute`, `oracle`, or an instruct model by `model`: a hub id, a folder, a GGUF file,
+    or one behind an endpoint (`base_url`). Default: umi-tiny.
 
     Raises ConfigError for wrong arguments, CheckpointError for an agent that is not there or is not safe to load.
     """

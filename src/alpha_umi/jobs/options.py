@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -26,9 +26,12 @@ class AgentOptions(TypedDict, total=False):
     base_url: str | None
     """An OpenAI-compatible endpoint, in place of a name; needs `model`."""
     model: str | None
-    """The model at that endpoint, untrained in all three roles."""
+    """An instruct model, untrained in all three roles: a hub id, a folder, a GGUF file or `smollm2-135m`; with
+    `base_url` its name there."""
     native: bool
     """With `model`: alone, by native function calling."""
+    chat_template_kwargs: Mapping[str, Any] | None
+    """With `model`: variables of its chat template, such as {"enable_thinking": False}."""
     single: bool
     """The backbone alone."""
     constrained: bool | None

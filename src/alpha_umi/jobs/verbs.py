@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -15,15 +15,15 @@ from alpha_umi.config.calls import STRICT, validated
 from alpha_umi.config.rollouts import ClientReference
 from alpha_umi.errors import ConfigError, InterruptedWorkError
 from alpha_umi.evaluation.runner import Shard
-from alpha_umi.jobs.agent import AgentLike, choose_agent
-from alpha_umi.jobs.options import AtLeastOne, SearchOptions
+from alpha_umi.jobs.agent import Agent, AgentLike, choose_agent
+from alpha_umi.jobs.options import AgentOptions, AtLeastOne, SearchOptions
 from alpha_umi.jobs.predict import Predicted, PredictOptions
 from alpha_umi.jobs.predict import predict as predict_steps
 from alpha_umi.jobs.rollout import Progress, RolloutOptions, local_pool, roll_out
 from alpha_umi.jobs.toolbox import read_environment
 from alpha_umi.jobs.train import read_train_config
 from alpha_umi.jobs.train import train as train_run
-from alpha_umi.loading.agents import AgentKind, endpoint_agent, is_coded, read_agent
+from alpha_umi.loading.agents import AgentKind, instruct_agent, is_coded, read_agent
 from alpha_umi.types import Reference
 
 
@@ -50,39 +50,44 @@ def train(
 
 @validated
 def predict(
-    agent: AgentLike,
+    agent: AgentLike | None,
     data: Path,
     out: Path,
     *,
     compat: Literal[Reference.ALPHA_UMI] | None = None,
     limit: AtLeastOne | None = None,
     concurrency: AtLeastOne = 64,
-    single: bool = False,
-    constrained: bool | None = None,
     on_progress: Callable[[int, int], object] | None = None,
+    **options: Unpack[AgentOptions],
 ) -> Predicted:
     """Predict every scored step of a data file after the reference's own history; the same call resumes.
 
-    `on_progress` gets steps done and all of them. Raises ConfigError, DataError or CheckpointError for wrong input,
-    ModelError when a model cannot complete, InterruptedWorkError on Ctrl-C.
+    `agent`: as `load` takes it; None with a `model`. `on_progress` gets steps done and all of them. Raises
+    ConfigError, DataError or CheckpointError for wrong input, ModelError when a model cannot complete,
+    InterruptedWorkError on Ctrl-C.
     """
-    options = PredictOptions(
-        agent=_config(agent, constrained),
+    wanted = PredictOptions(
+        agent=_config(agent, options),
         data=data,
         out=out,
-        kind=AgentKind.SINGLE if single else None,
+        kind=AgentKind.SINGLE if options.get("single") else None,
         on_no_decision=OnNoDecision.PLANNER if compat is None else OnNoDecision.CALLER,
         limit=limit,
         concurrency=concurrency,
         shard=Shard(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1"))),
     )
-    return predict_steps(options, on_progress or (lambda _, __: None))
+    return predict_steps(wanted, on_progress or (lambda _, __: None))
 
 
-def _config(agent: AgentLike, constrained: bool | None) -> AgentConfig:
-    config = choose_agent(agent, {}).config
+def _config(agent: AgentLike | None, options: AgentOptions) -> AgentConfig:
+    """Configuration of a prediction's agent. Raises ConfigError where none is named, and for one that is code."""
+    loaded = isinstance(agent, Agent)
+    if agent is None and options.get("model") is None:
+        raise ConfigError("name an agent by --agent, or an instruct model by --model")
+    config = choose_agent(agent, {} if loaded else options).config
     if config is None:
         raise ConfigError(f"agent {agent!r} is code; a prediction needs a run directory or an agent file")
+    constrained = options.get("constrained")
     return config if constrained is None else config.model_copy(update={"constrained": constrained})
 
 
@@ -95,7 +100,9 @@ class RolloutVerbOptions(SearchOptions, total=False):
     base_url: str | None
     """An OpenAI-compatible endpoint, in place of `agent`; needs `model`."""
     model: str | None
+    """An instruct model as `load` takes it, untrained."""
     native: bool
+    chat_template_kwargs: Mapping[str, Any] | None
     single: bool
     overrides: Sequence[str]
     """Keys of the environment, as 'http.url=...'."""
@@ -165,10 +172,12 @@ def rollout(queries: Path, out: Path, env: str | Path, **options: Unpack[Rollout
 def _agent_or_code(options: RolloutVerbOptions, concurrency: int) -> AgentConfig | str:
     agent, base_url, model = options.get("agent"), options.get("base_url"), options.get("model")
     native = options.get("native", False)
-    if agent is None and base_url is not None and model is not None:
-        return endpoint_agent(base_url, model, concurrency, native=native)
-    if agent is None or base_url is not None or model is not None or native:
+    template = options.get("chat_template_kwargs")
+    if agent is None and model is not None:
+        return instruct_agent(model, base_url, concurrency, native=native, template=template)
+    if agent is None or base_url is not None or model is not None or native or template:
         raise ConfigError(
-            "name an agent by --agent, or an endpoint by --base-url and --model (--native goes with these)"
+            "name an agent by --agent, or an instruct model by --model, at an endpoint by --base-url (--native and "
+            "--thinking go with --model)"
         )
     return str(agent) if is_coded(str(agent)) else read_agent(Path(agent))

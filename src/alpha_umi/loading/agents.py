@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from alpha_umi.agent import MultiAgent, OnNoDecision, RoleModel, SingleAgent
 from alpha_umi.config import (
@@ -14,6 +14,7 @@ from alpha_umi.config import (
     EndpointConfig,
     LocalConfig,
     RolesConfig,
+    SamplingsConfig,
     load_config,
     make_config,
     read_toml,
@@ -26,12 +27,15 @@ from alpha_umi.loading.bundled import check_format, check_weights, find_run, rea
 from alpha_umi.loading.code import make
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.models import ClosableModel, open_models
+from alpha_umi.loading.pretrained import check_template, find_model
 from alpha_umi.protocols import Agent, Format
 from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.search import ModelRanker, Ranker
 from alpha_umi.types import Role
 
 AGENT_FILE = "umi.toml"
+_REPETITION_LIMIT = 16
+"""Of untrained models: no run of so many tokens is written twice in a completion."""
 
 
 class AgentKind(StrEnum):
@@ -104,8 +108,8 @@ def open_agent(
                 "constrained = false"
             )
         chosen[role] = named
-    if isinstance(form, NativeFormat):
-        _check_native(config.format, chosen)
+    if isinstance(form, NativeFormat) and Role.BACKBONE not in chosen:
+        raise ConfigError(f"format {config.format!r} is for one model that does all; name [roles.backbone] alone")
     models = open_models(chosen, form)
     role_models = {role: _role_model(models[role], role, config) for role in roles}
     agent: Agent = (
@@ -135,9 +139,34 @@ def open_coded_agent(name: str) -> LoadedAgent:
     return LoadedAgent(agent=make(name, "agent", Agent, f"'propose'; {known}"))
 
 
-def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *, native: bool = False) -> AgentConfig:
-    """Make an untrained agent of one instruct model behind an endpoint: three roles, or native function calling."""
-    role = EndpointConfig(base_url=base_url, model=model)
+def instruct_agent(
+    model: str,
+    base_url: str | None = None,
+    concurrency: int | None = None,
+    *,
+    native: bool = False,
+    template: Mapping[str, Any] | None = None,
+) -> AgentConfig:
+    """Make an untrained agent of one instruct model, behind an endpoint where an address is given, else run here."""
+    if base_url is None:
+        return pretrained_agent(model, native=native, template=template)
+    return endpoint_agent(base_url, model, concurrency, native=native, template=template)
+
+
+def endpoint_agent(
+    base_url: str,
+    model: str,
+    concurrency: int | None = None,
+    *,
+    native: bool = False,
+    template: Mapping[str, Any] | None = None,
+) -> AgentConfig:
+    """Make an untrained agent of one instruct model behind an endpoint: three roles, or native function calling.
+
+    `template`: variables of its chat template, sent as vLLM and llama.cpp take them.
+    """
+    extra = {"chat_template_kwargs": dict(template)} if template else {}
+    role = EndpointConfig(base_url=base_url, model=model, extra=extra)
     if concurrency is not None:
         role = role.model_copy(update={"concurrency": concurrency})
     if native:
@@ -145,17 +174,25 @@ def endpoint_agent(base_url: str, model: str, concurrency: int | None = None, *,
     return AgentConfig(format="chat", roles=RolesConfig.model_validate({each.value: role for each in AGENT_ROLES}))
 
 
-def _check_native(name: str, chosen: Mapping[Role, LocalConfig | EndpointConfig]) -> None:
-    match chosen.get(Role.BACKBONE):
-        case None:
-            raise ConfigError(f"format {name!r} is for one model that does all; name [roles.backbone] alone")
-        case LocalConfig(model=model):
-            raise ConfigError(
-                f"format {name!r} is native function calling, which an endpoint does, not {model} running here; "
-                "serve it and name base_url, or take another format"
-            )
-        case EndpointConfig():
-            return
+def pretrained_agent(model: str, *, native: bool = False, template: Mapping[str, Any] | None = None) -> AgentConfig:
+    """Make an untrained agent of one instruct model that runs here: three roles, or native function calling.
+
+    `template`: variables of its chat template. Raises CheckpointError where there is no such model on this machine, or
+    it has no chat template.
+    """
+    found = find_model(model)
+    check_template(found)
+    role = LocalConfig(model=found, chat_template_kwargs=dict(template or {}))
+    if native:
+        return AgentConfig(format="native", roles=RolesConfig.model_validate({"backbone": role}))
+    roles = {each.value: role for each in (*AGENT_ROLES, Role.BACKBONE)}
+    # Small models go round in circles, and know no call by themselves; a grammar costs nothing here.
+    return AgentConfig(
+        format="chat",
+        roles=RolesConfig.model_validate(roles),
+        sampling=SamplingsConfig(repetition_limit=_REPETITION_LIMIT),
+        constrained=True,
+    )
 
 
 def _role_model(model: ClosableModel, role: Role, config: AgentConfig) -> RoleModel:

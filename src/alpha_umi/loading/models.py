@@ -8,12 +8,15 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from alpha_umi.config import EndpointConfig, LocalConfig
-from alpha_umi.errors import explain_missing_extra
+from alpha_umi.errors import FormatError, explain_missing_extra
+from alpha_umi.formats.chat_templates import ChatUse
+from alpha_umi.loading.pretrained import find_model
 from alpha_umi.protocols import Format, Model
-from alpha_umi.types import Role
+from alpha_umi.types import Role, Task, ToolPrompt
 
 
 class ClosableModel(Model, Protocol):
@@ -67,14 +70,26 @@ def open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: For
     from alpha_umi.models.local import load_roles
 
     return load_roles(
-        base.model,
+        find_model(base.model),
         adapters,
         end=form.end,
+        chat=replace(chat_use(form), settings=base.chat_template_kwargs),
         device=base.device,
         dtype=base.dtype,
         cache_gb=base.cache_gb,
         one_core="OMP_NUM_THREADS" not in os.environ,
     )
+
+
+def chat_use(form: Format) -> ChatUse:
+    """How a format uses the chat template of its models: what kind of prompt it renders."""
+    for role in (Role.PLANNER, Role.BACKBONE):
+        try:
+            prompt = form.render(role, Task(id="", query=""), ())
+        except FormatError:
+            continue
+        return ChatUse(messages=not isinstance(prompt, str), tools=isinstance(prompt, ToolPrompt))
+    return ChatUse()
 
 
 def import_engine(model: str = "a model") -> None:

@@ -1,7 +1,8 @@
-"""Loading of model weights and tokenizers from folders and hub ids, with errors that name the cause."""
+"""Loading of model weights and tokenizers from folders, hub ids and GGUF files, with errors that name the cause."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from alpha_umi.errors import CheckpointError
+from alpha_umi.formats.chat_templates import ChatUse, template_fault
+from alpha_umi.models.gguf_reader import is_gguf, open_gguf
+from alpha_umi.models.gguf_tokenizer import read_tokenizer
+from alpha_umi.models.gguf_weights import read_model
+from alpha_umi.models.tokenizer_check import differs_from_file
 
+_LOG = logging.getLogger(__name__)
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -37,17 +44,32 @@ def pick_dtype(name: str, device: str) -> torch.dtype | str:
 
 
 def load_weights(name: str, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
-    """Load a causal language model from a folder or a hub id, on the CPU. Raises CheckpointError."""
+    """Load a causal language model from a folder, a hub id or a GGUF file, on the CPU. Raises CheckpointError."""
     _check_folder(name)
+    if is_gguf(name):
+        with quiet():
+            return read_model(open_gguf(Path(name)), dtype)
     with _explained(name, "weights"), quiet():
         return cast("PreTrainedModel", AutoModelForCausalLM.from_pretrained(name, dtype=dtype))
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a folder or a hub id. Raises CheckpointError."""
+def load_tokenizer(name: str, chat: ChatUse | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a folder, a hub id or a GGUF file. `chat`: how its chat template will be used.
+
+    One that reads text otherwise than its own tokenizer.json is used, with a warning. Raises CheckpointError, also
+    where the template cannot be used so.
+    """
     _check_folder(name)
-    with _explained(name, "tokenizer"), quiet():
-        return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(name))
+    if is_gguf(name):
+        tokenizer: PreTrainedTokenizerBase = read_tokenizer(open_gguf(Path(name)))
+    else:
+        with _explained(name, "tokenizer"), quiet():
+            tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(name))
+        if (difference := differs_from_file(tokenizer, name)) is not None:
+            _LOG.warning("%s: %s", name, difference)
+    if chat is not None and (fault := template_fault(tokenizer, chat)) is not None:
+        raise CheckpointError(f"{name}: {fault}")
+    return tokenizer
 
 
 def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
@@ -78,8 +100,11 @@ def _check_folder(name: str) -> None:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise CheckpointError(f"{name}: not a model: the folder has no config.json")
-    elif path.exists():
-        raise CheckpointError(f"{name}: is a file; a model is a folder with config.json and weights")
+    elif path.exists() and not is_gguf(name):
+        raise CheckpointError(f"{name}: is a file; a model is a folder with config.json and weights, or a .gguf file")
+    elif is_gguf(name):
+        if not path.exists():
+            raise CheckpointError(f"{name}: no such file")
     elif path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise CheckpointError(f"{name}: no such folder; name a folder with a model, or a hub id (owner/name)")
 

@@ -14,17 +14,7 @@ from typing import Any, cast
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from alpha_umi.errors import CheckpointError
-
-_PIECES: Mapping[str, str] = {
-    # Learned by this package: letters, or single characters. Merges never leave a piece, so a coarser cut that
-    # leaves letters together gives the same ids: this one cuts at blanks and punctuation.
-    r"[\p{L}\p{M}]+|\s|.": "poro-chat",
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
-}
-_GPT2 = "gpt-2"
+from alpha_umi.models.gguf_pre_tokenizers import name_of, read_parts
 
 
 def write_vocabulary(writer: Any, tokenizer: PreTrainedTokenizerBase, vocabulary: int, end: str) -> None:
@@ -80,7 +70,12 @@ def _document(name: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     byte_level = any(part.get("type") == "ByteLevel" for part in _parts(whole.get("decoder")))
     if model.get("type") != "BPE" or not byte_level or model.get("byte_fallback"):
         raise _unknown(name, "it is no byte-level BPE")
-    return {"pre": _parts(whole.get("pre_tokenizer")), "normal": whole.get("normalizer"), "merges": model["merges"]}
+    return {
+        "pre": _parts(whole.get("pre_tokenizer")),
+        "normal": whole.get("normalizer"),
+        "merges": model["merges"],
+        "ignore_merges": bool(model.get("ignore_merges")),
+    }
 
 
 def _parts(node: Any) -> list[dict[str, Any]]:
@@ -94,16 +89,14 @@ def _parts(node: Any) -> list[dict[str, Any]]:
 def _pre(name: str, document: Mapping[str, Any]) -> str:
     """llama.cpp's name of the tokenizer's pre-tokenizer."""
     parts = document["pre"]
-    patterns = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
-    regular = [part for part in parts if part.get("type") == "ByteLevel" and part.get("use_regex", True)]
-    others = {part.get("type") for part in parts} - {"Split", "ByteLevel"}
     if document["normal"] not in (None, {"type": "NFC"}) or any(part.get("add_prefix_space") for part in parts):
         raise _unknown(name, "it changes text before cutting it")
-    if not others and not patterns and regular:
-        return _GPT2
-    if not others and not regular and len(patterns) == 1 and patterns[0] in _PIECES:
-        return _PIECES[patterns[0]]
-    raise _unknown(name, f"how it cuts text is not on our list ({', '.join(map(str, patterns)) or sorted(others)})")
+    cut = read_parts(parts)
+    known = None if cut is None else name_of(cut, ignore_merges=document["ignore_merges"])
+    if known is None:
+        told = sorted({str(part.get("type")) for part in parts}) if cut is None else cut
+        raise _unknown(name, f"how it cuts text is not on our list ({', '.join(told)})")
+    return known
 
 
 def _unknown(name: str, reason: str) -> CheckpointError:

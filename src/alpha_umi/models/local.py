@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.errors import ModelError
+from alpha_umi.formats.chat_templates import ChatUse
 from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
 from alpha_umi.models.adapter_files import invocation, load_adapters, read_config
 from alpha_umi.models.adapters import ADAPTERS, adapters_of
@@ -48,12 +49,14 @@ class LocalModel:
         limits: EngineLimits | None = None,
         compile_grammar: Callable[[str], Grammar] | None = None,
         one_core: bool = False,
+        chat: ChatUse | None = None,
     ) -> None:
         """Take over a model and its tokenizer.
 
-        `end`: the format's end mark. `limits`: of the engine; `batch_tokens`: most tokens of prompts and completions
-        in a padded batch. `compile_grammar`: compiler of grammars, a GrammarCompiler's where none is given.
-        `one_core`: run a tiny model on the CPU on one core, as several gain it little and other work loses much.
+        `end`: the format's end mark. `chat`: how the chat template is used. `limits`: of the engine; `batch_tokens`:
+        most tokens of prompts and completions in a padded batch. `compile_grammar`: compiler of grammars, a
+        GrammarCompiler's where none is given. `one_core`: run a tiny model on the CPU on one core, as several gain it
+        little and other work loses much.
         """
         self._model = model.eval()
         self._tokenizer = cast("Tokenizer", tokenizer)
@@ -63,6 +66,7 @@ class LocalModel:
         self._limits = limits or EngineLimits()
         self._compile_grammar = compile_grammar
         self._one_core = one_core
+        self._chat = chat or ChatUse()
         self._worker: Worker | None = None
         self._engine: Engine | None = None
         self._replies: set[asyncio.Future[Completion]] = set()
@@ -79,17 +83,19 @@ class LocalModel:
         dtype: str = "auto",
         cache_gb: float | None = None,
         one_core: bool = False,
+        chat: ChatUse | None = None,
     ) -> LocalModel:
-        """Load a model and its tokenizer from a folder or a hub id, with a LoRA merged into it if named.
+        """Load a model and its tokenizer from a folder, a hub id or a GGUF file, with a LoRA merged into it if named.
 
         `cache_gb`: gigabytes for keys and values; None: a part of the free memory. Raises CheckpointError.
         """
         on = pick_device(device)
+        tokenizer = load_tokenizer(name, chat)
         model = load_weights(name, pick_dtype(dtype, on))
         if adapter is not None:
             model = merge_adapter(model, adapter)
         torch.nn.Module.to(model, on)
-        return cls(model, load_tokenizer(name), end=end, limits=_limits(cache_gb), one_core=one_core)
+        return cls(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
 
     @property
     def context(self) -> int | None:
@@ -133,7 +139,7 @@ class LocalModel:
 
     def count_tokens(self, prompt: Prompt) -> int:
         """Count the tokens of a prompt."""
-        return len(prompt_ids(self._tokenizer, prompt))
+        return len(prompt_ids(self._tokenizer, prompt, self._chat.settings))
 
     async def complete(self, prompt: Prompt, sampling: Sampling, role: Role | None = None) -> Completion:
         """Continue `prompt`, by the adapter of `role` where one is named.
@@ -210,7 +216,7 @@ class LocalModel:
         return request.generation, reply
 
     def _request(self, prompt: Prompt, sampling: Sampling, role: Role | None) -> Request:
-        ids = prompt_ids(self._tokenizer, prompt)
+        ids = prompt_ids(self._tokenizer, prompt, self._chat.settings)
         budget = self._budget(len(ids), sampling.max_tokens)
         number, start = 0, None
         adapters = adapters_of(self._model)
@@ -352,22 +358,31 @@ def load_roles(
     dtype: str = "auto",
     cache_gb: float | None = None,
     one_core: bool = False,
+    chat: ChatUse | None = None,
 ) -> dict[Role, LocalModel | AdaptedModel]:
     """Load one base model for several roles, each with an adapter or none; the base is in memory once.
 
     Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
-    `cache_gb`: for keys and values of all roles; `one_core`: see LocalModel. Raises CheckpointError.
+    `cache_gb`: for keys and values of all roles; `one_core`, `chat`: see LocalModel. Raises CheckpointError.
     """
     folders = list(dict.fromkeys(adapters.values()))
     if len(folders) == 1 and (folders[0] is None or not invocation(read_config(folders[0]))):
         alone = LocalModel.load(
-            name, end=end, adapter=folders[0], device=device, dtype=dtype, cache_gb=cache_gb, one_core=one_core
+            name,
+            end=end,
+            adapter=folders[0],
+            device=device,
+            dtype=dtype,
+            cache_gb=cache_gb,
+            one_core=one_core,
+            chat=chat,
         )
         return dict.fromkeys(adapters, alone)
     on = pick_device(device)
+    tokenizer = load_tokenizer(name, chat)
     model = load_weights(name, pick_dtype(dtype, on))
     torch.nn.Module.to(model, on)
-    base = LocalModel(model, load_tokenizer(name), end=end, limits=_limits(cache_gb), one_core=one_core)
+    base = LocalModel(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
     owners = {folder: role for role, folder in adapters.items() if folder is not None}
     load_adapters(model, {role: folder for folder, role in owners.items()})
     adapted = {folder: AdaptedModel(base, role) for folder, role in owners.items()}

@@ -1,0 +1,268 @@
+"""Models read from GGUF files: Llama, Qwen2 and Qwen3, dequantised into transformers' modules.
+
+Law: the logits are llama.cpp's. A file that sets anything which is not known here, or holds a tensor that the model has
+no place for, is refused by name. Weights are made once: the model is built without any, and each is put in its place.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LlamaConfig, PreTrainedConfig, PreTrainedModel, Qwen2Config, Qwen3Config
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from alpha_umi.errors import CheckpointError, explain_missing_extra
+from alpha_umi.models.gguf_reader import GGUFFile, StoredTensor
+from alpha_umi.models.gguf_tokenizer import end_tokens
+
+_CONFIGS: Mapping[str, Callable[..., PreTrainedConfig]] = {
+    "llama": LlamaConfig,
+    "qwen2": Qwen2Config,
+    "qwen3": Qwen3Config,
+}
+READABLE = tuple(_CONFIGS)
+"""llama.cpp's names of the architectures that are read."""
+_KNOWN_KEYS = frozenset(
+    {
+        "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size",
+        "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
+        "attention.layer_norm_rms_epsilon", "rope.freq_base", "rope.dimension_count", "rope.scaling.type",
+        "rope.scaling.factor", "rope.scaling.original_context_length", "expert_count", "expert_used_count",
+    }
+)  # fmt: skip
+_FACTORS = "rope_freqs.weight"
+_PLAIN = {0: "float32", 1: "float16", 30: "bfloat16"}
+"""Types of tensors that are no quantization, by torch's names."""
+_CONTEXTS = tuple(2**power for power in range(6, 18))
+
+
+def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
+    """Make the model of a GGUF file, on the CPU. `dtype` "auto": as stored, bfloat16 for quantised weights.
+
+    Raises CheckpointError for an architecture or a setting that is not known to be computed alike, ConfigError without
+    the package gguf.
+    """
+    config = _read_config(file)
+    wanted = _stored_dtype(file) if isinstance(dtype, str) else dtype
+    with torch.device("meta"):
+        model = cast("PreTrainedModel", MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)).to(wanted)
+    names = _places(file, model, config)
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    if file.architecture != "llama":
+        heads = {}
+    # A thread per core, each without threads of torch's own, which would wait for each other on small pieces.
+    with ThreadPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        restored = pool.map(lambda name: _restored(file, name, wanted, heads), names)
+        weights = dict(zip(names.values(), restored, strict=True))
+    try:
+        model.load_state_dict(weights, assign=True, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(f"{file.path}: a broken GGUF file: {' '.join(str(error).split())}") from None
+    model.tie_weights()
+    _compute_buffers(file, model, config)
+    model.requires_grad_(requires_grad=True)
+    ends = end_tokens(file)
+    model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[0] if ends else None)
+    return model.eval()
+
+
+# --- the architecture -------------------------------------------------------------------------------------
+
+
+def _read_config(file: GGUFFile) -> PreTrainedConfig:
+    arch, path = file.architecture, file.path
+    if arch not in _CONFIGS:
+        raise CheckpointError(
+            f"{path}: a model of architecture {arch!r}; GGUF files of {', '.join(_CONFIGS)} are read. Serve it by "
+            "llama.cpp's llama-server and name its address (--base-url), or take its Hugging Face folder"
+        )
+    own = {key.removeprefix(f"{arch}."): value for key, value in file.metadata.items() if key.startswith(f"{arch}.")}
+    if unknown := sorted(set(own) - _KNOWN_KEYS):
+        raise CheckpointError(f"{path}: this GGUF file sets {arch}.{unknown[0]}, which is not known here; serve it by "
+                              "llama.cpp's llama-server and name its address (--base-url)")  # fmt: skip
+    if own.get("expert_count"):
+        raise CheckpointError(f"{path}: a mixture of {own['expert_count']} experts, which is not read from GGUF")
+
+    def number(key: str, default: int | None = None) -> int:
+        return int(file.need(f"{arch}.{key}", int) if default is None else file.get(f"{arch}.{key}", int, default))
+
+    heads, hidden = number("attention.head_count"), number("embedding_length")
+    width = number("attention.key_length", number("rope.dimension_count", hidden // max(heads, 1)))
+    if number("rope.dimension_count", width) != width or number("attention.value_length", width) != width:
+        raise CheckpointError(f"{path}: heads that are rotated in part, or whose keys and values differ in width")
+    embedding = file.tensors.get("token_embd.weight")
+    if embedding is None or len(embedding.shape) != 2:
+        raise CheckpointError(f"{path}: a broken GGUF file: no embedding (token_embd.weight)")
+    settings: dict[str, Any] = {
+        "vocab_size": embedding.shape[0],
+        "hidden_size": hidden,
+        "intermediate_size": number("feed_forward_length"),
+        "num_hidden_layers": number("block_count"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": number("attention.head_count_kv", heads),
+        "head_dim": width,
+        "max_position_embeddings": number("context_length"),
+        "rms_norm_eps": float(file.need(f"{arch}.attention.layer_norm_rms_epsilon", float)),
+        "rope_parameters": _rope(file, width),
+        "tie_word_embeddings": "output.weight" not in file.tensors,
+        "bos_token_id": file.get("tokenizer.ggml.bos_token_id", int),
+        "eos_token_id": end_tokens(file),
+    }
+    if arch == "llama":
+        settings["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
+        settings["mlp_bias"] = "blk.0.ffn_gate.bias" in file.tensors
+    if arch == "qwen2":
+        del settings["head_dim"]
+        if width * heads != hidden:
+            raise CheckpointError(f"{path}: heads of {width} x {heads} in a model of width {hidden}")
+    return _CONFIGS[arch](**settings)
+
+
+def _rope(file: GGUFFile, width: int) -> dict[str, Any]:
+    """RoPE as transformers describes it. Raises CheckpointError for a scaling that is not known to be the same."""
+    arch = file.architecture
+    base = float(file.get(f"{arch}.rope.freq_base", float, 10000.0))
+    kind = file.get(f"{arch}.rope.scaling.type", str, "none")
+    if kind not in ("none", "linear"):
+        raise CheckpointError(f"{file.path}: RoPE scaled by {kind!r}, which is not read from GGUF")
+    if _FACTORS in file.tensors:
+        return _llama3_rope(file, base, width)
+    if kind == "linear":
+        factor = float(file.need(f"{arch}.rope.scaling.factor", float))
+        return {"rope_type": "linear", "rope_theta": base, "factor": factor}
+    return {"rope_type": "default", "rope_theta": base}
+
+
+def _llama3_rope(file: GGUFFile, base: float, width: int) -> dict[str, Any]:
+    """The parameters of Llama 3's scaling that give the factors in the file."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    factors = _dequantised(file, _FACTORS)
+    plain = 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
+    for context in _CONTEXTS:
+        rope = {
+            "rope_type": "llama3",
+            "rope_theta": base,
+            "factor": float(factors.max()),
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": context,
+        }
+        tried = LlamaConfig(hidden_size=width, num_attention_heads=1, head_dim=width, rope_parameters=rope)
+        scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](tried, device=torch.device("cpu"))
+        if factors.shape == scaled.shape and torch.allclose(plain / factors, scaled, rtol=1e-4):
+            return rope
+    raise CheckpointError(f"{file.path}: RoPE frequencies scaled in a way that is not Llama 3's ({_FACTORS})")
+
+
+def _compute_buffers(file: GGUFFile, model: PreTrainedModel, config: PreTrainedConfig) -> None:
+    """Make what is computed from the configuration: the frequencies of RoPE."""
+    inner = cast("Any", model).model
+    inner.rotary_emb = type(inner.rotary_emb)(config)
+    everything = [*model.named_parameters(), *model.named_buffers()]
+    missing = [name for name, tensor in everything if tensor.is_meta]
+    if missing:
+        raise CheckpointError(f"{file.path}: this GGUF file has no weights for {missing[0]}")
+
+
+# --- tensors ----------------------------------------------------------------------------------------------
+
+
+def _places(file: GGUFFile, model: PreTrainedModel, config: PreTrainedConfig) -> dict[str, str]:
+    """The model's name of each tensor. Raises CheckpointError for a tensor that it has no place for."""
+    with explain_missing_extra("local", "reading GGUF files"):
+        from gguf.constants import MODEL_ARCH
+        from gguf.tensor_mapping import get_tensor_name_map
+    table = get_tensor_name_map(MODEL_ARCH[file.architecture.upper()], config.num_hidden_layers)
+    theirs = {table.get_name(name, try_suffixes=(".weight", ".bias")): name for name in model.state_dict()}
+    surplus = sorted(set(file.tensors) - set(theirs) - {_FACTORS})
+    if surplus:
+        raise CheckpointError(
+            f"{file.path}: this GGUF file has a tensor {surplus[0]}, which {file.architecture} has not"
+        )
+    return {name: theirs[name] for name in file.tensors if name in theirs}
+
+
+def _restored(file: GGUFFile, name: str, dtype: torch.dtype, heads: Mapping[str, int]) -> Tensor:
+    """A weight in transformers' order of rows."""
+    weight = _dequantised(file, name)
+    rotated = heads.get(name.split(".")[2]) if name.startswith("blk.") else None
+    if rotated is not None:
+        if weight.shape[0] % (2 * rotated):
+            raise CheckpointError(f"{file.path}: a broken GGUF file: {name} has {weight.shape[0]} rows")
+        pairs = weight.reshape(rotated, weight.shape[0] // rotated // 2, 2, *weight.shape[1:])
+        weight = pairs.swapaxes(1, 2).reshape(weight.shape)
+    return weight.to(dtype)
+
+
+def _stored_dtype(file: GGUFFile) -> torch.dtype:
+    kinds = {tensor.kind for tensor in file.tensors.values() if len(tensor.shape) > 1}
+    plain = [getattr(torch, _PLAIN[kind]) for kind in kinds if kind in _PLAIN]
+    return plain[0] if len(kinds) == 1 and plain else torch.bfloat16
+
+
+def _dequantised(file: GGUFFile, name: str) -> Tensor:
+    """A tensor's values in float32. Raises CheckpointError for a type that is not known, or where the file ends."""
+    with explain_missing_extra("local", "reading GGUF files"):
+        from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+        from gguf.quants import dequantize
+    tensor = file.tensors[name]
+    try:
+        kind = GGMLQuantizationType(tensor.kind)
+        block, size = GGML_QUANT_SIZES[kind]
+        if not tensor.shape or tensor.shape[-1] % block or tensor.elements <= 0:
+            raise ValueError(f"rows of {tensor.shape}, which are not multiples of {block}")
+        if tensor.start + tensor.elements // block * size > len(file.content):
+            raise ValueError("the file ends before it does")
+        raw = np.frombuffer(file.content, np.uint8, tensor.elements // block * size, tensor.start)
+        if (unpack := _FAST.get(kind.name)) is not None:
+            return _unpacked(raw.reshape(-1, size), tensor, unpack)
+        return torch.from_numpy(dequantize(raw.reshape(*tensor.shape[:-1], -1), kind).copy()).reshape(tensor.shape)
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise CheckpointError(f"{file.path}: the tensor {name} cannot be read: {error}") from None
+
+
+def _unpacked(raw: np.ndarray, tensor: StoredTensor, unpack: Callable[[Tensor, Tensor], object]) -> Tensor:
+    """Values of quantised blocks, made in their place, some thousand blocks at a time: those stay in the cache."""
+    out = torch.empty(len(raw), _BLOCK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch warns of memory that cannot be written; it is only read
+        blocks = torch.from_numpy(raw)
+    for first in range(0, len(raw), _AT_ONCE):
+        unpack(blocks[first : first + _AT_ONCE], out[first : first + _AT_ONCE])
+    return out.reshape(tensor.shape)
+
+
+def _half(blocks: Tensor, at: int) -> Tensor:
+    """A float16 of each block, [blocks, 1]."""
+    return blocks[:, at : at + 2].contiguous().view(torch.float16).float()
+
+
+def _nibbles(packed: Tensor, out: Tensor) -> Tensor:
+    """Values of 4 bits into `out`, [blocks, 32]: the low ones first."""
+    out[:, :16] = packed & 15
+    out[:, 16:] = packed >> 4
+    return out
+
+
+def _q4_0(blocks: Tensor, out: Tensor) -> None:
+    _nibbles(blocks[:, 2:], out).sub_(8).mul_(_half(blocks, 0))
+
+
+def _q4_1(blocks: Tensor, out: Tensor) -> None:
+    _nibbles(blocks[:, 4:], out).mul_(_half(blocks, 0)).add_(_half(blocks, 2))
+
+
+def _q8_0(blocks: Tensor, out: Tensor) -> None:
+    out.copy_(blocks[:, 2:].view(torch.int8)).mul_(_half(blocks, 0))
+
+
+_BLOCK, _AT_ONCE = 32, 4096
+_FAST: Mapping[str, Callable[[Tensor, Tensor], object]] = {"Q4_0": _q4_0, "Q4_1": _q4_1, "Q8_0": _q8_0}
+"""The types of small files, many times as fast as gguf's own; the others are read by gguf."""
