@@ -113,7 +113,14 @@ def test_a_task_without_anything_to_run_its_tools_is_refused():
         ({"query": "x", "tools": [], "strategy": "best"}, "no strategy 'best'; known: chain"),
         ({"query": "x", "agent": 3}, "agent is 3, but must be of type Agent or text or a path"),
         ({"query": "x", "agent": Echo(), "model": "m"}, "is loaded already"),
-        ({"query": "x", "model": "m"}, "an endpoint by --base-url and --model"),
+        (
+            {"query": "x", "base_url": "http://localhost:1"},
+            "an instruct model by --model, at an endpoint by --base-url",
+        ),
+        (
+            {"query": "x", "agent": "umi-tiny", "model": "m"},
+            "an instruct model by --model, at an endpoint by --base-url",
+        ),
         ({"query": "x", "agent": Echo()}, "which tools may be used"),
         ({"query": "x", "agent": ""}, "agent '' is no name"),
         ({}, "say what to do"),

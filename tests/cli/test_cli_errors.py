@@ -69,7 +69,7 @@ CASES = [
     ("train tiny --set out=out --set data.train=empty.jsonl", 3, "empty.jsonl: no trajectories to learn from"),
     ("predict --agent gone --data t.jsonl --out out", 5, "gone: no such run directory or agent file"),
     ("predict --agent run --data t.jsonl --out out", 5, "run: holds no umi.toml"),
-    ("predict --agent agent.toml --data t.jsonl --out out", 5, "gone: no such folder; name a folder with a model"),
+    ("predict --agent agent.toml --data t.jsonl --out out", 5, "gone: no such model; name a folder, a .gguf file"),
     ("predict --agent agent.toml --data t.jsonl --out out --single", 2, "the agent names no backbone"),
     ("predict --agent misspelt.toml --data t.jsonl --out out", 2, "did you mean 'max_input_tokens'?"),
     ("predict --agent formatless.toml --data t.jsonl --out out", 4, "sharde"),
@@ -90,7 +90,9 @@ CASES = [
     ("ask Why? --tools toolless.py --agent agent.toml", 3, "toolless.py: holds no tools; put @tool"),
     ("ask Why? --tools raises.py --agent agent.toml", 2, "raises.py:1: cannot be imported: RuntimeError: not today"),
     ("ask Why? --tools unfinished.py --agent agent.toml", 2, "unfinished.py:1: cannot be imported"),
-    ("ask Why? --tools toolless.py --model m", 2, "name an agent by --agent, or an endpoint by --base-url and --model"),
+    ("ask Why? --tools toolless.py --native", 2, "name an agent by --agent, or an instruct model by --model"),
+    ("ask Why? --tools toolless.py --model m", 5, "m: no such model; name a folder, a .gguf file, a hub id"),
+    ("ask Why? --tools toolless.py --model ./m.gguf", 5, "m.gguf: no such model"),
 ]  # fmt: skip
 
 

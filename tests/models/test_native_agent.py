@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, load_config
+from alpha_umi.config import AgentConfig, EndpointConfig, RolesConfig, load_config
 from alpha_umi.environments.python import PythonEnvironment, tool
 from alpha_umi.errors import ConfigError, ModelError
 from alpha_umi.loading.agents import endpoint_agent, open_agent
@@ -218,13 +218,11 @@ def test_an_agent_file_names_the_format_and_one_backbone(tmp_path):
     assert open_agent(config).format == open_format("native")
 
 
-def test_native_calls_want_one_backbone_behind_an_endpoint():
+def test_native_calls_want_one_backbone_and_a_chat_endpoint():
     endpoint = EndpointConfig(base_url="http://localhost:1/v1", model="m")
     three = RolesConfig(planner=endpoint, caller=endpoint, summarizer=endpoint)
     with pytest.raises(ConfigError, match=r"name \[roles.backbone\] alone"):
         open_agent(AgentConfig(format="native", roles=three))
-    with pytest.raises(ConfigError, match="serve it and name base_url"):
-        open_agent(AgentConfig(format="native", roles=RolesConfig(backbone=LocalConfig(model="here"))))
     completions = EndpointConfig(base_url="http://localhost:1/v1", model="m", api="completions")
     loaded = open_agent(AgentConfig(format="native", roles=RolesConfig(backbone=completions)))
     with pytest.raises(ModelError, match="set api to 'chat'"):

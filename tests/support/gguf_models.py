@@ -45,3 +45,45 @@ def saved(config, folder, dtype=torch.float32):
     model.save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     return model
+
+
+def write_small(path, *, architecture="llama", metadata=None, tensors=None, without=(), quantised=None):
+    """Write a GGUF file of a one-layer model by gguf's own writer, with further or other metadata and tensors."""
+    from gguf import GGUFValueType, GGUFWriter, quantize
+
+    tokens = ["<|im_end|>", "<s>", *"abcdefgh", "ab", "Ġ", "Ċ"]
+    known = {
+        "block_count": 1, "context_length": 64, "embedding_length": 32, "feed_forward_length": 32,
+        "attention.head_count": 2, "attention.layer_norm_rms_epsilon": 1e-5, "rope.dimension_count": 16,
+    }  # fmt: skip
+    facts = {f"{architecture}.{key}": value for key, value in known.items()} | {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [3, 3] + [1] * (len(tokens) - 2),
+        "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.eos_token_id": 0,
+        "tokenizer.ggml.bos_token_id": 1,
+        **(metadata or {}),
+    }
+    writer = GGUFWriter(path, architecture)
+    kinds = {str: GGUFValueType.STRING, bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, list: GGUFValueType.ARRAY}
+    for key, value in facts.items():
+        if key not in without:
+            writer.add_key_value(key, value, kinds.get(type(value), GGUFValueType.FLOAT32))
+    square, draw = (32, 32), torch.Generator().manual_seed(0)
+    shapes = {"token_embd.weight": (len(tokens), 32), "output_norm.weight": (32,), "blk.0.attn_norm.weight": (32,)}
+    shapes |= {"blk.0.ffn_norm.weight": (32,), **{f"blk.0.attn_{name}.weight": square for name in ("q", "k", "v")}}
+    shapes |= {f"blk.0.{name}.weight": square for name in ("attn_output", "ffn_gate", "ffn_up", "ffn_down")}
+    for name, shape in (shapes | (tensors or {})).items():
+        if name not in without:
+            values = torch.randn(shape, generator=draw).numpy()
+            if quantised is not None and len(shape) > 1:
+                writer.add_tensor(name, quantize(values, quantised), raw_dtype=quantised)
+            else:
+                writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

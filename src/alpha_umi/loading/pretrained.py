@@ -42,6 +42,7 @@ NAMED: Mapping[str, NamedModel] = MappingProxyType(
         )
     }
 )
+_KNOWN = f"name a folder, a .gguf file, a hub id (owner/name), or {', '.join(NAMED)}"
 
 
 def find_model(name: str) -> str:
@@ -55,8 +56,11 @@ def find_model(name: str) -> str:
     if name in NAMED:
         return _find_named(name, NAMED[name])
     if path.suffix.lower() == ".gguf" or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise CheckpointError(f"{name}: no such model; name a folder, a .gguf file, a hub id (owner/name), {_names()}")
-    return str(_cached(name) or name)
+        raise CheckpointError(f"{name}: no such model; {_KNOWN}")
+    cached = _cached(name)
+    if cached is None and "/" not in name:
+        raise CheckpointError(f"{name}: no such model; {_KNOWN}; a model behind an endpoint goes with --base-url")
+    return str(cached or name)
 
 
 def check_template(model: str) -> None:
@@ -112,7 +116,3 @@ def _cached(repository: str) -> Path | None:
         return None
     folder = Path(config).parent
     return folder if any(any(folder.glob(pattern)) for pattern in _WEIGHTS) else None
-
-
-def _names() -> str:
-    return f"or {', '.join(NAMED)}"

@@ -39,6 +39,7 @@ _KNOWN_KEYS = frozenset(
 _FACTORS = "rope_freqs.weight"
 _PLAIN = {0: "float32", 1: "float16", 30: "bfloat16"}
 """Types of tensors that are no quantization, by torch's names."""
+_LARGEST = 2**31
 _CONTEXTS = tuple(2**power for power in range(6, 18))
 
 
@@ -48,10 +49,15 @@ def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
     Raises CheckpointError for an architecture or a setting that is not known to be computed alike, ConfigError without
     the package gguf.
     """
-    config = _read_config(file)
     wanted = _stored_dtype(file) if isinstance(dtype, str) else dtype
-    with torch.device("meta"):
-        model = cast("PreTrainedModel", MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)).to(wanted)
+    try:
+        config = _read_config(file)
+        with torch.device("meta"):
+            model = cast("PreTrainedModel", MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)).to(wanted)
+    except CheckpointError:
+        raise
+    except Exception as error:  # transformers' configurations raise errors of many kinds for numbers that do not fit
+        raise CheckpointError(f"{file.path}: a broken GGUF file: {' '.join(str(error).split())}") from None
     names = _places(file, model, config)
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     if file.architecture != "llama":
@@ -90,10 +96,17 @@ def _read_config(file: GGUFFile) -> PreTrainedConfig:
         raise CheckpointError(f"{path}: a mixture of {own['expert_count']} experts, which is not read from GGUF")
 
     def number(key: str, default: int | None = None) -> int:
-        return int(file.need(f"{arch}.{key}", int) if default is None else file.get(f"{arch}.{key}", int, default))
+        value = file.need(f"{arch}.{key}", int) if default is None else file.get(f"{arch}.{key}", int, default)
+        if not 0 < value < _LARGEST:
+            raise CheckpointError(f"{path}: a broken GGUF file: {arch}.{key} is {value}")
+        return int(value)
 
     heads, hidden = number("attention.head_count"), number("embedding_length")
-    width = number("attention.key_length", number("rope.dimension_count", hidden // max(heads, 1)))
+    width = number("attention.key_length", number("rope.dimension_count", max(hidden // heads, 1)))
+    if number("block_count") > len(file.tensors):
+        raise CheckpointError(
+            f"{path}: a broken GGUF file: {number('block_count')} layers, {len(file.tensors)} tensors"
+        )
     if number("rope.dimension_count", width) != width or number("attention.value_length", width) != width:
         raise CheckpointError(f"{path}: heads that are rotated in part, or whose keys and values differ in width")
     embedding = file.tensors.get("token_embd.weight")
