@@ -35,6 +35,7 @@ from alpha_umi.cli.study import study
 from alpha_umi.cli.world import write_pages, write_world
 from alpha_umi.deprecation import RenamedWarning, renamed_flags
 from alpha_umi.errors import AlphaUMiError, ConfigError
+from alpha_umi.output_lock import locks_out
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
 
@@ -207,6 +208,7 @@ def _choose(known: type[StrEnum], name: str, what: str) -> Any:
 
 
 @format_app.command("learn")
+@locks_out
 def learn_format(
     roles: Annotated[list[str], typer.Option("--role", metavar="ROLE=FILE", help="Processed examples of a role.")],
     out: Out,

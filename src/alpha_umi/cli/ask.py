@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alpha_umi.cli import rollout as rollouts
+from alpha_umi.output_lock import locks_out
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +56,7 @@ MaxObservationChars = Annotated[
 Single = Annotated[bool, typer.Option("--single", help="The backbone alone.")]
 
 
+@locks_out
 def ask(
     query: Annotated[str | None, typer.Argument(help="What to do.")] = None,
     tools: Tools = None,

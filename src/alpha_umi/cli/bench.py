@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from alpha_umi.output_lock import locks_out
+
 bench_app = typer.Typer(help="Measure how fast things run here.", no_args_is_help=True)
 
 
 @bench_app.command("engine")
+@locks_out
 def bench_engine(
     agent: Annotated[Path, typer.Argument(help="A run directory or an agent file whose models run here.")] = Path(
         "umi-tiny"

@@ -12,6 +12,7 @@ import typer
 from alpha_umi.cli import ask as asking
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.errors import InterruptedWorkError, ModelError
+from alpha_umi.output_lock import locks_out
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _PROMPT = "you> "
 
 
+@locks_out
 def chat(
     tools: asking.Tools = None,
     agent: asking.Agent = None,

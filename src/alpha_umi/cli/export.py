@@ -9,6 +9,7 @@ import typer
 
 from alpha_umi.cli.reference import Compat, read_reference
 from alpha_umi.errors import ConfigError
+from alpha_umi.output_lock import locks_out
 
 export_app = typer.Typer(
     help="Supervised examples of one role in the published shape {tools, history, input, target}.",
@@ -17,6 +18,7 @@ export_app = typer.Typer(
 
 
 @export_app.callback()
+@locks_out
 def export_examples(
     context: typer.Context,
     trajectories: Annotated[Path | None, typer.Option(help="Trajectories (.jsonl).")] = None,

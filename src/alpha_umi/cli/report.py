@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.output_lock import locks_out
 
+
+@locks_out
 def write_report(
     run: Annotated[Path, typer.Argument(help="A run of 'umi rollout', or its rollouts.jsonl.")],
     out: Annotated[Path, typer.Option("--out", help="The page to write (.html).")],

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi.errors import ConfigError, explain_missing_extra
+from alpha_umi.output_lock import locks_out
 
 cache_app = typer.Typer(help="The replay cache of a virtual ToolBench.", no_args_is_help=True)
 
@@ -83,6 +84,7 @@ def import_cache(
 
 
 @cache_app.command("export")
+@locks_out
 def export_cache(
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
     cache: CacheFile,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alpha_umi.cli.options_file import one_of
+from alpha_umi.output_lock import locked
 
 
 def study(
@@ -33,7 +34,8 @@ def study(
     wanted = read_study(one_of(name, config, "a study"), tuple(overrides or ()))
     place = out or Path("runs") / f"study-{wanted.name}"
     if report:
-        print(write_report(wanted, place) / "study.md")
+        with locked(place):
+            print(write_report(wanted, place) / "study.md")
         return
     console = Console(stderr=True)
     with progress(console) as display:

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.output_lock import locks_out
 
+
+@locks_out
 def write_world(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     *,
@@ -47,6 +50,7 @@ def write_world(
         print(f"{out / 'tools'}: {tools} tool JSON files")
 
 
+@locks_out
 def write_pages(
     out: Annotated[Path, typer.Option(help="The JSONL file to write.")],
     *,

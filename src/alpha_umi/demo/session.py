@@ -49,6 +49,7 @@ from alpha_umi.loading.agents import (
 )
 from alpha_umi.loading.bundled import DEFAULT, check_world
 from alpha_umi.loading.models import import_engine
+from alpha_umi.output_lock import locked
 from alpha_umi.preparation.world_files import Choice
 from alpha_umi.rollouts.runner import Rollout
 from alpha_umi.search import Limits, Strategy, Tree, method_name, open_strategy
@@ -106,7 +107,8 @@ def run(options: DemoOptions, console: Console) -> Path:
     if provenance is not None:
         check_world(provenance)
     try:
-        return _Demo(options, config, preset, console).run()
+        with locked(options.out):
+            return _Demo(options, config, preset, console).run()
     except KeyboardInterrupt:
         raise InterruptedWorkError("interrupted; the same command measures again from the start") from None
 

@@ -20,6 +20,7 @@ from alpha_umi.jobs.train import train, trained
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import DEFAULT, find_base, provenance_of, write_provenance
 from alpha_umi.loading.formats import open_format
+from alpha_umi.output_lock import locked
 from alpha_umi.preparation.answers import prepare_answers
 from alpha_umi.preparation.world_files import Choice, write_gold
 from alpha_umi.store import claim_folder
@@ -51,6 +52,11 @@ def run(options: TrainingOptions, console: Console) -> Path:
     Raises CheckpointError for a package without its bundled base model; ConfigError for a folder that holds something
     else, or an agent that learns from other trajectories.
     """
+    with locked(options.out):
+        return _run(options, console)
+
+
+def _run(options: TrainingOptions, console: Console) -> Path:
     base, out = find_base(DEFAULT), options.out
     claim_folder(out, anew=options.fresh)
     timing = Timing(out / "seconds.json")

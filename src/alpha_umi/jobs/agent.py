@@ -31,6 +31,7 @@ from alpha_umi.loading.bundled import DEFAULT
 from alpha_umi.loading.hub import upload_run
 from alpha_umi.loading.pretrained import NAMED
 from alpha_umi.loading.saving import save_agent
+from alpha_umi.output_lock import locked
 from alpha_umi.search import Comparison, Limits, Ranker, open_strategy
 from alpha_umi.types import Proposal, Role, Task, Trajectory, Turn
 
@@ -115,7 +116,8 @@ class Agent:
         """
         if self.config is None:
             raise ConfigError(f"agent {self.name!r} is code, which cannot be saved")
-        save_agent(self.config, out)
+        with locked(out):
+            save_agent(self.config, out)
         return out
 
     @validated

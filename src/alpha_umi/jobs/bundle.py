@@ -13,6 +13,7 @@ from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import provenance_of, write_provenance
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.saving import new_folder
+from alpha_umi.output_lock import locked
 from alpha_umi.types import Role
 
 AGENT = "umi.toml"
@@ -36,12 +37,16 @@ class BundleOptions:
 
 
 def bundle(options: BundleOptions) -> int:
-    """Write the folder `parcel.out` whole and return its size in bytes.
+    """Write the folder `options.out` whole and return its size in bytes.
 
     Raises ConfigError where the run is not finished, a weight lies elsewhere or the place is taken; StorageError
     when the disk is full.
     """
-    config = _check(options)
+    with locked(options.out):
+        return _write(options, _check(options))
+
+
+def _write(options: BundleOptions, config: AgentConfig) -> int:
     provenance = provenance_of(options.run, config, open_format(config.format), options.preset)
     with new_folder(options.out) as part:
         for path in _files(options, config):

@@ -15,6 +15,7 @@ from alpha_umi.evaluation.static import StaticReport, evaluate_beside, evaluate_
 from alpha_umi.formats.steps import StepShape
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
+from alpha_umi.output_lock import locks_out
 from alpha_umi.retrieval import Retriever, load_corpus
 from alpha_umi.retrieval.retriever import Hit
 from alpha_umi.retrieval.scores import load_gold, score
@@ -27,6 +28,7 @@ _Scored = TypeVar("_Scored")
 
 
 @validated
+@locks_out
 def evaluate_static(
     predictions: Path,
     out: Path,
@@ -82,6 +84,7 @@ class RetrievalScores:
 
 
 @validated
+@locks_out
 def evaluate_retrieval(
     queries: Path,
     *,

@@ -13,6 +13,7 @@ from pathlib import Path
 from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, resolved
 from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.loading.formats import open_stored_format
+from alpha_umi.output_lock import locks_out
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
 from alpha_umi.types import Role
@@ -42,6 +43,7 @@ class Exported:
     agent: Path
 
 
+@locks_out
 def export_run(agent: AgentConfig, out: Path, *, dtype: str = "auto", adapters_only: bool = False) -> Exported:
     """Write all that llama.cpp needs for `agent` into the folder `out`.
 

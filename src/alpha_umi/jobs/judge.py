@@ -32,6 +32,7 @@ from alpha_umi.judging.files import (
 from alpha_umi.judging.flow import Judge
 from alpha_umi.judging.report import Report, describe_rates, report
 from alpha_umi.loading.judges import open_judge
+from alpha_umi.output_lock import locks_out
 from alpha_umi.rollouts.runner import ROLLOUTS
 from alpha_umi.store import write_json, write_text
 from alpha_umi.types import Json, Reference, Sampling
@@ -100,6 +101,7 @@ class JudgeOptions(TypedDict, total=False):
 
 
 @validated
+@locks_out
 def convert_answers(
     answers: Path, out: Path, *, method: str | None = None, compat: Reference | None = None
 ) -> ConvertedAnswers:
@@ -121,6 +123,7 @@ def convert_answers(
 
 
 @validated
+@locks_out
 def judge_passes(
     answers: Path,
     out: Path,
@@ -142,6 +145,7 @@ def judge_passes(
 
 
 @validated
+@locks_out
 def judge_wins(reference: Path, candidate: Path, out: Path, **options: Unpack[JudgeOptions]) -> JudgingRun:
     """Compare two runs of `judge pass`. Each vote asks in both orders; disagreement is a tie.
 
@@ -153,6 +157,7 @@ def judge_wins(reference: Path, candidate: Path, out: Path, **options: Unpack[Ju
 
 
 @validated
+@locks_out
 def judge_report(folders: Sequence[Path], out: Path | None = None, *, labels: Path | None = None) -> Report:
     """Rates of judging runs with 95 % intervals, McNemar's test for every two systems, agreement with labels.
 

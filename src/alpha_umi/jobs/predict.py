@@ -22,6 +22,7 @@ from alpha_umi.formats.json_types import normalise
 from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent
 from alpha_umi.loading.bundled import check_tasks
 from alpha_umi.loading.formats import open_format
+from alpha_umi.output_lock import locked
 from alpha_umi.preparation.reading import read_any
 from alpha_umi.types import Json, Role, Task
 
@@ -61,6 +62,11 @@ class Predicted:
 
 def predict(options: PredictOptions, progress: Callable[[int, int], object]) -> Predicted:
     """Teacher-forced predictions of all scored steps. Goes on with what was interrupted; finished work is kept."""
+    with locked(options.out):
+        return _predict_steps(options, progress)
+
+
+def _predict_steps(options: PredictOptions, progress: Callable[[int, int], object]) -> Predicted:
     steps = list(scored_steps(islice(read_any(options.data), options.limit)))
     if not steps:
         raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")

@@ -15,6 +15,7 @@ from alpha_umi.jobs.options import AtLeastOne
 from alpha_umi.jobs.preferences import RejectionSamplingOptions, RejectionSamplingResult, rejection_sample
 from alpha_umi.loading.datasets import open_reader
 from alpha_umi.loading.formats import open_format
+from alpha_umi.output_lock import locks_out
 from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.custom import prepare_custom
 from alpha_umi.preparation.masking import collect_words, mask_some
@@ -27,6 +28,7 @@ OnProgress: TypeAlias = Callable[[int, int], object]
 
 
 @validated
+@locks_out
 def prepare_toolbench(
     answers: Path,
     out: Path,
@@ -51,6 +53,7 @@ def prepare_toolbench(
 
 
 @validated
+@locks_out
 def prepare_dialogues(
     files: Sequence[Path], out: Path, *, limit: AtLeastOne | None = None, on_progress: OnProgress | None = None
 ) -> PrepareReport:
@@ -59,6 +62,7 @@ def prepare_dialogues(
 
 
 @validated
+@locks_out
 def prepare_files(
     files: Sequence[Path],
     out: Path,
@@ -76,6 +80,7 @@ def prepare_files(
 
 
 @validated
+@locks_out
 def prepare_rollouts(
     runs: Sequence[Path],
     out: Path,
@@ -113,6 +118,7 @@ class MaskedTrajectories:
 
 
 @validated
+@locks_out
 def prepare_mask(
     files: Sequence[Path], out: Path, *, share: Annotated[float, Field(ge=0, le=1)] = 0.5, seed: int = 0
 ) -> MaskedTrajectories:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from filelock import lock_descriptor
-
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import Query, QuerySet, offered
-from alpha_umi.errors import ConfigError, DataError, StorageError
+from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.event_loops import run_blocking
 from alpha_umi.loading.environments import open_environment
 from alpha_umi.loading.rollouts import check_agent, open_explorer, open_recorder
+from alpha_umi.output_lock import locked
 from alpha_umi.rollouts.query_sets import read_sets
 from alpha_umi.rollouts.runner import (
     ROLLOUTS,
@@ -109,7 +108,8 @@ def roll_out(
     """
     check_agent(options.config)
     jobs, notes = _list_jobs(options)
-    with _locked(options.out):
+    with locked(options.out):
+        make_folder(options.out)
         folder = _open_folder(options)
         sets = {job.set: Counts() for job in jobs}
         progress, finished = Progress(total=len(jobs), sets=sets, notes=notes), set[str]()
@@ -233,21 +233,3 @@ def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{above}{name}.")
         elif name not in _INDIFFERENT and value is not None:
             yield f"{above}{name}", value
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """One process at a time adds to a run; a killed one holds nothing."""
-    make_folder(out)
-    try:
-        lock = (out / ".lock").open("w")
-    except OSError as error:
-        raise StorageError(f"{out}: cannot be written: {error.strerror or error}; name another place") from None
-    with lock as file:
-        try:
-            locked = lock_descriptor(file.fileno(), blocking=False)
-        except OSError as error:  # a file system that knows no locks
-            raise StorageError(f"{out}: cannot be locked: {error.strerror or error}; name another place") from None
-        if not locked:
-            raise ConfigError(f"{out}: another process is at work on this run; wait for it, or end it")
-        yield

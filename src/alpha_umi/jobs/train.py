@@ -14,6 +14,7 @@ from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.formats.optional_roles import with_optional_roles
 from alpha_umi.loading.bundled import find_weights
 from alpha_umi.loading.formats import open_stored_format
+from alpha_umi.output_lock import locked
 from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
 
@@ -59,6 +60,11 @@ def train(config: TrainConfig, *, resume: bool, on_progress: OnProgress | None =
     `on_progress` is called in the first process after every step. Raises DataError for data that is missing or empty,
     PlanError for a run that cannot fit its devices.
     """
+    with locked(Path(config.out)):
+        return _train(config, resume=resume, on_progress=on_progress)
+
+
+def _train(config: TrainConfig, *, resume: bool, on_progress: OnProgress | None) -> Path:
     check_not_empty(config.data.train)
     check_not_empty(config.data.validation)
     with explain_missing_extra("local", "training"):
@@ -96,6 +102,11 @@ def read_pretrain_config(name: str, overrides: Sequence[str] = ()) -> PretrainCo
 
 def pretrain(config: PretrainConfig, *, resume: bool, on_progress: OnProgress | None = None) -> Path:
     """Train a base model on texts and return its folder. `on_progress` as in `train`. Raises DataError."""
+    with locked(Path(config.out)):
+        return _pretrain(config, resume=resume, on_progress=on_progress)
+
+
+def _pretrain(config: PretrainConfig, *, resume: bool, on_progress: OnProgress | None) -> Path:
     check_not_empty(config.texts, "texts")
     with explain_missing_extra("local", "training"):
         from alpha_umi.training.pretrain import PretrainInputs, run

@@ -8,6 +8,7 @@ from pathlib import Path
 from alpha_umi.config import StudyConfig, resolved
 from alpha_umi.errors import AlphaUMiError, InterruptedWorkError
 from alpha_umi.jobs.workers import OnProgress, OnUpdate, Update, run_items
+from alpha_umi.output_lock import locks_out
 from alpha_umi.store import write_text
 from alpha_umi.study.cells import Cell, cells, check_bases
 from alpha_umi.study.data import Data
@@ -22,6 +23,7 @@ class StudyError(AlphaUMiError):
     """Cells that failed; the others are measured."""
 
 
+@locks_out
 def run_study(config: StudyConfig, out: Path, show: OnUpdate, *, workers: int = 1) -> Path:
     """Do what is not done yet and write the report; return its folder. An Update is of a cell's key, or of `data`.
 
