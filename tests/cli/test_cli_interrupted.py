@@ -151,7 +151,7 @@ def test_ctrl_c_and_a_full_disk_leave_no_half_of_a_preparation(desk, answers):
     prepare = ("prepare", "toolbench", "--answers", "answer", "--workers", "2", "--out", "p.jsonl")
     for _ in range(5):  # on a busy machine it may be done before it is seen at work
         (desk / "p.jsonl").write_text("old\n")
-        ended = interrupt_when(lambda: list(desk.glob(".p.jsonl.*.part")), start(*prepare, cwd=desk))
+        ended = interrupt_when(lambda: list(desk.glob(".umi-*.part")), start(*prepare, cwd=desk))
         if ended.code:
             break
     assert (ended.code, ended.err, ended.out) == (130, "error: interrupted\n", "")
