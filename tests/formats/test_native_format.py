@@ -160,6 +160,17 @@ def test_names_travel_in_the_characters_of_endpoints_and_come_back(names, data):
     assert [call["name"] for call in read["calls"]] == names
 
 
+def test_a_name_without_latin_letters_gets_a_stand_in_and_is_told_in_the_description():
+    names = ["天气预报", "погода", "tool_1", "🌤", "__", "prévisions météo"]
+    tools = tuple(ToolSpec(name=name, description="d") for name in names)
+    past = Message(role="assistant", content="", calls=(Call(name="时间", arguments="{}"),))
+    request = ToolWire(ToolPrompt(messages=(past,), tools=tools)).request()
+    sent = [tool["function"] for tool in request["tools"]]
+    assert [each["name"] for each in sent] == ["tool_2", "tool_3", "tool_1", "tool_4", "__", "previsions_meteo"]
+    assert [each["description"] for each in sent] == ["天气预报: d", "погода: d", "d", "🌤: d", "d", "d"]
+    assert request["messages"][0]["tool_calls"][0]["function"]["name"] == "tool_5"
+
+
 def test_types_that_no_endpoint_knows_are_told_in_words():
     day = {"type": "DATE (YYYY-MM-DD)", "description": "when"}
     shown = {

@@ -11,7 +11,7 @@ import pytest
 from alpha_umi.errors import ConfigError, ModelError
 from alpha_umi.models.openai import Endpoint, OpenAIModel
 from alpha_umi.protocols import Model
-from alpha_umi.types import Completion, FinishReason, Message, Sampling, TokenLogprob, Usage
+from alpha_umi.types import Completion, FinishReason, Message, Sampling, TokenLogprob, ToolPrompt, ToolSpec, Usage
 from support.endpoint_server import CutOff, Drip, EndpointServer, Hang, Reply, chat_reply, text_reply
 
 NOW = 1_700_000_000.0
@@ -290,6 +290,59 @@ def test_a_refused_request_is_not_asked_again_and_quotes_the_reason():
     message = refused(Reply(status=400, body={"error": "context length exceeded"}), GOOD)
     assert "status 400" in message
     assert "context length exceeded" in message
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=400, body={"error": {"code": "context_length_exceeded", "message": "Too big."}}),
+        Reply(status=400, body={"error": {"message": "This model's maximum context length is 4096 tokens. But"}}),
+        Reply(status=400, body={"error": {"message": "the request exceeds the available context size. try more"}}),
+        Reply(status=422, body={"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048"}),
+        Reply(status=400, body={"message": "prompt is too long: 210000 tokens > 200000 maximum"}),
+        Reply(status=400, body={"detail": "The input (5000 tokens) is longer than the model's context length (4096)."}),
+        Reply(status=413, body="Payload Too Large"),
+    ],
+)  # fmt: skip
+def test_a_prompt_that_is_too_long_is_refused_with_the_option_that_shortens_it(reply):
+    message = refused(reply, GOOD)
+    assert "--max-observation-chars" in message
+    assert f"status {reply.status}" in message
+
+
+def test_other_refusals_do_not_speak_of_observations():
+    for said in ("max_tokens must be at most 16", "the tokenizer has no chat template", "unknown field 'tools'"):
+        assert "--max-observation-chars" not in refused(Reply(status=400, body={"error": said}), GOOD)
+
+
+def test_content_in_parts_is_the_text_of_its_parts():
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "reasoning", "text": "hm"},
+        {"type": "text", "text": "It is "},
+        {"type": "output_text", "text": "sunny", "annotations": []},
+        ".",
+    ]
+    completion, *_ = ask(Reply(body={"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}))
+    assert completion.text == "It is sunny."
+    completion, *_ = ask(Reply(body={"choices": [{"message": {"content": parts[:2]}}]}))
+    assert completion.text == ""
+
+
+def test_a_server_that_counts_too_few_tokens_for_its_tools_is_noticed_once(caplog):
+    tool = ToolSpec(name="look", description="Looks up a word. " * 100)
+    prompt = ToolPrompt(messages=CHAT, tools=(tool,))
+
+    def said(tokens):
+        usage = {"prompt_tokens": tokens, "completion_tokens": 3}
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "alpha_umi.models.openai"):
+            ask(Reply(body={**chat_reply("hello"), "usage": usage}), prompt=prompt)
+        return caplog.text
+
+    assert "leave the tools out" in said(20)
+    assert said(400) == ""
+    assert said(0) == ""
 
 
 @pytest.mark.parametrize(

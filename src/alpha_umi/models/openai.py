@@ -21,6 +21,7 @@ import httpx2
 
 from alpha_umi.errors import ConfigError, ModelError
 from alpha_umi.http_replies import OversizedReplyError, send
+from alpha_umi.models.chat_replies import is_too_long, leaves_out_tools, message_text
 from alpha_umi.models.tool_calls import ToolWire
 from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, TokenLogprob, ToolPrompt, Usage
 
@@ -98,6 +99,7 @@ class OpenAIModel:
         """`sleep` takes seconds, `clock` is seconds since 1970, `jitter` gives values in [0, 1)."""
         self.endpoint = endpoint
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
+        self._warned = False
         self._slots = asyncio.Semaphore(endpoint.max_concurrency)
         key = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
         self._client = httpx2.AsyncClient(
@@ -228,9 +230,9 @@ class OpenAIModel:
             document: Any = reply.json()
             choice = document["choices"][0]
             if isinstance(prompt, ToolPrompt):
-                text = choice["message"].get("content")
+                text = message_text(choice["message"].get("content"))
             else:
-                text = choice["message"]["content"] if "message" in choice else choice["text"]
+                text = message_text(choice["message"]["content"]) if "message" in choice else choice["text"]
             finish = FinishReason.LENGTH if choice.get("finish_reason") == "length" else FinishReason.STOP
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             raise ModelError(f"{url} sent no completion but: {self._quote(reply)}") from None
@@ -241,11 +243,30 @@ class OpenAIModel:
         if ends:
             text, finish = text[: min(ends)], FinishReason.STOP
         if isinstance(prompt, ToolPrompt):
+            self._check_tools(url, prompt, usage)
             text = ToolWire(prompt).read(choice["message"], text)
         return Completion(text=text, finish=finish, usage=usage, logprobs=_logprobs(choice.get("logprobs")))
 
+    def _check_tools(self, url: httpx2.URL, prompt: ToolPrompt, usage: Usage) -> None:
+        """Warn once about a server that cannot have shown the tools to its model."""
+        if self._warned or not leaves_out_tools(prompt, ToolWire(prompt).request().get("tools"), usage.prompt_tokens):
+            return
+        self._warned = True
+        _LOG.warning(
+            "%s counts %d tokens for a prompt whose tools alone need more: its chat template seems to leave the tools "
+            "out. Serve the model with a template that shows them, or take another format (without --native)",
+            url,
+            usage.prompt_tokens,
+        )
+
     def _refusal(self, url: httpx2.URL, reply: httpx2.Response) -> str:
         endpoint, status, quote = self.endpoint, reply.status_code, self._quote(reply)
+        if is_too_long(status, reply.text):
+            return (
+                f"{url} refused the prompt as too long for model {endpoint.model!r} (status {status}); show less of "
+                "what tools answer (--max-observation-chars, or max_chars under [budget] of the environment), or serve "
+                f"the model with a longer context. It said: {quote}"
+            )
         match status:
             case 401 | 403:
                 why = "refused the key" if endpoint.api_key else "wants a key and got none"

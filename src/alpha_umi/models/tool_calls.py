@@ -1,24 +1,30 @@
 """Native function calling in OpenAI's wire format: tools and messages of requests, tool calls of replies.
 
 Endpoints allow few characters in a function name: a tool with another name gets an allowed one in the request, and
-its own again in what is read.
+its own again in what is read. They take valid JSON Schema alone, which every tool's parameters are written as.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from alpha_umi.formats.documents import write_function
+from alpha_umi.formats.json_schema import write_schema
 from alpha_umi.formats.native import write_reply
 from alpha_umi.types import Call, Json, ToolPrompt, ToolSpec
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_NAME, _NOT_IN_NAMES, _LETTER = (
+    re.compile(r"[A-Za-z0-9_-]{1,64}"),
+    re.compile(r"[^A-Za-z0-9_-]"),
+    re.compile("[A-Za-z]"),
+)
 _LONGEST_NAME = 64
-_TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
+_STAND_IN = "tool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,13 @@ class ToolWire:
         return write_reply(content, [_read_call(entry, names) for entry in entries])
 
     def _names(self) -> dict[str, str]:
-        """The wire name of each tool: its own where endpoints allow it."""
-        names = [tool.name for tool in self.prompt.tools]
-        wired = {name: name for name in names if _allowed(name) == name}
+        """Wire names of all tools that are offered or were called, each its own: as it is where endpoints allow it."""
+        called = [call.name for message in self.prompt.messages for call in message.calls]
+        names = dict.fromkeys([*(tool.name for tool in self.prompt.tools), *called])
+        wired = {name: name for name in names if _NAME.fullmatch(name)}
         for name in names:
             if name not in wired:
-                wired[name] = _free(_allowed(name), set(wired.values()))
+                wired[name] = _free(_stand_in(name), set(wired.values()))
         return wired
 
     def _write_messages(self, names: Mapping[str, str]) -> list[Json]:
@@ -59,8 +66,7 @@ class ToolWire:
             if message.calls:
                 fields["content"] = message.content or None
                 fields["tool_calls"] = [
-                    _write_call(call, names.get(call.name, _allowed(call.name)), _id(made + number))
-                    for number, call in enumerate(message.calls)
+                    _write_call(call, names[call.name], _id(made + number)) for number, call in enumerate(message.calls)
                 ]
                 made += len(message.calls)
             elif message.role == "tool":
@@ -72,24 +78,11 @@ class ToolWire:
 
 def _write_tool(tool: ToolSpec, name: str) -> Json:
     function = write_function(tool)
-    return {"type": "function", "function": {**function, "name": name, "parameters": _known(function["parameters"])}}
-
-
-def _known(schema: Json, *, names: bool = False) -> Json:
-    """A schema that endpoints accept: a type that JSON Schema does not know moves to the description.
-
-    `names`: the keys are those of arguments, not keywords of JSON Schema.
-    """
-    if isinstance(schema, list):
-        return [_known(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    known = {key: _known(value, names=key == "properties" and not names) for key, value in schema.items()}
-    declared = known.get("type")
-    if names or not isinstance(declared, str) or declared in _TYPES:
-        return known
-    description = ": ".join(text for text in (declared, known.get("description")) if isinstance(text, str) and text)
-    return {**{key: value for key, value in known.items() if key != "type"}, "description": description}
+    description = tool.description
+    if name != tool.name and _stand_in(tool.name) == _STAND_IN:
+        description = ": ".join(filter(None, (tool.name, description)))
+    parameters = write_schema(cast("dict[str, Json]", function["parameters"]))
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 
 def _id(number: int) -> str:
@@ -97,12 +90,16 @@ def _id(number: int) -> str:
     return f"call{number:05}"
 
 
-def _allowed(name: str) -> str:
-    return _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME] or "_"
+def _stand_in(name: str) -> str:
+    """Name in the characters of endpoints: letters without their accents, else a word of ours."""
+    plain = unicodedata.normalize("NFKD", name)
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return _NOT_IN_NAMES.sub("_", plain)[:_LONGEST_NAME] if _LETTER.search(plain) else _STAND_IN
 
 
 def _free(name: str, taken: set[str]) -> str:
-    number, free = 1, name
+    """The name with the first number that makes it one of its own; a word of ours is always numbered."""
+    number, free = 1, name if name != _STAND_IN else f"{name}_1"
     while free in taken:
         number += 1
         free = f"{name[: _LONGEST_NAME - len(str(number)) - 1]}_{number}"
