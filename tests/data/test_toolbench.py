@@ -200,6 +200,17 @@ def test_a_finish_that_gives_up_is_a_plan(arguments):
         ('{"error": "late", "response": "cut \\"o\\" and...', 'late cut "o" and...', ToolStatus.ERROR),
         ('{"error": "", "response": "caf\\u00e9 \\u00...', "café ...", ToolStatus.OK),
         ('{"error": "", "response": "smile \\ud83d...', "smile ...", ToolStatus.OK),
+        ('{"error": "", "response": {"sea": "calm", "wind": "no...', '{"sea": "calm", "wind": "no...', ToolStatus.OK),
+        ('{"error": "", "response": [{"sea": "calm"}, {"se', '[{"sea": "calm"}, {"se', ToolStatus.OK),
+        (
+            '{\n "response" : {"sea": "calm"},\n "error" : "half of i...',
+            'half of i... {"sea": "calm"}',
+            ToolStatus.ERROR,
+        ),
+        ('{"error": "half of i', "half of i", ToolStatus.ERROR),
+        ('{"response": 12345', "12345", ToolStatus.OK),
+        ('{"sea": "calm", "wi', '{"sea": "calm", "wi', ToolStatus.OK),
+        ([{"type": "text", "text": '{"error": "", "response": "calm"}'}], "calm", ToolStatus.OK),
         ("plain", "plain", ToolStatus.OK),
         ("[1, 2]", "[1, 2]", ToolStatus.OK),
         (None, "", ToolStatus.OK),
@@ -207,6 +218,116 @@ def test_a_finish_that_gives_up_is_a_plan(arguments):
 )
 def test_an_observation_keeps_what_the_tool_said(content, text, status):
     assert turns_of(seen(content)) == (Observation(content=text, status=status),)
+
+
+def asks(*calls, content="t"):
+    """A message of the newer shape: calls as (id, name, arguments)."""
+    listed = [{"id": i, "type": "function", "function": {"name": n, "arguments": a}} for i, n, a in calls]
+    return {"role": "assistant", "content": content, "tool_calls": listed}
+
+
+def answers(identity, content):
+    return {"role": "tool", "tool_call_id": identity, "content": content}
+
+
+def test_a_call_of_the_newer_shape_is_a_call():
+    finish = ("b", "Finish", '{"return_type": "give_answer", "final_answer": "calm"}')
+    found = turns_of(
+        asks(("a", "f", "{}")), answers("a", '{"error": "", "response": "1 m"}'), asks(finish, content=None)
+    )
+    assert found == (
+        Plan(thought="t\n ", decision=Decision.CALL),
+        Call(name="f", arguments="{}"),
+        Observation(content="1 m"),
+        Plan(thought=" ", decision=Decision.CONCLUDE),
+        Answer(text="calm"),
+    )
+
+
+@pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
+def test_each_of_parallel_calls_is_followed_by_its_own_observation(order):
+    calls = [(name, f"tool_{name}", json.dumps({"of": name})) for name in "abc"]
+    found = turns_of(
+        asks(*calls), *(answers(name, f"says {name}") for name in order), {"role": "user", "content": "go"}
+    )
+    assert [turn.thought for turn in found if isinstance(turn, Plan)] == ["t\n ", " ", " "]
+    assert [(found[at].name, found[at + 1].content) for at in (1, 4, 7)] == [
+        (f"tool_{name}", f"says {name}") for name in "abc"
+    ]
+    assert found[9:] == (User(text="go"),)
+
+
+def test_responses_without_ids_belong_to_the_calls_in_their_order():
+    calls = [{"function": {"name": name, "arguments": {}}} for name in "xy"]
+    found = turns_of(
+        {"role": "assistant", "content": None, "tool_calls": calls}, seen("one"), seen("two"), seen("three")
+    )
+    assert [turn.content for turn in found if isinstance(turn, Observation)] == ["one", "two", "three"]
+    assert [turn.name for turn in found if isinstance(turn, Call)] == ["x", "y"]
+    assert found[2:4] == (Observation(content="one"), Plan(thought=" ", decision=Decision.CALL))
+
+
+def test_a_call_without_a_response_takes_no_others():
+    found = turns_of(asks(("a", "x", "{}"), ("b", "y", "{}")), answers("b", "for y"))
+    assert found[1:3] == (Call(name="x", arguments="{}"), Plan(thought=" ", decision=Decision.CALL))
+    assert found[-1] == Observation(content="for y")
+
+
+def test_an_answer_beside_calls_comes_after_them():
+    finish = ("z", "Finish", '{"return_type": "give_answer", "final_answer": "done"}')
+    found = turns_of(asks(finish, ("a", "x", "{}")), answers("a", "for x"))
+    assert found[-1] == Answer(text="done")
+    assert found[2] == Observation(content="for x")
+
+
+def test_tools_may_be_wrapped_as_functions():
+    bare = {"name": "tide", "description": "d", "parameters": {"type": "object", "properties": {}, "required": []}}
+    documents = [
+        answer_with(functions=[tool, finish])
+        for tool, finish in (
+            (bare, {"name": "Finish"}),
+            ({"type": "function", "function": bare}, {"type": "function", "function": {"name": "Finish"}}),
+        )
+    ]
+    first, second = (read_answer(document, "a").trajectory.task.tools for document in documents)
+    assert first == second
+    assert [tool.name for tool in first] == ["tide"]
+
+
+@given(
+    st.lists(
+        st.recursive(
+            json_values | names,
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(
+                        [
+                            "role",
+                            "content",
+                            "tool_calls",
+                            "function_call",
+                            "function",
+                            "name",
+                            "id",
+                            "arguments",
+                            "tool_call_id",
+                            "assistant",
+                            "tool",
+                        ]
+                    ),
+                    inner,
+                    max_size=4,
+                )
+            ),
+            max_leaves=12,
+        ),
+        max_size=5,
+    )
+)
+@settings(max_examples=150)
+def test_messages_of_any_shape_are_read(messages):
+    assert not isinstance(read_answer(answer_with(*messages), "a"), Skip)
 
 
 def test_descriptions_keep_their_beginning_and_types_may_be_absent():

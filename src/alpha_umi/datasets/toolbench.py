@@ -16,6 +16,14 @@ from typing import cast
 
 from alpha_umi.datasets.processed import as_text, read_entry, stop_reason, write_entry
 from alpha_umi.errors import DataError
+from alpha_umi.formats.recorded import (
+    Exchange,
+    RecordedCall,
+    is_finish,
+    read_content,
+    read_exchanges,
+    read_function,
+)
 from alpha_umi.types import (
     Answer,
     Call,
@@ -39,7 +47,8 @@ NAME_LENGTH, DESCRIPTION_LENGTH = 64, 256
 _FINISH = "Finish"
 _DECIDED, _UNDECIDED = "\n ", "\n"
 _OWN = "alpha_umi"
-_CUT_OBSERVATION = re.compile(r'\{"error": ?("(?:[^"\\]|\\.)*"), ?"response": ?"(.*)', re.DOTALL)
+_RECORD = re.compile(r'\s*\{\s*"(error|response)"\s*:\s*')
+_NEXT_MEMBER = re.compile(r'\s*,\s*"(error|response)"\s*:\s*')
 _CUT_ANSWER = re.compile(r'"final_answer"\s*:\s*"?(.*)', re.DOTALL)
 _WHOLE = re.compile(r'(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
@@ -79,9 +88,8 @@ def read_answer(document: Json, task_id: str, metadata: Mapping[str, Json] | Non
         return Skip(reason="train_messages holds no list of messages")
     query = as_text(found.get("query", ""))
     turns: list[Turn] = [User(text=query)]
-    for message in _after_query(last):
-        if isinstance(message, dict):
-            turns.extend(_read_message(message, deviations))
+    for exchange in read_exchanges(_after_query(last)):
+        turns.extend(_read_exchange(exchange, deviations))
     tools = tuple(_read_tools(found.get("function"), deviations))
     offered = {tool.name for tool in tools}
     deviations["hallucinated_calls_kept"] += sum(isinstance(turn, Call) and turn.name not in offered for turn in turns)
@@ -113,9 +121,10 @@ def _says(message: Json, role: str) -> bool:
 
 
 def _read_tools(functions: Json, deviations: Counter[str]) -> Iterator[ToolSpec]:
-    for function in functions if isinstance(functions, list) else []:
-        name = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(function, dict) or not isinstance(name, str) or name == _FINISH:
+    for tool in functions if isinstance(functions, list) else []:
+        function = read_function(tool)
+        name = function.get("name") if function else None
+        if not function or not isinstance(name, str) or name == _FINISH:
             continue
         declared = function.get("parameters")
         parameters = dict(declared) if isinstance(declared, dict) else {}
@@ -140,32 +149,35 @@ def _read_argument(schema: Json, deviations: Counter[str]) -> dict[str, Json]:
     return {**schema, "description": description[:DESCRIPTION_LENGTH]}
 
 
-def _read_message(message: Mapping[str, Json], deviations: Counter[str]) -> Sequence[Turn]:
-    own = message.get(_OWN)
+def _read_exchange(exchange: Exchange, deviations: Counter[str]) -> Iterator[Turn]:
+    """Read the turns of a message and its responses; further calls of one message have plans without a thought."""
+    message, content = exchange.message, exchange.message.get("content")
+    own, answered = message.get(_OWN), list(exchange.answered)
     if isinstance(own, list):
-        return _read_own(own)
-    content = message.get("content")
-    match message.get("role"):
-        case "assistant":
-            return _read_assistant(content, message.get("function_call"), deviations)
-        case "user":
-            return (User(text="" if content is None else as_text(content)),)
-        case "function" | "tool":
-            return (_read_observation(content, deviations),)
-        case _:
-            return ()
-
-
-def _read_assistant(content: Json, function_call: Json, deviations: Counter[str]) -> Sequence[Turn]:
-    text = "" if content is None else as_text(content)
-    if not isinstance(function_call, dict):
+        yield from _read_own(own)
+        answered = []
+    elif message.get("role") == "user":
+        yield User(text=read_content(content))
+    elif message.get("role") == "assistant" and not answered:
         deviations["plans_without_call_kept"] += 1
-        return (Plan(thought=text + _UNDECIDED, decision=Decision.NONE),)
+        yield Plan(thought=read_content(content) + _UNDECIDED, decision=Decision.NONE)
+    deviations["parallel_calls_kept"] += max(len(answered) - 1, 0)
+    for call, response in sorted(answered, key=lambda pair: is_finish(pair[0])):
+        yield from _read_call(content, call, deviations)
+        content = None
+        if response is not None:
+            yield from _read_response(response, deviations)
+    for response in exchange.others:
+        yield from _read_response(response, deviations)
+
+
+def _read_call(content: Json, call: RecordedCall, deviations: Counter[str]) -> Sequence[Turn]:
+    text = read_content(content)
     thought = " " if content is None else text + _DECIDED
-    name, arguments = as_text(function_call.get("name", "")), function_call.get("arguments", "")
-    if name != _FINISH:
-        return Plan(thought=thought, decision=Decision.CALL), Call(name=name, arguments=as_text(arguments))
-    answer = _read_finish(arguments, text, deviations)
+    if not is_finish(call):
+        said = Call(name=as_text(call.name), arguments=as_text(call.arguments))
+        return Plan(thought=thought, decision=Decision.CALL), said
+    answer = _read_finish(call.arguments, text, deviations)
     if answer is None:
         return (Plan(thought=thought, decision=Decision.GIVE_UP),)
     return Plan(thought=thought, decision=Decision.CONCLUDE), Answer(text=answer)
@@ -188,17 +200,37 @@ def _read_finish(arguments: Json, content: str, deviations: Counter[str]) -> str
     return _unescape(found[1].rstrip().rstrip("}").rstrip().removesuffix('"')) if found else content
 
 
+def _read_response(message: Mapping[str, Json], deviations: Counter[str]) -> Sequence[Turn]:
+    own = message.get(_OWN)
+    return _read_own(own) if isinstance(own, list) else (_read_observation(message.get("content"), deviations),)
+
+
 def _read_observation(content: Json, deviations: Counter[str]) -> Observation:
-    text = "" if content is None else as_text(content)
+    text = read_content(content)
     record = _decode(text)
     if isinstance(record, dict) and ("response" in record or "error" in record):
         return _join(record.get("error"), record.get("response"), deviations)
-    cut = _CUT_OBSERVATION.match(text)
+    cut = {} if isinstance(record, dict) else _read_cut_record(text)
     if cut:
         deviations["cut_observations_decoded"] += 1
-        return _join(_decode(cut[1]), _unescape(cut[2]), deviations)
+        return _join(cut.get("error"), cut.get("response"), deviations)
     deviations["plain_observations_kept"] += bool(text)
     return Observation(content=text)
+
+
+def _read_cut_record(text: str) -> dict[str, Json]:
+    """Read error and response of a record that was cut somewhere; of the value that was cut what is left."""
+    record: dict[str, Json] = {}
+    member = _RECORD.match(text)
+    while member:
+        at = member.end()
+        try:
+            record[member[1]], end = json.JSONDecoder(strict=False).raw_decode(text, at)
+        except (ValueError, RecursionError):
+            record[member[1]] = _unescape(text[at + 1 :]) if text[at : at + 1] == '"' else text[at:]
+            break
+        member = _NEXT_MEMBER.match(text, end)
+    return record
 
 
 def _join(error: Json, response: Json, deviations: Counter[str]) -> Observation:
@@ -244,7 +276,7 @@ def write_answer(trajectory: Trajectory) -> dict[str, Json]:
     rest = list(turns[1:])
     while rest:
         said, message = _write_message(rest)
-        if list(_read_message(message, Counter())) != said:
+        if [turn for each in read_exchanges([message]) for turn in _read_exchange(each, Counter())] != said:
             message[_OWN] = [_write_own(turn) for turn in said]
         messages.append(message)
         rest = rest[len(said) :]

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from alpha_umi.errors import DataError
 from alpha_umi.formats.prompts.judging import Case
+from alpha_umi.formats.recorded import read_exchanges
 from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Task, ToolStatus, Trajectory, Turn, User
 
 Node: TypeAlias = tuple[str, Json]
@@ -61,39 +62,13 @@ def _count_calls(nodes: Sequence[Node]) -> int:
 
 
 def _read_messages(messages: Sequence[Json]) -> Iterator[Node]:
-    """Pair every call with the response that follows it; keep other utterances of the agent as they are."""
-    said = [message for message in messages if isinstance(message, dict)]
-    for at, message in enumerate(said):
-        if message.get("role") != "assistant":
-            continue
-        calls = list(_calls(message))
-        for identity, name, arguments in calls:
-            response = "" if name == _FINISH else _response(said[at + 1 :], identity)
-            yield "tool", {"name": name, "arguments": arguments, "response": response}
-        if not calls:
-            yield "assistant", message.get("content")
-
-
-def _calls(message: Mapping[str, Json]) -> Iterator[tuple[Json, Json, Json]]:
-    """Identity (None in the older shape), name and arguments of the calls in one message."""
-    old, new = message.get("function_call"), message.get("tool_calls")
-    if isinstance(old, dict):
-        yield None, old.get("name", ""), old.get("arguments", "")
-    for call in new if isinstance(new, list) else []:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(call, dict) and isinstance(function, dict):
-            yield call.get("id"), function.get("name", ""), function.get("arguments", "")
-
-
-def _response(following: Sequence[Mapping[str, Json]], identity: Json) -> Json:
-    """Tool responses up to the agent's next message; empty where none was recorded."""
-    for message in following:
-        role = message.get("role")
-        if role == "assistant":
-            break
-        if role in ("function", "tool", "observation") and identity in (None, message.get("tool_call_id")):
-            return message.get("content", "")
-    return ""
+    """Pair every call with its response, empty where none was recorded; keep other utterances of the agent."""
+    for exchange in read_exchanges(messages):
+        for call, response in exchange.answered:
+            said = "" if response is None else response.get("content", "")
+            yield "tool", {"name": call.name, "arguments": call.arguments, "response": said}
+        if exchange.message.get("role") == "assistant" and not exchange.answered:
+            yield "assistant", exchange.message.get("content")
 
 
 # --- an unfinished one ----------------------------------------------------------------------------------
