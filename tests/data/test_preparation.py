@@ -151,17 +151,54 @@ def test_broken_json_is_named_with_line_and_column_and_nothing_is_written(answer
     for number in range(40):
         (answers / "G2_answer" / f"{number}_y.json").write_text(json.dumps(answer("q")))
     (answers / "G2_answer" / "5_z.json").write_text('{"a": 1,\n "b" 2}')
-    options = AnswerOptions(stages=tmp_path / "stages", workers=workers)
+    options = AnswerOptions(stages=tmp_path / "stages", workers=workers, strict=True)
     with pytest.raises(DataError, match=r"5_z\.json:2:6: broken JSON"):
         prepare_answers(answers, tmp_path / "t.jsonl", options)
     assert not (tmp_path / "t.jsonl").exists()
     assert leftovers(tmp_path) == []
 
 
-def test_text_that_is_not_utf8_is_named(answers, tmp_path):
-    (answers / "G1_answer" / "1_z.json").write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(DataError, match=r"1_z\.json: not UTF-8"):
-        prepare_answers(answers, tmp_path / "t.jsonl")
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "G2_answer/5_z.json:1:1: broken JSON"),
+        (b'{"a": 1,\n "b" 2}', "G2_answer/5_z.json:2:6: broken JSON"),
+        (b'{"a": "\xff"}', "G2_answer/5_z.json: not UTF-8"),
+        (b"[" * 100_000, "G2_answer/5_z.json:1: JSON nested too deeply"),
+    ],
+)
+def test_a_broken_file_among_others_is_counted_and_named(answers, tmp_path, workers, content, says, compat):
+    for number in range(40):
+        (answers / "G2_answer" / f"{number}_y.json").write_text(json.dumps(answer("q")))
+    options = AnswerOptions(workers=workers, compat=compat)
+    whole = prepare_answers(answers, tmp_path / "whole.jsonl", options)
+    (answers / "G2_answer" / "5_z.json").write_bytes(content)
+    report = prepare_answers(answers, tmp_path / "t.jsonl", options)
+    assert (report.kept, report.read) == (whole.kept, whole.read + 1)
+    assert sum(report.skipped.values()) == sum(whole.skipped.values()) + 1
+    assert any(says in named for named in report.skipped_first)
+    assert (tmp_path / "t.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
+
+
+def test_broken_rows_and_files_of_dialogues_are_counted_and_named(tmp_path):
+    good = {"tools": [], "instruction": "q", "conversations": [{"from": "user", "value": "q"}]}
+    contents = {
+        "a.json": json.dumps([good, {"tools": []}, good]),
+        "b.json": json.dumps([good, good])[:-9],
+        "c.jsonl": f"{json.dumps(good)}\n",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    files = [tmp_path / name for name in (*contents, "nowhere.json")]
+    report = prepare_processed(files, tmp_path / "t.jsonl")
+    assert (report.kept, report.read) == (4, 7)
+    for says in ("a.json: row 1: not a dialogue", "b.json:1:", "nowhere.json: no such file"):
+        assert any(says in named for named in report.skipped_first)
+    with pytest.raises(DataError, match=r"a\.json: row 1"):
+        prepare_processed(files, tmp_path / "strict.jsonl", strict=True)
+    assert not (tmp_path / "strict.jsonl").exists()
 
 
 def test_half_a_character_in_an_answer_is_written_and_read_back(answers, tmp_path):

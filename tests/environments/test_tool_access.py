@@ -280,6 +280,32 @@ def test_a_tool_file_that_cannot_be_used_is_named(tmp_path, text, words):
             load_apis(place)
 
 
+def test_a_broken_tool_file_among_others_is_named_and_the_others_are_loaded(tmp_path, caplog):
+    folder = tmp_path / "Sea"
+    folder.mkdir()
+    for name in ("a", "z"):
+        (folder / f"{name}.json").write_text(json.dumps({"tool_name": name, "api_list": [{"name": f"of {name}"}]}))
+    (folder / "m.json").write_text("{")
+    assert [api.name for api in load_apis(tmp_path)] == ["of a", "of z"]
+    assert "m.json:1:2: broken JSON" in caplog.text
+
+
+def test_lists_of_a_tool_file_may_be_json_texts(tmp_path):
+    path = tmp_path / "t.json"
+    parameter = {"name": "port", "type": "STRING", "description": "which"}
+    plain = {"name": "tide", "required_parameters": [parameter], "optional_parameters": []}
+    texts = {**plain, "required_parameters": json.dumps([parameter]), "optional_parameters": "[]"}
+    nested = {**plain, "required_parameters": [json.dumps(parameter)]}
+    path.write_text(json.dumps({"tool_name": "Sea", "api_list": [plain, texts, nested]}))
+    first, *others = load_apis(path)
+    assert [dict(each) for each in first.required] == [parameter]
+    assert others == [first, first]
+    path.write_text(json.dumps({"tool_name": "Sea", "api_list": json.dumps([texts])}))
+    assert load_apis(path) == [first]
+    path.write_text(json.dumps({"tool_name": "Sea", "api_list": [{**plain, "required_parameters": "none"}]}))
+    assert load_apis(path)[0].required == ()
+
+
 def test_missing_tool_files_are_named(tmp_path):
     with pytest.raises(DataError, match="holds no tool JSON"):
         load_apis(tmp_path)

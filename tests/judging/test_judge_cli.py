@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from alpha_umi import cli
+from alpha_umi.datasets.toolbench import write_answer
 from alpha_umi.judging.convert import convert_trajectory
 from alpha_umi.world import World
 from support.commands import Ended
@@ -268,6 +269,26 @@ def test_what_a_user_gets_wrong_is_one_line_with_what_where_and_what_to_do(
     assert said in ended.err
     assert len(ended.err.splitlines()) == 1
     assert not (answers / "p/settings.json").exists()
+
+
+def test_a_broken_answer_among_others_is_named_and_counts_as_none(umi, tmp_path):
+    folder, world = tmp_path / "some", World()
+    folder.mkdir()
+    for index in range(2):
+        document = write_answer(world.gold(world.task("test", index)))
+        (folder / f"{index}_CoT@1.json").write_text(json.dumps(document))
+    known = umi("judge", "convert", folder, "--out", tmp_path / "known.json")
+    for number, content in (("7001", ""), ("7002", '{"win": tr'), ("7003", "[]")):
+        (folder / f"{number}_CoT@1.json").write_text(content)
+    ended = umi("judge", "convert", folder, "--out", tmp_path / "c.json")
+    assert (known.code, ended.code) == (0, 0)
+    assert (tmp_path / "c.json").read_text() == (tmp_path / "known.json").read_text()
+    assert "3 of 5 files cannot be read and count as no answer" in ended.out
+    for name in ("7001", "7002", "7003"):
+        assert f"  {name}_CoT@1.json:" in ended.out
+    strict = umi("judge", "convert", folder, "--out", tmp_path / "s.json", "--strict")
+    assert (strict.code, len(strict.err.splitlines())) == (3, 1)
+    assert not (tmp_path / "s.json").exists()
 
 
 def test_a_system_is_not_compared_with_itself(umi, answers):

@@ -196,7 +196,7 @@ def test_what_was_said_to_be_kept_is_there_after_kills(tmp_path):
 def write_folder(root, files):
     for name, replies in files.items():
         path = root / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(replies))
 
 
@@ -219,6 +219,35 @@ def test_a_cache_folder_comes_back_as_it_was(tmp_path, cache):
     written = {str(path.relative_to(tmp_path / "out")): path for path in (tmp_path / "out").glob("*/*/*.json")}
     assert {name: json.loads(path.read_text()) for name, path in written.items()} == files
     assert import_folder(tmp_path / "out", cache).known == 3
+
+
+@pytest.mark.parametrize("category", ["Food & Drink/Local", "food_drink_local", "Data"])
+@pytest.mark.parametrize("ending", ["raw", "folder", "none"])
+def test_folders_may_be_called_by_declared_names(category, ending, tmp_path, cache):
+    folder = category.replace("/", "_")
+    behind = {"raw": f"_for_{folder}", "folder": f"_for_{folder.replace(' ', '_')}", "none": ""}[ending]
+    write_folder(
+        tmp_path / "in", {f"{folder}/Tide Tables (new){behind}/Get High-Water 2.json": {"{'port': 'x'}": NOON}}
+    )
+    assert import_folder(tmp_path / "in", cache).replies == 1
+    for names in (
+        (category, "Tide Tables (new)", "Get High-Water 2"),
+        (folder, f"tide_tables_new_for_{folder}", "get_high_water_2_for_tide_tables_new"),
+    ):
+        assert cache.find(asked(address_of(*names), port="x")) == Reply(response="noon")
+
+
+def test_a_broken_file_among_others_is_named_and_the_others_are_imported(tmp_path, cache):
+    write_folder(tmp_path / "in", {f"Data/clock_for_Data/{name}.json": {"{}": NOON} for name in ("a", "now", "z")})
+    (tmp_path / "in/Data/clock_for_Data/m.json").write_text('{"{}": {"error"')
+    moved = import_folder(tmp_path / "in", cache)
+    assert (moved.files, moved.replies, len(moved.broken)) == (3, 3, 1)
+    assert "m.json:1:16: broken JSON" in moved.broken[0]
+    with pytest.raises(DataError, match=r"m\.json:1:16: broken JSON"):
+        import_folder(tmp_path / "in", cache, strict=True)
+    told = run_here("world", "cache", "import", tmp_path / "in", "--cache", tmp_path / "r.sqlite")
+    assert told.out.splitlines()[1].startswith("  left out 1 files that cannot be read")
+    assert run_here("world", "cache", "import", tmp_path / "in", "--cache", tmp_path / "r.sqlite", "--strict").code == 3
 
 
 def test_keys_that_are_no_dictionary_are_counted_and_never_run(tmp_path, cache):

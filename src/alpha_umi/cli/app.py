@@ -66,6 +66,7 @@ _NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N.")]
 Agent = Annotated[Path | None, typer.Option(help="A run directory, an agent file, or umi-tiny.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at a broken file, in place of counting and naming it.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
 
 
@@ -130,6 +131,8 @@ def prepare_answer_files(
     compat: Compat = None,
     limit: Limit = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
+    *,
+    strict: Strict = False,
 ) -> None:
     """Convert raw ToolBench answers to trajectories."""
     from alpha_umi.display import progress
@@ -144,6 +147,7 @@ def prepare_answer_files(
             compat=read_reference(compat),
             limit=limit,
             workers=workers,
+            strict=strict,
             on_progress=partial(display.update, "preparing"),
         )
     _print_preparation(report, out)
@@ -154,11 +158,13 @@ def prepare_processed_files(
     files: Annotated[list[Path], typer.Argument(help="Files of {tools, instruction, conversations}.")],
     out: Out,
     limit: Limit = None,
+    *,
+    strict: Strict = False,
 ) -> None:
     """Convert processed dialogues (stage-2 files, static test files) to trajectories."""
     from alpha_umi.jobs.prepare import prepare_dialogues
 
-    _print_preparation(prepare_dialogues(files, out, limit=limit), out)
+    _print_preparation(prepare_dialogues(files, out, limit=limit, strict=strict), out)
 
 
 @prepare_app.command("custom")

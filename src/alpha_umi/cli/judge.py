@@ -49,12 +49,17 @@ def convert(
     ] = None,
     compat: JudgeCompat = None,
     *,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at a broken file, in place of counting and naming it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Convert raw answers to ToolEval's answer format."""
     from alpha_umi.jobs.judge import convert_answers
 
-    converted = convert_answers(answers, out, method=method, compat=read_reference(compat, tuple(Reference)))
+    converted = convert_answers(
+        answers, out, method=method, compat=read_reference(compat, tuple(Reference)), strict=strict
+    )
     if as_json:
         print_json(converted.to_json())
         return

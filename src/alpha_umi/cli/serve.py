@@ -68,6 +68,10 @@ def serve_world(
 def import_cache(
     folder: Annotated[Path, typer.Argument(help="StableToolBench's cache: CATEGORY/TOOL/API.json.")],
     cache: CacheFile,
+    *,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at a broken file, in place of counting and naming it.")
+    ] = False,
 ) -> None:
     """Add the replies of StableToolBench's cache folder; existing replies stay."""
     _serving()
@@ -77,7 +81,7 @@ def import_cache(
 
     opened = ReplyCache(cache)
     with progress(_console(), "files") as display:
-        moved = import_folder(folder, opened, partial(display.update, "importing"))
+        moved = import_folder(folder, opened, partial(display.update, "importing"), strict=strict)
     opened.close()
     print(f"{cache}: {moved.replies} new replies from {moved.files} files, {moved.known} were known")
     _print_skipped(moved)
@@ -112,6 +116,10 @@ def _serving() -> Any:
 def _print_skipped(moved: Any) -> None:
     for reason, count in moved.skipped.items():
         print(f"  left out {count}: {reason}")
+    if moved.broken:
+        print(f"  left out {len(moved.broken)} files that cannot be read (--strict stops at the first):")
+    for error in moved.broken:
+        print(f"    {error}")
 
 
 def _console() -> Any:

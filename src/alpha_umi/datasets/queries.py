@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from alpha_umi.errors import DataError
-from alpha_umi.formats.tool_json import Api, read_api, write_trained_spec
+from alpha_umi.formats.tool_json import Api, read_api, unpack_json, write_trained_spec
 from alpha_umi.types import Json, Task, ToolSpec, Trajectory
 
 
@@ -70,11 +70,11 @@ def _read_query(entry: Json, where: str) -> tuple[Query, list[str]]:
         raise DataError(f"{where}: 'query_id' is missing; give each query one of its own")
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{where} (query {identity}): 'query' is missing or empty; write what the user asks")
-    listed, metadata = entry.get("api_list"), entry.get("metadata")
+    listed, metadata = unpack_json(entry.get("api_list")), entry.get("metadata")
     if listed is not None and not isinstance(listed, list):
         raise DataError(f"{where} (query {identity}): 'api_list' is no list; list the APIs that may be called")
     notes = [] if listed else ["it has no 'api_list'; --retrieve-from finds APIs for it"]
-    apis = [read_api(api) for api in listed or [] if isinstance(api, dict)]
+    apis = [read_api(api) for each in listed or [] if isinstance(api := unpack_json(each), dict)]
     named = tuple(api for api in apis if api.tool and api.name)
     if len(named) < len(listed or []):
         unnamed = len(listed or []) - len(named)
@@ -100,7 +100,8 @@ def offered(apis: Iterable[Api]) -> tuple[ToolSpec, ...]:
 
 
 def _relevant(value: Json) -> Iterator[tuple[str, str]]:
-    for pair in value if isinstance(value, list) else []:
+    pairs = unpack_json(value)
+    for pair in pairs if isinstance(pairs, list) else []:
         if isinstance(pair, list) and len(pair) == 2:
             yield str(pair[0]), str(pair[1])
 

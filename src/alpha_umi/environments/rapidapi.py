@@ -8,8 +8,9 @@ wrote is ever run or takes part in an address unescaped.
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -19,11 +20,19 @@ import httpx2
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.errors import ConfigError, DataError
-from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, read_api, write_trained_spec
+from alpha_umi.formats.tool_json import (
+    DESCRIPTION_LENGTH,
+    Api,
+    argument_name,
+    read_api,
+    unpack_json,
+    write_trained_spec,
+)
 from alpha_umi.loose_json import readable_json
 from alpha_umi.text_files import read_json
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
+_log = logging.getLogger(__name__)
 _PART = re.compile(r"\{([^{}]*)\}")
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = frozenset({"GET", "DELETE", "HEAD", *_WITH_BODY})
@@ -129,19 +138,33 @@ def _name(parameter: Mapping[str, Json]) -> str:
 def load_apis(path: Path) -> list[Api]:
     """Read the APIs of a tool JSON file, or of all files `CATEGORY/TOOL.json` below a folder.
 
-    Raises DataError naming the file when it is missing, no JSON, or has no `api_list`.
+    Raises DataError naming the file when it is missing, no JSON, or has no `api_list`; of a folder, where all files are
+    so, while a broken one among others is logged and left out.
     """
     if path.is_dir():
         files = sorted(path.glob("*/*.json")) or sorted(path.glob("*.json"))
         if not files:
             raise DataError(f"{path}: holds no tool JSON files (CATEGORY/TOOL.json)")
-        return [api for file in files for api in _load_file(file)]
+        return list(_load_files(files))
     return list(_load_file(path))
+
+
+def _load_files(files: Sequence[Path]) -> Iterator[Api]:
+    """Load all files that are tool JSON, and log a warning for each other one. Raises its DataError where all are."""
+    broken: list[DataError] = []
+    for file in files:
+        try:
+            yield from _load_file(file)
+        except DataError as error:
+            broken.append(error)
+            _log.warning("%s; its tools are left out", error)
+    if len(broken) == len(files):
+        raise broken[0]
 
 
 def _load_file(path: Path) -> Iterable[Api]:
     document: object = read_json(path)
-    apis = cast("dict[str, Json]", document).get("api_list") if isinstance(document, dict) else None
+    apis = unpack_json(cast("dict[str, Json]", document).get("api_list")) if isinstance(document, dict) else None
     if not isinstance(apis, list):
         raise DataError(f"{path}: has no 'api_list'; a ToolBench tool JSON file is needed")
     tool = cast("dict[str, Json]", document)

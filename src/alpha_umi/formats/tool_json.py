@@ -7,8 +7,9 @@ required). Law: the ToolSpec made here has the document of the one that is read 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alpha_umi.types import Json, ToolSpec
@@ -137,8 +138,20 @@ def _schema(parameter: Mapping[str, Json]) -> Json:
     return {**schema, "example_value": default} if str(default) else schema
 
 
-def _parameters(value: Json | Sequence[Json]) -> tuple[Mapping[str, Json], ...]:
-    return tuple(each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
+def _parameters(value: Json) -> tuple[Mapping[str, Json], ...]:
+    listed = unpack_json(value)
+    entries = [unpack_json(each) for each in listed] if isinstance(listed, list) else []
+    return tuple(entry for entry in entries if isinstance(entry, dict))
+
+
+def unpack_json(value: Json) -> Json:
+    """Return what a JSON text says, as tables store lists and objects; any other value or text as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _text(value: Json) -> str:

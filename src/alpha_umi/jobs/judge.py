@@ -103,12 +103,12 @@ class JudgeOptions(TypedDict, total=False):
 @validated
 @locks_out
 def convert_answers(
-    answers: Path, out: Path, *, method: str | None = None, compat: Reference | None = None
+    answers: Path, out: Path, *, method: str | None = None, compat: Reference | None = None, strict: bool = False
 ) -> ConvertedAnswers:
     """Convert a run of rollouts, a folder of raw answers or trajectories to ToolEval's answer format.
 
-    `out`: the file to write; of a run the folder, a file per query set. `method`: only files with this in their name.
-    Raises DataError for what is no answers.
+    `out`: the file to write; of a run the folder, a file per query set. `method`: only files with this in their name;
+    `strict`: stop at a raw answer that cannot be read, in place of a note. Raises DataError for what is no answers.
     """
     if compat is None and (answers / ROLLOUTS).exists():
         files: dict[Path, int] = {}
@@ -117,7 +117,7 @@ def convert_answers(
             write_json(path, each.records)
             files[path] = len(each.records)
         return ConvertedAnswers(files=files)
-    converted = convert_file_or_folder(answers, method, compat)
+    converted = convert_file_or_folder(answers, method, compat, strict=strict)
     write_json(out, converted.records)
     return ConvertedAnswers(files={out: len(converted.records)}, notes=converted.notes)
 

@@ -38,16 +38,22 @@ def prepare_toolbench(
     compat: Literal[Reference.ALPHA_UMI] | None = None,
     limit: AtLeastOne | None = None,
     workers: AtLeastOne | None = None,
+    strict: bool = False,
     on_progress: OnProgress | None = None,
 ) -> PrepareReport:
     """Convert raw ToolBench answers to trajectories.
 
     `answers`: the folder with G1_answer, G2_answer, G3_answer; `test_ids`: query ids that are left out; `emit_stages`:
-    where raw_data_stage_1/2.json go; `workers`: processes, one per core by default. Raises DataError for broken files,
-    StorageError.
+    where raw_data_stage_1/2.json go; `workers`: processes, one per core by default; `strict`: stop at a file that
+    cannot be read, in place of counting it. Raises DataError, StorageError.
     """
     options = AnswerOptions(
-        test_ids=test_ids, stages=emit_stages, compat=compat is not None, limit=limit, workers=workers
+        test_ids=test_ids,
+        stages=emit_stages,
+        compat=compat is not None,
+        limit=limit,
+        workers=workers,
+        strict=strict,
     )
     return prepare_answers(answers, out, options, _shown(on_progress))
 
@@ -55,10 +61,18 @@ def prepare_toolbench(
 @validated
 @locks_out
 def prepare_dialogues(
-    files: Sequence[Path], out: Path, *, limit: AtLeastOne | None = None, on_progress: OnProgress | None = None
+    files: Sequence[Path],
+    out: Path,
+    *,
+    limit: AtLeastOne | None = None,
+    strict: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> PrepareReport:
-    """Convert processed dialogues (stage-2 files, static test files) to trajectories. Raises DataError."""
-    return prepare_processed(files, out, limit, _shown(on_progress))
+    """Convert processed dialogues (stage-2 files, static test files) to trajectories.
+
+    `strict`: stop at a row that cannot be read, in place of counting it. Raises DataError.
+    """
+    return prepare_processed(files, out, limit, _shown(on_progress), strict=strict)
 
 
 @validated

@@ -43,10 +43,15 @@ class Converted:
     notes: Sequence[str]
 
 
-def convert_file_or_folder(path: Path, method: str | None, compat: Reference | None) -> Converted:
-    """Convert trajectories (`.jsonl`), or a folder of raw answers `ID_METHOD.json`. Else raises DataError."""
+def convert_file_or_folder(
+    path: Path, method: str | None, compat: Reference | None, *, strict: bool = False
+) -> Converted:
+    """Convert trajectories, or a folder of raw answers `ID_METHOD.json`, of which broken ones are noted as no answer.
+
+    Raises DataError for anything else, with `strict` for a broken answer, too.
+    """
     if path.is_dir():
-        return _convert_folder(path, method, compat)
+        return _convert_folder(path, method, compat, strict=strict)
     if compat is not None:
         raise ConfigError(f"{path}: --compat converts folders of raw answers; trajectories convert without it")
     records: dict[str, dict[str, Json]] = {}
@@ -68,7 +73,7 @@ def convert_run(run: Path, method: str | None) -> dict[str, Converted]:
     return {name: Converted(records=dict(sorted(records.items())), notes=()) for name, records in sets.items()}
 
 
-def _convert_folder(folder: Path, method: str | None, compat: Reference | None) -> Converted:
+def _convert_folder(folder: Path, method: str | None, compat: Reference | None, *, strict: bool) -> Converted:
     files = [path for path in sorted(folder.glob("*.json")) if method is None or method in path.name]
     if not files:
         if (folder / ROLLOUTS).exists():
@@ -80,17 +85,29 @@ def _convert_folder(folder: Path, method: str | None, compat: Reference | None) 
     converter = PublishedConverter(version=compat, method=method) if compat else None
     records: dict[str, dict[str, Json]] = {}
     origin: dict[str, Path] = {}
+    broken: list[DataError] = []
     for path in files:
         key = path.name.partition("_")[0].removesuffix(".json")
         if key in origin and compat is None:
             raise DataError(f"{path}: query {key} was answered in {origin[key].name} already; choose by --method")
-        document = read_json(path)
         try:
+            document = read_json(path)
             records[key] = converter.convert(key, document) if converter else convert_answer(document, method)
+            origin[key] = path
         except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        origin[key] = path
-    return Converted(records=records, notes=converter.notes if converter else ())
+            broken.append(error if str(path) in str(error) else DataError(f"{path}: {error}"))
+            if strict:
+                break
+    if broken and (strict or not records):
+        raise broken[0]
+    return Converted(records=records, notes=[*_broken_notes(broken, files), *(converter.notes if converter else ())])
+
+
+def _broken_notes(broken: Sequence[DataError], files: Sequence[Path]) -> list[str]:
+    if not broken:
+        return []
+    told = f"{len(broken)} of {len(files)} files cannot be read and count as no answer (--strict stops at the first):"
+    return [told, *(str(error).removeprefix(f"{files[0].parent}/") for error in broken)]
 
 
 # --- test sets ------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from alpha_umi.datasets.reference import published_stage_1, published_stage_2, r
 from alpha_umi.datasets.toolbench import Skip, find_generation, read_answer
 from alpha_umi.errors import DataError
 from alpha_umi.preparation.lists import dump_indented, writing_list
-from alpha_umi.preparation.report import PrepareReport, PrepareStats, Progress
+from alpha_umi.preparation.report import BROKEN, PrepareReport, PrepareStats, Progress
 from alpha_umi.store import dump_line, encode_trajectory, read_json, write_text
 from alpha_umi.types import Json, Trajectory
 
@@ -54,6 +54,8 @@ class AnswerOptions:
     """Number of trajectories to keep, the first ones; the published code keeps 20."""
     workers: int | None = None
     """Processes; None: one per core."""
+    strict: bool = False
+    """Stop at a file that cannot be read."""
 
 
 def prepare_answers(
@@ -61,23 +63,25 @@ def prepare_answers(
 ) -> PrepareReport:
     """Write the trajectories of `answers/G1_answer`, `G2_answer` and `G3_answer` to `out`.
 
-    Raises DataError for a directory without answers, a broken file (with line and column) and, unless compat,
-    where no answer at all can be used; StorageError where the output cannot be written.
+    Files that cannot be read are counted and named. Raises DataError for a directory without answers, with `strict`
+    for such a file (with line and column) and, unless compat, where no answer at all can be used; StorageError where
+    the output cannot be written.
     """
     options = options or AnswerOptions()
     names, ignored = _list_answers(answers)
     todo = _training_names(names, options)
     stats = PrepareStats()
     stages = options.stages is not None
-    pieces = [_Piece(answers, todo[at : at + _PIECE], options.compat, stages) for at in range(0, len(todo), _PIECE)]
+    starts = range(0, len(todo), _PIECE)
+    pieces = [_Piece(answers, todo[at : at + _PIECE], options.compat, stages, options.strict) for at in starts]
     with ExitStack() as files:
         lines = files.enter_context(write_text(out))
         lists = [files.enter_context(writing_list(options.stages / name)) for name in STAGES] if options.stages else []
         results = files.enter_context(closing(_convert_all(pieces, _workers(options, len(todo)))))
         for result in results:
             match result:
-                case _Skipped(name=name, reason=reason):
-                    stats.skip(name, reason)
+                case _Skipped(name=name, reason=reason, detail=detail):
+                    stats.skip(name, reason, detail)
                 case _Row():
                     stats.keep(result.deviations)
                     lines.write(result.line)
@@ -160,7 +164,8 @@ def _group_of(test_set: str) -> str | None:
 
 def _nothing_usable(answers: Path, names: Sequence[str], todo: Sequence[str], stats: PrepareStats) -> str:
     reasons = "".join(f", {count} skipped ({reason})" for reason, count in stats.skipped.most_common(3))
-    return f"{answers}: no usable answer: {len(names)} files, {len(names) - len(todo)} held out{reasons}"
+    first = f"; the first: {stats.skipped_first[0]}" if stats.skipped_first else ""
+    return f"{answers}: no usable answer: {len(names)} files, {len(names) - len(todo)} held out{reasons}{first}"
 
 
 # --- one file -----------------------------------------------------------------------------------------
@@ -172,6 +177,7 @@ class _Piece:
     names: Sequence[str]
     compat: bool
     stages: bool
+    strict: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,22 +191,25 @@ class _Row:
 class _Skipped:
     name: str
     reason: str
+    detail: str = ""
 
 
 _Result = _Row | _Skipped
 
 
 def _convert(piece: _Piece) -> list[_Result | DataError]:
-    """Convert all files of a chunk; a broken one is the last entry, so that those before it keep their order."""
+    """Convert all files of a chunk; with `strict` a broken one is the last entry, after those before it."""
     results: list[_Result | DataError] = []
     for name in piece.names:
         path = piece.root / name
         try:
             results.append(_convert_one(_read_document(path), name, piece))
         except DataError as error:
-            message = str(error)
-            results.append(DataError(message if str(path) in message else f"{path}: {message}"))
-            break
+            message = str(error) if str(path) in str(error) else f"{path}: {error}"
+            if piece.strict:
+                results.append(DataError(message))
+                break
+            results.append(_Skipped(name=name, reason=BROKEN, detail=message.replace(str(path), name)))
     return results
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 Progress = Callable[[int, int], None]
 """Callback with the number of inputs done, and of all inputs."""
 _SHOWN = 20
+BROKEN = "broken or of another shape; --strict stops there"
+"""Reason for skipping an input that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,12 @@ class PrepareStats:
         self.kept += 1
         self.deviations.update(deviations)
 
-    def skip(self, name: str, reason: str) -> None:
-        """Count one input without a trajectory."""
+    def skip(self, name: str, reason: str, detail: str = "") -> None:
+        """Count one input without a trajectory; `detail` is an error message that names it."""
         self.read += 1
         self.skipped[reason] += 1
         if len(self.skipped_first) < _SHOWN:
-            self.skipped_first.append(f"{name}: {reason}")
+            self.skipped_first.append(detail or f"{name}: {reason}")
 
     def report(self, *, compat: bool, held_out: int = 0, ignored: int = 0) -> PrepareReport:
         """Make the report of the finished preparation."""

@@ -11,7 +11,7 @@ from typing import TypeAlias, cast
 
 from alpha_umi.environments.rapidapi import load_apis
 from alpha_umi.errors import DataError
-from alpha_umi.formats.tool_json import Api, read_api
+from alpha_umi.formats.tool_json import Api, read_api, unpack_json
 from alpha_umi.store import write_text
 from alpha_umi.text_files import read_json_list, read_lines
 from alpha_umi.types import Json
@@ -64,8 +64,9 @@ def _is_tool(entries: Sequence[Mapping[str, Json]]) -> bool:
 
 def listed_apis(queries: Iterable[Mapping[str, Json]]) -> list[Api]:
     """Return the APIs that queries list."""
-    lists = [query.get("api_list") for query in queries]
-    return [read_api(api) for each in lists if isinstance(each, list) for api in each if isinstance(api, dict)]
+    lists = [unpack_json(query.get("api_list")) for query in queries]
+    apis = [unpack_json(api) for each in lists if isinstance(each, list) for api in each]
+    return [read_api(api) for api in apis if isinstance(api, dict)]
 
 
 # --- corpus.tsv -----------------------------------------------------------------------------------------

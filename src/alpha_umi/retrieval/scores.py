@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from alpha_umi.errors import DataError
 from alpha_umi.evaluation.metrics import Metric, mean
-from alpha_umi.formats.tool_json import read_api
-from alpha_umi.retrieval.corpus import identity
+from alpha_umi.formats.tool_json import unpack_json
+from alpha_umi.retrieval.corpus import identity, listed_apis
 from alpha_umi.retrieval.retriever import Retriever
 from alpha_umi.text_files import read_json_rows
 from alpha_umi.types import Json
@@ -80,11 +80,11 @@ def load_gold(path: Path) -> tuple[list[GoldQuery], list[str]]:
 
 
 def _read_gold(entry: Json) -> GoldQuery | None:
-    query, pairs = (entry.get("query"), entry.get("relevant APIs")) if isinstance(entry, dict) else (None, None)
+    found = entry if isinstance(entry, dict) else {}
+    query, pairs = found.get("query"), unpack_json(found.get("relevant APIs"))
     if not isinstance(entry, dict) or not isinstance(query, str) or not isinstance(pairs, list):
         return None
-    listed = entry.get("api_list")
-    apis = [read_api(api) for api in listed if isinstance(api, dict)] if isinstance(listed, list) else []
+    apis = listed_apis([entry])
     relevant: set[Identity] = set()
     for pair in pairs:
         if isinstance(pair, list) and len(pair) == 2:

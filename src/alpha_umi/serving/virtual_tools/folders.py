@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import cast
 
 from alpha_umi.errors import DataError
-from alpha_umi.formats.tool_json import category_name
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
-from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, read_reply
+from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, address_of, read_reply
 from alpha_umi.store import read_json, write_json
 from alpha_umi.types import Json
 
@@ -37,21 +36,33 @@ class Moved:
     """Replies to questions that had one."""
     skipped: Counter[str] = field(default_factory=Counter[str])
     """Counts of replies that were left out, by reason."""
+    broken: list[str] = field(default_factory=list[str])
+    """Errors of files that could not be read."""
 
 
-def import_folder(folder: Path, cache: ReplyCache, on_progress: Callable[[int, int], None] | None = None) -> Moved:
-    """Add all replies below a folder; `tell` is called with files done and in all.
+def import_folder(
+    folder: Path, cache: ReplyCache, on_progress: Callable[[int, int], None] | None = None, *, strict: bool = False
+) -> Moved:
+    """Add all replies below a folder; `on_progress` is called with files done and in all.
 
-    Raises DataError for a folder that holds no such files, or a file that is no JSON; what was read before it stays.
+    Files that cannot be read are named in the result. Raises DataError for a folder that holds no such files or broken
+    ones alone, and with `strict` for the first broken one; what was read before it stays.
     """
     files = sorted(folder.glob("*/*/*.json"))
     if not files:
         raise DataError(f"{folder}: holds no reply cache (CATEGORY/TOOL/API.json)")
     moved = Moved()
     for number, path in enumerate(files, start=1):
-        rows = list(_read_file(path, moved))
+        try:
+            rows = list(_read_file(path, moved))
+        except DataError as error:
+            moved.broken.append(str(error))
+            if strict or len(moved.broken) == len(files):
+                raise
+            continue
         added = cache.add_all(rows)
-        moved.files, moved.replies, moved.known = number, moved.replies + added, moved.known + len(rows) - added
+        moved.files += 1
+        moved.replies, moved.known = moved.replies + added, moved.known + len(rows) - added
         if on_progress is not None:
             on_progress(number, len(files))
     return moved
@@ -90,9 +101,7 @@ def _read_file(path: Path, moved: Moved) -> Iterator[Row]:
     document: object = read_json(path)
     if not isinstance(document, dict):
         raise DataError(f"{path}: is no reply cache: an object of replies by their arguments is needed")
-    category = category_name(path.parent.parent.name)
-    tool = path.parent.name.removesuffix(f"_for_{path.parent.parent.name}").removesuffix(f"_for_{category}")
-    address = ApiAddress(category=category, tool=tool, api=path.stem)
+    address = address_of(path.parent.parent.name, path.parent.name, path.stem)
     for key, value in cast("dict[str, Json]", document).items():
         arguments, reply = _read_arguments(key), read_reply(value)
         if arguments is None:

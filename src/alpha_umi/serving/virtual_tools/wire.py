@@ -88,7 +88,9 @@ class Unreadable:
 def address_of(category: str, tool: str, api: str) -> ApiAddress:
     """Resolve names, standardised or not, to an address."""
     folder = category_name(category)
-    bare = tool.removesuffix(f"_for_{folder}")
+    bare = tool
+    for written in dict.fromkeys((category, folder, standard_name(category))):
+        bare = bare.removesuffix(f"_for_{written}") if written else bare
     name = argument_name(api)
     for ending in (tool, standard_name(bare)):
         name = name.removesuffix(f"_for_{ending}") if ending else name
