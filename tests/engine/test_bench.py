@@ -123,7 +123,7 @@ def test_models_behind_endpoints_and_in_padded_batches_are_refused(separate, dat
     config = separate / "planner" / "config.json"
     text = config.read_text()
     try:
-        config.write_text(json.dumps(json.loads(text) | {"sliding_window": 64, "model_type": "mistral"}))
+        config.write_text(json.dumps(json.loads(text) | {"attn_temperature_tuning": True}))
         with pytest.raises(ConfigError, match="the engine does not run this agent"):
             measure(separate, data)
     finally:

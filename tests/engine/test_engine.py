@@ -9,18 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, MistralConfig
+from transformers.masking_utils import causal_mask_function
 
 from alpha_umi.errors import ModelError
 from alpha_umi.models.adapter_files import save_adapter
 from alpha_umi.models.adapters import AdapterKind
 from alpha_umi.models.architectures import PROVEN
-from alpha_umi.models.engine.attention import Chunk, ForwardBatch
+from alpha_umi.models.engine.attention import AttentionInputs, Chunk, ForwardBatch
 from alpha_umi.models.engine.engine import Engine, EngineLimits, unsupported_reason
-from alpha_umi.models.engine.kv_cache import KVCache, KVShape
+from alpha_umi.models.engine.kv_cache import KVCache, KVShape, LayerShape
+from alpha_umi.models.mask_rules import MaskRule
 from alpha_umi.types import Role
 from support.adapted_models import THREE, VOCABULARY, WAKING, adapter_settings, example, tiny, with_adapters
 from support.engine_requests import Asked, asked_of, assert_conserved, memory_in_use, run
-from support.tree_models import tiny_model
+from support.tree_models import PARTICULARS, family_config, tiny_model
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated"),
@@ -64,6 +66,15 @@ def small(tokens, step_tokens=16, requests=4):
     return EngineLimits(cache_bytes=tokens * 2 * 2 * 2 * 8 * 4, step_tokens=step_tokens, requests=requests)
 
 
+KEYS = LayerShape(heads=2, key_size=8, value_size=8)
+
+
+def attended(batch, layer, query, key, value):
+    """The attention of a layer that sees all that came before, as in a Llama."""
+    rule = MaskRule({"mask_function": causal_mask_function, "allow_is_causal_skip": True})
+    return batch.attend(layer, AttentionInputs(query=query, key=key, value=value, rule=rule, scaling=None))
+
+
 def words(seed, length):
     return torch.randint(11, VOCABULARY, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
 
@@ -91,16 +102,32 @@ def test_greedy_completions_are_those_of_generate(kind, prompts, step_tokens, to
     assert_conserved(engine)
 
 
+def assert_exact(model):
+    """The engine, in small steps and beside others, writes what `generate` does, and gives it the same probability."""
+    assert unsupported_reason(model, 64) is None
+    reference = copy.deepcopy(model)
+    prompts = [[1 + token % 30 for token in prompt] for prompt in (words(1, 30), words(1, 30)[:19] + words(2, 5), [4])]
+    engine = Engine(model, EngineLimits(cache_bytes=1 << 22, step_tokens=7))
+    for _ in ("cold", "warm"):
+        asked = [Asked(prompt, logprobs=True) for prompt in prompts]
+        assert run(engine, asked) == [generated(reference, prompt, 8) for prompt in prompts]
+        for one, prompt in zip(asked, prompts, strict=True):
+            with torch.no_grad():
+                row = reference(input_ids=torch.tensor([prompt + one.written]), use_cache=False).logits[0]
+            said = row.log_softmax(dim=-1)[len(prompt) - 1 : -1]
+            for (token, logprob), expected in zip(one.request.generation.logprobs, said, strict=True):
+                assert math.isclose(logprob, expected[token], abs_tol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", PROVEN)
 def test_every_proven_architecture_is_exact(kind):
-    model = tiny_model(kind).eval()
-    assert unsupported_reason(model, 64) is None
-    reference = copy.deepcopy(model)
-    prompts = [words(1, 20), words(1, 20)[:9] + words(2, 5), words(3, 3)]
-    prompts = [[1 + token % 30 for token in prompt] for prompt in prompts]
-    engine = Engine(model, EngineLimits(cache_bytes=1 << 22, step_tokens=7))
-    assert run(engine, [Asked(prompt) for prompt in prompts]) == [generated(reference, p, 8) for p in prompts]
+    assert_exact(tiny_model(kind, config=family_config(kind)).eval())
+
+
+@pytest.mark.parametrize(("kind", "changes"), PARTICULARS, ids=str)
+def test_what_is_particular_to_a_family_is_exact(kind, changes):
+    assert_exact(tiny_model(kind, config=family_config(kind, **changes)).eval())
 
 
 @pytest.fixture(scope="module", params=AdapterKind)
@@ -348,7 +375,7 @@ def test_a_failure_loses_only_the_requests_that_cause_it(breaks, act, said):
 def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype):
     """No GPU is needed to see that: what meets a tensor on `meta` and lies elsewhere, or has another dtype, raises."""
     place = torch.device("meta")
-    kv_cache = KVCache(KVShape(layers=2, heads=2, size=8, dtype=dtype, device=place), 4000, max_requests=6)
+    kv_cache = KVCache(KVShape(layers=dict.fromkeys(range(2), KEYS), dtype=dtype, device=place), 4000, max_requests=6)
     kv_cache.resize(256)
     slots = torch.arange(50).numpy()
     chunks = [
@@ -361,24 +388,22 @@ def test_all_of_a_step_is_made_on_the_models_device_in_its_dtype(dtype):
     batch = ForwardBatch(chunks, kv_cache)
     assert all(value.device == place for value in batch.inputs().values() if isinstance(value, torch.Tensor))
     query, key = (torch.empty(1, heads, 10, 8, dtype=dtype, device=place) for heads in (4, 2))
-    seen = batch.attend(1, query, key, key, None)
+    seen = attended(batch, 1, query, key, key)
     assert (seen.shape, seen.dtype, seen.device) == ((1, 10, 4, 8), dtype, place)
 
 
 def test_heads_that_are_repeated_attend_as_grouped_ones_do():
     """What is done on a GPU, computed here."""
-    kv_cache = KVCache(
-        KVShape(layers=1, heads=2, size=8, dtype=torch.float32, device=torch.device("cpu")), 4000, max_requests=4
-    )
+    kv_cache = KVCache(KVShape(layers={0: KEYS}, dtype=torch.float32, device=torch.device("cpu")), 4000, max_requests=4)
     kv_cache.resize(256)
     torch.manual_seed(0)
     query, key, value = torch.randn(1, 6, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 2, 9, 8)
     batch = ForwardBatch(
         [Chunk(ids=[1] * 4, cache_index=0, start=5), Chunk(ids=[1] * 5, cache_index=1, start=0)], kv_cache
     )
-    grouped = batch.attend(0, query, key, value, None)
+    grouped = attended(batch, 0, query, key, value)
     batch._device = torch.device("meta")
-    torch.testing.assert_close(batch.attend(0, query, key, value, None), grouped)
+    torch.testing.assert_close(attended(batch, 0, query, key, value), grouped)
 
 
 def test_in_bfloat16_requests_come_to_their_end_and_nothing_is_lost():

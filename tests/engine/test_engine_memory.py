@@ -87,8 +87,8 @@ class EngineMachine(RuleBasedStateMachine):
         kv_cache, tree = self.engine.scheduler.kv_cache, self.engine.scheduler.prefix_tree
         for node in tree.nodes():
             assert not len(node.slots) or kv_cache.is_finite(node.slots)
-        assert kv_cache.keys.isfinite().all()
-        assert kv_cache.values.isfinite().all()
+        for layer in kv_cache.request_layers.values():
+            assert all(states.isfinite().all() for states in layer)
 
     def _submit(self, asked):
         self.asked.append(asked)

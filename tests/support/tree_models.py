@@ -10,6 +10,80 @@ from alpha_umi.training.attention import packed_trees_loss, tree_attention
 VOCABULARY = 48
 
 
+WINDOW = 8
+_WHERE_KNOWN = {
+    "sliding_window": WINDOW,
+    "use_sliding_window": True,
+    "max_window_layers": 0,
+    "attention_chunk_size": WINDOW,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 4,
+    "v_head_dim": 8,
+    "n_routed_experts": 4,
+    "num_local_experts": 4,
+    "topk_group": 1,
+    "n_group": 1,
+    "first_k_dense_replace": 1,
+    "num_dense_layers": 1,
+    "n_shared_experts": 1,
+    "ffn_hidden_size": 48,
+    "rotary_dim": 4,
+    "attn_pdrop": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "vocab_size_per_layer_input": VOCABULARY,
+    "hidden_size_per_layer_input": 0,
+    "num_kv_shared_layers": 0,
+}
+"""Sizes for configurations that have them; windows and chunks are much shorter than the texts of tests."""
+_OF_A_FAMILY = {
+    "axk1": {"head_dim": 4, "num_key_value_heads": 4},
+    "cwm": {"bos_token_id": 1},
+    "deepseek_v3": {"head_dim": 4, "num_key_value_heads": 4},
+    "gemma3n_text": {"hidden_size_per_layer_input": 8, "activation_sparsity_pattern": [0.0, 0.0], "laurel_rank": 4},
+    "glm4_moe_lite": {"head_dim": 4, "num_key_value_heads": 4},
+    "granitemoehybrid": {"layer_types": ["attention"] * 2, "mamba_n_heads": 4},
+    "lfm2_moe": {"layer_types": ["full_attention"] * 2},
+    "longcat_flash": {"head_dim": 4, "num_key_value_heads": 4},
+    "modernbert-decoder": dict.fromkeys([f"{name}_token_id" for name in ("bos", "eos", "pad", "cls", "sep")], 0),
+    "youtu": {"head_dim": 4, "num_key_value_heads": 4},
+}
+
+
+_BOTH = ["sliding_attention", "full_attention"]
+_SHARED_KEYS = {"num_hidden_layers": 4, "num_kv_shared_layers": 2, "layer_types": _BOTH * 2}
+PARTICULARS = [
+    ("mistral", {}),
+    ("qwen2", {"layer_types": _BOTH}),
+    ("gemma2", {"attn_logit_softcapping": 2.0}),
+    ("gemma3_text", {}),
+    ("gemma3n_text", _SHARED_KEYS | {"activation_sparsity_pattern": [0.5, 0.0, 0.0, 0.0]}),
+    ("gemma4_text", _SHARED_KEYS | {"hidden_size_per_layer_input": 8}),
+    ("gemma4_text", {"attention_k_eq_v": True, "num_global_key_value_heads": 1, "global_head_dim": 16}),
+    ("gpt_oss", {}),
+    ("deepseek_v3", {"q_lora_rank": None}),
+    ("granitemoehybrid", {"position_embedding_type": "nope", "num_local_experts": 0}),
+    ("ministral3", {"rope_parameters": {
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8, "rope_theta": 1e4,
+        "llama_4_scaling_beta": 0.1,
+    }}),
+]  # fmt: skip
+"""Families with what sets them apart from a Llama: windows, softcaps, sinks, shared or differing keys and values."""
+
+
+def family_config(kind, **changes):
+    """A tiny configuration with all that is particular to a family, and a layer of each kind that it has by default."""
+    usual = CONFIG_MAPPING[kind]()
+    kinds = set(getattr(usual, "layer_types", None) or ())
+    particular = {name: size for name, size in _WHERE_KNOWN.items() if hasattr(usual, name)}
+    if kinds == {"sliding_attention", "full_attention"}:
+        particular["layer_types"] = ["sliding_attention", "full_attention"]
+    elif kinds == {"chunked_attention", "full_attention"}:
+        particular["layer_types"] = ["chunked_attention", "full_attention"]
+    return tiny_config(kind, **(particular | _OF_A_FAMILY.get(kind, {}) | changes))
+
+
 def tiny_config(kind, **changes):
     shape = {
         "vocab_size": VOCABULARY,
@@ -34,13 +108,13 @@ def tiny_config(kind, **changes):
     return CONFIG_MAPPING[kind](**(shape | changes))
 
 
-def tiny_model(kind, dtype=torch.float32, **changes):
+def tiny_model(kind, dtype=torch.float32, config=None, **changes):
     """A model in training mode whose norms have weights of their own; in float64 they are computed in it."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(tiny_config(kind, **changes)).train().to(dtype)
+        model = AutoModelForCausalLM.from_config(config or tiny_config(kind, **changes)).train().to(dtype)
         for name, parameter in model.named_parameters():
-            if "norm" in name or name.endswith("bias"):
+            if "norm" in name or name.endswith(("bias", "sinks")):
                 nn.init.normal_(parameter, mean=1.0 if "norm" in name else 0.0, std=0.2)
     if dtype == torch.float64:
         for parent in list(model.modules()):

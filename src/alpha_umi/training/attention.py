@@ -3,7 +3,8 @@
 `tree_attention` puts an attention of our own into a transformers model, `packed_trees_loss` runs a row through it. On a
 CPU trees are computed by path decomposition: each run of first children attends to itself causally, what branches
 off it attends to the part of the run above, all without a mask, and the parts are merged by their log-sum-exp. On a
-GPU FlexAttention takes the same formula as a block mask; where neither can, a dense mask does.
+GPU FlexAttention takes the same formula as a block mask. Where neither can, as for windows on a CPU, softcaps and
+sinks, blocks of queries attend to keys gathered along their path.
 
 Nothing here is silently wrong: `unsupported_reason` names what cannot be trained on trees, and an argument that the
 attention does not know, a mask that it would drop or a layer that it never reached raises.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -20,21 +22,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
-from alpha_umi.models import architectures
+from alpha_umi.models import architectures, mask_rules
+from alpha_umi.models.mask_rules import MaskRule, scored_attention
 from alpha_umi.training.data.packing import PackedTrees
+from alpha_umi.training.trees import Span, Trees
 
 NAME = "alpha_umi_tree"
 """Of the attention, among transformers' implementations."""
 
-_BLOCK = 128
-"""Tokens of a side of a block of FlexAttention."""
+_DROPOUTS = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
 _KERNEL_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _HARMLESS = ("position_ids", "cache_position", "use_cache", "output_hidden_states", "return_dict", "num_items_in_batch")
 """Arguments that transformers hands to every attention and that change nothing here."""
-_Span: TypeAlias = tuple[int, int]
 
 
 # --- what can be trained so -------------------------------------------------------------------------------
@@ -45,100 +46,12 @@ def unsupported_reason(config: PreTrainedConfig, max_length: int) -> str | None:
     kind = config.model_type
     if (reason := architectures.unsupported_reason(config, max_length)) is not None:
         return reason
-    if getattr(config, "attention_dropout", 0.0):
-        return f"{kind} drops attention at random (attention_dropout {config.attention_dropout})"
     if kind not in architectures.PROVEN:
         return f"the gradients of {kind} on trees have not been compared with those on rows"
+    for name in _DROPOUTS:
+        if dropout := getattr(config, name, 0.0):
+            return f"{kind} drops attention at random ({name} {dropout})"
     return None
-
-
-# --- the layout of a row, for attention -------------------------------------------------------------------
-
-
-class Trees:
-    """Visibility among the tokens of one packed row, ready for each attention implementation.
-
-    No dataclass: FSDP2 takes those apart to cast what is in them, and would hand every layer a copy of its own.
-    """
-
-    __slots__ = ("_blocks", "_masks", "deepest", "ends", "links", "reached", "roots", "runs")
-
-    def __init__(
-        self, *, ends: Tensor, runs: list[_Span], links: list[tuple[_Span, _Span]], roots: list[_Span], deepest: int
-    ) -> None:
-        """Set the visibility. `ends`: [n], as in PackedTrees, on the model's device. `runs`: every token is in one,
-        causal in itself. `links`: queries and keys where each of those queries sees all of those keys. `roots`: the
-        trees. `deepest`: the highest position."""
-        self.ends, self.runs, self.links, self.roots, self.deepest = ends, runs, links, roots, deepest
-        self.reached: set[int] = set()
-        """The attention modules that have used it."""
-        self._masks: list[Tensor] = []
-        self._blocks: list[BlockMask] = []
-
-    @classmethod
-    def of(cls, packed: PackedTrees, device: torch.device) -> Trees:
-        ends, count = packed.ends.tolist(), packed.tokens
-        starts, stops, parents = packed.segments.T.tolist()
-        heads = [index for index, parent in enumerate(parents) if parent != index - 1 or parent < 0]
-        first = [starts[index] for index in heads]
-        links: list[tuple[_Span, _Span]] = []
-        head = 0
-        for index, (start, stop, parent) in enumerate(zip(starts, stops, parents, strict=True)):
-            head = start if parent != index - 1 or parent < 0 else head
-            # The first child goes on with the run; what branches off here stands behind all that it holds.
-            light = (ends[stop] if stop < ends[start] else stop, ends[start])
-            if light[0] < light[1]:
-                links.append((light, (head, stop)))
-        return cls(
-            ends=torch.from_numpy(packed.ends).to(device),
-            runs=list(zip(first, [*first[1:], count], strict=True)),
-            links=links,
-            roots=[(start, ends[start]) for start, parent in zip(starts, parents, strict=True) if parent < 0],
-            deepest=int(packed.depths.max()),
-        )
-
-    def sees(self, query: Tensor, key: Tensor) -> Tensor:
-        """Visibility of keys to queries, by indices of any shapes that broadcast."""
-        return (key <= query) & (query < self.ends[key])
-
-    @property
-    def masks(self) -> list[Tensor]:
-        """Dense masks, one per tree, [its tokens, its tokens]; True: attend."""
-        if not self._masks:
-            for start, stop in self.roots:
-                token = torch.arange(start, stop, device=self.ends.device)
-                self._masks.append(self.sees(token[:, None], token))
-        return self._masks
-
-    @property
-    def blocks(self) -> BlockMask:
-        """Block mask of FlexAttention, made from the extremes of `ends` in each block without an [n, n] mask."""
-        if not self._blocks:
-            self._blocks.append(self._block_mask())
-        return self._blocks[0]
-
-    def _block_mask(self) -> BlockMask:
-        count = len(self.ends)
-        padding = -count % _BLOCK
-        ends = functional.pad(self.ends, (0, padding)).view(-1, _BLOCK)
-        first = torch.arange(0, count + padding, _BLOCK, device=ends.device, dtype=ends.dtype)
-        last = first + _BLOCK - 1
-        touched = (first <= last[:, None]) & (first[:, None] < ends.amax(dim=1))
-        whole = (last <= first[:, None]) & (last[:, None] < ends.amin(dim=1))
-        partly = touched & ~whole
-
-        def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            return self.sees(query, key)
-
-        return BlockMask.from_kv_blocks(
-            *_listed(partly), *_listed(whole), BLOCK_SIZE=_BLOCK, mask_mod=sees, seq_lengths=(count, count)
-        )
-
-
-def _listed(chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Counts and indices of the chosen columns per row of a [rows, columns] mask; with batch and head of 1."""
-    columns = chosen.to(torch.int32).argsort(dim=1, descending=True, stable=True)
-    return chosen.sum(dim=1, dtype=torch.int32)[None, None], columns.to(torch.int32).contiguous()[None, None]
 
 
 # --- the attention ----------------------------------------------------------------------------------------
@@ -149,6 +62,7 @@ def tree_attention(model: nn.Module) -> Iterator[None]:
     """Context manager in which `model` (or the model in a wrapper) attends along trees and takes nothing but
     `packed_trees_loss`."""
     AttentionInterface.register(NAME, _attend)
+    mask_rules.register(NAME)
     parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
     before = [(part.config, part.config._attn_implementation) for part in parts]  # noqa: SLF001
     try:
@@ -160,6 +74,23 @@ def tree_attention(model: nn.Module) -> Iterator[None]:
             config._attn_implementation = implementation  # noqa: SLF001
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """How a layer scores keys, and which it lets a query see."""
+
+    rule: MaskRule | None = None
+    """None: every token sees all before it."""
+    scaling: float | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+    """[heads]"""
+
+    @property
+    def is_plain(self) -> bool:
+        """True where it is what SDPA computes without a mask."""
+        return self.rule is None and self.softcap is None and self.sinks is None
+
+
 def _attend(
     module: nn.Module,
     query: Tensor,
@@ -168,6 +99,8 @@ def _attend(
     attention_mask: object,
     *,
     scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     trees: Trees | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
@@ -176,9 +109,9 @@ def _attend(
         raise ValueError(
             "the trees did not reach the attention: inside tree_attention a model takes packed_trees_loss alone"
         )
-    if attention_mask is not None:
+    _check(others)
+    if not isinstance(attention_mask, MaskRule) or attention_mask.unknown:
         raise ValueError("a mask reached the tree attention, which would drop it")
-    _check(others, trees)
     trees.reached.add(id(module))
     if torch.is_autocast_enabled(query.device.type):
         dtype = torch.get_autocast_dtype(query.device.type)
@@ -187,14 +120,14 @@ def _attend(
         raise ValueError(
             f"packed trees of {len(trees.ends)} tokens cannot be seen through queries {tuple(query.shape)}"
         )
-    return _way(query, value)(query, key, value, trees, scaling).transpose(1, 2).contiguous(), None
+    rule = None if attention_mask.is_causal_within(trees.deepest + 1) else attention_mask
+    scoring = Scoring(rule=rule, scaling=scaling, softcap=softcap, sinks=s_aux)
+    return _way(query, value, scoring)(query, key, value, trees, scoring).transpose(1, 2).contiguous(), None
 
 
-def _check(others: dict[str, Any], trees: Trees) -> None:
+def _check(others: dict[str, Any]) -> None:
     """Raise ValueError for attention options that are not supported here."""
-    window = others.pop("sliding_window", None)
-    if window is not None and window <= trees.deepest:
-        raise ValueError(f"a sliding window of {window} tokens cannot be kept along paths of {trees.deepest + 1}")
+    others.pop("sliding_window", None)  # as for SDPA, it is the mask that says what is seen
     if others.pop("is_causal", None) is False:
         raise ValueError("trees are causal; this attention is called with is_causal=False")
     unknown = [name for name, argument in others.items() if name not in _HARMLESS and not _is_nothing(argument)]
@@ -206,34 +139,40 @@ def _is_nothing(argument: object) -> bool:
     return argument is None or (isinstance(argument, bool | int | float) and not argument)
 
 
-_Way: TypeAlias = Callable[[Tensor, Tensor, Tensor, Trees, float | None], Tensor]
+_Way: TypeAlias = Callable[[Tensor, Tensor, Tensor, Trees, Scoring], Tensor]
 
 
-def _way(query: Tensor, value: Tensor) -> _Way:
+def _way(query: Tensor, value: Tensor, scoring: Scoring) -> _Way:
     kernels = hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward")
-    if query.device.type == "cpu" and kernels and query.dtype in _KERNEL_TYPES and query.shape[-1] == value.shape[-1]:
+    usual = query.device.type == "cpu" and kernels and query.dtype in _KERNEL_TYPES
+    if scoring.is_plain and usual and query.shape[-1] == value.shape[-1]:
         return _by_paths
-    if query.device.type == "cuda" and query.dtype != torch.float64:
+    if query.device.type == "cuda" and query.dtype != torch.float64 and scoring.sinks is None:
         return _by_blocks
-    return _by_masks
+    return _by_gathering
 
 
-def _by_paths(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
-    return cast("Tensor", _Paths.apply(query, key, value, trees, scale))
+def _by_paths(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scoring: Scoring) -> Tensor:
+    return cast("Tensor", _Paths.apply(query, key, value, trees, scoring.scaling))
 
 
-def _by_masks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
-    """Attention with a dense mask per tree; [1, heads, n, size]."""
-    seen = [
-        functional.scaled_dot_product_attention(
-            *(part[:, :, start:stop] for part in (query, key, value)), attn_mask=mask, scale=scale, enable_gqa=True
-        )
-        for (start, stop), mask in zip(trees.roots, trees.masks, strict=True)
-    ]
+def _by_gathering(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scoring: Scoring) -> Tensor:
+    """Attention of blocks of queries to the keys on their path; [1, heads, n, size]."""
+    seen: list[Tensor] = []
+    for rows, keys, mask in trees.gathered(scoring.rule):
+        parts = query[:, :, rows], key[:, :, keys], value[:, :, keys]
+        if scoring.softcap is None and scoring.sinks is None:
+            part = functional.scaled_dot_product_attention(
+                *parts, attn_mask=mask, scale=scoring.scaling, enable_gqa=query.shape[1] != key.shape[1]
+            )
+        else:
+            bias = query.new_zeros(mask.shape).masked_fill_(~mask, float("-inf"))
+            part = scored_attention(*parts, bias, scaling=scoring.scaling, softcap=scoring.softcap, sinks=scoring.sinks)
+        seen.append(part)
     return torch.cat(seen, dim=2)
 
 
-def _by_blocks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: float | None) -> Tensor:
+def _by_blocks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scoring: Scoring) -> Tensor:
     """Attention with FlexAttention, compiled once by transformers; [1, heads, n, size]."""
     from transformers.integrations.flex_attention import compile_friendly_flex_attention
 
@@ -242,7 +181,13 @@ def _by_blocks(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scale: f
         parts = query, key, value
     else:
         parts = query, *(part.repeat_interleave(count // part.shape[1], dim=1) for part in (key, value))
-    return flex(*parts, block_mask=trees.blocks, enable_gqa=grouped, scale=scale, training=True)
+    capped = {} if scoring.softcap is None else {"score_mod": partial(_capped, scoring.softcap)}
+    mask = trees.block_mask(scoring.rule)
+    return flex(*parts, block_mask=mask, enable_gqa=grouped, scale=scoring.scaling, training=True, **capped)
+
+
+def _capped(softcap: float, score: Tensor, *_: Tensor) -> Tensor:
+    return torch.tanh(score / softcap) * softcap
 
 
 class _Paths(torch.autograd.Function):
@@ -277,7 +222,7 @@ class _Paths(torch.autograd.Function):
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward  # noqa: SLF001
         sums = _like(query), _like(key), _like(value)
 
-        def parts(queries: _Span, keys: _Span, *, causal: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        def parts(queries: Span, keys: Span, *, causal: bool) -> Iterator[tuple[Tensor, Tensor]]:
             """Pairs of a part's gradient and the slice of the sums that it belongs to."""
             rows = slice(*queries)
             gradient, out, weights = gradients[0][:, :, rows], seen[:, :, rows], total[:, :, rows]
@@ -294,7 +239,7 @@ class _Paths(torch.autograd.Function):
         return *(each.to(query.dtype) for each in sums), None, None
 
 
-def _cut(parts: Sequence[Tensor], queries: _Span, keys: _Span) -> tuple[Tensor, Tensor, Tensor]:
+def _cut(parts: Sequence[Tensor], queries: Span, keys: Span) -> tuple[Tensor, Tensor, Tensor]:
     query, key, value = parts
     return query[:, :, slice(*queries)], key[:, :, slice(*keys)], value[:, :, slice(*keys)]
 
@@ -319,11 +264,13 @@ def packed_trees_logits(model: nn.Module, packed: PackedTrees) -> tuple[Tensor, 
     must have no `unsupported_reason`. Raises ValueError where the trees would not be kept to.
     """
     device = next(model.parameters()).device
-    trees = Trees.of(packed, device)
+    trees = Trees(packed, device)
     at, which = np.unique(packed.at, return_inverse=True)
     logits: Tensor = model(
         input_ids=_on(packed.ids, device)[None],
         position_ids=_on(packed.depths, device)[None],
+        # Without a mask of padding transformers would take branches for texts packed in a row.
+        attention_mask=torch.ones((1, packed.tokens), dtype=torch.bool, device=device),
         logits_to_keep=_on(at, device),
         use_cache=False,
         trees=trees,

@@ -2,8 +2,8 @@
 
 Installed as one of transformers' attention implementations, so model definitions stay transformers' own. In every
 layer keys and values are written first, to the prefix cache what is shared and to the request caches everything, so
-that requests can share what another one computes in the same forward. Without a ForwardBatch the model attends
-as usual.
+that requests can share what another one computes in the same forward. What a token sees is what the layer's MaskRule
+says of positions in its own text, so windows and chunks are kept. Without a ForwardBatch the model attends as usual.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
-from alpha_umi.models.engine.kv_cache import KVCache
+from alpha_umi.models import mask_rules
+from alpha_umi.models.engine.kv_cache import KVCache, KVShape, LayerShape
 from alpha_umi.models.engine.radix_tree import EMPTY, TokenArray
+from alpha_umi.models.mask_rules import MaskRule, scored_attention
 
 NAME = "alpha_umi_engine"
 """The name under which transformers knows this attention."""
@@ -32,8 +33,10 @@ _IGNORED_ARGUMENTS = ("position_ids", "cache_position", "use_cache", "output_hid
 _CALL_COST = 512
 """Tokens whose attention costs about as much as one more kernel call."""
 
-_DecodeGroup: TypeAlias = tuple[slice, slice, int, Tensor | None]
-"""Rows, their request caches, the longest of them in tokens, and the bias added to the scores."""
+_DecodeGroup: TypeAlias = tuple[slice, slice, list[int]]
+"""Rows, their request caches, and the length of each in tokens."""
+_Part: TypeAlias = tuple[slice, slice, Tensor | None]
+"""Rows, the positions that any of them sees, and the bias added to the scores; None where causality is all."""
 _Load: TypeAlias = tuple[int, int, int, Tensor]
 """The index of a request cache, start and stop in it, and the slots to copy from."""
 
@@ -74,14 +77,17 @@ class ForwardBatch:
         self.row_starts = [0, *accumulate(len(chunk.ids) for chunk in self.chunks)]
         """The row of the first token of each chunk, and the number of rows."""
         self._device = kv_cache.shape.device
-        self._unused_mask = torch.empty((1, 1, 1, 1), dtype=torch.bool, device=self._device)
+        self._no_padding = torch.ones((1, self.row_starts[-1]), dtype=torch.bool, device=self._device)
+        self._longest = max((chunk.stop for chunk in self.chunks), default=0)
+        self._parts: dict[MaskRule | None, tuple[list[_Part], list[_Part]]] = {}
+        """Decode groups and prefills by the rule of a layer; None: causality alone."""
         decodes = [chunk for chunk in self.chunks if len(chunk.ids) == 1]
         self._decode_count = len(decodes)
         self._decode_indices = self._tensor([chunk.cache_index for chunk in decodes] if len(decodes) > 1 else EMPTY)
         self._decode_positions = self._tensor([chunk.start for chunk in decodes] if len(decodes) > 1 else EMPTY)
         self._decode_groups = list(self._make_decode_groups(decodes))
-        self._prefills: list[tuple[Chunk, slice, Tensor | None]] = [
-            (chunk, slice(start, start + len(chunk.ids)), self._causal_bias(chunk))
+        self._prefills = [
+            (chunk, slice(start, start + len(chunk.ids)))
             for chunk, start in zip(self.chunks[len(decodes) :], self.row_starts[len(decodes) :], strict=False)
         ]
         self._loads: list[_Load] = [
@@ -103,8 +109,8 @@ class ForwardBatch:
         return {
             "input_ids": self._tensor([token for chunk in self.chunks for token in chunk.ids])[None],
             "position_ids": self._tensor(positions)[None],
-            # transformers makes no mask of its own where it is given one of four dimensions; this one is never read.
-            "attention_mask": self._unused_mask,
+            # Without a mask of padding transformers would take positions that begin again for texts packed in a row.
+            "attention_mask": self._no_padding,
             "use_cache": False,
             BATCH_ARGUMENT: self,
         }
@@ -116,29 +122,28 @@ class ForwardBatch:
         numbers = [number for chunk in self.chunks for number in chunk.adapters or [0] * len(chunk.ids)]
         return torch.tensor(numbers, dtype=torch.int8)
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:
-        """Attention of one layer: query, key and value [1, heads, tokens, size] to [1, tokens, heads, size]."""
+    def attend(self, layer: int, inputs: AttentionInputs) -> Tensor:
+        """Attention of one layer; [1, tokens, heads, size]."""
         caches, prefixes = self.kv_cache.request_layers[layer], self.kv_cache.prefix_layers[layer]
-        for cache, prefix, states in zip(caches, prefixes, (key, value), strict=True):
+        for cache, prefix, states in zip(caches, prefixes, (inputs.key, inputs.value), strict=True):
             self._write(cache, prefix, states[0])
+        query, kv_heads = inputs.query, inputs.key.shape[1]
+        count, heads, size = self._decode_count, query.shape[1], query.shape[3]
+        groups, prefills = self._parts_of(inputs.rule)
         # The query heads of one token that share a key head are computed as several tokens of one head.
-        count, heads, kv_heads, size = self._decode_count, query.shape[1], key.shape[1], query.shape[3]
         decodes = query[0, :, :count].transpose(0, 1).reshape(count, kv_heads, heads // kv_heads, size)
         found: list[Tensor] = []
-        for rows, indices, length, mask in self._decode_groups:
-            inputs = decodes[rows], caches[0][indices, :, :length], caches[1][indices, :, :length]
-            out = functional.scaled_dot_product_attention(*inputs, attn_mask=mask, scale=scaling)
-            found.append(out.reshape(-1, heads, size))
+        for (rows, indices, _), (_, seen, bias) in zip(self._decode_groups, groups, strict=True):
+            key, value = (each[indices, :, seen] for each in caches)
+            out = inputs.computed(decodes[rows], key, value, bias, causal=False)
+            found.append(out.reshape(-1, heads, out.shape[-1]))
         # On a GPU no kernel takes both grouped heads and a mask, and without one all scores would be in memory at once.
-        grouped = self._device.type == "cpu"
-        for chunk, rows, mask in self._prefills:
-            own = (each[chunk.cache_index, None, :, : chunk.stop] for each in caches)
-            if not grouped:
-                own = (each.repeat_interleave(heads // kv_heads, dim=1) for each in own)
-            out = functional.scaled_dot_product_attention(
-                query[:, :, rows], *own, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
-            )
-            found.append(out[0].transpose(0, 1))
+        repeats = 1 if self._device.type == "cpu" else heads // kv_heads
+        for (chunk, _), (rows, seen, bias) in zip(self._prefills, prefills, strict=True):
+            key, value = (each[chunk.cache_index, None, :, seen] for each in caches)
+            if repeats > 1:
+                key, value = (each.repeat_interleave(repeats, dim=1) for each in (key, value))
+            found.append(inputs.computed(query[:, :, rows], key, value, bias, causal=bias is None)[0].transpose(0, 1))
         return (found[0] if len(found) == 1 else torch.cat(found))[None]
 
     def _write(self, cache: Tensor, prefix: Tensor, states: Tensor) -> None:
@@ -151,7 +156,7 @@ class ForwardBatch:
             cache[self.chunks[0].cache_index, :, self.chunks[0].start] = states[:, 0]
         elif self._decode_count:
             cache[self._decode_indices, :, self._decode_positions] = states.transpose(0, 1)[: self._decode_count]
-        for chunk, rows, _ in self._prefills:
+        for chunk, rows in self._prefills:
             cache[chunk.cache_index, :, chunk.start : chunk.stop] = states[:, rows]
 
     def _make_decode_groups(self, decodes: Sequence[Chunk]) -> Iterator[_DecodeGroup]:
@@ -167,23 +172,40 @@ class ForwardBatch:
         if lengths:
             yield self._decode_group(decodes[-1].cache_index, len(decodes), lengths)
 
-    def _decode_group(self, last_index: int, end: int, lengths: Sequence[int]) -> _DecodeGroup:
+    def _decode_group(self, last_index: int, end: int, lengths: list[int]) -> _DecodeGroup:
         indices = slice(last_index + 1 - len(lengths), last_index + 1)
-        return slice(end - len(lengths), end), indices, max(lengths), self._padding_bias(lengths)
+        return slice(end - len(lengths), end), indices, lengths
 
-    def _padding_bias(self, lengths: Sequence[int]) -> Tensor | None:
-        """Bias that hides padding, [rows, 1, 1, longest]; None where all are of one length."""
-        if min(lengths) == max(lengths):
-            return None
-        hidden = torch.arange(max(lengths), device=self._device) >= self._tensor(lengths)[:, None]
-        return self._mask_bias(hidden)[:, None, None]
+    def _parts_of(self, rule: MaskRule) -> tuple[list[_Part], list[_Part]]:
+        """The visible positions and biases of the decode groups and of the prefills under a rule."""
+        key = None if rule.is_causal_within(self._longest) else rule
+        if key not in self._parts:
+            decodes = [self._decode_part(rows, lengths, key) for rows, _, lengths in self._decode_groups]
+            self._parts[key] = decodes, [self._prefill_part(chunk, rows, key) for chunk, rows in self._prefills]
+        return self._parts[key]
 
-    def _causal_bias(self, chunk: Chunk) -> Tensor | None:
-        """Causal bias, [tokens, positions]; None where the chunk is all there is."""
-        if chunk.start == 0:
-            return None
-        positions = torch.arange(chunk.stop, device=self._device)
-        return self._mask_bias(positions > positions[chunk.start :, None])
+    def _decode_part(self, rows: slice, lengths: Sequence[int], rule: MaskRule | None) -> _Part:
+        """The bias hides padding and what the rule does, [rows, 1, 1, positions]."""
+        first = 0 if rule is None else rule.first_key(min(lengths) - 1)
+        seen = slice(first, max(lengths))
+        if rule is None and min(lengths) == max(lengths):
+            return rows, seen, None
+        keys, queries = torch.arange(first, max(lengths), device=self._device), self._tensor(lengths)[:, None] - 1
+        hidden = keys > queries if rule is None else ~rule.sees(queries, keys)
+        return rows, seen, self._mask_bias(hidden)[:, None, None]
+
+    def _prefill_part(self, chunk: Chunk, rows: slice, rule: MaskRule | None) -> _Part:
+        """The bias is [tokens, positions]; None where the chunk is all there is."""
+        if rule is None and chunk.start == 0:
+            return rows, slice(0, chunk.stop), None
+        first = 0 if rule is None else rule.first_key(chunk.start)
+        keys = torch.arange(first, chunk.stop, device=self._device)
+        queries = torch.arange(chunk.start, chunk.stop, device=self._device)[:, None]
+        return (
+            rows,
+            slice(first, chunk.stop),
+            self._mask_bias(keys > queries if rule is None else ~rule.sees(queries, keys)),
+        )
 
     def _mask_bias(self, hidden: Tensor) -> Tensor:
         zeros = torch.zeros(hidden.shape, dtype=self.kv_cache.shape.dtype, device=self._device)
@@ -193,11 +215,70 @@ class ForwardBatch:
         return torch.as_tensor(numbers, dtype=torch.int64, device=self._device)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionInputs:
+    """Inputs of one layer's attention, [1, heads, tokens, size] each."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    rule: MaskRule
+    scaling: float | None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+    """[heads]"""
+
+    def computed(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *, causal: bool) -> Tensor:
+        """Attention of some of the queries, [batch, heads, queries, size]; `causal`: where there is no bias."""
+        if self.softcap is None and self.sinks is None:
+            return functional.scaled_dot_product_attention(
+                query, key, value, attn_mask=bias, is_causal=causal, scale=self.scaling,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )  # fmt: skip
+        if causal:
+            bias = query.new_full((query.shape[2], key.shape[2]), float("-inf")).triu_(1)
+        sinks = self.sinks
+        if sinks is not None and query.shape[1] < len(sinks):  # several heads stand side by side as queries of one
+            sinks = sinks.view(query.shape[1], -1, 1)
+        return scored_attention(
+            query, key, value, bias, scaling=self.scaling, softcap=self.softcap, sinks=sinks
+        )  # fmt: skip
+
+
 def install(model: PreTrainedModel) -> None:
     """Set the attention of `model` to this one, which is PyTorch's own in forwards without a ForwardBatch."""
     AttentionInterface.register(NAME, _attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    mask_rules.register(NAME)
     model.set_attn_implementation(NAME)
+
+
+def kv_shape(model: PreTrainedModel) -> KVShape:
+    """The shape of keys and values in an installed model, from a forward of one token.
+
+    Raises ValueError for a model whose layers the engine's attention does not reach or cannot tell apart.
+    """
+    probe, token = _ShapeProbe(), torch.zeros((1, 1), dtype=torch.int64, device=model.device)
+    with torch.inference_mode():
+        mask = torch.ones_like(token, dtype=torch.bool)
+        model(input_ids=token, position_ids=token, attention_mask=mask, use_cache=False, **{BATCH_ARGUMENT: probe})
+    if not probe.layers:
+        raise ValueError("its layers do not attend through transformers' AttentionInterface")
+    return KVShape(layers=probe.layers, dtype=model.dtype, device=model.device)
+
+
+class _ShapeProbe:
+    """Stand-in for a ForwardBatch of one token, which sees its own value, that notes what each layer writes."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, LayerShape] = {}
+
+    def attend(self, layer: int, inputs: AttentionInputs) -> Tensor:
+        """The value of the token for every query head, [1, 1, heads, size]."""
+        heads, value = inputs.key.shape[1], inputs.value
+        if layer in self.layers:
+            raise ValueError(f"two of its layers have the number {layer}")
+        self.layers[layer] = LayerShape(heads=heads, key_size=inputs.key.shape[3], value_size=value.shape[3])
+        return value.repeat_interleave(inputs.query.shape[1] // heads, dim=1).transpose(1, 2)
 
 
 def _attend(
@@ -205,25 +286,33 @@ def _attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | MaskRule | None,
     scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attention function with the signature that transformers calls."""
-    batch = others.pop(BATCH_ARGUMENT, None)
+    batch = cast("ForwardBatch | _ShapeProbe | None", others.pop(BATCH_ARGUMENT, None))
     if batch is None:
-        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
-        return output, None
-    batch = cast("ForwardBatch", batch)
-    window = others.pop("sliding_window", None)
-    if window is not None and window < max(chunk.stop for chunk in batch.chunks):
-        raise ValueError(f"a sliding window of {window} tokens cannot be kept in request caches")
+        row = attention_mask.row_mask() if isinstance(attention_mask, MaskRule) else attention_mask
+        if softcap is not None or s_aux is not None:
+            raise ValueError("a model that caps its scores or has sinks runs in the engine alone once it is there")
+        return sdpa_attention_forward(module, query, key, value, row, scaling=scaling, **others)[0], None
+    if not isinstance(attention_mask, MaskRule) or attention_mask.unknown:
+        raise ValueError("the engine's attention does not know the mask of this architecture")
+    others.pop("sliding_window", None)  # as for SDPA, it is the mask that says what is seen
     if others.pop("is_causal", None) is False:
         raise ValueError("the engine's attention is causal; this attention is called with is_causal=False")
     unknown = [name for name, value in others.items() if name not in _IGNORED_ARGUMENTS and not _is_unset(value)]
     if unknown:
         raise ValueError(f"the engine's attention does not know {', '.join(unknown)}")
-    return batch.attend(cast("int", module.layer_idx), query, key, value, scaling), None
+    if query.shape[2] != key.shape[2]:
+        raise ValueError("some of its layers attend with fewer tokens than they write")
+    inputs = AttentionInputs(
+        query=query, key=key, value=value, rule=attention_mask, scaling=scaling, softcap=softcap, sinks=s_aux
+    )
+    return batch.attend(cast("int", module.layer_idx), inputs), None
 
 
 def _is_unset(value: object) -> bool:

@@ -23,8 +23,8 @@ from transformers import PreTrainedModel
 from alpha_umi.errors import ModelError
 from alpha_umi.models import architectures
 from alpha_umi.models.adapters import adapters_of
-from alpha_umi.models.engine.attention import ForwardBatch, install
-from alpha_umi.models.engine.kv_cache import KVCache, KVShape, spare_memory
+from alpha_umi.models.engine.attention import ForwardBatch, install, kv_shape
+from alpha_umi.models.engine.kv_cache import KVCache, spare_memory
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import EngineStats, ScheduledBatch, Scheduler
 from alpha_umi.models.generation import NotFiniteError, argmax_of, sample
@@ -60,7 +60,8 @@ class Engine:
     def __init__(self, model: PreTrainedModel, limits: EngineLimits | None = None) -> None:
         """Take over a model and allocate its KV cache. Raises ModelError where not even two tokens fit."""
         limits = limits or EngineLimits()
-        shape = KVShape.of(model)
+        install(model.eval())
+        shape = kv_shape(model)
         tokens = (limits.cache_bytes or spare_memory(shape.device)) // shape.bytes
         if tokens < 2:
             raise ModelError(
@@ -71,7 +72,6 @@ class Engine:
         self.scheduler = Scheduler(kv_cache, step_tokens=limits.step_tokens or (512 if on_cpu else 4096))
         self._model = model
         self._adapters = adapters_of(model)
-        install(model.eval())
 
     @property
     def stats(self) -> EngineStats:
@@ -152,9 +152,8 @@ class Engine:
         """The logits of the given rows, [rows, vocabulary]."""
         numbers = forward.adapters()
         selected = nullcontext() if self._adapters is None or numbers is None else self._adapters.select(numbers)
-        device, kept = self.scheduler.kv_cache.shape.device, 0  # all
-        if len(rows) < forward.row_starts[-1]:
-            kept = torch.tensor(rows, dtype=torch.int64, device=device)
+        # Always a tensor: told a number, Gemma 4 drops rows before its last layers.
+        kept = torch.tensor(rows, dtype=torch.int64, device=self.scheduler.kv_cache.shape.device)
         started = time.perf_counter()
         with selected:
             logits = cast("Any", self._model)(**forward.inputs(), logits_to_keep=kept).logits[0]

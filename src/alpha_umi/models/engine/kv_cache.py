@@ -10,13 +10,12 @@ from __future__ import annotations
 import heapq
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from alpha_umi.models.engine.radix_tree import TokenArray
 
@@ -25,32 +24,32 @@ _ON_CPU = 4 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KVShape:
-    """Shape of the keys and values of one token."""
+class LayerShape:
+    """Shape of the keys and values of one token in one layer."""
 
-    layers: int
     heads: int
-    size: int
+    key_size: int
+    value_size: int
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of one token, keys and values."""
+        return self.heads * (self.key_size + self.value_size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KVShape:
+    """Shape of the keys and values of one token in all layers."""
+
+    layers: Mapping[int, LayerShape]
+    """By the number that the model gives a layer."""
     dtype: torch.dtype
     device: torch.device
-
-    @classmethod
-    def of(cls, model: PreTrainedModel) -> KVShape:
-        """The shape for a model, from its config."""
-        config = model.config
-        heads = config.num_attention_heads
-        return cls(
-            layers=config.num_hidden_layers,
-            heads=getattr(config, "num_key_value_heads", None) or heads,
-            size=getattr(config, "head_dim", None) or config.hidden_size // heads,
-            dtype=model.dtype,
-            device=model.device,
-        )
 
     @property
     def bytes(self) -> int:
         """Bytes of one token, keys and values."""
-        return 2 * self.layers * self.heads * self.size * self.dtype.itemsize
+        return sum(layer.numbers for layer in self.layers.values()) * self.dtype.itemsize
 
 
 def spare_memory(device: torch.device) -> int:
@@ -62,7 +61,7 @@ def spare_memory(device: torch.device) -> int:
 
 
 class KVCache:
-    """The prefix cache, [layers, slots, heads, size], and the request caches, [layers, caches, heads, width, size]."""
+    """The prefix cache, [slots, heads, size], and the request caches, [caches, heads, width, size], of each layer."""
 
     def __init__(self, shape: KVShape, tokens: int, *, max_requests: int) -> None:
         """`tokens`: most tokens with keys and values, half of them in request caches."""
@@ -73,16 +72,17 @@ class KVCache:
         self.width = 0
         self.request_caches = 0
         self._free: list[int] = []
-        prefix = (shape.layers, self.slots, shape.heads, shape.size)
-        arena = (shape.layers, self.request_tokens * shape.heads * shape.size)
-        self.prefix_keys, self.prefix_values, self._arena_keys, self._arena_values = (
-            _zeros(wanted, shape) for wanted in (prefix, prefix, arena, arena)
-        )
-        self.keys = self.values = self._arena_keys
-        self.prefix_layers = list(zip(self.prefix_keys, self.prefix_values, strict=True))
-        """Per layer the keys and the values of the prefix cache, [slots, heads, size]."""
-        self.request_layers: list[tuple[Tensor, Tensor]] = []
-        """Per layer the keys and the values of the request caches, [caches, heads, width, size]."""
+        self.prefix_layers: dict[int, tuple[Tensor, Tensor]] = {}
+        """The keys and the values of the prefix cache by the number of the layer, [slots, heads, size]."""
+        self._arenas: dict[int, tuple[Tensor, Tensor]] = {}
+        for number, layer in shape.layers.items():
+            sizes, heads = (layer.key_size, layer.value_size), layer.heads
+            keys, values = (_zeros((self.slots, heads, size), shape) for size in sizes)
+            self.prefix_layers[number] = keys, values
+            keys, values = (_zeros([self.request_tokens * heads * size], shape) for size in sizes)
+            self._arenas[number] = keys, values
+        self.request_layers: dict[int, tuple[Tensor, Tensor]] = {}
+        """The keys and the values of the request caches by the number of the layer, [caches, heads, width, size]."""
 
     def resize(self, width: int) -> None:
         """Divide the memory into request caches of at least `width` tokens each; their contents are lost.
@@ -94,8 +94,10 @@ class KVCache:
         self.width = min(max(_MIN_WIDTH, 1 << (width - 1).bit_length()), self.request_tokens)
         self.request_caches = min(self.max_requests, self.request_tokens // self.width)
         self._free = list(range(self.request_caches))
-        self.keys, self.values = self._view(self._arena_keys), self._view(self._arena_values)
-        self.request_layers = list(zip(self.keys, self.values, strict=True))
+        for number, layer in self.shape.layers.items():
+            keys, values = self._arenas[number]
+            views = self._view(keys, layer.heads, layer.key_size), self._view(values, layer.heads, layer.value_size)
+            self.request_layers[number] = views
 
     @property
     def free_request_caches(self) -> int:
@@ -115,24 +117,28 @@ class KVCache:
 
     def zero(self, index: int, length: int) -> None:
         """Zero the first `length` tokens of a request cache, which may hold NaN."""
-        self.keys[:, index, :, :length] = 0
-        self.values[:, index, :, :length] = 0
+        for requests, _ in self._pairs():
+            requests[index, :, :length] = 0
 
     def store(self, index: int, start: int, slots: TokenArray) -> None:
         """Copy tokens of a request cache, from `start` on, to slots of the prefix cache."""
         where = torch.from_numpy(slots).to(self.shape.device)
-        for requests, prefix in ((self.keys, self.prefix_keys), (self.values, self.prefix_values)):
-            prefix[:, where] = requests[:, index, :, start : start + len(slots)].transpose(1, 2)
+        for requests, prefix in self._pairs():
+            prefix[where] = requests[index, :, start : start + len(slots)].transpose(0, 1)
 
     def is_finite(self, slots: TokenArray) -> bool:
         """True where the keys and values in these slots are neither NaN nor infinite."""
         where = torch.from_numpy(slots).to(self.shape.device)
-        return all(bool(prefix[:, where].isfinite().all()) for prefix in (self.prefix_keys, self.prefix_values))
+        return bool(torch.stack([prefix[where].isfinite().all() for _, prefix in self._pairs()]).all())
 
-    def _view(self, arena: Tensor) -> Tensor:
-        shape, whole = self.shape, self.request_caches * self.width
-        used = arena[:, : whole * shape.heads * shape.size]
-        return used.view(shape.layers, self.request_caches, shape.heads, self.width, shape.size)
+    def _pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The request caches and the prefix cache of all layers, keys and values one after the other."""
+        for number, requests in self.request_layers.items():
+            yield from zip(requests, self.prefix_layers[number], strict=True)
+
+    def _view(self, arena: Tensor, heads: int, size: int) -> Tensor:
+        used = arena[: self.request_caches * self.width * heads * size]
+        return used.view(self.request_caches, heads, self.width, size)
 
 
 def _zeros(wanted: Sequence[int], shape: KVShape) -> Tensor:

@@ -1,0 +1,124 @@
+"""Layout of packed prefix trees for attention: runs and links, gathered blocks, block masks of FlexAttention.
+
+All say the same: a query sees the tokens on its path, and of these what the layer's rule lets through, which counts
+positions along the path. A rule of None lets all through.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask
+
+from alpha_umi.models.mask_rules import MaskRule
+from alpha_umi.training.data.packing import PackedTrees, path
+
+Span: TypeAlias = tuple[int, int]
+"""Start and stop in the row."""
+Gathered: TypeAlias = tuple[slice, slice | Tensor, Tensor]
+"""Queries, the keys that any of them sees, and which sees which, [queries, keys]."""
+_QUERIES = 256
+"""Most queries of a gathered block."""
+_BLOCK = 128
+"""Tokens of a side of a block of FlexAttention."""
+
+
+class Trees:
+    """Visibility among the tokens of one packed row, ready for each attention implementation.
+
+    No dataclass: FSDP2 takes those apart to cast what is in them, and would hand every layer a copy of its own.
+    """
+
+    __slots__ = ("_blocks", "_gathered", "deepest", "depths", "ends", "links", "reached", "runs", "segments")
+
+    def __init__(self, packed: PackedTrees, device: torch.device) -> None:
+        """Prepare the trees for attention on the model's device."""
+        self.ends, self.depths = (torch.from_numpy(each).to(device) for each in (packed.ends, packed.depths))
+        """[n] each, as in PackedTrees."""
+        self.segments = packed.segments
+        self.runs, self.links = _runs_and_links(packed)
+        """Runs: every token is in one, causal in itself. Links: queries and keys where each of those queries stands
+        behind all of those keys."""
+        self.deepest = int(packed.depths.max())
+        """The highest position."""
+        self.reached: set[int] = set()
+        """The modules that have used it."""
+        self._gathered: dict[MaskRule | None, list[Gathered]] = {}
+        self._blocks: dict[MaskRule | None, BlockMask] = {}
+
+    def gathered(self, rule: MaskRule | None) -> list[Gathered]:
+        """Blocks of queries, in the order of the row, with the keys on their path."""
+        if rule not in self._gathered:
+            paths = (path(self.segments, number) for number in range(len(self.segments)))
+            self._gathered[rule] = [
+                self._block(way, first, min(first + _QUERIES, len(way)), rule)
+                for way, (start, stop, _) in zip(paths, self.segments.tolist(), strict=True)
+                for first in range(len(way) - (stop - start), len(way), _QUERIES)
+            ]
+        return self._gathered[rule]
+
+    def _block(self, way: np.ndarray, first: int, stop: int, rule: MaskRule | None) -> Gathered:
+        """The tokens of a path at positions `first` to `stop`, which stand side by side, as queries."""
+        low = 0 if rule is None else rule.first_key(first)
+        queries = torch.arange(first, stop, device=self.ends.device)[:, None]
+        keys = torch.arange(low, stop, device=self.ends.device)
+        rows = slice(int(way[first]), int(way[stop - 1]) + 1)
+        gathered: slice | Tensor = slice(int(way[low]), rows.stop)
+        if rows.stop - int(way[low]) > stop - low:
+            gathered = torch.from_numpy(way[low:stop].astype(np.int64)).to(self.ends.device)
+        return rows, gathered, keys <= queries if rule is None else rule.sees(queries, keys)
+
+    def block_mask(self, rule: MaskRule | None) -> BlockMask:
+        """Block mask of FlexAttention, made from the extremes of each block without an [n, n] mask."""
+        if rule not in self._blocks:
+            self._blocks[rule] = self._block_mask(rule)
+        return self._blocks[rule]
+
+    def _block_mask(self, rule: MaskRule | None) -> BlockMask:
+        count = len(self.ends)
+        padding = -count % _BLOCK
+        ends = functional.pad(self.ends, (0, padding)).view(-1, _BLOCK)
+        first = torch.arange(0, count + padding, _BLOCK, device=ends.device, dtype=ends.dtype)
+        last = first + _BLOCK - 1
+        touched = (first <= last[:, None]) & (first[:, None] < ends.amax(dim=1))
+        whole = (last <= first[:, None]) & (last[:, None] < ends.amin(dim=1))
+        if rule is not None:  # what is out of sight of a token is so of all tokens behind it
+            depths = torch.cat([self.depths, self.depths[-1:].expand(padding)]).view(-1, _BLOCK)
+            nearest, farthest = depths.amin(dim=1)[:, None], depths.amax(dim=1)[:, None]
+            touched &= rule.sees(nearest, torch.minimum(farthest.T, nearest))
+            whole &= rule.sees(farthest, nearest.T)
+        partly = touched & ~whole
+
+        def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            on_path = (key <= query) & (query < self.ends[key])
+            return on_path if rule is None else on_path & rule.sees(self.depths[query], self.depths[key])
+
+        return BlockMask.from_kv_blocks(
+            *_listed(partly), *_listed(whole), BLOCK_SIZE=_BLOCK, mask_mod=sees, seq_lengths=(count, count)
+        )
+
+
+def _runs_and_links(packed: PackedTrees) -> tuple[list[Span], list[tuple[Span, Span]]]:
+    ends, count = packed.ends.tolist(), packed.tokens
+    starts, stops, parents = packed.segments.T.tolist()
+    heads = [index for index, parent in enumerate(parents) if parent != index - 1 or parent < 0]
+    first = [starts[index] for index in heads]
+    links: list[tuple[Span, Span]] = []
+    head = 0
+    for index, (start, stop, parent) in enumerate(zip(starts, stops, parents, strict=True)):
+        head = start if parent != index - 1 or parent < 0 else head
+        # The first child goes on with the run; what branches off here stands behind all that it holds.
+        light = (ends[stop] if stop < ends[start] else stop, ends[start])
+        if light[0] < light[1]:
+            links.append((light, (head, stop)))
+    return list(zip(first, [*first[1:], count], strict=True)), links
+
+
+def _listed(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Counts and indices of the chosen columns per row of a [rows, columns] mask; with batch and head of 1."""
+    columns = chosen.to(torch.int32).argsort(dim=1, descending=True, stable=True)
+    return chosen.sum(dim=1, dtype=torch.int32)[None, None], columns.to(torch.int32).contiguous()[None, None]
