@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
@@ -104,23 +104,72 @@ SPLIT: dict[str, tuple[str, ...]] = {
 """Packages whose own names moved into modules; each ends with `__getattr__ = moved_names(__name__)`."""
 
 RENAMED: dict[str, dict[str, str]] = {
+    "agent": {"Hear": "OnToken", "Speaker": "RoleModel", "Undecided": "OnNoDecision", "overheard": "with_streaming"},
+    "build": {
+        "Cast": "AgentKind",
+        "HeldModel": "FallbackModel",
+        "MADE": "PROVENANCE",
+        "Speaker": "RoleModel",
+        "THREE": "AGENT_ROLES",
+        "Undecided": "OnNoDecision",
+    },
+    "build.bundled": {"MADE": "PROVENANCE", "made_with": "provenance_of", "write_made": "write_provenance"},
+    "config": {"MadeConfig": "ProvenanceConfig"},
+    "config.agents": {"MadeConfig": "ProvenanceConfig"},
+    "demo.measures": {"count_errors": "describe_errors", "hold": "constrain", "why_free": "unsupported_reason"},
+    "demo.page": {"Shown": "ShownTask", "show_results": "print_results"},
+    "evaluation.judging.held": {"HeldModel": "FallbackModel"},
+    "evaluation.rollouts": {"Places": "Environments"},
+    "jobs": {"Outlook": "PlanAssumptions", "unheld": "unconstrained_arguments"},
+    "jobs.bundle": {"Parcel": "BundleOptions"},
+    "jobs.clock": {"Clock": "Timing"},
+    "jobs.cluster": {"Member": "RayWorker", "crew_on_ray": "ray_pool"},
     "jobs.flywheel": {
         "Harvest": "RejectionSamplingResult",
         "HarvestOptions": "RejectionSamplingOptions",
         "harvest": "rejection_sample",
     },
-    "build": {"Cast": "AgentKind"},
-    "jobs": {"Outlook": "PlanAssumptions", "unheld": "unconstrained_arguments"},
-    "jobs.cluster": {"Member": "RayWorker", "crew_on_ray": "ray_pool"},
-    "jobs.clock": {"Clock": "Timing"},
+    "jobs.rollout": {"Crew": "WorkerPool", "crew_here": "local_pool"},
     "jobs.side_by_side": {"Show": "OnUpdate", "Tell": "OnProgress", "work_on": "run_items"},
-    "build.bundled": {"MADE": "PROVENANCE", "made_with": "provenance_of", "write_made": "write_provenance"},
-    "evaluation.judging.held": {"HeldModel": "FallbackModel"},
-    "models.decoding": {"PlainRunner": "PaddedRunner"},
+    "models.adapters": {"add_pair": "add_lora", "base_mark": "base_fingerprint"},
+    "models.architectures": {"obstacle": "unsupported_reason"},
+    "models.checkpoint": {"add_adapter": "merge_adapter"},
+    "models.decoding": {"PlainRunner": "PaddedRunner", "decode_batch": "generate_batch"},
+    "models.engine.attention": {"Part": "Chunk", "Step": "ForwardBatch"},
+    "models.engine.engine": {"Room": "EngineLimits", "why_plain": "unsupported_reason"},
     "models.engine.memory": {"Memory": "KVCache", "Shape": "KVShape"},
-    "models.engine.trie": {"Trie": "RadixTree"},
+    "models.engine.scheduler": {"Counts": "EngineStats", "Plan": "ScheduledBatch"},
+    "models.engine.trie": {"Trie": "RadixTree", "NONE": "EMPTY", "Numbers": "TokenArray"},
+    "models.engine.worker": {"Turns": "DeviceQueue"},
     "models.held": {"Held": "GrammarMatcher", "HeldTokenizer": "GrammarCompiler"},
-    "models.writing": {"Writer": "Generation", "choose": "sample"},
+    "models.writing": {"Writer": "Generation", "choose": "sample", "Likeliest": "Argmax", "likeliest_of": "argmax_of"},
+    "preparation.report": {"Tally": "PrepareStats"},
+    "serving.virtual_tools.app": {"Terms": "AppOptions"},
+    "study.made": {"made_with": "provenance"},
+    "training.attention": {
+        "forest_logits": "packed_trees_logits",
+        "forest_loss": "packed_trees_loss",
+        "suits": "unsupported_reason",
+    },
+    "training.curves": {"Pictures": "RunReport"},
+    "training.data": {"Shares": "RankBatches", "StepShare": "RankBatch", "Units": "TokenizedTrajectories"},
+    "training.examples": {"Sight": "FittedTarget", "sights": "fitted_targets"},
+    "training.glpft": {"Material": "TrainInputs"},
+    "training.labels": {"Sequenced": "TokenizedExample", "Tagging": "AdapterAssignment", "Unit": "TokenizedTrajectory"},
+    "training.packing": {
+        "Forest": "PackedTrees",
+        "Labelled": "WeightedExample",
+        "fill": "bin_pack",
+        "join": "concatenate",
+        "plant": "pack_prefix_trees",
+    },
+    "training.passes": {"Passes": "LossComputer"},
+    "training.pretrain": {"Ground": "PretrainInputs"},
+    "training.recipe": {"ROLES": "AGENT_ROLES"},
+    "training.run_directory": {"leaving_nothing": "cleanup_on_error"},
+    "training.sft": {"computes_narrow": "computes_in_low_precision"},
+    "training.start": {"narrow_frozen": "cast_frozen"},
+    "training.watch": {"Watch": "StageCallback", "stopping_gently": "graceful_interrupt"},
     "world": {"Trouble": "Perturbation"},
     "world.chance": {
         "Draws": "RandomStream",
@@ -129,21 +178,33 @@ RENAMED: dict[str, dict[str, str]] = {
         "drawn_from": "random_choice",
     },
     "world.invention": {"invent_word": "draw_pseudoword"},
+    "world.needs": {
+        "Ask": "IntentTemplate",
+        "Find": "OutputRule",
+        "Owed": "AnswerPart",
+        "another": "other_name",
+        "clock": "random_time",
+        "code": "code_of",
+        "converted": "converted_amount",
+        "fixed": "constant",
+        "given": "input_value",
+        "looked_up": "table_value",
+        "name_of": "random_name",
+        "number": "random_number",
+        "temperature": "random_temperature",
+    },
     "world.phrases": {"bare": "normalized_words"},
     "world.player": {"Oracle": "OracleAgent"},
+    "world.problems": {"HOPELESS": "UNSOLVABLE", "Trouble": "Perturbation"},
+    "world.reading": {"plain": "normalize", "takes_back": "is_retraction", "wavers": "is_hedged"},
+    "world.tiny.names": {"STRANGERS": "UNKNOWN_ENTITIES"},
     "world.wide.imagined": {"Imagination": "SyntheticProviders"},
     "world.wide.market": {"Market": "Toolset"},
-    "world.wide.plans": {
-        "Chosen": "OptionValue",
-        "Made": "Derived",
-        "Wish": "Intent",
-        "in_order": "topological_order",
-    },
+    "world.wide.plans": {"Chosen": "OptionValue", "Made": "Derived", "Wish": "Intent", "in_order": "topological_order"},
     "world.wide.sides": {"SHARE": "TEST_ODDS"},
     "world.wide.tasks": {"Mix": "TableWorldConfig"},
-    "training.curves": {"Pictures": "RunReport"},
 }
-"""Old module -> {old name: new name}, for what was renamed as well."""
+"""Old module -> {old name: new name}; of modules that have their old path, and of those that moved."""
 
 
 RENAMED_FLAGS = {"--held": "--constrained", "--free": "--unconstrained"}
@@ -198,14 +259,37 @@ def _lookup(module: str, targets: Sequence[str], renamed: dict[str, str]) -> Cal
     return find
 
 
+class _WithOldNames(SourceFileLoader):
+    """Loader of a module in which names were replaced; the old ones are looked up with a warning."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        renamed = RENAMED[module.__name__.removeprefix(f"{PACKAGE}.")]
+
+        def find(name: str) -> Any:
+            if name not in renamed:
+                raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+            warn_renamed(f"{module.__name__}.{name}", f"{module.__name__}.{renamed[name]}")
+            return getattr(module, renamed[name])
+
+        vars(module)["__getattr__"] = find
+
+
 class _OldModules(MetaPathFinder, Loader):
-    """Finder and loader of old import paths as aliases of modules."""
+    """Finder of modules that moved or hold renamed names, and loader of those that moved."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         old = fullname.removeprefix(f"{PACKAGE}.")
-        return ModuleSpec(fullname, self, is_package=True) if old != fullname and old in MOVED else None
+        if old == fullname or (old not in MOVED and old not in RENAMED):
+            return None
+        if old in MOVED:
+            return ModuleSpec(fullname, self, is_package=True)
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and type(spec.loader) is SourceFileLoader and old not in SPLIT:
+            spec.loader = _WithOldNames(spec.loader.name, spec.loader.path)
+        return spec
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.removeprefix(f"{PACKAGE}.")
