@@ -55,6 +55,15 @@ def test_rollouts_become_training_trajectories(home, tmp_path):
     assert umi.prepare.mask([tmp_path / "train.jsonl"], tmp_path / "masked.jsonl", share=1.0).kept == 3
 
 
+def test_a_run_is_planned_without_training(home, tmp_path):
+    overrides = [f"data.train={home / 'tasks.jsonl'}", f"out={tmp_path / 'run'}"]
+    plan = umi.train("tiny", overrides, plan=True, device_memory=8, rate=1000.0)
+    assert plan.estimate.seconds > 0
+    assert next(stage.step.name for stage in plan.estimate.stages) == "backbone"
+    assert "backbone" in str(plan)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -64,6 +73,8 @@ def test_rollouts_become_training_trajectories(home, tmp_path):
         (lambda: umi.rollout("t.jsonl", "run", "world"), "name an agent by --agent"),
         (lambda: umi.predict("umi-tiny", 3, "out.json"), "predict: data is 3, but must be a path"),
         (lambda: umi.predict("oracle", "t.jsonl", "out.json"), "'oracle' is code; a prediction needs"),
+        (lambda: umi.train("tiny", sample=3), "sample would change nothing; add plan=True"),
+        (lambda: umi.train("tiny", plan=True, mfu=2), "mfu is 2, but must be at most 1"),
         (lambda: umi.train(3), "train: config is 3, but must be text or a path"),
         (lambda: umi.train("tiny", "a.b=c"), "overrides is 'a.b=c', but must be a list"),
         (lambda: umi.judge("pas"), "no verb 'pas'; did you mean 'pass'"),

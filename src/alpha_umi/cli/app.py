@@ -258,27 +258,31 @@ def train(
     world_size: Annotated[int | None, typer.Option(min=1, help="With --plan: devices; this one by default.")] = None,
     device_memory: Annotated[float | None, typer.Option(help="With --plan: GiB of one; this one's by default.")] = None,
     device_tflops: Annotated[float | None, typer.Option(help="With --plan: of one device, as its maker says.")] = None,
-    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="With --device-tflops: the share reached.")] = 0.4,
+    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="With --device-tflops: the fraction reached.")] = 0.4,
     rate: Annotated[float | None, typer.Option(help="With --plan: tokens per second of one device, measured.")] = None,
     sample: Annotated[int, typer.Option(min=2, help="With --plan: trajectories that stand for all.")] = 400,
 ) -> None:
     """Train with GLPFT: a backbone on whole steps, then planner, caller and summarizer from it. torchrun shards it."""
-    from alpha_umi.jobs.train import PlanAssumptions, plan_words, read_train_config, train
+    from alpha_umi.jobs import verbs
+    from alpha_umi.jobs.train import read_train_config, train
 
-    wanted = read_train_config(
-        one_of(config, config_file, "a training configuration or the name of a recipe"), overrides or ()
-    )
+    name = one_of(config, config_file, "a training configuration or the name of a recipe")
     if plan:
-        assumptions = PlanAssumptions(
-            world_size=world_size,
-            memory_gib=device_memory,
-            tokens_per_second=rate,
-            teraflops=device_tflops,
-            utilisation=mfu,
-            sample=sample,
+        print(
+            verbs.train(
+                name,
+                overrides or (),
+                plan=True,
+                world_size=world_size,
+                device_memory=device_memory,
+                device_tflops=device_tflops,
+                mfu=mfu,
+                rate=rate,
+                sample=sample,
+            )
         )
-        print(plan_words(wanted, assumptions))
         return
+    wanted = read_train_config(name, overrides or ())
     with _train_progress() as on_progress:
         run = train(wanted, resume=resume, on_progress=on_progress)
     if _is_first():

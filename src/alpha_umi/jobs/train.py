@@ -154,13 +154,17 @@ def plan_training(config: TrainConfig, assumptions: PlanAssumptions) -> Plan:
     return plan.make_plan(config, counts, machine)
 
 
-def plan_words(config: TrainConfig, assumptions: PlanAssumptions) -> str:
-    """`plan_training` as text. Raises PlanError after it for a run that cannot fit."""
-    plan = plan_training(config, assumptions)
-    from alpha_umi.training.planning.text import plan_text
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPlan:
+    """Plan of a run that fits its devices; printed, it is the text of `umi train --plan`."""
 
-    plan.check()
-    return plan_text(plan)
+    estimate: Plan
+    """Its numbers: `stages` with their tokens and memory, `disk` in bytes, `seconds` where a speed is known."""
+
+    def __str__(self) -> str:
+        from alpha_umi.training.planning.text import plan_text
+
+        return plan_text(self.estimate)
 
 
 def _train_inputs(config: TrainConfig, on_progress: OnProgress | None = None) -> glpft.TrainInputs:

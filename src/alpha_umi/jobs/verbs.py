@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Annotated, Any, Literal, Unpack, overload
 
-from pydantic import with_config
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from alpha_umi.agent import OnNoDecision
-from alpha_umi.config import AgentConfig, LimitsConfig, RetrievalConfig, RolloutConfig
+from alpha_umi.config import AgentConfig, LimitsConfig, RetrievalConfig, RolloutConfig, TrainConfig
 from alpha_umi.config.calls import STRICT, validated
 from alpha_umi.config.rollouts import ClientReference
 from alpha_umi.errors import ConfigError, InterruptedWorkError
@@ -21,12 +22,43 @@ from alpha_umi.jobs.predict import Predicted, PredictOptions
 from alpha_umi.jobs.predict import predict as predict_steps
 from alpha_umi.jobs.rollout import Progress, RolloutOptions, local_pool, roll_out
 from alpha_umi.jobs.toolbox import read_environment
-from alpha_umi.jobs.train import read_train_config
+from alpha_umi.jobs.train import PlanAssumptions, TrainPlan, plan_training, read_train_config
 from alpha_umi.jobs.train import train as train_run
 from alpha_umi.loading.agents import AgentKind, instruct_agent, is_coded, read_agent
 from alpha_umi.types import Reference
 
 
+@with_config(STRICT)
+class PlanOptions(TypedDict, total=False):
+    """Devices of a planned run; those of this machine by default."""
+
+    world_size: AtLeastOne | None
+    """Number of devices."""
+    device_memory: Annotated[float, Field(gt=0)] | None
+    """GiB of one device."""
+    device_tflops: Annotated[float, Field(gt=0)] | None
+    """TFLOP/s of one device, as its maker says."""
+    mfu: Annotated[float, Field(ge=0.01, le=1)]
+    """Fraction of `device_tflops` that is reached; 0.4 by default."""
+    rate: Annotated[float, Field(gt=0)] | None
+    """Tokens per second of one device, measured."""
+    sample: Annotated[int, Field(ge=2)]
+    """Trajectories that are tokenised to estimate all; 400 by default."""
+
+
+@overload
+def train(
+    config: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    on_progress: Callable[[Any], object] | None = None,
+    plan: Literal[False] = False,
+) -> Path: ...
+@overload
+def train(
+    config: str | Path, overrides: Sequence[str] = (), *, plan: Literal[True], **devices: Unpack[PlanOptions]
+) -> TrainPlan: ...
 @validated
 def train(
     config: str | Path,
@@ -34,18 +66,39 @@ def train(
     *,
     resume: bool = False,
     on_progress: Callable[[Any], object] | None = None,
-) -> Path:
+    plan: bool = False,
+    **devices: Unpack[PlanOptions],
+) -> Path | TrainPlan:
     """Train an agent by GLPFT and return its run directory: a backbone on whole steps, then the three roles from it.
 
     `config`: a training configuration (TOML) or the name of a recipe; `overrides`: keys as 'a.b=c'; `on_progress` gets
-    a `training.watch.StageProgress` after every step. Raises ConfigError, DataError or CheckpointError for wrong input,
-    InterruptedWorkError on Ctrl-C: `resume` goes on from there.
+    a `training.callbacks.StageProgress` after every step. `plan`: train nothing and return tokens, memory, disk and
+    time that the run will need. Raises ConfigError, DataError or CheckpointError for wrong input, InterruptedWorkError
+    on Ctrl-C: `resume` goes on from there.
     """
     wanted = read_train_config(str(config), overrides)
+    if plan:
+        return _plan(wanted, devices)
+    if devices:
+        raise ConfigError(f"{', '.join(devices)} would change nothing; add plan=True")
     try:
         return train_run(wanted, resume=resume, on_progress=on_progress)
     except KeyboardInterrupt:
         raise InterruptedWorkError("interrupted; what is done is saved, --resume goes on from there") from None
+
+
+def _plan(config: TrainConfig, devices: PlanOptions) -> TrainPlan:
+    assumptions = PlanAssumptions(
+        world_size=devices.get("world_size"),
+        memory_gib=devices.get("device_memory"),
+        tokens_per_second=devices.get("rate"),
+        teraflops=devices.get("device_tflops"),
+        utilisation=devices.get("mfu", 0.4),
+        sample=devices.get("sample", 400),
+    )
+    estimate = plan_training(config, assumptions)
+    estimate.check()
+    return TrainPlan(estimate=estimate)
 
 
 @validated
