@@ -35,6 +35,18 @@ def test_set_goes_before_the_file_and_behind_a_flag(desk):
     assert not (desk / "passes").exists()
 
 
+def test_set_of_a_rollout_names_its_options_and_keys_of_its_environment(desk):
+    settings = ("--set", "limit=1", "--set", "max-steps=4")
+    ended = run_here("rollout", "--config", "options.toml", *settings, "--json", cwd=desk)
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["all"]["tasks"] == 1
+    assert "max_steps = 4" in (desk / "run" / "rollout.toml").read_text()
+    recorded = run_here("rollout", "--config", "options.toml", *settings, "--set", "record=r.jsonl", cwd=desk)
+    assert "there is nothing to record" in recorded.err
+    wrong = run_here("rollout", "--config", "options.toml", "--out", "o", "--set", "limt=1", cwd=desk)
+    assert (wrong.code, "unknown key 'limt'" in wrong.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

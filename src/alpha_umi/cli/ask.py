@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alpha_umi.cli import rollout as rollouts
+from alpha_umi.cli.shared_options import with_options_of
 from alpha_umi.output_lock import locks_out
 
 if TYPE_CHECKING:
@@ -56,18 +57,12 @@ MaxObservationChars = Annotated[
 Single = Annotated[bool, typer.Option("--single", help="The backbone alone.")]
 
 
-@locks_out
-def ask(
-    query: Annotated[str | None, typer.Argument(help="What to do.")] = None,
+def agent_options(
     tools: Tools = None,
     agent: Agent = None,
     base_url: rollouts.BaseUrl = None,
     model: rollouts.Model = None,
     world: World = None,
-    world_task: Annotated[
-        str | None, typer.Option(metavar="SPLIT:INDEX", help="A task of the world, in place of a query.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
     env: ToolEnv = None,
     strategy: rollouts.StrategyName = "chain",
     max_steps: rollouts.MaxSteps = 12,
@@ -81,9 +76,29 @@ def ask(
     native: rollouts.Native = False,
     thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
+) -> None:
+    """Options of an agent, its tools and the search of a reply; see `api_options`."""
+
+
+def api_options(*, thinking: bool | None, **options: Any) -> Any:
+    """Options of `agent_options` under their names in the Python API."""
+    return {"chat_template_kwargs": rollouts.template_settings(thinking), **options}
+
+
+@with_options_of(agent_options)
+@locks_out
+def ask(
+    query: Annotated[str | None, typer.Argument(help="What to do.")] = None,
+    world_task: Annotated[
+        str | None, typer.Option(metavar="SPLIT:INDEX", help="A task of the world, in place of a query.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the trajectory here (.jsonl).")] = None,
+    *,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the trajectory as one JSON object, in place of the answer.")
     ] = False,
+    agent: str | None = None,
+    **options: Any,
 ) -> None:
     """Answer one query with tools, showing every turn live. Exit code 0 only for an answer."""
     from rich.console import Console
@@ -92,29 +107,7 @@ def ask(
     from alpha_umi.jobs.ask import read_question
     from alpha_umi.store import write_trajectories
 
-    question = read_question(
-        query,
-        agent,
-        {
-            "tools": tools,
-            "env": env,
-            "world": world,
-            "world_task": world_task,
-            "base_url": base_url,
-            "model": model,
-            "single": single,
-            "native": native,
-            "chat_template_kwargs": rollouts.template_settings(thinking),
-            "constrained": constrained,
-            "strategy": strategy,
-            "max_steps": max_steps,
-            "max_completions": max_completions,
-            "max_tokens": max_tokens,
-            "max_seconds": max_seconds,
-            "max_calls": max_calls,
-            "max_observation_chars": max_observation_chars,
-        },
-    )
+    question = read_question(query, agent, api_options(world_task=world_task, **options))
     console = Console(stderr=True)
     with open_chat(console, question) as chat, TurnPrinter(console) as printer:
         trajectory = chat.send(query or "", on_node=printer.on_node, on_token=printer.on_token)

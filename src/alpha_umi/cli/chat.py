@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alpha_umi.cli import ask as asking
-from alpha_umi.cli import rollout as rollouts
+from alpha_umi.cli.shared_options import with_options_of
 from alpha_umi.errors import InterruptedWorkError, ModelError
 from alpha_umi.output_lock import locks_out
 
@@ -23,30 +23,16 @@ if TYPE_CHECKING:
 _PROMPT = "you> "
 
 
+@with_options_of(asking.agent_options)
 @locks_out
 def chat(
-    tools: asking.Tools = None,
-    agent: asking.Agent = None,
-    base_url: rollouts.BaseUrl = None,
-    model: rollouts.Model = None,
-    world: asking.World = None,
     out: Annotated[Path | None, typer.Option(help="Keep the conversation here, as one trajectory (.jsonl).")] = None,
-    env: asking.ToolEnv = None,
-    strategy: rollouts.StrategyName = "chain",
-    max_steps: rollouts.MaxSteps = 12,
-    max_completions: rollouts.MaxCompletions = None,
-    max_tokens: rollouts.MaxTokens = None,
-    max_seconds: rollouts.MaxSeconds = None,
-    max_calls: rollouts.MaxCalls = None,
-    max_observation_chars: asking.MaxObservationChars = None,
     *,
-    single: asking.Single = False,
-    native: rollouts.Native = False,
-    thinking: rollouts.Thinking = None,
-    constrained: asking.Constrained = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each exchange as one JSON object, in place of its answer.")
     ] = False,
+    agent: str | None = None,
+    **options: Any,
 ) -> None:
     """Talk with an agent: a message per line, earlier exchanges are context. Ctrl-C stops a reply, a second one leaves.
 
@@ -56,27 +42,7 @@ def chat(
 
     from alpha_umi.jobs.ask import read_conversation
 
-    conversation = read_conversation(
-        agent,
-        {
-            "tools": tools,
-            "env": env,
-            "world": world,
-            "base_url": base_url,
-            "model": model,
-            "single": single,
-            "native": native,
-            "chat_template_kwargs": rollouts.template_settings(thinking),
-            "constrained": constrained,
-            "strategy": strategy,
-            "max_steps": max_steps,
-            "max_completions": max_completions,
-            "max_tokens": max_tokens,
-            "max_seconds": max_seconds,
-            "max_calls": max_calls,
-            "max_observation_chars": max_observation_chars,
-        },
-    )
+    conversation = read_conversation(agent, asking.api_options(**options))
     console = Console(stderr=True)
     opened = asking.open_chat(console, conversation)
     left = False

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alpha_umi.cli.options_file import ConfigFile, OptionOverrides
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.reference import JudgeCompat, read_reference
+from alpha_umi.cli.shared_options import with_options_of
 from alpha_umi.types import Reference
 
 if TYPE_CHECKING:
@@ -35,6 +36,23 @@ Temperature = Annotated[
 ]
 Concurrency = Annotated[int, typer.Option(min=1, help="Concurrent queries.")]
 RunFolder = Annotated[Path, typer.Option("--out", help="The run's folder; the same command goes on in it.")]
+
+
+def judge_options(
+    model: Model = None,
+    base_url: BaseUrl = None,
+    key_env: KeyEnv = "OPENAI_API_KEY",
+    evaluator: EvaluatorFolder = None,
+    votes: Votes = 3,
+    temperature: Temperature = None,
+    concurrency: Concurrency = 8,
+    compat: JudgeCompat = None,
+    *,
+    config: ConfigFile = None,
+    options_set: OptionOverrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Options of a judge; the names are those of the Python API."""
 
 
 @judge_app.command("convert")
@@ -69,6 +87,7 @@ def convert(
 
 
 @judge_app.command("pass")
+@with_options_of(judge_options)
 def judge_pass(
     answers: Annotated[Path, typer.Argument(help="A converted file, or a folder of them, one per test set.")],
     out: RunFolder,
@@ -76,86 +95,50 @@ def judge_pass(
         Path | None, typer.Option(help="Query ids of the set; for a folder, a folder of such files.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the system; by default the folder's name.")] = None,
-    model: Model = None,
-    base_url: BaseUrl = None,
-    key_env: KeyEnv = "OPENAI_API_KEY",
-    evaluator: EvaluatorFolder = None,
-    votes: Votes = 3,
-    temperature: Temperature = None,
-    concurrency: Concurrency = 8,
-    compat: JudgeCompat = None,
     *,
-    config: ConfigFile = None,
-    options_set: OptionOverrides = None,
     world: Annotated[bool, typer.Option("--world", help="Tasks of the sealed world: judge by its verifier.")] = False,
     solvable: Annotated[
         bool,
         typer.Option("--solvable", help="The queries are known to be solvable: do not ask; cast all votes (SoPR)."),
     ] = False,
-    as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Judge whether each answer passes. Without a judge the run's ledger is scored again, without any model request."""
     from alpha_umi.jobs.judge import judge_passes
 
-    with _progress() as on_progress:
-        run = judge_passes(
-            answers,
-            out,
-            ids=ids,
-            name=name,
-            solvable=solvable,
-            model=model,
-            base_url=base_url,
-            key_env=key_env,
-            evaluator=evaluator,
-            votes=votes,
-            temperature=temperature,
-            concurrency=concurrency,
-            compat=read_reference(compat, tuple(Reference)),
-            world=world,
-            on_progress=on_progress,
-        )
-    _print_run(run, as_json=as_json)
+    own = {"ids": ids, "name": name, "solvable": solvable, "world": world}
+    _judge(partial(judge_passes, answers, out, **own), **options)
 
 
 @judge_app.command("win")
+@with_options_of(judge_options)
 def judge_win(
     reference: Annotated[Path, typer.Argument(help="The reference's run of 'judge pass'.")],
     candidate: Annotated[Path, typer.Argument(help="The candidate's.")],
     out: RunFolder,
-    model: Model = None,
-    base_url: BaseUrl = None,
-    key_env: KeyEnv = "OPENAI_API_KEY",
-    evaluator: EvaluatorFolder = None,
-    votes: Votes = 3,
-    temperature: Temperature = None,
-    concurrency: Concurrency = 8,
-    compat: JudgeCompat = None,
     *,
-    config: ConfigFile = None,
-    options_set: OptionOverrides = None,
     world: Annotated[bool, typer.Option("--world", help="Compare by rule: passing, then fewer tool calls.")] = False,
-    as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Compare the answers of two systems. Each vote asks in both orders; disagreement is a tie."""
     from alpha_umi.jobs.judge import judge_wins
 
+    _judge(partial(judge_wins, reference, candidate, out, world=world), **options)
+
+
+def _judge(
+    judge: Callable[..., JudgingRun],
+    *,
+    compat: str | None,
+    as_json: bool,
+    config: object,
+    options_set: object,
+    **options: Any,
+) -> None:
+    """Judge with a progress display, and print the rates."""
+    del config, options_set  # they have set the defaults of the others
     with _progress() as on_progress:
-        run = judge_wins(
-            reference,
-            candidate,
-            out,
-            model=model,
-            base_url=base_url,
-            key_env=key_env,
-            evaluator=evaluator,
-            votes=votes,
-            temperature=temperature,
-            concurrency=concurrency,
-            compat=read_reference(compat, tuple(Reference)),
-            world=world,
-            on_progress=on_progress,
-        )
+        run = judge(**options, compat=read_reference(compat, tuple(Reference)), on_progress=on_progress)
     _print_run(run, as_json=as_json)
 
 

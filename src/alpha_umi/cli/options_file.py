@@ -38,6 +38,14 @@ def _read_overrides(context: typer.Context, overrides: list[str] | None) -> list
     return overrides
 
 
+def read_own_overrides(context: typer.Context, overrides: list[str] | None) -> list[str] | None:
+    """Set the options that `--set` names; return the other overrides, which the verb reads."""
+    known = _names(_options(context))
+    own = [each for each in overrides or () if each.partition("=")[0].strip().replace("-", "_") in known]
+    _read_overrides(context, own)
+    return None if overrides is None else [each for each in overrides if each not in own]
+
+
 def _options(context: typer.Context) -> dict[str, Any]:
     named = {str(parameter.name): parameter for parameter in context.command.params}
     return {name: parameter for name, parameter in named.items() if name not in _META}
@@ -45,14 +53,19 @@ def _options(context: typer.Context) -> dict[str, Any]:
 
 def _known(name: str, known: Mapping[str, Any], where: str) -> str:
     """The parameter of an option's name: as it is called, or as its first flag is written."""
-    flags = {flag.lstrip("-").replace("-", "_"): key for key, each in known.items() for flag in each.opts}
-    names = {key: key for key in known if key not in flags.values()} | flags
+    names = _names(known)
     found = names.get(name.replace("-", "_"))
     if found is None:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"
         raise ConfigError(f"{where}: unknown option {name!r}; {hint}")
     return found
+
+
+def _names(known: Mapping[str, Any]) -> dict[str, str]:
+    """The parameter of every name that an option has."""
+    flags = {flag.lstrip("-").replace("-", "_"): key for key, each in known.items() for flag in each.opts}
+    return {key: key for key in known if key not in flags.values()} | flags
 
 
 def _add(context: typer.Context, values: Mapping[str, Any], *, below: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alpha_umi.cli.options_file import ConfigFile
+from alpha_umi.cli.options_file import ConfigFile, read_own_overrides
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.reference import CLIENTS, SearchCompat, read_reference
 from alpha_umi.errors import ConfigError, ModelError
@@ -51,7 +51,14 @@ Env = Annotated[
     ),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a key of the environment: http.url=...")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        is_eager=True,
+        callback=read_own_overrides,
+        help="Set an option as in a --config file, or a key of the environment: http.url=...",
+    ),
 ]
 StrategyName = Annotated[str, typer.Option(help="chain, CoT@N, dfsdt, dfs, or DFS_woFilter_wN, DFS_wN.")]
 MaxSteps = Annotated[int, typer.Option(min=1, help="Depth in steps; ToolBench's 12 nodes are 4.")]
