@@ -29,7 +29,7 @@ from alpha_umi.types import (
 )
 
 OnToken: TypeAlias = Callable[[Role, str], None]
-"""Told who writes, and the next piece of it."""
+"""Callback with the role that writes, and the next piece of its text."""
 
 
 class OnNoDecision(StrEnum):

@@ -155,25 +155,25 @@ def make_folder(path: Path) -> None:
         raise StorageError(f"{path}: cannot be a folder: {error.strerror or error}; name another place") from None
 
 
-def claim_folder(path: Path, *, anew: bool = False) -> None:
-    """Make a folder with a marker file; `anew`: empty it first.
+def claim_folder(path: Path, *, emptied: bool = False) -> None:
+    """Make a folder with a marker file; `emptied`: remove what it holds.
 
     Raises ConfigError for one that holds files but no marker, and is left alone; StorageError.
     """
     make_folder(path)
     mark = path / MARK
     try:
-        held = [entry for entry in path.iterdir() if entry != mark]
-        if held and not mark.exists():
+        entries = [entry for entry in path.iterdir() if entry != mark]
+        if entries and not mark.exists():
             raise ConfigError(f"{path}: holds something else; name another --out")
         mark.write_text("This folder was made by umi, which may remove all that is in it.\n", encoding="utf-8")
-        for entry in held if anew else ():
+        for entry in entries if emptied else ():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
     except OSError as error:
-        raise StorageError(f"{path}: cannot be made anew: {error}; name another place") from None
+        raise StorageError(f"{path}: cannot be emptied: {error}; name another place") from None
 
 
 # --- trajectories -----------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_text_is_written_with_plain_line_ends(tmp_path: Path):
 
 def test_only_a_folder_that_was_made_here_is_emptied(tmp_path):
     ours, other = tmp_path / "a" / "ours", tmp_path / "other"
-    claim_folder(ours, anew=True)
+    claim_folder(ours, emptied=True)
     (ours / "sub").mkdir()
     other.mkdir()
     for place in (ours / "file", ours / "sub" / "file"):
@@ -141,12 +141,12 @@ def test_only_a_folder_that_was_made_here_is_emptied(tmp_path):
     (ours / "link").symlink_to(other)
     claim_folder(ours)
     assert (ours / "sub" / "file").exists()
-    claim_folder(ours, anew=True)
-    claim_folder(ours, anew=True)
+    claim_folder(ours, emptied=True)
+    claim_folder(ours, emptied=True)
     assert [entry.name for entry in ours.iterdir()] == [MARK]
-    for anew in (False, True):
+    for emptied in (False, True):
         with pytest.raises(ConfigError, match="other: holds something else; name another --out"):
-            claim_folder(other, anew=anew)
+            claim_folder(other, emptied=emptied)
     assert [entry.name for entry in other.iterdir()] == ["mine.txt"]
 
 

@@ -75,14 +75,14 @@ def test_an_agent_says_what_it_was_made_with(agent):
 
 def test_an_agent_of_another_format_is_refused_by_name(agent):
     change(agent, format="0123456789abcdef")
-    with pytest.raises(CheckpointError, match=r"some-agent.*another version of the format 'shared'.*train one anew"):
+    with pytest.raises(CheckpointError, match=r"some-agent.*another version of the format 'shared'.*train another"):
         read_agent(agent)
 
 
 def test_an_agent_of_another_world_version_is_refused_where_it_meets_that_world_and_only_there(agent):
     change(agent, world="0")
     config = read_agent(agent)
-    with pytest.raises(CheckpointError, match=r"some-agent.*version 0 of the world 'small'.*train one anew"):
+    with pytest.raises(CheckpointError, match=r"some-agent.*version 0 of the world 'small'.*train another"):
         open_explorer(RolloutConfig(agent=config, environment=EnvironmentConfig(world=WorldConfig())))
     with pytest.raises(CheckpointError, match="some-agent"):
         check_world(config.provenance)

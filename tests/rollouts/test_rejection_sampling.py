@@ -263,11 +263,11 @@ def test_a_judges_verdicts_count_where_a_rollout_has_none(tmp_path):
     write_json(tmp_path / "judged" / "verdicts" / "G1.json", {key: {"votes": each} for key, each in votes.items()})
     refused = prepare(tmp_path, "run", "--out", "t.jsonl")
     assert refused.code == 3
-    assert "no trajectory among 3 rollouts: 3 nobody verified it; name a run of 'umi judge pass'" in refused.err
+    assert "no trajectory among 3 rollouts: 3 not verified; name a run of 'umi judge pass'" in refused.err
     assert not (tmp_path / "t.jsonl").exists()
     ended = prepare(tmp_path, "run", "--out", "t.jsonl", "--judged", "judged")
     assert ended.out == (
-        "t.jsonl: 1 trajectories of 3 rollouts\n  left out 1: not solved\n  left out 1: nobody verified it\n"
+        "t.jsonl: 1 trajectories of 3 rollouts\n  left out 1: not solved\n  left out 1: not verified\n"
     )
 
 

@@ -118,7 +118,7 @@ class StageConfig(Table):
     """Learning rate schedule after the warm-up."""
     batch_size: PositiveInt = 48
     """Examples that an optimizer step learns from, over all devices. Whole trajectories are taken until there are at
-    least so many."""
+    least that many."""
     max_steps: PositiveInt | None = None
     """Goes before `epochs`."""
     optimizer: Literal["adamw", "muon"] = "adamw"

@@ -124,7 +124,7 @@ class _Demo:
         self._unsupported = unsupported_reason(config)
         self._runner = asyncio.Runner()
         for name in _REWRITTEN:
-            claim_folder(self._out / name, anew=True)
+            claim_folder(self._out / name, emptied=True)
 
     def run(self) -> Path:
         with self._runner:

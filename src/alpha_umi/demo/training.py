@@ -58,7 +58,7 @@ def run(options: TrainingOptions, console: Console) -> Path:
 
 def _run(options: TrainingOptions, console: Console) -> Path:
     base, out = find_base(DEFAULT), options.out
-    claim_folder(out, anew=options.fresh)
+    claim_folder(out, emptied=options.fresh)
     timing = Timing(out / "seconds.json")
     data, agent = out / f"{options.trajectories}-world-{find_preset(PRESET).version}.jsonl", out / "agent"
     _check_begun(agent, data)
@@ -95,7 +95,7 @@ def _check_begun(agent: Path, data: Path) -> None:
 def _write_data(options: TrainingOptions, data: Path, console: Console, timing: Timing) -> None:
     choice = Choice(split=_SPLIT, count=options.trajectories, preset=PRESET)
     _title(console, f"1. The world: {choice.count} tasks to learn from, done by its oracle")
-    claim_folder(options.out / "world", anew=True)  # the answers of an interrupted run may be others
+    claim_folder(options.out / "world", emptied=True)  # the answers of an interrupted run may be others
     with timing.part("world"):
         written = write_gold(options.out / "world", choice)
     _title(console, "2. Prepare: raw ToolBench answers to trajectories")

@@ -12,7 +12,7 @@ from alpha_umi.protocols import Environment
 from alpha_umi.types import Call, Json, Observation, ToolSpec
 
 SERVER_CHARS = 2048
-"""What ToolBench's server keeps of a reply."""
+"""Length of a reply that ToolBench's server keeps."""
 _LEFT_OUT = "..."
 _TOLD = "... ({} more characters left out)"
 

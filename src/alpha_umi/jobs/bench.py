@@ -44,7 +44,7 @@ class BenchOptions:
     """Which world."""
     tasks: int = 32
     concurrency: int = 16
-    """Tasks under way at once."""
+    """Concurrent tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class Measures:
     weights_bytes: int
     """Of all models, adapters included."""
     cache_bytes: int
-    """What keys and values may take."""
+    """Limit of keys and values."""
     prefix_cache_bytes: int
     """Most bytes of the prefix cache in use."""
     peak_bytes: int | None

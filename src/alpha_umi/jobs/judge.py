@@ -46,7 +46,7 @@ class ConvertedAnswers:
     """Files in ToolEval's answer format."""
 
     files: Mapping[Path, int]
-    """How many answers each holds."""
+    """Number of answers in each."""
     notes: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Json]:
@@ -133,7 +133,7 @@ def judge_passes(
     solvable: bool = False,
     **options: Unpack[JudgeOptions],
 ) -> JudgingRun:
-    """Judge whether each answer passes. Without a judge the run's ledger is scored anew, and no model is asked.
+    """Judge whether each answer passes. Without a judge the run's ledger is scored again, without any model request.
 
     `answers`: a converted file, or a folder of them; `ids`: query ids of the set; `name`: of the system. Raises
     ConfigError, DataError or ModelError; InterruptedWorkError on Ctrl-C: the same call goes on.

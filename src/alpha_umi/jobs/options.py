@@ -35,7 +35,7 @@ class AgentOptions(TypedDict, total=False):
     single: bool
     """The backbone alone."""
     constrained: bool | None
-    """Hold calls to the offered tools and their schemas; None: as the agent says."""
+    """Constrain calls to the offered tools and their schemas; None: as the agent says."""
 
 
 @with_config(STRICT)

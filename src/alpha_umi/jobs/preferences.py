@@ -1,6 +1,6 @@
 """Rejection sampling of rollouts: verified trajectories, and preference pairs from what their searches tried.
 
-A rollout's own verdict counts; tasks of the sealed world are verified anew, on every branch; other rollouts are looked
+A rollout's own verdict counts; tasks of the sealed world are verified again, on every branch; other rollouts are looked
 up in a run of `umi judge pass`. Nothing is written unless all can be read.
 """
 
@@ -39,7 +39,7 @@ class RejectionSamplingOptions:
     out: Path
     pairs: Path | None = None
     everything: bool = False
-    """Trajectories that nobody verified, too; pairs are made of verified ones alone."""
+    """Unverified trajectories, too; pairs are made of verified ones alone."""
     judged: Path | None = None
     """A run of `umi judge pass` over the same sets."""
     roles: Sequence[Role] = tuple(Role)
@@ -53,7 +53,7 @@ class RejectionSamplingResult:
     read: int = 0
     kept: int = 0
     skipped: Counter[str] = field(default_factory=Counter[str])
-    """How many rollouts gave no trajectory, by reason."""
+    """Number of rollouts without a trajectory, by reason."""
     pairs: Counter[Role] = field(default_factory=Counter[Role])
 
 
@@ -133,7 +133,7 @@ def _refusal(known: _Known, *, everything: bool) -> str:
     verdict = known.verdict
     if everything or verdict:
         return ""
-    return "nobody verified it" if verdict is None else "not solved"
+    return "not verified" if verdict is None else "not solved"
 
 
 def _is_new(seen: set[str], *parts: Json) -> bool:
@@ -147,7 +147,7 @@ def _nothing(done: RejectionSamplingResult) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in done.skipped.most_common())
     if not done.read:
         return "holds no rollout"
-    more = "; name a run of 'umi judge pass' by --judged, or take --all" if done.skipped["nobody verified it"] else ""
+    more = "; name a run of 'umi judge pass' by --judged, or take --all" if done.skipped["not verified"] else ""
     return f"no trajectory among {done.read} rollouts: {reasons}{more}"
 
 

@@ -108,7 +108,7 @@ def prepare_rollouts(
     """Keep verified rollouts as training trajectories, and what their searches tried as preference pairs.
 
     `pairs`: where the pairs go, in the prompts of `format`, of these `roles`; `judged`: a run of `judge pass` whose
-    verdicts count where a rollout has none; `everything`: what nobody verified, too. Raises DataError where that is
+    verdicts count where a rollout has none; `everything`: unverified ones, too. Raises DataError where that is
     nothing.
     """
     options = RejectionSamplingOptions(

@@ -1,7 +1,7 @@
 """Rollouts on the machines of a Ray cluster.
 
 Every machine (every GPU, where the agent's models run there) gets an agent and an environment of its own; tasks go
-to the worker with the fewest under way, and the folder of the run is written by this process alone. A machine that dies
+to the worker with the fewest running, and the folder of the run is written by this process alone. A machine that dies
 loses nothing but the time: its tasks are given to the others. The package, and the paths that the configuration
 names, must be there on every machine.
 """
@@ -38,7 +38,7 @@ class RayWorker:
 
 @dataclass(slots=True, kw_only=True)
 class _Slot:
-    """A worker, and how many tasks it has under way."""
+    """A worker, and the number of tasks that it runs."""
 
     worker: Any
     node: str
@@ -49,7 +49,7 @@ class _Slot:
 async def ray_pool(config: RolloutConfig, concurrency: int) -> AsyncIterator[Callable[[Job], Awaitable[Rollout]]]:
     """All machines of the cluster at RAY_ADDRESS, or of the one that this machine belongs to.
 
-    `concurrency` counts the tasks under way on all of them. Raises ConfigError where there is no cluster, or where a
+    `concurrency` counts the tasks that run on all of them. Raises ConfigError where there is no cluster, or where a
     machine cannot load what `config` names.
     """
     ray = _import()

@@ -35,9 +35,9 @@ _INDIFFERENT = ("concurrency", "timeout_s", "retries", "per_second", "burst")
 
 RollOut: TypeAlias = Callable[[Job], Awaitable[Rollout]]
 WorkerPool: TypeAlias = Callable[[RolloutConfig, int], AbstractAsyncContextManager[RollOut]]
-"""Who does the work: given the configuration and how many tasks are under way at once."""
+"""Context manager of the function that rolls out one task, from configuration and number of concurrent tasks."""
 Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
-"""What runs a coroutine to its end."""
+"""Runner of a coroutine to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class RolloutOptions:
     out: Path
     concurrency: int = 32
     limit: int | None = None
-    """Only the first so many of each set."""
+    """Only the first of each set, at most this many."""
     resume: bool = False
     retry: bool = False
     """Roll out again what ended with an error."""
@@ -65,7 +65,7 @@ class Progress:
     kept: int = 0
     """Tasks that were finished before."""
     notes: Sequence[str] = ()
-    """What is odd about the queries."""
+    """Oddities of the queries."""
     first_error: str = ""
 
     def add(self, rollout: Rollout) -> None:

@@ -165,7 +165,7 @@ class RolloutVerbOptions(SearchOptions, total=False):
     retrieve_from: Path | None
     """Where tools for queries that name none are found: tool JSON files, query files, or a corpus.tsv."""
     retrieve: AtLeastOne
-    """How many are found; 5 by default."""
+    """Number of tools found; 5 by default."""
     retriever: str | None
     """A SentenceTransformer that finds them, in place of BM25."""
     limit: AtLeastOne | None

@@ -24,7 +24,7 @@ DEFAULT = "umi-tiny"
 """The default agent."""
 PROVENANCE = "provenance.json"
 _OLD_PROVENANCE = "made.json"
-_OTHER_VERSION = "use the package version that came with the agent, or train one anew"
+_OTHER_VERSION = "use the package version that came with the agent, or train another"
 _SAFE, _PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -138,7 +138,7 @@ def check_tasks(provenance: ProvenanceConfig, tasks: Iterable[Task]) -> None:
         if task.metadata.get("preset") == provenance.preset and version != provenance.world:
             raise CheckpointError(
                 f"{_made(provenance)}, the task {task.id!r} is of {version}; make tasks by the package version that "
-                "came with the agent, or train one anew"
+                "came with the agent, or train another"
             )
 
 

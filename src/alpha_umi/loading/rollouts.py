@@ -103,7 +103,7 @@ class _Unasked:
     async def compare(
         self, task: Task, before: Sequence[Turn], first: Sequence[Turn], second: Sequence[Turn]
     ) -> Comparison:
-        raise AssertionError(f"nobody compares steps of {task.id} here: {before}, {first}, {second}")
+        raise AssertionError(f"no ranker is loaded to compare steps of {task.id} here: {before}, {first}, {second}")
 
 
 class _AgentApart:

@@ -25,7 +25,7 @@ from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.types import Role
 
 BASE = "base"
-"""What the first steps start from; a folder of the run only where adapters lie on it."""
+"""Start of the first steps; a folder of the run only where adapters lie on it."""
 MULTI_TASK = "multi-task"
 JOINT = "roles"
 _FIRST_HALF, _SECOND_HALF, _WHOLE = (0.0, 0.5), (0.5, 1.0), (0.0, 1.0)

@@ -55,7 +55,7 @@ class Codes:
     low: int = 10
     """Smallest number behind the letter."""
     count: int = 90
-    """How many numbers there are."""
+    """Count of numbers."""
     stride: int = 37
     description: str = ""
     mention: str = "{}"

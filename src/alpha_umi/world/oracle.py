@@ -31,7 +31,7 @@ from alpha_umi.world.tools import Tool
 
 _RENAMED = re.compile(r"is invalid: (?P<old>.+) is now (?P<new>.+)$")
 _END = "\n "
-"""What stands between a thought and the mark of its decision."""
+"""Text between a thought and the mark of its decision."""
 _UNKNOWN = re.compile(r"is invalid: (?P<name>.+) is unknown$")
 
 

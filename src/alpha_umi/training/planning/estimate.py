@@ -124,7 +124,7 @@ class Plan:
     machine: Machine
     stages: tuple[StagePlan, ...]
     model: Model
-    """What it trains."""
+    """Model that is trained."""
 
     @property
     def disk(self) -> int:

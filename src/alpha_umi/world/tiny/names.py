@@ -62,7 +62,7 @@ RATES: Mapping[str, float] = {
     "AUD": 1.5, "CAD": 1.4, "CHF": 0.9, "CNY": 7.2, "CZK": 23, "EGP": 48, "EUR": 0.9, "GBP": 0.8, "INR": 83,
     "JPY": 150, "NOK": 10.6, "PEN": 3.7, "PLN": 4, "TRY": 32, "USD": 1,
 }  # fmt: skip
-"""What one US dollar is worth, about; the rate of a moment lies within a tenth of it."""
+"""Approximate worth of one US dollar; the rate of a moment lies within a tenth of it."""
 
 SKIES = ("clear", "cloudy", "foggy", "rainy", "snowy", "stormy", "sunny", "hazy")
 PEOPLE = (
