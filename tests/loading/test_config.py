@@ -185,7 +185,7 @@ def test_loss_weights_are_a_table_or_a_preset(tmp_path):
     assert load(TrainConfig, tmp_path, TINY).stages.caller.weights == WeightsConfig()
     text = TINY + '[stages.caller]\nweights = "ms-swift"\n[stages.planner.weights]\nthought = 0.5'
     stages = load(TrainConfig, tmp_path, text).stages
-    assert stages.caller.weights == WeightsConfig(decision=2, name=2, arguments=2, mark=2)
+    assert stages.caller.weights == WeightsConfig(decision=2, name=2, arguments=2, mark=2, divide_by="tokens")
     assert stages.planner.weights == WeightsConfig(thought=0.5)
 
 

@@ -326,6 +326,25 @@ def test_a_report_says_what_was_scored_and_what_was_not():
     json.dumps(document, allow_nan=False)
 
 
+@pytest.mark.parametrize("published", [None, *StepShape])
+def test_a_missing_prediction_counts_as_wrong_and_is_counted(published):
+    answered, called = row(CONCLUDE, CONCLUDE), row(CALL)
+    without = {key: value for key, value in called.items() if key != "predictions"}
+    rows = [answered, called, without, {**answered, "predictions": None}]
+    report = evaluate_rows(rows, published=published is not None, shape=published)
+    document = report_document(report)
+    if published:
+        assert document["metrics"]["plan_em"] == 0.5
+    else:
+        assert document["missing"] == 2
+        assert document["metrics"]["plan_accuracy"]["value"] == 0.5
+        assert document["metrics"]["rouge_l"]["value"] == pytest.approx(0.5)
+        assert document["metrics"]["argument_f1"]["value"] == 0.5
+    assert any(note.startswith("2 of 4 predictions are missing or null and count as wrong") for note in report.notes)
+    with pytest.raises(DataError, match="'predictions' is missing .*are these predictions"):
+        evaluate_rows([without, without])
+
+
 def test_the_tables_of_a_report_are_aligned_whatever_a_tool_is_called():
     odd = (CALL[0], Call(name="a|b\x1b[2J" + "c" * 80, arguments="{}"))
     text = report_text(evaluate_rows([row(CALL), row(CONCLUDE, CONCLUDE), row(odd, odd)]))
@@ -365,7 +384,7 @@ def test_the_shape_can_be_chosen():
         ([], "empty"),
         ([row(CALL), 3], "row 1: .* a number"),
         ([{"tools": [], "reference": ""}], "row 0: key 'predictions' is missing"),
-        ([row(CALL) | {"predictions": None}], "row 0: 'predictions' must be a text, this is null"),
+        ([row(CALL) | {"predictions": 3}], "row 0: 'predictions' must be a text, this is a number"),
         ([row(CALL) | {"tools": {}}], "row 0: 'tools' must be a list"),
         ([row(CALL) | {"tools": ["a"]}], "row 0: 'tools' must hold objects"),
     ],

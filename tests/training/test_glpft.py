@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,10 @@ from alpha_umi.training import glpft
 from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.data.labels import AdapterAssignment
 from alpha_umi.training.glpft import TrainInputs
+from alpha_umi.training.planning.survey import survey
 from alpha_umi.training.sft import train_stage
 from alpha_umi.training.start import cast_frozen
-from alpha_umi.types import Observation, Role, Trajectory
+from alpha_umi.types import Answer, Decision, Observation, Plan, Role, Trajectory
 from support.stages import FORMATS, THREE, a_stage, distance, fresh_model, gold, packing, tokenizer
 
 CONFIG = """
@@ -70,6 +72,42 @@ def config(tmp_path):
 
 def done(out, name):
     return json.loads((out / name / "done.json").read_text())
+
+
+# --- nothing to learn from ---
+
+
+def long_answers(folder):
+    """Trajectories whose answers are longer than any limit here, so that only the summarizer learns nothing."""
+    long = [replace(each, turns=(*each.turns[:-1], Answer(text="far too long " * 900))) for each in gold()]
+    write_trajectories(folder / "t.jsonl", long)
+
+
+@pytest.mark.parametrize("kind", ["none", "lora", "alora"])
+def test_a_role_whose_examples_are_all_too_long_stops_the_run_and_its_plan_before_they_start(config, tmp_path, kind):
+    long_answers(tmp_path)
+    run = config(f"adapter.kind={kind}")
+    for begin in (lambda: glpft.run(run, INPUTS), lambda: survey(run, INPUTS, 4)):
+        with pytest.raises(ConfigError, match=r"summarizer: no examples to train on; all 7 are longer .*max_length"):
+            begin()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.jsonl", "train.toml"]
+
+
+def test_a_role_without_a_step_stops_the_run_before_it_starts(config, tmp_path):
+    answers = [
+        replace(each, turns=(each.turns[0], Plan(thought="k", decision=Decision.CONCLUDE), each.turns[-1]))
+        for each in gold()
+    ]
+    write_trajectories(tmp_path / "t.jsonl", answers)
+    for begin in (lambda: glpft.run(config(), INPUTS), lambda: survey(config(), INPUTS, 4)):
+        with pytest.raises(ConfigError, match="caller: no examples to train on; no trajectory has a step"):
+            begin()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.jsonl", "train.toml"]
+
+
+def test_one_model_for_all_roles_needs_one_example(config, tmp_path):
+    long_answers(tmp_path)
+    assert (glpft.run(config("method=multi-task"), INPUTS) / "umi.toml").exists()
 
 
 # --- the run directory ------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def measured(folder, rows):
     model = load_weights(str(folder))
     passes = LossComputer(model.eval(), max_length=MAX_LENGTH)
     with passes.installed():
-        return validate(passes, rows)
+        return validate(passes, rows, Weights())
 
 
 def test_bfloat16_learns_on_a_cpu(tmp_path):
@@ -207,7 +207,7 @@ def test_validation_says_for_every_role_how_often_the_words_are_exactly_those_wa
             passes.loss(easy).backward()
             optimizer.step()
             optimizer.zero_grad()
-        told = validate(passes, rows)
+        told = validate(passes, rows, Weights())
     assert told.keys() == {"validation_loss", *(f"validation_exact_match_{role.value}" for role in THREE)}
     plain = [words_are_met(model, example) for example in examples(THREE[2])]
     assert any(plain)
@@ -215,6 +215,24 @@ def test_validation_says_for_every_role_how_often_the_words_are_exactly_those_wa
     assert told["validation_exact_match_caller"] == np.mean([words_are_met(model, one) for one in examples(THREE[1])])
     losses = [(loss_of(model, one), len(one.parts)) for role in THREE for one in examples(role)]
     assert told["validation_loss"] == pytest.approx(sum(a for a, _ in losses) / sum(b for _, b in losses), rel=1e-5)
+
+
+def test_the_loss_of_ms_swift_is_the_weighted_sum_over_the_number_of_tokens(tmp_path):
+    weights = Weights(decision=2, name=2, arguments=2, mark=2, answer=0)
+    for divide_by in (None, "tokens"):
+        rule = replace(weights, divide_by=divide_by)
+        made = step_data(tmp_path / str(divide_by), packing(weights=rule))[0]
+        every = np.concatenate([packed.weights for packed in made.micro_batches])
+        assert set(every) == {1, 2}  # those without a weight are left out
+        assert made.weight == (np.count_nonzero(every) if divide_by else every.sum())
+    rows = validation_rows()
+    passes = LossComputer(fresh_model(), max_length=MAX_LENGTH)
+    with passes.installed():
+        by_weight, by_token = (
+            validate(passes, rows, replace(Weights(), divide_by=divide_by))["validation_loss"]
+            for divide_by in (None, "tokens")
+        )
+    assert by_weight == pytest.approx(by_token)
 
 
 def examples(role):

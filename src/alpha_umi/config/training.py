@@ -81,7 +81,7 @@ class ModelConfig(Table):
 
 
 class WeightsConfig(Table):
-    """Loss weights of the parts of a completion; the loss of a step is the weighted mean."""
+    """Loss weights of the parts of a completion; the loss of a step is their weighted sum over a divisor."""
 
     thought: float = Field(default=1.0, ge=0)
     decision: float = Field(default=1.0, ge=0)
@@ -92,10 +92,13 @@ class WeightsConfig(Table):
     answer: float = Field(default=1.0, ge=0)
     mark: float = Field(default=1.0, ge=0)
     """Labels and separators that the format itself writes."""
+    divide_by: Literal["tokens"] | None = None
+    """Divisor of a step's loss: the number of tokens that have a weight. None: the sum of their weights."""
 
 
-_MS_SWIFT_WEIGHTS = WeightsConfig(decision=2, name=2, arguments=2, mark=2)
-"""ms-swift's `alpha_umi` loss scale: `Action:`, `Action Input:` and `Next:` with what follows them count twice."""
+_MS_SWIFT_WEIGHTS = WeightsConfig(decision=2, name=2, arguments=2, mark=2, divide_by="tokens")
+"""ms-swift's `alpha_umi` loss scale: `Action:`, `Action Input:` and `Next:` with what follows them count twice, and the
+sum is divided by the number of tokens."""
 
 
 def _preset(value: object) -> object:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from alpha_umi.evaluation.rouge import common_words, rouge_l, sentences
-from alpha_umi.evaluation.rows import StepRow
+from alpha_umi.evaluation.rows import StepRow, missing_note
 from alpha_umi.formats.steps import (
     PublishedCrash,
     PublishedStep,
@@ -26,6 +26,8 @@ from alpha_umi.types import Answer, Call, Decision, Json, Plan
 
 _TINY = 1e-30
 _NO_CALL = "none"
+_NOTHING = PublishedStep(decision=Decision.NONE, name=None, arguments=None, answer=None)
+"""Step of a missing prediction."""
 _RECURSION_LIMIT = 990
 """Steps of one walk back that the package `rouge` survives under Python's default limit of 1,000 frames."""
 
@@ -72,11 +74,11 @@ class ArgumentScores:
 def score_published(rows: Sequence[StepRow], shape: StepShape | None = None) -> PublishedScores:
     """Score rows as the published scripts do. `shape` is taken from the references unless it is given."""
     shape = shape or published_shape(row.reference for row in rows)
-    notes: list[str] = []
+    notes = [f"{note}; the published script ends there" for note in missing_note(rows)]
     steps = [
         (
             _read(row.reference, shape, f"row {number}: reference", notes),
-            _read(row.prediction, shape, f"row {number}: prediction", notes),
+            _NOTHING if row.missing else _read(row.prediction, shape, f"row {number}: prediction", notes),
         )
         for number, row in enumerate(rows)
     ]

@@ -19,29 +19,50 @@ class StepRow:
     """The offered names; None where a tool has no text under `Name`."""
     reference: str
     prediction: str
+    missing: bool = False
+    """True: the file has no prediction for the step, which is then empty and wrong."""
 
 
 def read_rows(rows: Json) -> list[StepRow]:
-    """Read the rows of a loaded file; further keys are ignored. Raises DataError naming row (from 0) and key."""
+    """Read the rows of a loaded file; further keys are ignored. A missing or null prediction is empty.
+
+    Raises DataError naming row (from 0) and key, also where no row has a prediction.
+    """
     if not isinstance(rows, list):
         raise DataError(f"scored steps are a JSON list of rows with {', '.join(_KEYS)}; this is {_kind(rows)}")
     if not rows:
         raise DataError("there are no rows to score: the list is empty")
+    if not any(isinstance(row, dict) and "predictions" in row for row in rows):
+        _checked(0, rows[0], _KEYS)
     return [_read_row(number, row) for number, row in enumerate(rows)]
 
 
+def missing_note(rows: Sequence[StepRow]) -> Sequence[str]:
+    """One note on rows without a prediction, where there are such."""
+    missing = sum(row.missing for row in rows)
+    return [f"{missing} of {len(rows)} predictions are missing or null and count as wrong"] if missing else []
+
+
 def _read_row(number: int, row: Json) -> StepRow:
+    found = _checked(number, row, ("tools", "reference"))
+    missing = found.get("predictions") is None
+    return StepRow(
+        tools=tuple(_tool_name(number, tool) for tool in _list(number, found)),
+        reference=_text(number, found, "reference"),
+        prediction="" if missing else _text(number, found, "predictions"),
+        missing=missing,
+    )
+
+
+def _checked(number: int, row: Json, keys: Sequence[str]) -> Mapping[str, Json]:
+    """Return a row that has these keys. Raises DataError for another one."""
     if not isinstance(row, dict):
         raise DataError(f"row {number}: an object with {', '.join(_KEYS)} is needed, this is {_kind(row)}")
-    missing = [key for key in _KEYS if key not in row]
+    missing = [key for key in keys if key not in row]
     if missing:
         has = ", ".join(row) or "nothing"
         raise DataError(f"row {number}: key {missing[0]!r} is missing (it has {has}); are these predictions?")
-    return StepRow(
-        tools=tuple(_tool_name(number, tool) for tool in _list(number, row)),
-        reference=_text(number, row, "reference"),
-        prediction=_text(number, row, "predictions"),
-    )
+    return row
 
 
 def _list(number: int, row: Mapping[str, Json]) -> Sequence[Json]:

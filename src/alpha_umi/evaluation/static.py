@@ -25,7 +25,7 @@ from alpha_umi.evaluation.metrics import (
     score_step,
 )
 from alpha_umi.evaluation.reference import PUBLISHED, PublishedScores, score_published
-from alpha_umi.evaluation.rows import StepRow, read_rows
+from alpha_umi.evaluation.rows import StepRow, missing_note, read_rows
 from alpha_umi.formats.steps import StepShape, read_step
 from alpha_umi.report.tables import markdown_table
 from alpha_umi.types import Decision, Json
@@ -48,6 +48,8 @@ class StaticScores:
     """Reference decision, predicted decision, how many."""
     hallucinated: tuple[int, ...]
     """Rows (from 0) whose prediction calls a tool that is not offered."""
+    missing: int
+    """Rows without a prediction, which count as wrong."""
     notes: tuple[str, ...]
     """Rows that could not be scored, with the reason."""
 
@@ -103,7 +105,7 @@ def _constrained_notes(rows: Json) -> tuple[str, ...]:
 
 def _evaluate(steps: Sequence[StepRow], known: Sequence[str], seed: int) -> StaticScores:
     scores: list[StepScore] = []
-    notes = [*known]
+    notes = [*missing_note(steps), *known]
     for number, row in enumerate(steps):
         score = _score(row)
         scores.append(score)
@@ -114,6 +116,7 @@ def _evaluate(steps: Sequence[StepRow], known: Sequence[str], seed: int) -> Stat
         by_tool=by_tool(scores),
         by_decision=confusion(scores),
         hallucinated=tuple(number for number, score in enumerate(scores) if score.hallucinated),
+        missing=sum(row.missing for row in steps),
         notes=tuple(notes),
     )
 
@@ -144,7 +147,8 @@ def _notes(row: StepRow, score: StepScore) -> Iterable[str]:
 
 
 def report_document(report: StaticReport) -> dict[str, Json]:
-    """JSON document of a report: `metrics`, `by_tool`, `by_decision`, `hallucinated`, `notes`, number of rows.
+    """JSON document of a report: `metrics`, `by_tool`, `by_decision`, `hallucinated`, `missing`, `notes`, number of
+    rows.
 
     A metric is `{value, count, low, high}`, fractions of 1; `intervals` names the methods of low and high. Published
     metrics are plain numbers under the published keys. `constrained`: the same document of the constrained predictions,
@@ -162,6 +166,7 @@ def report_document(report: StaticReport) -> dict[str, Json]:
     return {
         "metrics": {name: cast("Json", asdict(metric)) for name, metric in report.metrics.items()},
         "intervals": INTERVALS,
+        "missing": report.missing,
         "by_tool": {tool: cast("Json", asdict(score)) for tool, score in report.by_tool.items()},
         "by_decision": {
             expected.value: {predicted.value: count for predicted, count in row.items()}

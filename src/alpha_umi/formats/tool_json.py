@@ -7,11 +7,11 @@ required). Law: the ToolSpec made here has the document of the one that is read 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alpha_umi.loose_json import read_loosely
 from alpha_umi.types import Json, ToolSpec
 
 NAME_LENGTH, DESCRIPTION_LENGTH = 64, 256
@@ -145,12 +145,12 @@ def _parameters(value: Json) -> tuple[Mapping[str, Json], ...]:
 
 
 def unpack_json(value: Json) -> Json:
-    """Return what a JSON text says, as tables store lists and objects; any other value or text as it is."""
+    """Return what a JSON text or Python literal says, as tables store lists and objects; anything else as it is."""
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return read_loosely(value).value
+    except ValueError:
         return value
 
 

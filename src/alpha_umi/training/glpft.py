@@ -64,7 +64,7 @@ class TrainInputs:
 
     format: StoredFormat
     read_dialogues: Callable[[Path], Iterable[Trajectory]]
-    """Reads `.json` files of processed dialogues."""
+    """Reads files that are no lines of trajectories."""
     indexing: Progress | None = None
     """Progress of indexing the data."""
     on_progress: Callable[[StageProgress], object] | None = None
@@ -74,8 +74,8 @@ class TrainInputs:
 def run(config: TrainConfig, inputs: TrainInputs, *, resume: bool = False) -> Path:
     """Train all stages and return the run directory.
 
-    Raises ConfigError when the directory holds another run, or this one and `resume` is off; KeyboardInterrupt
-    after Ctrl-C, when what is done is saved.
+    Raises ConfigError when the directory holds another run, or this one and `resume` is off, and when a stage has
+    nothing to learn; KeyboardInterrupt after Ctrl-C, when what is done is saved.
     """
     _check_format(config, inputs.format)
     out, process = Path(config.out), PartialState(cpu=config.device == "cpu")
@@ -83,6 +83,7 @@ def run(config: TrainConfig, inputs: TrainInputs, *, resume: bool = False) -> Pa
     process.wait_for_everyone()
     with process.main_process_first(), cleanup_on_error(out if is_new else None):  # the others find the index ready
         work = Run(config, inputs)
+        work.check_examples([step for step in make_steps(config) if finished(out / step.name) is None])
     if is_new and process.is_main_process:
         claim(out, config, inputs.format.to_document())
     if keeps_base(config):
@@ -128,6 +129,7 @@ class Run:
         self._train = self._open(config.data.train, inputs, config.data.limit)
         self._validation = self._open(config.data.validation, inputs) if config.data.validation else None
         self.fingerprint = _fingerprint(config, inputs, [self._train, self._validation])
+        self._learned: PreTrainedTokenizerBase | None = None
 
     def _open(self, paths: Sequence[str], inputs: TrainInputs, limit: int | None = None) -> Corpus:
         sources = Sources(
@@ -140,6 +142,30 @@ class Run:
         if not len(corpus):
             raise DataError(f"{', '.join(paths)}: no trajectories to learn from")
         return corpus
+
+    def check_examples(self, steps: Sequence[Step]) -> None:
+        """Find an example to learn from for every role that a model or an adapter of its own is trained for.
+
+        Raises ConfigError for a role that has none, or none within the length limits: before anything is trained.
+        """
+        for step in steps:
+            own = step.adapter is not None and not step.merged
+            for roles in [(role,) for role in step.learns] if own else [step.learns]:
+                self._check_examples(step, roles)
+
+    def _check_examples(self, step: Step, roles: Sequence[Role]) -> None:
+        name = "/".join(roles)
+        there = np.flatnonzero(self.taken(step) & (self._train.counts(roles) > 0))
+        if not len(there):
+            raise ConfigError(f"{name}: no examples to train on; no trajectory has a step for this role to learn from")
+        units = self.units(self.tokenizer(), step.learns)
+        if any(example.role in roles for index in there for example in units[int(index)].examples):
+            return
+        lengths = f"max_length {self._config.max_length}, prompt_limit {self._config.prompt_limit}"
+        raise ConfigError(
+            f"{name}: no examples to train on; all {self._train.counts(roles)[there].sum():,} are longer than is "
+            f"allowed ({lengths})"
+        )
 
     # --- one stage ---
 
@@ -255,9 +281,11 @@ class Run:
         """Tokenizer at the start of the run, the format's tokens in it."""
         tiny, form = self._config.model.tiny, self._format
         if tiny is not None:
-            return learn_tokenizer(
-                self._texts(), vocab_size=tiny.vocab_size, special_tokens=form.special_tokens, end=form.end
-            )
+            if self._learned is None:
+                self._learned = learn_tokenizer(
+                    self._texts(), vocab_size=tiny.vocab_size, special_tokens=form.special_tokens, end=form.end
+                )
+            return self._learned
         tokenizer = load_tokenizer(cast("str", self._config.model.base))
         add_tokens(tokenizer, form.special_tokens)
         return tokenizer

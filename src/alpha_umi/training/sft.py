@@ -30,6 +30,7 @@ from alpha_umi.store import read_json, write_json
 from alpha_umi.training import distributed
 from alpha_umi.training.callbacks import VALIDATION_LOSS, StageCallback, StageProgress, Watched, graceful_interrupt
 from alpha_umi.training.data.batches import RankBatch, RankBatches, StepData
+from alpha_umi.training.data.labels import Weights
 from alpha_umi.training.data.packing import PackedTrees
 from alpha_umi.training.losses import LossComputer
 from alpha_umi.training.optimizer import make_optimizer
@@ -142,7 +143,9 @@ def train_stage(stage: Stage, marker: Mapping[str, Json] | None = None) -> Stage
     return result
 
 
-def validate(passes: LossComputer, validation: Mapping[str, Sequence[PackedTrees]]) -> dict[str, float]:
+def validate(
+    passes: LossComputer, validation: Mapping[str, Sequence[PackedTrees]], weights: Weights
+) -> dict[str, float]:
     """Compute the validation metrics. `validation_loss`: cross-entropy per completion token, in nats (weighted as in
     training). For every role, `validation_exact_match_ROLE`: the fraction of examples whose completion greedy decoding
     would write word for word."""
@@ -151,7 +154,7 @@ def validate(passes: LossComputer, validation: Mapping[str, Sequence[PackedTrees
         hits: list[bool] = []
         for packed in trees:
             loss, right = passes.score(packed)
-            total, weight = total + loss, weight + float(packed.weights.sum())
+            total, weight = total + loss, weight + weights.divisor(packed.weights)
             hits += right
         told[f"validation_exact_match_{role}"] = sum(hits) / max(len(hits), 1)
     return {VALIDATION_LOSS: total / max(weight, 1e-12), **told}
@@ -271,7 +274,7 @@ class _StageTrainer(distributed.SpreadTrainer):
         return norm
 
     def _count(self, share: RankBatch) -> float:
-        """Count a step and return the sum of its weights, over all processes."""
+        """Count a step and return the divisor of its loss, over all processes."""
         kept = cast("dict[str, Any]", self.state.stateful_callbacks)
         if not self._counts.examples:  # a resumed run goes on counting
             self._counts = Counts(**kept.get(_COUNTS, {}))
@@ -300,7 +303,7 @@ class _StageTrainer(distributed.SpreadTrainer):
         """Validate the current weights."""
         model = self.plain_model
         model.eval()
-        told = validate(self._passes, self._stage.validation)
+        told = validate(self._passes, self._stage.validation, Weights(**self._stage.settings.weights.model_dump()))
         distributed.reshard(model)
         model.train()
         return told

@@ -73,7 +73,7 @@ class RankBatch:
     """Packed trees, one per micro-batch; none where a step has fewer trajectories than there are processes."""
     examples: int
     weight: float
-    """Sum of the weights of the losses."""
+    """Divisor of the summed losses."""
     ids: list[str]
     """Ids of the trajectories' tasks, for messages."""
     cut: int
@@ -174,7 +174,7 @@ class StepData(Dataset[RankBatch]):
             step=step,
             micro_batches=pack(groups, self._packing),
             examples=len(flat),
-            weight=float(sum(np.sum(one.weights, dtype=np.float64) for group in groups for one in group)),
+            weight=sum(self._packing.weights.divisor(one.weights) for group in groups for one in group),
             ids=[unit.id for unit in units],
             cut=sum(example.cut for example in flat),
             left_out=sum(self._steps.examples(pick) for pick in mine) - len(flat),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,13 @@ class Weights:
     mark: float = 1.0
     end: float = 1.0
     """Weight of the end mark: not a `mark`, since a model that does not learn it never stops."""
+    divide_by: Literal["tokens"] | None = None
+    """Divisor of a summed loss: the number of tokens that have a weight. None: the sum of their weights."""
+
+    def divisor(self, weights: Sequence[float] | NDArray[np.float32]) -> float:
+        """Divisor of the summed loss of tokens with these weights."""
+        values = np.asarray(weights)
+        return float(np.count_nonzero(values) if self.divide_by == "tokens" else np.sum(values, dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

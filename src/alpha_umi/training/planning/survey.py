@@ -19,11 +19,12 @@ from alpha_umi.training.recipe import make_steps
 def survey(config: TrainConfig, inputs: TrainInputs, sample: int) -> dict[str, Estimate]:
     """Estimate the counts of every step of the run (see training.recipe) from `sample` random trajectories of its data.
 
-    Nothing is kept and no weights are loaded. Raises DataError and CheckpointError as a run would.
+    Nothing is kept and no weights are loaded. Raises ConfigError, DataError and CheckpointError as a run would.
     """
     found: dict[str, Estimate] = {}
     with tempfile.TemporaryDirectory() as folder:
         run = Run(config.model_copy(update={"cache": config.cache or folder, "out": str(Path(folder, "out"))}), inputs)
+        run.check_examples(make_steps(config))
         tokenizer = run.tokenizer()
         for step in make_steps(config):
             there = np.flatnonzero(run.taken(step))
