@@ -109,6 +109,66 @@ def test_the_nearest_come_first_and_what_shares_no_word_does_not_come():
     assert len(retriever.offer("weather", 1)) == 1
 
 
+NO_BLANKS = {
+    "Chinese": (
+        [("天气预报", "查询未来七天的天气"), ("火车时刻", "查询列车到达和出发的时间"), ("汇率换算", "货币之间的汇率")],
+        [("明天上海天气怎么样", 0), ("我想查一下去北京的列车时间", 1), ("一百美元的汇率是多少", 2), ("火", 1)],
+    ),
+    "Chinese, traditional": (
+        [("天氣預報", "查詢未來七天的天氣"), ("匯率換算", "貨幣之間的匯率")],
+        [("明天臺北天氣如何", 0), ("一百美元的匯率", 1)],
+    ),
+    "Japanese": (
+        [
+            ("天気予報", "各地の天気を調べる"),
+            ("電車の時刻表", "電車の出発時刻を検索"),
+            ("レシピ検索", "料理の作り方を探す"),
+        ],
+        [("明日の東京の天気を教えてください", 0), ("次の電車は何時に出発しますか", 1), ("カレーのレシピが知りたい", 2)],
+    ),
+    "Korean": (
+        [("날씨 예보", "도시의 날씨를 조회"), ("기차 시간표", "열차의 출발 시간")],
+        [("내일 서울날씨는 어때요", 0), ("부산행 기차시간을 알려줘", 1)],
+    ),
+    "Thai": (
+        [("พยากรณ์อากาศ", "ตรวจสอบสภาพอากาศรายวัน"), ("ตารางรถไฟ", "เวลาออกของรถไฟ"), ("อัตราแลกเปลี่ยน", "แปลงสกุลเงิน")],
+        [("พรุ่งนี้อากาศเป็นอย่างไร", 0), ("รถไฟออกกี่โมง", 1), ("อยากรู้อัตราแลกเปลี่ยนวันนี้", 2)],
+    ),
+    "Khmer": (
+        [("ព្យាករណ៍អាកាសធាតុ", "អាកាសធាតុប្រចាំថ្ងៃ"), ("កាលវិភាគរថភ្លើង", "ម៉ោងចេញដំណើរ")],
+        [("តើអាកាសធាតុថ្ងៃស្អែកយ៉ាងណា", 0), ("រថភ្លើងចេញម៉ោងប៉ុន្មាន", 1)],
+    ),
+    "Burmese": (
+        [("မိုးလေဝသခန့်မှန်းချက်", "မိုးလေဝသအခြေအနေ"), ("ရထားအချိန်ဇယား", "ရထားထွက်ခွာချိန်")],
+        [("မနက်ဖြန်မိုးလေဝသဘယ်လိုလဲ", 0), ("ရထားဘယ်အချိန်ထွက်မလဲ", 1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("language", NO_BLANKS)
+def test_what_fits_is_found_where_no_blank_divides_words(language):
+    apis, queries = NO_BLANKS[language]
+    corpus = tuple(api(f"t{number}", name, description) for number, (name, description) in enumerate(apis))
+    retriever = Retriever.index(corpus)
+    assert [retriever.offer(query, 1) for query, _ in queries] == [[corpus[right]] for _, right in queries]
+
+
+def test_words_with_marks_are_whole_and_scripts_are_told_apart():
+    assert split_terms("मौसम की जानकारी") == ["मौसम", "की", "जानकारी"]
+    assert split_terms("Zürich, ＡＰＩ of 東京の３Ｄmap") == ["zürich", "api", "東京", "京の", "3dmap"]
+    assert split_terms("PM2.5信息") == ["pm2", "5", "信息"]
+    assert split_terms("株") == ["株"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text())
+def test_any_text_is_split_and_what_is_indexed_finds_itself(text):
+    retriever = Retriever.index((api("a", "b", text),))
+    terms = split_terms(text)
+    assert all(term for term in terms)
+    assert bool(retriever.rank(text, 1)) == bool(terms)
+
+
 def test_equal_scores_keep_the_order_of_the_corpus():
     corpus = tuple(api(f"tool{number}", "Same", "alike " * (1 + number % 3)) for number in range(700))
     hits = Retriever.index(corpus).rank("alike", 700)

@@ -341,7 +341,7 @@ def test_a_missing_prediction_counts_as_wrong_and_is_counted(published):
         assert document["metrics"]["rouge_l"]["value"] == pytest.approx(0.5)
         assert document["metrics"]["argument_f1"]["value"] == 0.5
     assert any(note.startswith("2 of 4 predictions are missing or null and count as wrong") for note in report.notes)
-    with pytest.raises(DataError, match="'predictions' is missing .*are these predictions"):
+    with pytest.raises(DataError, match=r"'predictions' is missing .*are these predictions"):
         evaluate_rows([without, without])
 
 

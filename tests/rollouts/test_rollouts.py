@@ -342,6 +342,20 @@ def test_tools_are_found_for_queries_that_name_none(desk):
     assert tools == {"open/1": ["now_for_trains"], "open/2": ["now_for_weather"]}
 
 
+def test_a_query_for_which_no_tool_is_found_is_named_with_the_reason(desk):
+    api = {"category_name": "Data", "tool_name": "Trains", "api_name": "Now", "api_description": "when trains leave"}
+    query_file(desk / "corpus.json", {"query_id": 9, "query": "x", "api_list": [api]})
+    query_file(desk / "open.json", weather(7, api_list=None, query="quel temps?"))
+    command = ("rollout", "--agent", "rollout_agents:explorer", "--queries", "open.json", "--env", "http://x")
+    found = run_here(*command, "--retrieve-from", "corpus.json", "--out", "run", cwd=desk)
+    assert found.code == 3
+    (line,) = found.err.splitlines()
+    for part in ("set open: query 7 ('quel temps?')", "none of the 1 APIs of corpus.json shares a word with it"):
+        assert part in line
+    assert "take a query file that has one" not in line
+    assert not (desk / "run").exists()
+
+
 def test_observations_are_recorded_and_replayed_without_the_service(desk):
     query_file(desk / "G1_tool.json", weather(1), weather(2), weather(3))
     (desk / "env.toml").write_text('record = "seen.jsonl"\n[http]\nurl = "http://x"\n[budget]\nmax_chars = 40\n')

@@ -14,6 +14,9 @@ from alpha_umi.errors import DataError
 from alpha_umi.formats.tool_json import Api, read_api, unpack_json, write_trained_spec
 from alpha_umi.types import Json, Task, ToolSpec, Trajectory
 
+NO_APIS = "it has no 'api_list'; --retrieve-from finds APIs for it"
+"""Note on a query."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
@@ -73,7 +76,7 @@ def _read_query(entry: Json, where: str) -> tuple[Query, list[str]]:
     listed, metadata = unpack_json(entry.get("api_list")), entry.get("metadata")
     if listed is not None and not isinstance(listed, list):
         raise DataError(f"{where} (query {identity}): 'api_list' is no list; list the APIs that may be called")
-    notes = [] if listed else ["it has no 'api_list'; --retrieve-from finds APIs for it"]
+    notes = [] if listed else [NO_APIS]
     apis = [read_api(api) for each in listed or [] if isinstance(api := unpack_json(each), dict)]
     named = tuple(api for api in apis if api.tool and api.name)
     if len(named) < len(listed or []):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
-from alpha_umi.datasets.queries import Query, QuerySet, offered
+from alpha_umi.datasets.queries import NO_APIS, Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.event_loops import run_blocking
 from alpha_umi.loading.environments import open_environment
@@ -170,18 +170,35 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
 
 
 def _offer(sets: Sequence[QuerySet], config: RetrievalConfig) -> list[QuerySet]:
-    """The sets with tools found for every query that names none. Raises DataError, ConfigError."""
+    """The sets with tools found for every query that names none. Raises DataError, also where none is found."""
     from alpha_umi.retrieval import Retriever, load_corpus
 
     retriever = Retriever.index(load_corpus(Path(config.tools)), config.model)
 
-    def served(query: Query) -> Query:
+    def served(query: Query, name: str) -> Query:
         if query.apis or query.task.tools:
             return query
         apis = tuple(retriever.offer(query.task.query, config.k))
+        if not apis:
+            raise DataError(
+                f"set {name}: query {query.task.id} ({_beginning(query.task.query)!r}) has no 'api_list', and none of "
+                f"the {len(retriever.corpus)} APIs of {config.tools} shares a word with it; give it an 'api_list', "
+                "name other tools by --retrieve-from, or an encoder by --retriever, which compares meanings"
+            )
         return replace(query, apis=apis, task=replace(query.task, tools=offered(apis)))
 
-    return [replace(each, queries=tuple(served(query) for query in each.queries)) for each in sets]
+    return [
+        replace(
+            each,
+            queries=tuple(served(query, each.name) for query in each.queries),
+            notes=tuple(note for note in each.notes if NO_APIS not in note),
+        )
+        for each in sets
+    ]
+
+
+def _beginning(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 # --- the folder -------------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alpha_umi.errors import explain_missing_extra
-from alpha_umi.formats.prompts.retrieval import split_terms, write_terms
+from alpha_umi.formats.prompts.retrieval import split_short_terms, split_terms, write_terms
 from alpha_umi.retrieval.corpus import Corpus
 
 
@@ -40,8 +41,14 @@ class TermIndex:
         self._counted.save(str(folder), show_progress=False)
 
     def scores(self, query: str) -> np.ndarray:
-        """Return the BM25 score per API of the corpus, of shape (APIs,); 0 for one that shares no term."""
-        known = [term for term in split_terms(query) if term in self._counted.vocab_dict]
-        if not known:
+        """Return the BM25 score per API of the corpus, of shape (APIs,); 0 for one that shares no term.
+
+        Where none shares a term, shorter n-grams of text without blanks count in their place.
+        """
+        known = next(filter(None, map(self._known, (split_terms(query), split_short_terms(query)))), None)
+        if known is None:
             return np.zeros(self._counted.scores["num_docs"], dtype=np.float32)
         return self._counted.get_scores(known)
+
+    def _known(self, terms: Sequence[str]) -> list[str]:
+        return [term for term in terms if term in self._counted.vocab_dict]

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from alpha_umi.formats.tool_json import Api
 
 _WORD = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_GRAMS = (
+    (2, "\u1100-\u11ff\u3005-\u3007\u3040-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48f\uac00-\ud7ff"),
+    (2, "\uf900-\ufaff\U00020000-\U000323af"),
+    (3, "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua980-\ua9ff\uaa60-\uaadf"),
+)
+"""Scripts whose words no blank divides, by the length of the character n-grams that stand for words: Han, kana, Hangul
+and Yi; Thai, Lao, Tibetan, Burmese, Khmer, Tai, Javanese."""
+_RUNS = tuple((length, re.compile(f"[{ranges}]")) for length, ranges in _GRAMS)
 _NAMES_COUNT = 2
 """Weight of the terms of an API's and its tool's names."""
 _COMMON = frozenset(
@@ -32,19 +42,60 @@ def write_retrieval_text(api: Api) -> str:
 
 
 def write_terms(api: Api) -> list[str]:
-    """Write the terms of an API's document: its names, its descriptions, and those of its parameters."""
+    """Write the terms of an API's document: its names, its descriptions, and those of its parameters.
+
+    Text without blanks is there in two lengths of n-grams, so that `split_short_terms` of a query may be found, too.
+    """
     parameters = (
         text for each in (*api.required, *api.optional) for text in (each.get("name"), each.get("description"))
     )
     names = [api.tool, api.name] * _NAMES_COUNT
     told: Iterable[object] = (api.category, *names, api.tool_description, api.description, *parameters)
-    return [term for text in told if isinstance(text, str) for term in split_terms(text)]
+    texts = [text for text in told if isinstance(text, str)]
+    return [term for text in texts for term in (*split_terms(text), *split_short_terms(text))]
 
 
 def split_terms(text: str) -> list[str]:
-    """Split a text into lower-case words without plural endings; `getUserName` and `get_user_name` are three."""
-    words = _WORD.findall(_HUMP.sub(" ", text).lower())
-    return [_singular(word) for word in words if word not in _COMMON]
+    """Split a text into lower-case words without plural endings; `getUserName` and `get_user_name` are three.
+
+    Where no blank divides words, their n-grams of characters stand for them.
+    """
+    terms: list[str] = []
+    for length, run in _runs(text):
+        if length:
+            terms += _ngrams(run, length)
+        elif run not in _COMMON:
+            terms.append(_singular(run))
+    return terms
+
+
+def split_short_terms(text: str) -> list[str]:
+    """Split the parts of a text without blanks into n-grams that are one character shorter than its terms."""
+    return [gram for length, run in _runs(text) if length for gram in _ngrams(run, length - 1)]
+
+
+def _ngrams(run: str, length: int) -> list[str]:
+    return [run[at : at + length] for at in range(max(len(run) - length, 0) + 1)]
+
+
+def _runs(text: str) -> Iterator[tuple[int, str]]:
+    """Words (0), and runs of characters that no blank divides (the length of their n-grams)."""
+    spread = _HUMP.sub(" ", text)
+    if spread.isascii():
+        yield from ((0, word) for word in _WORD.findall(spread.lower()))
+        return
+    for length, characters in groupby(unicodedata.normalize("NFKC", spread).lower(), key=_gram_length):
+        if length is not None:
+            yield length, "".join(characters)
+
+
+def _gram_length(character: str) -> int | None:
+    """Length of the n-grams of a character's script; 0 where blanks divide words, None for what is in no word."""
+    if character.isascii():
+        return 0 if character.isalnum() else None
+    if unicodedata.category(character)[0] not in "LNM":
+        return None
+    return next((length for length, script in _RUNS if script.match(character)), 0)
 
 
 def _singular(word: str) -> str:
