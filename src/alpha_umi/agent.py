@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from alpha_umi.formats.fit import Window, fit
+from alpha_umi.formats.rendering import render
 from alpha_umi.protocols import Agent, Format, Model, StreamingModel
 from alpha_umi.roles import followers, next_role, optional_turn
 from alpha_umi.types import (
@@ -54,7 +55,7 @@ class RoleModel:
         read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
         grammar = format.grammar(role, task, turns) if self.constrained else None
         sampling = replace(self.sampling, grammar=grammar) if grammar is not None else self.sampling
-        completion = await self.model.complete(format.render(role, task, read), sampling)
+        completion = await self.model.complete(render(format, role, task, read), sampling)
         return Proposal(turns=format.parse(role, completion.text, completion.finish), usage=completion.usage)
 
 

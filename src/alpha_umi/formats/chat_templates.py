@@ -7,13 +7,14 @@ a checkpoint's author; transformers runs them in jinja2's sandbox.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.control_tokens import changed
 from alpha_umi.formats.documents import write_function
 from alpha_umi.types import Call, Json, Message, ToolPrompt, ToolSpec
 
@@ -23,6 +24,7 @@ NO_TEMPLATE = (
     "instruct model, or train this one (umi train)"
 )
 _PROBE = "probe_tool_of_alpha_umi"
+_DEEPEST = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +49,16 @@ def render_chat(
     tokenizer: TemplateTokenizer,
     prompt: Sequence[Message] | ToolPrompt,
     settings: Mapping[str, Any] = NO_SETTINGS,
+    hide: Callable[[str], str] = str,
 ) -> str:
     """Render messages by the tokenizer's chat template, up to where the model's reply begins.
 
-    `settings`: further variables of the template, such as `enable_thinking`. Raises FormatError where there is no
-    usable template.
+    `settings`: further variables of the template, such as `enable_thinking`. `hide`: changes every text that the
+    template is given. Raises FormatError where there is no usable template.
     """
-    tools = [_write_tool(tool) for tool in prompt.tools] if isinstance(prompt, ToolPrompt) else None
+    tools = [changed(_write_tool(tool), hide) for tool in prompt.tools] if isinstance(prompt, ToolPrompt) else None
     messages = prompt.messages if isinstance(prompt, ToolPrompt) else tuple(prompt)
-    conversation = list(_write_messages(messages))
+    conversation = [cast("dict[str, Any]", changed(message, hide)) for message in _write_messages(messages)]
     options = {**settings, "add_generation_prompt": True, "tokenize": False, **({"tools": tools} if tools else {})}
     try:
         text = cast("str", tokenizer.apply_chat_template(conversation, **options))
@@ -142,7 +145,9 @@ def _write_messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
 
 
 def _arguments(text: str) -> Json:
-    """Arguments as templates want them: an object, or the text where it is none."""
+    """Arguments as templates want them: an object, or the text where it is none, or too deep for a template."""
+    if text.count("{") + text.count("[") > _DEEPEST:
+        return text
     try:
         found: Json = json.loads(text)
     except (ValueError, RecursionError):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.rendering import render
 from alpha_umi.protocols import Format
 from alpha_umi.types import Answer, Decision, Observation, Plan, Prompt, Role, Task, Turn, User
 
@@ -52,7 +53,7 @@ def fit(format: Format, role: Role, task: Task, turns: Sequence[Turn], window: W
     kept = tuple(turns)
 
     def excess(candidate: Sequence[Turn]) -> int:
-        return window.count(format.render(role, task, candidate)) - window.limit
+        return window.count(render(format, role, task, candidate)) - window.limit
 
     def fits(candidate: Sequence[Turn]) -> bool:
         return excess(candidate) <= 0

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from alpha_umi.formats.framed import FramedText, framed
 from alpha_umi.types import Call, Decision, FinishReason, Part, Plan, Span
 
 _PUBLISHED_MARKS = {
@@ -21,6 +22,7 @@ _PUBLISHED_MARKS = {
 ACTION = "Action: "
 """Marker at the start of every call."""
 _ARGUMENTS = "\nAction Input: "
+_FRAME_PARTS = (Part.MARK, Part.DECISION)
 _CALL = re.compile(r"Action: [^\n]+\nAction Input: ")
 _LOOSE_NAME = re.compile(r"Action:[ \t]*(?P<name>.*?)[ \t]*(?:\n|Action Input:|$)")
 _LOOSE_ARGUMENTS = re.compile(r"Action Input:\s*(?P<arguments>.*)", re.DOTALL)
@@ -32,7 +34,7 @@ class Marks:
 
     decisions: Mapping[Decision, str] = field(default_factory=lambda: dict(_PUBLISHED_MARKS))
 
-    def write_plan(self, plan: Plan) -> str:
+    def write_plan(self, plan: Plan) -> FramedText:
         return joined(self.plan_spans(plan))
 
     def plan_spans(self, plan: Plan) -> tuple[Span, ...]:
@@ -61,9 +63,9 @@ class Marks:
         return Plan(thought=text[:at], decision=decision)
 
 
-def joined(spans: Iterable[Span]) -> str:
-    """Concatenated text of spans."""
-    return "".join(text for text, _ in spans)
+def joined(spans: Iterable[Span]) -> FramedText:
+    """Concatenated text of spans: marks and decisions are frame, all else is content."""
+    return framed((text, part not in _FRAME_PARTS) for text, part in spans)
 
 
 def filled(spans: Iterable[Span]) -> tuple[Span, ...]:
@@ -71,7 +73,7 @@ def filled(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(span for span in spans if span[0])
 
 
-def write_call(call: Call) -> str:
+def write_call(call: Call) -> FramedText:
     return joined(call_spans(call))
 
 

@@ -19,6 +19,7 @@ from typing import cast
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document, write_function
 from alpha_umi.formats.finish import FINISH, FINISH_TOOL, finish_spans, read_finish
+from alpha_umi.formats.framed import FramedText, as_content, concat, substitute
 from alpha_umi.formats.marks import filled, joined
 from alpha_umi.formats.replies import find_calls
 from alpha_umi.types import (
@@ -42,6 +43,7 @@ KIND = "react"
 _ACTION, _INPUT = "\nAction: ", "\nAction Input: "
 _WHOLE = re.compile(r"^Action: [^\n]+\nAction Input: ", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{(tools|tool_names|history)\}")
+_TEXT = re.compile(r"\{text\}")
 _LOOSE_THOUGHT = re.compile(r"\s*[*_`]*Thought[*_`]*[ \t]*:[*_]*\s*", re.IGNORECASE)
 
 _TEMPLATE = """\
@@ -150,15 +152,15 @@ class ReActFormat:
     def role_token(self, role: Role) -> str:
         return ""
 
-    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> str:
+    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> FramedText:
         """Render the prompt. Raises FormatError for a role other than the backbone."""
         self._check(role)
         values = {
-            "tools": self._tools(task.tools),
-            "tool_names": ", ".join((*(tool.name for tool in task.tools), FINISH)),
-            "history": "".join(self._history(turns)),
+            "tools": as_content(self._tools(task.tools)),
+            "tool_names": as_content(", ".join((*(tool.name for tool in task.tools), FINISH))),
+            "history": concat(self._history(turns)),
         }
-        return _PLACEHOLDER.sub(lambda found: values[found[1]], self.layout.template)
+        return substitute(_PLACEHOLDER, self.layout.template, lambda found: values[found[1]])
 
     def _check(self, role: Role) -> None:
         if role is not Role.BACKBONE:
@@ -175,20 +177,20 @@ class ReActFormat:
             case ToolText.DOCUMENTS | ToolText.FUNCTIONS:
                 return "\n".join(json.dumps(each, ensure_ascii=False) for each in told)
 
-    def _history(self, turns: Sequence[Turn]) -> Iterator[str]:
+    def _history(self, turns: Sequence[Turn]) -> Iterator[FramedText]:
         """Text of the turns; a plan and the turn that it asked for are one step."""
         layout = self.layout
         for before, turn, after in zip_longest((None, *turns), turns, turns[1:]):
             match turn:
                 case User(text=text):
-                    yield layout.user.replace("{text}", text)
+                    yield _wrap(layout.user, as_content(text))
                 case Observation(content=content):
-                    yield layout.observation.replace("{text}", content)
+                    yield _wrap(layout.observation, as_content(content))
                 case Plan(thought=thought) if not isinstance(after, Call | Answer):
-                    yield layout.step.replace("{text}", joined(self._spans(thought, turn)))
+                    yield _wrap(layout.step, joined(self._spans(thought, turn)))
                 case Call() | Answer():
                     thought = before.thought if isinstance(before, Plan) else ""
-                    yield layout.step.replace("{text}", joined(self._spans(thought, turn)))
+                    yield _wrap(layout.step, joined(self._spans(thought, turn)))
                 case _:
                     pass
 
@@ -241,3 +243,7 @@ class ReActFormat:
 
 
 _WRAPPED = ("user", "step", "observation")
+
+
+def _wrap(wrapper: str, text: FramedText) -> FramedText:
+    return substitute(_TEXT, wrapper, lambda _: text)

@@ -27,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.framed import FramedText, framed
 from alpha_umi.formats.grammars import CODE, Calls, Spelling
 from alpha_umi.formats.marks import filled, joined
 from alpha_umi.formats.signatures import signature
@@ -99,10 +100,12 @@ class SharedFormat:
     def role_token(self, role: Role) -> str:
         return _ROLE_TOKENS.get(role, "")
 
-    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> str:
+    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> FramedText:
         tools = _escape("\n".join(signature(tool) for tool in task.tools))
-        said = "".join(_token(turn) + _write(turn) + _END for turn in turns)
-        return f"{_TOOLS}{tools}{_END}{said}{_last_token(role, turns)}"
+        pieces = [(_TOOLS, False), (tools, True), (_END, False)]
+        for turn in turns:
+            pieces += [(_token(turn), False), *_pieces(turn), (_END, False)]
+        return framed([*pieces, (_last_token(role, turns), False)])
 
     def write(self, role: Role, turns: Sequence[Turn]) -> str:
         return joined(self.spans(role, turns))
@@ -176,12 +179,21 @@ def _token(turn: Turn) -> str:
             return _SUMMARIZER
 
 
-def _write(turn: Turn) -> str:
+def _pieces(turn: Turn) -> Sequence[tuple[str, bool]]:
+    """Texts of a turn, each with whether it is content."""
     match turn:
         case User(text=text) | Observation(content=text):
-            return _escape(text)
-        case Plan() | Call() | Answer():
-            return joined(_spans(turn))
+            return ((_escape(text), True),)
+        case Plan(thought=thought, decision=decision):
+            return (_escape(thought), True), (_DECISIONS.get(decision, ""), False)
+        case Call(name=name, arguments=arguments):
+            return (_escape_name(name), True), ("\n", False), (_escape(arguments), True)
+        case Answer(text=text):
+            return ((_escape(text), True),)
+
+
+def _write(call: Call) -> str:
+    return joined(_spans(call))
 
 
 def _spans(turn: Plan | Call | Answer) -> tuple[Span, ...]:

@@ -15,10 +15,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import cast
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
+from alpha_umi.formats.framed import FramedText, as_content, concat, cut, substitute
 from alpha_umi.formats.grammars import Calls, one_decision, one_step, quoted, without
 from alpha_umi.formats.marks import ACTION, Marks, call_spans, filled, find_call, joined, parse_call, write_call
 from alpha_umi.types import (
@@ -135,48 +137,48 @@ class TemplateFormat:
     def role_token(self, role: Role) -> str:
         return ""
 
-    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> str:
+    def render(self, role: Role, task: Task, turns: Sequence[Turn]) -> FramedText:
         if role not in self.templates:
             known = ", ".join(known.value for known in self.templates)
             raise FormatError(f"format {self.name!r} has no template for role {role.value!r}; it has {known}")
         steps = role is Role.BACKBONE
-        history = "".join(self._steps(turns) if steps else map(self._wrap, turns))
+        history = concat(self._steps(turns) if steps else map(self._wrap, turns))
         values = {
-            "doc": _documents(task.tools),
-            "tool_names": ", ".join(_names(task.tools)),
+            "doc": as_content(_documents(task.tools)),
+            "tool_names": as_content(", ".join(_names(task.tools))),
             "history": history,
             "thought": self._last_thought(turns),
         }
         prefix = self.prefix if self.variant is Variant.TRAINING else ""
-        return prefix + _FILLINGS[self.filling](self.templates[role], values) + self.suffixes[role]
+        return concat((prefix, _FILLINGS[self.filling](self.templates[role], values), self.suffixes[role]))
 
-    def _wrap(self, turn: Turn) -> str:
+    def _wrap(self, turn: Turn) -> FramedText:
         match turn:
             case User(text=text):
-                return _fill(self.wrappers["user"], text)
+                return _fill(self.wrappers["user"], as_content(text))
             case Plan():
                 return _fill(self.wrappers["planner"], self.marks.write_plan(turn))
             case Call():
                 return _fill(self.wrappers["caller"], write_call(turn))
             case Observation(content=content):
-                return _fill(self.wrappers["observation"], content)
+                return _fill(self.wrappers["observation"], as_content(content))
             case Answer(text=text):
-                return _fill(self.wrappers["summarizer"], text)
+                return _fill(self.wrappers["summarizer"], as_content(text))
 
     def _last_thought(self, turns: Sequence[Turn]) -> str:
         last = next((turn for turn in reversed(turns) if isinstance(turn, Plan)), None)
         return self.marks.write_plan(last) if last else ""
 
-    def _steps(self, turns: Sequence[Turn]) -> Iterator[str]:
+    def _steps(self, turns: Sequence[Turn]) -> Iterator[FramedText]:
         """History of the backbone: a plan and the turn that it asked for are one utterance."""
         rest = list(turns)
         while rest:
             turn = rest.pop(0)
             match turn:
                 case User(text=text):
-                    yield _fill(self.step_wrappers["user"], text)
+                    yield _fill(self.step_wrappers["user"], as_content(text))
                 case Observation(content=content):
-                    yield _fill(self.step_wrappers["observation"], content)
+                    yield _fill(self.step_wrappers["observation"], as_content(content))
                 case Plan():
                     step: list[Turn] = [turn]
                     if rest and isinstance(rest[0], Call | Answer):
@@ -205,7 +207,7 @@ class TemplateFormat:
                 kinds = ", ".join(type(turn).__name__ for turn in turns) or "nothing"
                 raise FormatError(f"the {role.value} cannot say {kinds}")
 
-    def _write_step(self, turns: Sequence[Turn]) -> str:
+    def _write_step(self, turns: Sequence[Turn]) -> FramedText:
         return joined(self._step_spans(turns))
 
     def _step_spans(self, turns: Sequence[Turn]) -> tuple[Span, ...]:
@@ -333,26 +335,31 @@ def _read_target(decision: Decision, text: Json) -> _Target:
 # --- filling ------------------------------------------------------------------------------------------
 
 
-def _fill_once(template: str, values: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+def _fill_once(template: str, values: Mapping[str, str]) -> FramedText:
+    return substitute(_PLACEHOLDER, template, lambda found: values[found[1]])
 
 
-def _fill_chained(template: str, values: Mapping[str, str]) -> str:
-    takes_thought = "{thought}" in template
-    for name in ("doc", "tool_names", "history", "thought"):
-        if name != "thought" or takes_thought:
-            template = template.replace(f"{{{name}}}", values[name])
-    return template
+def _fill_chained(template: str, values: Mapping[str, str]) -> FramedText:
+    text = cut(template, 0, len(template))
+    for name in ("doc", "tool_names", "history", *(["thought"] if "{thought}" in template else [])):
+        text = substitute(re.compile(rf"\{{{name}\}}"), text, partial(_chained_value, text, values[name]))
+    return text
 
 
-_FILLINGS: Mapping[Filling, Callable[[str, Mapping[str, str]], str]] = {
+def _chained_value(text: FramedText, value: str, found: re.Match[str]) -> str:
+    """Value of a placeholder; content that holds one is given the value as content."""
+    in_frame = any(start <= found.start() and found.end() <= stop for start, stop in text.frame)
+    return value if in_frame else as_content(value)
+
+
+_FILLINGS: Mapping[Filling, Callable[[str, Mapping[str, str]], FramedText]] = {
     Filling.ONCE: _fill_once,
     Filling.CHAINED: _fill_chained,
 }
 
 
-def _fill(wrapper: str, text: str) -> str:
-    return _STEP_PART.sub(lambda _: text, wrapper)
+def _fill(wrapper: str, text: FramedText) -> FramedText:
+    return substitute(_STEP_PART, wrapper, lambda _: text)
 
 
 def _documents(tools: Sequence[ToolSpec]) -> str:

@@ -3,6 +3,10 @@
 A completion is always tokenised on its own, never behind its prompt: a tokenizer would merge the space that
 ends many prompts into the first word, and a model would then be trained on ids it never meets live. Law:
 the ids of a completion decode to the completion.
+
+Text is never control: the control tokens among the ids of a framed text, and of messages, are those that its frame
+and the chat template write; in content such a token is spelled out. Plain text is frame throughout: its writer
+vouches for it.
 """
 
 from __future__ import annotations
@@ -14,12 +18,16 @@ from typing import Any, Protocol, cast
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.chat_templates import NO_SETTINGS, render_chat
+from alpha_umi.formats.control_tokens import AddedToken, ControlTokens, Veil, control_tokens
+from alpha_umi.formats.framed import FramedText, Ranges, as_content, content_of, split_at
 from alpha_umi.formats.marks import joined
-from alpha_umi.types import Part, Prompt, Span
+from alpha_umi.types import Message, Part, Prompt, Span, ToolPrompt
 
 _RECENT_PROMPTS, _RECENT_PIECES = 64, 256
 """Texts whose ids are at hand: those of a few trajectories."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ANCHOR = "\n"
+"""Stands before a text that goes on after another one, where a tokenizer would begin a text with a space."""
 
 
 class Tokenizer(Protocol):
@@ -55,14 +63,20 @@ def prompt_ids(tokenizer: Tokenizer, prompt: Prompt, settings: Mapping[str, Any]
     `settings`: further variables of the template. Raises FormatError for messages when the tokenizer has no usable
     chat template.
     """
+    control = control_tokens(tokenizer)
     if isinstance(prompt, str):
-        return _own_start(tokenizer) + _encode(tokenizer, prompt)
-    return _encode(tokenizer, render_chat(tokenizer, prompt, settings))
+        return _own_start(tokenizer) + _text_ids(tokenizer, prompt, control)
+    return _text_ids(tokenizer, _chat_text(tokenizer, prompt, settings, control), control)
 
 
 def completion_ids(tokenizer: Tokenizer, completion: str, end: str) -> list[int]:
     """Token ids of a completion and its end mark, the target of training."""
-    return [*_encode(tokenizer, completion), end_ids(tokenizer, end)[0]]
+    return [*_text_ids(tokenizer, completion, control_tokens(tokenizer)), end_ids(tokenizer, end)[0]]
+
+
+def content_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Token ids of a text that is content throughout, after the tokenizer's own BOS where it has one."""
+    return _own_start(tokenizer) + _text_ids(tokenizer, as_content(text), control_tokens(tokenizer))
 
 
 def completion_parts(tokenizer: Tokenizer, spans: Sequence[Span]) -> tuple[list[int], list[Part]]:
@@ -70,8 +84,11 @@ def completion_parts(tokenizer: Tokenizer, spans: Sequence[Span]) -> tuple[list[
 
     The completion is tokenised as a whole, so a token may reach from one part into the next.
     """
-    text = well_formed(joined(spans))
-    ids, begins = _fast_begins(tokenizer, text) if _is_fast(tokenizer) else _slow_begins(tokenizer, text)
+    text = joined(spans)
+    ids, begins = _with_begins(tokenizer, text)
+    control = control_tokens(tokenizer)
+    if not control.reads_right(text, ids):
+        ids, begins = _spelled_out(tokenizer, text, control)
     parts: list[Part] = []
     reached, following = 0, iter(spans)
     part = Part.MARK
@@ -80,6 +97,85 @@ def completion_parts(tokenizer: Tokenizer, spans: Sequence[Span]) -> tuple[list[
             reached, part = reached + len(span[0]), span[1]
         parts.append(part)
     return ids, parts
+
+
+# --- content that holds control tokens --------------------------------------------------------------------
+
+
+def _text_ids(tokenizer: Tokenizer, text: str, control: ControlTokens) -> list[int]:
+    """Token ids of a text: as a whole, where it is read right."""
+    ids = _encode(tokenizer, text)
+    if not isinstance(text, FramedText) or control.reads_right(text, ids):
+        return ids
+    return _spelled_out(tokenizer, text, control)[0]
+
+
+def _spelled_out(tokenizer: Tokenizer, text: FramedText, control: ControlTokens) -> tuple[list[int], list[int]]:
+    """Token ids of a text and the character at which each begins, with control tokens of its content spelled out.
+
+    The text is cut within each of them, and before each of the frame's, and its parts are tokenised one by one.
+    """
+    own = control.in_frame(text)
+    ids: list[int] = []
+    begins: list[int] = []
+    start = 0
+    for part in split_at(text, control.cuts(text) + [start for start, _ in own]):
+        told, places = _part(tokenizer, part, starts=start == 0)
+        if not control.in_order(part, told):
+            told, places = _without_control(tokenizer, part, control, starts=start == 0)
+        ids += told
+        begins += [start + place for place in places]
+        start += len(part)
+    return ids, begins
+
+
+def _without_control(
+    tokenizer: Tokenizer, text: FramedText, control: ControlTokens, *, starts: bool
+) -> tuple[list[int], list[int]]:
+    """Token ids of a text whose tokenizer makes control tokens of other text: these are left out."""
+    own = control.in_frame(text)
+    ids: list[int] = []
+    begins: list[int] = []
+    start = 0
+    for part in split_at(text, [edge for both in (*own, *text.content) for edge in both]):
+        told, places = _part(tokenizer, part, starts=starts and start == 0)
+        wrong = frozenset(() if (start, start + len(part)) in own else control.told(told))
+        ids += [one for one in told if one not in wrong]
+        begins += [start + place for one, place in zip(told, places, strict=True) if one not in wrong]
+        start += len(part)
+    return ids, begins
+
+
+def _part(tokenizer: Tokenizer, text: str, *, starts: bool) -> tuple[list[int], list[int]]:
+    """Token ids of a part of a text and where they begin; `starts`: nothing stands before it."""
+    if not starts:
+        anchor = tokenizer.encode(_ANCHOR, add_special_tokens=False)
+        ids, begins = _with_begins(tokenizer, _ANCHOR + text)
+        if ids[: len(anchor)] == anchor and begins[len(anchor) : len(anchor) + 1] == [len(_ANCHOR)]:
+            return ids[len(anchor) :], [begin - len(_ANCHOR) for begin in begins[len(anchor) :]]
+    return _with_begins(tokenizer, text)
+
+
+def _chat_text(
+    tokenizer: Tokenizer, prompt: Sequence[Message] | ToolPrompt, settings: Mapping[str, Any], control: ControlTokens
+) -> FramedText:
+    """Text of messages by the chat template; control tokens in what it is given are content."""
+    veil = Veil([repr(prompt)])
+
+    def hide(text: str) -> str:
+        if control.normalized and control.told(_encode(tokenizer, text)):
+            return veil.hide(text)
+        return control.pattern.sub(lambda found: veil.hide(found[0]), text)
+
+    return veil.lift(render_chat(tokenizer, prompt, settings, hide))
+
+
+# --- where tokens begin -----------------------------------------------------------------------------------
+
+
+def _with_begins(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
+    """Token ids of a text, and the character at which each begins."""
+    return (_fast_begins if _is_fast(tokenizer) else _slow_begins)(tokenizer, well_formed(text))
 
 
 def _is_fast(tokenizer: Tokenizer) -> bool:
@@ -159,32 +255,28 @@ class PromptIds:
     def __init__(self, tokenizer: Tokenizer, special_tokens: Sequence[str]) -> None:
         self._tokenizer = tokenizer
         self._start = _own_start(tokenizer)
+        self._control = control_tokens(tokenizer)
         cuts = special_tokens and all(_cuts_at(tokenizer, token) for token in special_tokens)
-        self._piece = re.compile(f"(?={'|'.join(map(re.escape, special_tokens))})") if cuts else None
+        self._special = re.compile("|".join(map(re.escape, special_tokens))) if cuts else None
         self._ids = lru_cache(maxsize=_RECENT_PIECES if cuts else _RECENT_PROMPTS)(self._encode)
 
     def __call__(self, prompt: Prompt) -> list[int]:
-        if self._piece is None or not isinstance(prompt, str):
-            return list(self._ids(prompt))
+        if not isinstance(prompt, str):
+            return list(self._ids(prompt, ()))
+        if self._special is None:
+            return [*self._start, *self._ids(str(prompt), content_of(prompt))]
         ids = self._start.copy()
-        for piece in self._piece.split(prompt):
-            ids.extend(self._ids(piece))
+        framed = prompt if isinstance(prompt, FramedText) else FramedText(prompt)
+        cuts = [found.start() for low, high in framed.frame for found in self._special.finditer(framed, low, high)]
+        for piece in split_at(framed, cuts):
+            ids.extend(self._ids(str(piece), piece.content))
         return ids
 
-    def _encode(self, prompt: Prompt) -> Sequence[int]:
-        if self._piece is None or not isinstance(prompt, str):
+    def _encode(self, prompt: Prompt, content: Ranges) -> Sequence[int]:
+        """Ids of messages, or of a text without its start. `content`: of the text, as texts are equal without it."""
+        if not isinstance(prompt, str):
             return prompt_ids(self._tokenizer, prompt)
-        return _encode(self._tokenizer, prompt)
-
-
-class _Added(Protocol):
-    """Protocol of the attributes of an added token that are used."""
-
-    content: str
-    lstrip: bool
-    rstrip: bool
-    single_word: bool
-    normalized: bool
+        return _text_ids(self._tokenizer, FramedText(prompt, content), self._control)
 
 
 def _cuts_at(tokenizer: Tokenizer, token: str) -> bool:
@@ -195,7 +287,7 @@ def _cuts_at(tokenizer: Tokenizer, token: str) -> bool:
     """
     if not _is_fast(tokenizer) or getattr(tokenizer, "split_special_tokens", False):
         return False
-    added = list(cast("dict[int, _Added]", getattr(tokenizer, "added_tokens_decoder", {})).values())
+    added = list(cast("dict[int, AddedToken]", getattr(tokenizer, "added_tokens_decoder", {})).values())
     own = [one for one in added if one.content == token]
     literal = own and not any(one.lstrip or one.rstrip or one.single_word or one.normalized for one in own)
     others = (one.content for one in added if one.content != token)

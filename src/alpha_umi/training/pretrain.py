@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.config import PretrainConfig
 from alpha_umi.errors import ConfigError, DataError
-from alpha_umi.formats.tokens import Tokenizer, end_ids, well_formed
+from alpha_umi.formats.tokens import Tokenizer, content_ids, end_ids, well_formed
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_rows, write_json
 from alpha_umi.training.callbacks import StageProgress
@@ -101,7 +101,7 @@ class TextUnits:
         self._max_length = max_length
 
     def __getitem__(self, index: int) -> TokenizedTrajectory:
-        ids = [*cast("list[int]", self._tokenizer.encode(self._texts[index])), self._end]
+        ids = [*content_ids(cast("Tokenizer", self._tokenizer), self._texts[index]), self._end]
         cut = len(ids) > self._max_length
         kept = np.array(ids[: self._max_length], dtype=np.int32)
         parts = part_codes([Part.ANSWER] * (len(kept) - 2))

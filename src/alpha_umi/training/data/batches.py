@@ -36,7 +36,7 @@ from alpha_umi.training.data.order import Pick, Steps, shares
 from alpha_umi.training.data.packing import PackedTrees, WeightedExample, bin_pack, concatenate, pack_prefix_trees
 from alpha_umi.types import Json
 
-_RULES = 1
+_RULES = 2
 """Changes with the rules by which a trajectory becomes ids: formats, fitting, examples, tokenising."""
 
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.fit import Window, fit
+from alpha_umi.formats.rendering import render
 from alpha_umi.protocols import Format
 from alpha_umi.roles import OPTIONAL_ROLES, ROLES, RoleSpec
 from alpha_umi.types import Answer, Call, Decision, Example, Plan, Role, Task, Trajectory, Turn
@@ -62,7 +63,7 @@ def make_examples(trajectory: Trajectory, role: Role, format: Format, window: Wi
             left_out += 1
             continue
         cut += fitted.cut
-        prompt = format.render(role, trajectory.task, fitted.turns)
+        prompt = render(format, role, trajectory.task, fitted.turns)
         rows.append(Example(role=role, prompt=prompt, completion=format.write(role, fitted.target.said)))
     return Examples(rows=tuple(rows), cut=cut, left_out=left_out)
 

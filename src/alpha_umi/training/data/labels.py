@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.fit import Window
+from alpha_umi.formats.rendering import render
 from alpha_umi.formats.tokens import PromptIds, Tokenizer, completion_parts, end_ids
 from alpha_umi.protocols import Format
 from alpha_umi.training.data.examples import FittedTarget, fitted_targets
@@ -125,7 +126,7 @@ class Tokeniser:
     ) -> TokenizedExample | None:
         if fitted.turns is None:
             return None
-        prompt = self._ids(self._format.render(role, trajectory.task, fitted.turns))
+        prompt = self._ids(render(self._format, role, trajectory.task, fitted.turns))
         ids, parts = completion_parts(self.tokenizer, self._format.spans(role, fitted.target.said))
         ids.append(end_ids(self.tokenizer, self._format.end)[0])
         if len(prompt) + len(ids) > self.lengths.example:
