@@ -110,8 +110,20 @@ def test_adapters_are_read_back_with_their_scale_and_what_wakes_them(kind, tmp_p
     assert torch.equal(neighbours_apart(read["blk.1.attn_k.weight.lora_b"], 2), lora_b)
     assert (facts["general.type"], facts["adapter.type"]) == ("adapter", "lora")
     assert facts["adapter.lora.alpha"] == settings.alpha
-    waking = list(WAKING[Role.CALLER]) if kind is AdapterKind.ALORA else None
+    # llama.cpp's server begins one token before the invocation
+    waking = list(WAKING[Role.CALLER][1:]) if kind is AdapterKind.ALORA else None
     assert facts.get("adapter.alora.invocation_tokens") == waking
+
+
+def test_an_adapter_that_one_token_wakes_is_woken_by_the_opening_of_every_prompt(tmp_path):
+    model, settings = tiny(), adapter_settings(AdapterKind.ALORA)
+    adapters = with_adapters(model, settings)
+    model.config.save_pretrained(tmp_path / "base")
+    save_adapter(adapters, Role.PLANNER, settings, tmp_path / "planner")
+    write_adapter(str(tmp_path / "planner"), str(tmp_path / "base"), tmp_path / "a.gguf", opening=1)
+    assert told(tmp_path / "a.gguf")["adapter.alora.invocation_tokens"] == [1]
+    with pytest.raises(CheckpointError, match="with which token prompts begin"):
+        write_adapter(str(tmp_path / "planner"), str(tmp_path / "base"), tmp_path / "b.gguf")
 
 
 def test_what_scales_layers_differently_goes_into_their_weights(tmp_path):
@@ -189,10 +201,17 @@ def test_a_run_becomes_a_folder_that_serves_it(run, tmp_path):
     assert command.count("--lora ") == 3
     assert "--lora-init-without-apply" in command
     assert "--special" in command
+    assert "--parallel 4 --ctx-size 1024" in command
     written = tomllib.loads((out / "agent.toml").read_text())
     named = {role: config["extra"]["lora"] for role, config in written["roles"].items()}
-    assert named["caller"] == [{"id": 1, "scale": 1.0}]
-    assert named["backbone"] == []
+    assert named["caller"] == [{"id": 0, "scale": 0.0}, {"id": 1, "scale": 1.0}, {"id": 2, "scale": 0.0}]
+    assert named["backbone"] == [{"id": number, "scale": 0.0} for number in range(3)]
+    assert not any(written["roles"][role]["extra"]["cache_prompt"] for role in ("caller", "backbone"))
+    assert written["roles"]["planner"]["prefill"] == {
+        "without": "<|planner|>",
+        "extra": {"lora": named["backbone"], "cache_prompt": False},
+    }
+    assert written["sampling"]["stop"] == ["<|end|>"]
 
 
 def test_every_role_of_the_served_agent_asks_for_its_own_adapter(run, tmp_path):
@@ -211,7 +230,7 @@ def test_every_role_of_the_served_agent_asks_for_its_own_adapter(run, tmp_path):
 
         proposal = asyncio.run(ask())
     assert proposal.turns == (Call(name="weather", arguments="{}"),)
-    assert server.received[0].body["lora"] == [{"id": 1, "scale": 1.0}]
+    assert server.received[0].body["lora"][1] == {"id": 1, "scale": 1.0}
     assert server.received[0].body["prompt"].endswith("<|caller|>")
     assert server.received[0].body["stop"] == ["<|end|>"]
 

@@ -1,9 +1,14 @@
 """Tiny models of every architecture that is exported to GGUF."""
 
+import json
+from functools import cache
+
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 from alpha_umi.formats.load import builtin
+from support.odd_texts import odd_texts
 from support.tiny_models import tiny_tokenizer
 
 SHARED = builtin("shared")
@@ -47,7 +52,7 @@ def saved(config, folder, dtype=torch.float32):
     return model
 
 
-def write_small(path, *, architecture="llama", metadata=None, tensors=None, without=(), quantised=None):
+def write_small(path, *, architecture="llama", metadata=None, tensors=None, without=(), quantised=None, rows=13):
     """Write a GGUF file of a one-layer model by gguf's own writer, with further or other metadata and tensors."""
     from gguf import GGUFValueType, GGUFWriter, quantize
 
@@ -72,7 +77,7 @@ def write_small(path, *, architecture="llama", metadata=None, tensors=None, with
         if key not in without:
             writer.add_key_value(key, value, kinds.get(type(value), GGUFValueType.FLOAT32))
     square, draw = (32, 32), torch.Generator().manual_seed(0)
-    shapes = {"token_embd.weight": (len(tokens), 32), "output_norm.weight": (32,), "blk.0.attn_norm.weight": (32,)}
+    shapes = {"token_embd.weight": (rows, 32), "output_norm.weight": (32,), "blk.0.attn_norm.weight": (32,)}
     shapes |= {"blk.0.ffn_norm.weight": (32,), **{f"blk.0.attn_{name}.weight": square for name in ("q", "k", "v")}}
     shapes |= {f"blk.0.{name}.weight": square for name in ("attn_output", "ffn_gate", "ffn_up", "ffn_down")}
     for name, shape in (shapes | (tensors or {})).items():
@@ -87,3 +92,28 @@ def write_small(path, *, architecture="llama", metadata=None, tensors=None, with
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_odd(path, pre):
+    """Write a small model whose merges cross blanks, digits and marks, so that another cut gives other ids."""
+    tokens, merges = odd_vocabulary()
+    changes = {"tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": merges}
+    kinds = [3, 3] + [1] * (len(tokens) - 2)
+    return write_small(path, metadata={**changes, "tokenizer.ggml.token_type": kinds}, rows=len(tokens))
+
+
+@cache
+def odd_vocabulary():
+    model = Tokenizer(models.BPE())
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=4000,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=["<|im_end|>", "<s>"],
+        show_progress=False,
+        max_token_length=12,
+    )
+    model.train_from_iterator(odd_texts(1500, seed=1) * 2, trainer)
+    found = json.loads(model.to_str())["model"]
+    tokens = sorted(found["vocab"], key=found["vocab"].__getitem__)
+    return tokens, [" ".join(merge) for merge in found["merges"]]

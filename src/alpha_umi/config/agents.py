@@ -39,6 +39,18 @@ class LocalConfig(Table):
         return self.model_copy(update={"model": model_or_hub_id(self.model, folder), "adapter": adapter})
 
 
+class PrefillConfig(Table):
+    """Request that is sent before each completion: the prompt without its end, so that the server has it in its cache.
+
+    For activated adapters on llama.cpp's server, which then act on the end alone, as they were trained.
+    """
+
+    without: str
+    """End of the prompt that is left out; a prompt without this end gets no such request."""
+    extra: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Fields of that request in place of the completion's, such as `lora`."""
+
+
 class EndpointConfig(Table):
     """Model behind an OpenAI-compatible endpoint."""
 
@@ -58,6 +70,8 @@ class EndpointConfig(Table):
     `ebnf` for SGLang with its backend 'llguidance'; none: it takes none."""
     extra: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Fields added to every request, such as llama.cpp's `lora`."""
+    prefill: PrefillConfig | None = None
+    """Request before each completion, to the same slot of llama.cpp's server; `concurrency` is then its slots."""
 
 
 def _kind(value: Any) -> str:

@@ -8,18 +8,26 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, RolesConfig, resolved
-from alpha_umi.errors import ConfigError, explain_missing_extra
+from alpha_umi.config import AgentConfig, EndpointConfig, LocalConfig, PrefillConfig, RolesConfig, resolved
+from alpha_umi.errors import ConfigError, FormatError, explain_missing_extra
 from alpha_umi.loading.formats import open_stored_format
+from alpha_umi.loading.pretrained import find_model
 from alpha_umi.output_lock import locks_out
 from alpha_umi.protocols import Format
 from alpha_umi.store import write_json, write_text
-from alpha_umi.types import Role
+from alpha_umi.types import Role, Task, User
+
+if TYPE_CHECKING:
+    from alpha_umi.models.gguf_files import ServedModel
 
 AGENT, FORMAT = "agent.toml", "format.json"
 _PORT = 8080
+_SLOTS = 4
+"""Of a server with activated adapters: its requests at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,6 +39,7 @@ class _Server:
     port: int
     adapters: dict[str, str] = field(default_factory=dict[str, str])
     """Folders and the files they become; llama.cpp numbers adapters in this order."""
+    facts: ServedModel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +63,17 @@ def export_run(agent: AgentConfig, out: Path, *, dtype: str = "auto", adapters_o
     form = open_stored_format(agent.format)
     servers = _servers(roles)
     with explain_missing_extra("local", "reading models"):
-        from alpha_umi.models.gguf_files import write_adapter, write_model
+        from alpha_umi.models.gguf_files import served_model, write_adapter, write_model
     files: list[Path] = []
+    opening = _opening(form)
     for server in servers.values():
+        server.model = find_model(server.model)
+        server.facts = served_model(server.model, tuple(server.adapters), opening)
         if not adapters_only:
             write_model(server.model, out / server.file, end=form.end, dtype=dtype)
             files.append(out / server.file)
         for folder, name in server.adapters.items():
-            write_adapter(folder, server.model, out / name)
+            write_adapter(folder, server.model, out / name, opening=server.facts.opening)
             files.append(out / name)
     write_json(out / FORMAT, form.to_document())
     with write_text(out / AGENT) as text:
@@ -97,20 +109,48 @@ def _agent(
     agent: AgentConfig, roles: Mapping[Role, LocalConfig], servers: Mapping[str, _Server], form: Format
 ) -> AgentConfig:
     """The same agent behind the servers that `_command` starts."""
-    chosen: dict[str, EndpointConfig] = {}
-    for role, config in roles.items():
-        server = servers[config.model]
-        numbers = {folder: number for number, folder in enumerate(server.adapters)}
-        own = [] if config.adapter is None else [{"id": numbers[config.adapter], "scale": 1.0}]
-        chosen[role.value] = EndpointConfig(
-            base_url=f"http://127.0.0.1:{server.port}/v1",
-            model=Path(server.file).stem,
-            extra={"lora": own} if server.adapters else {},
-        )
-    # The end mark is written as text where the server shows special tokens.
-    stop = (form.end,) if form.special_tokens and form.end not in agent.sampling.stop else ()
-    sampling = agent.sampling.model_copy(update={"stop": (*agent.sampling.stop, *stop)})
+    chosen = {role.value: _endpoint(role, config, servers[config.model], form) for role, config in roles.items()}
+    # The end mark, and the tokenizer's own, are written as text where the server shows special tokens.
+    ends = [form.end, *(server.facts.end for server in servers.values() if server.facts is not None)]
+    stop = dict.fromkeys([*agent.sampling.stop, *(end for end in ends if end and form.special_tokens)])
+    sampling = agent.sampling.model_copy(update={"stop": tuple(stop)})
     return agent.model_copy(update={"format": FORMAT, "roles": RolesConfig(**chosen), "sampling": sampling})
+
+
+def _endpoint(role: Role, config: LocalConfig, server: _Server, form: Format) -> EndpointConfig:
+    """The role at its server. Every adapter is named: those that a request leaves out would act with scale 1."""
+    base_url, model = f"http://127.0.0.1:{server.port}/v1", Path(server.file).stem
+    facts = server.facts
+    if not server.adapters or facts is None:
+        return EndpointConfig(base_url=base_url, model=model)
+
+    def scales(used: str | None) -> list[dict[str, float]]:
+        return [{"id": number, "scale": float(folder == used)} for number, folder in enumerate(server.adapters)]
+
+    # The server's cache does not tell which adapter computed it.
+    extra = {"lora": scales(config.adapter), "cache_prompt": False}
+    if config.adapter not in facts.prefilled:
+        return EndpointConfig(base_url=base_url, model=model, extra=extra)
+    return EndpointConfig(
+        base_url=base_url,
+        model=model,
+        concurrency=_SLOTS,
+        extra={**extra, "cache_prompt": True},
+        prefill=PrefillConfig(without=form.role_token(role), extra={"lora": scales(None), "cache_prompt": False}),
+    )
+
+
+def _opening(form: Format) -> str:
+    """What every prompt of a format begins with, as far as two of them agree."""
+    for role in (Role.PLANNER, Role.BACKBONE):
+        try:
+            prompts = [form.render(role, Task(id="", query=text), (User(text=text),)) for text in ("a", "b")]
+        except FormatError:
+            continue
+        first, second = prompts
+        alike = takewhile(lambda both: both[0] == both[1], zip(first, second, strict=False))
+        return "".join(letter for letter, _ in alike) if isinstance(first, str) else ""
+    return ""
 
 
 def _command(server: _Server, out: Path, form: Format) -> str:
@@ -118,5 +158,7 @@ def _command(server: _Server, out: Path, form: Format) -> str:
     for name in server.adapters.values():
         words += ["--lora", str(out / name)]
     words += ["--lora-init-without-apply"] if server.adapters else []
+    if server.facts is not None and server.facts.prefilled:
+        words += ["--parallel", str(_SLOTS), "--ctx-size", str(_SLOTS * server.facts.context)]
     words += ["--special"] if form.special_tokens else []
     return shlex.join(words)

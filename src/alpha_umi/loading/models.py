@@ -9,7 +9,7 @@ import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from alpha_umi.config import EndpointConfig, LocalConfig
 from alpha_umi.errors import FormatError, explain_missing_extra
@@ -17,6 +17,9 @@ from alpha_umi.formats.chat_templates import ChatUse
 from alpha_umi.loading.pretrained import find_model
 from alpha_umi.protocols import Format, Model
 from alpha_umi.types import Role, Task, ToolPrompt
+
+if TYPE_CHECKING:
+    from alpha_umi.models.openai import Slots
 
 
 class ClosableModel(Model, Protocol):
@@ -28,6 +31,7 @@ class ClosableModel(Model, Protocol):
 def open_models(chosen: Mapping[Role, LocalConfig | EndpointConfig], form: Format) -> dict[Role, ClosableModel]:
     """Open one model per role; roles of one configuration, and roles on one base model here, share what they can."""
     models: dict[Role, ClosableModel] = {}
+    slots: dict[str, Slots | None] = {}
     for role, config in chosen.items():
         if role in models:
             continue
@@ -36,7 +40,8 @@ def open_models(chosen: Mapping[Role, LocalConfig | EndpointConfig], form: Forma
         }
         match config:
             case EndpointConfig():
-                models |= dict.fromkeys(alike, open_endpoint(config))
+                shared = slots.setdefault(config.base_url, _slots(config))
+                models |= dict.fromkeys(alike, open_endpoint(config, shared))
             case LocalConfig():
                 adapters = {other: beside.adapter for other, beside in alike.items() if isinstance(beside, LocalConfig)}
                 models |= open_local(config, adapters, form)
@@ -47,8 +52,16 @@ def _without_adapter(config: LocalConfig | EndpointConfig) -> LocalConfig | Endp
     return config.model_copy(update={"adapter": None}) if isinstance(config, LocalConfig) else config
 
 
-def open_endpoint(config: EndpointConfig) -> ClosableModel:
-    from alpha_umi.models.openai import Endpoint, OpenAIModel
+def _slots(config: EndpointConfig) -> Slots | None:
+    """Slots of a server that its models share, where requests name them."""
+    from alpha_umi.models.openai import Slots
+
+    return None if config.prefill is None else Slots(config.concurrency)
+
+
+def open_endpoint(config: EndpointConfig, slots: Slots | None = None) -> ClosableModel:
+    """Open a model behind an endpoint. `slots`: of its server, where other models use them too."""
+    from alpha_umi.models.openai import Endpoint, OpenAIModel, Prefill
 
     return OpenAIModel(
         Endpoint(
@@ -61,7 +74,9 @@ def open_endpoint(config: EndpointConfig) -> ClosableModel:
             max_concurrency=config.concurrency,
             grammar=config.grammar,
             extra=config.extra,
-        )
+            prefill=None if config.prefill is None else Prefill(config.prefill.without, config.prefill.extra),
+        ),
+        slots=slots,
     )
 
 

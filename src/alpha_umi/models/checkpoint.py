@@ -10,14 +10,21 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from alpha_umi.errors import CheckpointError
 from alpha_umi.formats.chat_templates import ChatUse, template_fault
 from alpha_umi.models.gguf_reader import is_gguf, open_gguf
 from alpha_umi.models.gguf_tokenizer import read_tokenizer
-from alpha_umi.models.gguf_weights import read_model
+from alpha_umi.models.gguf_weights import read_config, read_model
 from alpha_umi.models.tokenizer_check import differs_from_file
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +58,15 @@ def load_weights(name: str, dtype: torch.dtype | str = torch.float32) -> PreTrai
             return read_model(open_gguf(Path(name)), dtype)
     with _explained(name, "weights"), quiet():
         return cast("PreTrainedModel", AutoModelForCausalLM.from_pretrained(name, dtype=dtype))
+
+
+def load_config(name: str) -> PreTrainedConfig:
+    """Load the configuration of a model alone. Raises CheckpointError."""
+    _check_folder(name)
+    if is_gguf(name):
+        return read_config(open_gguf(Path(name)))
+    with _explained(name, "configuration"), quiet():
+        return AutoConfig.from_pretrained(name)
 
 
 def load_tokenizer(name: str, chat: ChatUse | None = None) -> PreTrainedTokenizerBase:

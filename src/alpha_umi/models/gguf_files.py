@@ -7,7 +7,8 @@ A model that llama.cpp would compute otherwise is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from alpha_umi.errors import CheckpointError, StorageError, explain_missing_extra
-from alpha_umi.models.adapter_files import invocation, read_adapter, scaling
-from alpha_umi.models.checkpoint import load_tokenizer, load_weights
+from alpha_umi.models.adapter_files import invocation, read_adapter, read_config, scaling
+from alpha_umi.models.checkpoint import load_config, load_tokenizer, load_weights
 from alpha_umi.models.gguf_vocabulary import write_vocabulary
 
 ARCHITECTURES: Mapping[str, str] = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
@@ -30,6 +31,36 @@ def reorder(weight: Tensor, heads: int) -> Tensor:
     """Reorder the rows of Q or K, of `heads` heads, from transformers' order to llama.cpp's: halves to neighbours."""
     halves = weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:])
     return halves.swapaxes(1, 2).reshape(weight.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """What a request to llama.cpp's server must know of a model and the adapters on it."""
+
+    end: str
+    """The tokenizer's own end, as text."""
+    opening: int | None
+    """Token with which every prompt begins; None: there is no such token."""
+    context: int
+    """Most tokens of a prompt with its completion."""
+    prefilled: tuple[str, ...]
+    """Folders of activated adapters that need a request before each completion; see `write_adapter`."""
+
+
+def served_model(name: str, adapters: Sequence[str], opening: str) -> ServedModel:
+    """Look at a model, and the adapters on it, that llama.cpp's server is to run. `opening`: how every prompt begins.
+
+    Raises CheckpointError.
+    """
+    tokenizer = load_tokenizer(name)
+    first = tokenizer.encode("", add_special_tokens=True)[:1] or tokenizer.encode(opening, add_special_tokens=False)[:1]
+    known = first[0] if first and first[0] in tokenizer.added_tokens_decoder else None
+    return ServedModel(
+        end=str(tokenizer.eos_token or ""),
+        opening=known,
+        context=int(load_config(name).max_position_embeddings),
+        prefilled=tuple(folder for folder in adapters if len(invocation(read_config(folder))) == 1),
+    )
 
 
 def write_model(name: str, path: Path, *, end: str, dtype: str = "auto") -> None:
@@ -59,12 +90,16 @@ def write_model(name: str, path: Path, *, end: str, dtype: str = "auto") -> None
     _save(writer, path)
 
 
-def write_adapter(folder: str, base: str, path: Path) -> None:
-    """Write the LoRA or activated LoRA of a folder, on the model `base`. Raises as `write_model` does."""
-    gguf = _package()
-    from transformers import AutoConfig
+def write_adapter(folder: str, base: str, path: Path, *, opening: int | None = None) -> None:
+    """Write the LoRA or activated LoRA of a folder, on the model `base`. Raises as `write_model` does.
 
-    stored, config = read_adapter(folder), AutoConfig.from_pretrained(base)
+    llama.cpp's server lets an activated adapter act from one token before its invocation. So of an invocation of
+    several tokens the first is left out. One of a single token is replaced by `opening`, the token that begins every
+    prompt: the adapter then acts on all that is not in the server's cache, and a request before
+    (`EndpointConfig.prefill`) puts there what it must not act on.
+    """
+    gguf = _package()
+    stored, config = read_adapter(folder), load_config(base)
     arch = _architecture(base, config)
     writer = gguf.GGUFWriter(None, arch)
     writer.add_type(gguf.GGUFType.ADAPTER)
@@ -72,6 +107,9 @@ def write_adapter(folder: str, base: str, path: Path) -> None:
     alpha = float(stored.config["lora_alpha"])
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
     if invoking := invocation(stored.config):
+        invoking = invoking[1:] or (() if opening is None else (opening,))
+        if not invoking:
+            raise CheckpointError(f"{folder}: an activated adapter, and it is not known with which token prompts begin")
         key = gguf.Keys.Adapter.ALORA_INVOCATION_TOKENS
         writer.add_key_value(key, list(invoking), gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.UINT32)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[arch.upper()], config.num_hidden_layers)

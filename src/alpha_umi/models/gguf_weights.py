@@ -7,8 +7,9 @@ no place for, is refused by name. Weights are made once: the model is built with
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -50,15 +51,10 @@ def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
     the package gguf.
     """
     wanted = _stored_dtype(file) if isinstance(dtype, str) else dtype
-    try:
-        config = _read_config(file)
-        with torch.device("meta"):
-            made: PreTrainedModel = cast("Any", MODEL_FOR_CAUSAL_LM_MAPPING)[type(config)](config)
-            model = cast("PreTrainedModel", torch.nn.Module.to(made, wanted))
-    except CheckpointError:
-        raise
-    except Exception as error:  # transformers' configurations raise errors of many kinds for numbers that do not fit
-        raise CheckpointError(f"{file.path}: a broken GGUF file: {' '.join(str(error).split())}") from None
+    config = read_config(file)
+    with _explained(file), torch.device("meta"):
+        made: PreTrainedModel = cast("Any", MODEL_FOR_CAUSAL_LM_MAPPING)[type(config)](config)
+        model = cast("PreTrainedModel", torch.nn.Module.to(made, wanted))
     names = _places(file, model, config)
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     if file.architecture != "llama":
@@ -77,6 +73,22 @@ def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
     ends = end_tokens(file)
     model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[0] if ends else None)
     return model.eval()
+
+
+def read_config(file: GGUFFile) -> PreTrainedConfig:
+    """Read the configuration of the model in a GGUF file. Raises CheckpointError as `read_model` does."""
+    with _explained(file):
+        return _read_config(file)
+
+
+@contextmanager
+def _explained(file: GGUFFile) -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:  # transformers' configurations raise errors of many kinds for numbers that do not fit
+        raise CheckpointError(f"{file.path}: a broken GGUF file: {' '.join(str(error).split())}") from None
 
 
 # --- the architecture -------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeAlias, cast
@@ -40,6 +41,16 @@ _QUOTED = 200
 _REPLY_BYTES = 67_108_864
 
 
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Request before each completion that leaves the prompt without its end in the cache of a slot of the server."""
+
+    without: str
+    """End of the prompt that is left out; other prompts get no such request."""
+    extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """Fields in place of the completion's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Address of a model server, and the options of requests to it."""
@@ -62,6 +73,8 @@ class Endpoint:
     """One of the keys of `GRAMMAR_FIELDS`; None: the server takes no grammar."""
     extra: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """Fields added to every request, such as llama.cpp's `lora`; they override ours."""
+    prefill: Prefill | None = None
+    """Request before each completion; `max_concurrency` is then the number of the server's slots."""
     rename: Mapping[str, str] = field(default_factory=dict[str, str])
     """The server's names of our fields, "" to leave one out, as in {"max_tokens": "max_completion_tokens"}."""
 
@@ -85,6 +98,24 @@ class Endpoint:
             raise ConfigError(f"the key in {self.api_key_variable} has a blank or a character that no key has")
 
 
+class Slots:
+    """Slots of a server, each for one request at a time; the models of one server share them."""
+
+    def __init__(self, count: int) -> None:
+        self._free = list(range(count))
+        self._waiting = asyncio.Semaphore(count)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncGenerator[int]:
+        """Wait for a slot and hold it; yields its number."""
+        async with self._waiting:
+            number = self._free.pop()
+            try:
+                yield number
+            finally:
+                self._free.append(number)
+
+
 class OpenAIModel:
     """Client of an Endpoint (protocols.Model). Close it, or use it as an async context manager; one event loop each."""
 
@@ -95,12 +126,16 @@ class OpenAIModel:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
+        slots: Slots | None = None,
     ) -> None:
-        """`sleep` takes seconds, `clock` is seconds since 1970, `jitter` gives values in [0, 1)."""
+        """`sleep` takes seconds, `clock` is seconds since 1970, `jitter` gives values in [0, 1).
+
+        `slots`: shared with other models of the same server; None: its own.
+        """
         self.endpoint = endpoint
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
         self._warned = False
-        self._slots = asyncio.Semaphore(endpoint.max_concurrency)
+        self._slots = slots or Slots(endpoint.max_concurrency)
         key = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
         self._client = httpx2.AsyncClient(
             headers={"Content-Type": "application/json", **key},
@@ -121,9 +156,20 @@ class OpenAIModel:
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         """Continue `prompt`. Raises ModelError for a refusal, a reply of another shape, or when all retries fail."""
         url, body = self._request(prompt, sampling)
-        async with self._slots:
+        async with self._slots.take() as slot:
+            if (first := self._prefill(prompt, body, slot)) is not None:
+                self._check(url, await self._send(url, json.dumps(first).encode()))
+                body = {**body, "id_slot": slot}
             reply = await self._send(url, json.dumps(body).encode())
         return self._read(url, reply, prompt, sampling.stop)
+
+    def _prefill(self, prompt: Prompt, body: Mapping[str, Json], slot: int) -> dict[str, Json] | None:
+        """The request before a completion; None where there is none."""
+        prefill = self.endpoint.prefill
+        if prefill is None or not isinstance(prompt, str) or not prompt.endswith(prefill.without):
+            return None
+        start = prompt.removesuffix(prefill.without)
+        return {**body, "prompt": start, "max_tokens": 0, "id_slot": slot, **prefill.extra}
 
     # --- the request ----------------------------------------------------------------------------------
 
@@ -224,8 +270,7 @@ class OpenAIModel:
     # --- the reply ------------------------------------------------------------------------------------
 
     def _read(self, url: httpx2.URL, reply: httpx2.Response, prompt: Prompt, stop: tuple[str, ...]) -> Completion:
-        if not reply.is_success:
-            raise ModelError(self._refusal(url, reply))
+        self._check(url, reply)
         try:
             document: Any = reply.json()
             choice = document["choices"][0]
@@ -258,6 +303,10 @@ class OpenAIModel:
             url,
             usage.prompt_tokens,
         )
+
+    def _check(self, url: httpx2.URL, reply: httpx2.Response) -> None:
+        if not reply.is_success:
+            raise ModelError(self._refusal(url, reply))
 
     def _refusal(self, url: httpx2.URL, reply: httpx2.Response) -> str:
         endpoint, status, quote = self.endpoint, reply.status_code, self._quote(reply)
