@@ -9,7 +9,7 @@ from email.utils import formatdate
 import pytest
 
 from alpha_umi.errors import ConfigError, ModelError
-from alpha_umi.models.openai import Endpoint, OpenAIModel
+from alpha_umi.models.openai import Endpoint, OpenAIModel, Prefill, Slots
 from alpha_umi.protocols import Model
 from alpha_umi.types import Completion, FinishReason, Message, Sampling, TokenLogprob, ToolPrompt, ToolSpec, Usage
 from support.endpoint_server import CutOff, Drip, EndpointServer, Hang, Reply, chat_reply, text_reply
@@ -436,3 +436,52 @@ def test_an_endpoint_that_cannot_be_asked_is_refused(config, named):
         Endpoint(**{"base_url": "http://localhost", "model": "m", **config})
     assert "secret" not in str(caught.value)
     assert "two" not in str(caught.value)
+
+
+# --- a request before each completion ---------------------------------------------------------------------
+
+
+def test_the_start_of_a_prompt_is_sent_first_and_to_the_same_slot():
+    first = Prefill("<|role|>", {"lora": [{"id": 0, "scale": 0.0}], "cache_prompt": False})
+    fields = {
+        "extra": {"lora": [{"id": 0, "scale": 1.0}], "cache_prompt": True},
+        "prefill": first,
+        "max_concurrency": 1,
+    }
+    replies = (Reply(body=text_reply("")), Reply(body=text_reply("done")))
+    completion, server, _ = ask(*replies, prompt="tools, words<|role|>", **fields)
+    assert completion.text == "done"
+    before, after = (each.body for each in server.received)
+    assert (before["prompt"], before["max_tokens"], before["lora"]) == ("tools, words", 0, [{"id": 0, "scale": 0.0}])
+    assert (after["prompt"], after["max_tokens"], after["lora"]) == (
+        "tools, words<|role|>",
+        16,
+        [{"id": 0, "scale": 1.0}],
+    )
+    assert (before["cache_prompt"], after["cache_prompt"]) == (False, True)
+    assert before["id_slot"] == after["id_slot"] == 0
+
+
+@pytest.mark.parametrize("prompt", ["another end", CHAT])
+def test_a_prompt_with_another_end_is_sent_alone(prompt):
+    reply = Reply(body=text_reply("done") if isinstance(prompt, str) else chat_reply("done"))
+    _, server, _ = ask(reply, prompt=prompt, prefill=Prefill("<|role|>"))
+    assert [("id_slot" in each.body) for each in server.received] == [False]
+
+
+def test_a_slot_serves_one_completion_at_a_time_for_all_models_of_its_server():
+    async def run():
+        slots, held, together = Slots(2), set(), []
+
+        async def one():
+            async with slots.take() as number:
+                assert number not in held
+                held.add(number)
+                together.append(len(held))
+                await asyncio.sleep(0)
+                held.remove(number)
+
+        await asyncio.gather(*(one() for _ in range(9)))
+        return max(together)
+
+    assert asyncio.run(run()) == 2
