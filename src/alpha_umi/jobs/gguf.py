@@ -148,8 +148,10 @@ def _opening(form: Format) -> str:
         except FormatError:
             continue
         first, second = prompts
-        alike = takewhile(lambda both: both[0] == both[1], zip(first, second, strict=False))
-        return "".join(letter for letter, _ in alike) if isinstance(first, str) else ""
+        if not (isinstance(first, str) and isinstance(second, str)):
+            return ""
+        alike = takewhile(lambda place: first[: place + 1] == second[: place + 1], range(min(len(first), len(second))))
+        return first[: len(list(alike))]
     return ""
 
 
