@@ -150,8 +150,7 @@ def _opening(form: Format) -> str:
         first, second = prompts
         if not (isinstance(first, str) and isinstance(second, str)):
             return ""
-        alike = takewhile(lambda place: first[: place + 1] == second[: place + 1], range(min(len(first), len(second))))
-        return first[: len(list(alike))]
+        return "".join(one for one, _ in takewhile(lambda both: both[0] == both[1], zip(first, second, strict=False)))
     return ""
 
 
