@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from alpha_umi.formats.fit import Window, fit
 from alpha_umi.formats.rendering import render
-from alpha_umi.protocols import Agent, Format, Model, StreamingModel
+from alpha_umi.protocols import Agent, BoundedFormat, Format, Model, StreamingModel
 from alpha_umi.roles import followers, next_role, optional_turn
 from alpha_umi.types import (
     Completion,
@@ -53,10 +53,19 @@ class RoleModel:
 
     async def complete_turn(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
         read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
-        grammar = format.grammar(role, task, turns) if self.constrained else None
-        sampling = replace(self.sampling, grammar=grammar) if grammar is not None else self.sampling
+        sampling = self._sampling(role, format, task, turns)
         completion = await self.model.complete(render(format, role, task, read), sampling)
         return Proposal(turns=format.parse(role, completion.text, completion.finish), usage=completion.usage)
+
+    def _sampling(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Sampling:  # noqa: A002
+        """Sampling with what the format bounds completions of `role` by."""
+        bounded = format if isinstance(format, BoundedFormat) else None
+        stops = (*self.sampling.stop, *(bounded.stops(role) if bounded else ()))
+        sampling = replace(self.sampling, stop=tuple(dict.fromkeys(stops)))
+        grammar = format.grammar(role, task, turns) if self.constrained else None
+        if grammar is None:
+            return sampling
+        return replace(sampling, grammar=grammar, ending=bounded and bounded.ending(role, task, turns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

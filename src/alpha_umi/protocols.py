@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from alpha_umi.types import (
     Call,
     Completion,
+    Ending,
     FinishReason,
     Json,
     Observation,
@@ -121,6 +122,23 @@ class Format(Protocol):
         Callers are held to the tools of the task and arguments that their schemas allow, planners to end with one of
         their decisions, the backbone to both; None where any text will do, or no tool can be called. The end mark
         is not part of it. Laws: what `write` writes for such turns is accepted; what is accepted parses to such turns.
+        """
+        ...
+
+
+@runtime_checkable
+class BoundedFormat(Format, Protocol):
+    """Format that bounds its completions: by stop strings, and by the ending that is forced on constrained ones."""
+
+    def stops(self, role: Role) -> tuple[str, ...]:
+        """Return the stop strings of completions of `role`: labels that belong to others."""
+        ...
+
+    def ending(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> Ending | None:
+        """Return the ending of constrained completions of `role`: decisions, or for the backbone what follows them.
+
+        None for a role without a thought. Law: a completion that `grammar` accepts up to any place without one of the
+        marks, with one that the ending's grammar accepts behind it, parses to a decision.
         """
         ...
 

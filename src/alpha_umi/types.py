@@ -320,6 +320,26 @@ class FinishReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Ending that is forced on a completion which does not come to it within its tokens."""
+
+    grammar: str
+    """Of the rest of the completion."""
+    marks: tuple[str, ...]
+    """Texts of which one stands in a completion that has come to its ending."""
+    reserve: int = 32
+    """Tokens that are kept for it; at most half of all."""
+
+    def budget(self, tokens: int) -> int:
+        """Tokens of what comes before the ending, out of all."""
+        return tokens - min(self.reserve, tokens // 2)
+
+    def is_in(self, text: str) -> bool:
+        """Return True if a completion has come to its ending."""
+        return any(mark in text for mark in self.marks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """Sampling parameters. Temperature 0 is greedy and deterministic."""
 
@@ -341,6 +361,8 @@ class Sampling:
     """True: the completion has the log probabilities of its tokens."""
     grammar: str | None = None
     """A Lark grammar in the dialect of llguidance that the completion is held to."""
+    ending: Ending | None = None
+    """Forced where the grammar's own ending does not come in time; None: the completion may run out of tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,6 +116,23 @@ def test_whatever_a_held_planner_writes_decides(name, task, seed):
 
 @every_format
 @law
+@given(tasks, texts, st.sampled_from([Role.PLANNER, Role.BACKBONE]), st.integers(0, 2**32))
+def test_an_ending_that_is_forced_behind_any_thought_decides(name, task, thought, role, seed):
+    form = FORMATS[name]
+    ending = form.ending(role, task)
+    assume("think" not in thought and not ending.is_in(thought))
+    rest = walk(ending.grammar, seed, end="<|end|>" if name == "shared" else "</s>")
+    assume(rest is not None)
+    assert ending.is_in(rest)
+    plan, *said = form.parse(role, form.write(Role.SUMMARIZER, [Answer(text=thought)]) + rest)
+    assert plan.decision is not Decision.NONE
+    for turn in said:
+        if isinstance(turn, Call):
+            assert_valid(task, turn)
+
+
+@every_format
+@law
 @given(tasks, st.integers(0, 2**32))
 def test_whatever_a_held_backbone_writes_is_a_step_with_a_valid_call_if_any(name, task, seed):
     form = FORMATS[name]

@@ -9,12 +9,13 @@ from alpha_umi.agent import MultiAgent, RoleModel, SingleAgent
 from alpha_umi.arguments import Arguments, decode_arguments
 from alpha_umi.errors import ConfigError, DataError, ModelError
 from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
-from alpha_umi.formats.load import builtin
+from alpha_umi.formats.load import builtin, load_format
 from alpha_umi.loading.agents import endpoint_agent, open_agent
 from alpha_umi.models.local import LocalModel
 from alpha_umi.models.openai import Endpoint, OpenAIModel
 from alpha_umi.types import Call, Decision, Plan, Role, Sampling, Task, ToolSpec, User
-from support.endpoint_server import EndpointServer, Reply, text_reply
+from support.endpoint_server import EndpointServer, Reply, chat_reply, text_reply
+from support.plain_format import PLAIN
 from support.tiny_models import tiny_llama, tiny_tokenizer
 
 SHARED = builtin("shared")
@@ -30,6 +31,7 @@ ASKED = (User(text=TASK.query), Plan(thought="Now.", decision=Decision.CALL))
 @pytest.fixture(scope="module")
 def model():
     tokenizer = tiny_tokenizer(SHARED.special_tokens, end=SHARED.end)
+    tokenizer.chat_template = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
     # More rows than the tokenizer has tokens, as padded vocabularies have.
     return LocalModel(tiny_llama(len(tokenizer) + 12, context=2048), tokenizer, end=SHARED.end)
 
@@ -83,6 +85,35 @@ def test_a_constrained_backbone_writes_the_call_that_its_plan_asked_for(model):
     assert is_valid(call)
 
 
+FORMATS = {"shared": SHARED, "template": load_format(PLAIN), "chat": builtin("chat")}
+
+
+@pytest.mark.parametrize("tokens", [40, 120])
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_constrained_planner_decides_within_its_tokens_however_little_it_has_learned(model, name, tokens):
+    form = FORMATS[name]
+
+    async def together():
+        role_models = [
+            RoleModel(model=model, sampling=Sampling(temperature=1.0, max_tokens=tokens, seed=seed), constrained=True)
+            for seed in range(4)
+        ]
+        asked = (User(text=TASK.query),)
+        return await asyncio.gather(*(each.complete_turn(Role.PLANNER, form, TASK, asked) for each in role_models))
+
+    for proposal in asyncio.run(together()):
+        (plan,) = proposal.turns
+        assert plan.decision is not Decision.NONE
+        assert proposal.usage.completion_tokens <= tokens
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_constrained_backbone_ends_its_thought_within_its_tokens(model, name):
+    role_model = RoleModel(model=model, sampling=Sampling(temperature=1.0, max_tokens=400, seed=1), constrained=True)
+    done = asyncio.run(role_model.complete_turn(Role.BACKBONE, FORMATS[name], TASK, (User(text=TASK.query),)))
+    assert done.turns[0].decision is not Decision.NONE
+
+
 def test_a_tokenizer_without_the_formats_tokens_cannot_be_constrained():
     tokenizer = tiny_tokenizer(end="</s>")
     model = LocalModel(tiny_llama(len(tokenizer)), tokenizer, end="</s>")
@@ -116,6 +147,33 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
     assert turns == (Call(name="stop", arguments="{}"),)
     assert sent(body) == grammar
     assert grammar.startswith("start: call")
+
+
+@pytest.mark.parametrize("field", ["structured_outputs", "llguidance"])
+@pytest.mark.parametrize("form", ["shared", "chat"])
+def test_a_planner_behind_an_endpoint_that_runs_out_of_tokens_is_asked_for_its_decision(field, form):
+    thought, mark = "It rains and", {"shared": "<|call|>", "chat": "\nNext: caller."}[form]
+
+    def reply(text, finish):
+        body = chat_reply(text) if form == "chat" else text_reply(text)
+        body["choices"][0]["finish_reason"] = finish
+        return Reply(body=body)
+
+    async def ask():
+        async with EndpointServer(reply(thought, "length"), reply(mark, "stop")) as server:
+            async with OpenAIModel(Endpoint(base_url=server.url, model="m", grammar=field)) as model:
+                role_model = RoleModel(model=model, constrained=True)
+                proposal = await role_model.complete_turn(Role.PLANNER, FORMATS[form], TASK, ASKED[:1])
+            return proposal, [request.body for request in server.received]
+
+    proposal, (first, second) = asyncio.run(ask())
+    assert proposal.turns == (Plan(thought=thought, decision=Decision.CALL),)
+    assert proposal.usage.completions == 2
+    if form == "chat":
+        assert second["messages"] == [*first["messages"], {"role": "assistant", "content": thought}]
+        assert second.get("continue_final_message", False) == (field == "structured_outputs")
+    else:
+        assert second["prompt"] == first["prompt"] + thought
 
 
 def test_an_endpoint_that_takes_no_grammar_is_refused_before_anything_is_asked():

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field, fields
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_function
-from alpha_umi.formats.grammars import PLAIN, Calls, Spelling, one_decision, one_step, quoted, without
+from alpha_umi.formats.grammars import PLAIN, Calls, Spelling, decision, one_decision, one_step, quoted, without
 from alpha_umi.formats.marks import ACTION, Marks, call_spans, filled, joined, write_call
 from alpha_umi.formats.replies import read_reply
 from alpha_umi.types import (
     Answer,
     Call,
     Decision,
+    Ending,
     FinishReason,
     Json,
     Message,
@@ -237,17 +238,38 @@ class ChatFormat:
         calls = Calls.of(task.tools, write_call, lambda text: read_reply(Role.CALLER, text), _SPELLING)
         match role:
             case Role.PLANNER:
-                return one_decision(_MARKS.told(callable=calls is not None), _ON_A_LINE.format("/(?s:.+)/"))
+                thought = _ON_A_LINE.format(f"/(?s:.+)/ & {without([_FOREIGN])}")
+                return one_decision(_MARKS.told(callable=calls is not None), thought)
             case Role.CALLER if calls is not None:
                 return "\n".join(["start: call", *calls.lines("call")])
             case Role.BACKBONE:
-                thought = _ON_A_LINE.format(without(_ENDS_THOUGHT))
-                endings = [(f"{thought} {quoted(_CONCLUSION)}", "TEXT?")]
-                if calls is not None:
-                    endings.append((f"{thought} {quoted(ACTION)}", "call"))
-                return one_step(endings, calls.lines("call", ACTION) if calls is not None else ())
+                return _step(_ON_A_LINE.format(without([*_ENDS_THOUGHT, _FOREIGN])), calls)
             case _:
                 return None
+
+    def stops(self, role: Role) -> tuple[str, ...]:
+        """Return the label of observations, on a line of its own."""
+        label = self.wording.observation.strip()
+        return (f"\n{label}",) if label else ()
+
+    def ending(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> Ending | None:
+        calls = Calls.of(task.tools, write_call, lambda text: read_reply(Role.CALLER, text), _SPELLING)
+        match role:
+            case Role.PLANNER:
+                return decision(_MARKS.told(callable=calls is not None), "\n")
+            case Role.BACKBONE:
+                marks = (ACTION.rstrip(), _CONCLUSION.rstrip())
+                return Ending(grammar=_step(quoted("\n"), calls), marks=marks, reserve=_RESERVE)
+            case _:
+                return None
+
+
+def _step(thought: str, calls: Calls | None) -> str:
+    """Grammar of a backbone's step behind `thought`, a part of a terminal."""
+    endings = [(f"{thought} {quoted(_CONCLUSION)}", "TEXT?")]
+    if calls is not None:
+        endings.append((f"{thought} {quoted(ACTION)}", "call"))
+    return one_step(endings, calls.lines("call", ACTION) if calls is not None else ())
 
 
 _MARKS = Marks()
@@ -256,6 +278,10 @@ _ON_A_LINE = '({} "\\n")?'
 """A thought and its line break; what follows a thought stands on a line of its own."""
 _ENDS_THOUGHT = (r"/(?i:action)[*_`]*[ \t]*:/", r"/(?i:conclusion|final answer)[*_`]*[ \t]*:/")
 """Texts that `replies` takes for the end of a thought, at any position."""
+_FOREIGN = r"/\n[ \t>*_#`-]*(?i:observation)[*_`]*[ \t]*:/"
+"""Label of a tool's words, where a reply ends."""
+_RESERVE = 128
+"""Tokens that are kept for a backbone's call or answer."""
 _UNTHOUGHT = '& ~(/(?s:.*)/ "</think>" /(?s:.*)/)'
 _SPELLING = Spelling(string=f"{PLAIN.string} {_UNTHOUGHT}", key=f"{PLAIN.key} {_UNTHOUGHT}")
 """A reply is read from behind its last reasoning block."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.control_tokens import changed
-from alpha_umi.formats.documents import write_function
+from alpha_umi.formats.json_schema import write_function
 from alpha_umi.types import Call, Json, Message, ToolPrompt, ToolSpec
 
 NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})

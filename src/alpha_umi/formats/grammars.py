@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from alpha_umi.formats.json_types import normalise
-from alpha_umi.types import Call, Json, ToolSpec, Turn
+from alpha_umi.types import Call, Ending, Json, ToolSpec, Turn
 
 _MOST_FREE = 64
 """Members whose order is free: as many as llguidance's rules have bits."""
@@ -108,6 +108,11 @@ def without(terms: Iterable[str]) -> str:
 def one_decision(marks: Sequence[str], thought: str = "/(?s:.*)/") -> str:
     """A grammar of a thought (a part of a terminal) that ends with the first mark in it."""
     return "\n".join(["start: said", "said[lazy]: SAID", f"SAID: {thought} {either(marks)}"])
+
+
+def decision(marks: Sequence[str], lead: str = "") -> Ending:
+    """The ending of a plan: one of its marks, behind `lead`."""
+    return Ending(grammar=f"start: ({_either(quoted(lead + mark) for mark in marks)})", marks=tuple(marks))
 
 
 def one_step(endings: Sequence[tuple[str, str]], lines: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import cast
 
+from alpha_umi.formats import documents
 from alpha_umi.formats.json_types import read_type
-from alpha_umi.types import Json
+from alpha_umi.types import Json, ToolSpec
 
 Schema = dict[str, Json]
 
@@ -68,6 +69,12 @@ _VALID: Mapping[str, Callable[[Json], bool]] = {
     "dependentRequired": lambda value: isinstance(value, dict) and all(map(_is_names, value.values())),
     "$ref": lambda value: isinstance(value, str) and value.startswith("#") and value.isascii() and " " not in value,
 }
+
+
+def write_function(tool: ToolSpec) -> dict[str, Json]:
+    """Write a tool as a function whose parameters are valid JSON Schema."""
+    declared = documents.write_function(tool)
+    return {**declared, "parameters": write_schema(cast("Schema", declared["parameters"]))}
 
 
 def write_schema(parameters: Mapping[str, Json]) -> Schema:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from alpha_umi.errors import FormatError
-from alpha_umi.protocols import Format, StoredFormat
-from alpha_umi.types import Decision, FinishReason, Json, Plan, Prompt, Review, Role, Span, Task, Turn, User
+from alpha_umi.protocols import BoundedFormat, Format, StoredFormat
+from alpha_umi.types import Decision, Ending, FinishReason, Json, Plan, Prompt, Review, Role, Span, Task, Turn, User
 
 QUESTION = (
     "Is this answer right and complete, and do the observations support it? Conclude if so; else say what is wrong."
@@ -64,6 +64,12 @@ class CriticFormat:
 
     def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
         return self.inner.grammar(_played(role), task, turns)
+
+    def stops(self, role: Role) -> tuple[str, ...]:
+        return self.inner.stops(_played(role)) if isinstance(self.inner, BoundedFormat) else ()
+
+    def ending(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> Ending | None:
+        return self.inner.ending(_played(role), task, turns) if isinstance(self.inner, BoundedFormat) else None
 
 
 def _played(role: Role) -> Role:

@@ -35,6 +35,7 @@ from alpha_umi.types import (
     Answer,
     Call,
     Decision,
+    Ending,
     FinishReason,
     Json,
     Observation,
@@ -62,6 +63,8 @@ _ESCAPED_OPEN = re.compile(r"<\\(\\*)\|")
 _NAME_ESCAPE = re.compile(r"\\([\\n])")
 _TEXT = r"TEXT: /([^<]|<+[^<|])*<*/"
 """Every text that escaping can yield: none with `<|` in it."""
+_RESERVE = 128
+"""Tokens that are kept for a backbone's call or answer."""
 _PLAIN, _ESCAPED = r'[^"\\<\x00-\x1f]', rf'\\(["\\\/bfnrt]|{CODE})'
 _BEHIND_OPEN = rf'([^"\\<|\x00-\x1f]|\\(["\/bfnrt]|{CODE})|\\\|)'
 _STRING = rf'/"({_PLAIN}|{_ESCAPED})*(<(<|\\\\)*({_BEHIND_OPEN}({_PLAIN}|{_ESCAPED})*)?)*"/'
@@ -152,6 +155,24 @@ class SharedFormat:
             case _:
                 return None
         return "\n".join([f"start: {start}", *rules])
+
+    def stops(self, role: Role) -> tuple[str, ...]:
+        """Return none: every turn ends with a token of its own."""
+        return ()
+
+    def ending(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> Ending | None:
+        calls = Calls.of(task.tools, _write, lambda text: (_read_call(text, whole=True),), _SPELLING)
+        last = turns[-1] if turns else None
+        match role:
+            case Role.PLANNER:
+                tokens = _decisions(calls is not None).removeprefix("TEXT? ")
+                return Ending(grammar=f"start: {tokens}", marks=tuple(_DECIDED))
+            case Role.BACKBONE if not (isinstance(last, Plan) and last.decision in _HANDS_OVER):
+                start = _step(None, callable=calls is not None).removeprefix("TEXT? ")
+                rules = [_TEXT, *(calls.lines("call") if calls else ())]
+                return Ending(grammar="\n".join([f"start: {start}", *rules]), marks=tuple(_DECIDED), reserve=_RESERVE)
+            case _:
+                return None
 
 
 # --- turns ------------------------------------------------------------------------------------------------

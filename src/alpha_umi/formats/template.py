@@ -21,12 +21,13 @@ from typing import cast
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.framed import FramedText, as_content, concat, cut, substitute
-from alpha_umi.formats.grammars import Calls, one_decision, one_step, quoted, without
+from alpha_umi.formats.grammars import Calls, decision, one_decision, one_step, quoted, without
 from alpha_umi.formats.marks import ACTION, Marks, call_spans, filled, find_call, joined, parse_call, write_call
 from alpha_umi.types import (
     Answer,
     Call,
     Decision,
+    Ending,
     FinishReason,
     Json,
     Observation,
@@ -40,6 +41,8 @@ from alpha_umi.types import (
     User,
 )
 
+_RESERVE = 128
+"""Tokens that are kept for a backbone's call or answer."""
 _PLACEHOLDER = re.compile(r"\{(doc|history|thought|tool_names)\}")
 _TARGET_PART = re.compile(r"\{(thought|call|answer)[^}]*\}")
 _STEP_PART = re.compile(r"\{(?:target|text)\}")
@@ -268,15 +271,34 @@ class TemplateFormat:
             case Role.CALLER if calls is not None:
                 return "\n".join(["start: call", *calls.lines("call")])
             case Role.BACKBONE if role in self.templates:
-                return self._step_grammar(calls)
+                marks = (quoted(ACTION.rstrip()), quoted(self.targets[Decision.CONCLUDE].middle))
+                return self._step_grammar(calls, without(marks))
             case _:
                 return None
 
-    def _step_grammar(self, calls: Calls | None) -> str | None:
+    def stops(self, role: Role) -> tuple[str, ...]:
+        """Return none: models that were trained on a template end by themselves."""
+        return ()
+
+    def ending(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> Ending | None:
+        calls = Calls.of(task.tools, write_call, lambda text: (parse_call(text),))
+        match role:
+            case Role.PLANNER:
+                marks = self.marks.told(callable=calls is not None)
+                return decision(marks) if marks else None
+            case Role.BACKBONE if role in self.templates:
+                grammar = self._step_grammar(calls, '""')
+                given_up, concluded = self.targets[Decision.GIVE_UP], self.targets[Decision.CONCLUDE].middle
+                marks = (ACTION.rstrip(), concluded, given_up.middle + given_up.after)
+                return None if grammar is None else Ending(grammar=grammar, marks=marks, reserve=_RESERVE)
+            case _:
+                return None
+
+    def _step_grammar(self, calls: Calls | None, free: str) -> str | None:
+        """Grammar of a backbone's step whose thought is `free`, a part of a terminal."""
         calling, concluding, giving_up = (self.targets[decision] for decision in _DECIDED)
         if not concluding.middle:
             return None  # nothing tells a thought from an answer
-        free = without([quoted(ACTION.rstrip()), quoted(concluding.middle)])
 
         def ends(target: _Target, mark: str) -> str:
             return f"{quoted(target.before)} {free} {quoted(target.middle + mark)}"

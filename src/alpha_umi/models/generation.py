@@ -51,8 +51,12 @@ class Generation:
         ends: Set[int],
         text: Callable[[Sequence[int]], str],
         grammar: Grammar | None = None,
+        ending: Grammar | None = None,
     ) -> None:
-        """`budget`: most ids. `ends`: ids that end it. `text`: decodes ids, to look for stop strings."""
+        """`budget`: most ids. `ends`: ids that end it. `text`: decodes ids, to look for stop strings.
+
+        `ending`: that of `sampling.ending`, which follows `grammar` where its own ending has not come in time.
+        """
         self.sampling = sampling
         self.budget = budget
         self.output_ids: list[int] = []
@@ -63,6 +67,7 @@ class Generation:
         self._ends = ends
         self._text = text
         self._grammar = grammar
+        self._ending = ending
         self._ngrams: dict[tuple[int, ...], set[int]] = {}
         self._tail = max((len(stop.encode()) for stop in sampling.stop), default=0) + 4
         self._generator: torch.Generator | None = None
@@ -90,6 +95,9 @@ class Generation:
         if self.finish is None and self._grammar is not None:
             self._grammar.accept(token)
             self._append_forced()
+            if self._must_end():
+                self._grammar, self._ending = self._ending, None
+                self._append_forced()
 
     def sample(self, logits: Tensor, prompt: Sequence[int]) -> int:
         """Sample the next id. `logits`: [vocabulary]. Raises ModelError where the grammar allows none."""
@@ -121,6 +129,18 @@ class Generation:
             if self.finish is not None:
                 return
             self._grammar.accept(token)
+
+    def _must_end(self) -> bool:
+        """True where only the tokens that are kept for the ending are left, and it has not begun."""
+        kept = self.sampling.ending
+        if self.finish is not None or self._ending is None or kept is None:
+            return False
+        if len(self.output_ids) < kept.budget(self.budget):
+            return False
+        text = self._text(self.output_ids)
+        if kept.is_in(text):
+            self._ending = None
+        return self._ending is not None and not text.endswith("\ufffd")
 
     def _has_stop_string(self) -> bool:
         """True where a stop string has just appeared. A token is a byte at least, so a short tail shows it."""

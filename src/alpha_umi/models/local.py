@@ -225,20 +225,27 @@ class LocalModel:
             number = 0 if start is None else ADAPTERS[role]
         return Request(
             prompt=ids,
-            generation=Generation(sampling, budget, self._ends, self._text, self._grammar(sampling)),
+            generation=Generation(
+                sampling,
+                budget,
+                self._ends,
+                self._text,
+                self._grammar(sampling.grammar),
+                self._grammar(sampling.ending and sampling.ending.grammar),
+            ),
             adapter=number,
             adapter_from=start or 0,
             group=id(asyncio.current_task()),
         )
 
-    def _grammar(self, sampling: Sampling) -> Grammar | None:
-        if sampling.grammar is None:
+    def _grammar(self, grammar: str | None) -> Grammar | None:
+        if grammar is None:
             return None
         if self._compile_grammar is None:
             tokenizer = cast("PreTrainedTokenizerBase", self._tokenizer)
             vocabulary = cast("int", self._model.config.vocab_size)
             self._compile_grammar = GrammarCompiler(tokenizer, vocabulary=vocabulary, ends=self._ends).compile
-        return self._compile_grammar(sampling.grammar)
+        return self._compile_grammar(grammar)
 
     def _budget(self, length: int, wanted: int) -> int:
         """Most tokens of a completion after a prompt of `length` ids."""

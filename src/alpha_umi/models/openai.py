@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeAlias, cast
 
@@ -24,7 +24,7 @@ from alpha_umi.errors import ConfigError, ModelError
 from alpha_umi.http_replies import OversizedReplyError, send
 from alpha_umi.models.chat_replies import is_too_long, leaves_out_tools, message_text
 from alpha_umi.models.tool_calls import ToolWire
-from alpha_umi.types import Completion, FinishReason, Json, Prompt, Sampling, TokenLogprob, ToolPrompt, Usage
+from alpha_umi.types import Completion, FinishReason, Json, Message, Prompt, Sampling, TokenLogprob, ToolPrompt, Usage
 
 Api: TypeAlias = Literal["auto", "completions", "chat"]
 
@@ -36,6 +36,11 @@ GRAMMAR_FIELDS: Mapping[str, Callable[[str], dict[str, Json]]] = {
     "ebnf": lambda grammar: {"ebnf": f"%llguidance {{}}\n{grammar}"},
 }
 """Request fields for a Lark grammar of llguidance: vLLM, vLLM before 0.12, llama.cpp built with it, SGLang."""
+_CONTINUED: Mapping[str, dict[str, Json]] = {
+    field: {"continue_final_message": True, "add_generation_prompt": False}
+    for field in ("structured_outputs", "guided_grammar", "ebnf")
+}
+"""Request fields by which a server goes on with the last message; llama.cpp does so by itself."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 0.5, 30.0, 120.0
 _QUOTED = 200
 _REPLY_BYTES = 67_108_864
@@ -154,8 +159,24 @@ class OpenAIModel:
         await self._client.aclose()
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
-        """Continue `prompt`. Raises ModelError for a refusal, a reply of another shape, or when all retries fail."""
-        url, body = self._request(prompt, sampling)
+        """Continue `prompt`. Raises ModelError for a refusal, a reply of another shape, or when all retries fail.
+
+        An ending that did not come is asked for by a second request, which goes on from the text of the first.
+        """
+        said = await self._complete(prompt, sampling)
+        ending = sampling.ending
+        if ending is None or said.finish is not FinishReason.LENGTH or ending.is_in(said.text):
+            return said
+        last = replace(sampling, grammar=ending.grammar, ending=None, max_tokens=ending.reserve)
+        rest = await self._complete(prompt, last, said.text)
+        logprobs = None if said.logprobs is None or rest.logprobs is None else (*said.logprobs, *rest.logprobs)
+        usage = said.usage + rest.usage
+        return Completion(text=said.text + rest.text, finish=rest.finish, usage=usage, logprobs=logprobs)
+
+    async def _complete(self, prompt: Prompt, sampling: Sampling, said: str = "") -> Completion:
+        url, body = self._request(_with_text(prompt, said), sampling)
+        if said and "messages" in body:
+            body |= _CONTINUED.get(self.endpoint.grammar or "", {})
         async with self._slots.take() as slot:
             if (first := self._prefill(prompt, body, slot)) is not None:
                 self._check(url, await self._send(url, json.dumps(first).encode()))
@@ -333,6 +354,13 @@ class OpenAIModel:
     def _quote(self, reply: httpx2.Response) -> str:
         text, key = reply.text, self.endpoint.api_key
         return repr((text.replace(key, "[key]") if key else text)[:_QUOTED])
+
+
+def _with_text(prompt: Prompt, said: str) -> Prompt:
+    """The prompt with the beginning of its reply."""
+    if not said or isinstance(prompt, ToolPrompt):
+        return prompt
+    return prompt + said if isinstance(prompt, str) else (*prompt, Message(role="assistant", content=said))
 
 
 def _extended_fields(sampling: Sampling) -> dict[str, Json]:

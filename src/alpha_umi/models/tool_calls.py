@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from alpha_umi.formats.documents import write_function
-from alpha_umi.formats.json_schema import write_schema
+from alpha_umi.formats.json_schema import write_function
 from alpha_umi.formats.native import write_reply
 from alpha_umi.types import Call, Json, ToolPrompt, ToolSpec
 
@@ -77,12 +76,10 @@ class ToolWire:
 
 
 def _write_tool(tool: ToolSpec, name: str) -> Json:
-    function = write_function(tool)
-    description = tool.description
+    function = {**write_function(tool), "name": name}
     if name != tool.name and _stand_in(tool.name) == _STAND_IN:
-        description = ": ".join(filter(None, (tool.name, description)))
-    parameters = write_schema(cast("dict[str, Json]", function["parameters"]))
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+        function["description"] = ": ".join(filter(None, (tool.name, tool.description)))
+    return {"type": "function", "function": function}
 
 
 def _id(number: int) -> str:
