@@ -10,6 +10,7 @@ from alpha_umi.errors import ModelError
 from alpha_umi.formats.prompts.hints import Preference
 from alpha_umi.search import Chain, Comparison, DepthFirst, PublishedChain, PublishedTree, Tree, explore
 from alpha_umi.search.reference import HALLUCINATED
+from alpha_umi.search.walk import FaultyReplyError
 from alpha_umi.types import (
     Answer,
     Call,
@@ -60,10 +61,13 @@ class ScriptedAgent:
         said = read_reply(reply)
         self.calls.append({"path": path, "attempt": attempt, "turns": turns, "said": said})
         tokens = reply.get("tokens", TOKENS)
+        proposal = Proposal(turns=said, usage=Usage(completion_tokens=tokens, completions=1))
         if reply.get("error_code"):
+            if "function_call" in reply:
+                raise FaultyReplyError(reply["content"], proposal)
             self.failed_tokens += tokens
             raise ModelError(reply["content"])
-        return Proposal(turns=said, usage=Usage(completion_tokens=tokens, completions=1))
+        return proposal
 
     def _words(self, turns):
         offered = {*self.scenario["functions"], "Finish"}

@@ -294,6 +294,7 @@ def encode_node(node: Node) -> dict[str, Json]:
         "usage": encode_usage(node.usage),
         "hint": node.hint,
         "visit": node.visit,
+        **({"faulty": True} if node.faulty else {}),
     }
 
 
@@ -325,6 +326,7 @@ def _decode_node(row: Mapping[str, Any]) -> Node:
         usage=Usage(**row["usage"]),
         hint=row["hint"],
         visit=row["visit"],
+        faulty=row.get("faulty", False),
     )
 
 

@@ -23,6 +23,7 @@ _CODES: Mapping[ToolStatus, int] = {
     ToolStatus.TIMEOUT: 12,
 }
 _ENDS: Mapping[NodeStatus, int] = {NodeStatus.ANSWERED: 3, NodeStatus.GAVE_UP: 4, NodeStatus.FAILED: -1}
+_THOUGHT = "Thought"
 _BACK = 2
 """Number of action inputs above its own that an answer marks as finished."""
 
@@ -36,8 +37,11 @@ class Act:
     observation: Observation | None = None
 
 
-def write_acts(turns: Sequence[Turn]) -> list[Act]:
-    """Write a step as ToolBench's calls, in order: one, unless a model wrote several at once."""
+def write_acts(turns: Sequence[Turn], *, published: bool = False) -> list[Act]:
+    """Write a step as ToolBench's calls, in order: one, unless a model wrote several at once.
+
+    `published`: an answer in ASCII escapes, as the published searches record it.
+    """
     acts: list[Act] = []
     for turn, after in zip_longest(turns, turns[1:]):
         match turn:
@@ -47,7 +51,8 @@ def write_acts(turns: Sequence[Turn]) -> list[Act]:
                 )
             case Answer() | Plan(decision=Decision.GIVE_UP):
                 finish = write_finish(turn)
-                acts.append(Act(name=finish.name, arguments=finish.arguments))
+                arguments = json.dumps(json.loads(finish.arguments)) if published else finish.arguments
+                acts.append(Act(name=finish.name, arguments=arguments))
             case _:
                 continue
     return acts
@@ -56,9 +61,12 @@ def write_acts(turns: Sequence[Turn]) -> list[Act]:
 class Drawing:
     """Tree of ToolBench nodes, children inside their parents, with the nodes of every step."""
 
-    def __init__(self, tree: Tree, max_nodes: int) -> None:
-        """Convert `tree`. `max_nodes`: depth from which a step that a limit ended is shown as pruned."""
-        self._tree, self._max_nodes = tree, max_nodes
+    def __init__(self, tree: Tree, max_nodes: int, *, published: bool = False) -> None:
+        """Convert `tree`. `max_nodes`: depth from which a step that a limit ended is shown as pruned.
+
+        `published`: answers as in `write_acts`.
+        """
+        self._tree, self._max_nodes, self._published = tree, max_nodes, published
         self.root = _draw("Action Input", "", 0)
         self._steps: dict[int, list[Drawn]] = {0: [self.root]}
         self._fathers: dict[int, Drawn] = {}
@@ -101,7 +109,7 @@ class Drawing:
 
     def _add(self, node: Node, parent: Drawn) -> list[Drawn]:
         nodes: list[Drawn] = []
-        for kind, description, observed in _parts(node.turns):
+        for kind, description, observed in _parts(node.turns, published=self._published):
             drawn = _draw(kind, description, _number(parent["depth"]) + 1)
             if observed is not None:
                 drawn |= {"observation": observed.content} if observed.content else {}
@@ -118,6 +126,8 @@ class Drawing:
         end["pruned"] = self._is_pruned(node, _number(end["depth"]))
         if (code := _ENDS.get(node.status)) is not None:
             end["observation_code"] = code
+        if node.faulty and nodes[0]["node_type"] == _THOUGHT:
+            nodes[0] |= {"pruned": True, "observation_code": _ENDS[NodeStatus.FAILED]}
         return nodes
 
     def _is_pruned(self, node: Node, depth: int) -> bool:
@@ -143,12 +153,12 @@ def _draw(kind: str, description: str, depth: int) -> Drawn:
     }
 
 
-def _parts(turns: Sequence[Turn]) -> Iterator[tuple[str, str, Observation | None]]:
+def _parts(turns: Sequence[Turn], *, published: bool) -> Iterator[tuple[str, str, Observation | None]]:
     """Kinds and texts of nodes, and the observations after them."""
     thought = next((turn.thought for turn in turns if isinstance(turn, Plan)), "")
-    acts = write_acts(turns)
+    acts = write_acts(turns, published=published)
     if thought or not acts:
-        yield "Thought", thought, None
+        yield _THOUGHT, thought, None
     for act in acts:
         yield "Action", act.name, None
         yield "Action Input", act.arguments, act.observation

@@ -35,7 +35,7 @@ class Recorder:
         answered = self._counted(tree, NodeStatus.ANSWERED)
         gave_up = [] if self._is_chain else self._counted(tree, NodeStatus.GAVE_UP)
         leaf = answered[0] if answered else self._choose(gave_up) if gave_up else None
-        acts = write_acts(leaf.turns) if leaf else []
+        acts = self._acts(leaf.turns) if leaf else []
         generation: dict[str, Json] = {
             "valid_data": leaf is not None,
             "query_count": self._queries(tree),
@@ -64,6 +64,13 @@ class Recorder:
         return isinstance(self.strategy, Chain | PublishedChain)
 
     @property
+    def _is_published(self) -> bool:
+        return isinstance(self.strategy, PublishedChain | PublishedTree)
+
+    def _acts(self, turns: Sequence[Turn]) -> list[Act]:
+        return write_acts(turns, published=self._is_published)
+
+    @property
     def _is_umi(self) -> bool:
         """Return True where X-PLUG's messages differ: it changed those of trees alone."""
         return self.reference is Reference.ALPHA_UMI and not self._is_chain
@@ -90,7 +97,7 @@ class Recorder:
 
     def _tried(self, tree: Tree) -> dict[str, Json]:
         strategy = self.strategy
-        drawing = Drawing(tree, 0 if isinstance(strategy, Chain | DepthFirst) else strategy.max_nodes)
+        drawing = Drawing(tree, getattr(strategy, "max_nodes", 0), published=self._is_published)
         if not self._is_chain:
             for node in self._backed_up(tree):
                 drawing.finish(node)
@@ -106,7 +113,7 @@ class Recorder:
         }
 
     def _backed_up(self, tree: Tree) -> list[Node]:
-        """Steps that a ranked search as published left because a child answered or gave up."""
+        """Steps that a ranked published search left early: a child answered or gave up, or its queries were spent."""
         strategy = self.strategy
         if not isinstance(strategy, PublishedTree) or not strategy.ranker:
             return []
@@ -114,7 +121,10 @@ class Recorder:
             *self._counted(tree, NodeStatus.GAVE_UP),
             *self._counted(tree, NodeStatus.ANSWERED)[: strategy.answers - 1],
         ]
-        return [tree.nodes[node.parent or 0] for node in left]
+        parents = [tree.nodes[node.parent or 0] for node in left]
+        # A spent budget of queries leaves every step above it.
+        cut = cut_at(tree, strategy)
+        return parents if cut is None else [*parents, *tree.path(cut)[:-1]]
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -141,7 +151,7 @@ class Recorder:
 
     def _write_step(self, turns: Sequence[Turn]) -> Iterator[tuple[_Message, list[_Message]]]:
         """A message for each call of a step, with what was observed after it; of a mere thought one message."""
-        content, acts = _thought(turns), write_acts(turns)
+        content, acts = _thought(turns), self._acts(turns)
         if not acts:
             yield {"role": "assistant", "content": content}, []
         for act in acts:

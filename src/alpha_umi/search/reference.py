@@ -15,7 +15,7 @@ from alpha_umi.protocols import Environment
 from alpha_umi.search.drawing import write_acts
 from alpha_umi.search.ranking import Ranker, rank
 from alpha_umi.search.tree import Node, NodeStatus, Tree
-from alpha_umi.search.walk import Walk
+from alpha_umi.search.walk import FaultyReplyError, Walk
 from alpha_umi.types import Call, Decision, Observation, Plan, ToolStatus, Turn, User
 
 HALLUCINATED = "invalid_hallucination_function_name"
@@ -151,12 +151,18 @@ async def _discard(walk: Walk, node: Node, parent: _Frame) -> Node:
 
 
 async def _grow(walk: Walk, node: Node, place: Environment) -> Node:
-    """Grow a node; the error of a model that fails becomes its thought, as in the published search."""
-    node = await walk.try_to_grow(node, place, retell)
-    if node.status is not NodeStatus.FAILED:
-        return node
-    said = Plan(thought=str(walk.failure), decision=Decision.NONE)
-    return walk.put(replace(node, turns=(*node.turns, said)))
+    """Grow a node; the error of a model that fails becomes its thought, as in the published search.
+
+    A call that comes with the error is run.
+    """
+    grown = await walk.try_to_grow(node, place, retell)
+    if grown.status is not NodeStatus.FAILED:
+        return grown
+    failure = walk.failure
+    if isinstance(failure, FaultyReplyError) and any(isinstance(turn, Call) for turn in failure.proposal.turns):
+        return walk.say(replace(node, faulty=True), failure.proposal)
+    said = Plan(thought=str(failure), decision=Decision.NONE)
+    return walk.put(replace(grown, turns=(*grown.turns, said)))
 
 
 def retell(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:

@@ -57,6 +57,8 @@ class Node:
     """Hint that the agent read before this step, and before no later one."""
     visit: int | None = None
     """Index in the visiting order of a depth-first search, from 0; None: not visited, or a chain."""
+    faulty: bool = False
+    """True: the model gave an error with its call, and the search went on as the published ones do."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,10 +14,18 @@ from alpha_umi.protocols import Agent, Environment
 from alpha_umi.roles import ending
 from alpha_umi.search.checks import check_proposal, checked_observation
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
-from alpha_umi.types import Call, Decision, Plan, StopReason, Task, Turn, Usage, User
+from alpha_umi.types import Call, Decision, Plan, Proposal, StopReason, Task, Turn, Usage, User
 
 _Result = TypeVar("_Result")
 Retelling: TypeAlias = Callable[[tuple[Turn, ...]], tuple[Turn, ...]]
+
+
+class FaultyReplyError(ModelError):
+    """Error of a model that came together with a reply. Searches count a failure; the published ones run its call."""
+
+    def __init__(self, message: str, proposal: Proposal) -> None:
+        super().__init__(message)
+        self.proposal = proposal
 
 
 class Strategy(Protocol):
@@ -105,7 +113,10 @@ class Walk:
         proposed = await self.within_time(self._agent.propose(self.tree.task, history))
         if proposed is None:
             return self.end(node)
-        proposal = proposed.get()
+        return self.say(node, proposed.get())
+
+    def say(self, node: Node, proposal: Proposal) -> Node:
+        """Add a proposal to the node, up to its first call; the rest waits until that has run."""
         check_proposal(proposal)
         self._used += proposal.usage
         said, self._waiting[node.index] = _until_call(proposal.turns or (Plan(thought="", decision=Decision.NONE),))
