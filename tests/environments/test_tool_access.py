@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import threading
 import time
 from dataclasses import replace
@@ -460,3 +461,29 @@ def test_budgets_wrap_any_environment():
     kept = BudgetedEnvironment(inner, Budget(cut=Cut.FILTER, schemas={"long": {"b": "int"}}))
     assert asyncio.run(kept.execute(call)).content == '{"b": 1}'
     assert shorten("plain text", Budget(cut=Cut.FILTER, schemas={"": {"b": "int"}})) == "plain text"
+
+
+# --- as published -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reference", [Reference.ALPHA_UMI, Reference.OPENBMB])
+def test_a_service_without_a_reply_is_told_as_published_after_one_request(reference):
+    def hang_up(_):
+        raise ConnectionAbortedError
+
+    with serving(hang_up) as server:
+        for compat, requests in ((reference, 1), (None, 1 + FAST.retries)):
+            before = len(server.seen)
+            (seen,) = ask(service(server.url, compat=compat))
+            assert len(server.seen) - before == requests
+            published = json.dumps({"error": "request time out", "response": ""})
+            assert (seen.content == published) == (compat is not None)
+            assert seen.status is not ToolStatus.OK
+
+
+def test_chance_decides_as_on_the_published_server_by_its_second_draw():
+    budget = Budget(cut=Cut.RANDOM, max_chars=100, schemas={"t": {"kept": "int"}})
+    for seed in range(40):
+        draws = random.Random(seed)
+        kept = '{"kept": 1}' if [draws.random(), draws.random()][1] > 0.5 else '{"kept": 1, "left": 2}'
+        assert shorten('{"kept": 1, "left": 2}', budget, "t", random.Random(seed)) == kept

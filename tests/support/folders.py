@@ -9,7 +9,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = REPOSITORY / "src"
 TESTS = REPOSITORY / "tests"
 SUPPORT = TESTS / "support"
-GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN") or REPOSITORY.parent / "shared" / "golden")
+DEFAULT_GOLDEN = REPOSITORY.parent / "shared" / "golden"
+GOLDEN = Path(os.environ.get("ALPHA_UMI_GOLDEN") or DEFAULT_GOLDEN)
 SHARED = GOLDEN.parent  # published formats and data lie beside the golden cases
 
 

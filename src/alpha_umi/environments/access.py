@@ -101,13 +101,15 @@ class Access:
         for client in clients:
             await client.aclose()
 
-    async def send(self, request: Request, repeatable: bool = True) -> httpx2.Response | Observation:
+    async def send(
+        self, request: Request, repeatable: bool = True, *, once: bool = False
+    ) -> httpx2.Response | Observation:
         """Return the response, whatever its status, or an Observation where none came.
 
-        Not `repeatable` requests are tried again only where none can have arrived.
+        Not `repeatable` requests are tried again only where none can have arrived; `once`: never.
         """
         reply: httpx2.Response | Observation = _unreachable("no try was made")
-        for tries in range(self.limits.retries + 1):
+        for tries in range(1 if once else self.limits.retries + 1):
             if tries:
                 await asyncio.sleep(self._wait_s(tries - 1, reply))
             try:

@@ -66,7 +66,9 @@ def shorten(text: str, budget: Budget, tool: str = "", chance: random.Random | N
         return fit_json(text, budget.max_chars)
     filters = budget.cut is Cut.FILTER
     if budget.cut is Cut.RANDOM:
-        filters = (chance or random.Random(0)).random() > 0.5  # noqa: S311
+        draws = chance or random.Random(0)  # noqa: S311
+        draws.random()  # one that ToolBench's server only prints
+        filters = draws.random() > 0.5
     value = _read(text) if filters else None
     schema = budget.schemas.get(tool)
     if isinstance(value, dict) and isinstance(schema, dict) and schema:

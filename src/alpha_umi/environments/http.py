@@ -87,9 +87,9 @@ class HttpEnvironment:
         text = call.arguments
         if replies is None and isinstance(arguments, Arguments) and arguments.mends:
             text = json.dumps(arguments.values, ensure_ascii=False)
-        response = await self.access.send(self._request(api, text))
+        response = await self.access.send(self._request(api, text), once=replies is not None)
         if isinstance(response, Observation):
-            return response
+            return replies.unreachable(response.status) if replies else response
         if replies is not None:
             return replies.read(response.status_code, response.text)
         return read_reply(response, self.access)

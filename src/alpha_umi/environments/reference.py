@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from alpha_umi.types import Json, Observation, Reference, ToolStatus
@@ -56,6 +56,10 @@ class Replies:
 
     def unknown(self, name: str) -> Observation:
         return self._observe(_no_use(f"No such function name: {name}"), UNKNOWN)
+
+    def unreachable(self, status: ToolStatus) -> Observation:
+        """Observation of a service that gave no reply: it hung up, was not there, or took too long."""
+        return replace(self._observe(_no_use("request time out"), FAILED), status=status)
 
     def _shown(self, reply: Mapping[str, Json]) -> Json:
         if self.reference is Reference.OPENBMB:
