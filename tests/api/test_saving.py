@@ -151,8 +151,8 @@ def test_a_hub_that_refuses_is_told_in_words(tmp_path):
     assert "someone/some-agent: cannot be uploaded to the Hugging Face Hub" in ended.stdout, ended.stderr
 
 
-def test_a_gguf_file_is_refused_with_the_way_that_works():
-    with pytest.raises(umi.ConfigError, match=r"llama-server -m umi\.gguf.*base_url="):
+def test_a_gguf_file_that_is_not_there_is_refused_by_name():
+    with pytest.raises(umi.AlphaUMiError, match=r"umi\.gguf: no such model; name a folder, a \.gguf file, a hub id"):
         umi.load("umi.gguf")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from alpha_umi.config import EnvironmentConfig, RolloutConfig, WorldConfig
-from alpha_umi.environments.world import OpenWorldEnvironment
 from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.formats.load import BUILTIN
@@ -254,7 +253,6 @@ def test_the_tools_of_a_free_query_answer_and_no_others():
     assert refused.status is ToolStatus.UNKNOWN_TOOL
     seen = asyncio.run(place.fork().execute(Call(name=place.tools[0].name, arguments="{}")))
     assert seen.status is ToolStatus.BAD_ARGUMENTS
-    assert isinstance(place, OpenWorldEnvironment)
 
 
 def test_a_task_of_the_world_is_named_by_split_and_index():
