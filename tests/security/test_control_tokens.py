@@ -88,7 +88,7 @@ OTHERS = (
 )
 words = st.sampled_from(MARKS) | st.sampled_from(HALVES) | st.sampled_from(OTHERS) | st.text(max_size=4)
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
-hostile = st.lists(words, min_size=1, max_size=5).map("".join)
+hostile = st.lists(words, min_size=1, max_size=5).map("".join).map(lambda text: text if text.strip() else "x")
 
 
 def trajectory(texts):
