@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.config import EnvironmentConfig, RolloutConfig, make_config
-from alpha_umi.datasets.queries import Query, QuerySet
-from alpha_umi.errors import DataError
+from alpha_umi.datasets.queries import Query
 from alpha_umi.loading.agents import endpoint_agent
 from alpha_umi.loading.rollouts import open_explorer, open_recorder
 from alpha_umi.rollouts.runner import (
@@ -22,8 +21,6 @@ from alpha_umi.rollouts.runner import (
     RolloutFolder,
     decode_rollout,
     encode_rollout,
-    file_name,
-    list_jobs,
     read_rollouts,
     roll_out_all,
 )
@@ -277,19 +274,24 @@ def test_rows_are_appended_whole_and_a_file_that_is_not_there_has_no_half_line(t
     ]
 
 
-@given(texts)
-def test_a_file_name_is_one_and_ends_before_the_method(task_id):
-    name = file_name(task_id)
-    assert name
-    assert "_" not in name
-    assert "/" not in name
-    assert not name.startswith(".")
+def test_answers_whose_ids_differ_in_a_sign_are_two_files(tmp_path):
+    folder = RolloutFolder(tmp_path, Recorder(strategy=Chain()))
+    nodes = (Node(index=0, parent=None),)
+    for name in ("a_b", "a-b", "A-b"):
+        trajectory = Trajectory(task=Task(id=name, query="q"), turns=())
+        folder.write_answer(Rollout(set="s", trajectory=trajectory, nodes=nodes, method="CoT@1"))
+    assert len(list((tmp_path / "answers" / "s").glob("*_*.json"))) == 3
 
 
-def test_two_answers_under_one_name_are_refused():
-    twice = tuple(Query(task=Task(id=name, query="q")) for name in ("a_b", "a-b"))
-    with pytest.raises(DataError, match="'a_b' and 'a-b' would be one file"):
-        list_jobs([QuerySet(name="s", queries=twice)])
+def test_an_answer_that_an_earlier_version_named_is_found_again(tmp_path):
+    folder = RolloutFolder(tmp_path, Recorder(strategy=Chain()))
+    earlier = tmp_path / "answers" / "MySet" / "G1-7_CoT@1.json"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("{}")
+    trajectory = Trajectory(task=Task(id="G1_7", query="q"), turns=())
+    rollout = Rollout(set="MySet", trajectory=trajectory, nodes=(Node(index=0, parent=None),), method="CoT@1")
+    folder.write_answer(rollout, overwrite=False)
+    assert [path.name for path in tmp_path.rglob("*.json")] == [earlier.name]
 
 
 # --- environments -----------------------------------------------------------------------------------------

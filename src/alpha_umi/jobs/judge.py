@@ -16,6 +16,7 @@ from alpha_umi.config import EndpointConfig, LocalConfig
 from alpha_umi.config.calls import STRICT, validated
 from alpha_umi.errors import ConfigError, InterruptedWorkError
 from alpha_umi.event_loops import run_blocking
+from alpha_umi.file_names import file_name
 from alpha_umi.formats.prompts.judging import OWN
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
@@ -113,7 +114,7 @@ def convert_answers(
     if compat is None and (answers / ROLLOUTS).exists():
         files: dict[Path, int] = {}
         for name, each in convert_run(answers, method).items():
-            path = out / f"{name}.json"
+            path = out / f"{file_name(name)}.json"
             write_json(path, each.records)
             files[path] = len(each.records)
         return ConvertedAnswers(files=files)

@@ -12,18 +12,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from alpha_umi.errors import ConfigError, DataError, FormatError, explain_missing_extra
+from alpha_umi.file_names import is_file_name
 from alpha_umi.formats.prompts.judging import Case, Evaluator, load_evaluator
 from alpha_umi.judging.convert import convert_answer, convert_trajectory, read_case
 from alpha_umi.judging.reference import TEST_SETS, Rows
 from alpha_umi.judging.reference_convert import PublishedConverter
 from alpha_umi.judging.reference_rates import Labels
 from alpha_umi.judging.verdicts import AnswerStatus, Comparison, PassVerdict, Preference, TaskStatus, Vote
+from alpha_umi.record_faults import value_fault
 from alpha_umi.rollouts.runner import ROLLOUTS, read_rollouts
 from alpha_umi.store import Ledger, open_text, read_json, read_trajectories, write_json, write_text
 from alpha_umi.types import Json, Reference
@@ -56,6 +58,8 @@ def convert_file_or_folder(
         raise ConfigError(f"{path}: --compat converts folders of raw answers; trajectories convert without it")
     records: dict[str, dict[str, Json]] = {}
     for trajectory in read_trajectories(path):
+        if fault := value_fault(trajectory):
+            raise DataError(f"{path}: not a trajectory: {fault}")
         if trajectory.task.id in records:
             raise DataError(f"{path}: two trajectories of task {trajectory.task.id!r}; keep one system per file")
         records[trajectory.task.id] = convert_trajectory(trajectory, method or path.stem)
@@ -243,7 +247,30 @@ def read_settings(run: Path) -> dict[str, Any]:
     settings: Any = read_json(run / "settings.json")
     if not isinstance(settings, dict) or cast("dict[str, Any]", settings).get("schema") != SCHEMA:
         raise DataError(f"{run}/settings.json: not a judging run of this version ({SCHEMA})")
-    return cast("dict[str, Any]", settings)
+    settings = cast("dict[str, Any]", settings)
+    if fault := next(_settings_faults(settings), ""):
+        raise DataError(f"{run}/settings.json: {fault}; was it written by 'umi judge'?")
+    return settings
+
+
+def _settings_faults(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of a run's settings: names become parts of paths, and a run may be somebody else's."""
+    kind, sets = settings.get("kind"), settings.get("sets")
+    names = {"pass": ("name",), "win": ("reference", "candidate")}.get(str(kind))
+    if names is None:
+        yield f"'kind' is {kind!r}, neither 'pass' nor 'win'"
+        return
+    for key in (*names, "judge"):
+        if not isinstance(settings.get(key), str):
+            yield f"'{key}' is no text"
+    if not isinstance(sets, dict):
+        yield "'sets' is no object"
+        return
+    for name, ids in cast("dict[str, Any]", sets).items():
+        if not isinstance(ids, list) or not all(isinstance(each, str) for each in cast("list[Any]", ids)):
+            yield f"the queries of set {name!r} are no list of texts"
+    named = [*(settings[key] for key in names if isinstance(settings.get(key), str)), *cast("dict[str, Any]", sets)]
+    yield from (f"{name!r} cannot be part of a file's name" for name in named if not is_file_name(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +342,8 @@ def read_verdicts(run: Path, name: str) -> Verdicts:
     """Read the pass verdicts of one set of a run."""
     path = run / "verdicts" / f"{name}.json"
     rows = cast("dict[str, dict[str, Any]]", read_json(path))
+    if not isinstance(cast("object", rows), dict):
+        raise DataError(f"{path}: not the verdicts of a pass run: an object by query id is needed")
     try:
         passes = {
             key: PassVerdict(votes=tuple(_read_vote(vote) for vote in row["votes"]))
@@ -330,9 +359,21 @@ def _read_vote(row: Mapping[str, Any]) -> Vote:
     return Vote(
         answer=AnswerStatus(row["answer"]),
         task=TaskStatus(row["task"]),
-        reason=row.get("reason", ""),
-        nonsense=row.get("nonsense", 0),
+        reason=_text(row.get("reason", "")),
+        nonsense=_count(row.get("nonsense", 0)),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"{value!r} is no count")
+    return value
 
 
 def read_comparisons(run: Path, name: str) -> dict[str, Comparison]:
@@ -341,7 +382,9 @@ def read_comparisons(run: Path, name: str) -> dict[str, Comparison]:
     try:
         return {
             key: Comparison(
-                votes=tuple(Preference(vote) for vote in row["votes"]), reason=row["reason"], nonsense=row["nonsense"]
+                votes=tuple(Preference(vote) for vote in row["votes"]),
+                reason=_text(row["reason"]),
+                nonsense=_count(row["nonsense"]),
             )
             for key, row in cast("dict[str, dict[str, Any]]", read_json(path)).items()
         }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
+from alpha_umi.file_names import is_file_name
 from alpha_umi.judging.files import (
     SCHEMA,
     PassRun,
@@ -57,8 +58,8 @@ async def run_pass(
     name: str, sets: Sequence[TestSet], judge: Judge | None, options: RunOptions, progress: Progress
 ) -> Written:
     """Judge one system's answers; with `judge` None, tasks of the sealed world are judged by rule."""
-    if "/" in name or not name:
-        raise ConfigError(f"--name {name!r}: a name without '/' is needed, it becomes part of file names")
+    if not is_file_name(name):
+        raise ConfigError(f"--name {name!r}: a name that can be part of file names is needed (no '/', no dot first)")
     published = None
     if options.compat is not None:
         published = PublishedRun(version=options.compat, judge=_needed(judge), workers=options.workers)

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from alpha_umi.datasets.queries import Query, QuerySet
 from alpha_umi.errors import AlphaUMiError, DataError, describe
+from alpha_umi.file_names import file_name, is_file_name
 from alpha_umi.protocols import Agent, Environment
+from alpha_umi.record_faults import rollout_fault, value_fault
 from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree, method_name
 from alpha_umi.search.record import Recorder
 from alpha_umi.search.solve import solve
@@ -185,21 +187,8 @@ async def roll_out_all(
 
 
 def list_jobs(sets: Sequence[QuerySet], limit: int | None = None) -> list[Job]:
-    """List the first `limit` queries of each set. Raises DataError where two answers would have the same file name."""
-    jobs = [Job(set=each.name, query=query) for each in sets for query in each.queries[:limit]]
-    environments: dict[tuple[str, str], Job] = {}
-    for job in jobs:
-        environment = job.set, file_name(job.query.task.id)
-        if environment in environments:
-            one, other = environments[environment].query.task.id, job.query.task.id
-            raise DataError(f"set {job.set}: the answers to {one!r} and {other!r} would be one file; rename a query")
-        environments[environment] = job
-    return jobs
-
-
-def file_name(task_id: str) -> str:
-    """Form of a task's id in file names, in which `_` ends it."""
-    return re.sub(r"[^\w.-]|_", "-", task_id).lstrip(".") or "-"
+    """List the first `limit` queries of each set."""
+    return [Job(set=each.name, query=query) for each in sets for query in each.queries[:limit]]
 
 
 # --- on disk ----------------------------------------------------------------------------------------------
@@ -246,12 +235,23 @@ class RolloutFolder:
 
     def write_answer(self, rollout: Rollout, *, overwrite: bool = True) -> None:
         """Write the answer file of a rollout; unless `overwrite`, only where there is none."""
-        name = f"{file_name(rollout.trajectory.task.id)}_{self._method}.json"
-        path = self.out / "answers" / rollout.set / name
+        path = self._answer_path(rollout.set, rollout.trajectory.task.id)
         if rollout.nodes and (overwrite or not path.exists()):
             # On one line: of every task's tree there is one, and indenting takes longer than all the rest of it.
             with write_text(path) as text:
                 text.write(dump_line(self._recorder.write(rollout.tree)))
+
+    def _answer_path(self, query_set: str, task_id: str) -> Path:
+        """Path of an answer file: where an earlier version put it, if there is one."""
+        answers, end = self.out / "answers", f"_{self._method}.json"
+        before = re.sub(r"[^\w.-]|_", "-", task_id).lstrip(".") or "-"
+        if (
+            is_file_name(query_set)
+            and is_file_name(before)
+            and (old := answers / query_set / f"{before}{end}").exists()
+        ):
+            return old
+        return answers / file_name(query_set) / f"{file_name(task_id, without='_')}{end}"
 
     def forget(self, unwanted: Callable[[Rollout], bool]) -> None:
         """Remove rollouts from the run, so that their tasks run again."""
@@ -301,6 +301,8 @@ def encode_node(node: Node) -> dict[str, Json]:
 def decode_rollout(row: Any) -> Rollout:
     """Decode the JSON form of `encode_rollout`. Raises DataError naming the field."""
     trajectory = decode_trajectory(row)
+    if fault := value_fault(trajectory) or rollout_fault(row):
+        raise DataError(f"not a rollout: {fault}")
     try:
         return Rollout(
             set=row["set"],
@@ -311,9 +313,7 @@ def decode_rollout(row: Any) -> Rollout:
             error=row.get("error", ""),
             seconds=row.get("seconds", 0.0),
         )
-    except KeyError as error:
-        raise DataError(f"not a rollout: field {error} is missing") from None
-    except (TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"not a rollout: {error}") from None
 
 

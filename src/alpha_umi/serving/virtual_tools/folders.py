@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import cast
 
 from alpha_umi.errors import DataError
+from alpha_umi.file_names import folded, is_file_name
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, address_of, read_reply
 from alpha_umi.store import read_json, write_json
 from alpha_umi.types import Json
 
 SOURCE = "imported"
-_LONGEST_NAME = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,28 +71,30 @@ def import_folder(
 def export_folder(cache: ReplyCache, folder: Path) -> Moved:
     """Write all replies that hold everywhere; those in the scope of a world's task have no place in such a folder."""
     moved = Moved()
+    taken: set[str] = set()
     for address, rows in groupby(cache.rows(), key=lambda row: row.asked.address):
         replies: dict[str, Json] = {}
         path = _place(folder, address)
+        if path is not None and folded(str(path)) in taken:
+            path = None
         for row in rows:
             if row.scope:
                 moved.skipped["they hold within one world only"] += 1
             elif path is None:
-                moved.skipped["the names of their API make no file name"] += 1
+                moved.skipped["the names of their API make no file name, or another's"] += 1
             else:
                 replies[str(dict(row.asked.arguments))] = row.reply.body
         if path is not None and replies:
             write_json(path, replies)
+            taken.add(folded(str(path)))
             moved.files, moved.replies = moved.files + 1, moved.replies + len(replies)
     return moved
 
 
 def _place(folder: Path, address: ApiAddress) -> Path | None:
-    """Path of an API's file; None for a name, which clients choose, that would lead out of the folder."""
+    """Path of an API's file; None for a name, which clients choose, that is no file's on every system."""
     names = (address.category, f"{address.tool}_for_{address.category}", f"{address.api}.json")
-    if address.category in ("", ".", "..") or not address.tool or not address.api:
-        return None
-    if any(len(name.encode()) > _LONGEST_NAME or set(name) & set("/\\\0") for name in names):
+    if not address.tool or not address.api or not all(map(is_file_name, names)):
         return None
     return folder.joinpath(*names)
 
