@@ -21,6 +21,7 @@ from alpha_umi.models.adapters import (
     attach,
     detach,
 )
+from alpha_umi.models.checkpoint import merge_adapter
 from alpha_umi.types import Role
 from support.adapted_models import (
     THREE,
@@ -275,6 +276,28 @@ def test_what_is_saved_says_the_same_under_peft_and_loaded_again(kind, architect
             assert torch.equal(logits(again, ids), ours)
         assert not torch.allclose(ours, logits(base, ids), atol=1e-2)
     torch.testing.assert_close(under_peft(base, tmp_path / role, ids), ours, atol=1e-4, rtol=0)
+
+
+def test_a_setting_that_is_not_known_is_ignored_with_a_warning(tmp_path, caplog):
+    base = tiny()
+    adapters = with_adapters(copy.deepcopy(base), adapter_settings(), (Role.CALLER,))
+    save_adapter(adapters, Role.CALLER, adapter_settings(), tmp_path / "a")
+    settings = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
+    for more in ({}, {"use_sparkles": False, "sparkle_factor": 0.5}):
+        (tmp_path / "a" / "adapter_config.json").write_text(json.dumps({**settings, **more}))
+        caplog.clear()
+        loaded = load_adapters(copy.deepcopy(base), {Role.CALLER: str(tmp_path / "a")})
+        merged = merge_adapter(copy.deepcopy(base), str(tmp_path / "a"))
+        warned = [record.getMessage() for record in caplog.records if "sparkle_factor" in record.getMessage()]
+        assert len(warned) == (2 if more else 0)
+        assert not more or all("use_sparkles" in message and str(tmp_path) in message for message in warned)
+        ids, _ = example(Role.CALLER, 9)
+        chosen = torch.tensor(numbers(Role.CALLER, AdapterKind.LORA, ids), dtype=torch.int8)
+        model = copy.deepcopy(base)
+        again = load_adapters(model, {Role.CALLER: str(tmp_path / "a")})
+        with torch.no_grad(), again.select(chosen):
+            torch.testing.assert_close(logits(merged, ids), logits(model, ids), atol=1e-4, rtol=0)
+        assert loaded.invocations == adapters.invocations
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ which other readers ignore), so that it is not put on another base unnoticed. PE
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import shutil
@@ -34,6 +35,7 @@ from alpha_umi.models.adapters import (
 from alpha_umi.text_files import read_json
 from alpha_umi.types import Role
 
+_LOG = logging.getLogger(__name__)
 CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
 _BASE = "alpha_umi_base"
@@ -41,6 +43,9 @@ _PARTS = ("lora_A", "lora_B")
 _NOT_READ = (
     "use_dora",
     "use_qalora",
+    "use_bdlora",
+    "arrow_config",
+    "kasa_config",
     "lora_bias",
     "fan_in_fan_out",
     "modules_to_save",
@@ -49,6 +54,17 @@ _NOT_READ = (
     "target_parameters",
 )
 """Settings of PEFT that go beyond A and B on linear layers."""
+_READ = frozenset(
+    {
+        *("alora_invocation_tokens", "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias"),
+        *("corda_config", "ensure_weight_tying", "eva_config", "exclude_modules", "inference_mode"),
+        *("init_lora_weights", "layers_pattern", "layers_to_transform", "loftq_config", "lora_alpha"),
+        *("lora_dropout", "lora_ga_config", "megatron_config", "megatron_core", "monteclora_config", "peft_type"),
+        *("peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config", "target_modules"),
+        *("task_type", "use_rslora", "velora_config"),
+    }
+)
+"""Further settings of PEFT 0.21."""
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _SUBSETS = ("exclude_modules", "layers_to_transform", "layers_pattern")
 
@@ -177,7 +193,10 @@ def invocation(config: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def read_adapter(folder: str) -> StoredAdapter:
-    """Read an adapter folder. Raises CheckpointError unless it holds LoRA on linear layers alone."""
+    """Read an adapter folder; unknown settings are ignored, with a warning, as PEFT does.
+
+    Raises CheckpointError unless it holds LoRA on linear layers alone.
+    """
     config = read_config(folder)
     unread = [name for name in _NOT_READ if config.get(name)]
     start = config.get("init_lora_weights")
@@ -190,6 +209,8 @@ def read_adapter(folder: str) -> StoredAdapter:
             f"{folder}: this adapter uses {', '.join(unread)}, which roles on one base cannot share; "
             "merge it with PEFT into a model of its own and name that"
         )
+    if unknown := sorted(config.keys() - _READ - set(_NOT_READ)):
+        _LOG.warning("%s: settings that are not known here, perhaps of a newer PEFT, are ignored: %s", folder, unknown)
     tensors, base = _tensors(folder)
     return StoredAdapter(folder=folder, config=config, pairs=_paired(folder, tensors), base=base)
 

@@ -89,20 +89,27 @@ def load_tokenizer(name: str, chat: ChatUse | None = None) -> PreTrainedTokenize
 
 
 def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
-    """Merge a LoRA folder into the weights of `model`. Raises CheckpointError when it is none or does not fit."""
+    """Merge a LoRA folder into the weights of `model`. Settings that PEFT does not know are ignored, with a warning.
+
+    Raises CheckpointError when it is none or does not fit.
+    """
     from peft import PeftConfig, PeftModel
 
     if not Path(adapter, "adapter_config.json").is_file():
         raise CheckpointError(f"{adapter}: no adapter here (a folder with adapter_config.json is needed)")
     try:
-        config = PeftConfig.from_pretrained(adapter)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", UserWarning)  # of settings that this PEFT does not know
+            config = PeftConfig.from_pretrained(adapter)
+        for warning in warned:
+            _LOG.warning("%s: %s", adapter, warning.message)
         if getattr(config, "alora_invocation_tokens", None):
             raise CheckpointError(f"{adapter}: an activated LoRA, which cannot be merged; a plain LoRA is needed")
         with quiet(), warnings.catch_warnings():
             # PEFT warns of missing and of surplus keys, which here means that the adapter does not fit.
             warnings.simplefilter("error", UserWarning)
             warnings.simplefilter("ignore", FutureWarning)
-            merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            merged = PeftModel.from_pretrained(model, adapter, config=config).merge_and_unload()
     except CheckpointError:
         raise
     except Exception as error:  # PEFT raises errors of many kinds: KeyError, RuntimeError, ValueError, ...
