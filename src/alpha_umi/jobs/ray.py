@@ -14,6 +14,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from alpha_umi.config import AgentConfig, LocalConfig, RolloutConfig
@@ -98,11 +99,28 @@ def _connect(ray: Any) -> bool:
     address = os.environ.get("RAY_ADDRESS", "auto")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        told = " ".join(str(error).split())
         raise ConfigError(
-            f"no Ray cluster at {address!r}: {error}; start one by 'ray start --head', or set RAY_ADDRESS"
+            f"no Ray cluster at {address!r}: {told}; {_token_hint()}start one by 'ray start --head', or set RAY_ADDRESS"
         ) from None
     return True
+
+
+def _token_hint() -> str:
+    """Advice on Ray's token, which a local `ray.init()` leaves and for which later clusters of this machine ask.
+
+    Ray sends it to a cluster at a given address only under RAY_AUTH_MODE=token, and else says that there is no cluster.
+    """
+    kept = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    has_token = bool(os.environ.get("RAY_AUTH_TOKEN")) or kept.is_file()
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        if has_token:
+            return ""
+        return f"unset RAY_AUTH_MODE, or give the cluster's token by RAY_AUTH_TOKEN or in {kept}; "
+    if has_token:
+        return f"if it is there it may ask for the token in {kept}: set RAY_AUTH_MODE=token; "
+    return ""
 
 
 def _start_workers(ray: Any, config: RolloutConfig, concurrency: int) -> list[_Slot]:
