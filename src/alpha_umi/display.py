@@ -5,7 +5,6 @@ Text from models, tools and files is untrusted: it is shown without markup and w
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from rich.progress import (
 from rich.status import Status
 from rich.text import Text
 
+from alpha_umi.plain_text import plain
 from alpha_umi.report.tables import plain_table
 from alpha_umi.roles import optional_turn, writer
 from alpha_umi.search import Node, NodeStatus
@@ -34,18 +34,12 @@ from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Too
 if TYPE_CHECKING:
     from alpha_umi.world import Verdict
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NEXT = {
     Decision.CALL: "caller",
     Decision.CONCLUDE: "summarizer",
     Decision.GIVE_UP: "give up",
     Decision.NONE: "no decision",
 }
-
-
-def plain(text: str) -> str:
-    """Replace control characters, so that text cannot move the cursor, ring the bell or colour the terminal."""
-    return _CONTROL.sub("�", text)
 
 
 class TurnPrinter:
@@ -129,7 +123,7 @@ def verdict_words(verdict: Verdict) -> str:
 def loading(console: Console, what: str) -> Iterator[None]:
     """Show the name of a thing while it is loaded, then the time that took."""
     started = time.monotonic()
-    with console.status(plain(what)):
+    with console.status(Text(plain(what))):
         yield
     line = Text(f"{'loaded':>10}  {plain(what)} in {time.monotonic() - started:.1f} s", style="dim")
     console.print(line, soft_wrap=True)

@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, StorageError
 from alpha_umi.record_faults import task_fault, trajectory_fault
 from alpha_umi.text_files import open_text as open_text
-from alpha_umi.text_files import parse_json, read_json_rows, read_lines
+from alpha_umi.text_files import parse_json, read_json_rows, read_lines, special_kind
 from alpha_umi.text_files import read_json as read_json
 from alpha_umi.types import (
     Answer,
@@ -76,6 +76,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _write_whole(path: Path) -> Iterator[IO[bytes]]:
+    if kind := special_kind(path):
+        raise StorageError(f"{path}: is {kind}, which a file would replace; name another place")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)

@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,22 @@ _ZST_CHUNK = 256
 # --- text -------------------------------------------------------------------------------------------------
 
 
+def special_kind(path: Path) -> str | None:
+    """Name of what is no regular file, such as a pipe, from which a read may never return; None for all else."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    kinds = {stat.S_ISFIFO: "a pipe", stat.S_ISCHR: "a device", stat.S_ISBLK: "a device", stat.S_ISSOCK: "a socket"}
+    return next((name for is_kind, name in kinds.items() if is_kind(mode)), None)
+
+
+def check_regular(path: Path) -> None:
+    """Raise DataError for a pipe, a device or a socket; files are read more than once."""
+    if kind := special_kind(path):
+        raise DataError(f"{path}: is {kind}; save the text as a file and name that")
+
+
 @contextmanager
 def open_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> Iterator[IO[str]]:
     """Read a text file, decompressing `.gz` and `.zst` by name. Raises DataError naming the path.
@@ -44,6 +61,7 @@ def open_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> It
     `errors`: whether bytes that are no text are an error, or a mark in the text.
     """
     encoding = "utf-8"
+    check_regular(path)
     try:
         with _open_binary(path) as raw:
             encoding = _encoding(raw)

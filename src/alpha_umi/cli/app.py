@@ -31,10 +31,11 @@ from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
 from alpha_umi.cli.report import write_report
 from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
+from alpha_umi.cli.streams import checked_streams, echo, print_error
 from alpha_umi.cli.study import study
 from alpha_umi.cli.world import write_pages, write_world
 from alpha_umi.deprecation import RenamedWarning, renamed_flags
-from alpha_umi.errors import AlphaUMiError, ConfigError
+from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.output_lock import locks_out
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -72,16 +73,22 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", h
 
 def main() -> None:
     """Run the command line; an error of the user is printed as one line, with an exit code."""
-    try:
-        with _renames_shown():
-            app(renamed_flags(sys.argv[1:]))
-    except AlphaUMiError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
-            print("error: interrupted", file=sys.stderr)
-        raise
+    with checked_streams():
+        try:
+            with _renames_shown():
+                app(renamed_flags(sys.argv[1:]))
+        except AlphaUMiError as error:
+            print_error(error)
+            sys.exit(error.exit_code)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            print_error(DataError(f"{error.filename}: {error.strerror}"))
+            sys.exit(DataError.exit_code)
+        except SystemExit as ended:
+            if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, without a word
+                echo("error: interrupted", err=True)
+            raise
 
 
 @contextmanager
@@ -95,7 +102,7 @@ def _renames_shown() -> Iterator[None]:
             default(message, category, *where)
         elif str(message) not in seen:
             seen.add(str(message))
-            print(f"warning: {message}", file=sys.stderr)
+            echo(f"warning: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", RenamedWarning)
@@ -115,7 +122,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        print(__version__)
+        echo(__version__)
         raise typer.Exit
 
 
@@ -188,14 +195,14 @@ prepare_app.command("mask")(write_masked)
 
 
 def _print_preparation(report: Any, out: Path) -> None:
-    print(f"{out}: {report.kept} trajectories of {report.read} read", end="")
-    print(f", {report.held_out} held out" if report.held_out else "")
+    echo(f"{out}: {report.kept} trajectories of {report.read} read", end="")
+    echo(f", {report.held_out} held out" if report.held_out else "")
     for reason, count in report.skipped.items():
-        print(f"  skipped {count}: {reason}")
+        echo(f"  skipped {count}: {reason}")
     for name in report.skipped_first:
-        print(f"    {name}")
+        echo(f"    {name}")
     for deviation, count in sorted(report.deviations.items()):
-        print(f"  {deviation.replace('_', ' ')}: {count}")
+        echo(f"  {deviation.replace('_', ' ')}: {count}")
 
 
 def _role(name: str) -> Any:
@@ -233,13 +240,13 @@ def learn_format(
     learned = learn(files)
     write_json(out, learned.document)
     for role, (explained, rows) in learned.explained.items():
-        print(f"{role.value:>10}: {explained} of {rows} inputs reproduced byte for byte")
+        echo(f"{role.value:>10}: {explained} of {rows} inputs reproduced byte for byte")
     for role, index, reason in learned.unexplained:
-        print(f"{role.value:>10}: row {index} is not explained: {reason}")
+        echo(f"{role.value:>10}: row {index} is not explained: {reason}")
     guessed = learned.document.get("guessed")
     if guessed:
-        print(f"no row shows, so taken as published: {guessed}")
-    print(out)
+        echo(f"no row shows, so taken as published: {guessed}")
+    echo(out)
 
 
 # --- train, predict, evaluate ---------------------------------------------------------------------------
@@ -268,7 +275,7 @@ def train(
 
     name = one_of(config, config_file, "a training configuration or the name of a recipe")
     if plan:
-        print(
+        echo(
             verbs.train(
                 name,
                 overrides or (),
@@ -287,7 +294,7 @@ def train(
         run = train(wanted, resume=resume, on_progress=on_progress)
     if _is_first():
         _print_stages(run, wanted.max_length)
-        print(run)
+        echo(run)
 
 
 def _is_first() -> bool:
@@ -331,7 +338,7 @@ def pretrain(
         folder = pretrain(wanted, resume=resume, on_progress=on_progress)
     if _is_first():
         _print_stages(folder.parent, wanted.max_length)
-        print(folder)
+        echo(folder)
 
 
 @app.command()
@@ -381,11 +388,11 @@ def predict(
     if as_json:
         print_json(done.to_json())
         return
-    print(f"{out}: {done.steps} steps{_kept(done)}")
+    echo(f"{out}: {done.steps} steps{_kept(done)}")
     for note in done.notes[:_NOTES]:
-        print(f"  not enforced: {note}")
+        echo(f"  not enforced: {note}")
     if len(done.notes) > _NOTES:
-        print(f"  and {len(done.notes) - _NOTES} more")
+        echo(f"  and {len(done.notes) - _NOTES} more")
 
 
 def _kept(done: Any) -> str:
@@ -418,7 +425,7 @@ def evaluate_predictions(
     if as_json:
         print_json(report_document(report))
     else:
-        print(report_text(report), end="")
+        echo(report_text(report), end="")
 
 
 # --- live ---------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import typer
 
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.cli.shared_options import with_options_of
+from alpha_umi.cli.streams import echo
 from alpha_umi.output_lock import locks_out
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def ask(
     """Answer one query with tools, showing every turn live. Exit code 0 only for an answer."""
     from rich.console import Console
 
-    from alpha_umi.display import TurnPrinter, verdict_words
+    from alpha_umi.display import TurnPrinter, print_line, verdict_words
     from alpha_umi.jobs.ask import read_question
     from alpha_umi.store import write_trajectories
 
@@ -115,7 +116,7 @@ def ask(
         write_trajectories(out, [trajectory])
     verdict = question.toolbox.environment.verify(trajectory.task, trajectory)
     if verdict is not None:
-        console.print(f"{'verifier':>10}  {verdict_words(verdict)}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"{'verifier':>10}  {verdict_words(verdict)}")
     print_outcome(trajectory, as_json=as_json)
 
 
@@ -139,12 +140,11 @@ def with_constraint(agent: Any, constrained: bool | None) -> Any:
 def print_outcome(trajectory: Trajectory, *, as_json: bool) -> None:
     """Print the answer, or the trajectory as JSON, on the standard output; exit code 1 where there is no answer."""
     from alpha_umi.cli.output import print_json
-    from alpha_umi.display import plain
 
     if as_json:
         print_json(trajectory.to_json())
     elif trajectory.answer is not None and not (sys.stdout.isatty() and sys.stderr.isatty()):
-        print(plain(trajectory.answer))  # on a terminal the summarizer's turn has shown it
+        echo(trajectory.answer)  # on a terminal the summarizer's turn has shown it
     if trajectory.answer is None:
-        print(f"no answer: {trajectory.stop.value}", file=sys.stderr)
+        echo(f"no answer: {trajectory.stop.value}", err=True)
         raise typer.Exit(1)

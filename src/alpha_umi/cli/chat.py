@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from alpha_umi.cli import ask as asking
 from alpha_umi.cli.shared_options import with_options_of
+from alpha_umi.cli.streams import echo
 from alpha_umi.errors import InterruptedWorkError, ModelError
 from alpha_umi.output_lock import locks_out
 
@@ -40,10 +42,13 @@ def chat(
     """
     from rich.console import Console
 
+    from alpha_umi.display import print_line
     from alpha_umi.jobs.ask import read_conversation
 
     conversation = read_conversation(agent, asking.api_options(**options))
     console = Console(stderr=True)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # bytes that are no text are one odd character of a message
     opened = asking.open_chat(console, conversation)
     left = False
     try:
@@ -51,7 +56,7 @@ def chat(
             try:
                 _reply(console, opened, message, out, as_json=as_json)
             except ModelError as error:
-                console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+                print_line(console, f"error: {error}", "red")
     except KeyboardInterrupt:
         left = True
     finally:
@@ -80,7 +85,7 @@ def _messages(console: Console) -> Iterator[str]:
 def _reply(console: Console, chat: Chat, message: str, out: Path | None, *, as_json: bool) -> None:
     """Send a message and show its exchange. Ctrl-C stops the reply and keeps its complete turns."""
     from alpha_umi.cli.output import print_json
-    from alpha_umi.display import TurnPrinter, plain
+    from alpha_umi.display import TurnPrinter
     from alpha_umi.store import write_trajectories
 
     before = len(chat.exchanges)
@@ -97,7 +102,7 @@ def _reply(console: Console, chat: Chat, message: str, out: Path | None, *, as_j
     if as_json:
         print_json(exchange.to_json())
     elif exchange.answer is not None:
-        print(plain(exchange.answer))
+        echo(exchange.answer)
     sys.stdout.flush()
 
 
@@ -107,5 +112,5 @@ def _end(last: Trajectory | None, *, left: bool) -> None:
     if left or (last is not None and last.stop is StopReason.CANCELLED):
         raise InterruptedWorkError("the conversation was interrupted; what was said is kept")
     if last is None or last.answer is None:
-        print(f"no answer: {'nothing was asked' if last is None else last.stop.value}", file=sys.stderr)
+        echo(f"no answer: {'nothing was asked' if last is None else last.stop.value}", err=True)
         raise typer.Exit(1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alpha_umi.cli.streams import echo
+
 if TYPE_CHECKING:
     from alpha_umi.jobs.check import DataReport, RowFinding
 
@@ -50,17 +52,17 @@ def _print_report(report: DataReport) -> None:
     for severity in Severity:
         found = report.by_severity(severity)
         for each in found[:_SHOWN]:
-            print(f"{report.path}:{each.line}: {severity.value}: {_sentence(each)}")
+            echo(f"{report.path}:{each.line}: {severity.value}: {_sentence(each)}")
         if len(found) > _SHOWN:
-            print(f"{report.path}: {len(found) - _SHOWN:,} more are {severity.value}; --json lists all")
+            echo(f"{report.path}: {len(found) - _SHOWN:,} more are {severity.value}; --json lists all")
     holds: dict[str, Any] = report.contents.to_document()
     wrong, doubtful = (report.count_rows(severity) for severity in Severity)
-    print(f"{report.path}: {report.rows:,} rows, {wrong:,} of them wrong, {doubtful:,} doubtful")
+    echo(f"{report.path}: {report.rows:,} rows, {wrong:,} of them wrong, {doubtful:,} doubtful")
     for name in ("stop", "turns", "decisions", "observations", "calls", "examples"):
-        print(f"  {name:<13} {_counts(holds[name])}")
-    print(f"  {'tools':<13} {holds['tools']:,} different ones")
+        echo(f"  {name:<13} {_counts(holds[name])}")
+    echo(f"  {'tools':<13} {holds['tools']:,} different ones")
     for name, lengths in holds["characters"].items():
-        print(f"  {name + ' length':<18} " + ", ".join(f"{key} {value:,}" for key, value in lengths.items()))
+        echo(f"  {name + ' length':<18} " + ", ".join(f"{key} {value:,}" for key, value in lengths.items()))
 
 
 def _sentence(found: RowFinding) -> str:

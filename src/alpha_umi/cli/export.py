@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alpha_umi.cli.reference import Compat, read_reference
+from alpha_umi.cli.streams import echo
 from alpha_umi.errors import ConfigError
 from alpha_umi.output_lock import locks_out
 
@@ -45,10 +46,10 @@ def export_examples(
         raise ConfigError(f"unknown role {role!r}; known: {', '.join(Role)}")
     write = export.export_examples if read_reference(compat) is None else export.export_published
     report = write(read_trajectories(trajectories), Role(role), open_format(format_name), out)
-    print(f"{out}: {report.rows} examples")
+    echo(f"{out}: {report.rows} examples")
     for reason, places in report.places.items():
         more = f", and {len(places) - 10} more" if len(places) > 10 else ""
-        print(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")
+        echo(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")
 
 
 @export_app.command("gguf")
@@ -70,11 +71,11 @@ def export_gguf(
         raise ConfigError(f"--dtype {dtype!r} is not known; known: {', '.join(known)}")
     done = export_run(read_agent(run), out, dtype=dtype, adapters_only=adapters_only)
     for path in done.files:
-        print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
-    print("serve:")
+        echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+    echo("serve:")
     for command in done.commands:
-        print(f"  {command}")
-    print(f'then: umi ask "..." --tools TOOLS.py --agent {done.agent}')
+        echo(f"  {command}")
+    echo(f'then: umi ask "..." --tools TOOLS.py --agent {done.agent}')
 
 
 @export_app.command("agent")
@@ -91,4 +92,4 @@ def export_agent(
     from alpha_umi.jobs.bundle import BundleOptions, bundle
 
     size = bundle(BundleOptions(run=run, out=out, preset=world, base=base, card=card))
-    print(f"{out}: {size / 2**20:.1f} MiB")
+    echo(f"{out}: {size / 2**20:.1f} MiB")

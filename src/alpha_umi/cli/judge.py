@@ -14,6 +14,7 @@ from alpha_umi.cli.options_file import ConfigFile, OptionOverrides
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.reference import JudgeCompat, read_reference
 from alpha_umi.cli.shared_options import with_options_of
+from alpha_umi.cli.streams import echo
 from alpha_umi.types import Reference
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def convert(
         print_json(converted.to_json())
         return
     for path, count in converted.files.items():
-        print(f"{path}: {count} answers")
+        echo(f"{path}: {count} answers")
     _print_notes(converted.notes)
 
 
@@ -161,7 +162,7 @@ def judge_report(
     if as_json:
         print_json({**made.document})
     else:
-        print(made.text, end="")
+        echo(made.text, end="")
 
 
 @contextmanager
@@ -182,11 +183,11 @@ def _print_run(run: JudgingRun, *, as_json: bool) -> None:
         print_json(run.to_json())
         return
     for line in run.lines:
-        print(line)
+        echo(line)
     _print_notes(run.notes)
-    print(f"{run.out}" if run.published else f"{run.out}; next: umi judge report {run.out}")
+    echo(f"{run.out}" if run.published else f"{run.out}; next: umi judge report {run.out}")
 
 
 def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        print(f"  {note}")
+        echo(f"  {note}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.cli.streams import echo
 from alpha_umi.errors import ConfigError
 
 
@@ -42,12 +43,12 @@ def write_rollouts(
         judged=judged,
         everything=everything,
     )
-    print(f"{out}: {done.kept} trajectories of {done.read} rollouts")
+    echo(f"{out}: {done.kept} trajectories of {done.read} rollouts")
     for reason, count in done.skipped.most_common():
-        print(f"  left out {count}: {reason}")
+        echo(f"  left out {count}: {reason}")
     if pairs is not None:
         told = ", ".join(f"{count} of the {role.value}" for role, count in done.pairs.items())
-        print(f"{pairs}: {done.pairs.total()} pairs{f': {told}' if told else ''}")
+        echo(f"{pairs}: {done.pairs.total()} pairs{f': {told}' if told else ''}")
 
 
 def write_masked(
@@ -59,4 +60,4 @@ def write_masked(
     """Rename tools and arguments in some of the trajectories, so that a model must read the documents."""
     from alpha_umi.jobs.prepare import prepare_mask
 
-    print(f"{out}: {prepare_mask(files, out, share=share, seed=seed).kept} trajectories")
+    echo(f"{out}: {prepare_mask(files, out, share=share, seed=seed).kept} trajectories")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.cli.streams import echo
 from alpha_umi.output_lock import locks_out
 
 
@@ -27,4 +28,4 @@ def write_report(
         raise DataError(f"{run}: holds no finished task; make some by 'umi rollout'")
     with write_text(out) as text:
         text.write(rollout_report(run.absolute().name if run.is_dir() else run.stem, rollouts, shown))
-    print(f"{out}: {len(rollouts)} rollouts")
+    echo(f"{out}: {len(rollouts)} rollouts")

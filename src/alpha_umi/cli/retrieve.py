@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from alpha_umi.cli.output import AsJson, print_json
+from alpha_umi.cli.streams import echo
 
 ToolsOption = Annotated[
     Path | None, typer.Option(help="Where APIs are declared: tool JSON files, query files, or a corpus.tsv.")
@@ -34,9 +35,9 @@ def retrieve_apis(
         print_json(found.to_json())
         return
     for hit in found.hits:
-        print(f"{hit.score:8.3f}  {hit.api.category} / {hit.api.tool} / {hit.api.name}")
+        echo(f"{hit.score:8.3f}  {hit.api.category} / {hit.api.tool} / {hit.api.name}")
     if not found.hits:
-        print(f"none of {found.apis} APIs shares a word with the query")
+        echo(f"none of {found.apis} APIs shares a word with the query")
 
 
 def evaluate_queries(
@@ -57,9 +58,9 @@ def evaluate_queries(
         return
     _print_figures(scores.sets, f"{scores.apis} APIs, {scores.queries} queries")
     for note in scores.notes:
-        print(f"  {note}")
+        echo(f"  {note}")
     if out is not None:
-        print(out)
+        echo(out)
 
 
 def _print_figures(figures: Any, title: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from alpha_umi.cli.options_file import ConfigFile, read_own_overrides
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.reference import CLIENTS, SearchCompat, read_reference
+from alpha_umi.cli.streams import echo
 from alpha_umi.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -169,12 +169,12 @@ def _words(counts: Any) -> str:
 def _report(done: Progress, out: Path, *, as_json: bool) -> None:
     from rich.console import Console
 
-    from alpha_umi.display import plain, print_table
+    from alpha_umi.display import print_table
 
     for note in done.notes[:_SHOWN_NOTES]:
-        print(f"  {plain(note)}", file=sys.stderr)
+        echo(f"  {note}", err=True)
     if len(done.notes) > _SHOWN_NOTES:
-        print(f"  ... and {len(done.notes) - _SHOWN_NOTES} more notes on the queries", file=sys.stderr)
+        echo(f"  ... and {len(done.notes) - _SHOWN_NOTES} more notes on the queries", err=True)
     columns = ["set", "tasks", "passed", "answered", "gave up", "errors", "calls", "tokens"]
     rows = [_row(name, counts) for name, counts in done.sets.items()]
     print_table(Console(stderr=True), f"{out}", columns, [*rows, _row("all", done.all)])
@@ -182,9 +182,9 @@ def _report(done: Progress, out: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"out": str(out), **done.to_json()})
     else:
-        print(f"{out}: {done.all.tasks} tasks{kept}; next: umi judge convert {out} --out ANSWERS")
+        echo(f"{out}: {done.all.tasks} tasks{kept}; next: umi judge convert {out} --out ANSWERS")
     if done.all.errors:
-        print(f"  {done.all.errors} ended with an error, the first: {plain(done.first_error)}", file=sys.stderr)
+        echo(f"  {done.all.errors} ended with an error, the first: {done.first_error}", err=True)
     if done.all.tasks and done.all.errors == done.all.tasks:
         raise ModelError(f"all {done.all.tasks} tasks ended with an error; fix it and roll out with --resume --retry")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from alpha_umi.cli.streams import echo
 from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.output_lock import locks_out
 
@@ -61,7 +62,7 @@ def serve_world(
     )
     counts = start.run(options, lambda url: print(f"{url}/virtual", flush=True))
     replied = ", ".join(f"{count} {source}" for source, count in counts.items()) or "none"
-    print(f"stopped; replies: {replied}")
+    echo(f"stopped; replies: {replied}")
 
 
 @cache_app.command("import")
@@ -83,7 +84,7 @@ def import_cache(
     with progress(_console(), "files") as display:
         moved = import_folder(folder, opened, partial(display.update, "importing"), strict=strict)
     opened.close()
-    print(f"{cache}: {moved.replies} new replies from {moved.files} files, {moved.known} were known")
+    echo(f"{cache}: {moved.replies} new replies from {moved.files} files, {moved.known} were known")
     _print_skipped(moved)
 
 
@@ -103,7 +104,7 @@ def export_cache(
     opened = ReplyCache(cache)
     moved = export_folder(opened, out)
     opened.close()
-    print(f"{out}: {moved.replies} replies in {moved.files} files")
+    echo(f"{out}: {moved.replies} replies in {moved.files} files")
     _print_skipped(moved)
 
 
@@ -115,11 +116,11 @@ def _serving() -> Any:
 
 def _print_skipped(moved: Any) -> None:
     for reason, count in moved.skipped.items():
-        print(f"  left out {count}: {reason}")
+        echo(f"  left out {count}: {reason}")
     if moved.broken:
-        print(f"  left out {len(moved.broken)} files that cannot be read (--strict stops at the first):")
+        echo(f"  left out {len(moved.broken)} files that cannot be read (--strict stops at the first):")
     for error in moved.broken:
-        print(f"    {error}")
+        echo(f"    {error}")
 
 
 def _console() -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from alpha_umi.cli.options_file import one_of
+from alpha_umi.cli.streams import echo
 from alpha_umi.output_lock import locked
 
 
@@ -35,7 +36,7 @@ def study(
     place = out or Path("runs") / f"study-{wanted.name}"
     if report:
         with locked(place):
-            print(write_report(wanted, place) / "study.md")
+            echo(write_report(wanted, place) / "study.md")
         return
     console = Console(stderr=True)
     with progress(console) as display:
@@ -54,4 +55,4 @@ def study(
                 display.update(f"study {wanted.name}", ended, every)
 
         folder = run_study(wanted, place, show, workers=workers)
-    print(folder / "study.md")
+    echo(folder / "study.md")

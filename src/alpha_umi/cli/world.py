@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.cli.streams import echo
 from alpha_umi.output_lock import locks_out
 
 
@@ -42,12 +43,12 @@ def write_world(
     for name in splits:
         choice = Choice(split=name, count=count, preset=preset, seed=seed, first=first, max_calls=max_calls)
         written = write_gold(out, choice)
-        print(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
+        echo(f"{written.answers}: {count} raw answers\n{written.trajectories}: the same as trajectories")
         if written.queries is not None:
-            print(f"{written.queries}: their queries")
+            echo(f"{written.queries}: their queries")
     tools = write_tools(out, preset)
     if tools:
-        print(f"{out / 'tools'}: {tools} tool JSON files")
+        echo(f"{out / 'tools'}: {tools} tool JSON files")
 
 
 @locks_out
@@ -66,4 +67,4 @@ def write_pages(
     pages = World(preset, seed).pages
     with write_text(out) as file:
         file.writelines(dump_line({"text": pages[index]}) for index in range(first, first + count))
-    print(f"{out}: {count} pages")
+    echo(f"{out}: {count} pages")

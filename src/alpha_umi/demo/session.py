@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from alpha_umi.agent import with_streaming
 from alpha_umi.config import AgentConfig
@@ -50,6 +51,7 @@ from alpha_umi.loading.agents import (
 from alpha_umi.loading.bundled import DEFAULT, check_world
 from alpha_umi.loading.models import import_engine
 from alpha_umi.output_lock import locked
+from alpha_umi.plain_text import plain
 from alpha_umi.preparation.world_files import Choice
 from alpha_umi.rollouts.runner import Rollout
 from alpha_umi.search import Limits, Strategy, Tree, method_name, open_strategy
@@ -165,7 +167,8 @@ class _Demo:
     def _ask(self, loaded: LoadedAgent, title: str, task: Task, strategy: str) -> ShownTask:
         console = self._console
         console.print()
-        console.rule(f"[bold]{title}[/bold] [dim]{task.id}, {strategy}[/dim]", align="left", characters="·")
+        heading = Text.assemble((title, "bold"), " ", (plain(f"{task.id}, {strategy}"), "dim"))
+        console.rule(heading, align="left", characters="·")
         started = time.monotonic()
         chosen = open_strategy(strategy)
         tree = self._runner.run(self._explore(loaded, task, chosen))

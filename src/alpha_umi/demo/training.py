@@ -13,7 +13,7 @@ from rich.console import Console
 
 from alpha_umi.config import TrainConfig, load_config, make_config, merged, read_recipe
 from alpha_umi.demo import session as demo
-from alpha_umi.display import print_table, progress
+from alpha_umi.display import print_line, print_table, progress
 from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.timing import Timing
 from alpha_umi.jobs.train import train, trained
@@ -101,7 +101,7 @@ def _write_data(options: TrainingOptions, data: Path, console: Console, timing: 
     _title(console, "2. Prepare: raw ToolBench answers to trajectories")
     with timing.part("prepare"), progress(console, "answers") as display:
         report = prepare_answers(written.answers, data, progress=partial(display.update, "   preparing"))
-    console.print(f"   {report.kept} trajectories in {data}", markup=False, highlight=False)
+    print_line(console, f"   {report.kept} trajectories in {data}")
 
 
 def _train(config: TrainConfig, agent: Path, console: Console) -> None:
@@ -117,4 +117,4 @@ def _train(config: TrainConfig, agent: Path, console: Console) -> None:
 
 
 def _title(console: Console, title: str) -> None:
-    console.print(f"[bold]{title}[/bold]")
+    print_line(console, title, "bold")

@@ -15,6 +15,7 @@ from typing import cast
 
 from alpha_umi.errors import DataError, StorageError
 from alpha_umi.protocols import Environment
+from alpha_umi.text_files import check_regular
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
 
@@ -116,6 +117,7 @@ class RecordingEnvironment:
 
 
 def _read(path: Path) -> Iterator[tuple[Call, Observation]]:
+    check_regular(path)
     try:
         data = path.read_bytes()
         # What follows the last line break was cut off while it was written; the next row takes its place.

@@ -28,6 +28,7 @@ from alpha_umi.judging.verdicts import AnswerStatus, Comparison, PassVerdict, Pr
 from alpha_umi.record_faults import value_fault
 from alpha_umi.rollouts.runner import ROLLOUTS, read_rollouts
 from alpha_umi.store import Ledger, open_text, read_json, read_trajectories, write_json, write_text
+from alpha_umi.text_files import check_regular
 from alpha_umi.types import Json, Reference
 
 SCHEMA = "alpha_umi.judging/1"
@@ -294,6 +295,7 @@ class PassRun:
         if not path.exists():
             raise DataError(f"{path}: no such file; --compat needs pass runs that were made with --compat")
         csv.field_size_limit(2**31 - 1)
+        check_regular(path)
         with path.open(encoding="utf-8", newline="") as file:
             return {row["query_id"]: row for row in csv.DictReader(file, delimiter="\t")}
 

@@ -16,6 +16,7 @@ from alpha_umi.judging.scores import Agreement, PassScores, agree, mcnemar, scor
 from alpha_umi.judging.verdicts import Outcome
 from alpha_umi.report.tables import markdown_table
 from alpha_umi.store import read_json
+from alpha_umi.text_files import check_regular
 from alpha_umi.types import Json
 
 _MEAN = "mean of sets"
@@ -262,6 +263,7 @@ def _label(path: Path, key: str, value: Any) -> str:
 
 def _read_table(path: Path) -> dict[str, str]:
     csv.field_size_limit(2**31 - 1)
+    check_regular(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))

@@ -29,6 +29,7 @@ from alpha_umi.errors import DataError
 from alpha_umi.preparation.lists import dump_indented, writing_list
 from alpha_umi.preparation.report import BROKEN, PrepareReport, PrepareStats, Progress
 from alpha_umi.store import dump_line, encode_trajectory, read_json, write_text
+from alpha_umi.text_files import check_regular
 from alpha_umi.types import Json, Trajectory
 
 GROUPS = ("G1_answer", "G2_answer", "G3_answer")
@@ -215,6 +216,7 @@ def _convert(piece: _Piece) -> list[_Result | DataError]:
 
 def _read_document(path: Path) -> Json:
     """Parse a JSON file with the fastest parser available; the standard parser decides on files that this refuses."""
+    check_regular(path)
     try:
         return from_json(path.read_bytes())
     except (ValueError, OSError):
