@@ -126,6 +126,20 @@ def test_a_server_that_knows_no_schema_is_asked_without_one(umi, answers):
         assert held == [True] + [False] * (len(held) - 1)
 
 
+def test_a_reason_is_bounded_where_the_server_allows_it(umi, answers):
+    refusal = "Invalid schema: In context=('properties', 'reason'), 'maxLength' is not permitted."
+    behaviours = [Reply(status=400, body=refusal), Answer(make=verdict)]
+    with serving(*behaviours) as server:
+        ended = umi("judge", "pass", answers / "good", "--out", answers / "p", "--concurrency", 1, *at(server))
+        assert ended.code == 0, ended.err
+    bounds = [
+        request.body["response_format"]["json_schema"]["schema"]["properties"]["reason"].get("maxLength")
+        for request in server.received
+    ]
+    assert bounds == [600, *[None] * (len(bounds) - 1)]
+    assert len(bounds) > 2
+
+
 def test_a_judge_that_answers_nonsense_is_data(umi, answers):
     with serving(Reply(body=chat_reply("As a language model I cannot grade."))) as server:
         ended = umi("judge", "pass", answers / "good", "--out", answers / "p", "--votes", 1, *at(server))

@@ -1,4 +1,4 @@
-"""Fallback from a schema-constrained endpoint to an unconstrained one, for servers that refuse schemas."""
+"""Fallback from a schema-constrained endpoint to a less constrained one, for servers that refuse schemas."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from alpha_umi.types import Completion, Prompt, Sampling
 class FallbackModel:
     """Model with a fallback: `constrained`, and for good `unconstrained` once only that has answered.
 
-    Implements protocols.Model. Raises ModelError where neither answers.
+    `refusal`: a text without which an error of the first is no reason to fall back. Implements protocols.Model. Raises
+    ModelError where neither answers.
     """
 
-    def __init__(self, constrained: Model, unconstrained: Model) -> None:
-        self._constrained, self._unconstrained = constrained, unconstrained
+    def __init__(self, constrained: Model, unconstrained: Model, refusal: str = "") -> None:
+        self._constrained, self._unconstrained, self._refusal = constrained, unconstrained, refusal
         self.is_constrained = True
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
@@ -22,7 +23,9 @@ class FallbackModel:
         if self.is_constrained:
             try:
                 return await self._constrained.complete(prompt, sampling)
-            except ModelError:
+            except ModelError as error:
+                if self._refusal not in str(error):
+                    raise
                 completion = await self._unconstrained.complete(prompt, sampling)
                 self.is_constrained = False
                 return completion

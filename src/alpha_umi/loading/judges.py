@@ -14,6 +14,9 @@ from alpha_umi.loading.models import ClosableModel, open_endpoint, open_local
 from alpha_umi.protocols import Model
 from alpha_umi.types import Json, Role
 
+_BOUND, _REASON_LENGTH = "maxLength", 600
+"""Most characters of a reason: three to six sentences."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedJudge:
@@ -36,9 +39,21 @@ def open_judge(config: LocalConfig | EndpointConfig, evaluator: Evaluator) -> Lo
         local = open_local(config, {Role.BACKBONE: config.adapter}, builtin("chat"))[Role.BACKBONE]
         return LoadedJudge(ask=lambda _: local, models=(local,))
     unconstrained = open_endpoint(config)
-    constrained = {question: _constrain(config, question, form.schema) for question, form in evaluator.forms.items()}
-    asked = {question: FallbackModel(model, unconstrained) for question, model in constrained.items()}
-    return LoadedJudge(ask=lambda question: asked[question], models=(unconstrained, *constrained.values()))
+    asked, opened = dict[Question, Model](), [unconstrained]
+    for question, form in evaluator.forms.items():
+        bounded = _constrain(config, question, _bounded(form.schema))
+        plain = _constrain(config, question, form.schema)
+        asked[question] = FallbackModel(FallbackModel(bounded, plain, refusal=_BOUND), unconstrained)
+        opened += [bounded, plain]
+    return LoadedJudge(ask=lambda question: asked[question], models=tuple(opened))
+
+
+def _bounded(schema: Mapping[str, Json]) -> dict[str, Json]:
+    """Schema of a reply whose reason cannot take all tokens before the verdict; some servers refuse the bound."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or not isinstance(reason := properties.get("reason"), dict):
+        return dict(schema)
+    return {**schema, "properties": {**properties, "reason": {**reason, _BOUND: _REASON_LENGTH}}}
 
 
 def _constrain(config: EndpointConfig, question: Question, schema: Mapping[str, Json]) -> ClosableModel:
