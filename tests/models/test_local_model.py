@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, StableLmConfig, StableLmForCausalLM
 
 from alpha_umi.errors import CheckpointError, ModelError
 from alpha_umi.formats.tokens import decode, prompt_ids
@@ -248,17 +248,22 @@ def test_a_grammar_is_compiled_without_a_given_compiler(model):
         ask(model, ["Paris"], Sampling(grammar="no grammar"))
 
 
-def test_an_architecture_that_is_not_exact_in_the_engine_runs_in_padded_batches_and_is_named(caplog):
+def stable_lm():
+    """A model that the engine does not run."""
     torch.manual_seed(0)
-    shape = MistralConfig(
+    shape = StableLmConfig(
         vocab_size=len(TOKENIZER), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, sliding_window=8, initializer_range=0.3,
+        num_key_value_heads=2, max_position_embeddings=256, initializer_range=0.3,
         bos_token_id=None, eos_token_id=None, pad_token_id=None,
     )  # fmt: skip
-    weights = MistralForCausalLM(shape).eval()
+    return StableLmForCausalLM(shape).eval()
+
+
+def test_an_architecture_that_is_not_exact_in_the_engine_runs_in_padded_batches_and_is_named(caplog):
+    weights = stable_lm()
     model = LocalModel(weights, TOKENIZER, end="</s>")
     completions = ask(model, PROMPTS, Sampling(max_tokens=12))
-    assert "mistral attends within a sliding window of 8 tokens" in caplog.text
+    assert "stablelm in the engine was never compared" in caplog.text
     for prompt, completion in zip(PROMPTS, completions, strict=True):
         ids = torch.tensor([prompt_ids(TOKENIZER, prompt)])
         written = weights.generate(
@@ -269,10 +274,7 @@ def test_an_architecture_that_is_not_exact_in_the_engine_runs_in_padded_batches_
 
 
 def test_a_padded_batch_that_fails_is_run_one_by_one(caplog):
-    torch.manual_seed(0)
-    shape = GPT2Config(vocab_size=len(TOKENIZER), n_embd=32, n_layer=2, n_head=2, n_positions=256)
-    shape.bos_token_id = shape.eos_token_id = None
-    weights = GPT2LMHeadModel(shape)
+    weights = stable_lm()
     (poison,) = set(prompt_ids(TOKENIZER, "one sentence <|role|>")) - set(prompt_ids(TOKENIZER, "one sentence "))
 
     def explode(_, ids):
