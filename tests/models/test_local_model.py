@@ -263,7 +263,7 @@ def test_an_architecture_that_is_not_exact_in_the_engine_runs_in_padded_batches_
     weights = stable_lm()
     model = LocalModel(weights, TOKENIZER, end="</s>")
     completions = ask(model, PROMPTS, Sampling(max_tokens=12))
-    assert "stablelm in the engine was never compared" in caplog.text
+    assert "stablelm attends by code of its own" in caplog.text
     for prompt, completion in zip(PROMPTS, completions, strict=True):
         ids = torch.tensor([prompt_ids(TOKENIZER, prompt)])
         written = weights.generate(
@@ -391,7 +391,7 @@ def test_a_tiny_model_runs_on_one_core_where_asked_and_others_keep_theirs(one_co
         model = LocalModel(weights, TOKENIZER, end="</s>", one_core=one_core)
         ask(model, ["the planner"], Sampling(max_tokens=2))
         asyncio.run(model.aclose())
-        assert set(seen) == {inside}
+        assert set(seen[1:]) == {inside}  # the first forward, of one token, only finds the shape of the cache
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)

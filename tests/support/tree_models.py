@@ -37,14 +37,47 @@ _WHERE_KNOWN = {
     "num_kv_shared_layers": 0,
 }
 """Sizes for configurations that have them; windows and chunks are much shorter than the texts of tests."""
+_DELTA_NET = {
+    "layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+}  # fmt: skip
+_MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 16}
+MAMBA_LAYERS = _MAMBA | {"layer_types": ["linear_attention", "full_attention"]}
 _OF_A_FAMILY = {
+    "bamba": _MAMBA | {"attn_layer_indices": [1]},
+    "kimi_linear": {
+        "layer_types": ["linear_attention", "full_attention"],
+        "linear_attn_config": {
+            "head_dim": 8,
+            "num_heads": 4,
+            "short_conv_kernel_size": 4,
+            "kda_layers": [1],
+            "full_attn_layers": [2],
+        },
+    },
+    "lfm3": {"layer_types": ["conv", "sliding_attention", "full_attention"], "num_hidden_layers": 3},
+    "mamba2": {"num_heads": 4, "head_dim": 16, "state_size": 8, "n_groups": 1, "chunk_size": 16},
+    "nemotron_h": {
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 16,
+        "ssm_state_size": 8,
+        "n_groups": 1,
+        "chunk_size": 16,
+        "layer_types": ["linear_attention", "mlp", "full_attention", "moe"],
+        "num_hidden_layers": 4,
+    },
+    "olmo_hybrid": _DELTA_NET,
+    "qwen3_5_moe_text": _DELTA_NET,
+    "qwen3_5_text": _DELTA_NET,
+    "qwen3_next": _DELTA_NET,
     "axk1": {"head_dim": 4, "num_key_value_heads": 4},
     "cwm": {"bos_token_id": 1},
     "deepseek_v3": {"head_dim": 4, "num_key_value_heads": 4},
     "gemma3n_text": {"hidden_size_per_layer_input": 8, "activation_sparsity_pattern": [0.0, 0.0], "laurel_rank": 4},
     "glm4_moe_lite": {"head_dim": 4, "num_key_value_heads": 4},
     "granitemoehybrid": {"layer_types": ["attention"] * 2, "mamba_n_heads": 4},
-    "lfm2_moe": {"layer_types": ["full_attention"] * 2},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "longcat_flash": {"head_dim": 4, "num_key_value_heads": 4},
     "modernbert-decoder": dict.fromkeys([f"{name}_token_id" for name in ("bos", "eos", "pad", "cls", "sep")], 0),
     "youtu": {"head_dim": 4, "num_key_value_heads": 4},
@@ -62,6 +95,7 @@ PARTICULARS = [
     ("gemma4_text", _SHARED_KEYS | {"hidden_size_per_layer_input": 8}),
     ("gemma4_text", {"attention_k_eq_v": True, "num_global_key_value_heads": 1, "global_head_dim": 16}),
     ("gpt_oss", {}),
+    ("lfm2", {"layer_types": ["conv", "full_attention", "conv"], "num_hidden_layers": 3}),
     ("deepseek_v3", {"q_lora_rank": None}),
     ("granitemoehybrid", {"position_embedding_type": "nope", "num_local_experts": 0}),
     ("ministral3", {"rope_parameters": {
@@ -69,7 +103,8 @@ PARTICULARS = [
         "llama_4_scaling_beta": 0.1,
     }}),
 ]  # fmt: skip
-"""Families with what sets them apart from a Llama: windows, softcaps, sinks, shared or differing keys and values."""
+"""Families with what sets them apart from a Llama: windows, softcaps, sinks, convolutions, shared or differing keys and
+values."""
 
 
 def family_config(kind, **changes):

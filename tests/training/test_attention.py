@@ -26,6 +26,7 @@ from alpha_umi.training.trees import Trees
 from alpha_umi.types import Role
 from support.published_data import OUT_OF_DOMAIN, PUBLISHED_FORMAT
 from support.tree_models import (
+    MAMBA_LAYERS,
     PARTICULARS,
     VOCABULARY,
     difference,
@@ -139,7 +140,11 @@ def test_every_proven_architecture_is_exact(kind):
     assert difference(trees[1], rows[1]) < 1e-5
 
 
-@pytest.mark.parametrize(("kind", "changes"), PARTICULARS, ids=str)
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [*PARTICULARS, ("granitemoehybrid", MAMBA_LAYERS), ("qwen3_5_text", {})],
+    ids=str,
+)
 def test_what_is_particular_to_a_family_is_exact(kind, changes):
     model = tiny_model(kind, torch.float64, family_config(kind, **changes)).eval()
     assert unsupported_reason(model.config, 4096) is None
@@ -329,21 +334,19 @@ def test_in_bfloat16_the_loss_is_summed_in_float32():
 @pytest.mark.parametrize(
     ("kind", "changes", "reason"),
     [
-        ("mamba", {}, "recurrent"),
-        ("qwen3_next", {}, "recurrent|linear_attention"),
-        ("qwen3_5_text", {}, "recurrent|linear_attention"),
-        ("minimax", {}, "recurrent|linear_attention"),
-        ("lfm2", {"num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]}, "recurrent|conv"),
-        ("llama4_text", {}, "attn_temperature_tuning"),
+        ("mamba", {}, "forgets its state"),
+        ("minimax", {}, "recurrent state in a way of its own"),
+        ("deepseek_v32", {}, "indexer"),
+        ("qwen4_exp_text", {}, "indexed_attention"),
+        ("llama4_text", {}, "place in the row"),
         ("gemma3_text", {"use_bidirectional_attention": True}, "both directions"),
-        ("granitemoehybrid", {}, "recurrent"),
         ("llama", {"attention_dropout": 0.1}, "drops"),
         ("gpt2", {}, "attn_pdrop"),
         ("llama", {"is_causal": False}, "both directions"),
         ("llama", {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}, "dynamic"),
-        ("bert", {}, "have not been compared"),
-        ("bloom", {}, "have not been compared"),
-        ("t5", {}, "have not been compared"),
+        ("bert", {}, "never compared"),
+        ("bloom", {}, "code of its own"),
+        ("t5", {}, "never compared"),
     ],
 )
 def test_what_does_not_suit_is_named(kind, changes, reason):
@@ -365,7 +368,7 @@ def test_what_never_comes_into_play_does_not_matter(kind, changes):
     assert_same(torch.float64, on_trees(model, pack_prefix_trees(examples)), one_by_one(model, examples))
 
 
-@pytest.mark.parametrize("kind", ["nemotron", "minimax", "qwen3_5_text", "mamba", "stablelm"])
+@pytest.mark.parametrize("kind", ["nemotron", "minimax", "falcon_h1", "stablelm", "bloom"])
 def test_what_does_not_suit_raises_rather_than_learn_something_else(kind):
     changes = {"head_dim": 8, "num_local_experts": 2, "n_routed_experts": 2}
     model = tiny_model(kind, **changes)

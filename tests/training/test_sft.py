@@ -127,8 +127,8 @@ def test_neither_layout_nor_size_of_passes_changes_the_weights(tmp_path, form, o
 @pytest.mark.parametrize(
     ("kind", "shape", "reason"),
     [
-        ("stablelm", {}, "have not been compared"),
-        ("mamba", {"state_size": 4, "intermediate_size": 64}, "recurrent"),
+        ("stablelm", {}, "code of its own"),
+        ("mamba", {"state_size": 4, "intermediate_size": 64}, "forgets its state"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*")

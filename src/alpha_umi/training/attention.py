@@ -27,11 +27,14 @@ from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 from alpha_umi.models import architectures, mask_rules
 from alpha_umi.models.mask_rules import MaskRule, scored_attention
 from alpha_umi.training.data.packing import PackedTrees
+from alpha_umi.training.recurrence import TreeMixers, along_trees
 from alpha_umi.training.trees import Span, Trees
 
 NAME = "alpha_umi_tree"
 """Of the attention, among transformers' implementations."""
 
+_MIXERS = "tree_mixers"
+"""Attribute of a model inside tree_attention."""
 _DROPOUTS = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
 _KERNEL_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _HARMLESS = ("position_ids", "cache_position", "use_cache", "output_hidden_states", "return_dict", "num_items_in_batch")
@@ -44,10 +47,8 @@ _HARMLESS = ("position_ids", "cache_position", "use_cache", "output_hidden_state
 def unsupported_reason(config: PreTrainedConfig, max_length: int) -> str | None:
     """Reason why this architecture cannot train on trees of up to `max_length` tokens; None: it can."""
     kind = config.model_type
-    if (reason := architectures.unsupported_reason(config, max_length)) is not None:
+    if (reason := architectures.unsupported_reason(config, max_length, keeps_states=True)) is not None:
         return reason
-    if kind not in architectures.PROVEN:
-        return f"the gradients of {kind} on trees have not been compared with those on rows"
     for name in _DROPOUTS:
         if dropout := getattr(config, name, 0.0):
             return f"{kind} drops attention at random ({name} {dropout})"
@@ -68,8 +69,10 @@ def tree_attention(model: nn.Module) -> Iterator[None]:
     try:
         for part in parts:
             part.set_attn_implementation(NAME)
-        yield
+        with along_trees(model) as vars(parts[0])[_MIXERS]:
+            yield
     finally:
+        vars(parts[0]).pop(_MIXERS, None)
         for config, implementation in before:
             config._attn_implementation = implementation  # noqa: SLF001
 
@@ -265,6 +268,10 @@ def packed_trees_logits(model: nn.Module, packed: PackedTrees) -> tuple[Tensor, 
     """
     device = next(model.parameters()).device
     trees = Trees(packed, device)
+    core = _core(model)
+    mixers: TreeMixers | None = getattr(core, _MIXERS, None)
+    if mixers is not None:
+        mixers.trees = trees
     at, which = np.unique(packed.at, return_inverse=True)
     logits: Tensor = model(
         input_ids=_on(packed.ids, device)[None],
@@ -275,12 +282,11 @@ def packed_trees_logits(model: nn.Module, packed: PackedTrees) -> tuple[Tensor, 
         use_cache=False,
         trees=trees,
     ).logits
-    config = _core(model).config
-    _check_reached(config, trees)
+    _check_reached(core.config, trees)
     if logits.shape[:2] != (1, len(at)):
         raise ValueError(f"{type(model).__name__} projected {tuple(logits.shape[:2])} positions, not {len(at)}")
     if logits.requires_grad:
-        logits.register_hook(partial(_check_inside, config))
+        logits.register_hook(partial(_check_inside, core, trees))
     return logits[0], _on(which, device)
 
 
@@ -311,18 +317,22 @@ def _core(model: nn.Module) -> PreTrainedModel:
 
 def _check_reached(config: PreTrainedConfig, trees: Trees) -> None:
     """Raise ValueError unless every layer attended along the trees."""
-    if len(trees.reached) != config.num_hidden_layers:
+    expected = architectures.layers_with_context(config)
+    if len(trees.reached) != expected:
         raise ValueError(
-            f"{len(trees.reached)} of {config.num_hidden_layers} layers attended along trees; "
+            f"{len(trees.reached)} of {expected} layers attended along trees; "
             "packed_trees_loss works inside tree_attention, on models that suit"
         )
 
 
-def _check_inside(config: PreTrainedConfig, gradient: Tensor) -> None:
-    """Check that the backward pass runs within `tree_attention`: gradient checkpointing computes the layers again
-    there."""
-    if config._attn_implementation != NAME:  # noqa: SLF001
-        raise ValueError("the backward pass of packed_trees_loss works inside tree_attention too")
+def _check_inside(core: PreTrainedModel, trees: Trees, gradient: Tensor) -> None:
+    """Check that the backward pass runs within `tree_attention`, and next: gradient checkpointing computes the layers
+    again there."""
+    mixers: TreeMixers | None = getattr(core, _MIXERS, None)
+    if core.config._attn_implementation != NAME or mixers is None or mixers.trees is not trees:  # noqa: SLF001
+        raise ValueError(
+            "the backward pass of packed_trees_loss works inside tree_attention too, before the next forward"
+        )
 
 
 class _CrossEntropy(torch.autograd.Function):

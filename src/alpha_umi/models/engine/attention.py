@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from alpha_umi.models import mask_rules
-from alpha_umi.models.engine.kv_cache import KVCache, KVShape, LayerShape
+from alpha_umi.models.engine.kv_cache import KVCache
 from alpha_umi.models.engine.radix_tree import EMPTY, TokenArray
 from alpha_umi.models.mask_rules import MaskRule, scored_attention
 
@@ -79,6 +79,8 @@ class ForwardBatch:
         self._device = kv_cache.shape.device
         self._no_padding = torch.ones((1, self.row_starts[-1]), dtype=torch.bool, device=self._device)
         self._longest = max((chunk.stop for chunk in self.chunks), default=0)
+        self._places: tuple[Tensor, Tensor] | None = None
+        """The index of the request cache and the position of each token, [tokens, 1]."""
         self._parts: dict[MaskRule | None, tuple[list[_Part], list[_Part]]] = {}
         """Decode groups and prefills by the rule of a layer; None: causality alone."""
         decodes = [chunk for chunk in self.chunks if len(chunk.ids) == 1]
@@ -145,6 +147,22 @@ class ForwardBatch:
                 key, value = (each.repeat_interleave(repeats, dim=1) for each in (key, value))
             found.append(inputs.computed(query[:, :, rows], key, value, bias, causal=bias is None)[0].transpose(0, 1))
         return (found[0] if len(found) == 1 else torch.cat(found))[None]
+
+    def windows(self, layer: int, inputs: Tensor, width: int) -> Tensor:
+        """Inputs of a convolution, [tokens, channels], to those that each token's output is made of, its own the last.
+
+        They are kept as keys are; [tokens, channels, width], zeros before the start of a text.
+        """
+        cache, prefix = self.kv_cache.request_layers[layer][0], self.kv_cache.prefix_layers[layer][0]
+        self._write(cache, prefix, inputs[None])
+        if self._places is None:
+            indices = [chunk.cache_index for chunk in self.chunks for _ in chunk.ids]
+            positions = [position for chunk in self.chunks for position in range(chunk.start, chunk.stop)]
+            self._places = self._tensor(indices)[:, None], self._tensor(positions)[:, None]
+        indices, last = self._places
+        positions = last + torch.arange(1 - width, 1, device=self._device)
+        found = cache[indices, 0, positions.clamp(min=0)]
+        return found.masked_fill_((positions < 0)[:, :, None], 0).transpose(1, 2)
 
     def _write(self, cache: Tensor, prefix: Tensor, states: Tensor) -> None:
         """Write keys or values of one layer, [heads, tokens, size], to the prefix cache and the request caches."""
@@ -215,6 +233,14 @@ class ForwardBatch:
         return torch.as_tensor(numbers, dtype=torch.int64, device=self._device)
 
 
+class AttentionBatch(Protocol):
+    """What a forward is given as BATCH_ARGUMENT."""
+
+    def attend(self, layer: int, inputs: AttentionInputs) -> Tensor:
+        """Attention of one layer; [1, tokens, heads, size]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionInputs:
     """Inputs of one layer's attention, [1, heads, tokens, size] each."""
@@ -252,35 +278,6 @@ def install(model: PreTrainedModel) -> None:
     model.set_attn_implementation(NAME)
 
 
-def kv_shape(model: PreTrainedModel) -> KVShape:
-    """The shape of keys and values in an installed model, from a forward of one token.
-
-    Raises ValueError for a model whose layers the engine's attention does not reach or cannot tell apart.
-    """
-    probe, token = _ShapeProbe(), torch.zeros((1, 1), dtype=torch.int64, device=model.device)
-    with torch.inference_mode():
-        mask = torch.ones_like(token, dtype=torch.bool)
-        model(input_ids=token, position_ids=token, attention_mask=mask, use_cache=False, **{BATCH_ARGUMENT: probe})
-    if not probe.layers:
-        raise ValueError("its layers do not attend through transformers' AttentionInterface")
-    return KVShape(layers=probe.layers, dtype=model.dtype, device=model.device)
-
-
-class _ShapeProbe:
-    """Stand-in for a ForwardBatch of one token, which sees its own value, that notes what each layer writes."""
-
-    def __init__(self) -> None:
-        self.layers: dict[int, LayerShape] = {}
-
-    def attend(self, layer: int, inputs: AttentionInputs) -> Tensor:
-        """The value of the token for every query head, [1, 1, heads, size]."""
-        heads, value = inputs.key.shape[1], inputs.value
-        if layer in self.layers:
-            raise ValueError(f"two of its layers have the number {layer}")
-        self.layers[layer] = LayerShape(heads=heads, key_size=inputs.key.shape[3], value_size=value.shape[3])
-        return value.repeat_interleave(inputs.query.shape[1] // heads, dim=1).transpose(1, 2)
-
-
 def _attend(
     module: nn.Module,
     query: Tensor,
@@ -293,7 +290,7 @@ def _attend(
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attention function with the signature that transformers calls."""
-    batch = cast("ForwardBatch | _ShapeProbe | None", others.pop(BATCH_ARGUMENT, None))
+    batch = cast("AttentionBatch | None", others.pop(BATCH_ARGUMENT, None))
     if batch is None:
         row = attention_mask.row_mask() if isinstance(attention_mask, MaskRule) else attention_mask
         if softcap is not None or s_aux is not None:

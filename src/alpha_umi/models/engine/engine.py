@@ -23,11 +23,13 @@ from transformers import PreTrainedModel
 from alpha_umi.errors import ModelError
 from alpha_umi.models import architectures
 from alpha_umi.models.adapters import adapters_of
-from alpha_umi.models.engine.attention import ForwardBatch, install, kv_shape
+from alpha_umi.models.engine.attention import ForwardBatch, install
 from alpha_umi.models.engine.kv_cache import KVCache, spare_memory
+from alpha_umi.models.engine.layers import convolving, kv_shape
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import EngineStats, ScheduledBatch, Scheduler
 from alpha_umi.models.generation import NotFiniteError, argmax_of, sample
+from alpha_umi.models.mixers import mixers_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,12 +48,7 @@ class EngineLimits:
 
 def unsupported_reason(model: PreTrainedModel, context: int | None) -> str | None:
     """The reason why the engine cannot run this model; None: it can. `context`: tokens, None: no limit known."""
-    config = model.config
-    if (reason := architectures.unsupported_reason(config, context or 1 << 62)) is not None:
-        return reason
-    if config.model_type not in architectures.PROVEN:
-        return f"{config.model_type} in the engine was never compared with transformers' own computation"
-    return None
+    return architectures.unsupported_reason(model.config, context or 1 << 62, keeps_states=False)
 
 
 class Engine:
@@ -72,6 +69,7 @@ class Engine:
         self.scheduler = Scheduler(kv_cache, step_tokens=limits.step_tokens or (512 if on_cpu else 4096))
         self._model = model
         self._adapters = adapters_of(model)
+        self._mixers = mixers_of(model)
 
     @property
     def stats(self) -> EngineStats:
@@ -155,7 +153,7 @@ class Engine:
         # Always a tensor: told a number, Gemma 4 drops rows before its last layers.
         kept = torch.tensor(rows, dtype=torch.int64, device=self.scheduler.kv_cache.shape.device)
         started = time.perf_counter()
-        with selected:
+        with selected, convolving(self._mixers, forward):
             logits = cast("Any", self._model)(**forward.inputs(), logits_to_keep=kept).logits[0]
         self.stats.forward_seconds += time.perf_counter() - started
         return logits

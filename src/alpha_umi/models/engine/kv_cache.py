@@ -146,7 +146,7 @@ def _zeros(wanted: Sequence[int], shape: KVShape) -> Tensor:
 
     On a CPU numpy leaves it to the system to take pages when they are first written; torch would write them all.
     """
-    if shape.device.type != "cpu":
+    if shape.device.type != "cpu" or not math.prod(wanted):
         return torch.zeros(wanted, dtype=shape.dtype, device=shape.device)
     raw = np.zeros(math.prod(wanted) * shape.dtype.itemsize, dtype=np.uint8)
     return torch.from_numpy(raw).view(shape.dtype).view(wanted)
