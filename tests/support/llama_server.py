@@ -13,7 +13,7 @@ import xllamacpp
 told = json.loads(sys.argv[1])
 params = xllamacpp.CommonParams()
 params.model.path = told["model"]
-params.hostnames, params.port, params.warmup, params.special = ["127.0.0.1"], 0, False, True
+params.hostnames, params.port, params.warmup, params.special = ["127.0.0.1"], 0, False, told["special"]
 params.n_ctx, params.n_parallel = told["context"] * told["slots"], told["slots"]
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = told["threads"]
 params.verbosity, params.use_jinja = -1, True
@@ -52,11 +52,14 @@ class LlamaServer:
 
 
 @contextlib.contextmanager
-def llama_server(model, adapters=(), *, context=512, slots=1, threads=1, exact=False):
-    """Serve a GGUF file with adapters at scale 0. `exact`: float32 keys and values, plain attention."""
+def llama_server(model, adapters=(), *, context=512, slots=1, threads=1, exact=False, special=True):
+    """Serve a GGUF file with adapters at scale 0.
+
+    `exact`: float32 keys and values, plain attention. `special`: special tokens are shown as text.
+    """
     told = {
         "model": str(model), "adapters": [str(path) for path in adapters], "context": context, "slots": slots,
-        "threads": threads, "exact": exact,
+        "threads": threads, "exact": exact, "special": special,
     }  # fmt: skip
     command = [sys.executable, "-c", SERVE, json.dumps(told)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
