@@ -6,7 +6,7 @@ import time
 from alpha_umi.errors import ModelError
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Proposal, Task, ToolSpec, Usage
 
-BLOCKED_S = 1.0
+BLOCKED_S = 0.2
 
 
 class UnreadableError(Exception):
@@ -119,11 +119,11 @@ class HostileEnvironment:
 
 
 HOSTILE, HOSTILE_ENVIRONMENT = Hostile(), HostileEnvironment()
-QUERIES = (*PROPOSALS, "stays", *(f"call {arguments}" for arguments in OBSERVATIONS))
+QUERIES = (*PROPOSALS, *(f"call {arguments}" for arguments in OBSERVATIONS))
 WELL = {"fine", "background", "large", "sneaked", "surrogate", "blocks", "call fine", "call nothing", "call text",
         "call number", "call status"}  # fmt: skip
 """Queries whose tasks end with an answer."""
 
 
-def tasks():
-    return [Task(id=f"{number}", query=query) for number, query in enumerate(QUERIES)]
+def tasks(queries=QUERIES):
+    return [Task(id=f"{number}", query=query) for number, query in enumerate(queries)]

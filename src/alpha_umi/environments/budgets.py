@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import cast
 
 from alpha_umi.protocols import Environment
 from alpha_umi.types import Call, Json, Observation, ToolSpec
@@ -53,7 +54,9 @@ class BudgetedEnvironment:
         return self._inner.tools
 
     async def execute(self, call: Call) -> Observation:
-        seen = await self._inner.execute(call)
+        seen: object = await self._inner.execute(call)
+        if not isinstance(seen, Observation) or not isinstance(cast("object", seen.content), str):
+            return cast("Observation", seen)  # of foreign code; the search says what is wrong with it
         return replace(seen, content=shorten(seen.content, self._budget, call.name, self._chance))
 
     def fork(self) -> BudgetedEnvironment:
