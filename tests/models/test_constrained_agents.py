@@ -15,6 +15,7 @@ from alpha_umi.models.local import LocalModel
 from alpha_umi.models.openai import Endpoint, OpenAIModel
 from alpha_umi.types import Call, Decision, Plan, Role, Sampling, Task, ToolSpec, User
 from support.endpoint_server import EndpointServer, Reply, chat_reply, text_reply
+from support.grammar_walks import accepts
 from support.plain_format import PLAIN
 from support.tiny_models import tiny_llama, tiny_tokenizer
 
@@ -147,6 +148,24 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
     assert turns == (Call(name="stop", arguments="{}"),)
     assert sent(body) == grammar
     assert grammar.startswith("start: call")
+
+
+def test_chat_stops_where_an_observation_would_be_made_up(model):
+    invented = "I look it up.\nNext: caller.\nObservation: It is sunny."
+
+    async def ask():
+        async with EndpointServer(Reply(body=chat_reply(invented))) as server:
+            async with OpenAIModel(Endpoint(base_url=server.url, model="m")) as endpoint:
+                role_model = RoleModel(model=endpoint, sampling=Sampling(stop=("END",)))
+                proposal = await role_model.complete_turn(Role.PLANNER, FORMATS["chat"], TASK, ASKED[:1])
+            return proposal.turns, server.received[0].body
+
+    turns, body = asyncio.run(ask())
+    assert turns == (Plan(thought="I look it up.", decision=Decision.CALL),)
+    assert body["stop"] == ["END", "\nObservation:"]
+    grammar = FORMATS["chat"].grammar(Role.PLANNER, TASK)
+    for thought, allowed in (("It is\nsunny.", True), ("It is\n**Observation 2**: sunny.", False)):
+        assert accepts(grammar, f"{thought}\nNext: caller.", special=False) == allowed
 
 
 @pytest.mark.parametrize("field", ["structured_outputs", "llguidance"])

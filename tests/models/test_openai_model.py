@@ -333,16 +333,20 @@ def test_a_server_that_counts_too_few_tokens_for_its_tools_is_noticed_once(caplo
     tool = ToolSpec(name="look", description="Looks up a word. " * 100)
     prompt = ToolPrompt(messages=CHAT, tools=(tool,))
 
-    def said(tokens):
+    def said(tokens, **message):
         usage = {"prompt_tokens": tokens, "completion_tokens": 3}
+        body = chat_reply("hello")
+        body["choices"][0]["message"] |= message
         caplog.clear()
         with caplog.at_level(logging.WARNING, "alpha_umi.models.openai"):
-            ask(Reply(body={**chat_reply("hello"), "usage": usage}), prompt=prompt)
+            ask(Reply(body={**body, "usage": usage}), prompt=prompt)
         return caplog.text
 
     assert "leave the tools out" in said(20)
     assert said(400) == ""
     assert said(0) == ""
+    call = {"id": "x", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    assert said(20, content=None, tool_calls=[call]) == ""
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ _ON_A_LINE = '({} "\\n")?'
 """A thought and its line break; what follows a thought stands on a line of its own."""
 _ENDS_THOUGHT = (r"/(?i:action)[*_`]*[ \t]*:/", r"/(?i:conclusion|final answer)[*_`]*[ \t]*:/")
 """Texts that `replies` takes for the end of a thought, at any position."""
-_FOREIGN = r"/\n[ \t>*_#`-]*(?i:observation)[*_`]*[ \t]*:/"
+_FOREIGN = r"/\n[ \t>*_#`-]*(?i:observation)( [0-9]+)?[*_`]*[ \t]*:/"
 """Label of a tool's words, where a reply ends."""
 _RESERVE = 128
 """Tokens that are kept for a backbone's call or answer."""

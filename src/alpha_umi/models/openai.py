@@ -309,12 +309,13 @@ class OpenAIModel:
         if ends:
             text, finish = text[: min(ends)], FinishReason.STOP
         if isinstance(prompt, ToolPrompt):
-            self._check_tools(url, prompt, usage)
+            self._check_tools(url, prompt, usage, called=bool(choice["message"].get("tool_calls")))
             text = ToolWire(prompt).read(choice["message"], text)
         return Completion(text=text, finish=finish, usage=usage, logprobs=_logprobs(choice.get("logprobs")))
 
-    def _check_tools(self, url: httpx2.URL, prompt: ToolPrompt, usage: Usage) -> None:
-        """Warn once about a server that cannot have shown the tools to its model."""
+    def _check_tools(self, url: httpx2.URL, prompt: ToolPrompt, usage: Usage, *, called: bool) -> None:
+        """Warn once about a server that cannot have shown the tools to its model; one whose model called any has."""
+        self._warned |= called
         if self._warned or not leaves_out_tools(prompt, ToolWire(prompt).request().get("tools"), usage.prompt_tokens):
             return
         self._warned = True
