@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from alpha_umi.formats.dialects.declared import as_declared
 from alpha_umi.formats.fit import Window, fit
 from alpha_umi.formats.rendering import render
 from alpha_umi.protocols import Agent, BoundedFormat, Format, Model, StreamingModel
@@ -55,7 +56,8 @@ class RoleModel:
         read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
         sampling = self._sampling(role, format, task, turns)
         completion = await self.model.complete(render(format, role, task, read), sampling)
-        return Proposal(turns=format.parse(role, completion.text, completion.finish), usage=completion.usage)
+        said = format.parse(role, completion.text, completion.finish)
+        return Proposal(turns=as_declared(said, task.tools, completion.text), usage=completion.usage)
 
     def _sampling(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Sampling:  # noqa: A002
         """Sampling with what the format bounds completions of `role` by."""

@@ -168,6 +168,11 @@ def test_a_hint_of_the_search_stays_a_user_turn():
         ('{"return_type": "give_answer",\n "final_answer":"no "quotes" escaped"\n}', 'no "quotes" escaped'),
         ('{"return_type": "give_answer"}', ""),
         ("garbage", "t"),
+        ("{'return_type': 'give_answer', 'final_answer': 'hi'}", "hi"),
+        ("{'return_type': 'give_answer', 'final_answer': \"it's\"}", "it's"),
+        ("{'return_type': 'give_answer', 'final_answer': 'cut o", "cut o"),
+        ('```json\n{"return_type": "give_answer", "final_answer": "fenced"}\n```', "fenced"),
+        ("```python\n{'return_type': 'give_answer', 'final_answer': 'both',}\n```", "both"),
     ],
 )
 def test_a_finish_is_an_answer_however_broken(arguments, answer):

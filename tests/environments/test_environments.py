@@ -138,10 +138,16 @@ def test_a_good_call_is_answered(environment, kind):
 
 
 def test_a_call_to_an_unknown_tool_is_an_observation(environment):
-    for name in ("nope", "", "weather "):
+    for name in ("nope", "weather "):
         seen = run(environment, name)
         assert seen.status is ToolStatus.UNKNOWN_TOOL
         assert f"'{name}'" in seen.content
+
+
+def test_a_reply_whose_call_could_not_be_read_is_described_as_such(environment):
+    seen = run(environment, "")
+    assert seen.status is ToolStatus.UNKNOWN_TOOL
+    assert "no tool call could be read" in seen.content
 
 
 def test_the_calls_of_a_fork_do_not_touch_its_parent(environment, kind):

@@ -16,6 +16,7 @@ from typing import cast
 
 from alpha_umi.datasets.processed import as_text, read_entry, stop_reason, write_entry
 from alpha_umi.errors import DataError
+from alpha_umi.formats.finish import gives_up, read_finish_object
 from alpha_umi.formats.recorded import (
     Exchange,
     RecordedCall,
@@ -49,11 +50,11 @@ _DECIDED, _UNDECIDED = "\n ", "\n"
 _OWN = "alpha_umi"
 _RECORD = re.compile(r'\s*\{\s*"(error|response)"\s*:\s*')
 _NEXT_MEMBER = re.compile(r'\s*,\s*"(error|response)"\s*:\s*')
-_CUT_ANSWER = re.compile(r'"final_answer"\s*:\s*"?(.*)', re.DOTALL)
+_CUT_ANSWER = re.compile(r"""["']final_answer["']\s*:\s*(?P<quote>["']?)(?P<text>.*)""", re.DOTALL)
 _WHOLE = re.compile(r'(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _HALF_CHARACTERS = re.compile("[\ud800-\udfff]")
 _CUT_MARK = "..."
-_GIVES_UP = re.compile(r'give_up_and_restart|"return_type"\s*:\s*"?give_up')
+_GIVES_UP = re.compile(r"""give_up_and_restart|["']return_type["']\s*:\s*["']?give_up""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +186,9 @@ def _read_call(content: Json, call: RecordedCall, deviations: Counter[str]) -> S
 
 def _read_finish(arguments: Json, content: str, deviations: Counter[str]) -> str | None:
     """Read the final answer; None where the agent gave up. Arguments cut short are decoded as far as they go."""
-    said = _decode(arguments) if isinstance(arguments, str) else arguments
+    said = read_finish_object(arguments) if isinstance(arguments, str) else arguments
     if isinstance(said, dict):
-        if as_text(said.get("return_type", "")).startswith("give_up"):
+        if gives_up(as_text(said.get("return_type", ""))):
             return None
         answer = said.get("final_answer")
         deviations["finish_without_answer_not_learned"] += answer is None
@@ -197,7 +198,9 @@ def _read_finish(arguments: Json, content: str, deviations: Counter[str]) -> str
     if _GIVES_UP.search(text):
         return None
     found = _CUT_ANSWER.search(text)
-    return _unescape(found[1].rstrip().rstrip("}").rstrip().removesuffix('"')) if found else content
+    if found is None:
+        return content if content.strip() or not isinstance(said, str) else said
+    return _unescape(found["text"].rstrip().rstrip("}").rstrip().removesuffix(found["quote"] or '"'))
 
 
 def _read_response(message: Mapping[str, Json], deviations: Counter[str]) -> Sequence[Turn]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alpha_umi.errors import ConfigError
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.protocols import Environment
-from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus
+from alpha_umi.types import Call, Observation, ToolSpec
 
 
 class CompositeEnvironment:
@@ -29,7 +30,7 @@ class CompositeEnvironment:
     async def execute(self, call: Call) -> Observation:
         owner = self._owners.get(call.name)
         if owner is None:
-            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+            return unknown_tool(call.name)
         return await owner.execute(call)
 
     def fork(self) -> CompositeEnvironment:

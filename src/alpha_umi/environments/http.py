@@ -19,6 +19,7 @@ from alpha_umi.arguments import Arguments, Fault, decode_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.environments.reference import Replies, read_status
 from alpha_umi.errors import ConfigError
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
 from alpha_umi.loose_json import readable_json
 from alpha_umi.types import Call, Json, Observation, Reference, ToolSpec, ToolStatus
@@ -80,7 +81,7 @@ class HttpEnvironment:
         replies = Replies(self.service.compat) if self.service.compat else None
         api = self._find(call.name)
         if api is None:
-            return replies.unknown(call.name) if replies else _unknown(call.name)
+            return replies.unknown(call.name) if replies else unknown_tool(call.name)
         arguments = decode_arguments(_ANY if api.required or api.optional else _NONE_DECLARED, call.arguments)
         if isinstance(arguments, Fault) and replies is None:
             return Observation(content=arguments.reason, status=ToolStatus.BAD_ARGUMENTS)
@@ -140,7 +141,3 @@ def _text(value: Json) -> str:
     if value is None:
         return ""
     return readable_json(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _unknown(name: str) -> Observation:
-    return Observation(content=f"there is no tool '{name}'", status=ToolStatus.UNKNOWN_TOOL)

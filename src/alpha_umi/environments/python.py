@@ -19,6 +19,7 @@ from alpha_umi.environments.results import write_result
 from alpha_umi.environments.signatures import PythonTool, as_tool, name_tools, tool
 from alpha_umi.environments.tool_threads import ToolThreadError, run_coroutine, run_in_thread
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, describe
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.protocols import Environment
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
 
@@ -46,7 +47,7 @@ class PythonEnvironment:
     async def execute(self, call: Call) -> Observation:
         chosen = self._tools.get(call.name)
         if chosen is None:
-            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+            return unknown_tool(call.name)
         arguments = read_arguments(chosen.spec, call.arguments)
         if isinstance(arguments, Fault):
             return Observation(content=arguments.reason, status=ToolStatus.BAD_ARGUMENTS)

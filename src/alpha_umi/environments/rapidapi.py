@@ -20,6 +20,7 @@ import httpx2
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.errors import ConfigError, DataError
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.formats.tool_json import (
     DESCRIPTION_LENGTH,
     Api,
@@ -80,7 +81,7 @@ class RapidApiEnvironment:
     async def execute(self, call: Call) -> Observation:
         api = self._apis.get(call.name)
         if api is None:
-            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+            return unknown_tool(call.name)
         request = build_request(api, call.arguments)
         if isinstance(request, Fault):
             return Observation(content=request.reason, status=ToolStatus.BAD_ARGUMENTS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from alpha_umi.errors import DataError, StorageError
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.protocols import Environment
 from alpha_umi.text_files import check_regular
 from alpha_umi.types import Call, Json, Observation, ToolSpec, ToolStatus
@@ -82,7 +83,7 @@ class RecordedEnvironment:
         if found is not None:
             return found
         if call.name not in {tool.name for tool in self._tools}:
-            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+            return unknown_tool(call.name)
         content = f"no call of '{call.name}' with these arguments is recorded"
         return Observation(content=content, status=ToolStatus.ERROR)
 

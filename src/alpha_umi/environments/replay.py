@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus, Trajectory
 
 
@@ -34,7 +35,7 @@ class ReplayEnvironment:
             self._position += 1
             return observation
         if call.name not in {tool.name for tool in self.tools}:
-            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+            return unknown_tool(call.name)
         recorded = f"the recording calls '{name}' here" if observation else "the recording has no further call"
         return Observation(content=f"{recorded}, not '{call.name}'", status=ToolStatus.ERROR)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from alpha_umi.types import Call, Observation, Task, ToolSpec, ToolStatus
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
+from alpha_umi.types import Call, Observation, Task, ToolSpec
 from alpha_umi.world import World
 
 
@@ -40,7 +41,7 @@ class OpenWorldEnvironment:
 
     async def execute(self, call: Call) -> Observation:
         if call.name not in self._names:
-            return Observation(content=f"there is no tool '{call.name}'", status=ToolStatus.UNKNOWN_TOOL)
+            return unknown_tool(call.name)
         return self._world.execute(call)
 
     def fork(self) -> OpenWorldEnvironment:

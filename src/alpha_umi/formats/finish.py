@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import re
 
+from alpha_umi.formats.dialects.values import UnreadableError, read_value, write_value
 from alpha_umi.formats.marks import filled, joined
 from alpha_umi.types import Answer, Call, Decision, FinishReason, Json, Part, Plan, Span, ToolSpec, Turn
 
 FINISH = "Finish"
 _TYPE, _ANSWER = "return_type", "final_answer"
 _GIVES_ANSWER, _GIVES_UP = "give_answer", "give_up_and_restart"
-_BROKEN_TYPE = re.compile(rf'"{_TYPE}"\s*:\s*"(?P<type>\w+)"')
-_BROKEN_ANSWER = re.compile(rf'"{_ANSWER}"\s*:\s*"(?P<answer>.*)', re.DOTALL)
-_CLOSING = re.compile(r'(?<!\\)"\s*\}?\s*$')
+_BROKEN_TYPE = re.compile(rf"""["']{_TYPE}["']\s*:\s*["'](?P<type>\w+)""")
+_BROKEN_ANSWER = re.compile(rf"""["']{_ANSWER}["']\s*:\s*["'](?P<answer>.*)""", re.DOTALL)
+_CLOSING = re.compile(r"""(?<!\\)["']\s*\}?\s*(?:`{3,}\s*)?\Z""")
+_FENCED = re.compile(r"\A`{3,}[ \t]*(?:json|python|py)?[ \t]*\n?(?P<text>.*?)\n?[ \t]*(?:`{3,}\s*)?\Z", re.DOTALL)
 
 FINISH_TOOL = ToolSpec(
     name=FINISH,
@@ -58,31 +60,53 @@ def finish_spans(turn: Plan | Answer) -> tuple[Span, ...]:
 def read_finish(thought: str, call: Call, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
     """Read the turns of a thought and a `Finish` call.
 
-    Total. Without a type an answer counts as one; LENGTH may cut it off.
+    Total. Without a type an answer counts as one; text that is no object is the answer; LENGTH may cut it off.
     """
     if call.name != FINISH:
         return Plan(thought=thought, decision=Decision.CALL), call
-    kind, answer = _read_arguments(call.arguments, finish)
-    if answer is not None and kind != _GIVES_UP:
-        return Plan(thought=thought, decision=Decision.CONCLUDE), Answer(text=answer)
-    if kind == _GIVES_UP or (isinstance(kind, str) and kind.startswith("give_up")):
+    kind, answer = read_finish_arguments(call.arguments, finish)
+    if gives_up(kind):
         return (Plan(thought=thought, decision=Decision.GIVE_UP),)
+    if answer is not None:
+        return Plan(thought=thought, decision=Decision.CONCLUDE), Answer(text=answer)
     return Plan(thought=thought, decision=Decision.CALL), call
 
 
-def _read_arguments(text: str, finish: FinishReason) -> tuple[Json, str | None]:
-    """Type and answer in the arguments."""
-    try:
-        given: Json = json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        kind, answer = _BROKEN_TYPE.search(text), _BROKEN_ANSWER.search(text)
+def gives_up(kind: Json) -> bool:
+    """Return True for a type of `Finish` that gives up."""
+    return isinstance(kind, str) and kind.strip().lower().startswith("give_up")
+
+
+def read_finish_arguments(text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Json, str | None]:
+    """Return type and answer in the arguments of `Finish`: JSON, a Python literal, either in a code fence, or text."""
+    given = read_finish_object(text)
+    if isinstance(given, dict):
+        answer = given.get(_ANSWER)
+        if answer is None or isinstance(answer, str):
+            return given.get(_TYPE), answer
+        return given.get(_TYPE), write_value(answer)
+    if isinstance(given, str):
+        return (given, None) if gives_up(given) else (None, given)
+    kind, answer = _BROKEN_TYPE.search(text), _BROKEN_ANSWER.search(text)
+    if kind or answer:
         return kind and kind["type"], answer and _unquoted(answer["answer"], whole=finish is FinishReason.STOP)
-    if not isinstance(given, dict):
-        return None, None
-    answer = given.get(_ANSWER)
-    if answer is None or isinstance(answer, str):
-        return given.get(_TYPE), answer
-    return given.get(_TYPE), json.dumps(answer, ensure_ascii=False)
+    return None, None
+
+
+def read_finish_object(text: str) -> Json:
+    """Return the object of the arguments, or the text where it is none; None where something else is meant."""
+    bare = _FENCED.sub(lambda found: found["text"], text.strip(), count=1).strip()
+    try:
+        value, end = read_value(bare, 0)
+    except UnreadableError:
+        broken = bare[:1] in ("{", "[") or _BROKEN_TYPE.search(bare) or _BROKEN_ANSWER.search(bare)
+        return bare if bare and not broken else None
+    if isinstance(value, dict):
+        return value if not bare[end:].strip(" \t\r\n`}") else None
+    if isinstance(value, str) and end == len(bare):
+        inner = read_finish_object(value) if value.lstrip().startswith("{") else value
+        return inner if isinstance(inner, dict) else value
+    return None if end == len(bare) else bare
 
 
 def _unquoted(text: str, *, whole: bool) -> str:

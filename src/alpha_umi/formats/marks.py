@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from alpha_umi.formats.dialects.reasoning import masked
 from alpha_umi.formats.framed import FramedText, framed
 from alpha_umi.types import Call, Decision, FinishReason, Part, Plan, Span
 
@@ -21,11 +22,14 @@ _PUBLISHED_MARKS = {
 }
 ACTION = "Action: "
 """Marker at the start of every call."""
+COLON = r"[*_`]*+[ \t\u3000]*+[:：][*_]*+"
+"""Pattern of a label's colon, full-width ones and markdown around it included."""
 _ARGUMENTS = "\nAction Input: "
 _FRAME_PARTS = (Part.MARK, Part.DECISION)
-_CALL = re.compile(r"Action: [^\n]+\nAction Input: ")
-_LOOSE_NAME = re.compile(r"Action:[ \t]*(?P<name>.*?)[ \t]*(?:\n|Action Input:|$)")
-_LOOSE_ARGUMENTS = re.compile(r"Action Input:\s*(?P<arguments>.*)", re.DOTALL)
+_LOOSE_ACTION = re.compile("Action[:：]")
+_LOOSE_NAME = re.compile(r"(?:Action[:：][ \t\u3000]*+)++(?P<name>.*?)[ \t]*(?:\n|Action Input[:：]|$)")
+_LOOSE_ARGUMENTS = re.compile(r"(?:Action Input[:：]\s*+)++(?P<arguments>.*)", re.DOTALL)
+_WIDE = {"：": ":", "。": ".", "．": ".", "！": "!"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +56,30 @@ class Marks:
         return Plan(thought=text, decision=Decision.NONE)
 
     def parse_plan(self, text: str) -> Plan:
-        """Parse a plan leniently: without a final mark the first one counts, and the text after it is dropped."""
+        """Parse a plan leniently: without a final mark the first one counts, and the text after it is dropped.
+
+        A mark within reasoning does not count; one in full-width punctuation counts where no other is found.
+        """
+        said = masked(text)
         plan = self.read_plan(text)
-        if plan.decision is not Decision.NONE:
+        if plan.decision is not Decision.NONE and not said.endswith("\0"):
             return plan
-        found = [(text.find(mark), decision) for decision, mark in self.decisions.items() if mark in text]
+        marks = [(decision, mark) for decision, mark in self.decisions.items() if mark]
+        found = [(said.find(mark), decision) for decision, mark in marks if mark in said]
+        if not found and any(wide in said for wide in _WIDE):
+            placed = ((_wide_pattern(mark).search(said), decision) for decision, mark in marks)
+            found = [(place.start(), decision) for place, decision in placed if place]
         if not found:
-            return plan
+            return Plan(thought=text, decision=Decision.NONE)
         at, decision = min(found)
         return Plan(thought=text[:at], decision=decision)
+
+
+def _wide_pattern(mark: str) -> re.Pattern[str]:
+    """Pattern of a mark whose punctuation may be full-width, which takes no blank behind it."""
+    spelled = {plain: "".join(wide for wide, narrow in _WIDE.items() if narrow == plain) for plain in _WIDE.values()}
+    parts = [rf"[{char}{spelled[char]}]\s?" if char in spelled else re.escape(char) for char in mark.strip()]
+    return re.compile("".join(parts).replace(r"\s?\ ", r"\s?"))
 
 
 def joined(spans: Iterable[Span]) -> FramedText:
@@ -94,8 +113,14 @@ def read_call(text: str) -> Call:
 
 def find_call(text: str) -> int:
     """Index at which a call starts in a longer text; -1 if there is none."""
-    whole = _CALL.search(text)
-    return whole.start() if whole else text.find("Action:")
+    end = text.find(_ARGUMENTS)
+    while end >= 0:  # by the second label: a search for both takes time squared on a line of first ones
+        start = text.find(ACTION, text.rfind("\n", 0, end) + 1, end - 1)
+        if start >= 0:
+            return start
+        end = text.find(_ARGUMENTS, end + 1)
+    loose = _LOOSE_ACTION.search(text)
+    return loose.start() if loose else -1
 
 
 def parse_call(text: str, finish: FinishReason = FinishReason.STOP) -> Call:

@@ -21,6 +21,9 @@ from enum import StrEnum
 from typing import cast
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.dialects.calls import Bare, find_bare, find_marked, first_marked
+from alpha_umi.formats.dialects.objects import first_object
+from alpha_umi.formats.dialects.reasoning import without_frame, without_reasoning
 from alpha_umi.formats.finish import FINISH_TOOL, read_finish, write_finish
 from alpha_umi.formats.marks import filled, joined
 from alpha_umi.types import (
@@ -204,14 +207,20 @@ class NativeFormat:
                 raise FormatError(f"the {role.value} cannot say {kinds}")
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-        """Parse a reply that `write_reply` wrote; any other text is a reply without calls."""
+        """Parse a reply that `write_reply` wrote; any other text is a reply without calls.
+
+        Reasoning in the content is no part of it; calls that stand in it, raw, are calls where there are no others.
+        """
         content, calls = _read_reply(text)
+        said = without_frame(without_reasoning(content))
         if calls and finish is FinishReason.LENGTH and not calls[-1].arguments.strip():
             calls[-1] = Call(name="", arguments=calls[-1].name)
         if not calls:
-            return self._read_text(content)
-        first, *more = (call if call.arguments.strip() else replace(call, arguments="{}") for call in calls)
-        turns = self._read_call(content, first, finish)
+            said, calls = _raw_calls(without_reasoning(content), finish)
+        if not calls:
+            return self._read_text(said)
+        first, *more = (replace(call, arguments=first_object(call.arguments)) for call in calls)
+        turns = self._read_call(said, first, finish)
         if not isinstance(turns[-1], Call):
             return turns
         return *turns, *(call for call in more if isinstance(self._read_call("", call, finish)[-1], Call))
@@ -336,6 +345,15 @@ def _reply_spans(said: Span, calls: Sequence[Call]) -> tuple[Span, ...]:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _raw_calls(content: str, finish: FinishReason) -> tuple[str, list[Call]]:
+    """The thought and the calls of a content that a server has not read; one without a name where none can be read."""
+    found = first_marked(content, finish) or find_bare(content, Bare.AT_THE_END, name_alone=False)
+    if found is None:
+        return without_frame(content), []
+    calls = [call for place in find_marked(content, finish) for call in place.calls] or list(found.calls)
+    return without_frame(content[: found.start]).rstrip(), calls or [Call(name="", arguments=content[found.start :])]
 
 
 def _read_reply(text: str) -> tuple[str, list[Call]]:

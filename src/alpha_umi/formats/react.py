@@ -17,11 +17,12 @@ from itertools import zip_longest
 from typing import cast
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.dialects.reasoning import without_frame, without_reasoning
 from alpha_umi.formats.documents import write_document, write_function
 from alpha_umi.formats.finish import FINISH, FINISH_TOOL, finish_spans, read_finish
 from alpha_umi.formats.framed import FramedText, as_content, concat, substitute
-from alpha_umi.formats.marks import filled, joined
-from alpha_umi.formats.replies import find_calls
+from alpha_umi.formats.marks import COLON, filled, joined
+from alpha_umi.formats.replies import first_call
 from alpha_umi.types import (
     Answer,
     Call,
@@ -44,7 +45,8 @@ _ACTION, _INPUT = "\nAction: ", "\nAction Input: "
 _WHOLE = re.compile(r"^Action: [^\n]+\nAction Input: ", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{(tools|tool_names|history)\}")
 _TEXT = re.compile(r"\{text\}")
-_LOOSE_THOUGHT = re.compile(r"\s*[*_`]*Thought[*_`]*[ \t]*:[*_]*\s*", re.IGNORECASE)
+_LOOSE_THOUGHT = re.compile(rf"(?:\s*+[*_`]*+Thought{COLON}\s*+)++", re.IGNORECASE)
+_LABEL_LINE = re.compile(rf"[ \t>*_#`-]*+Action{COLON}", re.IGNORECASE)
 
 _TEMPLATE = """\
 You serve the user's request with tools, one step at a time. A step is written in exactly three lines:
@@ -213,6 +215,8 @@ class ReActFormat:
     def _spans(self, thought: str, turn: Plan | Call | Answer) -> tuple[Span, ...]:
         spans: tuple[Span, ...] = ((self.layout.thought, Part.MARK), (thought, Part.THOUGHT))
         match turn:
+            case Call(name="", arguments=text):
+                return (*spans, ("\n", Part.MARK), (text, Part.ARGUMENTS))
             case Call(name=name, arguments=arguments):
                 given: tuple[Span, ...] = ((arguments, Part.ARGUMENTS),)
                 named = name, Part.NAME
@@ -223,13 +227,19 @@ class ReActFormat:
         return *spans, (_ACTION, Part.MARK), named, (_INPUT, Part.MARK), *given
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-        """Parse leniently: the first action counts, one with an input before others; the text after it is dropped."""
-        whole = _WHOLE.search(text)
-        start = whole.start() if whole else 0
-        at, call = next(find_calls(text[start:], finish), (len(text), None))
-        at += start
-        thought = self._read_thought(text[:at].removesuffix("\n") if call else text)
-        return read_finish(thought, call, finish) if call else (Plan(thought=thought, decision=Decision.NONE),)
+        """Parse leniently: the first action counts, one with an input before others; the text after it is dropped.
+
+        Reasoning is no part of a step, and a call of another dialect is an action.
+        """
+        said = without_reasoning(text)
+        whole = _WHOLE.search(said)
+        found = first_call(said[whole.start() :] if whole else said, finish)
+        if found is None:
+            thought = self._read_thought(without_frame(said))
+            shown = thought if thought.strip() else self._read_thought(text)
+            return (Plan(thought=shown, decision=Decision.NONE),)
+        at = found[0] + (whole.start() if whole else 0)
+        return read_finish(self._read_thought(_before_labels(said, at)), found[1], finish)
 
     def _read_thought(self, text: str) -> str:
         if text.startswith(self.layout.thought):
@@ -247,3 +257,11 @@ _WRAPPED = ("user", "step", "observation")
 
 def _wrap(wrapper: str, text: FramedText) -> FramedText:
     return substitute(_TEXT, wrapper, lambda _: text)
+
+
+def _before_labels(text: str, at: int) -> str:
+    """Thought that ends at `at`, without lines that are the label of the call behind it once more."""
+    end = at
+    while _LABEL_LINE.match(text, start := text.rfind("\n", 0, max(end - 1, 0)) + 1) and start < end:
+        end = start
+    return without_frame(text[:end].removesuffix("\n"))

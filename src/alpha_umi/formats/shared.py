@@ -27,6 +27,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.dialects.reasoning import find_reasoning, without_reasoning
+from alpha_umi.formats.dialects.reply import OwnCalls, read_call_of
 from alpha_umi.formats.framed import FramedText, framed
 from alpha_umi.formats.grammars import CODE, Calls, Spelling
 from alpha_umi.formats.marks import filled, joined
@@ -128,15 +130,18 @@ class SharedFormat:
                 raise FormatError(f"the {role.value} cannot say {kinds}")
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
-        """Parse a completion; the text after the first misplaced special token is dropped."""
+        """Parse a completion; the text after the first misplaced special token is dropped.
+
+        Reasoning stays in a thought, and is never read as anything else.
+        """
         words, *rest = _ANY_SPECIAL.split(text)
         match role:
             case Role.PLANNER:
-                return (_read_plan(words, rest),)
+                return (_read_plan(words, rest, finish),)
             case Role.CALLER:
                 return (_read_call(words, whole=bool(rest) or finish is FinishReason.STOP),)
             case Role.SUMMARIZER:
-                return (Answer(text=_unescape(words)),)
+                return (_read_answer(words),)
             case _:
                 return _read_step(words, rest, finish)
 
@@ -227,13 +232,30 @@ def _spans(turn: Plan | Call | Answer) -> tuple[Span, ...]:
             return ((_escape(text), Part.ANSWER),)
 
 
-def _read_plan(words: str, rest: Sequence[str]) -> Plan:
+def _read_plan(words: str, rest: Sequence[str], finish: FinishReason) -> Plan:
+    """Read a plan. Where its thought ends within reasoning, a decision counts only as the last token of the text."""
     decision = _DECIDED.get(rest[0], Decision.NONE) if rest else Decision.NONE
+    ends = finish is FinishReason.STOP and (rest[1:] == [""] or rest[1:3] == ["", _END])
+    if not ends and decision is not Decision.NONE and find_reasoning(words).is_open:
+        decision = Decision.NONE
     return Plan(thought=_unescape(words), decision=decision)
+
+
+def _read_answer(words: str) -> Answer:
+    return Answer(text=_unescape(without_reasoning(words)))
 
 
 def _read_call(words: str, *, whole: bool) -> Call:
     """Read a call. `whole`: no part of it can be missing at its end."""
+    own = OwnCalls(read=lambda said: _read_own_call(said, whole=whole), unread=_unread, after_words=False)
+    return read_call_of(words, FinishReason.STOP if whole else FinishReason.LENGTH, own)
+
+
+def _unread(words: str) -> Call:
+    return Call(name="", arguments=_unescape(words.removeprefix("\n")))
+
+
+def _read_own_call(words: str, *, whole: bool) -> Call:
     name, line_break, arguments = words.partition("\n")
     if line_break:
         return Call(name=_unescape_name(name), arguments=_unescape(arguments))
@@ -244,13 +266,15 @@ def _read_call(words: str, *, whole: bool) -> Call:
 
 def _read_step(words: str, rest: Sequence[str], finish: FinishReason) -> tuple[Turn, ...]:
     """Read a plan and the turn that it asked for; that turn alone, where the text starts with a role's token."""
-    plan = () if not words and rest and rest[0] in (_CALLER, _SUMMARIZER) else (_read_plan(words, rest),)
+    plan = () if not words and rest and rest[0] in (_CALLER, _SUMMARIZER) else (_read_plan(words, rest, finish),)
+    if plan and plan[0].decision is Decision.NONE and rest and rest[0] in _DECIDED:
+        return plan
     for at in range(0, len(rest), 2):
         token, following = rest[at : at + 2]
         if token == _CALLER:
             return *plan, _read_call(following, whole=at + 2 < len(rest) or finish is FinishReason.STOP)
         if token == _SUMMARIZER:
-            return *plan, Answer(text=_unescape(following))
+            return *plan, _read_answer(following)
         if token != _END and token not in _DECIDED:
             break
     return plan

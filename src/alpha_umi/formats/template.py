@@ -19,6 +19,9 @@ from functools import partial
 from typing import cast
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.dialects.calls import first_marked
+from alpha_umi.formats.dialects.reasoning import masked, without_reasoning
+from alpha_umi.formats.dialects.reply import OwnCalls, read_call_of
 from alpha_umi.formats.documents import write_document
 from alpha_umi.formats.framed import FramedText, as_content, concat, cut, substitute
 from alpha_umi.formats.grammars import Calls, decision, one_decision, one_step, quoted, without
@@ -237,30 +240,39 @@ class TemplateFormat:
         return self.marks.write_plan(plan).replace(self.marks.decisions[decision], "").strip()
 
     def parse(self, role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
+        """Parse a completion. Reasoning in it stays in the thought, and is never read as anything else."""
         match role:
             case Role.PLANNER:
                 return (self.marks.parse_plan(text),)
             case Role.CALLER:
-                return (parse_call(text, finish),)
+                own = OwnCalls(read=lambda said: parse_call(said, finish), unread=_nameless, after_words=True)
+                return (read_call_of(text, finish, own),)
             case Role.SUMMARIZER:
-                return (Answer(text=text),)
+                return (Answer(text=without_reasoning(text)),)
             case _:
                 return self._parse_step(text, finish)
 
     def _parse_step(self, text: str, finish: FinishReason) -> tuple[Turn, ...]:
+        said = masked(text)
         gives_up = self.targets[Decision.GIVE_UP].write("", "")
-        if text.rstrip().endswith(gives_up.rstrip()):
+        if said.rstrip().endswith(gives_up.rstrip()):
             return (Plan(thought=text.rstrip().removesuffix(gives_up.rstrip()), decision=Decision.GIVE_UP),)
         concludes, calls = self.targets[Decision.CONCLUDE].middle, self.targets[Decision.CALL].middle
-        at_conclusion, at_call = text.find(concludes), find_call(text)
+        at_conclusion, at_call = said.find(concludes), find_call(said)
         if at_conclusion >= 0 and (at_call < 0 or at_conclusion < at_call):
             plan = Plan(thought=text[:at_conclusion], decision=Decision.CONCLUDE)
-            return plan, Answer(text=text[at_conclusion + len(concludes) :])
+            return plan, Answer(text=without_reasoning(text[at_conclusion + len(concludes) :]))
         if at_call >= 0:
             thought = text[:at_call].removesuffix(calls)
             return Plan(thought=thought, decision=Decision.CALL), parse_call(text[at_call:], finish)
         plan = self.marks.parse_plan(text)
-        return (plan if plan.decision is Decision.GIVE_UP else Plan(thought=text, decision=Decision.NONE),)
+        if plan.decision is Decision.GIVE_UP:
+            return (plan,)
+        found = first_marked(said, finish)
+        if found is None:
+            return (Plan(thought=text, decision=Decision.NONE),)
+        call = found.calls[0] if found.calls else _nameless(text[found.start :])
+        return Plan(thought=text[: found.start].rstrip(), decision=Decision.CALL), call
 
     def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
         calls = Calls.of(task.tools, write_call, lambda text: (parse_call(text),))
@@ -390,6 +402,10 @@ def _documents(tools: Sequence[ToolSpec]) -> str:
 
 def _names(tools: Sequence[ToolSpec]) -> Iterator[str]:
     return (tool.name for tool in tools)
+
+
+def _nameless(text: str) -> Call:
+    return Call(name="", arguments=text)
 
 
 def _decided_by(turn: Turn) -> Decision:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from alpha_umi.types import Call, Json, Observation, Task, ToolStatus
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
+from alpha_umi.types import Call, Json, Observation, Task
 from alpha_umi.world.catalogue import Catalogue
 from alpha_umi.world.facts import Facts
 from alpha_umi.world.kinds import Kind, Step
@@ -105,8 +106,7 @@ class Problem:
 def execute(call: Call, facts: Facts, offered: Mapping[str, Tool], down: Mapping[str, Observation]) -> Observation:
     """Execute a call with the offered tools, of which those in `down` fail; total over all calls."""
     if call.name not in offered:
-        content = f"there is no tool '{call.name}'"
-        return Observation(content=content, status=ToolStatus.UNKNOWN_TOOL)
+        return unknown_tool(call.name)
     if call.name in down:
         return down[call.name]
     return offered[call.name].run(facts, call.arguments)
