@@ -56,8 +56,9 @@ class RoleModel:
         read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
         sampling = self._sampling(role, format, task, turns)
         completion = await self.model.complete(render(format, role, task, read), sampling)
-        said = format.parse(role, completion.text, completion.finish)
-        return Proposal(turns=as_declared(said, task.tools, completion.text), usage=completion.usage)
+        text = str(completion.text)  # what a model wrote has no frame, whatever wrote it
+        said = format.parse(role, text, completion.finish)
+        return Proposal(turns=as_declared(said, task.tools, text), usage=completion.usage)
 
     def _sampling(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Sampling:  # noqa: A002
         """Sampling with what the format bounds completions of `role` by."""
