@@ -27,6 +27,10 @@ Constrained = Annotated[
         help="Constrain calls to the offered tools and their schemas; by default as the agent says.",
     ),
 ]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run Python code that a checkpoint brings; read it first."),
+]
 Tools = Annotated[
     Path | None,
     typer.Option(
@@ -77,6 +81,7 @@ def agent_options(
     native: rollouts.Native = False,
     thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Options of an agent, its tools and the search of a reply; see `api_options`."""
 

@@ -33,6 +33,8 @@ class LocalConfig(Table):
     """Memory for keys and values; none: a part of what is free."""
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Variables of the model's chat template, such as `enable_thinking = false`."""
+    trust_remote_code: bool = False
+    """True: run Python code that the checkpoint brings. For agent files alone: a run directory cannot set it."""
 
     def rebased(self, folder: Path) -> typing.Self:
         adapter = None if self.adapter is None else file_path(self.adapter, folder)
@@ -111,6 +113,13 @@ class RolesConfig(keyed_by_role(Table, RoleConfig)):
         """True if there are three role models."""
         return self.get(Role.PLANNER) is not None
 
+    def trusting(self) -> typing.Self:
+        """Same models, with the Python code that their checkpoints bring."""
+        local = {role: each for role in Role if isinstance(each := self.get(role), LocalConfig)}
+        return self.model_copy(
+            update={role.value: each.model_copy(update={"trust_remote_code": True}) for role, each in local.items()}
+        )
+
     @property
     def optional(self) -> tuple[Role, ...]:
         """Configured optional roles, such as a critic."""
@@ -170,6 +179,10 @@ class AgentConfig(Table):
     provenance: ProvenanceConfig | None = None
     """None: unknown; then nothing is checked."""
     renamed = MappingProxyType({"held": "constrained", "made": "provenance"})
+
+    def trusting(self) -> typing.Self:
+        """Same agent, with the Python code that its checkpoints bring."""
+        return self.model_copy(update={"roles": self.roles.trusting()})
 
     def rebased(self, folder: Path) -> typing.Self:
         return super().rebased(folder).model_copy(update={"format": format_name(self.format, folder)})

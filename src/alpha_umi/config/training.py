@@ -69,6 +69,8 @@ class ModelConfig(Table):
 
     base: str | None = None
     tiny: TinyConfig | None = None
+    trust_remote_code: bool = False
+    """True: run Python code that the base brings."""
 
     @model_validator(mode="after")
     def _is_one(self) -> typing.Self:

@@ -248,7 +248,7 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
     Raises ConfigError for contradicting arguments, CheckpointError for an agent that is not there or does not fit.
     """
     base_url, model, native = options.get("base_url"), options.get("model"), options.get("native", False)
-    single, constrained = options.get("single", False), options.get("constrained")
+    single = options.get("single", False)
     if agent is not None and not isinstance(agent, str | Path):
         if {name for name, value in options.items() if value}:
             raise ConfigError(f"agent {agent!r} is loaded already; give its options to load")
@@ -263,7 +263,7 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
                 "--thinking go with --model)"
             )
         config = instruct_agent(model, base_url, native=native, template=template)
-        return AgentChoice(name=Path(model).name, config=_constrained(config, constrained), single=single)
+        return AgentChoice(name=Path(model).name, config=_chosen(config, options), single=single)
     name = DEFAULT if agent is None else str(agent)
     if not name.strip():
         raise ConfigError(f"agent {name!r} is no name; leave it out for {DEFAULT}")
@@ -272,11 +272,15 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
     if Path(name).suffix == ".gguf" or name in NAMED:
         return choose_agent(None, {**options, "model": name})
     config = read_agent(Path(name))
-    return AgentChoice(name=Path(name).name, config=_constrained(config, constrained), single=single)
+    return AgentChoice(name=Path(name).name, config=_chosen(config, options), single=single)
 
 
-def _constrained(config: AgentConfig, constrained: bool | None) -> AgentConfig:
-    return config if constrained is None else config.model_copy(update={"constrained": constrained})
+def _chosen(config: AgentConfig, options: AgentOptions) -> AgentConfig:
+    """Configuration with what the options say of it."""
+    constrained = options.get("constrained")
+    if constrained is not None:
+        config = config.model_copy(update={"constrained": constrained})
+    return config.trusting() if options.get("trust_remote_code") else config
 
 
 @validated

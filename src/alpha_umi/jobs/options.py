@@ -36,6 +36,8 @@ class AgentOptions(TypedDict, total=False):
     """The backbone alone."""
     constrained: bool | None
     """Constrain calls to the offered tools and their schemas; None: as the agent says."""
+    trust_remote_code: bool
+    """Run Python code that a checkpoint brings; never by default, whatever the checkpoint says."""
 
 
 @with_config(STRICT)

@@ -59,7 +59,9 @@ async def run_pass(
 ) -> Written:
     """Judge one system's answers; with `judge` None, tasks of the sealed world are judged by rule."""
     if not is_file_name(name):
-        raise ConfigError(f"--name {name!r}: a name without '/', odd signs or a dot first is needed, it becomes part of file names")
+        raise ConfigError(
+            f"--name {name!r}: a name without '/', odd signs or a dot first is needed, it becomes part of file names"
+        )
     published = None
     if options.compat is not None:
         published = PublishedRun(version=options.compat, judge=_needed(judge), workers=options.workers)

@@ -81,6 +81,11 @@ def read_agent(path: Path) -> AgentConfig:
     noted = read_provenance(path)
     document = {**read_toml(path / AGENT_FILE), **noted}
     config = make_config(AgentConfig, document, source=str(path / AGENT_FILE)).rebased(path.absolute())
+    if any(isinstance(each := config.roles.get(role), LocalConfig) and each.trust_remote_code for role in Role):
+        raise CheckpointError(
+            f"{path}: its {AGENT_FILE} asks for trust_remote_code, which a run directory may not choose; read the "
+            "code, then name the agent by a TOML file of your own, or set the option"
+        )
     check_weights(path, config)
     if config.provenance is not None:
         check_format(config.provenance, open_format(config.format))

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from alpha_umi.errors import CheckpointError, DataError, StorageError
+from alpha_umi.models.adapter_patterns import check_patterns
 from alpha_umi.models.adapters import (
     Adapters,
     AdapterSettings,
@@ -155,6 +156,8 @@ def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapte
     """
     stored = {role: read_adapter(folder) for role, folder in folders.items()}
     layers = linear_layers(model)
+    for adapter in stored.values():
+        check_patterns(adapter.folder, adapter.config, layers)
     fingerprint = base_fingerprint(model)
     for adapter in stored.values():
         _check_layers(adapter, layers)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from transformers import (
@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from alpha_umi.errors import CheckpointError
 from alpha_umi.formats.chat_templates import ChatUse, template_fault
+from alpha_umi.models.adapter_patterns import check_patterns
 from alpha_umi.models.gguf_reader import is_gguf, open_gguf
 from alpha_umi.models.gguf_tokenizer import read_tokenizer
 from alpha_umi.models.gguf_weights import read_config, read_model
@@ -50,26 +51,33 @@ def pick_dtype(name: str, device: str) -> torch.dtype | str:
     return _DTYPES[name]
 
 
-def load_weights(name: str, dtype: torch.dtype | str = torch.float32) -> PreTrainedModel:
-    """Load a causal language model from a folder, a hub id or a GGUF file, on the CPU. Raises CheckpointError."""
+def load_weights(
+    name: str, dtype: torch.dtype | str = torch.float32, *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """Load a causal language model from a folder, a hub id or a GGUF file, on the CPU.
+
+    `trust_remote_code`: run Python code that the checkpoint brings. Raises CheckpointError.
+    """
     _check_folder(name)
     if is_gguf(name):
         with quiet():
             return read_model(open_gguf(Path(name)), dtype)
     with _explained(name, "weights"), quiet():
-        return cast("PreTrainedModel", AutoModelForCausalLM.from_pretrained(name, dtype=dtype))
+        return cast("PreTrainedModel", _trusted(AutoModelForCausalLM, name, trust_remote_code, dtype=dtype))
 
 
-def load_config(name: str) -> PreTrainedConfig:
-    """Load the configuration of a model alone. Raises CheckpointError."""
+def load_config(name: str, *, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """Load the configuration of a model alone. `trust_remote_code`: as load_weights. Raises CheckpointError."""
     _check_folder(name)
     if is_gguf(name):
         return read_config(open_gguf(Path(name)))
     with _explained(name, "configuration"), quiet():
-        return AutoConfig.from_pretrained(name)
+        return cast("PreTrainedConfig", _trusted(AutoConfig, name, trust_remote_code))
 
 
-def load_tokenizer(name: str, chat: ChatUse | None = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    name: str, chat: ChatUse | None = None, *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a folder, a hub id or a GGUF file. `chat`: how its chat template will be used.
 
     One that reads text otherwise than its own tokenizer.json is used, with a warning. Raises CheckpointError, also
@@ -80,7 +88,7 @@ def load_tokenizer(name: str, chat: ChatUse | None = None) -> PreTrainedTokenize
         tokenizer: PreTrainedTokenizerBase = read_tokenizer(open_gguf(Path(name)))
     else:
         with _explained(name, "tokenizer"), quiet():
-            tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(name))
+            tokenizer = cast("PreTrainedTokenizerBase", _trusted(AutoTokenizer, name, trust_remote_code))
         if (difference := differs_from_file(tokenizer, name)) is not None:
             _LOG.warning("%s: %s", name, difference)
     if chat is not None and (fault := template_fault(tokenizer, chat)) is not None:
@@ -105,6 +113,7 @@ def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
             _LOG.warning("%s: %s", adapter, warning.message)
         if getattr(config, "alora_invocation_tokens", None):
             raise CheckpointError(f"{adapter}: an activated LoRA, which cannot be merged; a plain LoRA is needed")
+        check_patterns(adapter, config.to_dict(), [name for name, _ in model.named_modules()])
         with quiet(), warnings.catch_warnings():
             # PEFT warns of missing and of surplus keys, which here means that the adapter does not fit.
             warnings.simplefilter("error", UserWarning)
@@ -116,6 +125,16 @@ def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(f"{adapter}: this adapter does not fit the base model: {reason}") from error
     return cast("PreTrainedModel", merged)
+
+
+def _trusted(loader: Any, name: str, trust_remote_code: bool, **options: Any) -> object:
+    """Load by one of transformers' Auto classes.
+
+    Where it is told neither yes nor no it asks on the standard input, and a `y` there runs the code.
+    """
+    if trust_remote_code:
+        _LOG.warning("%s: Python code that comes with it is run (trust_remote_code = true)", name)
+    return loader.from_pretrained(name, trust_remote_code=trust_remote_code, **options)
 
 
 def _check_folder(name: str) -> None:
@@ -138,6 +157,11 @@ def _explained(name: str, what: str) -> Iterator[None]:
         yield
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, safetensors' own, ...
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if "trust_remote_code" in str(error):
+            raise CheckpointError(
+                f"{name}: its {what} is Python code that it brings, which is not run; if you have read that code, set "
+                "trust_remote_code = true ([model] of a recipe, a role of an agent file, or the option)"
+            ) from error
         raise CheckpointError(f"{name}: the {what} cannot be loaded: {reason}") from error
 
 

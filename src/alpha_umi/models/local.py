@@ -84,14 +84,16 @@ class LocalModel:
         cache_gb: float | None = None,
         one_core: bool = False,
         chat: ChatUse | None = None,
+        trust_remote_code: bool = False,
     ) -> LocalModel:
         """Load a model and its tokenizer from a folder, a hub id or a GGUF file, with a LoRA merged into it if named.
 
-        `cache_gb`: gigabytes for keys and values; None: a part of the free memory. Raises CheckpointError.
+        `cache_gb`: gigabytes for keys and values; None: a part of the free memory. `trust_remote_code`: run Python
+        code that the checkpoint brings. Raises CheckpointError.
         """
         on = pick_device(device)
-        tokenizer = load_tokenizer(name, chat)
-        model = load_weights(name, pick_dtype(dtype, on))
+        tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code)
+        model = load_weights(name, pick_dtype(dtype, on), trust_remote_code=trust_remote_code)
         if adapter is not None:
             model = merge_adapter(model, adapter)
         torch.nn.Module.to(model, on)
@@ -366,11 +368,13 @@ def load_roles(
     cache_gb: float | None = None,
     one_core: bool = False,
     chat: ChatUse | None = None,
+    trust_remote_code: bool = False,
 ) -> dict[Role, LocalModel | AdaptedModel]:
     """Load one base model for several roles, each with an adapter or none; the base is in memory once.
 
     Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
-    `cache_gb`: for keys and values of all roles; `one_core`, `chat`: see LocalModel. Raises CheckpointError.
+    `cache_gb`: for keys and values of all roles; `one_core`, `chat`, `trust_remote_code`: see LocalModel. Raises
+    CheckpointError.
     """
     folders = list(dict.fromkeys(adapters.values()))
     if len(folders) == 1 and (folders[0] is None or not invocation(read_config(folders[0]))):
@@ -383,11 +387,12 @@ def load_roles(
             cache_gb=cache_gb,
             one_core=one_core,
             chat=chat,
+            trust_remote_code=trust_remote_code,
         )
         return dict.fromkeys(adapters, alone)
     on = pick_device(device)
-    tokenizer = load_tokenizer(name, chat)
-    model = load_weights(name, pick_dtype(dtype, on))
+    tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code)
+    model = load_weights(name, pick_dtype(dtype, on), trust_remote_code=trust_remote_code)
     torch.nn.Module.to(model, on)
     base = LocalModel(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
     owners = {folder: role for role, folder in adapters.items() if folder is not None}

@@ -59,7 +59,7 @@ def _load_encoder(model: str) -> Any:
     with explain_missing_extra("retrieval", "a dense encoder"):
         from sentence_transformers import SentenceTransformer
     try:
-        return SentenceTransformer(model)
+        return SentenceTransformer(model, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{model}: no encoder can be loaded from there: {error}") from None
 

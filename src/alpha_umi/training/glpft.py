@@ -262,13 +262,14 @@ class Run:
         """Tokenizer and model of an earlier step, or of the start of the run."""
         if name != BASE:
             folder = str(self._out / name)
-            return _Start(tokenizer=load_tokenizer(folder), model=load_weights(folder))
+            return self._load(folder)
         tiny = self._config.model.tiny
         if tiny is not None:
             tokenizer = self.tokenizer()
             return _Start(tokenizer=tokenizer, model=tiny_model(tiny, tokenizer, self._config.seed))
         base = cast("str", self._config.model.base)
-        tokenizer, model = load_tokenizer(base), load_weights(base)
+        start = self._load(base)
+        tokenizer, model = start.tokenizer, start.model
         context = getattr(model.config, "max_position_embeddings", None)
         if context is not None and context < self._config.max_length:
             raise CheckpointError(
@@ -276,6 +277,13 @@ class Run:
             )
         added = hold_tokens(model, tokenizer, self._format.special_tokens)
         return _Start(tokenizer=tokenizer, model=model, new_tokens=range(len(tokenizer) - added, len(tokenizer)))
+
+    def _load(self, name: str) -> _Start:
+        trusts = self._config.model.trust_remote_code
+        return _Start(
+            tokenizer=load_tokenizer(name, trust_remote_code=trusts),
+            model=load_weights(name, trust_remote_code=trusts),
+        )
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Tokenizer at the start of the run, the format's tokens in it."""
@@ -286,7 +294,8 @@ class Run:
                     self._texts(), vocab_size=tiny.vocab_size, special_tokens=form.special_tokens, end=form.end
                 )
             return self._learned
-        tokenizer = load_tokenizer(cast("str", self._config.model.base))
+        trusts = self._config.model.trust_remote_code
+        tokenizer = load_tokenizer(cast("str", self._config.model.base), trust_remote_code=trusts)
         add_tokens(tokenizer, form.special_tokens)
         return tokenizer
 

@@ -80,16 +80,18 @@ def read_architecture(model: ModelConfig) -> PreTrainedConfig:
     base = cast("str", model.base)
     try:
         with quiet():
-            return AutoConfig.from_pretrained(base)
+            return AutoConfig.from_pretrained(base, trust_remote_code=model.trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
+        if "trust_remote_code" in str(error):
+            reason = "it is Python code, which is not run; read it, then set model.trust_remote_code = true"
         raise CheckpointError(f"{base}: no architecture (config.json) can be read: {reason}") from None
 
 
 def read_shape(architecture: PreTrainedConfig) -> Shape:
     """Read exact counts from the architecture's own code, without weights."""
     with torch.device("meta"), quiet():
-        model = AutoModelForCausalLM.from_config(architecture)
+        model = AutoModelForCausalLM.from_config(architecture, trust_remote_code=False)
     layers = _layers(model)
     text = architecture.get_text_config()
     size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
@@ -108,7 +110,7 @@ def read_shape(architecture: PreTrainedConfig) -> Shape:
 def adapter_parameters(architecture: PreTrainedConfig, adapter: AdapterConfig) -> int:
     """Number of parameters of one LoRA adapter."""
     with torch.device("meta"), quiet():
-        model = AutoModelForCausalLM.from_config(architecture)
+        model = AutoModelForCausalLM.from_config(architecture, trust_remote_code=False)
     adapted = _linears(_layers(model), adapter.targets)
     return sum(adapter.rank * (linear.in_features + linear.out_features) for linear in adapted)
 
@@ -139,7 +141,9 @@ def _peak(architecture: _Architecture, work: Pass, layers: int) -> int:
         shape.layer_types = shape.layer_types[:layers]
     with FakeTensorMode(allow_non_fake_inputs=True), quiet():
         AttentionInterface.register(_CAUSAL, _attend)
-        model = AutoModelForCausalLM.from_config(shape, attn_implementation=_CAUSAL, dtype=work.weights)
+        model = AutoModelForCausalLM.from_config(
+            shape, trust_remote_code=False, attn_implementation=_CAUSAL, dtype=work.weights
+        )
         live = _Live()
         _prepare(model, work, live)
         with live, torch.autocast("cpu", work.dtype, enabled=work.dtype != work.weights):
