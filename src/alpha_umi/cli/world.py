@@ -16,14 +16,14 @@ def write_world(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     *,
     split: Annotated[
-        str | None, typer.Option(help="train; of the tiny world also test, unseen_tool or unseen_category.")
+        str | None, typer.Option(help="train, or a test set of the world.")
     ] = None,
     test_sets: Annotated[
         list[str] | None, typer.Option("--set", help="A test set, such as G1_instruction; may be given again.")
     ] = None,
     all_sets: Annotated[bool, typer.Option("--sets", help="All test sets.")] = False,
     count: Annotated[int, typer.Option(min=1, help="How many tasks of each.")] = 1000,
-    preset: Annotated[str, typer.Option(help="Which world: tiny, small or full.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="Which world: tiny, small, full or functions.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Use only tasks of at most N calls.")] = None,

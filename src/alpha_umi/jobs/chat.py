@@ -129,6 +129,9 @@ class Chat:
         try:
             task, environment = self._toolbox.open(text, self._called())
             environment = placed(environment)
+            past = () if self._exchanges else self._toolbox.environment.history(task)
+            if past:
+                self._exchanges.append(Trajectory(task=task, turns=past, stop=StopReason.ANSWERED))
             history, tree = self.turns, Tree(task=task)
             agent = self.agent.observed(on_token)
 

@@ -34,8 +34,13 @@ def free_query(preset: str, text: str, called: Sequence[ToolSpec] = ()) -> Query
     """A query in free words, with the tools of the world that BM25 finds for it, after those `called` before.
 
     Of several providers of the same thing the first that is found is offered. Raises ConfigError for an unknown
-    preset, or where BM25 is not installed.
+    preset, for a world without tools outside its tasks, or where BM25 is not installed.
     """
+    if not find_preset(preset).open().tools:
+        raise ConfigError(
+            f"the world {preset!r} invents the tools of each task: name one of its tasks by --world-task, or tools of "
+            "your own by --tools"
+        )
     version = find_preset(preset).version
     metadata = {"world": version, "preset": preset, "seed": 0}
     tools = {tool.name: tool for tool in (*called, *_offer(preset, text))}

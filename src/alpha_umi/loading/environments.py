@@ -30,7 +30,7 @@ from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.formats.tool_json import Api, argument_name, standard_name, write_trained_spec
 from alpha_umi.loading.code import failure, import_code
 from alpha_umi.protocols import Environment
-from alpha_umi.types import Task, Trajectory
+from alpha_umi.types import Task, Trajectory, Turn
 
 if TYPE_CHECKING:
     from alpha_umi.environments.access import Access, AccessLimits
@@ -74,6 +74,14 @@ class LoadedEnvironment:
         if self.mends:
             place = MendingEnvironment(place)
         return place if self.budget is None else BudgetedEnvironment(place, _budget(self.budget, query.apis))
+
+    def history(self, task: Task) -> tuple[Turn, ...]:
+        """The exchanges of user and agent before the one that a task asks for; only tasks of a world have any."""
+        if not self.verifies:
+            return ()
+        from alpha_umi.world.oracle_agent import world_of
+
+        return world_of(task).history(task)
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None:
         """Verify that a task was done; None where that cannot be known."""

@@ -40,7 +40,7 @@ from alpha_umi.store import (
     read_rows,
     write_text,
 )
-from alpha_umi.types import Json, Observation, StopReason, Task, Trajectory, Usage
+from alpha_umi.types import Json, Observation, StopReason, Task, Trajectory, Turn, Usage
 
 if TYPE_CHECKING:
     from alpha_umi.world import Verdict
@@ -98,6 +98,8 @@ class Environments(Protocol):
 
     def open(self, query: Query, notes: list[str] | None = None) -> Environment: ...
 
+    def history(self, task: Task) -> tuple[Turn, ...]: ...
+
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None: ...
 
 
@@ -142,7 +144,8 @@ class Explorer:
         try:
             environment = self.environments.open(job.query)
             search.tree = Tree(task=with_tools(job.query.task, environment))
-            await solve(search.tree, self.agent, environment, self.limits, self.strategy)
+            history = self.environments.history(job.query.task)
+            await solve(search.tree, self.agent, environment, self.limits, self.strategy, history=history)
             search.verdict = self.environments.verify(search.tree.task, search.tree.best)
         except asyncio.CancelledError:
             raise

@@ -5,7 +5,7 @@ The result of a call and the values that an answer must hold are computed here, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -93,8 +93,8 @@ class Problem:
         offered = (self.catalogue.tools[spec.name] for spec in self.task.tools)
         return tuple(tool for tool in offered if tool.need == need)
 
-    def execute(self, call: Call) -> Observation:
-        """Execute a call in this problem; total over all calls."""
+    def execute(self, call: Call, earlier: Sequence[Call] = ()) -> Observation:
+        """Execute a call in this problem; total over all calls. No call changes anything."""
         offered = {spec.name: self.catalogue.tools[spec.name] for spec in self.task.tools}
         return execute(call, self.facts, offered, self.down)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
 from alpha_umi.errors import ConfigError, DataError
-from alpha_umi.types import Call, Json, Observation, Task, ToolSpec, Trajectory
+from alpha_umi.types import Call, Json, Observation, Task, ToolSpec, Trajectory, Turn
 from alpha_umi.world.documents import query_document
 from alpha_umi.world.facts import Facts
-from alpha_umi.world.oracle import write_gold
 from alpha_umi.world.pages import Pages
 from alpha_umi.world.presets import find_preset
-from alpha_umi.world.problems import Problem, execute
-from alpha_umi.world.verifier import Verdict, judge
+from alpha_umi.world.problems import execute
+from alpha_umi.world.verifier import Verdict
 
 _KEPT = 64
 """Problems at hand, so that the calls of one task do not draw it again each time."""
@@ -76,23 +75,27 @@ class World:
 
     def gold(self, task: Task) -> Trajectory:
         """The gold trajectory: right, supported, and as short as the observed failures allow."""
-        return write_gold(self._problem(task))
+        return self._preset.gold(self._problem(task))
 
-    def execute(self, call: Call, task: Task | None = None) -> Observation:
-        """Execute a call; never raises for the content of the call.
+    def history(self, task: Task) -> tuple[Turn, ...]:
+        """The exchanges of user and agent before the one that the task asks for; empty in worlds of single queries."""
+        return self._preset.history(self._problem(task))
+
+    def execute(self, call: Call, task: Task | None = None, earlier: Sequence[Call] = ()) -> Observation:
+        """Execute a call after the `earlier` ones of its branch; never raises for the content of the call.
 
         Within a task only the offered tools answer, by the facts and the outages of that task. Without one all do,
         and none is down.
         """
         if task is None:
             return execute(call, Facts(seed=self._seed, moment=""), self._preset.open().tools, {})
-        return self._problem(task).execute(call)
+        return self._problem(task).execute(call, earlier)
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Verify that the turns of a trajectory do the task."""
-        return judge(self._problem(task), trajectory)
+        return self._preset.judge(self._problem(task), trajectory)
 
-    def _generate(self, split: Any, index: int) -> Problem:
+    def _generate(self, split: Any, index: int) -> Any:
         if split not in self._preset.splits:
             known = ", ".join(self._preset.splits)
             raise ConfigError(f"unknown world split {split!r}; known: {known}")
@@ -100,7 +103,7 @@ class World:
             raise ConfigError(f"world task index {index} is below 0")
         return self._drawn(self._seed, str(split), index)
 
-    def _problem(self, task: Task) -> Problem:
+    def _problem(self, task: Task) -> Any:
         """The problem behind a task. Raises DataError when another world made it, or its query was changed since."""
         made_by = {name: task.metadata.get(name) for name in ("world", "preset", "seed")}
         mine = {"world": self._preset.version, "preset": self._preset.name, "seed": self._seed}

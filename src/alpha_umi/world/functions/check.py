@@ -12,9 +12,8 @@ from alpha_umi.world.functions.needs import (
     DomainNeeds,
     Effect,
     FunctionNeed,
-    Parameter,
-    ParameterType,
     read_domain,
+    slots_of,
 )
 from alpha_umi.world.functions.templates import Template
 from alpha_umi.world.functions.values import Records
@@ -34,17 +33,6 @@ def find_faults(domain: DomainNeeds) -> Iterator[str]:
         yield from (f"need {need.id!r}: {fault}" for fault in _store_faults(domain, need))
     for chain in domain.chains:
         yield from (f"chain {list(chain.steps)}: {fault}" for fault in _chain_faults(domain, chain))
-
-
-def slots_of(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
-    """Slot of a template -> its parameter; fields of an object as `object.field`."""
-    found: dict[str, Parameter] = {}
-    for parameter in parameters:
-        if parameter.type is ParameterType.OBJECT:
-            found |= {f"{parameter.name}.{name}": of for name, of in parameter.fields.items()}
-        else:
-            found[parameter.name] = parameter
-    return found
 
 
 def required_slots(need: FunctionNeed) -> set[str]:

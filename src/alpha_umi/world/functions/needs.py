@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -62,9 +62,9 @@ class Parameter:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FunctionNeed:
-    """Something that people ask of a tool."""
+    """Something that people ask of a tool. Equal to itself alone."""
 
     id: str
     effect: Effect
@@ -108,6 +108,17 @@ class DomainNeeds:
     outside: tuple[str, ...]
     """Requests of the domain that none of its needs serves."""
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+def slots_of(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
+    """Slot of a template -> its parameter; fields of an object as `object.field`."""
+    found: dict[str, Parameter] = {}
+    for parameter in parameters:
+        if parameter.type is ParameterType.OBJECT:
+            found |= {f"{parameter.name}.{name}": of for name, of in parameter.fields.items()}
+        else:
+            found[parameter.name] = parameter
+    return found
 
 
 def read_domain(path: Path) -> DomainNeeds:
