@@ -45,7 +45,10 @@ Agent = Annotated[
     ),
 ]
 World = Annotated[
-    str | None, typer.Option(help="Ask in this sealed world (tiny, small or full), not in the agent's own.")
+    str | None,
+    typer.Option(
+        help="Ask in this sealed world (tiny, small or full; functions with --world-task), not in the agent's own."
+    ),
 ]
 ToolEnv = Annotated[
     str | None,

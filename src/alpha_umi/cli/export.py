@@ -82,7 +82,9 @@ def export_gguf(
 def export_agent(
     run: Annotated[Path, typer.Argument(help="A finished run directory.")],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
-    world: Annotated[str, typer.Option(help="The preset of the world that it learned in: tiny, small or full.")],
+    world: Annotated[
+        str, typer.Option(help="The preset of the world that it learned in: tiny, small, full or functions.")
+    ],
     base: Annotated[
         Path | None, typer.Option(help="The run of 'umi pretrain' that it started from, taken along.")
     ] = None,

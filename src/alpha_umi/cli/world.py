@@ -15,9 +15,7 @@ from alpha_umi.output_lock import locks_out
 def write_world(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     *,
-    split: Annotated[
-        str | None, typer.Option(help="train, or a test set of the world.")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="train, or a test set of the world.")] = None,
     test_sets: Annotated[
         list[str] | None, typer.Option("--set", help="A test set, such as G1_instruction; may be given again.")
     ] = None,

@@ -68,7 +68,7 @@ class ChatOptions(SearchOptions, total=False):
     """Where tools of JSON files are called: a service's address, rapidapi, or a TOML file; or an environment of one's
     own, `module:attribute`."""
     world: str | None
-    """The sealed world that is asked: tiny, small or full."""
+    """The sealed world that is asked: tiny, small, full or functions."""
     max_observation_chars: AtLeastOne | None
     """Characters of an observation that the agent reads; the rest is left out, and said to be. None: as the
     environment's file says, else 4,096."""
