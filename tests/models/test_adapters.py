@@ -380,3 +380,23 @@ def test_a_folder_that_cannot_be_written_leaves_the_one_before(tmp_path):
     with pytest.raises(StorageError, match=r"caller: the adapter \([\d,]+ bytes\) cannot be written"):
         save_adapter(adapters, Role.CALLER, adapter_settings(), folder)
     assert (folder / "adapter_model.safetensors").read_bytes() == before
+
+
+def test_an_adapter_of_another_quantisation_of_its_base_is_taken_with_a_warning(tmp_path, caplog):
+    folder = saved(tmp_path, AdapterKind.LORA)
+    base, other = tiny(), tiny()
+    with torch.no_grad():
+        for weight in other.parameters():
+            if weight.ndim == 2:  # as 4 bits a weight would have it
+                step = weight.abs().amax(dim=1, keepdim=True) / 7
+                weight.copy_((weight / step).round() * step)
+    refused(copy.deepcopy(other), folder, "trained on other weights")  # nothing says that these were quantised
+    other.config.dequantized_from = "Q4_0"
+    load_adapters(other, {Role.CALLER: str(folder)})
+    assert "trained on another quantisation of the base model" in caplog.text
+    stranger = tiny(seed=5)
+    stranger.config.dequantized_from = "Q4_0"
+    refused(stranger, folder, "trained on other weights")
+    caplog.clear()
+    load_adapters(base, {Role.CALLER: str(folder)})
+    assert not caplog.text

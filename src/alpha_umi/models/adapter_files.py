@@ -33,13 +33,14 @@ from alpha_umi.models.adapters import (
     linear_layers,
     matches,
 )
+from alpha_umi.models.base_sketch import is_other_quantisation, sketch
 from alpha_umi.text_files import read_json
 from alpha_umi.types import Role
 
 _LOG = logging.getLogger(__name__)
 CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 _PREFIX = "base_model.model."
-_BASE = "alpha_umi_base"
+_BASE, _SKETCH = "alpha_umi_base", "alpha_umi_base_sketch"
 _PARTS = ("lora_A", "lora_B")
 _NOT_READ = (
     "use_dora",
@@ -95,7 +96,8 @@ def save_adapter(
     for name in adapters.parameters(role):
         layer, part = name.rsplit(f".adapters.{role.value}.", 1)
         tensors[f"{_PREFIX}{layer}.{part}.weight"] = weights[name].detach().cpu().contiguous()
-    metadata = {"format": "pt"} | ({} if adapters.base is None else {_BASE: adapters.base})
+    known = {_BASE: adapters.base, _SKETCH: adapters.sketch}
+    metadata = {"format": "pt", **{key: value for key, value in known.items() if value is not None}}
     part_folder = folder.with_name(f".{folder.name}.part")
     try:
         shutil.rmtree(part_folder, ignore_errors=True)
@@ -146,6 +148,7 @@ class StoredAdapter:
     config: Mapping[str, Any]
     pairs: _Pairs
     base: str | None
+    sketch: str | None = None
 
 
 def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapters:
@@ -163,7 +166,9 @@ def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapte
         _check_layers(adapter, layers)
         _check_tokens(adapter, len(cast("nn.Embedding", model.get_input_embeddings()).weight))
         if None not in (adapter.base, fingerprint) and adapter.base != fingerprint:
-            raise _misfit(adapter, "it was trained on other weights; name the base model it was trained on")
+            if not is_other_quantisation(adapter.sketch or "", sketch(model) or ""):
+                raise _misfit(adapter, "it was trained on other weights; name the base model it was trained on")
+            _LOG.warning("%s: was trained on another quantisation of the base model; it may do worse", adapter.folder)
     used = [name for name in layers if any(name in adapter.pairs for adapter in stored.values())]
     adapters = install(model, used, {role: invocation(adapter.config) for role, adapter in stored.items()})
     for role, adapter in stored.items():
@@ -214,19 +219,20 @@ def read_adapter(folder: str) -> StoredAdapter:
         )
     if unknown := sorted(config.keys() - _READ - set(_NOT_READ)):
         _LOG.warning("%s: settings that are not known here, perhaps of a newer PEFT, are ignored: %s", folder, unknown)
-    tensors, base = _tensors(folder)
-    return StoredAdapter(folder=folder, config=config, pairs=_paired(folder, tensors), base=base)
+    tensors, told = _tensors(folder)
+    pairs = _paired(folder, tensors)
+    return StoredAdapter(folder=folder, config=config, pairs=pairs, base=told.get(_BASE), sketch=told.get(_SKETCH))
 
 
-def _tensors(folder: str) -> tuple[dict[str, Tensor], str | None]:
-    """The weights by PEFT's names, and the fingerprint of the base where there is one."""
+def _tensors(folder: str) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """The weights by PEFT's names, and what the file says of the base."""
     new, old = Path(folder, WEIGHTS), Path(folder, OLD_WEIGHTS)
     try:
         if new.is_file():
             with safe_open(new, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, (file.metadata() or {}).get(_BASE)  # noqa: SIM118
+                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
         if old.is_file():
-            return torch.load(old, map_location="cpu", weights_only=True), None
+            return torch.load(old, map_location="cpu", weights_only=True), {}
     except Exception as error:  # safetensors and torch raise errors of many kinds for broken files
         raise CheckpointError(f"{folder}: the adapter's weights cannot be read: {error}") from error
     raise CheckpointError(f"{folder}: the adapter has no weights ({WEIGHTS} is needed)")

@@ -23,6 +23,7 @@ from torch.nn.parameter import Parameter
 from transformers import PreTrainedModel
 
 from alpha_umi.errors import ConfigError
+from alpha_umi.models.base_sketch import sketch
 from alpha_umi.models.token_rows import TokenRows, fold_rows
 from alpha_umi.roles import ROLES
 from alpha_umi.types import Role
@@ -255,6 +256,8 @@ class Adapters:
     """The invocation tokens of each role's adapter; none: it acts on every token of a prompt and a completion."""
     base: str | None
     """Fingerprint of the weights under the adapters; None where there is none (on no device, or in float16)."""
+    sketch: str | None
+    """Sketch of these weights; see models.base_sketch."""
     _current: _Current
     _checkpointed: Sequence[nn.Module] = field(default_factory=list[nn.Module])
 
@@ -356,7 +359,7 @@ def install(model: PreTrainedModel, layers: Sequence[str], invocations: Mapping[
     """
     if adapters_of(model) is not None:
         raise ValueError("this model has adapters already; merge or detach them first")
-    base, current = base_fingerprint(model), _Current()
+    base, base_sketch, current = base_fingerprint(model), sketch(model), _Current()
     hooked: dict[str, TokenLora] = {}
     for name in layers:
         linear = cast("nn.Linear", model.get_submodule(name))
@@ -367,6 +370,7 @@ def install(model: PreTrainedModel, layers: Sequence[str], invocations: Mapping[
         layers=hooked,
         invocations=dict(invocations),
         base=base,
+        sketch=base_sketch,
         _current=current,
         _checkpointed=[module for module in model.modules() if hasattr(module, "gradient_checkpointing")],
     )

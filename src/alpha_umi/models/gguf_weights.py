@@ -19,6 +19,7 @@ from transformers import GenerationConfig, LlamaConfig, PreTrainedConfig, PreTra
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from alpha_umi.errors import CheckpointError, explain_missing_extra
+from alpha_umi.models.base_sketch import QUANTIZED
 from alpha_umi.models.gguf_reader import GGUFFile, StoredTensor
 from alpha_umi.models.gguf_tokenizer import end_tokens
 
@@ -68,6 +69,8 @@ def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
     except RuntimeError as error:
         raise CheckpointError(f"{file.path}: a broken GGUF file: {' '.join(str(error).split())}") from None
     model.tie_weights()
+    if quantised := _quantised(file):
+        setattr(model.config, QUANTIZED, quantised)
     _compute_buffers(file, model, config)
     model.requires_grad_(requires_grad=True)
     ends = end_tokens(file)
@@ -225,6 +228,14 @@ def _restored(file: GGUFFile, name: str, dtype: torch.dtype, heads: Mapping[str,
         pairs = weight.reshape(rotated, weight.shape[0] // rotated // 2, 2, *weight.shape[1:])
         weight = pairs.swapaxes(1, 2).reshape(weight.shape)
     return weight.to(dtype)
+
+
+def _quantised(file: GGUFFile) -> str | None:
+    """The quantisation of most matrices; None where none is quantised."""
+    from gguf.constants import GGMLQuantizationType
+
+    kinds = [tensor.kind for tensor in file.tensors.values() if len(tensor.shape) > 1 and tensor.kind not in _PLAIN]
+    return GGMLQuantizationType(max(kinds, key=kinds.count)).name if kinds else None
 
 
 def _stored_dtype(file: GGUFFile) -> torch.dtype:
