@@ -10,8 +10,10 @@ from alpha_umi.errors import CheckpointError
 from alpha_umi.loading import pretrained
 from alpha_umi.loading.agents import open_agent, pretrained_agent
 from alpha_umi.loading.pretrained import NAMED, NamedModel, find_model
+from alpha_umi.models.gguf_pre_tokenizers import PRE_TOKENIZERS
 from alpha_umi.models.tokenizer_check import differs_from_file
 from alpha_umi.types import Role
+from support.folders import REPOSITORY
 from support.gguf_models import write_small
 from support.tiny_models import tiny_llama, tiny_tokenizer
 
@@ -98,5 +100,7 @@ def test_a_tokenizer_that_cuts_otherwise_than_its_file_is_named(folder):
     assert "otherwise than its tokenizer.json says" in (differs_from_file(tokenizer, str(folder)) or "")
 
 
-def test_the_names_are_those_that_the_documentation_gives():
-    assert set(NAMED) == {"smollm2-135m"}
+def test_the_documentation_gives_every_name_and_every_cut_that_is_read():
+    page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in (*NAMED, *PRE_TOKENIZERS))
+    assert all(model.package.replace("_", "-") in page and model.repository in page for model in NAMED.values())
