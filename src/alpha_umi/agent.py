@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from alpha_umi.event_loops import off_loop
 from alpha_umi.formats.dialects.declared import as_declared
 from alpha_umi.formats.fit import Window, fit
 from alpha_umi.formats.rendering import render
@@ -53,7 +54,10 @@ class RoleModel:
     """True: completions are constrained to the format's grammar: callers to offered tools, planners to a decision."""
 
     async def complete_turn(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
-        read = fit(format, role, task, turns, self.window).turns if self.window else tuple(turns)
+        read = tuple(turns)
+        if self.window is not None:
+            # A long prompt takes milliseconds to count, and many tasks ask at once.
+            read = (await off_loop(fit, format, role, task, turns, self.window)).turns
         sampling = self._sampling(role, format, task, turns)
         completion = await self.model.complete(render(format, role, task, read), sampling)
         text = str(completion.text)  # what a model wrote has no frame, whatever wrote it

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
+import os
 import threading
-from collections.abc import Awaitable, Coroutine
-from concurrent.futures import Future, wait
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+_Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
@@ -27,6 +30,20 @@ def run_blocking(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         return thread.run(coroutine)
     finally:
         thread.close()
+
+
+async def off_loop(
+    function: Callable[_Parameters, _Result], *given: _Parameters.args, **named: _Parameters.kwargs
+) -> _Result:
+    """Run short work of the processor, such as tokenising a prompt, in the one thread for it; the loop stays free."""
+    call = functools.partial(function, *given, **named)
+    return await asyncio.get_running_loop().run_in_executor(_worker(os.getpid()), call)
+
+
+@functools.cache
+def _worker(process: int) -> ThreadPoolExecutor:
+    """Thread of a process; a forked one has none of its parent's."""
+    return ThreadPoolExecutor(1, thread_name_prefix=f"alpha-umi-text-{process}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.errors import ModelError
+from alpha_umi.event_loops import off_loop
 from alpha_umi.formats.chat_templates import ChatUse
 from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
 from alpha_umi.models.adapter_files import invocation, load_adapters, read_config
@@ -148,7 +149,7 @@ class LocalModel:
 
         Raises ModelError when it does not fit the context or the memory, or the model cannot run.
         """
-        _, reply = self._submit(prompt, sampling, role, None)
+        _, reply = await self._submit(prompt, sampling, role, None)
         return await reply
 
     async def stream(
@@ -159,7 +160,7 @@ class LocalModel:
         Law: the pieces joined are the text of the completion. Raises ModelError as `complete` does.
         """
         more = asyncio.Event()
-        generation, reply = self._submit(prompt, sampling, role, more.set)
+        generation, reply = await self._submit(prompt, sampling, role, more.set)
         reply.add_done_callback(lambda _: more.set())  # also where the model is closed meanwhile
         sent = 0
         try:
@@ -189,10 +190,11 @@ class LocalModel:
 
     # --- one request ----------------------------------------------------------------------------------
 
-    def _submit(
+    async def _submit(
         self, prompt: Prompt, sampling: Sampling, role: Role | None, on_token: Callable[[], object] | None
     ) -> tuple[Generation, asyncio.Future[Completion]]:
         """Submit a request to the worker. `on_token` is called in this event loop whenever tokens were added."""
+        request = await off_loop(self._request, prompt, sampling, role, id(asyncio.current_task()))
         if self._closed:
             raise ModelError("this model is closed")
         loop = asyncio.get_running_loop()
@@ -207,7 +209,6 @@ class LocalModel:
         def on_done(request: Request, error: Exception | None) -> None:
             call(self._settle, reply, request, error)
 
-        request = self._request(prompt, sampling, role)
         request.on_done = on_done
         request.is_cancelled = lambda: reply.done() or loop.is_closed()
         if on_token is not None:
@@ -217,7 +218,7 @@ class LocalModel:
         self._started().submit(request)
         return request.generation, reply
 
-    def _request(self, prompt: Prompt, sampling: Sampling, role: Role | None) -> Request:
+    def _request(self, prompt: Prompt, sampling: Sampling, role: Role | None, group: int) -> Request:
         ids = prompt_ids(self._tokenizer, prompt, self._chat.settings)
         budget = self._budget(len(ids), sampling.max_tokens)
         number, start = 0, None
@@ -237,7 +238,7 @@ class LocalModel:
             ),
             adapter=number,
             adapter_from=start or 0,
-            group=id(asyncio.current_task()),
+            group=group,
         )
 
     def _grammar(self, grammar: str | None) -> Grammar | None:
