@@ -192,9 +192,12 @@ def trained(run: Path, max_length: int) -> list[dict[str, str]]:
     """Describe the finished stages of a run, a row of words each.
 
     `tokens` were computed; `as rows` and `as published` are how many times as many it takes with every example in a row
-    of its own, and with such rows padded to `max_length`.
+    of its own, and with such rows padded to `max_length`. `left out`: examples longer than that, if any.
     """
-    return [{"stage": name} | _did(did, max_length) for name, did in _results(run)]
+    rows = [{"stage": name} | _did(did, max_length) for name, did in _results(run)]
+    if all(row["left out"] == "0" for row in rows):
+        rows = [{key: value for key, value in row.items() if key != "left out"} for row in rows]
+    return rows
 
 
 def _results(run: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -207,6 +210,7 @@ def _did(result: Mapping[str, Any], max_length: int) -> dict[str, str]:
     padded = result["examples"] * max_length
     return {
         "examples": f"{result['examples']:,}",
+        "left out": f"{result['left_out']:,}",
         "steps": f"{result['steps']:,}",
         "tokens": f"{computed:,}",
         "as rows": f"{result['alone'] / computed:.2f}x" if computed else "-",

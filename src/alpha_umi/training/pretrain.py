@@ -23,7 +23,8 @@ from alpha_umi.config import PretrainConfig
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tokens import Tokenizer, content_ids, end_ids, well_formed
 from alpha_umi.protocols import Format
-from alpha_umi.store import read_rows, write_json
+from alpha_umi.store import write_json
+from alpha_umi.text_files import read_json_rows
 from alpha_umi.training.callbacks import StageProgress
 from alpha_umi.training.data.batches import Packing, StepData
 from alpha_umi.training.data.labels import TokenizedExample, TokenizedTrajectory, part_codes
@@ -78,13 +79,13 @@ def run(config: PretrainConfig, inputs: PretrainInputs, *, resume: bool = False)
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
-    """Read the texts of JSONL files. Raises DataError naming the line that holds none."""
+    """Read the texts of files, JSON Lines or a JSON list. Raises DataError naming the row that holds none."""
     texts: list[str] = []
     for path in paths:
-        for number, row in read_rows(path):
-            text = row.get("text") if isinstance(row, dict) else None
+        for row in read_json_rows(path):
+            text = row.value.get("text") if isinstance(row.value, dict) else None
             if not isinstance(text, str) or not text:
-                raise DataError(f'{path}:{number}: not a text; write one {{"text": "..."}} per line')
+                raise DataError(f'{row.where}: not a text; write one {{"text": "..."}} per line')
             texts.append(well_formed(text))
     if not texts:
         raise DataError(f"{', '.join(map(str, paths))}: no texts to learn from")
