@@ -12,7 +12,7 @@ from alpha_umi.config import DataConfig, ModelConfig, StageConfig, TinyConfig, T
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.models.checkpoint import load_weights
-from alpha_umi.store import write_trajectories
+from alpha_umi.store import dump_line, encode_trajectory, write_trajectories
 from alpha_umi.training.data.batches import Layout, Packing, StepData, TokenizedTrajectories, pack
 from alpha_umi.training.data.corpus import Corpus, Sources
 from alpha_umi.training.data.examples import make_examples
@@ -47,7 +47,7 @@ def gold(count=12):
     """The shortest of the first trajectories: of one and of two calls."""
     world = World()
     made = [world.gold(world.task(Split.TRAIN, index)) for index in range(40)]
-    return tuple(sorted(made, key=lambda trajectory: len(str(trajectory)))[:count])
+    return tuple(sorted(made, key=lambda trajectory: len(dump_line(encode_trajectory(trajectory))))[:count])
 
 
 @cache
