@@ -13,9 +13,12 @@ from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.store import decode_trajectory, encode_trajectory
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Trajectory, User
 from alpha_umi.world import World
-from alpha_umi.world.functions.library import Split, load_library
+from alpha_umi.world.functions.library import Shelf, Split, load_library
+from alpha_umi.world.functions.oracle import write_gold
 from alpha_umi.world.functions.problems import End, Kind
-from alpha_umi.world.functions.tasks import draw_problem
+from alpha_umi.world.functions.tasks import draw_in, draw_problem
+from alpha_umi.world.functions.verifier import judge
+from alpha_umi.world.random_streams import RandomStream
 
 WORLD = World("functions")
 MANY = 250
@@ -346,3 +349,18 @@ def test_a_conversation_goes_on_after_its_earlier_exchanges():
     assert gold.turns[len(history)] == User(text=task.query)
     alone = Trajectory(task=task, turns=gold.turns[len(history) :], stop=gold.stop)
     assert rejected(task, alone)
+
+
+# --- data -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(load_library().domains))
+def test_every_need_and_chain_of_a_domain_can_be_drawn(name):
+    shelf = Shelf(Split.UNSEEN_NEEDS, {name: load_library().domains[name]})
+    met = set()
+    for index in range(120):
+        problem = draw_in(shelf, RandomStream("domain", name, index), 0, index)
+        verdict = judge(problem, write_gold(problem))
+        assert verdict.reasons == (), (problem.kind, problem.task.query)
+        met |= {*problem.task.metadata["needs"]}
+    assert len(met) > len(shelf.needs) / 2

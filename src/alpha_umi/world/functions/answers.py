@@ -37,6 +37,8 @@ def write_part(rng: RandomStream, part: AnswerPart, known: Mapping[str, Made]) -
         return _word(rng, known[step], rest)
 
     text = part.template.fill((), write)
+    if part.lead:
+        return f"{part.lead}: {text}"
     return text[:1].upper() + text[1:] if text[:1].islower() and text.split(" ", 1)[0].isalpha() else text
 
 

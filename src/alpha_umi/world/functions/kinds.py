@@ -169,7 +169,10 @@ def draw_parallel(sketch: Sketch) -> None:
         draft.texts[slot] = worded
         steps.append(sketch.step(draft, f"{need.id}#{at}"))
     chosen = answer_part(rng, steps[0], slot).template
-    parts = tuple(AnswerPart(template=chosen, steps=(step.name,)) for step in steps)
+    parts = tuple(
+        AnswerPart(template=chosen, steps=(step.name,), lead="" if slot in chosen.required else worded)
+        for step, worded in zip(steps, wordings, strict=True)
+    )
     sketch.exchanges.append(Exchange(text=text, steps=tuple(steps), parts=parts))
     sketch.offer.add_similar(domain, rng.below(4))
 
@@ -209,15 +212,16 @@ def draw_supplied(sketch: Sketch) -> None:
 
 def draw_none(sketch: Sketch) -> None:
     rng, offer = sketch.rng, sketch.offer
-    way = rng.below(5)
+    way, wanted = rng.below(5), None
     if way < 2:
         domain, text = rng.pick(sketch.shelf.outside)
         offer.add_similar(domain, rng.between(1, 5))
     else:
         draft, text = _request(sketch)
+        wanted = draft.need
         if way < 4:
             offer.add_similar(draft.domain, rng.between(1, 5), without={draft.need.id})
-    sketch.exchanges.append(Exchange(text=text, end=End.DECLINE))
+    sketch.exchanges.append(Exchange(text=text, end=End.DECLINE, wanted=wanted))
     if not offer.tools:
         offer.add_others(rng.between(1, 4), sketch.served)
 

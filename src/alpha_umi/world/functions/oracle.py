@@ -77,7 +77,7 @@ class _Writer:
                 case End.ANSWER:
                     self._answer(exchange, made)
                 case End.DECLINE:
-                    thought = think_of_declining(self._rng, self._problem.tools.values())
+                    thought = think_of_declining(self._rng, self._problem.tools.values(), exchange.wanted)
                     self._conclude(thought, self._rng.pick(_DECLINES))
                 case End.ASK:
                     self._ask(exchange)

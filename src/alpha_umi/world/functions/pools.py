@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
-from alpha_umi.world.pseudowords import draw_pseudoword
 from alpha_umi.world.random_streams import RandomStream, random_bits
 
 _TEST_PART = 4
@@ -27,6 +26,7 @@ MONTHS = (
     "November",
     "December",
 )
+_CONSONANTS = ("b", "br", "d", "dr", "f", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "tr", "v", "w")
 _CLOSED: Mapping[str, tuple[str, ...]] = {"weekday": _WEEKDAYS, "month": MONTHS}
 
 
@@ -59,8 +59,8 @@ def draw_name(rng: RandomStream, pool: str, *, train: bool) -> str:
 
 
 def _invented(rng: RandomStream) -> str:
-    word = draw_pseudoword(rng)
-    return (word if len(word) > 2 else word + draw_pseudoword(rng)).capitalize()
+    word = "".join(rng.pick(_CONSONANTS) + rng.pick("aeiou") for _ in range(rng.between(2, 3)))
+    return (word + rng.pick(("", "n", "r", "l", "s", "th", "ck"))).capitalize()
 
 
 def _person(rng: RandomStream, train: bool) -> str:

@@ -15,7 +15,7 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.types import Call, Json, Observation, Task, ToolStatus
 from alpha_umi.world.functions.drawing import Values, fit_argument
-from alpha_umi.world.functions.needs import DomainNeeds
+from alpha_umi.world.functions.needs import DomainNeeds, FunctionNeed
 from alpha_umi.world.functions.stores import Books, Refusal
 from alpha_umi.world.functions.templates import Template
 from alpha_umi.world.functions.tools import InventedTool, with_defaults
@@ -85,6 +85,8 @@ class AnswerPart:
     template: Template
     steps: tuple[str, ...]
     chained: bool = False
+    lead: str = ""
+    """Text before it, of a template that does not say which value it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,8 @@ class Exchange:
     parts: tuple[AnswerPart, ...] = ()
     asked: tuple[InventedTool, str] | None = None
     """The tool and the parameter that the agent asks for."""
+    wanted: FunctionNeed | None = None
+    """The need that no tool serves, where it is one of the world's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

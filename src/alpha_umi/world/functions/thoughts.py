@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from alpha_umi.types import Json
 from alpha_umi.world.functions.drawing import Values
+from alpha_umi.world.functions.needs import FunctionNeed
 from alpha_umi.world.functions.problems import Step
 from alpha_umi.world.functions.tools import InventedTool, OwnParameter
 from alpha_umi.world.functions.wording import write_plain
@@ -75,6 +76,8 @@ def think_of_call(
     at, of = place
     if of > 1 and not failed:
         lead = f"{of} calls are needed; this is number {at}. " if at == 1 else f"Call {at} of {of}. "
+    if at == 1 and not failed:
+        lead = think_of_goal(rng, tool.need) + lead
     if not reasons:
         return lead + rng.pick(_BARE_CALLS).format(tool=tool.spec.name)
     said = ", ".join(reasons)
@@ -110,16 +113,24 @@ def think_of_answer(rng: RandomStream, found: Iterable[tuple[InventedTool, Mappi
     return rng.pick(_DONE).format(results="; ".join(dict.fromkeys(said)))
 
 
+def think_of_goal(rng: RandomStream, need: FunctionNeed) -> str:
+    """Often a first sentence: what is asked for, in the words of a document."""
+    return f"Goal: {_lowered(min(rng.sample(need.docs, 2), key=len))}. " if rng.below(2) else ""
+
+
 def _short(value: Json) -> str:
-    text = write_plain(value) if not isinstance(value, list | dict) else json.dumps(value, ensure_ascii=False)
+    records = (
+        [next(iter(each.values()), None) for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    )
+    text = write_plain([*records] or value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rsplit(' ', 1)[0]} ..."
 
 
-def think_of_declining(rng: RandomStream, tools: Iterable[InventedTool]) -> str:
-    """Thought where no tool fits: what some of the tools are for."""
-    offered = list(tools)
+def think_of_declining(rng: RandomStream, tools: Iterable[InventedTool], wanted: FunctionNeed | None) -> str:
+    """Thought where no tool fits: what some of the tools are for. `wanted`: the need, where one is known."""
+    goal, offered = think_of_goal(rng, wanted) if wanted is not None else "", list(tools)
     near = [f"{tool.spec.name} ({_lowered(min(tool.need.docs, key=len))})" for tool in rng.sample(offered, 2)]
-    return rng.pick(_NO_TOOL).format(near=f"{' and '.join(near)} {'do' if len(near) > 1 else 'does'}")
+    return goal + rng.pick(_NO_TOOL).format(near=f"{' and '.join(near)} {'do' if len(near) > 1 else 'does'}")
 
 
 def _lowered(text: str) -> str:
@@ -130,7 +141,7 @@ def _lowered(text: str) -> str:
 
 def think_of_asking(rng: RandomStream, tool: InventedTool, noun: str) -> str:
     """Thought where an argument is missing."""
-    return rng.pick(_MISSING).format(tool=tool.spec.name, noun=noun)
+    return think_of_goal(rng, tool.need) + rng.pick(_MISSING).format(tool=tool.spec.name, noun=noun)
 
 
 def think_of_failure(rng: RandomStream, name: str, reason: str) -> str:

@@ -226,8 +226,11 @@ def _schema(rng: RandomStream, own: OwnParameter, text: str, *, texts: bool) -> 
     parameter = own.of
     schema: dict[str, Json] = {"type": _TYPES[parameter.type]}
     if parameter.type is ParameterType.ENUM:
-        values = list(own.spellings.values())
-        schema["enum"] = [*rng.sample(values, len(values))]
+        values = rng.sample(list(own.spellings.values()), len(own.spellings))
+        if text and rng.below(7) == 0:
+            text = f"{text}. One of: {', '.join(values)}"
+        else:
+            schema["enum"] = [*values]
     if parameter.type is ParameterType.DATE and rng.below(2):
         schema["format"] = "date"
     if parameter.type is ParameterType.OBJECT:

@@ -59,17 +59,23 @@ def _word_number(rng: RandomStream, parameter: Parameter, value: float) -> str:
         return f"{value:.{kind.digits}f}" if rng.below(2) else write_plain(value)
     if not isinstance(value, int) or (isinstance(kind, Range) and _YEARS[0] <= kind.low <= kind.high <= _YEARS[1]):
         return write_plain(value)
-    if 2 <= value <= 99 and parameter.count is None and rng.below(5) == 0:
-        return number_words(value)
+    if parameter.count is None and rng.below(5) == 0 and (words := number_words(value)):
+        return words
     return f"{value:,}" if value >= 1000 and rng.below(3) == 0 else str(value)
 
 
 def number_words(value: int) -> str:
-    """A whole number from 0 to 99 in words."""
-    if value < 20:
+    """A whole number from 2 to 99, or of whole hundreds or thousands, in words; empty for others."""
+    if 1 < value < 20:
         return _ONES[value]
-    tens, ones = divmod(value, 10)
-    return f"{_TENS[tens]}-{_ONES[ones]}" if ones else _TENS[tens]
+    if 20 <= value < 100:
+        tens, ones = divmod(value, 10)
+        return f"{_TENS[tens]}-{_ONES[ones]}" if ones else _TENS[tens]
+    for unit, name in ((1000, "thousand"), (100, "hundred")):
+        count, rest = divmod(value, unit)
+        if not rest and 0 < count < 20:
+            return f"{_ONES[count]} {name}"
+    return ""
 
 
 def write_plain(value: Json) -> str:
