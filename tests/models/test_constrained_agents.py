@@ -86,6 +86,7 @@ def test_a_constrained_backbone_writes_the_call_that_its_plan_asked_for(model):
     assert is_valid(call)
 
 
+_NONE, _CALL = Decision.NONE, Decision.CALL
 FORMATS = {"shared": SHARED, "template": load_format(PLAIN), "chat": builtin("chat")}
 
 
@@ -148,6 +149,22 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
     assert turns == (Call(name="stop", arguments="{}"),)
     assert sent(body) == grammar
     assert grammar.startswith("start: call")
+
+
+@pytest.mark.parametrize(
+    ("role", "text", "turns"),
+    [
+        (Role.PLANNER, "I look.\nObservation: sunny\nNext: conclusion.", (Plan(thought="I look.", decision=_NONE),)),
+        (Role.PLANNER, "I look.\nNext: caller.\n\n**Observation 2:** x", (Plan(thought="I look.", decision=_CALL),)),
+        (Role.PLANNER, "\nObservation: sunny", (Plan(thought="", decision=_NONE),)),
+        (Role.PLANNER, "Observation: dry.\nNext: caller.", (Plan(thought="Observation: dry.", decision=_CALL),)),
+        (Role.BACKBONE, "I look.\nObservation: x\nconclusion: y", (Plan(thought="I look.", decision=_NONE),)),
+        (Role.BACKBONE, "I look.\nAction: roll\nAction Input: {}\nObservation: x",
+         (Plan(thought="I look.", decision=_CALL), Call(name="roll", arguments="{}"))),
+    ],
+)  # fmt: skip
+def test_an_observation_that_a_model_makes_up_is_no_part_of_its_turn(role, text, turns):
+    assert FORMATS["chat"].parse(role, text) == turns
 
 
 def test_chat_stops_where_an_observation_would_be_made_up(model):

@@ -347,6 +347,8 @@ def test_a_server_that_counts_too_few_tokens_for_its_tools_is_noticed_once(caplo
     assert said(0) == ""
     call = {"id": "x", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     assert said(20, content=None, tool_calls=[call]) == ""
+    raw = 'I look.\n<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'
+    assert "leaves the model's tool calls in the text" in said(400, content=raw)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ _INPUT = re.compile(rf"Action[ _]?Input{COLON}[ \u3000]?", _FLAGS)
 _NEXT_TURN = re.compile(rf"{_EDGE}(?:Action|Observation){COLON}", _FLAGS)
 _BELOW = re.compile(rf"[^\n]*+\n[ \t>*_#`-]*+Action{COLON}(?P<name>[^\n]*+)", _FLAGS)
 _OBSERVATION = re.compile(rf"{_EDGE}Observation{COLON}", _FLAGS)
+_MADE_UP = re.compile(rf"\n[ \t>*_#`-]*+Observation(?: [0-9]{{1,3}})?{COLON}", re.IGNORECASE | re.ASCII)
 _CONCLUSION = re.compile(rf"{_EDGE}(?:(?:conclusion|final answer){COLON}[ \u3000]?)++", _FLAGS)
 _GIVES_UP = re.compile(r"[\s.!*_`\"'。．！]*+give[ _-]?up[\s.!*_`\"'。．！]*+", re.IGNORECASE | re.ASCII)
 _FENCE = re.compile(r"(?P<ticks>`++)(?:[\w-]*+\s)?", re.ASCII)
@@ -70,13 +71,20 @@ def read_reply(role: Role, text: str, finish: FinishReason = FinishReason.STOP) 
     said = _without_labels(role, without_reasoning(text))
     match role:
         case Role.PLANNER:
-            return (_read_plan(without_frame(said), text),)
+            own = _before_observation(said)
+            return (_read_plan(without_frame(own), text if own == said else own),)
         case Role.CALLER:
             return (_read_call(said, text, finish),)
         case Role.SUMMARIZER:
             return (Answer(text=without_frame(said)),)
         case _:
             return _read_step(said, text, finish)
+
+
+def _before_observation(said: str) -> str:
+    """The reply up to what a tool is made to say: its words are the environment's."""
+    found = _MADE_UP.search(said)
+    return said[: found.start()] if found else said
 
 
 def _without_labels(role: Role, text: str) -> str:
@@ -114,6 +122,9 @@ def _read_step(said: str, text: str, finish: FinishReason) -> tuple[Turn, ...]:
     """Read a backbone's reply: a thought, then a call, an answer, or the give-up word."""
     concludes = _CONCLUSION.search(said)
     found = first_call(said, finish, within=concludes is None)
+    own = _before_observation(said)
+    if len(own) < min(found[0] if found else len(said), concludes.start() if concludes else len(said)):
+        return (_undecided(without_frame(own), own),)
     if concludes and (found is None or concludes.start() < found[0]):
         thought, answer = _thought(said[: concludes.start()]), without_frame(said[concludes.end() :])
         if _GIVES_UP.fullmatch(answer):

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias, cast
 import httpx2
 
 from alpha_umi.errors import ConfigError, ModelError
+from alpha_umi.formats.dialects.calls import first_marked
 from alpha_umi.http_replies import OversizedReplyError, send
 from alpha_umi.models.chat_replies import is_too_long, leaves_out_tools, message_text
 from alpha_umi.models.tool_calls import ToolWire
@@ -309,12 +310,19 @@ class OpenAIModel:
         if ends:
             text, finish = text[: min(ends)], FinishReason.STOP
         if isinstance(prompt, ToolPrompt):
-            self._check_tools(url, prompt, usage, called=bool(choice["message"].get("tool_calls")))
+            self._check_tools(url, prompt, usage, text, called=bool(choice["message"].get("tool_calls")))
             text = ToolWire(prompt).read(choice["message"], text)
         return Completion(text=text, finish=finish, usage=usage, logprobs=_logprobs(choice.get("logprobs")))
 
-    def _check_tools(self, url: httpx2.URL, prompt: ToolPrompt, usage: Usage, *, called: bool) -> None:
-        """Warn once about a server that cannot have shown the tools to its model; one whose model called any has."""
+    def _check_tools(self, url: httpx2.URL, prompt: ToolPrompt, usage: Usage, text: str, *, called: bool) -> None:
+        """Warn once about a server that leaves calls in the text, or cannot have shown the tools to its model."""
+        if not (self._warned or called) and first_marked(text) is not None:
+            self._warned = True
+            _LOG.warning(
+                "%s leaves the model's tool calls in the text of its replies, where they are read; turn on its tool "
+                "call parser (vLLM: --enable-auto-tool-choice --tool-call-parser NAME; llama.cpp: --jinja)",
+                url,
+            )
         self._warned |= called
         if self._warned or not leaves_out_tools(prompt, ToolWire(prompt).request().get("tools"), usage.prompt_tokens):
             return
