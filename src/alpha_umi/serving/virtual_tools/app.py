@@ -1,6 +1,6 @@
 """ASGI application of the virtual ToolBench.
 
-`POST /virtual` as StableToolBench's server, `POST /rapidapi` as ToolBench's, `GET /health`.
+`POST /virtual` as StableToolBench's server, `POST /rapidapi` as ToolBench's, `GET /health`, `GET /openapi.json`.
 
 A tool's failure is a reply of the protocol; HTTP errors are for requests that violate the protocol, for a failing
 cache, and for injected faults.
@@ -21,11 +21,14 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 
 from alpha_umi.environments.budgets import SERVER_CHARS, Budget, Cut, shorten
 from alpha_umi.environments.http import STATUS_HEADER
 from alpha_umi.errors import StorageError
 from alpha_umi.serving.virtual_tools.faults import Fault, Faults, Kind
+from alpha_umi.serving.virtual_tools.guard import HostGuard
+from alpha_umi.serving.virtual_tools.openapi import openapi_document
 from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.wire import (
     TOO_MANY,
@@ -52,6 +55,10 @@ class AppOptions:
     faults: Faults = field(default_factory=Faults)
     seed: int = 0
     """Decides for `strip` "random"."""
+    hosts: frozenset[str] = frozenset()
+    """Hosts under which it may be asked; empty: any."""
+    body_s: float = 30.0
+    """Longest time in which a request's body arrives, in seconds."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +66,8 @@ class _AppState:
     tools: VirtualTools
     options: AppOptions
     closing: Callable[[], bool]
+    failure: str = ""
+    """The error for which the last reply could not be kept; empty: it was."""
 
 
 def make_app(tools: VirtualTools, options: AppOptions) -> FastAPI:
@@ -69,7 +78,10 @@ def make_app(tools: VirtualTools, options: AppOptions) -> FastAPI:
         yield
         await tools.aclose()
 
-    app = FastAPI(title="virtual ToolBench", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="virtual ToolBench", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.openapi = openapi_document
+    if options.hosts:
+        app.add_middleware(HostGuard, hosts=options.hosts)
     app.state.closing = lambda: False
     state = _AppState(tools=tools, options=options, closing=lambda: app.state.closing())
 
@@ -80,14 +92,7 @@ def make_app(tools: VirtualTools, options: AppOptions) -> FastAPI:
         return await _answer(request, state, max_chars=SERVER_CHARS)
 
     async def health(_: Request) -> Response:
-        document: Json = {
-            "status": "ok",
-            "apis": len(tools.apis),
-            "cached": dict[str, Json](await tools.cached()),
-            "replied": dict[str, Json](tools.counts),
-            "faults": dict[str, Json](options.faults.dealt),
-        }
-        return _json(json.dumps(document))
+        return await _health(state)
 
     for path, endpoint in (("/virtual", virtual), ("/rapidapi", rapidapi)):
         app.add_route(path, endpoint, methods=["POST"])
@@ -96,9 +101,45 @@ def make_app(tools: VirtualTools, options: AppOptions) -> FastAPI:
     return app
 
 
+async def _health(state: _AppState) -> Response:
+    """State of the server: `ok`; `failing`, where replies cannot be kept; `stopping`."""
+    try:
+        cached = await state.tools.cached()
+    except StorageError as error:
+        cached, state.failure = {}, str(error)
+    status = "stopping" if state.closing() else "failing" if state.failure else "ok"
+    document: dict[str, Json] = {
+        "status": status,
+        "apis": len(state.tools.apis),
+        "cached": dict[str, Json](cached),
+        "replied": dict[str, Json](state.tools.counts),
+        "faults": dict[str, Json](state.options.faults.dealt),
+    }
+    if state.failure:
+        document["reason"] = state.failure
+    return _json(json.dumps(document), 200 if status == "ok" else 503)
+
+
 async def _answer(request: Request, state: _AppState, *, max_chars: int | None) -> Response:
-    body = await _read_body(request)
-    asked = read_request(body, request.headers) if body is not None else _TOO_LARGE
+    """Reply to a request, once all of it has arrived in time."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        return _refuse(415, f"the request is of type {kind or 'none'}; application/json is needed")
+    if (
+        request.headers.get("content-length", "0").isdigit()
+        and int(request.headers.get("content-length", "0")) > _LARGEST
+    ):
+        return _refuse(413, _TOO_LARGE)
+    try:
+        async with asyncio.timeout(state.options.body_s):
+            body = await _read_body(request)
+    except TimeoutError:
+        return _refuse(408, f"the request did not arrive within {state.options.body_s:g} s")
+    except ClientDisconnect:
+        return _refuse(400, "the request was not sent to its end")
+    if body is None:
+        return _refuse(413, _TOO_LARGE)
+    asked = read_request(body, request.headers)
     match asked:
         case Unreadable(reason=reason, http_status=status):
             return _json(json.dumps({"error": reason, "response": ""}), status)
@@ -109,7 +150,9 @@ async def _answer(request: Request, state: _AppState, *, max_chars: int | None) 
 
 
 async def _treat(request: Request, asked: Asked, state: _AppState, max_chars: int | None) -> Response:
-    if state.options.key and not hmac.compare_digest(asked.key.encode(), state.options.key.encode()):
+    if state.options.key and not hmac.compare_digest(
+        *(key.encode(errors="surrogatepass") for key in (asked.key, state.options.key))
+    ):
         said = "this toolbench_key is not accepted here" if asked.key else "a toolbench_key is needed here"
         return _send(Reply(error=UNAUTHORIZED, response=said, status=ToolStatus.ERROR))
     fault = state.options.faults.deal(asked)
@@ -119,8 +162,10 @@ async def _treat(request: Request, asked: Asked, state: _AppState, max_chars: in
             return refused
     try:
         reply = await state.tools.reply(asked)
+        state.failure = ""
     except StorageError as error:
         _log.error("no reply: %s", error)
+        state.failure = str(error)
         return _json(json.dumps({"error": f"the server cannot keep replies: {error}", "response": ""}), 503)
     response = _send(_strip(reply, asked, state, max_chars))
     if fault is not None and fault.kind is Kind.BROKEN:
@@ -194,7 +239,14 @@ def _json(content: str | bytes, status: int = 200) -> Response:
     return Response(content, status_code=status, media_type="application/json")
 
 
-_TOO_LARGE = Unreadable(reason=f"the request is larger than {_LARGEST} bytes", http_status=413)
+def _refuse(status: int, reason: str) -> Response:
+    """Refuse a request whose rest is not read."""
+    response = _json(json.dumps({"error": reason, "response": ""}), status)
+    response.headers["Connection"] = "close"
+    return response
+
+
+_TOO_LARGE = f"the request is larger than {_LARGEST} bytes"
 
 
 async def _read_body(request: Request) -> bytes | None:

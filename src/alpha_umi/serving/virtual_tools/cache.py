@@ -23,6 +23,8 @@ MODEL = "model:"
 """Prefix of the source of replies that a model wrote."""
 _APPLICATION, _VERSION = 0x756D6931, 1
 _BUSY_S = 30.0
+MOST_BYTES = 20_000_000_000
+"""Largest size of a cache file; beyond it replies cannot be kept, and an error says so."""
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS replies (
@@ -61,9 +63,9 @@ class Row:
 class ReplyCache:
     """An open cache file. Threads may share one: a wait for other writers blocks only the writing thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most_bytes: int = MOST_BYTES) -> None:
         """Open or create the file. Raises DataError for a file that is no cache, StorageError for an I/O error."""
-        self.path = path
+        self.path, self._most_bytes = path, most_bytes
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writes, self._reads = _Connection(path), _Connection(path)
@@ -95,6 +97,8 @@ class ReplyCache:
                     "export it with the version that made it"
                 )
             database.execute("PRAGMA synchronous = NORMAL")
+            page = int(database.execute("PRAGMA page_size").fetchone()[0])
+            database.execute(f"PRAGMA max_page_count = {self._most_bytes // page}")
         except sqlite3.OperationalError:
             if database.in_transaction:
                 database.rollback()

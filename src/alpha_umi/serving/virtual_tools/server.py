@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from alpha_umi.errors import ConfigError
 
 _GRACE_S, _BACKLOG = 3, 2048
+HEAD_S = 15.0
+"""Longest time in which the head of a request arrives, in seconds."""
+MOST_CONNECTIONS = 800
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 _WHY = {
     errno.EADDRINUSE: "another program listens there; choose another --port, or 0 for any free one",
     errno.EACCES: "this user may not; choose a --port above 1023",
@@ -59,11 +65,55 @@ def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> 
         listening.close()
 
 
+class BoundedProtocol(H11Protocol):
+    """Connection whose request must begin and end its head in time; beyond the limit of connections it is refused."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.write(_BUSY)
+            transport.close()
+            return
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Start the clock where the head of a request is awaited, and stop it where one is whole."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._forget()
+        elif self._late is None:
+            self._late = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
 class Server(uvicorn.Server):
     """uvicorn server with a callback when it is ready. Set `should_exit` to end it from another thread."""
 
     def __init__(self, app: FastAPI, ready: Callable[[], None]) -> None:
-        super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S))
+        config = uvicorn.Config(
+            app,
+            http=BoundedProtocol,
+            ws="none",
+            log_level="error",  # half a request, or none at all, is no news
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        super().__init__(config)
         self._ready = ready
         app.state.closing = lambda: self.should_exit
 

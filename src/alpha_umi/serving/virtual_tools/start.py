@@ -21,6 +21,7 @@ from alpha_umi.serving.virtual_tools.app import AppOptions, make_app
 from alpha_umi.serving.virtual_tools.cache import ReplyCache
 from alpha_umi.serving.virtual_tools.faults import read_faults
 from alpha_umi.serving.virtual_tools.folders import import_folder
+from alpha_umi.serving.virtual_tools.guard import hosts_of
 from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.simulators import Actor, ModelSimulator, Simulator, WorldSimulator
 from alpha_umi.serving.virtual_tools.wire import ApiAddress, address_of_api
@@ -72,6 +73,7 @@ def run(options: ServerOptions, ready: Callable[[str], None]) -> Mapping[str, in
         key=_accepted_key(options.key_env),
         faults=read_faults(options.faults, options.simulation.seed),
         seed=options.simulation.seed,
+        hosts=hosts_of(options.host),
     )
     apis = {address_of_api(api): api for api in reversed(load_apis(options.tools))} if options.tools else {}
     simulator = _open_simulator(options.simulation, apis)

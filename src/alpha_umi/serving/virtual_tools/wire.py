@@ -8,7 +8,7 @@ are one address here, and all ways to write the same arguments are equal.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -21,6 +21,8 @@ NOT_WORKING = "API not working error..."
 TOO_MANY = "Too many requests error..."
 UNAUTHORIZED = "Unauthorized error..."
 NOT_READ = "Tool input parse error...\n"
+DEEPEST = 100
+"""Most levels of a request and of its arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +107,13 @@ def address_of_api(api: Api) -> ApiAddress:
 def read_request(body: bytes, headers: Mapping[str, str]) -> Asked | Reply | Unreadable:
     """Parse a request; a Reply where only the arguments cannot be read, as ToolBench's server replies then."""
     try:
-        document: object = json.loads(body)
+        document: object = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         return Unreadable(reason=f"the request is no JSON: {error}")
     if not isinstance(document, dict):
         return Unreadable(reason="the request must be a JSON object")
+    if not _is_shallow(cast("Json", document)):
+        return Unreadable(reason=f"the request is more than {DEEPEST} levels deep")
     fields = cast("dict[str, Json]", document)
     for name in ("category", "tool_name", "api_name"):
         if not isinstance(fields.get(name), str):
@@ -135,10 +139,30 @@ def read_input(value: Json) -> dict[str, Json] | None:
         if not value:
             return {}
         try:
-            value = cast("Json", json.loads(value))
+            value = cast("Json", json.loads(value, parse_constant=_refuse_constant))
         except (ValueError, RecursionError):
             return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and _is_shallow(value) else None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_shallow(value: Json) -> bool:
+    """Return True for a value of bounded depth, which whatever reads it later can take."""
+    level: list[Json] = [value]
+    for _ in range(DEEPEST):
+        level = [each for one in level for each in _inside(one)]
+        if not level:
+            return True
+    return False
+
+
+def _inside(value: Json) -> Iterable[Json]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def read_reply(value: Json) -> Reply | None:
