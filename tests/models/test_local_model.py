@@ -273,6 +273,17 @@ def test_an_architecture_that_is_not_exact_in_the_engine_runs_in_padded_batches_
         assert completion.text == decode(TOKENIZER, written[0, ids.shape[1] :].tolist(), "</s>")
 
 
+def test_layers_that_the_engine_does_not_reach_run_in_padded_batches_although_the_type_is_proven(caplog):
+    """A table is not all: options, or code of a later transformers, may make something else of an architecture."""
+    weights = stable_lm()
+    reference = LocalModel(stable_lm(), TOKENIZER, end="</s>")
+    weights.config.model_type = "llama"
+    model = LocalModel(weights, TOKENIZER, end="</s>")
+    assert model.unsupported_reason() is None
+    assert ask(model, PROMPTS, Sampling(max_tokens=6)) == ask(reference, PROMPTS, Sampling(max_tokens=6))
+    assert "not all of its layers attend through transformers' AttentionInterface" in caplog.text
+
+
 def test_a_padded_batch_that_fails_is_run_one_by_one(caplog):
     weights = stable_lm()
     (poison,) = set(prompt_ids(TOKENIZER, "one sentence <|role|>")) - set(prompt_ids(TOKENIZER, "one sentence "))

@@ -25,6 +25,7 @@ from alpha_umi.models.checkpoint import load_tokenizer, load_weights, merge_adap
 from alpha_umi.models.constrained import GrammarCompiler
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.engine import Engine, EngineLimits
+from alpha_umi.models.engine.layers import UnsupportedLayersError
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.worker import DeviceQueue, Worker
 from alpha_umi.models.generation import Generation, Grammar
@@ -265,15 +266,23 @@ class LocalModel:
 
     def _started(self) -> Worker:
         if self._worker is None:
-            reason = self.unsupported_reason()
-            if reason is None:
-                runner = self._engine = Engine(self._model, self._limits)
-            else:
-                _LOG.warning("run in padded batches, without a shared cache: %s", reason)
+            runner = self._engine = self._make_engine()
+            if runner is None:
                 runner = PaddedRunner(self._model, batch_tokens=self._batch_tokens)
             queue = _DEVICE_QUEUES.setdefault(str(self._model.device), DeviceQueue())
             self._worker = Worker(runner, queue, one_core=self._one_core and self._is_tiny)
         return self._worker
+
+    def _make_engine(self) -> Engine | None:
+        """The engine; None, and the log says why, for a model that it does not run."""
+        reason = self.unsupported_reason()
+        if reason is None:
+            try:
+                return Engine(self._model, self._limits)
+            except UnsupportedLayersError as error:
+                reason = f"{self._model.config.model_type}: {error}"
+        _LOG.warning("run in padded batches, without a shared cache: %s", reason)
+        return None
 
     # --- the completion -------------------------------------------------------------------------------
 

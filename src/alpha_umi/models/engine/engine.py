@@ -25,7 +25,7 @@ from alpha_umi.models import architectures
 from alpha_umi.models.adapters import adapters_of
 from alpha_umi.models.engine.attention import ForwardBatch, install
 from alpha_umi.models.engine.kv_cache import KVCache, spare_memory
-from alpha_umi.models.engine.layers import convolving, kv_shape
+from alpha_umi.models.engine.layers import UnsupportedLayersError, convolving, kv_shape
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import EngineStats, ScheduledBatch, Scheduler
 from alpha_umi.models.generation import NotFiniteError, argmax_of, sample
@@ -55,10 +55,19 @@ class Engine:
     """Continuous batching of requests on one model; not thread-safe, results come by callback (see Worker)."""
 
     def __init__(self, model: PreTrainedModel, limits: EngineLimits | None = None) -> None:
-        """Take over a model and allocate its KV cache. Raises ModelError where not even two tokens fit."""
+        """Take over a model and allocate its KV cache.
+
+        Raises ModelError where not even two tokens fit, UnsupportedLayersError for a model with layers of other kinds,
+        which is then as it was.
+        """
         limits = limits or EngineLimits()
+        before = cast("str", model.config._attn_implementation)  # noqa: SLF001
         install(model.eval())
-        shape = kv_shape(model)
+        try:
+            shape = kv_shape(model)
+        except UnsupportedLayersError:
+            model.set_attn_implementation(before)
+            raise
         tokens = (limits.cache_bytes or spare_memory(shape.device)) // shape.bytes
         if tokens < 2:
             raise ModelError(

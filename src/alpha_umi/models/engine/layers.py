@@ -19,6 +19,10 @@ from alpha_umi.models.engine.kv_cache import KVShape, LayerShape
 from alpha_umi.models.mixers import called_by, mixers_of
 
 
+class UnsupportedLayersError(Exception):
+    """Layers of a model that the engine does not reach, know or tell apart."""
+
+
 class ConvolutionBatch(Protocol):
     """What convolutions run on; a ForwardBatch."""
 
@@ -74,14 +78,17 @@ class _Windows:
 def kv_shape(model: PreTrainedModel) -> KVShape:
     """The shape of what the layers of a model keep, from a forward of one token; attention must be installed.
 
-    Raises ValueError for a model whose layers the engine does not reach or cannot tell apart.
+    Raises UnsupportedLayersError for a model whose layers the engine does not reach, know or tell apart.
     """
     probe, token = _ShapeProbe(), torch.zeros((1, 1), dtype=torch.int64, device=model.device)
     inputs = {"input_ids": token, "position_ids": token, "attention_mask": torch.ones_like(token, dtype=torch.bool)}
-    with torch.inference_mode(), convolving(mixers_of(model), probe):
-        cast("Any", model)(**inputs, use_cache=False, **{BATCH_ARGUMENT: probe})
+    try:
+        with torch.inference_mode(), convolving(mixers_of(model), probe):
+            cast("Any", model)(**inputs, use_cache=False, **{BATCH_ARGUMENT: probe})
+    except Exception as error:  # whatever an unknown layer raises when it is given what it does not expect
+        raise UnsupportedLayersError(f"its layers cannot run in the engine: {error}") from error
     if len(probe.layers) < architectures.layers_with_context(model.config):
-        raise ValueError("not all of its layers attend through transformers' AttentionInterface")
+        raise UnsupportedLayersError("not all of its layers attend through transformers' AttentionInterface")
     return KVShape(layers=probe.layers, dtype=model.dtype, device=model.device)
 
 
