@@ -1,22 +1,25 @@
 """Pretrained models by name: found where they are, and in words where they are not."""
 
+import asyncio
 import json
 import sys
 
 import pytest
 
-from alpha_umi.config import LocalConfig
+from alpha_umi.config import LocalConfig, SamplingsConfig
 from alpha_umi.errors import CheckpointError
+from alpha_umi.formats.load import builtin
 from alpha_umi.loading import pretrained
 from alpha_umi.loading.agents import open_agent, pretrained_agent
 from alpha_umi.loading.pretrained import NAMED, NamedModel, find_model
 from alpha_umi.models.gguf_pre_tokenizers import PRE_TOKENIZERS
 from alpha_umi.models.tokenizer_check import differs_from_file
-from alpha_umi.types import Role
+from alpha_umi.types import Call, Plan, Role, Task, ToolSpec, User
 from support.folders import REPOSITORY
 from support.gguf_models import write_small
 from support.tiny_models import tiny_llama, tiny_tokenizer
 
+NO_TOOLS = Task(id="2", query="2 + 2?")
 TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 
 
@@ -25,7 +28,7 @@ def folder(tmp_path):
     """A chat model of a few thousand weights."""
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = TEMPLATE
-    tiny_llama(len(tokenizer)).save_pretrained(tmp_path / "chat")
+    tiny_llama(len(tokenizer), context=4096).save_pretrained(tmp_path / "chat")
     tokenizer.save_pretrained(tmp_path / "chat")
     return tmp_path / "chat"
 
@@ -88,6 +91,29 @@ def test_native_calling_is_refused_where_the_template_shows_no_tools(folder):
     (folder / "model.safetensors").unlink()  # which is not looked at before
     with pytest.raises(CheckpointError, match="shows no tools, so it cannot be asked by native function calling"):
         open_agent(pretrained_agent(str(folder), native=True))
+
+
+def test_a_model_that_runs_here_is_asked_natively_with_its_tools_in_the_prompt(folder):
+    (folder / "chat_template.jinja").write_text(
+        "{% for t in tools %}[{{ t.function.name }}]{% endfor %}{% for m in messages %}<{{ m.role }}>{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}({{ c.function.name }}){% endfor %}{% endfor %}"
+    )
+    config = pretrained_agent(str(folder), native=True)
+    config = config.model_copy(update={"sampling": SamplingsConfig(max_tokens=4)})
+    task = Task(id="1", query="2 + 2?", tools=(ToolSpec(name="add_numbers", description="Adds."),))
+
+    async def propose():
+        async with open_agent(config) as loaded:
+            (model,) = loaded.models
+            counts = [model.count_tokens(loaded.format.render(Role.BACKBONE, each, ())) for each in (task, NO_TOOLS)]
+            return counts, await loaded.agent.propose(task, (User(text=task.query),))
+
+    (with_tool, without), proposal = asyncio.run(propose())
+    assert with_tool > without
+    assert isinstance(proposal.turns[0], Plan)
+    raw = '<tool_call>{"name": "add_numbers", "arguments": {"a": 2}}</tool_call>'
+    _, call = builtin("native").parse(Role.BACKBONE, raw)
+    assert call == Call(name="add_numbers", arguments='{"a": 2}')
 
 
 def test_a_tokenizer_that_cuts_otherwise_than_its_file_is_named(folder):

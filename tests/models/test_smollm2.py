@@ -147,9 +147,11 @@ def shortened(config, **sampling):
 
 
 def test_it_plays_the_roles_by_name_and_every_call_is_of_an_offered_tool():
-    turns = explored(open_agent(shortened(pretrained_agent("smollm2-135m"))))
+    turns = explored(open_agent(shortened(pretrained_agent("smollm2-135m"), max_tokens=40)))
     assert turns[0] == User(text=TASK.query)
-    assert isinstance(turns[1], Plan)
+    plans = [turn for turn in turns if isinstance(turn, Plan)]
+    assert plans
+    assert all(plan.decision is not Decision.NONE for plan in plans)
     assert {turn.name for turn in turns if isinstance(turn, Call)} <= {"add"}
 
 
