@@ -68,6 +68,29 @@ def test_a_model_that_is_not_there_is_said_in_words(name):
         find_model(name)
 
 
+def test_a_hub_id_that_is_not_cached_is_refused_offline_before_anything_is_loaded(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match="nobody/nothing: not whole in the local cache"):
+        find_model("nobody/nothing")
+
+
+def test_a_hub_id_in_the_cache_is_a_folder_where_it_is_whole(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    place = tmp_path / "models--somebody--small"
+    snapshot = place / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("abc")
+    (snapshot / "config.json").write_text("{}")
+    assert find_model("somebody/small") == "somebody/small"  # its weights are not there
+    (snapshot / "model.safetensors").touch()
+    assert find_model("somebody/small") == str(snapshot)
+
+
 def test_an_instruct_model_plays_three_roles_or_one(folder):
     config = pretrained_agent(str(folder))
     assert config.format == "chat"

@@ -60,7 +60,21 @@ def find_model(name: str) -> str:
     cached = _cached(name)
     if cached is None and "/" not in name:
         raise CheckpointError(f"{name}: no such model; {_KNOWN}; a model behind an endpoint goes with --base-url")
+    if cached is None and _is_offline():
+        raise CheckpointError(
+            f"{name}: not whole in the local cache of the Hugging Face Hub (HF_HUB_OFFLINE is set); fetch it where there "
+            f"is a network, or {_KNOWN}"
+        )
     return str(cached or name)
+
+
+def _is_offline() -> bool:
+    """Return True where the Hub must not be asked."""
+    try:
+        from huggingface_hub import constants
+    except ModuleNotFoundError:
+        return False
+    return bool(constants.HF_HUB_OFFLINE)
 
 
 def check_template(model: str) -> None:

@@ -162,6 +162,8 @@ def _explained(name: str, what: str) -> Iterator[None]:
                 f"{name}: its {what} is Python code that it brings, which is not run; if you have read that code, set "
                 "trust_remote_code = true ([model] of a recipe, a role of an agent file, or the option)"
             ) from error
+        if "couldn't connect" in reason:
+            reason += " Without a network, name a folder or a .gguf file"
         raise CheckpointError(f"{name}: the {what} cannot be loaded: {reason}") from error
 
 
