@@ -62,8 +62,8 @@ def find_model(name: str) -> str:
         raise CheckpointError(f"{name}: no such model; {_KNOWN}; a model behind an endpoint goes with --base-url")
     if cached is None and _is_offline():
         raise CheckpointError(
-            f"{name}: not whole in the local cache of the Hugging Face Hub (HF_HUB_OFFLINE is set); fetch it where there "
-            f"is a network, or {_KNOWN}"
+            f"{name}: not whole in the local cache of the Hugging Face Hub (HF_HUB_OFFLINE is set); fetch it where "
+            f"there is a network, or {_KNOWN}"
         )
     return str(cached or name)
 
