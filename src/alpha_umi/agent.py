@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from alpha_umi.event_loops import off_loop
 from alpha_umi.formats.dialects.declared import as_declared
+from alpha_umi.formats.dialects.reasoning import without_open_reasoning
 from alpha_umi.formats.fit import Window, fit
 from alpha_umi.formats.rendering import render
 from alpha_umi.protocols import Agent, BoundedFormat, Format, Model, StreamingModel
@@ -61,6 +62,8 @@ class RoleModel:
         sampling = self._sampling(role, format, task, turns)
         completion = await self.model.complete(render(format, role, task, read), sampling)
         text = str(completion.text)  # what a model wrote has no frame, whatever wrote it
+        if sampling.ending is not None:
+            text = without_open_reasoning(text, sampling.ending.marks)
         said = format.parse(role, text, completion.finish)
         return Proposal(turns=as_declared(said, task.tools, text), usage=completion.usage)
 

@@ -433,3 +433,22 @@ def test_an_agent_calls_with_the_declared_types():
     agent = SingleAgent(backbone=RoleModel(model=model), format=CHAT)
     said = asyncio.run(agent.propose(Task(id="t", query="q", tools=(tool,)), ())).turns
     assert called(said) == ("post", {"zip": "12345"})
+
+
+@pytest.mark.parametrize("form", [CHAT, TEMPLATE, SHARED], ids=lambda form: form.name)
+def test_a_decision_that_a_grammar_forces_behind_open_reasoning_counts(form):
+    mark = form.write(Role.PLANNER, (Plan(thought="", decision=Decision.CONCLUDE),))
+    text = f"<think>\nMaybe Next: caller. or not\n{mark}"
+    task = Task(id="t", query="q", tools=(ToolSpec(name="weather"),))
+    for constrained, decision in ((True, Decision.CONCLUDE), (False, None)):
+        planner = RoleModel(model=ScriptedModel([text]), constrained=constrained)
+        (plan,) = asyncio.run(planner.complete_turn(Role.PLANNER, form, task, ())).turns
+        assert decision is None or plan.decision is decision
+        assert constrained or form is SHARED or plan.decision is Decision.NONE
+
+
+def test_an_answer_that_a_grammar_forces_behind_open_reasoning_counts():
+    task = Task(id="t", query="q", tools=(ToolSpec(name="weather"),))
+    backbone = RoleModel(model=ScriptedModel(["<think>\nlong thoughts\nconclusion: It rains."]), constrained=True)
+    said = asyncio.run(backbone.complete_turn(Role.BACKBONE, CHAT, task, ())).turns
+    assert said[-1] == Answer(text="It rains.")

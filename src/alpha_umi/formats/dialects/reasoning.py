@@ -8,7 +8,7 @@ those in quotes, are text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alpha_umi.formats.dialects.calls import MARK, OPAQUE, QUOTES, skip_call
@@ -126,6 +126,20 @@ def without_reasoning(text: str) -> str:
     said = said if parts[0].strip() else said.lstrip()
     wrapped = _WRAPPED.fullmatch(said)
     return wrapped["text"].strip() if wrapped else said
+
+
+def without_open_reasoning(text: str, marks: Sequence[str]) -> str:
+    """Return a constrained completion without reasoning that its forced ending cut off.
+
+    A grammar put one of `marks` behind the reasoning: the text ends with it, or it is the first one there is.
+    """
+    reasoning = find_reasoning(text)
+    if not reasoning.is_open:
+        return text
+    start = reasoning.spans[-1][0]
+    ends = [len(text) - len(mark) for mark in marks if mark and text.endswith(mark)]
+    found = ends or [at for mark in marks if mark and (at := text.find(mark, start)) >= 0]
+    return f"{text[:start]}\n{text[min(found) :]}" if found else text
 
 
 def without_frame(text: str) -> str:
