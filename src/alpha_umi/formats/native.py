@@ -23,7 +23,7 @@ from typing import cast
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.dialects.calls import Bare, find_bare, find_marked, first_marked
 from alpha_umi.formats.dialects.objects import first_object
-from alpha_umi.formats.dialects.reasoning import without_frame, without_reasoning
+from alpha_umi.formats.dialects.reasoning import is_final, without_frame, without_reasoning
 from alpha_umi.formats.finish import FINISH_TOOL, read_finish, write_finish
 from alpha_umi.formats.marks import filled, joined
 from alpha_umi.types import (
@@ -216,7 +216,7 @@ class NativeFormat:
         if calls and finish is FinishReason.LENGTH and not calls[-1].arguments.strip():
             calls[-1] = Call(name="", arguments=calls[-1].name)
         if not calls:
-            said, calls = _raw_calls(without_reasoning(content), finish)
+            said, calls = _raw_calls(said, finish, bare=not is_final(content))
         if not calls:
             return self._read_text(said)
         first, *more = (replace(call, arguments=first_object(call.arguments)) for call in calls)
@@ -347,13 +347,17 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def _raw_calls(content: str, finish: FinishReason) -> tuple[str, list[Call]]:
-    """The thought and the calls of a content that a server has not read; one without a name where none can be read."""
-    found = first_marked(content, finish) or find_bare(content, Bare.AT_THE_END, name_alone=False)
+def _raw_calls(content: str, finish: FinishReason, *, bare: bool) -> tuple[str, list[Call]]:
+    """The thought and the calls of a content that a server has not read; one without a name where none can be read.
+
+    `bare`: an object without a mark may be one.
+    """
+    found = first_marked(content, finish)
+    found = find_bare(content, Bare.AT_THE_END, name_alone=False) if bare and found is None else found
     if found is None:
-        return without_frame(content), []
+        return content, []
     calls = [call for place in find_marked(content, finish) for call in place.calls] or list(found.calls)
-    return without_frame(content[: found.start]).rstrip(), calls or [Call(name="", arguments=content[found.start :])]
+    return content[: found.start].rstrip(), calls or [Call(name="", arguments=content[found.start :])]
 
 
 def _read_reply(text: str) -> tuple[str, list[Call]]:

@@ -17,7 +17,7 @@ from itertools import zip_longest
 from typing import cast
 
 from alpha_umi.errors import FormatError
-from alpha_umi.formats.dialects.reasoning import without_frame, without_reasoning
+from alpha_umi.formats.dialects.reasoning import find_reasoning, without_frame, without_reasoning
 from alpha_umi.formats.documents import write_document, write_function
 from alpha_umi.formats.finish import FINISH, FINISH_TOOL, finish_spans, read_finish
 from alpha_umi.formats.framed import FramedText, as_content, concat, substitute
@@ -231,13 +231,14 @@ class ReActFormat:
 
         Reasoning is no part of a step, and a call of another dialect is an action.
         """
-        said = without_reasoning(text)
+        said = without_frame(without_reasoning(text))
         whole = _WHOLE.search(said)
         found = first_call(said[whole.start() :] if whole else said, finish)
         if found is None:
-            thought = self._read_thought(without_frame(said))
-            shown = thought if thought.strip() else self._read_thought(text)
-            return (Plan(thought=shown, decision=Decision.NONE),)
+            thought = self._read_thought(said)
+            if not thought.strip() and find_reasoning(text).is_open:
+                thought = self._read_thought(text)
+            return (Plan(thought=thought, decision=Decision.NONE),)
         at = found[0] + (whole.start() if whole else 0)
         return read_finish(self._read_thought(_before_labels(said, at)), found[1], finish)
 
@@ -264,4 +265,4 @@ def _before_labels(text: str, at: int) -> str:
     end = at
     while _LABEL_LINE.match(text, start := text.rfind("\n", 0, max(end - 1, 0)) + 1) and start < end:
         end = start
-    return without_frame(text[:end].removesuffix("\n"))
+    return text[:end].removesuffix("\n")

@@ -14,7 +14,7 @@ from itertools import islice
 
 from alpha_umi.formats.dialects.calls import Bare, FoundCall, find_bare, find_named, first_marked
 from alpha_umi.formats.dialects.objects import calls_of
-from alpha_umi.formats.dialects.reasoning import without_frame, without_reasoning
+from alpha_umi.formats.dialects.reasoning import find_reasoning, without_frame, without_reasoning
 from alpha_umi.formats.dialects.values import UnreadableError, read_notation, read_value, write_value
 from alpha_umi.formats.marks import ACTION, COLON, cut_call, read_call
 from alpha_umi.types import Answer, Call, Decision, FinishReason, Plan, Role, Turn
@@ -68,15 +68,15 @@ _DECODER = json.JSONDecoder(strict=False)
 
 def read_reply(role: Role, text: str, finish: FinishReason = FinishReason.STOP) -> tuple[Turn, ...]:
     """Read the turns of `role` from `text`."""
-    said = _without_labels(role, without_reasoning(text))
+    said = _without_labels(role, without_frame(without_reasoning(text)))
     match role:
         case Role.PLANNER:
             own = _before_observation(said)
-            return (_read_plan(without_frame(own), text if own == said else own),)
+            return (_read_plan(own, text if own == said else own),)
         case Role.CALLER:
             return (_read_call(said, text, finish),)
         case Role.SUMMARIZER:
-            return (Answer(text=without_frame(said)),)
+            return (Answer(text=said),)
         case _:
             return _read_step(said, text, finish)
 
@@ -124,19 +124,15 @@ def _read_step(said: str, text: str, finish: FinishReason) -> tuple[Turn, ...]:
     found = first_call(said, finish, within=concludes is None)
     own = _before_observation(said)
     if len(own) < min(found[0] if found else len(said), concludes.start() if concludes else len(said)):
-        return (_undecided(without_frame(own), own),)
+        return (_undecided(own, own),)
     if concludes and (found is None or concludes.start() < found[0]):
-        thought, answer = _thought(said[: concludes.start()]), without_frame(said[concludes.end() :])
+        thought, answer = said[: concludes.start()].removesuffix("\n"), said[concludes.end() :]
         if _GIVES_UP.fullmatch(answer):
             return (Plan(thought=thought, decision=Decision.GIVE_UP),)
         return Plan(thought=thought, decision=Decision.CONCLUDE), Answer(text=answer)
     if found:
-        return Plan(thought=_thought(said[: found[0]]), decision=Decision.CALL), found[1]
-    return (_undecided(without_frame(said), text),)
-
-
-def _thought(text: str) -> str:
-    return without_frame(text.removesuffix("\n"))
+        return Plan(thought=said[: found[0]].removesuffix("\n"), decision=Decision.CALL), found[1]
+    return (_undecided(said, text),)
 
 
 # --- calls --------------------------------------------------------------------------------------------
@@ -164,7 +160,9 @@ def _settled(found: FoundCall | None) -> Call | None:
         return None
     call = found.calls[0]
     name = _name(call.name)
-    return Call(name=name, arguments=_arguments(call.arguments)) if name else None
+    if not name or find_reasoning(name).spans:
+        return None
+    return Call(name=name, arguments=_arguments(call.arguments))
 
 
 def find_calls(text: str, finish: FinishReason, *, within: bool = True) -> Iterator[tuple[int, Call]]:

@@ -37,8 +37,8 @@ MARKS: Mapping[str, str] = {
 }
 """By the dialects that use them. Any body may follow any mark."""
 MARK = "|".join(MARKS.values())
-OPAQUE = r"(?:^|[:：][*_]{0,2})[ \t]*(?=\{)"
-"""Where an object may start that is an argument: marks within it are text."""
+OPAQUE = r"(?:^|[:：][*_]{0,2})[ \t]*(?=\{|\[\s{0,20}\{|\[[^\W\d][\w.\-]{0,200}\()"
+"""Where an object or a list of calls may start: marks within it are text."""
 _SCANNED = re.compile(f"(?P<mark>{MARK})|(?P<opaque>{OPAQUE})", re.IGNORECASE | re.MULTILINE)
 _ANY_MARK = re.compile(rf"\s*+(?:{MARK}|function\s*<{_B}tool[_▁]sep{_B}>)", re.IGNORECASE)
 _BARE = re.compile(r"\{\s*[\"']|\[\s*\{|\[\s*[^\W\d][\w.\-]*\s*\(")
@@ -139,7 +139,8 @@ def _behind_object(text: str, at: int) -> int:
     try:
         return read_value(text, at)[1]
     except UnreadableError:
-        return at + 1
+        body = _notation(text, at)
+        return body.end if body else at + 1
 
 
 def _fence_start(text: str, start: int) -> int:

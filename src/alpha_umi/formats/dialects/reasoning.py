@@ -64,6 +64,8 @@ _FRAME = re.compile(
     r"|(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:final|commentary)\s*(?:<\|constrain\|>\s*\w+\s*)?<\|message\|>"
     r"|<\|start\|>\s*assistant\b|\Aassistantfinal)+"
 )
+_FRAMED = re.compile(f"(?P<call>{MARK})|(?P<opaque>{OPAQUE})|(?P<frame>{_FRAME.pattern})", _FLAGS)
+_FINAL = re.compile(r"<\|channel\|>\s*final\b")
 _WRAPPED = re.compile(r"\s*<(?P<tag>answer|response|output)>(?P<text>.*)</(?P=tag)>\s*", re.DOTALL)
 _MOST_TRIES = 200
 """Calls and objects whose end is looked for in one reply."""
@@ -143,5 +145,21 @@ def without_open_reasoning(text: str, marks: Sequence[str]) -> str:
 
 
 def without_frame(text: str) -> str:
-    """Return a thought or an answer without the tokens by which chat templates and channels frame it."""
-    return _FRAME.sub("\n", text).strip() if _FRAME.search(text) else text
+    """Return a reply without the tokens by which chat templates and channels frame it; those in arguments are text."""
+    if _FRAME.search(text) is None:
+        return text
+    parts: list[str] = []
+    start = at = tries = 0
+    while found := _FRAMED.search(text, at):
+        if found.lastgroup == "frame":
+            parts.append(text[start : found.start()])
+            start = at = found.end()
+            continue
+        tries += 1
+        at = skip_call(text, found) if tries <= _MOST_TRIES else found.start() + 1
+    return "\n".join((*parts, text[start:])).strip() if parts else text
+
+
+def is_final(text: str) -> bool:
+    """Return True for a reply in the channel of answers (gpt-oss), where an object is no call."""
+    return _FINAL.search(text) is not None
