@@ -58,6 +58,7 @@ class Bank:
     """One account; forks do not touch each other."""
     def __init__(self, task, balance=0):
         self.task, self.balance = task, balance
+        TASKS.append(task)
         self.inner = PythonEnvironment([self.pay])
     def pay(self, amount: int) -> int:
         """Pay in."""
@@ -73,7 +74,7 @@ class Bank:
     async def aclose(self):
         CLOSED.append(self)
 
-CLOSED = []
+CLOSED, TASKS = [], []
 bank = Bank(None)
 
 def no_task(balance=0):
@@ -204,7 +205,7 @@ def test_every_query_gets_an_environment_of_its_own(module, attribute):
                 await fork.execute(Call(name="pay", arguments='{"amount": 100}'))
                 seen.append((await environment.execute(Call(name="pay", arguments='{"amount": 1}'))).content)
                 if attribute == "Bank":
-                    assert environment.task.id == identifier
+                    assert sys.modules[module].TASKS[-1].id == identifier
             return seen
 
     assert asyncio.run(use()) == ["6", "6"]
