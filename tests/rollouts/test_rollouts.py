@@ -417,7 +417,7 @@ TOOL = {"tool_name": "Weather", "api_list": [{"name": "Now", "url": "https://w.e
         (["--env", "http://127.0.0.1:9", "--agent", "gone:agent"], 2, "No module named 'gone'"),
         (["--env", "http://127.0.0.1:9", "--agent", "rollout_agents:nothing"], 2, "has no 'propose'"),
         (["--env", "http://127.0.0.1:9", "--agent", "rollout_agents:none"], 2, "has no attribute 'none'"),
-        (["--env", "http://127.0.0.1:9", "--model", "m"], 2, "name an agent by --agent, or an instruct model by --model"),
+        (["--env", "http://127.0.0.1:9", "--model", "m"], 2, "name an agent by --agent, or an instruct model"),
         (["--env", "http://127.0.0.1:9", "--compat", "stable"], 2, "--compat 'stable' is not known"),
         (["--env", "http://127.0.0.1:9", "--on", "slurm"], 2, "--on 'slurm' is not known; known: here, ray"),
     ],
