@@ -154,6 +154,16 @@ def test_what_is_particular_to_a_family_is_exact(kind, changes):
     assert difference(trees[1], rows[1]) < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable.:FutureWarning")
+@pytest.mark.parametrize("kind", ["lfm2", "qwen3_5_text"])
+def test_states_at_forks_are_exact_under_gradient_checkpointing(kind):
+    model = tiny_model(kind, torch.float64, family_config(kind))
+    rows = one_by_one(model, branching())
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    trees = on_trees(model, [concatenate(pack_prefix_trees(branching()))])
+    assert difference(trees[1], rows[1]) < 1e-5
+
+
 @pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable.:FutureWarning")  # its new name is newer than 5.16
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_gradient_checkpointing_changes_nothing(reentrant):
