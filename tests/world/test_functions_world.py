@@ -8,16 +8,26 @@ import json
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alpha_umi.environments.world import WorldEnvironment
-from alpha_umi.store import decode_trajectory, encode_trajectory
+from alpha_umi.errors import ConfigError
+from alpha_umi.jobs.world_query import free_query
+from alpha_umi.preparation.world_files import Choice
+from alpha_umi.preparation.world_files import write_gold as write_gold_files
+from alpha_umi.search import Chain, DepthFirst, Limits, Tree
+from alpha_umi.search.solve import solve
+from alpha_umi.store import decode_trajectory, encode_trajectory, read_trajectories
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Trajectory, User
 from alpha_umi.world import World
-from alpha_umi.world.functions.library import Shelf, Split, load_library
+from alpha_umi.world.functions.library import Shelf, load_library
 from alpha_umi.world.functions.oracle import write_gold
 from alpha_umi.world.functions.problems import End, Kind
+from alpha_umi.world.functions.splits import Split
 from alpha_umi.world.functions.tasks import draw_in, draw_problem
 from alpha_umi.world.functions.verifier import judge
+from alpha_umi.world.oracle_agent import OracleAgent
 from alpha_umi.world.random_streams import RandomStream
 
 WORLD = World("functions")
@@ -364,3 +374,68 @@ def test_every_need_and_chain_of_a_domain_can_be_drawn(name):
         assert verdict.reasons == (), (problem.kind, problem.task.query)
         met |= {*problem.task.metadata["needs"]}
     assert len(met) > len(shelf.needs) / 2
+
+
+# --- in use -----------------------------------------------------------------------------------------------
+
+
+def test_any_call_is_answered():
+    @settings(max_examples=150, deadline=None)
+    @given(
+        st.integers(0, 60),
+        st.text(max_size=60)
+        | st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+            max_leaves=8,
+        ).map(json.dumps),
+        st.data(),
+    )
+    def check(index, arguments, data):
+        task = WORLD.task("train", index)
+        call = Call(
+            name=data.draw(st.sampled_from([*(tool.name for tool in task.tools), "", "x"])), arguments=arguments
+        )
+        assert isinstance(WORLD.execute(call, task, [call]), Observation)
+
+    check()
+
+
+def test_values_of_any_kind_under_the_right_names_are_answered():
+    @settings(max_examples=150, deadline=None)
+    @given(st.integers(0, 80), st.data())
+    def check(index, data):
+        task = WORLD.task("train", index)
+        tool = data.draw(st.sampled_from(task.tools))
+        values = (
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([]) | st.just({})
+        )
+        arguments = {name: data.draw(values) for name in tool.parameters["properties"]}
+        call = Call(name=tool.name, arguments=json.dumps(arguments))
+        assert isinstance(WORLD.execute(call, task, [call]), Observation)
+
+    check()
+
+
+@pytest.mark.parametrize("strategy", [Chain(), DepthFirst()])
+@pytest.mark.parametrize("kind", [Kind.TURNS, Kind.SUPPLIED, Kind.CHAIN, Kind.PARALLEL, Kind.FALLBACK])
+def test_a_search_goes_on_after_the_history_of_a_task(kind, strategy):
+    task, right = gold_of(kind)
+    tree, environment = Tree(task=task), WorldEnvironment(WORLD, task)
+    history = WORLD.history(task)
+    asyncio.run(solve(tree, OracleAgent(), environment, Limits(), strategy, history=history))
+    assert tree.best.turns == right.turns
+    assert WORLD.verify(task, tree.best).passed
+
+
+def test_raw_answers_are_written_for_single_queries_alone(tmp_path):
+    written = write_gold_files(tmp_path, Choice(split="train", count=40, preset="functions"))
+    read = list(read_trajectories(written.trajectories))
+    assert len(read) == 40
+    single = [each for each in read if not WORLD.history(each.task)]
+    assert len(list(written.answers.rglob("*.json"))) == len(single) < 40
+
+
+def test_a_free_query_is_refused_in_words():
+    with pytest.raises(ConfigError, match="--world-task"):
+        free_query("functions", "What is the weather in Lima?")

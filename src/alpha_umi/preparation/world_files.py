@@ -47,7 +47,7 @@ class Written:
 
 
 def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Trajectory] | None = None) -> Written:
-    """Write the first tasks of a choice with the oracle's trajectories, as raw answers and as JSONL.
+    """Write the first tasks of a choice with the oracle's trajectories, as JSONL and, if single queries, raw answers.
 
     `change` maps each trajectory to another, given its index among them. Where the world has tool JSON, also a query
     file and, of a test set, its ids. Raises ConfigError for an unknown preset or split.
@@ -61,7 +61,8 @@ def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Tr
     def gold() -> Iterator[Trajectory]:
         for place, task in enumerate(islice(choice.tasks(world), choice.count)):
             trajectory = world.gold(task) if change is None else change(place, world.gold(task))
-            write_json(answers / _answer_name(task), answer_document(trajectory))
+            if not world.history(task):  # ToolBench's answers hold one message of the user
+                write_json(answers / _answer_name(task), answer_document(trajectory))
             if documented:
                 queries.append(world.query(task))
             yield trajectory

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from alpha_umi.errors import ConfigError
 from alpha_umi.types import Call, Observation, Task, Trajectory, Turn
 from alpha_umi.world.catalogue import Catalogue
-from alpha_umi.world.functions import oracle as functions_oracle
-from alpha_umi.world.functions import tasks as functions
-from alpha_umi.world.functions import verifier as functions_verifier
-from alpha_umi.world.functions.library import version as functions_version
+from alpha_umi.world.functions import splits as functions
 from alpha_umi.world.oracle import write_gold
 from alpha_umi.world.reading import Reader, Words
 from alpha_umi.world.table.configs import FULL, SMALL
@@ -21,6 +18,9 @@ from alpha_umi.world.table.tasks import SPLITS, draw_problem
 from alpha_umi.world.tiny import tasks as tiny
 from alpha_umi.world.tiny.tools import CATALOGUE as TINY
 from alpha_umi.world.verifier import Verdict, judge
+
+if TYPE_CHECKING:
+    from alpha_umi.world.functions.problems import FunctionProblem
 
 
 class AnyProblem(Protocol):
@@ -42,8 +42,8 @@ class Preset(Generic[Drawn]):
     """A world by name: its version, catalogue, splits and problems, with their oracle and their verifier."""
 
     name: str
-    version: str
-    """Changes with anything that changes a task, a fact or a tool."""
+    edition: str | Callable[[], str]
+    """The version, or what finds it."""
     open: Callable[[], Catalogue]
     """Its catalogue, which takes some milliseconds to make; empty where tools are invented for each task."""
     splits: tuple[str, ...]
@@ -55,6 +55,44 @@ class Preset(Generic[Drawn]):
     history: Callable[[Drawn], tuple[Turn, ...]] = lambda _: ()
     """The exchanges of user and agent before the one that the task asks for."""
 
+    @property
+    def version(self) -> str:
+        """Changes with anything that changes a task, a fact or a tool."""
+        return self.edition if isinstance(self.edition, str) else self.edition()
+
+
+# The functions world reads files and brings many modules, so it is imported where it is used.
+
+
+def _functions_version() -> str:
+    from alpha_umi.world.functions.library import version
+
+    return version()
+
+
+def _draw_function(seed: int, split: str, index: int) -> FunctionProblem:
+    from alpha_umi.world.functions.tasks import draw_problem
+
+    return draw_problem(seed, split, index)
+
+
+def _function_gold(problem: FunctionProblem) -> Trajectory:
+    from alpha_umi.world.functions.oracle import write_gold
+
+    return write_gold(problem)
+
+
+def _function_history(problem: FunctionProblem) -> tuple[Turn, ...]:
+    from alpha_umi.world.functions.oracle import write_history
+
+    return write_history(problem)
+
+
+def _judge_function(problem: FunctionProblem, trajectory: Trajectory) -> Verdict:
+    from alpha_umi.world.functions.verifier import judge
+
+    return judge(problem, trajectory)
+
 
 _NO_CATALOGUE = Catalogue.of({}, (), (), Reader(Words(names={})))
 PRESETS: Mapping[str, Preset[Any]] = {
@@ -62,7 +100,7 @@ PRESETS: Mapping[str, Preset[Any]] = {
     for preset in (
         Preset(
             name=tiny.NAME,
-            version=tiny.VERSION,
+            edition=tiny.VERSION,
             open=lambda: TINY,
             splits=tuple(tiny.Split),
             draw=tiny.draw_problem,
@@ -72,7 +110,7 @@ PRESETS: Mapping[str, Preset[Any]] = {
         *(
             Preset(
                 name=config.name,
-                version=config.version,
+                edition=config.version,
                 open=lambda config=config: config.toolset.catalogue,
                 splits=SPLITS,
                 draw=partial(draw_problem, config),
@@ -83,13 +121,13 @@ PRESETS: Mapping[str, Preset[Any]] = {
         ),
         Preset(
             name=functions.NAME,
-            version=functions_version(),
+            edition=_functions_version,
             open=lambda: _NO_CATALOGUE,
-            splits=functions.SPLITS,
-            draw=functions.draw_problem,
-            gold=functions_oracle.write_gold,
-            judge=functions_verifier.judge,
-            history=functions_oracle.write_history,
+            splits=tuple(functions.Split),
+            draw=_draw_function,
+            gold=_function_gold,
+            judge=_judge_function,
+            history=_function_history,
         ),
     )
 }

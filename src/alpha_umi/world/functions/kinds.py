@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 from alpha_umi.types import Observation, ToolStatus
-from alpha_umi.world.functions.library import Shelf
-from alpha_umi.world.functions.needs import Chain, DomainNeeds, FunctionNeed
-from alpha_umi.world.functions.offers import Offer, count_others, count_similar
+from alpha_umi.world.functions.chains import draw_chain, draw_turns
+from alpha_umi.world.functions.needs import DomainNeeds, FunctionNeed
+from alpha_umi.world.functions.offers import count_others, count_similar
 from alpha_umi.world.functions.problems import AnswerPart, End, Exchange, Kind, Step
 from alpha_umi.world.functions.requests import Draft, fill_query, options_named, options_of
-from alpha_umi.world.functions.stores import Books
-from alpha_umi.world.functions.templates import Template, read_template
+from alpha_umi.world.functions.sketches import Sketch, answer_part, draw_request
 from alpha_umi.world.functions.wording import join_words
-from alpha_umi.world.random_streams import RandomStream
 
 TRAIN_KINDS: Mapping[Kind, int] = {
     Kind.SINGLE: 22,
@@ -68,74 +65,11 @@ _FAILURES = (
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class Sketch:
-    """A task as it is drawn."""
-
-    rng: RandomStream
-    shelf: Shelf
-    offer: Offer
-    books: Books
-    kind: Kind
-    exchanges: list[Exchange] = field(default_factory=list[Exchange])
-    down: dict[str, Observation] = field(default_factory=dict[str, Observation])
-    served: list[FunctionNeed] = field(default_factory=list[FunctionNeed])
-    """Needs that no tool of another domain may serve."""
-    named: list[str] = field(default_factory=list[str])
-    """Names of those needs, with their domains."""
-
-    def draft(self, domain: DomainNeeds, need: FunctionNeed) -> Draft:
-        """Arguments of a need, none of them drawn."""
-        if need not in self.served:
-            self.served.append(need)
-            self.named.append(f"{domain.name}.{need.id}")
-        return Draft(domain=domain, need=need, rng=self.rng, books=self.books)
-
-    def step(self, draft: Draft, name: str = "") -> Step:
-        """Offer a tool for drawn arguments, unless there is one that takes them, and make the step of it."""
-        options = options_named(draft.need, draft.values)
-        known = [
-            tool
-            for tool in self.offer.tools.values()
-            if tool.need is draft.need and all(option in tool.parameters for option in options)
-        ]
-        tool = known[0] if known else self.offer.wanted(draft.domain, draft.need, options)
-        name = name or f"{draft.need.id}#{sum(len(each.steps) for each in self.exchanges)}"
-        return Step(name=name, tools=(tool,), values=dict(draft.values), texts=dict(draft.texts))
-
-
-def answer_part(rng: RandomStream, step: Step, telling: str = "") -> AnswerPart:
-    """An answer about one step: one of the need's whose slots are known, best one with the slot `telling`."""
-    need = step.tools[-1].need
-    usable = [each for each in need.answers if each.required <= _known(step)] or [_plain_answer(need.results)]
-    best = [each for each in usable if telling in each.required] or usable
-    return AnswerPart(template=rng.pick(best), steps=(step.name,))
-
-
-def _known(step: Step, prefix: str = "") -> set[str]:
-    """Slots of answers that a step fills, with a prefix."""
-    need = step.tools[-1].need
-    defaults = (name for name, of in need.parameters.items() if of.default is not None)
-    return {f"{prefix}{name}" for name in (*step.texts, *step.values, *step.links, *need.results, *defaults)}
-
-
-def _plain_answer(results: Iterable[str]) -> Template:
-    """An answer that names nothing but results."""
-    return read_template("; ".join(f"{name.rpartition('.')[2].replace('_', ' ')}: {{{name}}}" for name in results))
-
-
 # --- one need ---------------------------------------------------------------------------------------------
 
 
-def _request(sketch: Sketch) -> tuple[Draft, str]:
-    """A need with a whole request for it."""
-    domain, need = sketch.rng.pick(sketch.shelf.asking)
-    draft = sketch.draft(domain, need)
-    return draft, fill_query(draft, sketch.rng.pick(sketch.shelf.templates(need.queries)))
-
-
 def _ask_one(sketch: Sketch) -> Draft:
-    draft, text = _request(sketch)
+    draft, text = draw_request(sketch)
     step = sketch.step(draft)
     sketch.exchanges.append(Exchange(text=text, steps=(step,), parts=(answer_part(sketch.rng, step),)))
     return draft
@@ -217,7 +151,7 @@ def draw_none(sketch: Sketch) -> None:
         domain, text = rng.pick(sketch.shelf.outside)
         offer.add_similar(domain, rng.between(1, 5))
     else:
-        draft, text = _request(sketch)
+        draft, text = draw_request(sketch)
         wanted = draft.need
         if way < 4:
             offer.add_similar(draft.domain, rng.between(1, 5), without={draft.need.id})
@@ -235,7 +169,7 @@ def _fail(sketch: Sketch, name: str) -> None:
 
 
 def draw_fallback(sketch: Sketch) -> None:
-    draft, text = _request(sketch)
+    draft, text = draw_request(sketch)
     options = options_named(draft.need, draft.values)
     tools = tuple(sketch.offer.wanted(draft.domain, draft.need, options) for _ in range(2))
     _fail(sketch, tools[0].spec.name)
@@ -244,7 +178,7 @@ def draw_fallback(sketch: Sketch) -> None:
 
 
 def draw_failed(sketch: Sketch) -> None:
-    draft, text = _request(sketch)
+    draft, text = draw_request(sketch)
     step = sketch.step(draft)
     _fail(sketch, step.tools[0].spec.name)
     sketch.exchanges.append(Exchange(text=text, steps=(step,), end=End.FAILURE))
@@ -270,7 +204,7 @@ def draw_succession(sketch: Sketch) -> None:
 
 def _two_requests(sketch: Sketch) -> tuple[tuple[Draft, str], tuple[Draft, str]]:
     """Requests for two needs that are no alternatives, often of one domain."""
-    first = _request(sketch)
+    first = draw_request(sketch)
     near = [
         (domain, need)
         for domain, need in sketch.shelf.asking
@@ -281,78 +215,13 @@ def _two_requests(sketch: Sketch) -> tuple[tuple[Draft, str], tuple[Draft, str]]
         draft = sketch.draft(domain, need)
         return first, (draft, fill_query(draft, sketch.rng.pick(sketch.shelf.templates(need.queries))))
     while True:
-        other = _request(sketch)
+        other = draw_request(sketch)
         if other[0].need is not first[0].need:
             return first, other
 
 
 def _ended(text: str) -> str:
     return text if text.rstrip()[-1:] in ".?!" else f"{text.rstrip()}."
-
-
-def draw_chain(sketch: Sketch) -> None:
-    domain, chain = sketch.rng.pick(sketch.shelf.chains(turns=False))
-    (template,) = sketch.rng.pick(sketch.shelf.chain_queries(chain, turns=False))
-    drafts = _chain_drafts(sketch, domain, chain)
-    text = _fill_chain(sketch.rng, drafts, template)
-    steps = tuple(_chain_step(sketch, chain, name, draft) for name, draft in drafts.items())
-    part = AnswerPart(template=_chain_answer(sketch.rng, chain, steps), steps=tuple(chain.steps), chained=True)
-    sketch.exchanges.append(Exchange(text=text, steps=steps, parts=(part,)))
-    sketch.offer.add_similar(domain, sketch.rng.below(4))
-
-
-def draw_turns(sketch: Sketch) -> None:
-    domain, chain = sketch.rng.pick(sketch.shelf.chains(turns=True))
-    templates = sketch.rng.pick(sketch.shelf.chain_queries(chain, turns=True))
-    drafts = _chain_drafts(sketch, domain, chain)
-    texts = [_fill_chain(sketch.rng, drafts, template) for template in templates]
-    steps = [_chain_step(sketch, chain, name, draft) for name, draft in drafts.items()]
-    for at, (text, step) in enumerate(zip(texts, steps, strict=True), 1):
-        part = answer_part(sketch.rng, step)
-        if at == len(steps):
-            template = _chain_answer(sketch.rng, chain, steps)
-            part = AnswerPart(template=template, steps=tuple(chain.steps), chained=True)
-        sketch.exchanges.append(Exchange(text=text, steps=(step,), parts=(part,)))
-    sketch.offer.add_similar(domain, sketch.rng.below(4))
-
-
-def _chain_drafts(sketch: Sketch, domain: DomainNeeds, chain: Chain) -> dict[str, Draft]:
-    return {name: sketch.draft(domain, domain.needs[need]) for name, need in chain.steps.items()}
-
-
-def _fill_chain(rng: RandomStream, drafts: Mapping[str, Draft], template: Template) -> str:
-    def put(slot: str) -> str:
-        step, _, rest = slot.partition(".")
-        return drafts[step].put(rest)
-
-    return template.fill(options_of(rng, [template]), put)
-
-
-def _chain_step(sketch: Sketch, chain: Chain, name: str, draft: Draft) -> Step:
-    links: dict[str, tuple[str, str]] = {}
-    for target, source in chain.link.items():
-        step, _, slot = target.partition(".")
-        if step == name:
-            giver, _, result = source.partition(".")
-            links[slot] = giver, result
-    linked = [slot.partition(".")[0] for slot in links]
-    options = [slot for slot in linked if not draft.need.parameters[slot].required]
-    draft_options = [*options_named(draft.need, draft.values), *options]
-    known = [
-        tool
-        for tool in sketch.offer.tools.values()
-        if tool.need is draft.need and all(option in tool.parameters for option in draft_options)
-    ]
-    tool = known[0] if known else sketch.offer.wanted(draft.domain, draft.need, draft_options)
-    return Step(name=name, tools=(tool,), values=dict(draft.values), texts=dict(draft.texts), links=links)
-
-
-def _chain_answer(rng: RandomStream, chain: Chain, steps: list[Step] | tuple[Step, ...]) -> Template:
-    """An answer of the chain whose slots are known."""
-    known = set[str]().union(*(_known(step, f"{step.name}.") for step in steps))
-    last = steps[-1]
-    plain = _plain_answer(f"{last.name}.{name}" for name in last.tools[-1].need.results)
-    return rng.pick([each for each in chain.answers if each.required <= known] or [plain])
 
 
 DRAW: Mapping[Kind, Callable[[Sketch], object]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache, cached_property
 from hashlib import blake2b
 from importlib.resources import files
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from alpha_umi.world.functions.needs import Chain, DomainNeeds, FunctionNeed, read_domain
+from alpha_umi.world.functions.splits import Split
 from alpha_umi.world.functions.templates import Template
 from alpha_umi.world.random_streams import random_bits
 
@@ -42,16 +42,6 @@ _SMALL_WORDS = frozenset(
 )
 Entry = TypeVar("Entry")
 Owned: TypeAlias = tuple[DomainNeeds, Entry]
-
-
-class Split(StrEnum):
-    """Split of the tasks."""
-
-    TRAIN = "train"
-    UNSEEN_NEEDS = "unseen_needs"
-    """About domains that training never meets, not even as tools that are of no use."""
-    UNSEEN_WORDING = "unseen_wording"
-    """About the needs of training, in requests worded as none there."""
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from alpha_umi.types import Task
-from alpha_umi.world.functions.kinds import TRAIN_KINDS, Sketch, draw_exchanges
-from alpha_umi.world.functions.library import Shelf, Split, load_library, version
+from alpha_umi.world.functions.kinds import TRAIN_KINDS, draw_exchanges
+from alpha_umi.world.functions.library import Shelf, load_library, version
 from alpha_umi.world.functions.offers import Offer
 from alpha_umi.world.functions.problems import FunctionProblem, Kind
+from alpha_umi.world.functions.sketches import Sketch
+from alpha_umi.world.functions.splits import NAME, Split
 from alpha_umi.world.functions.stores import Books
 from alpha_umi.world.random_streams import RandomStream
-
-NAME = "functions"
-SPLITS = tuple(Split)
 
 
 def draw_problem(seed: int, split: str, index: int) -> FunctionProblem:
