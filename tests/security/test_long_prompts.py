@@ -33,8 +33,8 @@ class SlowTokenizer:
         return getattr(self._inner, name)
 
 
-async def longest_pause(work):
-    """Seconds for which the event loop did nothing else while `work` was done."""
+async def longest_pause(coroutines):
+    """Seconds for which the event loop did nothing else while all coroutines were run."""
     longest, last = 0.0, time.perf_counter()
 
     async def watch():
@@ -46,7 +46,7 @@ async def longest_pause(work):
     watching = asyncio.ensure_future(watch())
     await asyncio.sleep(0)
     last = time.perf_counter()
-    await work
+    await asyncio.gather(*coroutines)
     longest = max(longest, time.perf_counter() - last)
     watching.cancel()
     return longest
@@ -58,7 +58,7 @@ def test_prompts_are_tokenised_beside_the_event_loop():
 
     async def main():
         prompts = [f"the planner {number}" for number in range(PROMPTS)]
-        pause = await longest_pause(asyncio.gather(*(model.complete(each, Sampling(max_tokens=1)) for each in prompts)))
+        pause = await longest_pause([model.complete(each, Sampling(max_tokens=1)) for each in prompts])
         await model.aclose()
         return pause
 
@@ -76,6 +76,6 @@ def test_prompts_are_fitted_into_their_window_beside_the_event_loop():
 
     async def main():
         tasks = [Task(id=str(number), query="q") for number in range(PROMPTS)]
-        return await longest_pause(asyncio.gather(*(agent.propose(task, (User(text="q"),)) for task in tasks)))
+        return await longest_pause([agent.propose(task, (User(text="q"),)) for task in tasks])
 
     assert asyncio.run(main()) < PROMPTS * EACH_S / 2
