@@ -45,11 +45,11 @@ class Verb:
 
 
 _TRAIN = ("--set", "data.train='w/train.jsonl'", "--set", "data.validation='w/train.jsonl'", "--set", "out='out'",
-          "--set", "save_steps=2")  # fmt: skip
+          "--set", "save_every=2")  # fmt: skip
 VERBS = {
     "world write": Verb(command=("world", "write", "--count", "300", "--out", "out")),
     "world pages": Verb(command=("world", "pages", "--count", "2000", "--out", "out.jsonl")),
-    "prepare toolbench": Verb(command=("prepare", "toolbench", "--answers", "w/answer", "--out", "out.jsonl")),
+    "prepare toolbench": Verb(command=("prepare", "toolbench", "--answers", "w/train/answer", "--out", "out.jsonl")),
     "prepare mask": Verb(command=("prepare", "mask", "w/train.jsonl", "--out", "out.jsonl")),
     "prepare rollouts": Verb(command=("prepare", "rollouts", "run", "--out", "out.jsonl")),
     "rollout": Verb(
