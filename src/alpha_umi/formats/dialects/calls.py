@@ -37,7 +37,7 @@ MARKS: Mapping[str, str] = {
 }
 """By the dialects that use them. Any body may follow any mark."""
 MARK = "|".join(MARKS.values())
-OPAQUE = r"(?:^|[:：][*_]{0,2})[ \t]*(?=\{|\[\s{0,20}\{|\[[^\W\d][\w.\-]{0,200}\()"
+OPAQUE = r"(?:^|[:：][*_]{0,2}|\()[ \t]*(?=\{|\[\s{0,20}\{|\[[^\W\d][\w.\-]{0,200}\()"
 """Where an object or a list of calls may start: marks within it are text."""
 _SCANNED = re.compile(f"(?P<mark>{MARK})|(?P<opaque>{OPAQUE})", re.IGNORECASE | re.MULTILINE)
 _ANY_MARK = re.compile(rf"\s*+(?:{MARK}|function\s*<{_B}tool[_▁]sep{_B}>)", re.IGNORECASE)
