@@ -267,7 +267,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
         (["--simulator", "http://127.0.0.1:9/v1", "--model", "m"], "name their folder by --tools"),
         (["--faults", "x"], "is no KIND=SHARE"),
         (["--replay", "none.jsonl"], "none.jsonl: no such recording"),
-        (["--tools", "none"], "none: cannot be read"),
+        (["--tools", "none"], "none: no such file"),
         (["--preset", "huge"], "unknown world preset"),
         (["--key-env", "UMI_NO_SUCH_KEY"], "that environment variable is not set"),
     ],
