@@ -3,9 +3,11 @@
 import asyncio
 import dataclasses
 import functools
+import hashlib
 import itertools
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +23,8 @@ from alpha_umi.search.solve import solve
 from alpha_umi.store import decode_trajectory, encode_trajectory, read_trajectories
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Trajectory, User
 from alpha_umi.world import World
-from alpha_umi.world.functions.library import Shelf, load_library
+from alpha_umi.world.functions.library import CODE_VERSION, Shelf, load_library
+from alpha_umi.world.functions.needs import read_domain
 from alpha_umi.world.functions.oracle import write_gold
 from alpha_umi.world.functions.problems import End, Kind
 from alpha_umi.world.functions.splits import Split
@@ -364,12 +367,18 @@ def test_a_conversation_goes_on_after_its_earlier_exchanges():
 # --- data -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(load_library().domains))
-def test_every_need_and_chain_of_a_domain_can_be_drawn(name):
-    shelf = Shelf(Split.UNSEEN_NEEDS, {name: load_library().domains[name]})
+WORKSHOP = read_domain(Path(__file__).parents[1] / "data" / "functions" / "workshop.toml")
+"""A domain of odd shapes."""
+DIGESTS = {"1": "745221e4ff710396a2aef72122e287b548b804067f264b12e1abb2eb0d3a6dec"}
+"""Version of the code -> what its tasks of that domain look like. Another digest needs another version."""
+
+
+@pytest.mark.parametrize("domain", [*load_library().domains.values(), WORKSHOP], ids=lambda domain: domain.name)
+def test_every_need_and_chain_of_a_domain_can_be_drawn(domain):
+    shelf = Shelf(Split.UNSEEN_NEEDS, {domain.name: domain})
     met = set()
     for index in range(120):
-        problem = draw_in(shelf, RandomStream("domain", name, index), 0, index)
+        problem = draw_in(shelf, RandomStream("domain", domain.name, index), 0, index)
         verdict = judge(problem, write_gold(problem))
         assert verdict.reasons == (), (problem.kind, problem.task.query)
         met |= {*problem.task.metadata["needs"]}
@@ -439,3 +448,27 @@ def test_raw_answers_are_written_for_single_queries_alone(tmp_path):
 def test_a_free_query_is_refused_in_words():
     with pytest.raises(ConfigError, match="--world-task"):
         free_query("functions", "What is the weather in Lima?")
+
+
+def test_a_changed_loan_is_read_as_it_was_changed():
+    shelf = Shelf(Split.UNSEEN_NEEDS, {"workshop": WORKSHOP})
+    for index in range(600):
+        problem = draw_in(shelf, RandomStream("loan", index), 0, index)
+        if problem.kind is Kind.CHAIN and len(problem.exchanges[0].steps) == 3:
+            _, (lend, extend, look) = next(problem.solution())
+            assert look.results["due"] == extend.values["due"] != lend.results["due"]
+            assert extend.results["old_due"] == lend.results["due"]
+            assert look.results["item"] == lend.values["item"]
+            return
+    raise AssertionError("no such chain")
+
+
+def test_tasks_change_with_the_version_alone():
+    shelf = Shelf(Split.UNSEEN_NEEDS, {"workshop": WORKSHOP})
+    digest = hashlib.sha256()
+    for index in range(150):
+        problem = draw_in(shelf, RandomStream("digest", index), 0, index)
+        tools = [[tool.name, tool.description, tool.parameters] for tool in problem.task.tools]
+        row = encode_trajectory(write_gold(problem))["turns"]
+        digest.update(json.dumps([problem.task.query, tools, row], sort_keys=True).encode())
+    assert DIGESTS[CODE_VERSION] == digest.hexdigest()

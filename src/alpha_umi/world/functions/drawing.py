@@ -107,11 +107,13 @@ def _element(rng: RandomStream, parameter: Parameter, *, train: bool) -> Json:
 
 
 def fitted(value: Json, type_: ParameterType) -> Json:
-    """A value as its type writes it: whole numbers of a range with digits, years as text."""
+    """A value as its type writes it: whole numbers of a range with digits, years as text, keys that are numbers."""
     if type_ is ParameterType.STRING and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if type_ is ParameterType.INTEGER and isinstance(value, float):
         return round(value)
+    if type_ is ParameterType.INTEGER and isinstance(value, str) and value.isdecimal():
+        return int(value)
     return value
 
 

@@ -15,6 +15,8 @@ from alpha_umi.world.functions.splits import Split
 from alpha_umi.world.functions.templates import Template
 from alpha_umi.world.random_streams import random_bits
 
+CODE_VERSION = "1"
+"""Changes with any code that changes a task; the version of the world also changes with its data."""
 _HELD_OUT_DOMAINS, _HELD_OUT_WORDINGS = 7, 8
 """One of so many is kept back for tests."""
 _SMALL_WORDS = frozenset(
@@ -176,7 +178,7 @@ def version() -> str:
     digest = blake2b(digest_size=4)
     for path in (*_paths(), Path(str(files("alpha_umi.world.functions") / "pools.toml"))):
         digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
-    return f"1.{digest.hexdigest()}"
+    return f"{CODE_VERSION}.{digest.hexdigest()}"
 
 
 def _paths() -> list[Path]:

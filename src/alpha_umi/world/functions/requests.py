@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from alpha_umi.types import Json
-from alpha_umi.world.functions.drawing import draw_argument
+from alpha_umi.world.functions.drawing import draw_argument, fitted
 from alpha_umi.world.functions.needs import DomainNeeds, Effect, FunctionNeed, Parameter, slots_of
 from alpha_umi.world.functions.stores import Books
 from alpha_umi.world.functions.templates import OptionalPart, Slot, Template
@@ -61,7 +61,7 @@ class Draft:
         if need.store and need.effect is not Effect.CREATE:
             records = self.books.open((self.domain.name, need.store))
             if slot == need.key and records:
-                return self.rng.pick(list(records))
+                return fitted(self.rng.pick(list(records)), parameter.type)
             found = [record[slot] for record in records.values() if slot in record]
             if not need.key and found and self.rng.below(4):
                 return self.rng.pick(found)

@@ -82,7 +82,7 @@ class Books:
         found: dict[str, dict[str, Json]] = {}
         for _ in range(_FIRST_RECORDS if kind is not None else 0):
             assert kind is not None  # noqa: S101
-            key = str(draw_value(rng, kind, train=self.train))
+            key = draw_value(rng, kind, train=self.train)
             record: dict[str, Json] = {}
             if create is not None:
                 given = {
@@ -91,7 +91,7 @@ class Books:
                     if of.required
                 }
                 record = {**with_defaults(create, given), **self._draw(rng, create, given), create.key: key}
-            found[key] = record
+            found[str(key)] = record
         return found
 
     def _create(self, store: Key, need: FunctionNeed, values: Values, arguments: str) -> dict[str, Json]:
@@ -106,7 +106,7 @@ class Books:
         fields = [*create.parameters] if create is not None else []
         name = create.key if create is not None else "id"
         listed: list[Json] = [
-            {name: key, **{field: record[field] for field in fields if field in record}}
+            {name: record.get(name, key), **{field: record[field] for field in fields if field in record}}
             for key, record in self.records[store].items()
             if all(record.get(asked, value) == value for asked, value in values.items())
         ]

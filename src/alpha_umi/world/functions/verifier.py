@@ -33,6 +33,7 @@ _ASKING = re.compile(
     r"\?|\bplease (?:tell|give|say|name|let)\b|\b(?:tell me|let me know|need to know)\b", re.IGNORECASE
 )
 _NO = re.compile(r"\b(?:no|not|false|none)\b|n['’]t\b", re.IGNORECASE)
+_YES = re.compile(r"\b(?:yes|true)\b")
 _SMALL = 12
 """Whole numbers up to it are free in an answer: they count things."""
 _WORD = re.compile(r"[a-z]+")
@@ -176,7 +177,8 @@ def _holds(answer: str, numbers: set[Decimal], value: Json) -> bool:
     """True for an answer with a value, in any of its wordings."""
     match value:
         case bool():
-            return bool(_NO.search(answer)) is not value
+            denied = bool(_NO.search(answer))
+            return denied if not value else not denied or bool(_YES.search(answer))
         case int() | float():
             return Decimal(str(value)) in numbers
         case list():
