@@ -149,7 +149,8 @@ def draw_none(sketch: Sketch) -> None:
     way, wanted = rng.below(5), None
     if way < 2:
         domain, text = rng.pick(sketch.shelf.outside)
-        offer.add_similar(domain, rng.between(1, 5))
+        offer.add_similar(domain, rng.between(1, 6))
+        sketch.one_domain = True
     else:
         draft, text = draw_request(sketch)
         wanted = draft.need
@@ -243,4 +244,5 @@ DRAW: Mapping[Kind, Callable[[Sketch], object]] = {
 def draw_exchanges(sketch: Sketch) -> None:
     """Draw the exchanges of a kind, with the tools that they need and others beside them."""
     DRAW[sketch.kind](sketch)
-    sketch.offer.add_others(count_others(sketch.rng), sketch.served)
+    if not sketch.one_domain:
+        sketch.offer.add_others(count_others(sketch.rng), sketch.served)

@@ -25,6 +25,8 @@ class Sketch:
     offer: Offer
     books: Books
     kind: Kind
+    one_domain: bool = False
+    """Tools of other domains are not offered: they might serve what no tool of this one does."""
     exchanges: list[Exchange] = field(default_factory=list[Exchange])
     down: dict[str, Observation] = field(default_factory=dict[str, Observation])
     served: list[FunctionNeed] = field(default_factory=list[FunctionNeed])
