@@ -217,8 +217,10 @@ def _two_requests(sketch: Sketch) -> tuple[tuple[Draft, str], tuple[Draft, str]]
         return first, (draft, fill_query(draft, sketch.rng.pick(sketch.shelf.templates(need.queries))))
     while True:
         other = draw_request(sketch)
-        if other[0].need is not first[0].need:
+        same_records = other[0].domain is first[0].domain and other[0].need.store and first[0].need.store
+        if other[0].need is not first[0].need and not same_records:
             return first, other
+        del sketch.served[1:], sketch.named[1:]
 
 
 def _ended(text: str) -> str:
