@@ -240,7 +240,7 @@ class ReActFormat:
                 thought = self._read_thought(text)
             return (Plan(thought=thought, decision=Decision.NONE),)
         at = found[0] + (whole.start() if whole else 0)
-        return read_finish(self._read_thought(_before_labels(said, at)), found[1], finish)
+        return read_finish(self._read_thought(_before_labels(said, at, found[1].name)), found[1], finish)
 
     def _read_thought(self, text: str) -> str:
         if text.startswith(self.layout.thought):
@@ -260,9 +260,12 @@ def _wrap(wrapper: str, text: FramedText) -> FramedText:
     return substitute(_TEXT, wrapper, lambda _: text)
 
 
-def _before_labels(text: str, at: int) -> str:
-    """Thought that ends at `at`, without lines that are the label of the call behind it once more."""
+def _before_labels(text: str, at: int, name: str) -> str:
+    """Thought that ends at `at`, without lines that are the label of the call `name` behind it once more."""
     end = at
-    while _LABEL_LINE.match(text, start := text.rfind("\n", 0, max(end - 1, 0)) + 1) and start < end:
+    while (start := text.rfind("\n", 0, max(end - 1, 0)) + 1) < end:
+        label = _LABEL_LINE.match(text, start, end)
+        if label is None or text[label.end() : end].strip(" \t\r\n*_`'\"") not in ("", name):
+            break
         end = start
     return text[:end].removesuffix("\n")

@@ -22,8 +22,7 @@ def check_place(out: Path, document: Mapping[str, Any], *, resume: bool, free: C
     """
     kept = out / "config.toml"
     if not kept.exists():
-        started = ("cache", "format.json")  # of a run that was killed before it had claimed the place
-        if out.exists() and (not out.is_dir() or any(entry.name not in started for entry in out.iterdir())):
+        if out.exists() and (not out.is_dir() or not all(_is_of_killed(entry.name) for entry in out.iterdir())):
             raise ConfigError(f"{out}: is there and is no run directory; name another 'out'")
         return True
     changes = sorted(_changes(read_toml(kept), document, free))
@@ -69,3 +68,8 @@ def _changes(
             yield from _changes(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", new), free, f"{place}{key}.")
         else:
             yield f"{place}{key} was {old!r}, is {new!r}"
+
+
+def _is_of_killed(name: str) -> bool:
+    """Test if a file may be left by a run that was killed before it had claimed the place; parts are swept later."""
+    return name in ("cache", "format.json") or (name.startswith(".umi-") and name.endswith(".part"))
