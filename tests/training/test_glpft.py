@@ -195,7 +195,7 @@ def test_long_observations_are_cut_and_counted_and_completions_never(config, tmp
 
 
 def test_examples_over_the_limit_are_left_out_and_counted(config):
-    out = glpft.run(config("max_length=215", "max_input_tokens=205", "method=single"), INPUTS)
+    out = glpft.run(config("max_length=200", "max_input_tokens=190", "method=single"), INPUTS)
     everything = glpft.run(config("out=all", "method=single"), INPUTS)
     less, all_ = done(out, "backbone")["result"], done(everything, "backbone")["result"]
     assert all_["left_out"] == 0
