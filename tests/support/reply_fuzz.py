@@ -193,5 +193,7 @@ def untyped(rng, text):
     kinds = {Role.PLANNER: (Plan,), Role.CALLER: (Call,), Role.SUMMARIZER: (Answer,)}.get(role, (Plan, Call, Answer))
     if not turns or not all(isinstance(turn, kinds) for turn in turns):
         yield name, role, turns
-    if finish is FinishReason.STOP and name != "template" and form.parse(role, form.write(role, turns)) != turns:
+    unread = any(isinstance(turn, Call) and not turn.name for turn in turns)  # may hold any marks
+    whole = finish is FinishReason.STOP and name != "template" and not unread
+    if whole and form.parse(role, form.write(role, turns)) != turns:
         yield f"{name}, written and read again", role, turns
