@@ -45,6 +45,11 @@ def test_the_tasks_that_are_shown_are_the_first_of_their_kind(preset):
     assert not [task for task in before if task.metadata["trouble"] == "rival"]
 
 
+def test_a_world_that_the_demo_does_not_show_is_refused_with_those_it_does(tmp_path):
+    ended = run_here("demo", "--world", "functions", "--tasks", "1", cwd=tmp_path)
+    assert (ended.code, ended.err) == (2, "error: the demo shows the worlds tiny, small and full, not 'functions'\n")
+
+
 def test_an_agent_that_errs_nowhere_leaves_nothing_to_a_tree_search(tmp_path):
     out, page = demo(tmp_path, "oracle")
     check_safe(page)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
@@ -389,10 +389,14 @@ def predict(
         print_json(done.to_json())
         return
     echo(f"{out}: {done.steps} steps{_kept(done)}")
-    for note in done.notes[:_NOTES]:
+    _print_notes(done.notes)
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes[:_NOTES]:
         echo(f"  not enforced: {note}")
-    if len(done.notes) > _NOTES:
-        echo(f"  and {len(done.notes) - _NOTES} more")
+    if len(notes) > _NOTES:
+        echo(f"  and {len(notes) - _NOTES} more")
 
 
 def _kept(done: Any) -> str:

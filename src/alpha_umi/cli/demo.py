@@ -43,16 +43,7 @@ def run_demo(
     if train:
         if any(named is not None for named in (agent, model, base_url, world)):
             raise ConfigError("--train makes an agent of its own; leave out --agent, --model and --world")
-        from alpha_umi.demo import training
-
-        wanted = training.TrainingOptions(
-            trajectories=trajectories or training.TRAJECTORIES,
-            tasks=tasks,
-            out=out or Path("runs/demo-train"),
-            workers=workers,
-            fresh=fresh,
-        )
-        training.run(wanted, Console())
+        _train(trajectories, tasks, out, workers, fresh=fresh)
         return
     if (agent is not None and model is not None) or (base_url is not None and model is None):
         raise ConfigError("name an agent by --agent, or an instruct model by --model, at an endpoint by --base-url")
@@ -71,3 +62,19 @@ def run_demo(
         workers=workers,
     )
     demo.run(options, Console())
+
+
+def _train(trajectories: int | None, tasks: int, out: Path | None, workers: int | None, *, fresh: bool) -> None:
+    """Train an agent from the bundled base and show it."""
+    from rich.console import Console
+
+    from alpha_umi.demo import training
+
+    wanted = training.TrainingOptions(
+        trajectories=trajectories or training.TRAJECTORIES,
+        tasks=tasks,
+        out=out or Path("runs/demo-train"),
+        workers=workers,
+        fresh=fresh,
+    )
+    training.run(wanted, Console())

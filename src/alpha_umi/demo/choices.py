@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
+from alpha_umi.errors import ConfigError
 from alpha_umi.types import Task
 from alpha_umi.world import Perturbation, TestSet, World
 from alpha_umi.world import Split as TinySplit
+from alpha_umi.world.table.configs import FULL, SMALL
 
 FIRST = 10_000
 """Index of the first task; recipes were chosen by tasks before it."""
@@ -34,9 +36,14 @@ class Choice:
 
 
 def measured_splits(preset: str) -> tuple[str, str]:
-    """Return the two test sets that are measured: new instructions for seen tools, and unseen tools."""
+    """Return the two test sets that are measured: new instructions for seen tools, and unseen tools.
+
+    Raises ConfigError for a world whose tasks the demo does not show.
+    """
     if preset == "tiny":
         return TinySplit.TEST.value, TinySplit.UNSEEN_TOOL.value
+    if preset not in (SMALL.name, FULL.name):
+        raise ConfigError(f"the demo shows the worlds tiny, {SMALL.name} and {FULL.name}, not {preset!r}")
     return TestSet.G1_INSTRUCTION.value, TestSet.G1_TOOL.value
 
 

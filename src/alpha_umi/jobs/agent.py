@@ -35,6 +35,11 @@ from alpha_umi.output_lock import locked
 from alpha_umi.search import Comparison, Limits, Ranker, open_strategy
 from alpha_umi.types import Proposal, Role, Task, Trajectory, Turn
 
+AGENT_OR_MODEL = (
+    "name an agent by --agent, or an instruct model by --model, at an endpoint by --base-url (--native and --thinking "
+    "go with --model)"
+)
+"""Message for arguments that name no agent, or two."""
 _Result = TypeVar("_Result")
 _OBSERVERS = ("on_node", "on_token")
 _TOOLS = ("tools", "env", "world", "world_task", "max_observation_chars")
@@ -258,10 +263,7 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
     template = options.get("chat_template_kwargs")
     if base_url is not None or model is not None or native or template:
         if agent is not None or model is None:
-            raise ConfigError(
-                "name an agent by --agent, or an instruct model by --model, at an endpoint by --base-url (--native and "
-                "--thinking go with --model)"
-            )
+            raise ConfigError(AGENT_OR_MODEL)
         config = instruct_agent(model, base_url, native=native, template=template)
         return AgentChoice(name=Path(model).name, config=_chosen(config, options), single=single)
     name = DEFAULT if agent is None else str(agent)

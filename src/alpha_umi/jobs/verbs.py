@@ -16,7 +16,7 @@ from alpha_umi.config.calls import STRICT, validated
 from alpha_umi.config.rollouts import ClientReference
 from alpha_umi.errors import ConfigError, InterruptedWorkError
 from alpha_umi.evaluation.runner import Shard
-from alpha_umi.jobs.agent import Agent, AgentLike, choose_agent
+from alpha_umi.jobs.agent import AGENT_OR_MODEL, Agent, AgentLike, choose_agent
 from alpha_umi.jobs.options import AgentOptions, AtLeastOne, SearchOptions
 from alpha_umi.jobs.predict import Predicted, PredictOptions
 from alpha_umi.jobs.predict import predict as predict_steps
@@ -136,7 +136,7 @@ def _config(agent: AgentLike | None, options: AgentOptions) -> AgentConfig:
     """Configuration of a prediction's agent. Raises ConfigError where none is named, and for one that is code."""
     loaded = isinstance(agent, Agent)
     if agent is None and options.get("model") is None:
-        raise ConfigError("name an agent by --agent, or an instruct model by --model")
+        raise ConfigError(AGENT_OR_MODEL)
     config = choose_agent(agent, {} if loaded else options).config
     if config is None:
         raise ConfigError(f"agent {agent!r} is code; a prediction needs a run directory or an agent file")
@@ -229,8 +229,5 @@ def _agent_or_code(options: RolloutVerbOptions, concurrency: int) -> AgentConfig
     if agent is None and model is not None:
         return instruct_agent(model, base_url, concurrency, native=native, template=template)
     if agent is None or base_url is not None or model is not None or native or template:
-        raise ConfigError(
-            "name an agent by --agent, or an instruct model by --model, at an endpoint by --base-url (--native and "
-            "--thinking go with --model)"
-        )
+        raise ConfigError(AGENT_OR_MODEL)
     return str(agent) if is_coded(str(agent)) else read_agent(Path(agent))

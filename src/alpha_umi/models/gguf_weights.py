@@ -97,7 +97,8 @@ def _explained(file: GGUFFile) -> Iterator[None]:
 # --- the architecture -------------------------------------------------------------------------------------
 
 
-def _read_config(file: GGUFFile) -> PreTrainedConfig:
+def _check_known(file: GGUFFile) -> None:
+    """Raise CheckpointError for an architecture, or a setting of it, that is not read from GGUF."""
     arch, path = file.architecture, file.path
     if arch not in _CONFIGS:
         raise CheckpointError(
@@ -106,10 +107,17 @@ def _read_config(file: GGUFFile) -> PreTrainedConfig:
         )
     own = {key.removeprefix(f"{arch}."): value for key, value in file.metadata.items() if key.startswith(f"{arch}.")}
     if unknown := sorted(set(own) - _KNOWN_KEYS):
-        raise CheckpointError(f"{path}: this GGUF file sets {arch}.{unknown[0]}, which is not known here; serve it by "
-                              "llama.cpp's llama-server and name its address (--base-url)")  # fmt: skip
+        raise CheckpointError(
+            f"{path}: this GGUF file sets {arch}.{unknown[0]}, which is not known here; serve it by llama.cpp's "
+            "llama-server and name its address (--base-url)"
+        )
     if own.get("expert_count"):
         raise CheckpointError(f"{path}: a mixture of {own['expert_count']} experts, which is not read from GGUF")
+
+
+def _read_config(file: GGUFFile) -> PreTrainedConfig:
+    arch, path = file.architecture, file.path
+    _check_known(file)
 
     def number(key: str, default: int | None = None) -> int:
         value = file.need(f"{arch}.{key}", int) if default is None else file.get(f"{arch}.{key}", int, default)
