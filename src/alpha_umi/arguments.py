@@ -213,7 +213,9 @@ class _Checks:
         self.seen[key] = None
         null = value is None and (schema.get("nullable") is True or ("default" in schema and schema["default"] is None))
         found = None
-        for check in () if null else _CHECKS:
+        for keywords, check in () if null else _CHECKS:
+            if schema.keys().isdisjoint(keywords):
+                continue
             found = check(self, path, value, schema)
             if found is not None:
                 break
@@ -223,7 +225,7 @@ class _Checks:
     # --- keywords -----------------------------------------------------------------------------------------
 
     def reference(self, path: Path, value: Json, schema: Schema) -> _Found | None:
-        return self.check(path, value, self.target(schema)) if "$ref" in schema else None
+        return self.check(path, value, self.target(schema))
 
     def target(self, schema: Schema) -> Json:
         """Schema that a reference within the root names by a JSON pointer (RFC 6901); any value where there is none."""
@@ -335,16 +337,17 @@ class _Checks:
 
 
 _Check: TypeAlias = Callable[[_Checks, Path, Json, Schema], _Found | None]
-_CHECKS: Sequence[_Check] = (
-    _Checks.reference,
-    _Checks.type,
-    _Checks.choice,
-    _Checks.moment,
-    _Checks.union,
-    _Checks.conjunction,
-    _Checks.object,
-    _Checks.array,
+_CHECKS: Sequence[tuple[tuple[str, ...], _Check]] = (
+    (("$ref",), _Checks.reference),
+    (("type",), _Checks.type),
+    (("enum", "const"), _Checks.choice),
+    (("format", "pattern"), _Checks.moment),
+    (("anyOf", "oneOf"), _Checks.union),
+    (("allOf",), _Checks.conjunction),
+    (("properties", "required", "additionalProperties"), _Checks.object),
+    (("items", "prefixItems"), _Checks.array),
 )
+"""In order, each with the keywords of which one must be there."""
 
 
 # --- words ------------------------------------------------------------------------------------------------

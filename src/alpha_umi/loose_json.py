@@ -45,7 +45,7 @@ class Loose:
 def decode_json(text: str) -> Json:
     """Return the value of a JSON text. Raises ValueError for any other, NaN and numbers without bounds included."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -70,6 +70,9 @@ def _finite(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"{text[:40]} is too large a number")
     return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _mend(text: str) -> tuple[str, tuple[str, ...]]:
