@@ -23,7 +23,7 @@ from alpha_umi.search.solve import solve
 from alpha_umi.store import decode_trajectory, encode_trajectory, read_trajectories
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolStatus, Trajectory, User
 from alpha_umi.world import World
-from alpha_umi.world.functions.library import CODE_VERSION, Shelf, load_library
+from alpha_umi.world.functions.library import CODE_VERSION, SplitDomains, load_library
 from alpha_umi.world.functions.needs import read_domain
 from alpha_umi.world.functions.oracle import write_gold
 from alpha_umi.world.functions.problems import End, Kind
@@ -119,7 +119,7 @@ def test_the_tool_of_a_need_is_not_offered_where_none_fits():
 
 
 def test_domains_of_unseen_needs_are_never_met_in_training():
-    train, unseen = (load_library().shelf(each) for each in (Split.TRAIN, Split.UNSEEN_NEEDS))
+    train, unseen = (load_library().of_split(each) for each in (Split.TRAIN, Split.UNSEEN_NEEDS))
     assert unseen.domains
     assert not {*train.domains} & {*unseen.domains}
     for index in range(MANY):
@@ -128,7 +128,7 @@ def test_domains_of_unseen_needs_are_never_met_in_training():
 
 
 def test_wordings_kept_back_word_no_training_request():
-    train, unseen = (load_library().shelf(each) for each in (Split.TRAIN, Split.UNSEEN_WORDING))
+    train, unseen = (load_library().of_split(each) for each in (Split.TRAIN, Split.UNSEEN_WORDING))
     assert {*train.domains} == {*unseen.domains}
     for _, need in train.needs:
         for templates in (need.queries, need.several, *need.missing.values()):
@@ -377,14 +377,14 @@ DIGESTS = {"1": "ea14f95e9ff07b4b5b043a4767942eea6fd186f7fe92e5980711a7c6f0b1040
 
 @pytest.mark.parametrize("domain", [*load_library().domains.values(), WORKSHOP], ids=lambda domain: domain.name)
 def test_every_need_and_chain_of_a_domain_can_be_drawn(domain):
-    shelf = Shelf(Split.UNSEEN_NEEDS, {domain.name: domain})
+    source = SplitDomains(Split.UNSEEN_NEEDS, {domain.name: domain})
     met = set()
     for index in range(120):
-        problem = draw_in(shelf, RandomStream("domain", domain.name, index), 0, index)
+        problem = draw_in(source, RandomStream("domain", domain.name, index), 0, index)
         verdict = judge(problem, write_gold(problem))
         assert verdict.reasons == (), (problem.kind, problem.task.query)
         met |= {*problem.task.metadata["needs"]}
-    assert len(met) > len(shelf.needs) / 2
+    assert len(met) > len(source.needs) / 2
 
 
 # --- in use -----------------------------------------------------------------------------------------------
@@ -453,9 +453,9 @@ def test_a_free_query_is_refused_in_words():
 
 
 def test_a_changed_loan_is_read_as_it_was_changed():
-    shelf = Shelf(Split.UNSEEN_NEEDS, {"workshop": WORKSHOP})
+    source = SplitDomains(Split.UNSEEN_NEEDS, {"workshop": WORKSHOP})
     for index in range(600):
-        problem = draw_in(shelf, RandomStream("loan", index), 0, index)
+        problem = draw_in(source, RandomStream("loan", index), 0, index)
         if problem.kind is Kind.CHAIN and len(problem.exchanges[0].steps) == 3:
             _, (lend, extend, look) = next(problem.solution())
             assert look.results["due"] == extend.values["due"] != lend.results["due"]
@@ -466,10 +466,10 @@ def test_a_changed_loan_is_read_as_it_was_changed():
 
 
 def test_tasks_change_with_the_version_alone():
-    shelf = Shelf(Split.UNSEEN_NEEDS, {"workshop": WORKSHOP})
+    source = SplitDomains(Split.UNSEEN_NEEDS, {"workshop": WORKSHOP})
     digest = hashlib.sha256()
     for index in range(150):
-        problem = draw_in(shelf, RandomStream("digest", index), 0, index)
+        problem = draw_in(source, RandomStream("digest", index), 0, index)
         tools = [[tool.name, tool.description, tool.parameters] for tool in problem.task.tools]
         row = encode_trajectory(write_gold(problem))["turns"]
         digest.update(json.dumps([problem.task.query, tools, row], sort_keys=True).encode())

@@ -77,7 +77,7 @@ class ControlTokens:
         return all(one in written for one in told)
 
     def cuts(self, text: FramedText) -> list[int]:
-        """Where to cut a text so that no control token is whole but those of the frame."""
+        """Offsets at which to cut a text so that no control token is whole but those of the frame."""
         frame, own = text.frame, self.in_frame(text)
         found = [(match.start(1), match.end(1)) for match in self.overlapping.finditer(text)]
         wrong = [start + 1 for start, stop in found if not any(low <= start and stop <= high for low, high in frame)]

@@ -141,7 +141,7 @@ def _endpoint(role: Role, config: LocalConfig, server: _Server, form: Format) ->
 
 
 def _opening(form: Format) -> str:
-    """What every prompt of a format begins with, as far as two of them agree."""
+    """Common beginning of two prompts of a format."""
     for role in (Role.PLANNER, Role.BACKBONE):
         try:
             prompts = [form.render(role, Task(id="", query=text), (User(text=text),)) for text in ("a", "b")]

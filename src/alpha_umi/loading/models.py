@@ -98,7 +98,7 @@ def open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: For
 
 
 def chat_use(form: Format) -> ChatUse:
-    """How a format uses the chat template of its models: what kind of prompt it renders."""
+    """Use that a format makes of the chat template of its models, by the prompt that it renders."""
     for role in (Role.PLANNER, Role.BACKBONE):
         try:
             prompt = form.render(role, Task(id="", query=""), ())

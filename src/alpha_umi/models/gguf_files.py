@@ -35,7 +35,7 @@ def reorder(weight: Tensor, heads: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """What a request to llama.cpp's server must know of a model and the adapters on it."""
+    """Model as llama.cpp's server runs it, with the adapters on it, for requests to that server."""
 
     end: str
     """The tokenizer's own end, as text."""

@@ -79,7 +79,7 @@ def tree_attention(model: nn.Module) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """How a layer scores keys, and which it lets a query see."""
+    """Scoring of keys in a layer: scale, softcap, sinks, and the rule of what a query sees."""
 
     rule: MaskRule | None = None
     """None: every token sees all before it."""

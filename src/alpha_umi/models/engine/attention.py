@@ -234,7 +234,7 @@ class ForwardBatch:
 
 
 class AttentionBatch(Protocol):
-    """What a forward is given as BATCH_ARGUMENT."""
+    """Batch that a forward is given as BATCH_ARGUMENT (protocol)."""
 
     def attend(self, layer: int, inputs: AttentionInputs) -> Tensor:
         """Attention of one layer; [1, tokens, heads, size]."""

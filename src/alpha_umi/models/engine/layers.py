@@ -24,7 +24,7 @@ class UnsupportedLayersError(Exception):
 
 
 class ConvolutionBatch(Protocol):
-    """What convolutions run on; a ForwardBatch."""
+    """Batch for convolutions (protocol); a ForwardBatch satisfies it."""
 
     def windows(self, layer: int, inputs: Tensor, width: int) -> Tensor:
         """Inputs, [tokens, channels], to those of each token's output, [tokens, channels, width]."""

@@ -13,8 +13,8 @@ from alpha_umi.world.random_streams import RandomStream
 
 
 def draw_chain(sketch: Sketch) -> None:
-    domain, chain = sketch.rng.pick(sketch.shelf.chains(turns=False))
-    (template,) = sketch.rng.pick(sketch.shelf.chain_queries(chain, turns=False))
+    domain, chain = sketch.rng.pick(sketch.source.chains(turns=False))
+    (template,) = sketch.rng.pick(sketch.source.chain_queries(chain, turns=False))
     drafts = _chain_drafts(sketch, domain, chain)
     text = _fill_chain(sketch.rng, drafts, template)
     steps = tuple(_chain_step(sketch, chain, name, draft) for name, draft in drafts.items())
@@ -24,8 +24,8 @@ def draw_chain(sketch: Sketch) -> None:
 
 
 def draw_turns(sketch: Sketch) -> None:
-    domain, chain = sketch.rng.pick(sketch.shelf.chains(turns=True))
-    templates = sketch.rng.pick(sketch.shelf.chain_queries(chain, turns=True))
+    domain, chain = sketch.rng.pick(sketch.source.chains(turns=True))
+    templates = sketch.rng.pick(sketch.source.chain_queries(chain, turns=True))
     drafts = _chain_drafts(sketch, domain, chain)
     texts = [_fill_chain(sketch.rng, drafts, template) for template in templates]
     steps = [_chain_step(sketch, chain, name, draft) for name, draft in drafts.items()]

@@ -86,8 +86,8 @@ def draw_choose(sketch: Sketch) -> None:
 
 def draw_parallel(sketch: Sketch) -> None:
     rng = sketch.rng
-    domain, need = rng.pick(sketch.shelf.several)
-    template = rng.pick([each for each in sketch.shelf.templates(need.several) if each.several])
+    domain, need = rng.pick(sketch.source.several)
+    template = rng.pick([each for each in sketch.source.templates(need.several) if each.several])
     slot = template.several[0]
     draft = sketch.draft(domain, need)
     values = draft.others(slot, rng.weighted({2: 5, 3: 3, 4: 1}))
@@ -113,9 +113,9 @@ def draw_parallel(sketch: Sketch) -> None:
 
 def draw_ask(sketch: Sketch) -> tuple[Draft, str]:
     rng = sketch.rng
-    domain, (need, name) = rng.pick(sketch.shelf.incomplete)
+    domain, (need, name) = rng.pick(sketch.source.incomplete)
     draft = sketch.draft(domain, need)
-    text = fill_query(draft, rng.pick(sketch.shelf.templates(need.missing[name])))
+    text = fill_query(draft, rng.pick(sketch.source.templates(need.missing[name])))
     tool = sketch.step(draft).tools[0]
     sketch.exchanges.append(Exchange(text=text, end=End.ASK, asked=(tool, name)))
     sketch.offer.add_similar(domain, rng.below(4), without=_finders(domain, need, name))
@@ -148,7 +148,7 @@ def draw_none(sketch: Sketch) -> None:
     rng, offer = sketch.rng, sketch.offer
     way, wanted = rng.below(5), None
     if way < 2:
-        domain, text = rng.pick(sketch.shelf.outside)
+        domain, text = rng.pick(sketch.source.outside)
         offer.add_similar(domain, rng.between(1, 6))
         sketch.one_domain = True
     else:
@@ -208,13 +208,13 @@ def _two_requests(sketch: Sketch) -> tuple[tuple[Draft, str], tuple[Draft, str]]
     first = draw_request(sketch)
     near = [
         (domain, need)
-        for domain, need in sketch.shelf.asking
+        for domain, need in sketch.source.asking
         if domain is first[0].domain and need is not first[0].need and not need.store
     ]
     if near and sketch.rng.below(2):
         domain, need = sketch.rng.pick(near)
         draft = sketch.draft(domain, need)
-        return first, (draft, fill_query(draft, sketch.rng.pick(sketch.shelf.templates(need.queries))))
+        return first, (draft, fill_query(draft, sketch.rng.pick(sketch.source.templates(need.queries))))
     while True:
         other = draw_request(sketch)
         same_records = other[0].domain is first[0].domain and other[0].need.store and first[0].need.store

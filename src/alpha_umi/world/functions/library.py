@@ -47,8 +47,8 @@ Owned: TypeAlias = tuple[DomainNeeds, Entry]
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """What a split draws from."""
+class SplitDomains:
+    """Domains and wordings that one split draws from."""
 
     split: Split
     domains: Mapping[str, DomainNeeds]
@@ -134,15 +134,15 @@ class Library:
     """All domains of the world."""
 
     domains: Mapping[str, DomainNeeds]
-    _shelves: dict[Split, Shelf] = field(default_factory=dict[Split, Shelf])
+    _by_split: dict[Split, SplitDomains] = field(default_factory=dict[Split, SplitDomains])
 
-    def shelf(self, split: Split) -> Shelf:
-        """What a split draws from."""
-        if split not in self._shelves:
+    def of_split(self, split: Split) -> SplitDomains:
+        """Domains and wordings of a split."""
+        if split not in self._by_split:
             unseen = split is Split.UNSEEN_NEEDS
             domains = {name: each for name, each in self.domains.items() if (name in self.held_out) is unseen}
-            self._shelves[split] = Shelf(split, domains)
-        return self._shelves[split]
+            self._by_split[split] = SplitDomains(split, domains)
+        return self._by_split[split]
 
     @cached_property
     def held_out(self) -> frozenset[str]:

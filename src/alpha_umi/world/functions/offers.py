@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from alpha_umi.world.functions.library import Shelf, might_serve
+from alpha_umi.world.functions.library import SplitDomains, might_serve
 from alpha_umi.world.functions.naming import CASES
 from alpha_umi.world.functions.needs import DomainNeeds, FunctionNeed
 from alpha_umi.world.functions.tools import InventedTool, Style, invent_tool
@@ -20,12 +20,12 @@ class Offer:
     """The tools of a task as they are drawn; names are unique."""
 
     rng: RandomStream
-    shelf: Shelf
+    source: SplitDomains
     style: Style
     tools: dict[str, InventedTool] = field(default_factory=dict[str, InventedTool])
 
     @classmethod
-    def draw(cls, rng: RandomStream, shelf: Shelf) -> Offer:
+    def draw(cls, rng: RandomStream, source: SplitDomains) -> Offer:
         """An empty offer with conventions of its own."""
         texts = rng.below(5) > 0
         style = Style(
@@ -34,7 +34,7 @@ class Offer:
             in_description=texts and rng.below(6) == 0,
             closed=rng.below(3) == 0,
         )
-        return cls(rng=rng, shelf=shelf, style=style)
+        return cls(rng=rng, source=source, style=style)
 
     def add(
         self, domain: DomainNeeds, need: FunctionNeed, options: Sequence[str] = (), *, wanted: bool = True
@@ -65,7 +65,7 @@ class Offer:
         """Offer `count` needs of other domains, none of which might do the same as those named."""
         taken = {tool.domain for tool in self.tools.values()}
         for _ in range(count * 3):
-            domain, need = self.rng.pick(self.shelf.needs)
+            domain, need = self.rng.pick(self.source.needs)
             if count and domain.name not in taken and not any(might_serve(need, each) for each in not_serving):
                 count -= self.add(domain, need, wanted=False) is not None
 

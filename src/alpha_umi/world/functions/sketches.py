@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from alpha_umi.types import Observation
-from alpha_umi.world.functions.library import Shelf
+from alpha_umi.world.functions.library import SplitDomains
 from alpha_umi.world.functions.needs import DomainNeeds, FunctionNeed
 from alpha_umi.world.functions.offers import Offer
 from alpha_umi.world.functions.problems import AnswerPart, Exchange, Kind, Step
@@ -21,7 +21,7 @@ class Sketch:
     """A task as it is drawn."""
 
     rng: RandomStream
-    shelf: Shelf
+    source: SplitDomains
     offer: Offer
     books: Books
     kind: Kind
@@ -78,6 +78,6 @@ def plain_answer(results: Iterable[str]) -> Template:
 
 def draw_request(sketch: Sketch) -> tuple[Draft, str]:
     """A need with a whole request for it."""
-    domain, need = sketch.rng.pick(sketch.shelf.asking)
+    domain, need = sketch.rng.pick(sketch.source.asking)
     draft = sketch.draft(domain, need)
-    return draft, fill_query(draft, sketch.rng.pick(sketch.shelf.templates(need.queries)))
+    return draft, fill_query(draft, sketch.rng.pick(sketch.source.templates(need.queries)))

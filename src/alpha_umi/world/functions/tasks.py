@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alpha_umi.types import Task
 from alpha_umi.world.functions.kinds import TRAIN_KINDS, draw_exchanges
-from alpha_umi.world.functions.library import Shelf, load_library, version
+from alpha_umi.world.functions.library import SplitDomains, load_library, version
 from alpha_umi.world.functions.offers import Offer
 from alpha_umi.world.functions.problems import FunctionProblem, Kind
 from alpha_umi.world.functions.sketches import Sketch
@@ -15,20 +15,20 @@ from alpha_umi.world.random_streams import RandomStream
 
 def draw_problem(seed: int, split: str, index: int) -> FunctionProblem:
     """Draw the problem of an index."""
-    shelf = load_library().shelf(Split(split))
+    source = load_library().of_split(Split(split))
     rng = RandomStream("functions", seed, split, index)
-    return draw_in(shelf, rng, seed, index)
+    return draw_in(source, rng, seed, index)
 
 
-def draw_in(shelf: Shelf, rng: RandomStream, seed: int, index: int) -> FunctionProblem:
-    """Draw a problem of a shelf."""
-    kind = rng.weighted(_kinds(shelf))
-    name, train = f"{NAME}-{shelf.split}-{index}", shelf.split is Split.TRAIN
+def draw_in(source: SplitDomains, rng: RandomStream, seed: int, index: int) -> FunctionProblem:
+    """Draw a problem of a split."""
+    kind = rng.weighted(_kinds(source))
+    name, train = f"{NAME}-{source.split}-{index}", source.split is Split.TRAIN
     sketch = Sketch(
         rng=rng,
-        shelf=shelf,
-        offer=Offer.draw(rng, shelf),
-        books=Books(key=(seed, name), train=train, domains=shelf.domains),
+        source=source,
+        offer=Offer.draw(rng, source),
+        books=Books(key=(seed, name), train=train, domains=source.domains),
         kind=kind,
     )
     draw_exchanges(sketch)
@@ -42,7 +42,7 @@ def draw_in(shelf: Shelf, rng: RandomStream, seed: int, index: int) -> FunctionP
             "world": version(),
             "preset": NAME,
             "seed": seed,
-            "split": shelf.split.value,
+            "split": source.split.value,
             "index": index,
             "kind": kind.value,
             "calls": calls + len(sketch.down) - (kind is Kind.FAILED),
@@ -54,21 +54,21 @@ def draw_in(shelf: Shelf, rng: RandomStream, seed: int, index: int) -> FunctionP
         kind=kind,
         seed=seed,
         train=train,
-        domains=shelf.domains,
+        domains=source.domains,
         tools=tools,
         exchanges=tuple(sketch.exchanges),
         down=sketch.down,
     )
 
 
-def _kinds(shelf: Shelf) -> dict[Kind, int]:
-    """Frequencies of the kinds for which the shelf has requests."""
+def _kinds(source: SplitDomains) -> dict[Kind, int]:
+    """Frequencies of the kinds for which the source has requests."""
     has = {
-        Kind.PARALLEL: bool(shelf.several),
-        Kind.CHAIN: bool(shelf.chains(turns=False)),
-        Kind.TURNS: bool(shelf.chains(turns=True)),
-        Kind.ASK: bool(shelf.incomplete),
-        Kind.SUPPLIED: bool(shelf.incomplete),
-        Kind.NONE: bool(shelf.outside),
+        Kind.PARALLEL: bool(source.several),
+        Kind.CHAIN: bool(source.chains(turns=False)),
+        Kind.TURNS: bool(source.chains(turns=True)),
+        Kind.ASK: bool(source.incomplete),
+        Kind.SUPPLIED: bool(source.incomplete),
+        Kind.NONE: bool(source.outside),
     }
     return {kind: weight for kind, weight in TRAIN_KINDS.items() if has.get(kind, True)}
