@@ -1,8 +1,7 @@
-"""Text files: read in bounds and with clear errors, decompressed by name, written whole or not at all.
+"""Text files read in bounds and with clear errors, decompressed by name.
 
 A text is UTF-8, with or without a byte order mark, or UTF-16 with one. JSON rows are the entries of a list or one
-value per line, whichever the file holds: names decide about compression only. A file is written beside its place and
-renamed into it, so a reader sees the old one or the new one.
+value per line, whichever the file holds: names decide about compression only. `store` writes them.
 """
 
 from __future__ import annotations
