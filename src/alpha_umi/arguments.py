@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from alpha_umi.formats.json_types import DATE, TIME, read_type
-from alpha_umi.loose_json import Loose, read_loosely
+from alpha_umi.literals import Loose
+from alpha_umi.loose_json import read_loosely
 from alpha_umi.types import Json, ToolSpec
 
 Schema = dict[str, Json]

@@ -9,37 +9,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import NoReturn
 
+from alpha_umi.literals import Loose, UnreadableError, read_literal
 from alpha_umi.types import Json
-
-PYTHON = "written as a Python literal"
-COMMA = "written with a trailing comma"
-CONTROL = "written with raw line breaks or control codes"
-
-_TOKEN = re.compile(
-    r"""[ \t\r\n]*(?:
-      (?P<mark>[{}\[\],:])
-    | (?P<word>true|false|null|True|False|None)\b
-    | (?P<number>-?[0-9][0-9.eE+-]*)
-    | (?P<double>"(?:[^"\\]|\\.)*")
-    | (?P<single>'(?:[^'\\]|\\.)*')
-    )[ \t\r\n]*""",
-    re.VERBOSE | re.DOTALL,
-)
-_WORDS = {"True": "true", "False": "false", "None": "null"}
-_IN_STRING = re.compile(r'\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|.)|["\x00-\x1f]', re.DOTALL)
-_ESCAPES = {"'": "'", "a": r"\u0007", "v": r"\u000b", "\n": ""}
-"""Python's escapes that JSON does not have; a backslash before any other character is one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loose:
-    """Value of a text, with what had to be mended to read it."""
-
-    value: Json
-    mends: tuple[str, ...] = ()
 
 
 def decode_json(text: str) -> Json:
@@ -55,10 +28,11 @@ def read_loosely(text: str) -> Loose:
     try:
         return Loose(value=decode_json(text))
     except ValueError:
-        mended, mends = _mend(text)
-        if not mends:
-            raise
-        return Loose(value=decode_json(mended), mends=mends)
+        try:
+            return read_literal(text)
+        except UnreadableError:
+            pass
+        raise
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -73,51 +47,6 @@ def _finite(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-
-
-def _mend(text: str) -> tuple[str, tuple[str, ...]]:
-    """JSON of the same meaning, and what was changed for it; nothing is changed where a token is unknown."""
-    tokens: list[str] = []
-    mends: dict[str, None] = {}
-    at = 0
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
-            return text, ()
-        at = found.end()
-        token = found["mark"] or found["number"] or _WORDS.get(found["word"] or "", found["word"])
-        if found["word"] in _WORDS or found["single"] is not None:
-            mends[PYTHON] = None
-        if token is None:
-            written = found["double"] or found["single"]
-            token = _string(written)
-            if re.search(r"[\x00-\x1f]", written):
-                mends[CONTROL] = None
-            elif found["double"] is not None and token != written:
-                mends[PYTHON] = None
-        if token in ("}", "]") and tokens[-1:] == [","] and tokens[-2:-1] and tokens[-2] not in ("{", "[", ",", ":"):
-            tokens.pop()
-            mends[COMMA] = None
-        tokens.append(token)
-    return " ".join(tokens), tuple(mends)
-
-
-def _string(written: str) -> str:
-    """A JSON string of a quoted text with Python's or JSON's escapes."""
-    return f'"{_IN_STRING.sub(_escaped, written[1:-1])}"'
-
-
-def _escaped(found: re.Match[str]) -> str:
-    escape = found[1]
-    if escape is None:
-        return r"\"" if found[0] == '"' else f"\\u{ord(found[0]):04x}"
-    if escape[0] == "x" and len(escape) == 3:
-        return f"\\u00{escape[1:]}"
-    if escape[0] == "U" and len(escape) == 9 and int(escape[1:], 16) < 0x110000:
-        return json.dumps(chr(int(escape[1:], 16)))[1:-1]
-    if escape in _ESCAPES:
-        return _ESCAPES[escape]
-    return found[0] if escape[0] in '"\\/bfnrt' or len(escape) == 5 else rf"\\{escape}"
 
 
 # --- readable JSON ----------------------------------------------------------------------------------------

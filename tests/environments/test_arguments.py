@@ -199,6 +199,8 @@ def test_a_tool_without_arguments_is_called_with_none(text):
         json.dumps("{'city': 'Oslo', 'days': 2}"),
         json.dumps(json.dumps('{"city": "Oslo", "days": 2}')),
         "\n {'city': '\\x4fslo', 'days': 2}\n",
+        '{"city":\u00a0"Oslo", "days": 2}',
+        "{u'city': r'Oslo', 'days': (2)}",
     ],
 )
 def test_what_means_one_thing_is_mended_and_the_mend_is_named(text):
@@ -212,6 +214,8 @@ def test_what_means_one_thing_is_mended_and_the_mend_is_named(text):
     "text",
     ["{city: 'Oslo'}", "{'city': 'Oslo'", "{'city': 'L'Aquila'}", "{'city': Oslo}", '{"city": "Oslo"} {}',
      "{'city': 'Oslo', 'days': 1e999}", "{'city': 'Oslo', 'days': '2'}", '{"city": "Oslo", "days": "2"}',
+     "{'city': 'Oslo', 'days': +2}", "{'city': 'Oslo', 'days': 02}", "{'city': 'Oslo', 'days': none}",
+     "{'city': <escape>Oslo<escape>}",
      '{"city": ,}', '{"city": None}', "[{'city': 'Oslo'}]", '"Oslo"', "('Oslo',)", "{,}", '{"city": "Oslo",,}',
      "dict(city='Oslo')"],
 )  # fmt: skip

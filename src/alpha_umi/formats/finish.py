@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 
-from alpha_umi.formats.dialects.values import UnreadableError, read_value, write_value
 from alpha_umi.formats.marks import filled, joined
+from alpha_umi.literals import UnreadableError, read_value, write_value
 from alpha_umi.types import Answer, Call, Decision, FinishReason, Json, Part, Plan, Span, ToolSpec, Turn
 
 FINISH = "Finish"

@@ -15,8 +15,8 @@ from itertools import islice
 from alpha_umi.formats.dialects.calls import Bare, FoundCall, find_bare, find_named, first_marked
 from alpha_umi.formats.dialects.objects import calls_of
 from alpha_umi.formats.dialects.reasoning import find_reasoning, without_frame, without_reasoning
-from alpha_umi.formats.dialects.values import UnreadableError, read_notation, read_value, write_value
 from alpha_umi.formats.marks import ACTION, COLON, cut_call, read_call
+from alpha_umi.literals import UnreadableError, read_notation, read_value, write_value
 from alpha_umi.types import Answer, Call, Decision, FinishReason, Plan, Role, Turn
 
 _FLAGS = re.IGNORECASE | re.MULTILINE | re.ASCII

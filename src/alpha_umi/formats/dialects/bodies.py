@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import unescape
 
 from alpha_umi.formats.dialects.objects import calls_of, write_arguments
-from alpha_umi.formats.dialects.values import UnreadableError, read_notation, read_value, write_value
+from alpha_umi.literals import UnreadableError, read_notation, read_value, write_value
 from alpha_umi.types import Call, Json
 
 _MOST = 100

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alpha_umi.formats.dialects.bodies import Body, read_body, read_named, read_objects, read_python
-from alpha_umi.formats.dialects.values import UnreadableError, read_value
+from alpha_umi.literals import UnreadableError, read_value
 from alpha_umi.types import Call, FinishReason
 
 _B = "[|｜]"

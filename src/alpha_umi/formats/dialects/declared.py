@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from alpha_umi.formats.dialects.values import UnreadableError, read_value, write_value
 from alpha_umi.formats.json_types import normalise
+from alpha_umi.literals import UnreadableError, read_value, write_value
 from alpha_umi.types import Call, Json, ToolSpec, Turn
 
 _BARE = re.compile(r"<arg_value>|<(?:\w{1,20}:)?(?:parameter|param|argument|arg)\s*[ =]")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 
-from alpha_umi.formats.dialects.values import UnreadableError, read_value, write_value
+from alpha_umi.literals import UnreadableError, read_value, write_value
 from alpha_umi.types import Call, Json
 
 _NAMES = ("name", "tool_name", "function_name", "recipient_name", "function", "tool", "action", "api")

@@ -2,25 +2,36 @@
 
 The standard parser reads JSON. What it refuses is read here, by hand and bounded in depth: single quotes, trailing
 commas, `True` and `None`, bare keys, strings between other delimiters. Nothing is evaluated. (`ast.literal_eval` needs
-the end beforehand, warns of unknown escapes and knows neither `true` nor calls.)
+the end beforehand, warns of unknown escapes and knows neither `true` nor calls.) `read_literal` says what it mended,
+and refuses what only a guess can read.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from alpha_umi.types import Json
 
 _Item = TypeVar("_Item")
 
+PYTHON = "written as a Python literal"
+COMMA = "written with a trailing comma"
+CONTROL = "written with raw line breaks or control codes"
+BLANK = "written with blanks that JSON does not know"
+
 _MOST_DEPTH = 60
 """Lists and objects within each other."""
 _DECODER = json.JSONDecoder(strict=False)
 _BLANK = re.compile(r"\s*")
+_JSON_BLANKS, _CONTROLS = " \t\r\n", re.compile(r"[\x00-\x1f]")
+_JSON_ESCAPES = re.compile(r'(?:[^\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+', re.DOTALL)
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _STRING = re.compile(
     r"""[rRuU]?(?:'''(?P<a>(?:[^'\\]++|\\.|'(?!''))*+)'''|\"""(?P<b>(?:[^"\\]++|\\.|"(?!""))*+)\"""
     |'(?P<c>(?:[^'\\]++|\\.)*+)'|"(?P<d>(?:[^"\\]++|\\.)*+)")""",
@@ -33,6 +44,8 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _BARE_KEY = re.compile(r"[^\s\"'{}\[\](),:<>][^\"'{}\[\](),:<>\n]{0,100}?(?=\s*:)")
 _CALLED = re.compile(r"(?P<name>[^\W\d][\w.\-/]*(?: [\w.\-/]+){0,5})\s*\(")
 _NAMED = re.compile(r"(?P<name>[^\W\d]\w*)\s*=(?!=)")
+_PYTHON_NUMBER = re.compile(r"-?(?:(?:0+|[1-9]\d*)(?:\.\d*)?|\d*\.\d+)(?:[eE][+-]?\d+)?")
+_JSON_WORDS, _PYTHON_WORDS = ("true", "false", "null"), ("True", "False", "None")
 _CONSTANTS: dict[str, Json] = {"true": True, "false": False, "null": None, "none": None, "undefined": None}
 _ESCAPE = re.compile(
     r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
@@ -43,7 +56,30 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableError(ValueError):
-    """Text that holds no value where one is asked for. Never leaves `formats`."""
+    """Text that holds no value where one is asked for. A model wrote it, so every caller catches it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loose:
+    """Value of a text, with what had to be mended to read it."""
+
+    value: Json
+    mends: tuple[str, ...] = ()
+
+
+def read_literal(text: str) -> Loose:
+    """Return the value that a whole text means where JSON refuses it, in time that grows with its length alone.
+
+    Raises UnreadableError for a text that means nothing, or more than one thing: unquoted words, other spellings of
+    the constants, numbers without bounds, brackets that are missing.
+    """
+    reader = _Literals(text, 0)
+    with _bounded(0):
+        value = reader.value()
+        reader.skip()
+    if reader.is_guess or reader.at < len(text):
+        raise UnreadableError("only a guess reads it")
+    return Loose(value=value, mends=tuple(reader.mends))
 
 
 def read_value(text: str, at: int) -> tuple[Json, int]:
@@ -86,9 +122,13 @@ class _Literals:
 
     def __init__(self, text: str, at: int) -> None:
         self.text, self.at = text, at
+        self.mends: dict[str, None] = {}
+        """Ways in which what was read is not JSON."""
+        self.is_guess = False
+        """True: what was read could mean something else."""
 
     def value(self, depth: int = 0) -> Json:
-        self._skip()
+        self.skip()
         if depth > _MOST_DEPTH:
             self._fail()
         match self.text[self.at : self.at + 1]:
@@ -98,18 +138,19 @@ class _Literals:
                 return self._items("[", "]", lambda: self.value(depth + 1))[0]
             case "(":
                 items, comma = self._items("(", ")", lambda: self.value(depth + 1))
+                self.mends[PYTHON] = None
                 return items[0] if len(items) == 1 and not comma else items
             case _:
                 return self._scalar()
 
     def calls(self) -> list[tuple[str, Json]]:
-        self._skip()
+        self.skip()
         if self.text.startswith("[", self.at):
             return self._items("[", "]", self._call)[0] or self._fail()
         return [self._call()]
 
     def _call(self) -> tuple[str, Json]:
-        self._skip()
+        self.skip()
         called = _CALLED.match(self.text, self.at) or self._fail()
         self.at = called.end() - 1
         given = self._items("(", ")", self._argument)[0]
@@ -120,7 +161,7 @@ class _Literals:
         return called["name"], named if not unnamed else [value for _, value in given]
 
     def _argument(self) -> tuple[str, Json]:
-        self._skip()
+        self.skip()
         named = _NAMED.match(self.text, self.at)
         if named is None:
             self.at += 2 * self.text.startswith("**", self.at)
@@ -130,11 +171,12 @@ class _Literals:
 
     def _object(self, depth: int) -> Json:
         def pair() -> tuple[str, Json]:
-            self._skip()
+            self.skip()
             bare = _BARE_KEY.match(self.text, self.at)
             key: Json = bare[0] if bare else self._scalar()
+            self.is_guess |= bare is not None or not isinstance(key, str)
             self.at = bare.end() if bare else self.at
-            self._skip()
+            self.skip()
             if not self.text.startswith(":", self.at):
                 self._fail()
             self.at += 1
@@ -148,14 +190,16 @@ class _Literals:
         items: list[_Item] = []
         comma = False
         while True:
-            self._skip()
+            self.skip()
             if self.text.startswith(closes, self.at):
                 self.at += len(closes)
+                if comma and closes != ")":
+                    self.mends[COMMA] = None
                 return items, comma
             if items and not comma:
                 self._fail()
             items.append(read())
-            self._skip()
+            self.skip()
             comma = self.text.startswith(",", self.at)
             self.at += comma
 
@@ -165,24 +209,49 @@ class _Literals:
             if text.startswith(mark, self.at):
                 end = text.find(mark, self.at + len(mark))
                 start, self.at = self.at + len(mark), end + len(mark) if end >= 0 else self._fail()
+                self.is_guess = True
                 return text[start:end]
         if string := _STRING.match(text, self.at):
-            self.at = string.end()
-            body = next(group for group in string.groups() if group is not None)
-            return body if string[0][0] in "rR" else _ESCAPE.sub(_unescaped, body)
+            return self._string(string)
         if number := _NUMBER.match(text, self.at):
-            self.at = number.end()
-            whole = number["fraction"] is None and number["exponent"] is None and "." not in number[0]
-            return int(number[0]) if whole else float(number[0])
+            return self._number(number)
         word = _WORD.match(text, self.at) or self._fail()
         if word[0].lower() not in _CONSTANTS:
             self._fail()
         self.at = word.end()
+        if word[0] not in _JSON_WORDS:
+            self.mends[PYTHON] = None
+            self.is_guess |= word[0] not in _PYTHON_WORDS
         return _CONSTANTS[word[0].lower()]
 
-    def _skip(self) -> None:
+    def _string(self, string: re.Match[str]) -> str:
+        self.at = string.end()
+        body = next(group for group in string.groups() if group is not None)
+        if string["d"] is None or string[0][0] != '"' or not _JSON_ESCAPES.fullmatch(body):
+            self.mends[PYTHON] = None
+        if _CONTROLS.search(body):
+            self.mends[CONTROL] = None
+        return body if string[0][0] in "rR" else _ESCAPE.sub(_unescaped, body)
+
+    def _number(self, number: re.Match[str]) -> int | float:
+        self.at = number.end()
+        if not _JSON_NUMBER.fullmatch(number[0]):
+            self.mends[PYTHON] = None
+            self.is_guess |= not _PYTHON_NUMBER.fullmatch(number[0])
+        if number["fraction"] is None and number["exponent"] is None and "." not in number[0]:
+            return int(number[0])
+        value = float(number[0])
+        self.is_guess |= math.isinf(value)
+        return value
+
+    def skip(self) -> None:
+        """Move on behind blanks."""
         blank = _BLANK.match(self.text, self.at)
-        self.at = blank.end() if blank else self.at
+        if blank is None or not blank[0]:
+            return
+        if blank[0].strip(_JSON_BLANKS):
+            self.mends[BLANK] = None
+        self.at = blank.end()
 
     def _fail(self) -> NoReturn:
         raise UnreadableError(f"no value at {self.at}")
