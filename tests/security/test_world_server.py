@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 from alpha_umi.errors import StorageError
-from alpha_umi.serving.virtual_tools import server
+from alpha_umi.serving.http import server
+from alpha_umi.serving.http.guard import LOOPBACK, hosts_of
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
-from alpha_umi.serving.virtual_tools.guard import LOOPBACK, hosts_of
 from alpha_umi.serving.virtual_tools.openapi import openapi_document
 from alpha_umi.serving.virtual_tools.simulators import WorldSimulator
 from alpha_umi.serving.virtual_tools.wire import DEEPEST, ApiAddress, Asked, Reply

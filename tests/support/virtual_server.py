@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx2
 
 from alpha_umi.formats.tool_json import Api
-from alpha_umi.serving.virtual_tools import server
+from alpha_umi.serving.http import server
 from alpha_umi.serving.virtual_tools.app import AppOptions, make_app
 from alpha_umi.serving.virtual_tools.cache import ReplyCache
 from alpha_umi.serving.virtual_tools.service import VirtualTools

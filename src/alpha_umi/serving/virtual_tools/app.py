@@ -9,7 +9,6 @@ cache, and for injected faults.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
 import math
@@ -21,13 +20,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
-from starlette.requests import ClientDisconnect
 
 from alpha_umi.environments.budgets import SERVER_CHARS, Budget, Cut, shorten
 from alpha_umi.environments.http import STATUS_HEADER
 from alpha_umi.errors import StorageError
+from alpha_umi.serving.http.bodies import Refused, is_key, read_json_body
+from alpha_umi.serving.http.guard import OTHER_NAME, HostGuard
 from alpha_umi.serving.virtual_tools.faults import Fault, Faults, Kind
-from alpha_umi.serving.virtual_tools.guard import HostGuard
 from alpha_umi.serving.virtual_tools.openapi import openapi_document
 from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.wire import (
@@ -81,7 +80,7 @@ def make_app(tools: VirtualTools, options: AppOptions) -> FastAPI:
     app = FastAPI(title="virtual ToolBench", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.openapi = openapi_document
     if options.hosts:
-        app.add_middleware(HostGuard, hosts=options.hosts)
+        app.add_middleware(HostGuard, hosts=options.hosts, refusal={"error": OTHER_NAME, "response": ""})
     app.state.closing = lambda: False
     state = _AppState(tools=tools, options=options, closing=lambda: app.state.closing())
 
@@ -122,23 +121,9 @@ async def _health(state: _AppState) -> Response:
 
 async def _answer(request: Request, state: _AppState, *, max_chars: int | None) -> Response:
     """Reply to a request, once all of it has arrived in time."""
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        return _refuse(415, f"the request is of type {kind or 'none'}; application/json is needed")
-    if (
-        request.headers.get("content-length", "0").isdigit()
-        and int(request.headers.get("content-length", "0")) > _LARGEST
-    ):
-        return _refuse(413, _TOO_LARGE)
-    try:
-        async with asyncio.timeout(state.options.body_s):
-            body = await _read_body(request)
-    except TimeoutError:
-        return _refuse(408, f"the request did not arrive within {state.options.body_s:g} s")
-    except ClientDisconnect:
-        return _refuse(400, "the request was not sent to its end")
-    if body is None:
-        return _refuse(413, _TOO_LARGE)
+    body = await read_json_body(request, max_bytes=_LARGEST, max_seconds=state.options.body_s)
+    if isinstance(body, Refused):
+        return _refuse(body)
     asked = read_request(body, request.headers)
     match asked:
         case Unreadable(reason=reason, http_status=status):
@@ -150,9 +135,7 @@ async def _answer(request: Request, state: _AppState, *, max_chars: int | None) 
 
 
 async def _treat(request: Request, asked: Asked, state: _AppState, max_chars: int | None) -> Response:
-    if state.options.key and not hmac.compare_digest(
-        *(key.encode(errors="surrogatepass") for key in (asked.key, state.options.key))
-    ):
+    if state.options.key and not is_key(asked.key, state.options.key):
         said = "this toolbench_key is not accepted here" if asked.key else "a toolbench_key is needed here"
         return _send(Reply(error=UNAUTHORIZED, response=said, status=ToolStatus.ERROR))
     fault = state.options.faults.deal(asked)
@@ -239,21 +222,8 @@ def _json(content: str | bytes, status: int = 200) -> Response:
     return Response(content, status_code=status, media_type="application/json")
 
 
-def _refuse(status: int, reason: str) -> Response:
+def _refuse(refused: Refused) -> Response:
     """Refuse a request whose rest is not read."""
-    response = _json(json.dumps({"error": reason, "response": ""}), status)
+    response = _json(json.dumps({"error": refused.reason, "response": ""}), refused.status)
     response.headers["Connection"] = "close"
     return response
-
-
-_TOO_LARGE = f"the request is larger than {_LARGEST} bytes"
-
-
-async def _read_body(request: Request) -> bytes | None:
-    """Read the request body; None where it is too large."""
-    parts = bytearray()
-    async for part in request.stream():
-        parts += part
-        if len(parts) > _LARGEST:
-            return None
-    return bytes(parts)

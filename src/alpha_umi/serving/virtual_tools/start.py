@@ -16,12 +16,12 @@ from alpha_umi.environments.recording import Recording
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.loading.judges import open_simulator
-from alpha_umi.serving.virtual_tools import server
+from alpha_umi.serving.http import server
+from alpha_umi.serving.http.guard import hosts_of
 from alpha_umi.serving.virtual_tools.app import AppOptions, make_app
 from alpha_umi.serving.virtual_tools.cache import ReplyCache
 from alpha_umi.serving.virtual_tools.faults import read_faults
 from alpha_umi.serving.virtual_tools.folders import import_folder
-from alpha_umi.serving.virtual_tools.guard import hosts_of
 from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.simulators import Actor, ModelSimulator, Simulator, WorldSimulator
 from alpha_umi.serving.virtual_tools.wire import ApiAddress, address_of_api

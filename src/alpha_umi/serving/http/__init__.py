@@ -1,0 +1,1 @@
+"""HTTP server parts that every service shares: the bounded server, its guard, and bounded request bodies."""
