@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from alpha_umi.formats.json_schema import write_function
+from alpha_umi.formats.messages import call_id
 from alpha_umi.formats.native import write_reply
 from alpha_umi.types import Call, Json, ToolPrompt, ToolSpec
 
@@ -65,11 +66,12 @@ class ToolWire:
             if message.calls:
                 fields["content"] = message.content or None
                 fields["tool_calls"] = [
-                    _write_call(call, names[call.name], _id(made + number)) for number, call in enumerate(message.calls)
+                    _write_call(call, names[call.name], call_id(made + number))
+                    for number, call in enumerate(message.calls)
                 ]
                 made += len(message.calls)
             elif message.role == "tool":
-                fields["tool_call_id"] = _id(answered)
+                fields["tool_call_id"] = call_id(answered)
                 answered += 1
             written.append(fields)
         return written
@@ -80,11 +82,6 @@ def _write_tool(tool: ToolSpec, name: str) -> Json:
     if name != tool.name and _stand_in(tool.name) == _STAND_IN:
         function["description"] = ": ".join(filter(None, (tool.name, tool.description)))
     return {"type": "function", "function": function}
-
-
-def _id(number: int) -> str:
-    """The id of a call: nine letters and digits, as the strictest endpoints want it."""
-    return f"call{number:05}"
 
 
 def _stand_in(name: str) -> str:
