@@ -123,3 +123,9 @@ def test_what_fits_is_counted_once_and_left_alone():
 def test_tools_that_leave_no_room_are_an_error_with_the_numbers():
     with pytest.raises(FormatError, match=r"'t1'.* \d+ tokens .*limit is 10"):
         fit(SHARED, Role.PLANNER, TASK, steps(2, 10), Window(limit=10, count=len))
+
+
+@pytest.mark.parametrize("role", FORMAT_ROLES)
+def test_a_prompt_without_turns_that_does_not_fit_is_the_same_error(role):
+    with pytest.raises(FormatError, match=r"limit is 10"):
+        fit(SHARED, role, TASK, (), Window(limit=10, count=len))

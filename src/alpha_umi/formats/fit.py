@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.rendering import render
@@ -123,7 +124,7 @@ def _droppable(role: Role, task: Task, turns: Sequence[Turn]) -> list[range]:
         for place, turn in enumerate(turns)
         if place in (0, query) or place in earlier or (isinstance(turn, Plan | User) and not place < (query or 0))
     ]
-    steps = [range(start, stop) for start, stop in zip(starts, [*starts[1:], len(turns)], strict=True)]
+    steps = [range(start, stop) for start, stop in pairwise([*starts, len(turns)])]
     return [_without(step, query) for step in steps if needed not in step and len(_without(step, query))]
 
 
