@@ -25,6 +25,12 @@ COMMA = "written with a trailing comma"
 CONTROL = "written with raw line breaks or control codes"
 BLANK = "written with blanks that JSON does not know"
 
+COMBINING = (
+    r"\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0711-\u0963"
+    r"\u0981-\u0df3\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0fc6\u102b-\u109d\u135d-\u135f\u1712-\u17d3\u180b-\u1cff\u1dc0-\u1dff"
+    r"\u302a-\u302f\u3099\u309a\ua802-\uabed\ufe00-\ufe0f"
+)
+"""Ranges of the marks in words of Thai, Hindi and other scripts, which `\\w` leaves out, for a set of characters."""
 _MOST_DEPTH = 60
 """Lists and objects within each other."""
 _DECODER = json.JSONDecoder(strict=False)
@@ -40,10 +46,10 @@ _STRING = re.compile(
 _VERBATIM = ('<|"|>', "<escape>")
 """Delimiters of strings without escapes (Gemma)."""
 _NUMBER = re.compile(r"[+-]?(?:\d{1,400}(?P<fraction>\.\d*)?|\.\d+)(?P<exponent>[eE][+-]?\d{1,4})?(?![\w.])")
-_WORD = re.compile(r"[^\W\d]\w*")
+_WORD = re.compile(rf"[^\W\d][\w{COMBINING}]*")
 _BARE_KEY = re.compile(r"[^\s\"'{}\[\](),:<>][^\"'{}\[\](),:<>\n]{0,100}?(?=\s*:)")
-_CALLED = re.compile(r"(?P<name>[^\W\d][\w.\-/]*(?: [\w.\-/]+){0,5})\s*\(")
-_NAMED = re.compile(r"(?P<name>[^\W\d]\w*)\s*=(?!=)")
+_CALLED = re.compile(rf"(?P<name>[^\W\d][\w{COMBINING}.\-/]*(?: [\w{COMBINING}.\-/]+){{0,5}})\s*\(")
+_NAMED = re.compile(rf"(?P<name>[^\W\d][\w{COMBINING}]*)\s*=(?!=)")
 _PYTHON_NUMBER = re.compile(r"-?(?:(?:0+|[1-9]\d*)(?:\.\d*)?|\d*\.\d+)(?:[eE][+-]?\d+)?")
 _JSON_WORDS, _PYTHON_WORDS = ("true", "false", "null"), ("True", "False", "None")
 _CONSTANTS: dict[str, Json] = {"true": True, "false": False, "null": None, "none": None, "undefined": None}

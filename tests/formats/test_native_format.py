@@ -1,6 +1,7 @@
 """Native function calling: every history makes messages that endpoints take, and every reply reads as turns."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -161,14 +162,26 @@ def test_names_travel_in_the_characters_of_endpoints_and_come_back(names, data):
 
 
 def test_a_name_without_latin_letters_gets_a_stand_in_and_is_told_in_the_description():
-    names = ["天气预报", "погода", "tool_1", "🌤", "__", "prévisions météo"]
+    names = ["天气", "погода", "ค้นหา_for_วิกิ", "かな", "날씨", "🌤", "__", "prévisions météo"]
     tools = tuple(ToolSpec(name=name, description="d") for name in names)
     past = Message(role="assistant", content="", calls=(Call(name="时间", arguments="{}"),))
     request = ToolWire(ToolPrompt(messages=(past,), tools=tools)).request()
     sent = [tool["function"] for tool in request["tools"]]
-    assert [each["name"] for each in sent] == ["tool_2", "tool_3", "tool_1", "tool_4", "__", "previsions_meteo"]
-    assert [each["description"] for each in sent] == ["天气预报: d", "погода: d", "d", "🌤: d", "d", "d"]
-    assert request["messages"][0]["tool_calls"][0]["function"]["name"] == "tool_5"
+    shown = [re.sub("_[a-z2-7]{8}$", "", each["name"]) for each in sent]
+    assert shown == [
+        "u5929u6c14",
+        "poghoda",
+        "khonohoaa_for_woikoi",
+        "kana",
+        "nalssi",
+        "tool",
+        "__",
+        "previsions_meteo",
+    ]
+    assert [each["description"] for each in sent] == [*(f"{name}: d" for name in names[:6]), "d", "d"]
+    alone = ToolWire(ToolPrompt(messages=(), tools=tools[1:2])).request()["tools"][0]["function"]
+    assert alone == sent[1]
+    assert request["messages"][0]["tool_calls"][0]["function"]["name"].startswith("u65f6u95f4_")
 
 
 def test_types_that_no_endpoint_knows_are_told_in_words():

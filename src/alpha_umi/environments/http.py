@@ -20,7 +20,15 @@ from alpha_umi.environments.access import Access, AccessLimits, Request, refusal
 from alpha_umi.environments.reference import Replies, read_status
 from alpha_umi.errors import ConfigError
 from alpha_umi.formats.prompts.unknown_tools import unknown_tool
-from alpha_umi.formats.tool_json import DESCRIPTION_LENGTH, Api, argument_name, standard_name, write_trained_spec
+from alpha_umi.formats.tool_json import (
+    DESCRIPTION_LENGTH,
+    Api,
+    argument_name,
+    spoken_argument,
+    spoken_name,
+    standard_name,
+    write_trained_spec,
+)
 from alpha_umi.loose_json import readable_json
 from alpha_umi.types import Call, Json, Observation, Reference, ToolSpec, ToolStatus
 
@@ -102,10 +110,11 @@ class HttpEnvironment:
         return next((api for known, api in self._apis.items() if known.endswith(name)), None)
 
     def _request(self, api: Api, arguments: str) -> Request:
+        published = self.service.compat is not None
         body: Json = {
             "category": api.category,
-            "tool_name": standard_name(api.tool),
-            "api_name": argument_name(api.name),
+            "tool_name": standard_name(api.tool) if published else spoken_name(api.tool),
+            "api_name": argument_name(api.name) if published else spoken_argument(api.name),
             "tool_input": arguments,
             "strip": self.service.strip,
             "toolbench_key": self.service.key,

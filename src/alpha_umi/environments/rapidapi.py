@@ -24,8 +24,8 @@ from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.formats.tool_json import (
     DESCRIPTION_LENGTH,
     Api,
-    argument_name,
     read_api,
+    spoken_argument,
     unpack_json,
     write_trained_spec,
 )
@@ -100,8 +100,8 @@ class RapidApiEnvironment:
 
 def build_request(api: Api, arguments: str) -> Request | Fault:
     """Build the request that a call means, without a key; a Fault where its arguments are not the declared ones."""
-    declared = {argument_name(_name(each)): _name(each) for each in (*api.required, *api.optional)}
-    required = [argument_name(_name(each)) for each in api.required]
+    declared = {spoken_argument(_name(each)): _name(each) for each in (*api.required, *api.optional)}
+    required = [spoken_argument(_name(each)) for each in api.required]
     spec = ToolSpec(
         name=api.name,
         parameters={

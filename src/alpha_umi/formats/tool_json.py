@@ -7,7 +7,9 @@ required). Law: the ToolSpec made here has the document of the one that is read 
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,7 +31,7 @@ class Api:
     category: str
     tool: str
     name: str
-    """Declared name; models call it `standard_name(name)`."""
+    """Declared name; models call it `function_name(name, tool)`."""
     description: str = ""
     tool_description: str = ""
     """Of the whole tool, where its own file is at hand."""
@@ -54,6 +56,38 @@ def argument_name(name: str) -> str:
     """Return the standard name of a parameter, changed where it is a word that ToolBench avoids."""
     text = standard_name(name)
     return f"is_{text}" if text in _TAKEN else text
+
+
+def spoken_name(name: str) -> str:
+    """Return the standard name of a tool, in its own letters where ToolBench's rule drops a word of them.
+
+    ToolBench keeps Latin letters and most ideographs, so that all Thai or Korean names are one. Law: names that differ
+    in a letter or a digit have different spoken names, but for Latin letters with accents, which are ToolBench's.
+    """
+    text, composed = standard_name(name), unicodedata.normalize("NFC", name)
+    letters = [sign for sign in composed if unicodedata.category(sign)[0] in "LM" and _NOT_IN_NAMES.match(sign)]
+    others = sum(not unicodedata.name(sign, "").startswith(("LATIN", "COMBINING")) for sign in letters)
+    if others < (2 if text else 1):
+        return text
+    kept = "".join(sign if unicodedata.category(sign)[0] in "LMN" else "_" for sign in composed.lower())
+    text = unicodedata.normalize("NFC", re.sub("__+", "_", kept).strip("_"))
+    return f"get_{text}" if text[:1].isdigit() else text
+
+
+def spoken_argument(name: str) -> str:
+    """Return the spoken name of a parameter, changed where it is a word that ToolBench avoids."""
+    text = spoken_name(name)
+    return f"is_{text}" if text in _TAKEN else text
+
+
+def function_name(api: str, tool: str) -> str:
+    """Return the name by which models call an API of a tool, both declared or spoken."""
+    spoken = spoken_argument(api), spoken_name(tool)
+    name = "_for_".join(spoken)
+    if len(name) <= NAME_LENGTH or spoken == (argument_name(api), standard_name(tool)):
+        return name[-NAME_LENGTH:]
+    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+    return f"{name[: NAME_LENGTH - len(digest) - 1]}_{digest}"
 
 
 def category_name(name: str) -> str:
@@ -91,8 +125,7 @@ _WRAPPED = re.compile(
 
 def write_spec(api: Api) -> ToolSpec:
     """Write the ToolSpec of an API, word for word as in ToolBench's training data."""
-    tool = standard_name(api.tool)
-    name = f"{argument_name(api.name)}_for_{tool}"[-NAME_LENGTH:]
+    tool, name = spoken_name(api.tool), function_name(api.name, api.tool)
     description = f'This is the subfunction for tool "{tool}", you can use this tool.'
     told = api.description.strip().replace(api.name, name)[:DESCRIPTION_LENGTH]
     if api.description.strip():
@@ -104,9 +137,9 @@ def write_spec(api: Api) -> ToolSpec:
         description=description,
         parameters={
             "type": "object",
-            "properties": {argument_name(_text(each.get("name"))): _schema(each) for each in shown},
-            "required": [argument_name(_text(each.get("name"))) for each in api.required],
-            "optional": [argument_name(_text(each.get("name"))) for each in api.optional] if api.required else [],
+            "properties": {spoken_argument(_text(each.get("name"))): _schema(each) for each in shown},
+            "required": [spoken_argument(_text(each.get("name"))) for each in api.required],
+            "optional": [spoken_argument(_text(each.get("name"))) for each in api.optional] if api.required else [],
         },
     )
 

@@ -27,7 +27,7 @@ from alpha_umi.environments.python import PythonEnvironment, load_tools
 from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
 from alpha_umi.environments.replay import ReplayEnvironment
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
-from alpha_umi.formats.tool_json import Api, argument_name, standard_name, write_trained_spec
+from alpha_umi.formats.tool_json import Api, spoken_argument, spoken_name, write_trained_spec
 from alpha_umi.loading.code import failure, import_code
 from alpha_umi.protocols import Environment
 from alpha_umi.types import Task, Trajectory, Turn
@@ -197,7 +197,7 @@ class _RapidApis:
 
 
 def _names(api: Api) -> tuple[str, str]:
-    return standard_name(api.tool), argument_name(api.name)
+    return spoken_name(api.tool), spoken_argument(api.name)
 
 
 def _replay(config: ReplayConfig) -> Opener:

@@ -1,14 +1,13 @@
 """Native function calling in OpenAI's wire format: tools and messages of requests, tool calls of replies.
 
-Endpoints allow few characters in a function name: a tool with another name gets an allowed one in the request, and
-its own again in what is read. They take valid JSON Schema alone, which every tool's parameters are written as.
+Endpoints allow few characters in a function name: a tool with another name gets an allowed one in the request
+(`function_names`), and its own again in what is read. They take valid JSON Schema alone, which every tool's parameters
+are written as.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,15 +15,8 @@ from typing import Any, cast
 from alpha_umi.formats.json_schema import write_function
 from alpha_umi.formats.messages import call_id
 from alpha_umi.formats.native import write_reply
+from alpha_umi.models.function_names import is_readable, wire_names
 from alpha_umi.types import Call, Json, ToolPrompt, ToolSpec
-
-_NAME, _NOT_IN_NAMES, _LETTER = (
-    re.compile(r"[A-Za-z0-9_-]{1,64}"),
-    re.compile(r"[^A-Za-z0-9_-]"),
-    re.compile("[A-Za-z]"),
-)
-_LONGEST_NAME = 64
-_STAND_IN = "tool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +43,7 @@ class ToolWire:
     def _names(self) -> dict[str, str]:
         """Wire names of all tools that are offered or were called, each its own: as it is where endpoints allow it."""
         called = [call.name for message in self.prompt.messages for call in message.calls]
-        names = dict.fromkeys([*(tool.name for tool in self.prompt.tools), *called])
-        wired = {name: name for name in names if _NAME.fullmatch(name)}
-        for name in names:
-            if name not in wired:
-                wired[name] = _free(_stand_in(name), set(wired.values()))
-        return wired
+        return wire_names([*(tool.name for tool in self.prompt.tools), *called])
 
     def _write_messages(self, names: Mapping[str, str]) -> list[Json]:
         written: list[Json] = []
@@ -79,25 +66,9 @@ class ToolWire:
 
 def _write_tool(tool: ToolSpec, name: str) -> Json:
     function = {**write_function(tool), "name": name}
-    if name != tool.name and _stand_in(tool.name) == _STAND_IN:
+    if name != tool.name and not is_readable(tool.name):
         function["description"] = ": ".join(filter(None, (tool.name, tool.description)))
     return {"type": "function", "function": function}
-
-
-def _stand_in(name: str) -> str:
-    """Name in the characters of endpoints: letters without their accents, else a word of ours."""
-    plain = unicodedata.normalize("NFKD", name)
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return _NOT_IN_NAMES.sub("_", plain)[:_LONGEST_NAME] if _LETTER.search(plain) else _STAND_IN
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name with the first number that makes it one of its own; a word of ours is always numbered."""
-    number, free = 1, name if name != _STAND_IN else f"{name}_1"
-    while free in taken:
-        number += 1
-        free = f"{name[: _LONGEST_NAME - len(str(number)) - 1]}_{number}"
-    return free
 
 
 def _write_call(call: Call, name: str, call_id: str) -> Json:

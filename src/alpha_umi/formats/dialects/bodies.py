@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import unescape
 
 from alpha_umi.formats.dialects.objects import calls_of, write_arguments
-from alpha_umi.literals import UnreadableError, read_notation, read_value, write_value
+from alpha_umi.literals import COMBINING, UnreadableError, read_notation, read_value, write_value
 from alpha_umi.types import Call, Json
 
 _MOST = 100
@@ -49,7 +49,7 @@ _K3_CALL = re.compile(r"""call\s+tool="(?P<name>[^"]{1,200})"[^<]{0,100}<\|sep\|
 _K3_ARGUMENT = re.compile(r"""\s*<\|open\|>argument\s+key="(?P<key>[^"]{1,200})"(?P<more>[^<]{0,100})<\|sep\|>""")
 _NAME = re.compile(
     rf"""\s*+(?:function\s*<{_BAR}tool[_▁]sep{_BAR}>|(?:call|name)\s*:\s*+|✿FUNCTION✿\s*:\s*+|functions\.)?
-    (?P<name>\w[\w.\-/]{{0,200}}+)(?:\:\d+)?""",
+    (?P<name>\w[\w{COMBINING}.\-/]{{0,200}}+)(?:\:\d+)?""",
     re.VERBOSE,
 )
 _TO_ARGUMENTS = re.compile(

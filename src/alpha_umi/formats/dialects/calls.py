@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alpha_umi.formats.dialects.bodies import Body, read_body, read_named, read_objects, read_python
-from alpha_umi.literals import UnreadableError, read_value
+from alpha_umi.literals import COMBINING, UnreadableError, read_value
 from alpha_umi.types import Call, FinishReason
 
 _B = "[|｜]"
@@ -31,17 +31,17 @@ MARKS: Mapping[str, str] = {
         r"|(?-i:assistant)?(?-i:commentary|analysis)\s{0,3})?\bto=functions\.(?=[\w.\-])"
     ),
     "words (Phi, FireFunction, Functionary, Qwen-Agent, GigaChat, Kimi K3, HyperCLOVA)": (
-        r"functools(?=\[)|>>>(?=[\w.\-]{1,100}\s*\n\s*\{)|<\|recipient\|>(?!\s*all)|(?=✿FUNCTION✿)"
+        r"functools(?=\[)|>>>(?=[\w" + COMBINING + r".\-]{1,100}\s*\n\s*\{)|<\|recipient\|>(?!\s*all)|(?=✿FUNCTION✿)"
         r"|function call<\|role_sep\|>|<\|open\|>tools<\|sep\|>|<\|open\|>(?=call\s+tool=)| -> tool/function_call\n"
     ),
 }
 """By the dialects that use them. Any body may follow any mark."""
 MARK = "|".join(MARKS.values())
-OPAQUE = r"(?:^|[:：][*_]{0,2}|\()[ \t]*(?=\{|\[\s{0,20}\{|\[[^\W\d][\w.\-]{0,200}\()"
+OPAQUE = rf"(?:^|[:：][*_]{{0,2}}|\()[ \t]*(?=\{{|\[\s{{0,20}}\{{|\[[^\W\d][\w{COMBINING}.\-]{{0,200}}\()"
 """Where an object or a list of calls may start: marks within it are text."""
 _SCANNED = re.compile(f"(?P<mark>{MARK})|(?P<opaque>{OPAQUE})", re.IGNORECASE | re.MULTILINE)
 _ANY_MARK = re.compile(rf"\s*+(?:{MARK}|function\s*<{_B}tool[_▁]sep{_B}>)", re.IGNORECASE)
-_BARE = re.compile(r"\{\s*[\"']|\[\s*\{|\[\s*[^\W\d][\w.\-]*\s*\(")
+_BARE = re.compile(r"\{\s*[\"']|\[\s*\{|\[\s*[^\W\d][\w" + COMBINING + r".\-]*\s*\(")
 _FENCE_BEFORE = re.compile(r"`{3,}[ \t]*[\w-]{0,20}\s*\Z")
 _LINE_FENCE = re.compile(r"\s*`{3,}[ \t]*[\w-]*\s*")
 QUOTES = "`'\"“‘«"

@@ -6,8 +6,6 @@ write the same arguments are one question here, and the first stays.
 
 from __future__ import annotations
 
-import ast
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from typing import cast
 
 from alpha_umi.errors import DataError
 from alpha_umi.file_names import folded, is_file_name
+from alpha_umi.loose_json import read_loosely
 from alpha_umi.serving.virtual_tools.cache import ReplyCache, Row
 from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, address_of, read_reply
 from alpha_umi.store import read_json, write_json
@@ -117,11 +116,8 @@ def _read_file(path: Path, moved: Moved) -> Iterator[Row]:
 def _read_arguments(text: str) -> dict[str, Json] | None:
     if not text:
         return {}
-    for read in (ast.literal_eval, json.loads):
-        try:
-            value: object = json.loads(json.dumps(read(text)))
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, dict):
-            return cast("dict[str, Json]", value)
-    return None
+    try:
+        value = read_loosely(text).value
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -14,7 +14,7 @@ from typing import cast
 
 from alpha_umi.environments.http import TASK_HEADER
 from alpha_umi.environments.reference import read_status
-from alpha_umi.formats.tool_json import NAME_LENGTH, Api, argument_name, category_name, standard_name
+from alpha_umi.formats.tool_json import Api, category_name, function_name, spoken_argument, spoken_name, standard_name
 from alpha_umi.types import Json, Observation, ToolStatus
 
 NOT_WORKING = "API not working error..."
@@ -27,7 +27,7 @@ DEEPEST = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiAddress:
-    """Address of an API: category, tool and API by their standard names."""
+    """Address of an API: category, tool and API by their spoken names."""
 
     category: str
     tool: str
@@ -36,7 +36,7 @@ class ApiAddress:
     @property
     def function(self) -> str:
         """Name by which models call it."""
-        return f"{self.api}_for_{self.tool}"[-NAME_LENGTH:]
+        return function_name(self.api, self.tool)
 
     def __str__(self) -> str:
         return f"API {self.api!r} of tool {self.tool!r} in category {self.category!r}"
@@ -91,12 +91,12 @@ def address_of(category: str, tool: str, api: str) -> ApiAddress:
     """Resolve names, standardised or not, to an address."""
     folder = category_name(category)
     bare = tool
-    for written in dict.fromkeys((category, folder, standard_name(category))):
+    for written in dict.fromkeys((category, folder, standard_name(category), spoken_name(category))):
         bare = bare.removesuffix(f"_for_{written}") if written else bare
-    name = argument_name(api)
-    for ending in (tool, standard_name(bare)):
+    name = spoken_argument(api)
+    for ending in (tool, spoken_name(bare)):
         name = name.removesuffix(f"_for_{ending}") if ending else name
-    return ApiAddress(category=_whole(folder), tool=standard_name(bare), api=name)
+    return ApiAddress(category=_whole(folder), tool=spoken_name(bare), api=name)
 
 
 def address_of_api(api: Api) -> ApiAddress:
