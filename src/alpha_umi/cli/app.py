@@ -21,6 +21,7 @@ from alpha_umi.cli.bench import bench_app
 from alpha_umi.cli.chat import chat
 from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
+from alpha_umi.cli.endpoint import serve
 from alpha_umi.cli.examples import add_examples
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.judge import judge_app
@@ -438,6 +439,7 @@ def evaluate_predictions(
 app.command()(ask)
 app.command()(chat)
 app.command()(rollouts.rollout)
+app.command()(serve)
 app.command()(study)
 app.command("report")(write_report)
 world_app.command("write")(write_world)

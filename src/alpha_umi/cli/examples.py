@@ -29,6 +29,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi chat --tools tools.py",
         "umi chat --tools tools.py --base-url http://localhost:8000/v1 --model qwen3 --out talk.jsonl",
     ),
+    "serve": (
+        "Serve an agent to OpenAI's clients.",
+        "umi serve",
+        "umi serve --agent runs/mine --tools tools.py --host 0.0.0.0 --api-key-env UMI_KEY",
+    ),
     "rollout": (
         "Explore query sets with an agent.",
         "umi rollout --queries tasks.jsonl --out runs/chain --env world --agent umi-tiny",

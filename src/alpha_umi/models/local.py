@@ -318,7 +318,11 @@ class LocalModel:
             prompt_tokens=len(request.prompt), completion_tokens=len(generation.output_ids) + ended, completions=1
         )
         return Completion(
-            text=text[: min(cuts)] if cuts else text, finish=finish, usage=usage, logprobs=self._logprobs(generation)
+            text=text[: min(cuts)] if cuts else text,
+            finish=finish,
+            usage=usage,
+            logprobs=self._logprobs(generation),
+            cached_tokens=request.found_tokens,
         )
 
     def _logprobs(self, generation: Generation) -> tuple[TokenLogprob, ...] | None:
