@@ -34,7 +34,7 @@ from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.streams import checked_streams, echo, print_error
 from alpha_umi.cli.study import study
-from alpha_umi.cli.world import write_pages, write_world
+from alpha_umi.cli.world import evaluate_rollouts, write_pages, write_world
 from alpha_umi.deprecation import RenamedWarning, renamed_flags
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.output_lock import locks_out
@@ -448,6 +448,7 @@ world_app.command("pages")(write_pages)
 
 app.command("retrieve")(retrieve_apis)
 evaluate_app.command("retrieval")(evaluate_queries)
+evaluate_app.command("world")(evaluate_rollouts)
 world_app.command("serve")(serve_world)
 world_app.add_typer(cache_app, name="cache")
 app.command("demo")(run_demo)

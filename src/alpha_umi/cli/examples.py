@@ -91,6 +91,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi export agent runs/mine --out given --world small",
         "umi export agent runs/mine --out given --world small --card card.md",
     ),
+    "export adapters": (
+        "Write adapters as an agent over a named base model.",
+        "umi export adapters runs/umi-smol --base smollm2-135m --world functions --out given",
+        "umi export adapters runs/umi-smol --base smollm2-135m --world functions --out given --card card.md",
+    ),
     "evaluate static": (
         "Score predicted steps.",
         "umi evaluate static predictions.json --out scores.json",
@@ -100,6 +105,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "Score retrieval: recall and NDCG.",
         "umi evaluate retrieval --queries queries",
         "umi evaluate retrieval --queries queries --tools tools --json",
+    ),
+    "evaluate world": (
+        "Score rollouts of a sealed world by kind of task.",
+        "umi evaluate world runs/rollouts",
+        "umi evaluate world runs/rollouts --out scores.json --json",
     ),
     "format learn": (
         "Recover prompts from training files.",
