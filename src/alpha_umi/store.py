@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
+import orjson
+
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError, StorageError
 from alpha_umi.record_faults import task_fault, trajectory_fault
 from alpha_umi.text_files import open_text as open_text
@@ -218,6 +220,17 @@ def dump_line(row: Any) -> str:
         except UnicodeEncodeError:
             line = json.dumps(row, separators=(",", ":"))
     return line + "\n"
+
+
+def dump_row(row: Any) -> str:
+    """Write one line of JSONL as `dump_line` does, faster; a number that is no number becomes null.
+
+    Numbers may be spelled otherwise, so what is compared byte by byte is written by `dump_line`.
+    """
+    try:
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE).decode()
+    except TypeError:  # a long integer, or half a surrogate pair
+        return dump_line(row)
 
 
 def encode_trajectory(trajectory: Trajectory) -> dict[str, Json]:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
+import orjson
+
 from alpha_umi.errors import DataError, explain_missing_extra
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe
 _SPACE = re.compile(r"[ \t\r\n]*")
 _ZST_CHUNK = 256
 """Compressed bytes that are unpacked at a time: at most 8 MiB of text."""
+_WINDOW = 1 << 20
+"""Characters of a JSON document that are read at a time."""
+_LONGEST_TOKEN = 12
+"""Characters of a literal, a number's last part or an escape that the end of a window may cut."""
+_LONG_NUMBER, _TWO_DIGITS = re.compile(r"[0-9]{19}"), re.compile(r"[0-9]{2}")
+"""Part of a number that may be no 64-bit integer; every ninth character of it has two digits one after the other."""
 
 
 # --- text -------------------------------------------------------------------------------------------------
@@ -269,46 +277,97 @@ def _rows_of_lines(path: Path) -> Iterator[JsonRow]:
     index = 0
     for number, line in read_lines(path):
         if line.strip():
-            value = parse_json(line.rstrip("\n"), path, before=number - 1)
+            value = _parse_line(line, path, number)
             yield JsonRow(value=value, index=index, line=number, where=f"{path}:{number}")
             index += 1
 
 
+def _parse_line(line: str, path: Path, number: int) -> Any:
+    """Parse the JSON value of a line: what orjson reads otherwise than the standard library is left to that one."""
+    if _TWO_DIGITS.search(line[::9]) is None or _LONG_NUMBER.search(line) is None:
+        try:
+            return orjson.loads(line)
+        except orjson.JSONDecodeError:
+            pass
+    return parse_json(line.rstrip("\n"), path, before=number - 1)
+
+
 def _rows_of_document(path: Path) -> Iterator[JsonRow]:
     with open_text(path) as file:
-        content = file.read()
-    line = counted = 0
-    with _explained(path):
-        for index, (at, value) in enumerate(_entries(content) if content.lstrip()[:1] == "[" else _values(content)):
-            line, counted = line + content.count("\n", counted, at), at
-            yield JsonRow(value=value, index=index, line=line + 1, where=f"{path}: row {index}")
+        window = _Window(file, path)
+        is_list = window.peek() == "["
+        window.at += is_list
+        index = 0
+        while (window.peek() != "]" or index) if is_list else window.peek():
+            line = window.line_of(window.at)
+            yield JsonRow(value=window.value(), index=index, line=line, where=f"{path}: row {index}")
+            index += 1
+            if is_list and window.peek() != ",":
+                break
+            window.at += is_list
+        if is_list:
+            if window.peek() != "]":
+                raise window.error("Expecting ',' delimiter", window.at)
+            window.at += 1
+            if window.peek():
+                raise window.error("Extra data", window.at)
 
 
-def _entries(content: str) -> Iterator[tuple[int, Any]]:
-    """Positions and values of the entries of a JSON list. Raises JSONDecodeError."""
-    decode, at = json.JSONDecoder().raw_decode, _behind_space(content, content.index("[") + 1)
-    open_ended = not content.startswith("]", at)
-    while open_ended:
-        value, end = decode(content, at)
-        yield at, value
-        at = _behind_space(content, end)
-        open_ended = not content.startswith("]", at)
-        if open_ended:
-            if not content.startswith(",", at):
-                raise json.JSONDecodeError("Expecting ',' delimiter", content, at)
-            at = _behind_space(content, at + 1)
-    rest = _behind_space(content, at + 1)
-    if rest < len(content):
-        raise json.JSONDecodeError("Extra data", content, rest)
+class _Window:
+    """Part of a JSON document that is in memory: what has been read is dropped, a value is never cut."""
 
+    def __init__(self, file: IO[str], path: Path) -> None:
+        self._file, self._path = file, path
+        self._text, self._ended = "", False
+        self._line, self._column = 1, 1
+        """Of the first character."""
+        self.at = 0
+        self._decode = json.JSONDecoder().raw_decode
 
-def _values(content: str) -> Iterator[tuple[int, Any]]:
-    """Positions and values of JSON values one after another. Raises JSONDecodeError."""
-    decode, at = json.JSONDecoder().raw_decode, _behind_space(content, 0)
-    while at < len(content):
-        value, end = decode(content, at)
-        yield at, value
-        at = _behind_space(content, end)
+    def peek(self) -> str:
+        """Next character that is no space, at which `at` then is; empty at the end."""
+        while True:
+            self.at = _behind_space(self._text, self.at)
+            if self.at < len(self._text) or self._ended:
+                return self._text[self.at : self.at + 1]
+            self._more()
+
+    def value(self) -> Any:
+        """Read the value at `at`, and go behind it. Raises DataError."""
+        self.peek()
+        while True:
+            try:
+                with _deep_explained(self._path, self.line_of(self.at)):
+                    value, end = self._decode(self._text, self.at)
+            except json.JSONDecodeError as error:
+                if self._ended or not self._may_be_cut(error):
+                    raise self.error(error.msg, error.pos) from None
+            else:
+                if end < len(self._text) or self._ended:
+                    self.at = end
+                    return value
+            self._more()
+
+    def line_of(self, at: int) -> int:
+        return self._line + self._text.count("\n", 0, at)
+
+    def error(self, message: str, at: int) -> DataError:
+        start = self._text.rfind("\n", 0, at)
+        column = at - start if start >= 0 else self._column + at
+        return DataError(f"{self._path}:{self.line_of(at)}:{column}: broken JSON: {message}")
+
+    def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
+        """Tell whether the end of what is in memory can be all that is wrong."""
+        return error.msg.startswith("Unterminated") or len(self._text) - error.pos <= _LONGEST_TOKEN
+
+    def _more(self) -> None:
+        """Drop what has been read, and double what is left."""
+        start = self._text.rfind("\n", 0, self.at)
+        self._line = self.line_of(self.at)
+        self._column = self.at - start if start >= 0 else self._column + self.at
+        rest = self._text[self.at :]
+        read = self._file.read(max(_WINDOW, len(rest)))
+        self._text, self.at, self._ended = rest + read, 0, not read
 
 
 def _behind_space(content: str, at: int) -> int:
@@ -320,10 +379,20 @@ def _behind_space(content: str, at: int) -> int:
 def _explained(path: Path, before: int = 0) -> Iterator[None]:
     """Context manager that turns the errors of the JSON parser into DataErrors."""
     try:
-        yield
+        with _deep_explained(path, before + 1):
+            yield
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{before + error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
+
+
+@contextmanager
+def _deep_explained(path: Path, line: int) -> Iterator[None]:
+    """Context manager that turns errors of the JSON parser without a place of their own into DataErrors."""
+    try:
+        yield
+    except json.JSONDecodeError:
+        raise
     except RecursionError:
-        raise DataError(f"{path}:{before + 1}: JSON nested too deeply to be read") from None
+        raise DataError(f"{path}:{line}: JSON nested too deeply to be read") from None
     except ValueError:
-        raise DataError(f"{path}:{before + 1}: JSON with a number too long to be read") from None
+        raise DataError(f"{path}:{line}: JSON with a number too long to be read") from None

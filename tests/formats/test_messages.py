@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.errors import DataError, FormatError
@@ -13,6 +13,7 @@ from alpha_umi.formats.tool_lists import read_tools, write_tools
 from alpha_umi.formats.turn_builder import Layout
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolSpec, User
 
+QUICK = settings(max_examples=25)
 TEXT = st.text(max_size=12)
 SAID = TEXT.filter(str.strip)
 NAME = st.from_regex(r"\A[a-z]{1,8}\Z")
@@ -49,6 +50,7 @@ def steps(draw):
     return [*turns, Plan(thought=draw(TEXT), decision=Decision.CONCLUDE), Answer(text=draw(TEXT))]
 
 
+@QUICK
 @given(st.lists(steps(), min_size=1, max_size=3), SAID | st.just(""))
 def test_written_turns_are_read_again(exchanges, system):
     turns = tuple(turn for exchange in exchanges for turn in exchange)
@@ -70,6 +72,7 @@ def messages(draw):
     return written
 
 
+@QUICK
 @given(messages())
 def test_read_messages_are_written_unchanged(written):
     read = read_messages(written)
@@ -130,6 +133,7 @@ def test_what_cannot_stand_in_a_chat_is_named_with_its_place(wrong, said):
         read_messages(wrong)
 
 
+@QUICK
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | TEXT,

@@ -21,20 +21,19 @@ from alpha_umi.cli.bench import bench_app
 from alpha_umi.cli.chat import chat
 from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
-from alpha_umi.cli.endpoint import serve
 from alpha_umi.cli.examples import add_examples
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.judge import judge_app
 from alpha_umi.cli.options_file import ConfigFile, OptionOverrides, one_of
 from alpha_umi.cli.output import AsJson, print_json
+from alpha_umi.cli.prepare import prepare_app
 from alpha_umi.cli.reference import Compat, read_reference
-from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
 from alpha_umi.cli.report import write_report
 from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.streams import checked_streams, echo, print_error
 from alpha_umi.cli.study import study
-from alpha_umi.cli.world import evaluate_rollouts, write_pages, write_world
+from alpha_umi.cli.world import write_pages, write_world
 from alpha_umi.deprecation import RenamedWarning, renamed_flags
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.output_lock import locks_out
@@ -47,7 +46,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-prepare_app = typer.Typer(help="Read raw data into trajectories.", no_args_is_help=True)
 evaluate_app = typer.Typer(help="Score predictions.", no_args_is_help=True)
 format_app = typer.Typer(help="Prompt formats.", no_args_is_help=True)
 world_app = typer.Typer(help="The sealed world of executable tools.", no_args_is_help=True)
@@ -68,7 +66,6 @@ _NOTES = 10
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use only the first N.")]
 Agent = Annotated[Path | None, typer.Option(help="A run directory, an agent file, or umi-tiny.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at a broken file, in place of counting and naming it.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a configuration key.")]
 
 
@@ -125,85 +122,6 @@ def root(
     if version:
         echo(__version__)
         raise typer.Exit
-
-
-# --- prepare ------------------------------------------------------------------------------------------
-
-
-@prepare_app.command("toolbench")
-def prepare_answer_files(
-    answers: Annotated[Path, typer.Option(help="Folder with G1_answer, G2_answer, G3_answer.")],
-    out: Out,
-    test_ids: Annotated[Path | None, typer.Option(help="Folder of held-out query ids (test_query_ids).")] = None,
-    emit_stages: Annotated[Path | None, typer.Option(help="Also write raw_data_stage_1/2.json here.")] = None,
-    compat: Compat = None,
-    limit: Limit = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
-    *,
-    strict: Strict = False,
-) -> None:
-    """Convert raw ToolBench answers to trajectories."""
-    from alpha_umi.display import progress
-    from alpha_umi.jobs.prepare import prepare_toolbench
-
-    with progress(_console(), "answers") as display:
-        report = prepare_toolbench(
-            answers,
-            out,
-            test_ids=test_ids,
-            emit_stages=emit_stages,
-            compat=read_reference(compat),
-            limit=limit,
-            workers=workers,
-            strict=strict,
-            on_progress=partial(display.update, "preparing"),
-        )
-    _print_preparation(report, out)
-
-
-@prepare_app.command("processed")
-def prepare_processed_files(
-    files: Annotated[list[Path], typer.Argument(help="Files of {tools, instruction, conversations}.")],
-    out: Out,
-    limit: Limit = None,
-    *,
-    strict: Strict = False,
-) -> None:
-    """Convert processed dialogues (stage-2 files, static test files) to trajectories."""
-    from alpha_umi.jobs.prepare import prepare_dialogues
-
-    _print_preparation(prepare_dialogues(files, out, limit=limit, strict=strict), out)
-
-
-@prepare_app.command("custom")
-def prepare_custom_files(
-    files: Annotated[list[Path], typer.Argument(help="Files that the reader can read.")],
-    reader: Annotated[
-        str,
-        typer.Option(metavar="MODULE:FUNCTION", help="A function of yours: takes a path, yields trajectories."),
-    ],
-    out: Out,
-    limit: Limit = None,
-) -> None:
-    """Convert files of any other shape to trajectories, with your own reader function."""
-    from alpha_umi.jobs.prepare import prepare_files
-
-    _print_preparation(prepare_files(files, out, reader=reader, limit=limit), out)
-
-
-prepare_app.command("rollouts")(write_rollouts)
-prepare_app.command("mask")(write_masked)
-
-
-def _print_preparation(report: Any, out: Path) -> None:
-    echo(f"{out}: {report.kept} trajectories of {report.read} read", end="")
-    echo(f", {report.held_out} held out" if report.held_out else "")
-    for reason, count in report.skipped.items():
-        echo(f"  skipped {count}: {reason}")
-    for name in report.skipped_first:
-        echo(f"    {name}")
-    for deviation, count in sorted(report.deviations.items()):
-        echo(f"  {deviation.replace('_', ' ')}: {count}")
 
 
 def _role(name: str) -> Any:
@@ -439,7 +357,6 @@ def evaluate_predictions(
 app.command()(ask)
 app.command()(chat)
 app.command()(rollouts.rollout)
-app.command()(serve)
 app.command()(study)
 app.command("report")(write_report)
 world_app.command("write")(write_world)
@@ -448,7 +365,6 @@ world_app.command("pages")(write_pages)
 
 app.command("retrieve")(retrieve_apis)
 evaluate_app.command("retrieval")(evaluate_queries)
-evaluate_app.command("world")(evaluate_rollouts)
 world_app.command("serve")(serve_world)
 world_app.add_typer(cache_app, name="cache")
 app.command("demo")(run_demo)

@@ -29,11 +29,6 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi chat --tools tools.py",
         "umi chat --tools tools.py --base-url http://localhost:8000/v1 --model qwen3 --out talk.jsonl",
     ),
-    "serve": (
-        "Serve an agent to OpenAI's clients.",
-        "umi serve",
-        "umi serve --agent runs/mine --tools tools.py --host 0.0.0.0 --api-key-env UMI_KEY",
-    ),
     "rollout": (
         "Explore query sets with an agent.",
         "umi rollout --queries tasks.jsonl --out runs/chain --env world --agent umi-tiny",
@@ -60,6 +55,51 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "Processed dialogues to trajectories.",
         "umi prepare processed stage2.json --out train.jsonl",
         "umi prepare processed one.json two.json --out train.jsonl --limit 100",
+    ),
+    "prepare auto": (
+        "Tell a public data set's shape and read it.",
+        "umi prepare auto data.jsonl --out train.jsonl",
+        "umi prepare auto one.json two.jsonl --out train.jsonl --strict",
+    ),
+    "prepare openai": (
+        "OpenAI's messages to trajectories.",
+        "umi prepare openai data.json --out train.jsonl",
+        "umi prepare openai one.jsonl two.jsonl --out train.jsonl --limit 100",
+    ),
+    "prepare sharegpt": (
+        "ShareGPT chats to trajectories.",
+        "umi prepare sharegpt data.json --out train.jsonl",
+        "umi prepare sharegpt one.jsonl two.jsonl --out train.jsonl --limit 100",
+    ),
+    "prepare swift": (
+        "ms-swift's messages to trajectories.",
+        "umi prepare swift data.json --out train.jsonl",
+        "umi prepare swift one.jsonl two.jsonl --out train.jsonl --limit 100",
+    ),
+    "prepare hermes": (
+        "Chats with <tool_call> tags to trajectories.",
+        "umi prepare hermes data.json --out train.jsonl",
+        "umi prepare hermes one.jsonl two.jsonl --out train.jsonl --limit 100",
+    ),
+    "prepare toolllama": (
+        "ToolLLaMA's steps to trajectories.",
+        "umi prepare toolllama data.json --out train.jsonl",
+        "umi prepare toolllama one.jsonl two.jsonl --out train.jsonl --limit 100",
+    ),
+    "prepare toolace": (
+        "ToolACE's chats to trajectories.",
+        "umi prepare toolace data.json --out train.jsonl",
+        "umi prepare toolace one.jsonl two.jsonl --out train.jsonl --limit 100",
+    ),
+    "prepare xlam": (
+        "xLAM's calls to trajectories.",
+        "umi prepare xlam data.json --out train.jsonl",
+        "umi prepare xlam one.jsonl two.jsonl --out train.jsonl --limit 100",
+    ),
+    "prepare toolalpaca": (
+        "ToolAlpaca's APIs to trajectories.",
+        "umi prepare toolalpaca data.json --out train.jsonl",
+        "umi prepare toolalpaca one.jsonl two.jsonl --out train.jsonl --limit 100",
     ),
     "prepare custom": (
         "Files of any shape to trajectories.",
@@ -91,11 +131,6 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi export agent runs/mine --out given --world small",
         "umi export agent runs/mine --out given --world small --card card.md",
     ),
-    "export adapters": (
-        "Write adapters as an agent over a named base model.",
-        "umi export adapters runs/umi-smol --base smollm2-135m --world functions --out given",
-        "umi export adapters runs/umi-smol --base smollm2-135m --world functions --out given --card card.md",
-    ),
     "evaluate static": (
         "Score predicted steps.",
         "umi evaluate static predictions.json --out scores.json",
@@ -105,11 +140,6 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "Score retrieval: recall and NDCG.",
         "umi evaluate retrieval --queries queries",
         "umi evaluate retrieval --queries queries --tools tools --json",
-    ),
-    "evaluate world": (
-        "Score rollouts of a sealed world by kind of task.",
-        "umi evaluate world runs/rollouts",
-        "umi evaluate world runs/rollouts --out scores.json --json",
     ),
     "format learn": (
         "Recover prompts from training files.",

@@ -31,7 +31,7 @@ from alpha_umi.types import (
 
 VERBATIM = "verbatim"
 """Metadata key: index of a turn (as text) -> the entry of `conversations` that the turn cannot hold."""
-_ROW = "row"
+_ROW, _TOOLS = "row", "tools"
 _KEYS = ["tools", "instruction", "conversations"]
 _ROLES = ("user", "assistant", "caller", "observation", "conclusion")
 _MARKS = Marks()
@@ -53,7 +53,11 @@ def read_processed(row: Json, task_id: str, metadata: Mapping[str, Json] | None 
         held = {key: value for key, value in row.items() if key not in ("tools", "conversations")}
         kept[_ROW] = {key: held.get(key) for key in row}
     query = as_text(instruction)
-    task = Task(id=task_id, query=query, tools=_read_tools(row["tools"]), metadata=kept)
+    tools = row["tools"]
+    if isinstance(tools, str):
+        kept[_TOOLS] = tools
+        tools = _decode_tools(tools)
+    task = Task(id=task_id, query=query, tools=_read_tools(tools), metadata=kept)
     return Trajectory(task=task, turns=turns, stop=stop_reason(turns))
 
 
@@ -61,7 +65,7 @@ def write_processed(trajectory: Trajectory) -> dict[str, Json]:
     """Write a trajectory as a dialogue; the exact inverse of `read_processed`."""
     task = trajectory.task
     written: dict[str, Json] = {
-        "tools": [write_document(tool) for tool in task.tools],
+        "tools": task.metadata.get(_TOOLS, [write_document(tool) for tool in task.tools]),
         "instruction": task.query,
         "conversations": cast("Json", write_conversations(trajectory)),
     }
@@ -135,6 +139,13 @@ def stop_reason(turns: Sequence[Turn]) -> StopReason:
 def as_text(value: Json) -> str:
     """Return text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _decode_tools(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"'tools' is text, and no JSON: {error}") from None
 
 
 def _read_tools(tools: Json) -> tuple[ToolSpec, ...]:

@@ -205,10 +205,10 @@ def _read_finish(arguments: Json, content: str, deviations: Counter[str]) -> str
 
 def _read_response(message: Mapping[str, Json], deviations: Counter[str]) -> Sequence[Turn]:
     own = message.get(_OWN)
-    return _read_own(own) if isinstance(own, list) else (_read_observation(message.get("content"), deviations),)
+    return _read_own(own) if isinstance(own, list) else (read_observation(message.get("content"), deviations),)
 
 
-def _read_observation(content: Json, deviations: Counter[str]) -> Observation:
+def read_observation(content: Json, deviations: Counter[str]) -> Observation:
     text = read_content(content)
     record = _decode(text)
     if isinstance(record, dict) and ("response" in record or "error" in record):

@@ -7,6 +7,7 @@ the other, each with its result; `Layout` keeps what a writer needs to join them
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,15 @@ def _places(value: Json) -> tuple[int, ...]:
     return tuple(each for each in value if isinstance(each, int)) if isinstance(value, list) else ()
 
 
+_THINK = re.compile(r"\s*<think(?:ing)?>(?P<thought>.*?)</think(?:ing)?>\s*", re.DOTALL)
+
+
+def split_think(text: str) -> tuple[str, str]:
+    """Split a text into the reasoning of its first `<think>` block and what is said after it."""
+    found = _THINK.match(text)
+    return ("", text) if found is None else (found["thought"].strip(), text[found.end() :])
+
+
 @dataclass(slots=True)
 class _Waiting:
     """Call whose result may still come."""
@@ -78,6 +88,9 @@ class TurnBuilder:
         """Add a text of the assistant: an answer, or the thought before a call of the same or the next message."""
         if self._calls:
             self._settle_calls()
+        if text.lstrip()[:6] == "<think":
+            thought, text = split_think(text)
+            reasoning = "\n\n".join(part for part in (reasoning, thought) if part)
         self._texts.append((text, reasoning))
 
     def call(self, name: str, arguments: str, identity: str = "") -> None:
@@ -90,7 +103,8 @@ class TurnBuilder:
             self._settle_calls()
         if not self._calls:
             texts = [part for text, reasoning in self._texts for part in (reasoning, text) if part]
-            self.deviations["texts_joined_to_a_thought"] += max(len(texts) - 1, 0)
+            if len(texts) > 1:
+                self.deviations["texts_joined_to_a_thought"] += len(texts) - 1
             self._thought = "\n\n".join(texts)
             self._is_reasoned = bool(texts) and not any(text for text, _ in self._texts)
             self._texts = []
@@ -124,7 +138,6 @@ class TurnBuilder:
         self._settle(at_end=True)
         if not self.turns:
             raise DataError("no message of the user")
-        self.deviations += Counter()  # without those that never came
         return Layout(parallel=tuple(self._parallel), reasoned=tuple(self._reasoned))
 
     def _settle(self, *, at_end: bool = False) -> None:
@@ -138,7 +151,8 @@ class TurnBuilder:
             self.deviations["greetings_left_out"] += 1
             return
         thoughts = [part for text, thought in before for part in (thought, text) if part]
-        self.deviations["texts_joined_to_a_thought"] += len(before)
+        if before:
+            self.deviations["texts_joined_to_a_thought"] += len(before)
         thought = "\n\n".join((*thoughts, reasoning)) if reasoning else "\n\n".join(thoughts)
         self.turns += (Plan(thought=thought, decision=Decision.CONCLUDE), Answer(text=answer))
 
@@ -147,7 +161,8 @@ class TurnBuilder:
         if missing and not (at_end and missing == len(self._calls)):
             name = next(each.call.name for each in self._calls if each.result is None)
             raise DataError(f"the call of {name!r} has no result")
-        self.deviations["calls_without_result_at_the_end"] += missing
+        if missing:
+            self.deviations["calls_without_result_at_the_end"] += missing
         turns, thought = self.turns, self._thought
         for number, waiting in enumerate(self._calls):
             if number:

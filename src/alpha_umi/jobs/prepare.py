@@ -1,4 +1,4 @@
-"""Preparation of training data: raw answers, processed dialogues, files of any shape and rollouts to trajectories."""
+"""Preparation of training data: raw answers, dialogues, public data sets, files of any shape, rollouts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from alpha_umi.config.calls import validated
+from alpha_umi.datasets.shapes import SHAPES
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
 from alpha_umi.jobs.preferences import RejectionSamplingOptions, RejectionSamplingResult, rejection_sample
@@ -21,6 +22,7 @@ from alpha_umi.preparation.custom import prepare_custom
 from alpha_umi.preparation.masking import collect_words, mask_some
 from alpha_umi.preparation.processed import prepare_processed
 from alpha_umi.preparation.report import PrepareReport
+from alpha_umi.preparation.shaped import prepare_any, prepare_shaped
 from alpha_umi.store import read_trajectories, write_trajectories
 from alpha_umi.types import Reference, Role, Trajectory
 
@@ -73,6 +75,49 @@ def prepare_dialogues(
     `strict`: stop at a row that cannot be read, in place of counting it. Raises DataError.
     """
     return prepare_processed(files, out, limit, _shown(on_progress), strict=strict)
+
+
+@validated
+@locks_out
+def prepare_auto(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    limit: AtLeastOne | None = None,
+    strict: bool = False,
+    on_progress: OnProgress | None = None,
+) -> PrepareReport:
+    """Convert files of public data sets to trajectories, each by the shape of its first row.
+
+    `strict`: stop at a row that cannot be read, in place of counting it. Raises DataError; for a file of no known
+    shape it says what the file is.
+    """
+    return prepare_any(files, out, limit, _shown(on_progress), strict=strict)
+
+
+def _shape_verb(name: str) -> Callable[..., PrepareReport]:
+    """Verb that reads the shape `name` alone."""
+    shape = SHAPES[name]
+
+    @validated
+    @locks_out
+    def prepare_shape(
+        files: Sequence[Path],
+        out: Path,
+        *,
+        limit: AtLeastOne | None = None,
+        strict: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> PrepareReport:
+        return prepare_shaped(files, out, shape, limit, _shown(on_progress), strict=strict)
+
+    prepare_shape.__name__ = f"prepare_{name}"
+    prepare_shape.__doc__ = f"""Convert {shape.title} to trajectories.
+
+    A row: {shape.columns}. `strict`: stop at a row that cannot be read, in place of counting it. Raises DataError;
+    for rows of another shape it says what reads them.
+    """
+    return prepare_shape
 
 
 @validated
@@ -151,14 +196,24 @@ def _shown(on_progress: OnProgress | None) -> Callable[[int, int], None]:
 
 
 class PrepareVerbs(VerbGroup):
-    """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask`.
+    """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask`, and public data sets.
 
-    `prepare("toolbench", ...)` is `prepare.toolbench(...)`, as on the command line.
+    Those by the shape of their rows: `.openai`, `.sharegpt`, `.swift`, `.hermes`, `.toolllama`, `.toolace`, `.xlam`,
+    `.toolalpaca`; `.auto` tells which. `prepare("toolbench", ...)` is `prepare.toolbench(...)`, as on the command line.
     """
 
     toolbench = staticmethod(prepare_toolbench)
     processed = staticmethod(prepare_dialogues)
     custom = staticmethod(prepare_files)
+    auto = staticmethod(prepare_auto)
+    openai = staticmethod(_shape_verb("openai"))
+    sharegpt = staticmethod(_shape_verb("sharegpt"))
+    swift = staticmethod(_shape_verb("swift"))
+    hermes = staticmethod(_shape_verb("hermes"))
+    toolllama = staticmethod(_shape_verb("toolllama"))
+    toolace = staticmethod(_shape_verb("toolace"))
+    xlam = staticmethod(_shape_verb("xlam"))
+    toolalpaca = staticmethod(_shape_verb("toolalpaca"))
     rollouts = staticmethod(prepare_rollouts)
     mask = staticmethod(prepare_mask)
 

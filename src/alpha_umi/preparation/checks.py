@@ -207,7 +207,11 @@ def _call_faults(where: str, call: Call, after: Turn | None, trajectory: Traject
     elif reason := argument_fault(call, trajectory):
         yield Finding(severity=severity, where=f"{where}.arguments", message=f"{call.name}: {reason}")
     if after is not None and not isinstance(after, Observation):
-        yield _wrong(where, f"a call is followed by {_kind(after)}; its observation is needed")
+        turns = trajectory.turns
+        recorded = not isinstance(turns[-1], Call) or any(isinstance(turn, Observation) for turn in turns)
+        severity = Severity.WRONG if recorded else Severity.DOUBTFUL
+        needed = "its observation is needed" if recorded else "no observation was recorded"
+        yield Finding(severity=severity, where=where, message=f"a call is followed by {_kind(after)}; {needed}")
 
 
 def _ending_faults(trajectory: Trajectory) -> Iterator[Finding]:

@@ -65,7 +65,7 @@ class Stage:
 
     @property
     def checkpoints(self) -> Path:
-        return checkpoints_of(self.out)
+        return _checkpoints(self.out)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -174,11 +174,10 @@ def finished(folder: Path) -> dict[str, Json] | None:
 def forget_checkpoints(folder: Path) -> None:
     """Remove the checkpoints, which only an unfinished stage needs; a run killed at its end leaves them behind."""
     if distributed.is_first():
-        shutil.rmtree(checkpoints_of(folder), ignore_errors=True)
+        shutil.rmtree(_checkpoints(folder), ignore_errors=True)
 
 
-def checkpoints_of(folder: Path) -> Path:
-    """Folder of the checkpoints of the stage that makes `folder`."""
+def _checkpoints(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.checkpoints")
 
 

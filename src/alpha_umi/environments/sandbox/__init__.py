@@ -1,1 +1,0 @@
-"""Sandbox for programs that models write: confined worker processes, and the Python tool over them."""

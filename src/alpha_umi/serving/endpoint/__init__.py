@@ -1,1 +1,0 @@
-"""OpenAI-compatible endpoint of an agent: chat completions, responses and models over HTTP."""
