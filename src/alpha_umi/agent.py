@@ -119,6 +119,17 @@ class SingleAgent:
         return await self.backbone.complete_turn(Role.BACKBONE, self.format, task, turns)
 
 
+def with_role_models(agent: Agent, change: Callable[[Role, RoleModel], RoleModel]) -> Agent:
+    """Return the agent with each of its role models changed; an agent that is code stays as it is."""
+    match agent:
+        case MultiAgent(role_models=role_models):
+            return replace(agent, role_models={role: change(role, each) for role, each in role_models.items()})
+        case SingleAgent(backbone=backbone):
+            return replace(agent, backbone=change(Role.BACKBONE, backbone))
+        case _:
+            return agent
+
+
 def with_streaming(agent: Agent, on_token: OnToken) -> Agent:
     """Return the agent with a listener for its streamed text.
 
@@ -133,13 +144,7 @@ def with_streaming(agent: Agent, on_token: OnToken) -> Agent:
             else role_model
         )
 
-    match agent:
-        case MultiAgent(role_models=role_models):
-            return replace(agent, role_models={role: streamed(role, each) for role, each in role_models.items()})
-        case SingleAgent(backbone=backbone):
-            return replace(agent, backbone=streamed(Role.BACKBONE, backbone))
-        case _:
-            return agent
+    return with_role_models(agent, streamed)
 
 
 class _Streamed:

@@ -42,6 +42,46 @@ def test_a_template_without_a_system_role_gets_it_in_the_first_message_of_the_us
     assert render_chat(tokenizer(template), SAID) == text
 
 
+AS_JSON = {
+    "whole messages": "{{ messages | tojson }}",
+    "contents": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | tojson }}{% endfor %}",
+    "lines": (
+        "{% for m in messages %}<{{ m.role }}>{% for line in m.content.split('\n') %}> {{ line | trim }}\n{% endfor %}"
+        "{% endfor %}"
+    ),
+    "one line": "{% for m in messages %}{{ m.role }}: {{ m.content | replace('\n', ' ') }}\n{% endfor %}",
+    "escaped": "{% for m in messages %}{{ m.role | upper }}({{ m.content | e }}){% endfor %}",
+    "before the last message": (
+        "{% set s = messages[0].content if messages[0].role == 'system' else '' %}{% for m in messages %}"
+        "{% if m.role != 'system' %}[INST]{% if loop.last and s %}{{ s | tojson }} {% endif %}"
+        "{{ m.content }}[/INST]{% endif %}{% endfor %}"
+    ),
+}
+LEAVING_OUT = {
+    "tools instead": DROPPING,
+    "first user alone": "{% for m in messages if m.role == 'user' %}{{ m.content | tojson }}{% endfor %}",
+    "words of its own": "{% if messages[0].role == 'system' %}<system>You are a helper.{% endif %}" + DROPPING,
+}
+HARD = 'Answer in "one" line.\n\n  Then <stop> & say \\ é天.'
+
+
+@pytest.mark.parametrize("template", AS_JSON.values(), ids=AS_JSON)
+def test_a_system_message_that_a_template_writes_in_its_own_way_stays_where_it_is(template):
+    for system in (HARD, "Hi", "user"):
+        messages = (Message(role="system", content=system), Message(role="user", content="Hi"))
+        told = [{"role": each.role, "content": each.content} for each in messages]
+        expected = tokenizer(template).apply_chat_template(told, tokenize=False, add_generation_prompt=True)
+        assert render_chat(tokenizer(template), messages) == expected
+
+
+@pytest.mark.parametrize("template", LEAVING_OUT.values(), ids=LEAVING_OUT)
+def test_a_system_message_that_a_template_leaves_out_is_told_by_the_user(template):
+    for system in (HARD, "Hi", "You are a helper."):
+        messages = (Message(role="system", content=system), Message(role="user", content=f"{system} Hi"))
+        folded = (Message(role="user", content=f"{system}\n\n{system} Hi"),)
+        assert render_chat(tokenizer(template), messages) == render_chat(tokenizer(template), folded)
+
+
 def test_a_template_that_fails_says_why():
     with pytest.raises(FormatError, match="cannot render these messages: not today"):
         render_chat(tokenizer("{{ raise_exception('not today') }}"), SAID)

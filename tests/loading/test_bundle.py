@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from alpha_umi.config import ModelConfig, PretrainConfig, make_config
+from alpha_umi.config import ModelConfig, PretrainConfig, TrainConfig, load_config, make_config
 from alpha_umi.errors import ConfigError
+from alpha_umi.jobs.adapters import AdapterOptions, export_adapters
 from alpha_umi.jobs.ask import ask
 from alpha_umi.jobs.bundle import BundleOptions, bundle
 from alpha_umi.jobs.train import pretrain, train
@@ -83,3 +84,30 @@ def test_what_cannot_be_given_away_is_said_and_nothing_is_left(options, tmp_path
     with pytest.raises(ConfigError, match="outside of"):
         bundle(BundleOptions(run=agent, out=out, preset="tiny"))
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out") or path == out]
+
+
+# --- adapters over a base model that stays where it is ---
+
+
+def test_adapters_are_an_agent_with_the_named_base(options, tmp_path):
+    document = load_config(TrainConfig, options.run / "config.toml").model_dump(exclude_none=True)
+    base = tmp_path / "named"
+    shutil.copytree(options.run / "backbone", base)
+    changes = {"method": "one-stage", "model": {"base": str(base)}, "out": str(tmp_path / "run"), "save_every": 1}
+    run = train(make_config(TrainConfig, document | changes), resume=False)
+    export = AdapterOptions(run=run, out=tmp_path / "given", base=str(base), preset="tiny")
+    done = export_adapters(export)
+    assert done.steps == 1
+    assert done.size < 2 * 2**20
+    assert not list(export.out.rglob("*tokenizer*"))
+    agent = read_agent(export.out)
+    assert agent.constrained
+    assert agent.roles.planner.model == str(base)
+    shutil.rmtree(run)
+    query = "Where is Rome?"
+    assert ask(query, tools=[], agent=export.out).task.query == query
+
+
+def test_adapters_that_lie_on_a_model_of_the_run_are_not_exported_alone(options, tmp_path):
+    with pytest.raises(ConfigError, match="no adapters on the base model alone"):
+        export_adapters(AdapterOptions(run=options.run, out=tmp_path / "given", base="x/y", preset="tiny"))

@@ -23,9 +23,9 @@ from alpha_umi.models.adapters import (
     merge,
 )
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
+from alpha_umi.models.format_tokens import hold_tokens
 from alpha_umi.models.local import AdaptedModel, LocalModel, load_roles
 from alpha_umi.models.token_rows import fold_rows, train_rows
-from alpha_umi.training.start import hold_tokens
 from alpha_umi.types import Role, Sampling
 from support.adapted_models import (
     THREE,

@@ -17,13 +17,13 @@ from alpha_umi.loading.judges import open_judge
 from alpha_umi.loading.pretrained import find_model
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, attach
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
+from alpha_umi.models.format_tokens import hold_tokens
 from alpha_umi.models.gguf_files import write_model
 from alpha_umi.models.local import LocalModel
 from alpha_umi.search import Limits, Tree, open_strategy
 from alpha_umi.search.solve import solve
 from alpha_umi.store import write_trajectories
 from alpha_umi.training.data.examples import make_examples
-from alpha_umi.training.start import hold_tokens
 from alpha_umi.types import (
     Answer,
     Call,

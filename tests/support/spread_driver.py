@@ -1,6 +1,10 @@
-"""What `test_spread` starts under torchrun: a tiny model trained as a stage is, on data made from its number.
+"""What `test_spread` starts: a tiny model trained as a stage is, on data made from its number.
 
-    python tests/support/spread_driver.py '{"OUT": {"optimizer": "muon"}, ...}'
+    python tests/support/spread_driver.py
+
+Reads launches from standard input, a line each: `{"processes": 2, "jobs": {"OUT": {"optimizer": "muon"}, ...}}`. The
+processes of a launch are forked with the environment that torchrun gives, so that torch is imported once for all. The
+answer to a launch is a line: `{"codes": [0, -9], "err": "..."}`.
 
 Step k holds the same examples under any number of processes; each process takes every n-th, one per pass. Writes
 into each OUT `history.json` (a loss and a gradient norm per step), checkpoints, and the whole weights as
@@ -11,7 +15,11 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
+import tempfile
+import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +35,8 @@ from alpha_umi.training import distributed
 from alpha_umi.training.optimizer import make_optimizer
 
 STEPS = 6
+GRACE = 60.0
+"""Seconds in which the other processes shall end by themselves after one has failed."""
 WORDS = 61  # odd, so that the rows of a table are dealt unevenly
 
 
@@ -240,8 +250,58 @@ def main(out: Path, options: dict) -> None:
         (out / "history.json").write_text(json.dumps(history))
 
 
+# --- processes --------------------------------------------------------------------------------------------
+
+
+def work(jobs: dict, environment: dict, log: int) -> None:
+    """A forked process of a launch: does its jobs and ends."""
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ.update(environment)
+    code = 1
+    try:
+        for folder, settings in jobs.items():
+            main(Path(folder), settings)
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def launch(processes: int, jobs: dict) -> dict:
+    """Fork the processes of a launch and wait; when one fails, the others are ended, as by torchrun."""
+    with tempfile.TemporaryFile() as log, socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port.getsockname()[1]), "WORLD_SIZE": str(processes)}
+        port.close()
+        children = {}
+        for rank in range(processes):
+            environment = place | {"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(processes)}
+            child = os.fork()
+            if child == 0:
+                work(jobs, environment if processes > 1 else {}, log.fileno())
+            children[child] = rank
+        codes: dict[int, int] = {}
+        patience = None
+        while children:
+            child, status = os.waitpid(-1, os.WNOHANG)
+            if child:
+                codes[children.pop(child)] = os.waitstatus_to_exitcode(status)
+                patience = time.monotonic() + GRACE if status and patience is None else patience
+            elif patience is not None and time.monotonic() > patience:
+                for other in children:
+                    os.kill(other, signal.SIGKILL)
+            else:
+                time.sleep(0.02)
+        log.seek(0)
+        return {"codes": [codes[rank] for rank in range(processes)], "err": log.read().decode(errors="replace")}
+
+
 if __name__ == "__main__":
-    for folder, settings in json.loads(sys.argv[1]).items():
-        main(Path(folder), settings)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    for line in sys.stdin:
+        order = json.loads(line)
+        print(json.dumps(launch(order["processes"], order["jobs"])), flush=True)

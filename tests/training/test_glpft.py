@@ -17,7 +17,7 @@ from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.tokens import decode, prompt_ids
 from alpha_umi.jobs.predict import PredictOptions, predict
 from alpha_umi.loading.agents import read_agent
-from alpha_umi.models.adapter_files import load_adapters
+from alpha_umi.models.adapter_files import load_adapters, read_adapter
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, AdapterSettings, attach
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.preparation.processed import read_processed_file
@@ -427,6 +427,20 @@ def test_adapters_on_the_base_model_keep_it_beside_them(config, kind):
         assert (bare - ours).abs().max() > 1e-2
     assert distance(out / "base", dict(load_weights(str(out / "base")).named_parameters())) == 0
     assert predicted(out, config)
+
+
+def test_training_goes_on_from_the_adapters_of_an_earlier_run(config, tmp_path):
+    one = ("method=one-stage", "adapter.kind=alora", "adapter.rank=4")
+    first = glpft.run(config(*one, f"out={tmp_path / 'first'}"), INPUTS)
+    start, unmoved = f"adapter.start={first / 'roles'}", "stages.roles.learning_rate=1e-12"
+    again = glpft.run(config(*one, start, unmoved, f"out={tmp_path / 'again'}"), INPUTS)
+    for role in THREE:
+        before, after = (read_adapter(str(out / "roles" / role)).pairs for out in (first, again))
+        assert max(lora_b.abs().max() for _, lora_b in before.values()) > 1e-3
+        for name, pair in before.items():
+            torch.testing.assert_close(after[name], pair, atol=1e-6, rtol=0)
+    with pytest.raises(CheckpointError, match=r"has rank 4 in it; see \[adapter\] rank \(now 8\)"):
+        glpft.run(config("method=one-stage", "adapter.kind=alora", "adapter.rank=8", start, "out=other"), INPUTS)
 
 
 # --- validation -------------------------------------------------------------------------------------------

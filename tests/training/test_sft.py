@@ -19,7 +19,6 @@ from alpha_umi.training.data.labels import Weights, label
 from alpha_umi.training.losses import LossComputer
 from alpha_umi.training.optimizer import orthogonalise
 from alpha_umi.training.sft import finished, train_stage, validate
-from alpha_umi.training.start import hold_tokens
 from support.stages import (
     MAX_LENGTH,
     THREE,
@@ -35,7 +34,6 @@ from support.stages import (
     validation_rows,
 )
 from support.stages import weights as weights_of
-from support.tiny_models import tiny_llama, tiny_tokenizer
 from support.tree_models import tiny_model as any_tiny_model
 
 
@@ -441,24 +439,6 @@ def test_muon_s_steps_have_singular_values_about_one():
         values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
         assert values.max() < 1.3
         assert values.median() > 0.6
-
-
-@pytest.mark.parametrize("tied", [True, False])
-def test_new_special_tokens_get_the_mean_embedding(tied):
-    tokenizer = tiny_tokenizer()
-    count = len(tokenizer)
-    model = tiny_llama(count)
-    model.config.tie_word_embeddings = tied
-    if tied:
-        model.tie_weights()
-    before = model.get_input_embeddings().weight.detach().clone()
-    assert hold_tokens(model, tokenizer, ["<|role|>", "<|new|>", "<|newer|>"]) == 2
-    after = model.get_input_embeddings().weight
-    assert after.shape[0] == len(tokenizer) == before.shape[0] + 2
-    torch.testing.assert_close(after[:-2], before)
-    torch.testing.assert_close(after[-1], before.mean(dim=0))
-    assert tokenizer.encode("a<|new|>b", add_special_tokens=False)[1] == count
-    assert len(tokenizer.encode("<|role|>", add_special_tokens=False)) == 1
 
 
 def test_a_pass_with_nothing_to_learn_has_gradients_of_zero():

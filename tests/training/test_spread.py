@@ -4,8 +4,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,27 +29,35 @@ KINDS = {
 }
 
 
-def launch(processes, jobs):
-    """The driver under torchrun, or alone in one process without any process group."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return subprocess.run(
-        [
-            *(sys.executable, "-W", "error::UserWarning:alpha_umi"),
-            *(torchrun if processes > 1 else []),
-            *(str(SUPPORT / "spread_driver.py"), json.dumps({str(out): options for out, options in jobs.items()})),
-        ],
+@pytest.fixture(scope="module")
+def launch():
+    """Training in so many processes: `launch(processes, {folder: options})` returns their exit codes and words."""
+    driver = subprocess.Popen(
+        [sys.executable, "-W", "error::UserWarning:alpha_umi", SUPPORT / "spread_driver.py"],
         env=os.environ | {"PYTHONPATH": str(SOURCES), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=1200,
-        check=False,
     )
 
+    def run(processes, jobs):
+        order = {"processes": processes, "jobs": {str(out): options for out, options in jobs.items()}}
+        driver.stdin.write(json.dumps(order) + "\n")
+        driver.stdin.flush()
+        return SimpleNamespace(**json.loads(driver.stdout.readline()))
 
-def trained(processes, jobs):
-    ended = launch(processes, jobs)
-    assert ended.returncode == 0, ended.stderr
-    return [(json.loads((out / "history.json").read_text()), load_file(out / "final.safetensors")) for out in jobs]
+    yield run
+    driver.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def trained(launch):
+    def run(processes, jobs):
+        ended = launch(processes, jobs)
+        assert not any(ended.codes), ended.err
+        return [(json.loads((out / "history.json").read_text()), load_file(out / "final.safetensors")) for out in jobs]
+
+    return run
 
 
 def largest_difference(first, second):
@@ -56,7 +66,7 @@ def largest_difference(first, second):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, trained):
     """Every kind, uninterrupted, by one process and by two: {(kind, processes): (folder, history, weights)}."""
     found = {}
     for processes in (1, 2):
@@ -107,7 +117,7 @@ def test_a_checkpoint_holds_trained_weights_once_and_frozen_ones_not_at_all(runs
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("wrote", "reads"), [(2, 1), (1, 2)])
-def test_a_checkpoint_goes_on_under_another_number_of_processes(runs, tmp_path, wrote, reads):
+def test_a_checkpoint_goes_on_under_another_number_of_processes(runs, trained, tmp_path, wrote, reads):
     for kind in KINDS:
         shutil.copytree(runs[kind, wrote][0] / "checkpoint-4", tmp_path / kind / "checkpoint-4")
     results = trained(reads, {tmp_path / kind: options for kind, options in KINDS.items()})
@@ -119,12 +129,13 @@ def test_a_checkpoint_goes_on_under_another_number_of_processes(runs, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_killed_process_leaves_the_last_checkpoint_whole_and_the_run_goes_on_bit_for_bit(runs, tmp_path):
+def test_a_killed_process_leaves_the_last_checkpoint_whole_and_the_run_goes_on_bit_for_bit(
+    runs, launch, trained, tmp_path
+):
     in_step, in_save = tmp_path / "in step", tmp_path / "in save"
     for folder, fault in ((in_step, {"die_in_step": 5}), (in_save, {"die_while_saving": 6})):
         ended = launch(2, {folder: KINDS["muon"] | fault})
-        assert ended.returncode != 0
-        assert "SIGKILL" in ended.stderr
+        assert -signal.SIGKILL in ended.codes
         assert [path.name for path in distributed.checkpoints(folder)] == ["checkpoint-2", "checkpoint-4"]
     assert (in_save / ".checkpoint-6.part" / "state" / ".metadata").exists()
     for history, weights in trained(2, {in_step: KINDS["muon"], in_save: KINDS["muon"]}):
@@ -134,18 +145,18 @@ def test_a_killed_process_leaves_the_last_checkpoint_whole_and_the_run_goes_on_b
 
 
 @pytest.mark.slow
-def test_a_full_disk_under_one_process_ends_all_and_keeps_the_last_checkpoint(tmp_path):
+def test_a_full_disk_under_one_process_ends_all_and_keeps_the_last_checkpoint(launch, tmp_path):
     ended = launch(2, {tmp_path / "run": KINDS["adamw"] | {"disk_full_at": 3}})
-    assert ended.returncode != 0
-    assert ended.stderr.count("StorageError") >= 1
-    assert "checkpoint-4: cannot be written: File too large; about 0.2 MB are needed" in ended.stderr
+    assert ended.codes == [1, 1], ended.err
+    assert "checkpoint-4: cannot be written: File too large; about 0.2 MB are needed" in ended.err
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoint-2"]
 
 
 @pytest.mark.slow
-def test_processes_that_start_from_different_weights_are_stopped(tmp_path):
+def test_processes_that_start_from_different_weights_are_stopped(launch, tmp_path):
     ended = launch(2, {tmp_path / "run": KINDS["adamw"] | {"unseeded": True}})
-    assert "the processes start from different weights" in ended.stderr
+    assert ended.codes == [1, 1], ended.err
+    assert "the processes start from different weights" in ended.err
 
 
 # --- alone ------------------------------------------------------------------------------------------------

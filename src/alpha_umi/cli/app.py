@@ -21,6 +21,7 @@ from alpha_umi.cli.bench import bench_app
 from alpha_umi.cli.chat import chat
 from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
+from alpha_umi.cli.endpoint import serve
 from alpha_umi.cli.examples import add_examples
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.judge import judge_app
@@ -33,7 +34,7 @@ from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.streams import checked_streams, echo, print_error
 from alpha_umi.cli.study import study
-from alpha_umi.cli.world import write_pages, write_world
+from alpha_umi.cli.world import evaluate_rollouts, write_pages, write_world
 from alpha_umi.deprecation import RenamedWarning, renamed_flags
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.output_lock import locks_out
@@ -357,6 +358,7 @@ def evaluate_predictions(
 app.command()(ask)
 app.command()(chat)
 app.command()(rollouts.rollout)
+app.command()(serve)
 app.command()(study)
 app.command("report")(write_report)
 world_app.command("write")(write_world)
@@ -365,6 +367,7 @@ world_app.command("pages")(write_pages)
 
 app.command("retrieve")(retrieve_apis)
 evaluate_app.command("retrieval")(evaluate_queries)
+evaluate_app.command("world")(evaluate_rollouts)
 world_app.command("serve")(serve_world)
 world_app.add_typer(cache_app, name="cache")
 app.command("demo")(run_demo)

@@ -34,8 +34,8 @@ TrustRemoteCode = Annotated[
 Tools = Annotated[
     Path | None,
     typer.Option(
-        help="A Python file with @tool functions, or ToolBench's tool JSON files; without it the agent's own "
-        "world is asked, with the tools that fit the query."
+        help="A Python file with @tool functions, ToolBench's tool JSON files, module:attribute, or a tool that comes "
+        "along: calculator, python (a sandbox); without it the agent's own world is asked, with the tools that fit."
     ),
 ]
 Agent = Annotated[

@@ -29,6 +29,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi chat --tools tools.py",
         "umi chat --tools tools.py --base-url http://localhost:8000/v1 --model qwen3 --out talk.jsonl",
     ),
+    "serve": (
+        "Serve an agent to OpenAI's clients.",
+        "umi serve",
+        "umi serve --agent runs/mine --tools tools.py --host 0.0.0.0 --api-key-env UMI_KEY",
+    ),
     "rollout": (
         "Explore query sets with an agent.",
         "umi rollout --queries tasks.jsonl --out runs/chain --env world --agent umi-tiny",
@@ -131,6 +136,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi export agent runs/mine --out given --world small",
         "umi export agent runs/mine --out given --world small --card card.md",
     ),
+    "export adapters": (
+        "Write adapters as an agent over a named base model.",
+        "umi export adapters runs/umi-smol --base smollm2-135m --world functions --out given",
+        "umi export adapters runs/umi-smol --base smollm2-135m --world functions --out given --card card.md",
+    ),
     "evaluate static": (
         "Score predicted steps.",
         "umi evaluate static predictions.json --out scores.json",
@@ -140,6 +150,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "Score retrieval: recall and NDCG.",
         "umi evaluate retrieval --queries queries",
         "umi evaluate retrieval --queries queries --tools tools --json",
+    ),
+    "evaluate world": (
+        "Score rollouts of a sealed world by kind of task.",
+        "umi evaluate world runs/rollouts",
+        "umi evaluate world runs/rollouts --out scores.json --json",
     ),
     "format learn": (
         "Recover prompts from training files.",

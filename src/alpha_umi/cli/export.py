@@ -95,3 +95,27 @@ def export_agent(
 
     size = bundle(BundleOptions(run=run, out=out, preset=world, base=base, card=card))
     echo(f"{out}: {size / 2**20:.1f} MiB")
+
+
+@export_app.command("adapters")
+def export_adapters(
+    run: Annotated[Path, typer.Argument(help="A run directory, finished or with a checkpoint.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
+    base: Annotated[str, typer.Option(help="The base model as the agent names it: smollm2-135m, or a hub id.")],
+    world: Annotated[str, typer.Option(help="The preset of the world that it learned in.")],
+    dtype: Annotated[str, typer.Option(help="Of the weights: float32, float16, bfloat16.")] = "bfloat16",
+    card: Annotated[Path | None, typer.Option(help="Its model card, taken along as README.md.")] = None,
+    *,
+    constrained: Annotated[
+        bool, typer.Option("--constrained/--unconstrained", help="Constrain its calls to the offered tools.")
+    ] = True,
+) -> None:
+    """Write the role adapters of a run, as they are now, as an agent over a base model that is not taken along."""
+    from alpha_umi.jobs.adapters import AdapterOptions, export_adapters
+
+    if dtype not in ("float32", "float16", "bfloat16"):
+        raise ConfigError(f"--dtype {dtype!r} is not known; known: float32, float16, bfloat16")
+    done = export_adapters(
+        AdapterOptions(run=run, out=out, base=base, preset=world, dtype=dtype, constrained=constrained, card=card)
+    )
+    echo(f"{out}: {done.size / 2**20:.1f} MiB, after {done.steps} steps")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.streams import echo
 from alpha_umi.output_lock import locks_out
 
@@ -66,3 +67,19 @@ def write_pages(
     with write_text(out) as file:
         file.writelines(dump_line({"text": pages[index]}) for index in range(first, first + count))
     echo(f"{out}: {count} pages")
+
+
+def evaluate_rollouts(
+    rollouts: Annotated[Path, typer.Argument(help="The folder of `umi rollout --env world`.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the figures here (.json).")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Score rollouts of a sealed world's tasks by kind: verdicts, right calls, right first tool, invented names."""
+    from alpha_umi.jobs.world_scores import evaluate_world
+
+    scores = evaluate_world(rollouts, out)
+    if as_json:
+        print_json(scores.to_json())
+    else:
+        echo(scores.to_markdown())

@@ -201,6 +201,8 @@ class AdapterConfig(Table):
     """Names of the layers that are adapted."""
     joint: bool | None = None
     """True: the three roles are learned in one pass, tuned by [stages.roles]. None: where kind is alora."""
+    start: str | None = None
+    """Folder of role adapters from which training goes on (`umi-smol/roles`, `runs/one/roles`). None: new ones."""
     backbone: Literal["full", "lora"] = "full"
     """Tuning of a model that is no role's own (the first stage, and the whole of single and multi-task): all
     weights, or a LoRA of the same rank that is then merged into them."""

@@ -24,6 +24,7 @@ NO_TEMPLATE = (
     "instruct model, or train this one (umi train)"
 )
 _PROBE = "probe_tool_of_alpha_umi"
+_WORD = "systemwordofalphaumi"
 _DEEPEST = 200
 
 
@@ -60,15 +61,19 @@ def render_chat(
     messages = prompt.messages if isinstance(prompt, ToolPrompt) else tuple(prompt)
     conversation = [cast("dict[str, Any]", changed(message, hide)) for message in _write_messages(messages)]
     options = {**settings, "add_generation_prompt": True, "tokenize": False, **({"tools": tools} if tools else {})}
+
+    def rendered(told: Sequence[Mapping[str, Any]]) -> str:
+        return cast("str", tokenizer.apply_chat_template(told, **options))
+
     try:
-        text = cast("str", tokenizer.apply_chat_template(conversation, **options))
-        if _says_system(conversation, text):
+        text = rendered(conversation)
+        if _says_system(conversation, text, rendered):
             return text
     except Exception as error:  # templates are programs of the checkpoint's author and raise whatever they like
         if not conversation or conversation[0]["role"] != "system":
             raise FormatError(f"the model's chat template cannot render these messages: {error}") from error
     try:
-        return cast("str", tokenizer.apply_chat_template(_folded(conversation), **options))
+        return rendered(_folded(conversation))
     except Exception as error:  # the same
         raise FormatError(f"the model's chat template cannot render these messages: {error}") from error
 
@@ -101,11 +106,22 @@ def takes_tools(tokenizer: TemplateTokenizer) -> bool:
     return _PROBE in first and "observed_by_alpha_umi" in whole and whole.count(_PROBE) > first.count(_PROBE)
 
 
-def _says_system(conversation: Sequence[Mapping[str, Any]], text: str) -> bool:
-    """False where the conversation has a system message that the template left out."""
+def _says_system(
+    conversation: Sequence[Mapping[str, Any]], text: str, rendered: Callable[[Sequence[Mapping[str, Any]]], str]
+) -> bool:
+    """False where the conversation has a system message that its text leaves out.
+
+    A template may write what it is given otherwise (as JSON, line by line), so a word tells where the message does not.
+    """
     if not conversation or conversation[0]["role"] != "system":
         return True
-    return str(conversation[0]["content"]).strip() in text
+    system, *rest = conversation
+    said = str(system["content"]).strip()
+    if not said or (
+        len(said) > len(_WORD) and text.count(said) > sum(str(each["content"]).count(said) for each in rest)
+    ):
+        return True
+    return _WORD in rendered([{**system, "content": _WORD}, *rest])
 
 
 def _folded(conversation: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def explore(
     `task`: a query, or a task with its tools; a task of a sealed world runs there unless `tools` says otherwise. An
     agent that is named is freed at the end. Raises as `ask`.
     """
-    choice = choose_agent(agent, _agent_options(options))
+    choice = choose_agent(agent, agent_options(options))
     check_strategy(options.get("strategy", "chain"))
     if isinstance(task, Task):
         toolbox = task_toolbox(task, options.get("tools"), options.get("env"), options.get("max_observation_chars"))
@@ -107,20 +107,21 @@ class Conversation:
 
 def read_question(query: str | None, agent: AgentLike | None, options: AgentAskOptions) -> Conversation:
     """Check the arguments of one query. Raises ConfigError, CheckpointError or DataError."""
-    choice = choose_agent(agent, _agent_options(options))
+    choice = choose_agent(agent, agent_options(options))
     check_strategy(options.get("strategy", "chain"))
     return Conversation(choice=choice, toolbox=read_toolbox(query, options, choice.config), options=options)
 
 
 def read_conversation(agent: AgentLike | None, options: AgentChatOptions) -> Conversation:
     """Check the arguments of a conversation. Raises ConfigError, CheckpointError or DataError."""
-    choice = choose_agent(agent, _agent_options(options))
+    choice = choose_agent(agent, agent_options(options))
     check_strategy(options.get("strategy", "chain"))
     toolbox = open_toolbox(**_tool_options(options), agent=choice.config)
     return Conversation(choice=choice, toolbox=toolbox, options={**options})
 
 
-def _agent_options(options: AgentAskOptions | AgentChatOptions) -> Any:
+def agent_options(options: AgentAskOptions | AgentChatOptions) -> Any:
+    """The options that choose an agent."""
     return {name: options.get(name) for name in AgentOptions.__annotations__ if name in options}
 
 

@@ -15,7 +15,8 @@ from alpha_umi.search import Node
 from alpha_umi.types import Role
 
 Tools: TypeAlias = Environment | Sequence[Callable[..., Any]] | Path
-"""Python functions (with or without `@tool`), a Python file of them, tool JSON files, or an environment."""
+"""Python functions (with or without `@tool`), a Python file of them, tool JSON files, an environment, the
+`module:attribute` of one, or the name of a tool that comes along: "calculator", "python"."""
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 
 

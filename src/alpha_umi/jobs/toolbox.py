@@ -27,6 +27,7 @@ from alpha_umi.loading.bundled import check_world
 from alpha_umi.loading.environments import LoadedEnvironment, open_environment
 from alpha_umi.protocols import Environment
 from alpha_umi.rollouts.runner import with_tools
+from alpha_umi.tools import BUILT_IN
 from alpha_umi.types import Task, ToolSpec
 
 
@@ -118,7 +119,9 @@ def _open_own(tools: Tools | None, env: str | None) -> Toolbox:
         return _open_apis(tools, env)
     if env is not None:
         raise ConfigError(f"{tools}: Python functions run here; --env is for ToolBench's tool JSON files")
-    if isinstance(tools, Path):
+    if isinstance(tools, Path) and (str(tools) in BUILT_IN or is_code(str(tools))) and not tools.exists():
+        environment = open_environment(read_environment(str(tools)))
+    elif isinstance(tools, Path):
         file = Path.cwd() / tools.expanduser()
         environment = open_environment(EnvironmentConfig(python=PythonConfig(tools=str(file))))
     else:
@@ -158,13 +161,15 @@ def read_environment(name: str, overrides: Sequence[str] = (), concurrency: int 
         document: dict[str, Any] = {"http": {"url": name, **service}}
     elif name.endswith(".py"):
         document = {"python": {"tools": name}}
+    elif name in BUILT_IN and not overrides:
+        document = {"code": f"alpha_umi.tools:{name}"}
     elif is_code(name):
         document = {"code": name}
     elif name in PLACES:
         document = {name: service if name in ("http", "rapidapi") else {}}
     else:
         raise ConfigError(
-            f"--env {name!r} is not known; known: {', '.join(PLACES)}, an address (http://...), TOOLS.py, a TOML file, "
-            "module:attribute"
+            f"--env {name!r} is not known; known: {', '.join((*PLACES, 'calculator'))}, an address (http://...), "
+            "TOOLS.py, a TOML file, module:attribute"
         )
     return make_config(EnvironmentConfig, document, overrides, f"--env {name}").rebased(Path.cwd())

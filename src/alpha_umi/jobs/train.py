@@ -14,6 +14,7 @@ from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.formats.optional_roles import with_optional_roles
 from alpha_umi.loading.bundled import find_weights
 from alpha_umi.loading.formats import open_stored_format
+from alpha_umi.loading.pretrained import NAMED, find_model
 from alpha_umi.output_lock import locked
 from alpha_umi.preparation.reading import check_not_empty
 from alpha_umi.store import read_json
@@ -33,12 +34,14 @@ _CHECKED = 64
 def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
     """A training configuration from a file, or from the recipe of that name that comes with the package.
 
-    `model.base` may name the weights of a bundled agent: `umi-tiny/backbone`, `umi-tiny/base`.
+    `model.base` may name the weights of a bundled agent (`umi-tiny/backbone`, `umi-tiny/base`) or a model of
+    `loading.pretrained`.
     """
     config = _read_recipe(TrainConfig, name, overrides)
     if config.model.base is None:
         return config
-    model = config.model.model_copy(update={"base": find_weights(config.model.base)})
+    base = find_model(config.model.base) if config.model.base in NAMED else find_weights(config.model.base)
+    model = config.model.model_copy(update={"base": base})
     return config.model_copy(update={"model": model})
 
 
@@ -72,7 +75,7 @@ def _train(config: TrainConfig, *, resume: bool, on_progress: OnProgress | None)
     if config.model.base is not None:
         plan_training(config, PlanAssumptions(sample=_CHECKED)).check()
     report = _RunReporter(Path(config.out), on_progress)
-    run = glpft.run(config, _train_inputs(config, report), resume=resume)
+    run = glpft.run(config, train_inputs(config, report), resume=resume)
     report.finish(trained(run, config.max_length))
     return run
 
@@ -141,7 +144,7 @@ def plan_training(config: TrainConfig, assumptions: PlanAssumptions) -> Plan:
     with explain_missing_extra("local", "training"):
         from alpha_umi.training.planning import estimate as plan
         from alpha_umi.training.planning.survey import survey
-    counts = survey(config, _train_inputs(config), assumptions.sample)
+    counts = survey(config, train_inputs(config), assumptions.sample)
     memory = _device_memory(config) if assumptions.memory_gib is None else int(assumptions.memory_gib * plan.GIB)
     machine = plan.Machine(
         world_size=assumptions.world_size or int(os.environ.get("WORLD_SIZE", "1")),
@@ -167,7 +170,8 @@ class TrainPlan:
         return plan_text(self.estimate)
 
 
-def _train_inputs(config: TrainConfig, on_progress: OnProgress | None = None) -> glpft.TrainInputs:
+def train_inputs(config: TrainConfig, on_progress: OnProgress | None = None) -> glpft.TrainInputs:
+    """Inputs of a run: its format, and the reader of its data."""
     from alpha_umi.preparation.reading import read_any
     from alpha_umi.training.glpft import TrainInputs
 

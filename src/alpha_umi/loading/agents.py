@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -53,6 +53,9 @@ class LoadedAgent:
     format: Format | None = None
     """None: an agent that is code."""
     models: tuple[ClosableModel, ...] = ()
+    role_models: Mapping[Role, RoleModel] = field(default_factory=dict[Role, RoleModel])
+    """The models of its roles, and the backbone where that takes no memory of its own; none for an agent that is code.
+    """
     ranker: Ranker | None = None
     """Its planner, or its backbone, as a judge of continuations; None where it does not read chat messages."""
 
@@ -115,15 +118,31 @@ def open_agent(
         chosen[role] = named
     if isinstance(form, NativeFormat) and Role.BACKBONE not in chosen:
         raise ConfigError(f"format {config.format!r} is for one model that does all; name [roles.backbone] alone")
+    if _shares_weights(config.roles.get(Role.BACKBONE), chosen):
+        chosen[Role.BACKBONE] = cast("LocalConfig", config.roles.get(Role.BACKBONE))
     models = open_models(chosen, form)
-    role_models = {role: _role_model(models[role], role, config) for role in roles}
+    own = {role: _role_model(models[role], role, config) for role in chosen}
+    role_models = {role: own[role] for role in roles}
     agent: Agent = (
         MultiAgent(role_models=role_models, format=form, on_no_decision=on_no_decision)
         if kind is AgentKind.MULTI
         else SingleAgent(backbone=role_models[Role.BACKBONE], format=form)
     )
     ranker = ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name == "chat" else None
-    return LoadedAgent(agent=agent, format=form, models=tuple(dict.fromkeys(models.values())), ranker=ranker)
+    distinct = tuple(dict.fromkeys(models.values()))
+    return LoadedAgent(agent=agent, format=form, models=distinct, role_models=own, ranker=ranker)
+
+
+def _shares_weights(
+    backbone: LocalConfig | EndpointConfig | None, chosen: Mapping[Role, LocalConfig | EndpointConfig]
+) -> bool:
+    """Return True for a backbone that is the very model under the adapters of the roles."""
+    if not isinstance(backbone, LocalConfig) or backbone.adapter is not None:
+        return False
+    return any(
+        isinstance(each, LocalConfig) and each.model_copy(update={"adapter": None}) == backbone and each.adapter
+        for each in chosen.values()
+    )
 
 
 def is_coded(name: str) -> bool:

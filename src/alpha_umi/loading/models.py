@@ -88,6 +88,7 @@ def open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: For
         find_model(base.model),
         adapters,
         end=form.end,
+        special_tokens=form.special_tokens,
         chat=replace(chat_use(form), settings=base.chat_template_kwargs),
         device=base.device,
         dtype=base.dtype,

@@ -27,6 +27,7 @@ from alpha_umi.models.adapter_patterns import check_patterns
 from alpha_umi.models.adapters import (
     Adapters,
     AdapterSettings,
+    LoraPair,
     add_lora,
     base_fingerprint,
     install,
@@ -85,17 +86,18 @@ def save_adapter(
     *,
     base: str | None = None,
     state: Mapping[str, Tensor] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write the adapter of `role` to `folder`, whole or not at all.
 
     `base`: the base model's name or path in the folder. `state`: whole weights by their names in the model, where
-    the model's own are sharded. Raises StorageError.
+    the model's own are sharded. `dtype`: of the file; None: as they are. Raises StorageError.
     """
     weights = state or dict(adapters.parameters(role))
     tensors: dict[str, Tensor] = {}
     for name in adapters.parameters(role):
         layer, part = name.rsplit(f".adapters.{role.value}.", 1)
-        tensors[f"{_PREFIX}{layer}.{part}.weight"] = weights[name].detach().cpu().contiguous()
+        tensors[f"{_PREFIX}{layer}.{part}.weight"] = weights[name].detach().to("cpu", dtype).contiguous()
     known = {_BASE: adapters.base, _SKETCH: adapters.sketch}
     metadata = {"format": "pt", **{key: value for key, value in known.items() if value is not None}}
     part_folder = folder.with_name(f".{folder.name}.part")
@@ -179,6 +181,28 @@ def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapte
     for layer in adapters.layers.values():
         layer.requires_grad_(False)
     return adapters
+
+
+@torch.no_grad()
+def restart(adapters: Adapters, role: Role, folder: str) -> None:
+    """Set the weights of the adapter of `role` to those of a folder, to be trained on.
+
+    Raises CheckpointError for an adapter of another base, of other layers or of another rank.
+    """
+    stored = read_adapter(folder)
+    is_other = None not in (stored.base, adapters.base) and stored.base != adapters.base
+    if is_other and not is_other_quantisation(stored.sketch or "", adapters.sketch or ""):
+        raise _misfit(stored, "it was trained on other weights; name the base model it was trained on")
+    own = {name: layer[role.value] for name, layer in adapters.layers.items() if role.value in layer}
+    if stored.pairs.keys() != own.keys():
+        odd = min(stored.pairs.keys() ^ own.keys())
+        raise _misfit(stored, f"only one of the two adapts {odd}; see [adapter] targets")
+    for name, (lora_a, lora_b) in stored.pairs.items():
+        pair = cast("LoraPair", own[name])
+        if pair.lora_A.shape != lora_a.shape or pair.lora_B.shape != lora_b.shape:
+            raise _misfit(stored, f"{name} has rank {len(lora_a)} in it; see [adapter] rank (now {len(pair.lora_A)})")
+        pair.lora_A.copy_(lora_a)
+        pair.lora_B.copy_(lora_b)
 
 
 def read_config(folder: str) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ from alpha_umi.models.engine.engine import Engine, EngineLimits
 from alpha_umi.models.engine.layers import UnsupportedLayersError
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.worker import DeviceQueue, Worker
+from alpha_umi.models.format_tokens import hold_tokens
 from alpha_umi.models.generation import Generation, Grammar
 from alpha_umi.models.padded import PaddedRunner
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
@@ -318,7 +319,11 @@ class LocalModel:
             prompt_tokens=len(request.prompt), completion_tokens=len(generation.output_ids) + ended, completions=1
         )
         return Completion(
-            text=text[: min(cuts)] if cuts else text, finish=finish, usage=usage, logprobs=self._logprobs(generation)
+            text=text[: min(cuts)] if cuts else text,
+            finish=finish,
+            usage=usage,
+            logprobs=self._logprobs(generation),
+            cached_tokens=request.found_tokens,
         )
 
     def _logprobs(self, generation: Generation) -> tuple[TokenLogprob, ...] | None:
@@ -373,6 +378,7 @@ def load_roles(
     adapters: Mapping[Role, str | None],
     *,
     end: str,
+    special_tokens: Sequence[str] = (),
     device: str = "auto",
     dtype: str = "auto",
     cache_gb: float | None = None,
@@ -383,6 +389,7 @@ def load_roles(
     """Load one base model for several roles, each with an adapter or none; the base is in memory once.
 
     Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
+    `special_tokens`: of the format; a base under activated adapters that lacks them is given them as in training.
     `cache_gb`: for keys and values of all roles; `one_core`, `chat`, `trust_remote_code`: see LocalModel. Raises
     CheckpointError.
     """
@@ -403,6 +410,7 @@ def load_roles(
     on = pick_device(device)
     tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code)
     model = load_weights(name, pick_dtype(dtype, on), trust_remote_code=trust_remote_code)
+    hold_tokens(model, tokenizer, special_tokens, end)
     torch.nn.Module.to(model, on)
     base = LocalModel(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
     owners = {folder: role for role, folder in adapters.items() if folder is not None}

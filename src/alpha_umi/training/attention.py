@@ -26,9 +26,11 @@ from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
 from alpha_umi.models import architectures, mask_rules
 from alpha_umi.models.mask_rules import MaskRule, scored_attention
+from alpha_umi.training.branches import attend_by_products
 from alpha_umi.training.data.packing import PackedTrees
+from alpha_umi.training.data.prefixes import PrefixSplit
 from alpha_umi.training.recurrence import TreeMixers, along_trees
-from alpha_umi.training.trees import Span, Trees
+from alpha_umi.training.trees import Branches, Kept, Span, Trees
 
 NAME = "alpha_umi_tree"
 """Of the attention, among transformers' implementations."""
@@ -123,8 +125,13 @@ def _attend(
         raise ValueError(
             f"packed trees of {len(trees.ends)} tokens cannot be seen through queries {tuple(query.shape)}"
         )
+    if trees.kept is not None:
+        trees.kept[id(module)] = key, value
     rule = None if attention_mask.is_causal_within(trees.deepest + 1) else attention_mask
     scoring = Scoring(rule=rule, scaling=scaling, softcap=softcap, sinks=s_aux)
+    if isinstance(trees, Branches):
+        found = _behind_prefixes(query, key, value, trees, scoring, trees.before[id(module)])
+        return found.transpose(1, 2).contiguous(), None
     return _way(query, value, scoring)(query, key, value, trees, scoring).transpose(1, 2).contiguous(), None
 
 
@@ -153,6 +160,16 @@ def _way(query: Tensor, value: Tensor, scoring: Scoring) -> _Way:
     if query.device.type == "cuda" and query.dtype != torch.float64 and scoring.sinks is None:
         return _by_blocks
     return _by_gathering
+
+
+def _behind_prefixes(
+    query: Tensor, key: Tensor, value: Tensor, branches: Branches, scoring: Scoring, before: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Attention of branches to their path, whose start is in `before`; [1, heads, n, size]."""
+    if scoring.is_plain:
+        return attend_by_products(query, key, value, before, branches, scoring.scaling)
+    keys, values = (torch.cat(parts, dim=2) for parts in zip(before, (key, value), strict=True))
+    return _by_gathering(query, keys, values, branches, scoring)
 
 
 def _by_paths(query: Tensor, key: Tensor, value: Tensor, trees: Trees, scoring: Scoring) -> Tensor:
@@ -266,13 +283,43 @@ def packed_trees_logits(model: nn.Module, packed: PackedTrees) -> tuple[Tensor, 
     Only these are projected to the vocabulary, each once. Call it, and backward, inside `tree_attention`; the model
     must have no `unsupported_reason`. Raises ValueError where the trees would not be kept to.
     """
-    device = next(model.parameters()).device
-    trees = Trees(packed, device)
-    core = _core(model)
+    return _projected(model, packed, Trees(packed, next(model.parameters()).device))
+
+
+@torch.no_grad()
+def prefix_keys(model: nn.Module, split: PrefixSplit) -> Kept:
+    """Keys and values of the tokens of frozen prefixes, for `branch_logits`. Call it inside `tree_attention`."""
+    trees = Trees(split.prefix, next(model.parameters()).device)
+    trees.kept = {}
+    _run(model, split.prefix, trees, split.prefix.at[:0])
+    return trees.kept
+
+
+def branch_logits(model: nn.Module, split: PrefixSplit, before: Kept) -> tuple[Tensor, Tensor]:
+    """As `packed_trees_logits`, of the whole trees, computed for their branches alone.
+
+    `before`: of `prefix_keys`, of the same weights.
+    """
+    return _projected(model, split.branches, Branches(split, next(model.parameters()).device, before))
+
+
+def _projected(model: nn.Module, packed: PackedTrees, trees: Trees) -> tuple[Tensor, Tensor]:
+    """Logits of the positions with targets, and the row of each target in them."""
+    at, which = np.unique(packed.at, return_inverse=True)
+    logits = _run(model, packed, trees, at)
+    if logits.shape[:2] != (1, len(at)):
+        raise ValueError(f"{type(model).__name__} projected {tuple(logits.shape[:2])} positions, not {len(at)}")
+    if logits.requires_grad:
+        logits.register_hook(partial(_check_inside, _core(model), trees))
+    return logits[0], _on(which, logits.device)
+
+
+def _run(model: nn.Module, packed: PackedTrees, trees: Trees, at: np.ndarray) -> Tensor:
+    """Logits of the tokens `at` some places of a row, [1, k, vocabulary]."""
+    device, core = trees.ends.device, _core(model)
     mixers: TreeMixers | None = getattr(core, _MIXERS, None)
     if mixers is not None:
         mixers.trees = trees
-    at, which = np.unique(packed.at, return_inverse=True)
     logits: Tensor = model(
         input_ids=_on(packed.ids, device)[None],
         position_ids=_on(packed.depths, device)[None],
@@ -283,11 +330,7 @@ def packed_trees_logits(model: nn.Module, packed: PackedTrees) -> tuple[Tensor, 
         trees=trees,
     ).logits
     _check_reached(core.config, trees)
-    if logits.shape[:2] != (1, len(at)):
-        raise ValueError(f"{type(model).__name__} projected {tuple(logits.shape[:2])} positions, not {len(at)}")
-    if logits.requires_grad:
-        logits.register_hook(partial(_check_inside, core, trees))
-    return logits[0], _on(which, device)
+    return logits
 
 
 def weighted_loss(logits: Tensor, which: Tensor, packed: PackedTrees) -> Tensor:

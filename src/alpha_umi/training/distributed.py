@@ -41,7 +41,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from alpha_umi.errors import ConfigError, StorageError
 
-_STATE, _SCHEDULER, _TRAINER_STATE = "state", "scheduler.pt", "trainer_state.json"
+STATE, _SCHEDULER, _TRAINER_STATE = "state", "scheduler.pt", "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,7 +409,7 @@ class SpreadTrainer(Trainer):
         out = Path(cast("str", self.args.output_dir))
         model, optimizer = self._plain_model(), self._plain_optimizer()
         with whole_folder(out / f"checkpoint-{self.state.global_step}", state_bytes(model, optimizer)) as part:
-            save_state(part / _STATE, model, optimizer)
+            save_state(part / STATE, model, optimizer)
             if is_first():
                 with (part / _SCHEDULER).open("wb") as file:  # torch's own writer hides what the disk says
                     torch.save(cast("Any", self.lr_scheduler).state_dict(), file)
@@ -423,7 +423,7 @@ class SpreadTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            load_state(Path(checkpoint) / _STATE, self._plain_model(), self._plain_optimizer())
+            load_state(Path(checkpoint) / STATE, self._plain_model(), self._plain_optimizer())
             cast("Any", self.lr_scheduler).load_state_dict(torch.load(Path(checkpoint) / _SCHEDULER, weights_only=True))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:

@@ -24,9 +24,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from alpha_umi.config import AdapterConfig, AgentConfig, SamplingsConfig, TrainConfig, resolved
 from alpha_umi.errors import CheckpointError, ConfigError, DataError, FormatError
 from alpha_umi.formats.tokens import Tokenizer
-from alpha_umi.models.adapter_files import save_adapter
+from alpha_umi.models.adapter_files import restart, save_adapter
 from alpha_umi.models.adapters import ADAPTERS, AdapterKind, Adapters, AdapterSettings, attach, merge
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
+from alpha_umi.models.format_tokens import add_tokens, hold_tokens
 from alpha_umi.models.token_rows import train_rows
 from alpha_umi.protocols import Format, StoredFormat
 from alpha_umi.roles import AGENT_ROLES, OPTIONAL_ROLES
@@ -43,8 +44,15 @@ from alpha_umi.training.data.order import Amount, Shuffle, order
 from alpha_umi.training.data.packing import PackedTrees
 from alpha_umi.training.recipe import BASE, Step, agent_roles, keeps_base, make_steps
 from alpha_umi.training.run_directory import check_place, claim, cleanup_on_error, document_of
-from alpha_umi.training.sft import Stage, computes_in_low_precision, finished, forget_checkpoints, train_stage
-from alpha_umi.training.start import add_tokens, cast_frozen, hold_tokens, tiny_model
+from alpha_umi.training.sft import (
+    Stage,
+    checkpoints_of,
+    computes_in_low_precision,
+    finished,
+    forget_checkpoints,
+    train_stage,
+)
+from alpha_umi.training.start import cast_frozen, tiny_model
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
 
@@ -275,7 +283,7 @@ class Run:
             raise CheckpointError(
                 f"{base}: reads {context} tokens at most; set max_length (now {self._config.max_length}) to it"
             )
-        added = hold_tokens(model, tokenizer, self._format.special_tokens)
+        added = hold_tokens(model, tokenizer, self._format.special_tokens, self._format.end)
         return _Start(tokenizer=tokenizer, model=model, new_tokens=range(len(tokenizer) - added, len(tokenizer)))
 
     def _load(self, name: str) -> _Start:
@@ -322,7 +330,11 @@ class Run:
         invocations = {
             role: tokenizer.encode(self._format.role_token(role), add_special_tokens=False) for role in roles
         }
-        return attach(start.model, _settings(step.adapter), roles, invocations=invocations, seed=self._config.seed)
+        adapters = attach(start.model, _settings(step.adapter), roles, invocations=invocations, seed=self._config.seed)
+        if step.adapter.start is not None and not step.merged:
+            for role in roles:
+                restart(adapters, role, str(Path(step.adapter.start, role.value)))
+        return adapters
 
     # --- how it ends ---
 
@@ -343,6 +355,31 @@ class Run:
                 save_adapter(adapters, role, _settings(step.adapter), place, base=step.starts_from, state=weights)
             return
         start.tokenizer.save_pretrained(folder)
+
+    def write_adapters(self, step: Step, out: Path, *, base: str, dtype: torch.dtype | None) -> int:
+        """Write the adapters of a step as they are now, finished or at its last checkpoint, a folder per role.
+
+        `base`: the base model's name in them. Returns the number of steps that they have learned from. Raises
+        ConfigError where there are none yet.
+        """
+        start = self._start(step.starts_from)
+        adapters = self._adapt(step, start)
+        if adapters is None or step.adapter is None or step.merged:
+            raise ConfigError(f"{self._out}: the stage {step.name!r} trains no adapters that stand alone")
+        folder, found = self._out / step.name, distributed.checkpoints(checkpoints_of(self._out / step.name))
+        done = finished(folder)
+        if done is not None:
+            for role, name in step.folders.items():
+                restart(adapters, role, str(self._out / name))
+            steps = cast("int", cast("dict[str, Json]", done["result"])["steps"])
+        elif found:
+            distributed.load_weights(found[-1] / distributed.STATE, start.model)
+            steps = int(found[-1].name.partition("-")[2])
+        else:
+            raise ConfigError(f"{self._out}: no checkpoint yet, one comes every {self._config.save_every} steps")
+        for role in step.folders:
+            save_adapter(adapters, role, _settings(step.adapter), out / role.value, base=base, dtype=dtype)
+        return steps
 
     def keep_base(self) -> None:
         """Write the folder under adapters that lie on the model the run starts from."""

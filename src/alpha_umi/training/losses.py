@@ -17,11 +17,19 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from alpha_umi.models.adapters import Adapters, adapters_of
-from alpha_umi.training import attention
-from alpha_umi.training.attention import packed_trees_logits, tree_attention, weighted_loss
+from alpha_umi.models.mixers import mixers_of
+from alpha_umi.training import attention, distributed
+from alpha_umi.training.attention import (
+    branch_logits,
+    packed_trees_logits,
+    prefix_keys,
+    tree_attention,
+    weighted_loss,
+)
 from alpha_umi.training.data.packing import PackedTrees, WeightedExample, pack_prefix_trees
+from alpha_umi.training.data.prefixes import split_prefixes
 
-_IDLE = pack_prefix_trees([WeightedExample(ids=[0, 0], weights=[0.0, 1.0])])[0]
+_IDLE = pack_prefix_trees([WeightedExample(ids=[0, 0], weights=[0.0, 1.0], adapters=[1, 1])])[0]
 
 
 class LossComputer:
@@ -35,6 +43,8 @@ class LossComputer:
             "padded rows are asked for" if pad_to else attention.unsupported_reason(model.config, max_length)
         )
         """The reason why rows are computed and not trees; None: trees are."""
+        self._mixes = bool(mixers_of(model))
+        """True: layers keep states, which only a pass over whole trees has."""
         self._pad_to = pad_to
         self._projection = cast("nn.Module", model.get_output_embeddings())
         self._at: tuple[Tensor, ...] | None = None
@@ -78,8 +88,24 @@ class LossComputer:
         return self._tree_logits(packed) if self.unsupported_reason is None else self._row_logits(packed)
 
     def _tree_logits(self, packed: PackedTrees) -> tuple[Tensor, Tensor]:
-        with self._acting(torch.from_numpy(packed.adapters)):
-            return packed_trees_logits(self._model, packed)
+        split = split_prefixes(packed) if self._has_frozen_prefixes() else None
+        if split is None:
+            with self._acting(torch.from_numpy(packed.adapters)):
+                return packed_trees_logits(self._model, packed)
+        before = prefix_keys(self._model, split)
+        with self._acting(torch.from_numpy(split.branches.adapters)):
+            return branch_logits(self._model, split, before)
+
+    def _has_frozen_prefixes(self) -> bool:
+        """Test if tokens without an adapter depend on no trained weight, so that they need no backward pass.
+
+        Only on one device, a CPU: processes that share weights must compute the same passes.
+        """
+        if self._adapters is None or not torch.is_grad_enabled() or self._mixes or distributed.processes() > 1:
+            return False
+        learned = {id(weight) for weight in self._model.parameters() if weight.requires_grad}
+        own = {id(weight) for role in self._adapters.roles for weight in self._adapters.parameters(role).values()}
+        return self._model.device.type == "cpu" and learned <= own
 
     def _row_logits(self, packed: PackedTrees) -> tuple[Tensor, Tensor]:
         device = next(self._model.parameters()).device

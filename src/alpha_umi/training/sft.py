@@ -65,7 +65,7 @@ class Stage:
 
     @property
     def checkpoints(self) -> Path:
-        return _checkpoints(self.out)
+        return checkpoints_of(self.out)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -174,10 +174,11 @@ def finished(folder: Path) -> dict[str, Json] | None:
 def forget_checkpoints(folder: Path) -> None:
     """Remove the checkpoints, which only an unfinished stage needs; a run killed at its end leaves them behind."""
     if distributed.is_first():
-        shutil.rmtree(_checkpoints(folder), ignore_errors=True)
+        shutil.rmtree(checkpoints_of(folder), ignore_errors=True)
 
 
-def _checkpoints(folder: Path) -> Path:
+def checkpoints_of(folder: Path) -> Path:
+    """Folder of the checkpoints of the stage that makes `folder`."""
     return folder.with_name(f".{folder.name}.checkpoints")
 
 

@@ -1,12 +1,10 @@
-"""Starting models: a tiny model drawn from a seed, or a checkpoint with a format's tokens added."""
+"""Starting models: a tiny model drawn from a seed, and the dtype of weights that are not trained."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch.nn import Parameter
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.config import TinyConfig
@@ -37,41 +35,8 @@ def tiny_shape(config: TinyConfig, vocabulary: int) -> LlamaConfig:
     )
 
 
-def hold_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int:
-    """Add each of `tokens` to the tokenizer as a single one, and give the new ones the mean embedding.
-
-    Returns how many were new. A model whose embeddings have rows to spare is not resized.
-    """
-    added = add_tokens(tokenizer, tokens)
-    first = len(tokenizer) - added
-    if len(tokenizer) > len(_tables(model)[0]):
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    with torch.no_grad():
-        for table in _tables(model) if added else []:
-            table[first:] = table[:first].mean(dim=0)
-    return added
-
-
-def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> int:
-    """Add each of `tokens` to the tokenizer as a single one; returns the number of new ones."""
-    return tokenizer.add_special_tokens(
-        {"extra_special_tokens": [token for token in tokens if _pieces(tokenizer, token) > 1]},
-        replace_extra_special_tokens=False,
-    )
-
-
 def cast_frozen(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Cast frozen weights to `dtype`, in which they are computed; trained ones stay as they are."""
     for weight in model.parameters():
         if not weight.requires_grad:
             weight.data = weight.data.to(dtype)
-
-
-def _tables(model: PreTrainedModel) -> list[Parameter]:
-    """Weights of the input and the output embedding, [tokens, hidden] each."""
-    modules = (model.get_input_embeddings(), model.get_output_embeddings())
-    return [cast("Parameter", module.weight) for module in modules if module is not None]
-
-
-def _pieces(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
-    return len(tokenizer.encode(token, add_special_tokens=False))

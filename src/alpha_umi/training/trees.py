@@ -6,6 +6,7 @@ positions along the path. A rule of None lets all through.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -16,11 +17,16 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from alpha_umi.models.mask_rules import MaskRule
 from alpha_umi.training.data.packing import PackedTrees, path
+from alpha_umi.training.data.prefixes import PrefixSplit
 
 Span: TypeAlias = tuple[int, int]
 """Start and stop in the row."""
 Gathered: TypeAlias = tuple[slice, slice | Tensor, Tensor]
 """Queries, the keys that any of them sees, and which sees which, [queries, keys]."""
+Path: TypeAlias = tuple[slice, slice | Tensor, slice | Tensor]
+"""Queries, and the keys on their path in two rows."""
+Kept: TypeAlias = dict[int, tuple[Tensor, Tensor]]
+"""Keys and values of prefix tokens in each layer, by the id of its module: [1, heads, n, size] each."""
 _QUERIES = 256
 """Most queries of a gathered block."""
 _BLOCK = 128
@@ -33,7 +39,7 @@ class Trees:
     No dataclass: FSDP2 takes those apart to cast what is in them, and would hand every layer a copy of its own.
     """
 
-    __slots__ = ("_blocks", "_gathered", "deepest", "depths", "ends", "links", "reached", "runs", "segments")
+    __slots__ = ("_blocks", "_gathered", "deepest", "depths", "ends", "kept", "links", "reached", "runs", "segments")
 
     def __init__(self, packed: PackedTrees, device: torch.device) -> None:
         """Prepare the trees for attention on the model's device."""
@@ -47,18 +53,15 @@ class Trees:
         """The highest position."""
         self.reached: set[int] = set()
         """The modules that have used it."""
+        self.kept: Kept | None = None
+        """Filled in by each layer where it is not None."""
         self._gathered: dict[MaskRule | None, list[Gathered]] = {}
         self._blocks: dict[MaskRule | None, BlockMask] = {}
 
     def gathered(self, rule: MaskRule | None) -> list[Gathered]:
         """Blocks of queries, in the order of the row, with the keys on their path."""
         if rule not in self._gathered:
-            paths = (path(self.segments, number) for number in range(len(self.segments)))
-            self._gathered[rule] = [
-                self._block(way, first, min(first + _QUERIES, len(way)), rule)
-                for way, (start, stop, _) in zip(paths, self.segments.tolist(), strict=True)
-                for first in range(len(way) - (stop - start), len(way), _QUERIES)
-            ]
+            self._gathered[rule] = [self._block(*block, rule) for block in _query_blocks(self.segments)]
         return self._gathered[rule]
 
     def _block(self, way: np.ndarray, first: int, stop: int, rule: MaskRule | None) -> Gathered:
@@ -100,6 +103,64 @@ class Trees:
         return BlockMask.from_kv_blocks(
             *_listed(partly), *_listed(whole), BLOCK_SIZE=_BLOCK, mask_mod=sees, seq_lengths=(count, count)
         )
+
+
+class Branches(Trees):
+    """Visibility among the tokens behind frozen prefixes, and of the prefixes' tokens.
+
+    Keys are counted through the prefixes' row and on through that of the branches.
+    """
+
+    __slots__ = ("_paths", "before", "offset")
+
+    def __init__(self, split: PrefixSplit, device: torch.device, before: Kept) -> None:
+        """Prepare the branches for attention on the model's device. `before`: keys and values of the prefixes."""
+        super().__init__(split.branches, device)
+        self.before = before
+        self.segments = split.segments
+        self.offset = split.prefix.tokens
+        """Tokens of the prefixes."""
+        self.deepest = max(self.deepest, int(split.prefix.depths.max()))
+        self._paths: list[Path] = []
+
+    def gathered(self, rule: MaskRule | None) -> list[Gathered]:
+        """Blocks of queries of the branches, in their order, with the keys on their path."""
+        if rule not in self._gathered:
+            blocks = (self._block(*block, rule) for block in _query_blocks(self.segments, self.offset))
+            self._gathered[rule] = [
+                (slice(rows.start - self.offset, rows.stop - self.offset), keys, mask) for rows, keys, mask in blocks
+            ]
+        return self._gathered[rule]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Blocks of queries, in the order of the row, with the keys on their path in the prefix and in the branches.
+
+        The last of these are the queries themselves.
+        """
+        if not self._paths:
+            for way, first, stop in _query_blocks(self.segments, self.offset):
+                split = int(np.count_nonzero(way < self.offset))
+                own = way[split:stop] - self.offset
+                rows = slice(int(own[first - split]), int(own[-1]) + 1)
+                self._paths.append((rows, _spanned(way[:split]), _spanned(own)))
+        return self._paths
+
+
+def _query_blocks(segments: np.ndarray, offset: int = 0) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Blocks of queries of the segments from `offset` on: the path that they are on, and their start and stop in it."""
+    for number, (start, stop, _) in enumerate(segments.tolist()):
+        if start >= offset:
+            way = path(segments, number)
+            for first in range(len(way) - (stop - start), len(way), _QUERIES):
+                yield way, first, min(first + _QUERIES, len(way))
+
+
+def _spanned(places: np.ndarray) -> slice | Tensor:
+    """Rising places in a row, as a slice where they stand side by side."""
+    if not len(places) or places[-1] - places[0] + 1 == len(places):
+        return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
+    return torch.from_numpy(places.astype(np.int64))
 
 
 def _runs_and_links(packed: PackedTrees) -> tuple[list[Span], list[tuple[Span, Span]]]:

@@ -37,6 +37,9 @@ class Request:
     first_token_seconds: float | None = None
     """Seconds from `arrival` to the first sampled token (TTFT)."""
 
+    found_tokens: int = 0
+    """Tokens of the prompt that the prefix cache held when it was admitted."""
+
     # The memory that it holds; set by the scheduler.
     keys: TokenArray = field(default_factory=lambda: EMPTY)
     """The keys of those of its tokens that may be shared, see radix_tree.token_keys."""

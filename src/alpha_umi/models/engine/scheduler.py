@@ -262,6 +262,7 @@ class Scheduler:
         if start == cached:
             self.stats.requests += 1
             self.stats.hits += cached > 0
+            request.found_tokens = min(cached, len(request.prompt))
         self.stats.cached_tokens += cached
         self.stats.prefill_tokens += max(0, min(stop, len(request.prompt)) - start)
 

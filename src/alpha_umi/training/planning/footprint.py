@@ -25,7 +25,8 @@ from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, P
 
 from alpha_umi.config import AdapterConfig, ModelConfig
 from alpha_umi.errors import CheckpointError
-from alpha_umi.models.checkpoint import quiet
+from alpha_umi.models.checkpoint import load_config, quiet
+from alpha_umi.models.gguf_reader import is_gguf
 from alpha_umi.training.start import tiny_shape
 
 _FEW_LAYERS = 1
@@ -78,6 +79,8 @@ def read_architecture(model: ModelConfig) -> PreTrainedConfig:
     if model.tiny is not None:
         return tiny_shape(model.tiny, model.tiny.vocab_size)
     base = cast("str", model.base)
+    if is_gguf(base):
+        return load_config(base)
     try:
         with quiet():
             return AutoConfig.from_pretrained(base, trust_remote_code=model.trust_remote_code)

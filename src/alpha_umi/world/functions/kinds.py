@@ -37,8 +37,8 @@ _CONJUNCTIONS = (
     "1. {0}\n2. {1}",
     "First: {0} Then: {1}",
     "{0} Besides that: {1}",
-    "{0} Oh, and {1}",
-    "{0} By the way, {1}",
+    "{0} Oh, and one thing more: {1}",
+    "{0} By the way: {1}",
 )
 _SUPPLIED = (
     "{}",

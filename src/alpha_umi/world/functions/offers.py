@@ -85,9 +85,9 @@ def _with_case(style: Style, rng: RandomStream) -> Style:
 
 def count_others(rng: RandomStream) -> int:
     """Number of tools of other domains beside a wanted one."""
-    return rng.between(*_MANY) if rng.below(40) == 0 else rng.weighted({0: 3, 1: 2, 2: 2, 3: 2, 4: 1, 6: 1})
+    return rng.between(*_MANY) if rng.below(40) == 0 else rng.weighted({0: 4, 1: 3, 2: 2, 3: 1, 4: 1})
 
 
 def count_similar(rng: RandomStream) -> int:
     """Number of similar tools beside a wanted one."""
-    return rng.between(8, 12) if rng.below(40) == 0 else rng.between(1, 5)
+    return rng.between(8, 12) if rng.below(40) == 0 else rng.weighted({1: 3, 2: 3, 3: 2, 4: 1, 5: 1})

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from alpha_umi.types import Json
 from alpha_umi.world.functions.drawing import draw_argument, fitted
-from alpha_umi.world.functions.needs import DomainNeeds, Effect, FunctionNeed, Parameter, slots_of
+from alpha_umi.world.functions.needs import DomainNeeds, Effect, FunctionNeed, Parameter, ParameterType, slots_of
 from alpha_umi.world.functions.stores import Books
 from alpha_umi.world.functions.templates import OptionalPart, Slot, Template
 from alpha_umi.world.functions.wording import word_argument
 from alpha_umi.world.random_streams import RandomStream
+
+_TRIES = 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,8 +31,23 @@ class Draft:
         """Draw the argument of a slot, once, and word it."""
         if slot not in self.texts:
             parameter = slots_of(self.need.parameters.values())[slot]
-            self.set(slot, self._draw(slot, parameter))
+            value = self._draw(slot, parameter)
+            for _ in range(_TRIES):
+                if self._in_order(slot, value):
+                    break
+                value = self._draw(slot, parameter)
+            self.set(slot, value)
         return self.texts[slot]
+
+    def _in_order(self, slot: str, value: Json) -> bool:
+        """Test if a date comes after those of the parameters declared before it, and before those after it."""
+        dates = [name for name, each in self.need.parameters.items() if each.type is ParameterType.DATE]
+        if slot not in dates:
+            return True
+        at = dates.index(slot)
+        earlier = [self.values[name] for name in dates[:at] if name in self.values]
+        later = [self.values[name] for name in dates[at + 1 :] if name in self.values]
+        return all(str(one) < str(value) for one in earlier) and all(str(value) < str(one) for one in later)
 
     def set(self, slot: str, value: Json) -> None:
         """Set the argument of a slot, and word it."""

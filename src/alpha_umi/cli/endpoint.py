@@ -1,0 +1,33 @@
+"""Verb `umi serve`: an agent behind an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from alpha_umi.cli import ask as asking
+from alpha_umi.cli.shared_options import with_options_of
+from alpha_umi.cli.streams import echo
+from alpha_umi.errors import explain_missing_extra
+
+
+@with_options_of(asking.agent_options)
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on; beyond this machine a key is needed.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one, which is printed.")] = 8000,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="The environment variable with the key to ask for; none is asked for.")
+    ] = None,
+    *,
+    agent: str | None = None,
+    **options: Any,
+) -> None:
+    """Serve an agent to OpenAI's clients, at /v1. Tools are those of a request, else the ones named here."""
+    with explain_missing_extra("serve", "an endpoint"):
+        from alpha_umi.serving.endpoint import start
+    started = start.read_options(agent, asking.api_options(**options), host=host, port=port, key_env=api_key_env)
+    start.run(started, lambda url: print(f"{url}/v1", flush=True))
+    echo("stopped")

@@ -1,0 +1,198 @@
+"""Requests in the terms of an agent: which model, what conversation, which tools run where, and the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from alpha_umi.errors import AlphaUMiError, FormatError
+from alpha_umi.formats.wire_messages import Conversation, read_messages, read_tools
+from alpha_umi.protocols import Agent
+from alpha_umi.search import Limits
+from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
+from alpha_umi.serving.endpoint.memory import CallMemory
+from alpha_umi.serving.endpoint.meters import Meter, Settings
+from alpha_umi.serving.endpoint.replying import AgentRequest, Called, ServerTools
+from alpha_umi.serving.endpoint.served import RoleAgent, ServedAgent, check_turns, turns_for
+from alpha_umi.serving.endpoint.steering import SteeredAgent, ToolChoice
+from alpha_umi.serving.endpoint.wire import Budgets, ChatRequest, NamedChoice
+from alpha_umi.types import Call, Json, Plan, Role, Task, ToolSpec, Turn, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Request that is read and checked."""
+
+    model: str
+    request: AgentRequest
+    memory: CallMemory
+
+    def remember(self, called: Called) -> str:
+        """Give a call its id, under which the plan before it is remembered."""
+        call_id = f"call_{secrets.token_hex(12)}"
+        self.memory.keep(call_id, called.thought, called.call)
+        return call_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What chat completions and responses have in common, in either's words."""
+
+    model: str
+    conversation: Conversation
+    tools: tuple[ToolSpec, ...] | None
+    """None: the request names none, so those of the server are used where it has any."""
+    choice: ToolChoice
+    named: str | None
+    settings: Settings
+    budgets: Budgets
+    parallel: bool
+    streams: bool
+
+
+def read_chat(body: ChatRequest) -> Question:
+    """Read a chat request. Raises ApiError naming the field."""
+    if body.n not in (None, 1):
+        raise unsupported("n", "one choice is made per request; send the request again for another")
+    if body.top_logprobs:
+        raise unsupported("top_logprobs", "only the log probabilities of the written tokens are known here")
+    tools = _tools(body.tools)
+    choice, named = read_choice(body.tool_choice, tools)
+    stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
+    limits = [each for each in (body.max_completion_tokens, body.max_tokens) if each is not None]
+    return Question(
+        model=body.model,
+        conversation=_conversation(body.messages),
+        tools=tools,
+        choice=choice,
+        named=named,
+        settings=Settings(
+            temperature=body.temperature,
+            top_p=body.top_p,
+            seed=body.seed,
+            stop=tuple(each for each in stop if each),
+            logprobs=bool(body.logprobs),
+            max_tokens=min(limits, default=None),
+        ),
+        budgets=body,
+        parallel=body.parallel_tool_calls is not False,
+        streams=bool(body.stream),
+    )
+
+
+def _conversation(messages: Sequence[Json]) -> Conversation:
+    try:
+        return read_messages(messages)
+    except FormatError as error:
+        raise invalid(str(error), str(error).partition(":")[0]) from None
+
+
+def _tools(tools: Sequence[Json] | None) -> tuple[ToolSpec, ...] | None:
+    if tools is None:
+        return None
+    try:
+        return read_tools(tools)
+    except FormatError as error:
+        raise invalid(str(error), str(error).partition(":")[0]) from None
+
+
+def read_choice(choice: str | NamedChoice | None, tools: Sequence[ToolSpec] | None) -> tuple[ToolChoice, str | None]:
+    """Read a tool choice. Raises ApiError for one that names no tool of the request."""
+    if isinstance(choice, NamedChoice):
+        name = choice.function.name if choice.function is not None else choice.name
+        if name is None or name not in {tool.name for tool in tools or ()}:
+            raise invalid("tool_choice: it names no function of the request", "tool_choice")
+        return ToolChoice.REQUIRED, name
+    read = ToolChoice(choice or "auto")
+    if read is ToolChoice.REQUIRED and not tools:
+        raise invalid("tool_choice: a call is required, but there are no tools", "tool_choice")
+    return read, None
+
+
+async def ask(question: Question, served: ServedAgent, memory: CallMemory) -> Asked:
+    """Turn a question into what is asked of the agent. Raises ApiError."""
+    agent = served.find(question.model)
+    turns = _recalled(served.turns_of(question.conversation), question.conversation.call_ids, memory)
+    limits = bounded(served.limits, question.budgets)
+    own_tools = question.tools is None and not question.conversation.call_ids
+    alone = agent.role if isinstance(agent, RoleAgent) else None
+    if alone is not None:
+        turns = turns_for(alone, turns)
+    else:
+        check_turns(turns)
+    query = next(turn.text for turn in reversed(turns) if isinstance(turn, User))
+    task = Task(id=secrets.token_hex(8), query=query, tools=question.tools or ())
+    tools: ServerTools | None = None
+    if own_tools and alone is None and served.toolbox is not None and question.choice is not ToolChoice.NONE:
+        task, tools = await _server_tools(served, query)
+    elif alone is None:
+        agent = steered(agent, question, has_tools=bool(task.tools))
+    forced = question.choice is ToolChoice.REQUIRED and served.takes_grammars
+    settings = replace(question.settings, constrained=frozenset({Role.CALLER}) if forced else frozenset())
+    request = AgentRequest(
+        agent=agent,
+        format=served.loaded.format,
+        task=task,
+        turns=turns,
+        meter=Meter(settings=settings),
+        limits=limits,
+        streams=question.streams,
+        parallel=question.parallel,
+        tools=tools,
+        has_critic=Role.CRITIC in served.loaded.role_models,
+        alone=alone,
+    )
+    return Asked(model=question.model, request=request, memory=memory)
+
+
+def steered(agent: Agent, question: Question, *, has_tools: bool) -> Agent:
+    """The agent as the tool choice says; without tools it answers."""
+    choice = question.choice if has_tools else ToolChoice.NONE
+    if choice is ToolChoice.AUTO:
+        return agent
+    return SteeredAgent(agent=agent, choice=choice, name=question.named)
+
+
+def bounded(own: Limits, asked: Budgets) -> Limits:
+    """The server's limits, or tighter ones that a request asks for."""
+
+    def least(*limits: Any) -> Any:
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    return replace(
+        own,
+        max_steps=least(own.max_steps, asked.max_steps),
+        max_calls=least(own.max_calls, asked.max_tool_calls),
+        max_seconds=least(own.max_seconds, asked.max_seconds),
+    )
+
+
+async def _server_tools(served: ServedAgent, query: str) -> tuple[Task, ServerTools]:
+    if served.toolbox is None:
+        raise AssertionError("only a server with tools runs them")
+    try:
+        task, environment = await asyncio.to_thread(served.toolbox.open, query)
+    except AlphaUMiError as error:
+        raise ApiError(status=503, message=f"no tools can be had: {error}", code="no_tools") from None
+    return task, ServerTools(environment=environment, strategy=served.strategy, is_chain=served.is_chain)
+
+
+def _recalled(turns: Sequence[Turn], call_ids: Sequence[str], memory: CallMemory) -> tuple[Turn, ...]:
+    """The turns with the thoughts that clients do not send back, and calls as they were written."""
+    recalled, ids = list(turns), iter(call_ids)
+    plan_at: int | None = None
+    for at, turn in enumerate(turns):
+        if isinstance(turn, Plan):
+            plan_at = at
+        elif isinstance(turn, Call):
+            kept = memory.find(next(ids))
+            if kept is None:
+                continue
+            recalled[at] = kept.as_written(turn)
+            before = recalled[plan_at] if plan_at is not None else None
+            if plan_at is not None and isinstance(before, Plan) and not before.thought:
+                recalled[plan_at] = replace(before, thought=kept.thought)
+    return tuple(recalled)

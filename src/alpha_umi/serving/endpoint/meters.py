@@ -1,0 +1,147 @@
+"""Meter of one request: its settings for every role, its budget of tokens, and what its completions took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from alpha_umi.agent import RoleModel
+from alpha_umi.errors import ModelError
+from alpha_umi.protocols import Model, StreamingModel
+from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
+
+_ANSWERING = (Role.SUMMARIZER, Role.BACKBONE)
+
+
+class SpentError(ModelError):
+    """Budget of completion tokens that is spent before a completion begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of a request that take the place of the roles' own."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    """Of the answer alone: plans and calls end as their format says."""
+    logprobs: bool = False
+    max_tokens: int | None = None
+    """Of all completions together."""
+    answer_grammar: str | None = None
+    """Of the answer."""
+    constrained: frozenset[Role] = frozenset()
+    """Roles that are constrained to the format's grammar, whatever the agent says."""
+
+    def apply(self, role: Role, role_model: RoleModel) -> RoleModel:
+        """The role's model with these settings."""
+        own, changes = role_model.sampling, dict[str, object]()
+        for name in ("temperature", "top_p", "seed"):
+            value = getattr(self, name)
+            if value is not None:
+                changes[name] = value
+        if role is Role.SUMMARIZER and self.stop:
+            changes["stop"] = (*own.stop, *self.stop)
+        if role in _ANSWERING and self.logprobs:
+            changes["logprobs"] = True
+        constrained = role_model.constrained or role in self.constrained
+        return replace(role_model, sampling=replace(own, **changes), constrained=constrained)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(slots=True, kw_only=True)
+class Meter:
+    """What the completions of one request took, and what is left for them."""
+
+    settings: Settings = field(default_factory=Settings)
+    on_token: Callable[[Role, str], object] | None = None
+    completions: list[tuple[Role, Completion]] = field(default_factory=list[tuple[Role, Completion]])
+
+    def measure(self, role: Role, role_model: RoleModel) -> RoleModel:
+        """The role's model with the request's settings, measured."""
+        changed = self.settings.apply(role, role_model)
+        return replace(changed, model=_Measured(changed.model, role, self))
+
+    @property
+    def usage(self) -> Usage:
+        return sum((completion.usage for _, completion in self.completions), Usage())
+
+    @property
+    def cached_tokens(self) -> int:
+        return sum(completion.cached_tokens for _, completion in self.completions)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Tokens of plans."""
+        return sum(each.usage.completion_tokens for role, each in self.completions if role is Role.PLANNER)
+
+    @property
+    def answer_logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """Log probabilities of the tokens of the answer, without the one that ended it; None where there are none."""
+        last = next((each for role, each in reversed(self.completions) if role in _ANSWERING), None)
+        if last is None or last.logprobs is None:
+            return None
+        kept, length = list[TokenLogprob](), 0
+        for token in last.logprobs:
+            if length >= len(last.text):
+                break
+            kept.append(token)
+            length += len(token.text)
+        return tuple(kept)
+
+    @property
+    def last_finish(self) -> FinishReason | None:
+        return self.completions[-1][1].finish if self.completions else None
+
+    @property
+    def is_cut(self) -> bool:
+        """True where the last completion of an answering role ran out of tokens."""
+        last = next((each for role, each in reversed(self.completions) if role in _ANSWERING), None)
+        return last is not None and last.finish is FinishReason.LENGTH
+
+    @property
+    def is_spent(self) -> bool:
+        return self.left is not None and self.left <= 0
+
+    @property
+    def left(self) -> int | None:
+        """Tokens that completions may still take; None: as many as they like."""
+        most = self.settings.max_tokens
+        return None if most is None else most - self.usage.completion_tokens
+
+    def bounded(self, role: Role, sampling: Sampling) -> Sampling:
+        """Sampling within what is left. Raises SpentError where nothing is."""
+        if (left := self.left) is not None:
+            if left <= 0:
+                raise SpentError("the request's max_completion_tokens are spent")
+            sampling = replace(sampling, max_tokens=min(left, sampling.max_tokens))
+        if role is Role.SUMMARIZER and self.settings.answer_grammar is not None:
+            sampling = replace(sampling, grammar=self.settings.answer_grammar, ending=None)
+        return sampling
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Model whose completions are noted, and whose text is passed on as it is written."""
+
+    model: Model
+    role: Role
+    meter: Meter
+
+    async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        sampling = self.meter.bounded(self.role, sampling)
+        completion = await self._complete(prompt, sampling)
+        self.meter.completions.append((self.role, completion))
+        return completion
+
+    async def _complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        on_token = self.meter.on_token
+        if on_token is None or not isinstance(self.model, StreamingModel):
+            return await self.model.complete(prompt, sampling)
+        async with aclosing(self.model.stream(prompt, sampling)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Completion):
+                    return piece
+                on_token(self.role, piece)
+        raise AssertionError("a stream ends with its completion")

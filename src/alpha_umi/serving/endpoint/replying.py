@@ -1,0 +1,350 @@
+"""Replies of agents to requests, as events: thoughts and answers while they are written, calls and observations whole.
+
+A request is a trajectory: the conversation as turns, whose next step the agent proposes. Where the client runs the
+tools the reply ends with the calls; where the server does it is searched to its end. A reply that is abandoned is
+cancelled, with all that it holds in the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from alpha_umi.agent import RoleModel, with_role_models
+from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.errors import FormatError, ModelError
+from alpha_umi.formats.live_text import LiveText
+from alpha_umi.formats.prompts.unknown_tools import unknown_tool
+from alpha_umi.protocols import Agent, Environment, Format
+from alpha_umi.search import Limits, Node, Strategy, Tree
+from alpha_umi.search.solve import solve
+from alpha_umi.serving.endpoint.errors import ApiError, failed, invalid
+from alpha_umi.serving.endpoint.meters import Meter, SpentError
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    FinishReason,
+    Observation,
+    Plan,
+    Role,
+    StopReason,
+    Task,
+    ToolStatus,
+    Trajectory,
+    Turn,
+    Usage,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTools:
+    """Tools that run here, with the search that uses them."""
+
+    environment: Environment
+    strategy: Strategy
+    is_chain: bool
+    """True: an answer is final when it is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRequest:
+    """Request to an agent."""
+
+    agent: Agent
+    format: Format | None
+    """None: an agent that is code."""
+    task: Task
+    turns: tuple[Turn, ...]
+    """Of the conversation; the last is the user's or an observation."""
+    meter: Meter
+    limits: Limits
+    streams: bool = False
+    """True: text is sent while it is written."""
+    parallel: bool = True
+    """False: one call at most."""
+    tools: ServerTools | None = None
+    """None: the client runs the tools."""
+    has_critic: bool = False
+    alone: Role | None = None
+    """The role that is asked alone, for one completion; None: an agent."""
+
+
+# --- events -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """Piece of a plan's thought."""
+
+    text: str
+    starts: bool = False
+    """True for the first piece of a plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Call, with the thought of the plan before it."""
+
+    call: Call
+    thought: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """End of a reply: what it is in all."""
+
+    trajectory: Trajectory
+    """The conversation with the turns of the reply; its usage is the reply's."""
+    said: tuple[Turn, ...]
+    """Turns of the reply."""
+    finish: str
+    """`stop`, `tool_calls` or `length`, as OpenAI has it."""
+
+
+Event: TypeAlias = Thought | Text | Called | Observation | Ended
+
+
+async def reply(request: AgentRequest) -> AsyncGenerator[Event]:
+    """Reply to a request. Closing the generator cancels the work. Raises ApiError."""
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
+    work = asyncio.ensure_future(_Reply(request, events.put_nowait).run())
+    work.add_done_callback(lambda _: events.put_nowait(None))
+    try:
+        while (event := await events.get()) is not None:
+            yield event
+        work.result()
+    except FormatError as error:
+        raise invalid(str(error)) from None
+    except ModelError as error:
+        raise _explained(error) from None
+    except ApiError:
+        raise
+    except Exception as error:  # whatever fails here is not to reach a client
+        _log.error("a reply failed", exc_info=error)
+        raise failed() from None
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+
+
+def _explained(error: ModelError) -> ApiError:
+    """The error that a client may see: its own prompt being too long, or a failure without its words."""
+    text = str(error)
+    if "prompt has" in text or "no memory for this request" in text or "too long" in text:
+        return invalid("the conversation is too long for this model", "messages", "context_length_exceeded")
+    _log.error("a model failed: %s", text)
+    return failed()
+
+
+@dataclass(slots=True)
+class _Reply:
+    """Reply in progress."""
+
+    request: AgentRequest
+    send: Callable[[Event], object]
+    live: dict[Role, LiveText] = field(default_factory=dict[Role, LiveText])
+    answer: LiveText | None = None
+    thought: str = ""
+    """Of the last plan."""
+
+    async def run(self) -> None:
+        request = self.request
+        request.meter.on_token = self.on_token if request.streams else None
+        agent = with_role_models(request.agent, self._metered)
+        if request.alone is not None:
+            await self._complete(agent)
+        elif request.tools is None:
+            await self._step(agent)
+        else:
+            await self._search(agent, request.tools)
+
+    def _metered(self, role: Role, role_model: RoleModel) -> RoleModel:
+        return self.request.meter.measure(role, role_model)
+
+    # --- the client runs the tools --------------------------------------------------------------------
+
+    async def _step(self, agent: Agent) -> None:
+        """Propose steps until one calls a tool of the client, answers or gives up."""
+        request = self.request
+        said: tuple[Turn, ...] = ()
+        usage, steps, finish = Usage(), 0, ""
+        while not finish:
+            if not (said and _hands_over(said[-1])):
+                if steps >= request.limits.max_steps:
+                    finish = "length"
+                    break
+                steps += 1
+            try:
+                proposal = await agent.propose(request.task, (*request.turns, *said))
+            except SpentError:
+                finish = "length"
+                break
+            usage += proposal.usage
+            turns = proposal.turns or (Plan(thought="", decision=Decision.NONE),)
+            turns, finish = self._judge(turns)
+            said = (*said, *turns)
+        self._end(said, finish, usage)
+
+    def _judge(self, turns: Sequence[Turn]) -> tuple[tuple[Turn, ...], str]:
+        """Turns of a proposal with what is said to calls that cannot be sent; the finish, where they end the reply."""
+        request = self.request
+        calls = [turn for turn in turns if isinstance(turn, Call)]
+        for turn in turns:
+            if isinstance(turn, (Plan, Answer)):
+                self.on_turn(turn)
+        if calls:
+            good = [call for call in calls if self._fault(call) is None]
+            if request.meter.last_finish is FinishReason.LENGTH and not good:
+                return tuple(turns), "length"
+            if not good:
+                seen = self._fault(calls[0]) or Observation(content="")
+                return (*(turn for turn in turns if not isinstance(turn, Call)), calls[0], seen), ""
+            kept = good if request.parallel else good[:1]
+            for call in kept:
+                self.send(Called(call, self.thought))
+            return tuple(turn for turn in turns if not isinstance(turn, Call) or turn in kept), "tool_calls"
+        match turns[-1]:
+            case Plan(decision=Decision.GIVE_UP):
+                return tuple(turns), "stop"
+            case Plan():
+                return tuple(turns), ""
+            case _:
+                return tuple(turns), "length" if request.meter.is_cut else "stop"
+
+    def _fault(self, call: Call) -> Observation | None:
+        """Observation of a call that no client could run."""
+        spec = next((tool for tool in self.request.task.tools if tool.name == call.name), None)
+        if spec is None:
+            return unknown_tool(call.name)
+        read = read_arguments(spec, call.arguments)
+        if isinstance(read, Fault):
+            return Observation(content=read.reason, status=ToolStatus.BAD_ARGUMENTS)
+        return None
+
+    async def _complete(self, agent: Agent) -> None:
+        """One completion of one role: a call that a client can run, else the text as the role writes it."""
+        request = self.request
+        proposal = await agent.propose(request.task, request.turns)
+        good = [turn for turn in proposal.turns if isinstance(turn, Call) and self._fault(turn) is None]
+        if good:
+            self.send(Called(good[0], ""))
+            self._end((good[0],), "tool_calls", proposal.usage)
+            return
+        text = request.meter.completions[-1][1].text
+        if request.alone is Role.CALLER or request.meter.on_token is None:
+            self.send(Text(text))
+        cut = request.meter.last_finish is FinishReason.LENGTH
+        self._end(proposal.turns, "length" if cut else "stop", proposal.usage)
+
+    # --- the server runs the tools --------------------------------------------------------------------
+
+    async def _search(self, agent: Agent, tools: ServerTools) -> None:
+        request = self.request
+        history = request.turns[:-1]
+        tree, shown = Tree(task=request.task), dict[int, int]()
+
+        def on_node(node: Node) -> None:
+            for turn in node.turns[shown.get(node.index, 0) :] if node.parent is not None else ():
+                if not isinstance(turn, Answer) or tools.is_chain:
+                    self.on_turn(turn)
+                if isinstance(turn, Call):
+                    self.send(Called(turn, self.thought))
+                elif isinstance(turn, Observation):
+                    self.send(turn)
+            shown[node.index] = len(node.turns)
+
+        with suppress(SpentError):
+            search = tools.strategy
+            await solve(tree, agent, tools.environment, request.limits, search, history=history, on_node=on_node)
+        best = tree.best
+        said = best.turns[len(request.turns) :]
+        cut = request.meter.is_spent or best.stop is StopReason.LIMIT
+        finish = "length" if best.answer is None and cut else "stop"
+        if best.answer is not None and request.meter.is_cut:
+            finish = "length"
+        self._end(said, finish, best.usage)
+
+    # --- what is sent ---------------------------------------------------------------------------------
+
+    def on_token(self, role: Role, piece: str) -> None:
+        """Send what a piece of a completion makes certain."""
+        request = self.request
+        if request.alone is not None:
+            if role is not Role.CALLER:
+                self.send(Text(piece))
+            return
+        if request.format is None:
+            return
+        if role in (Role.PLANNER, Role.BACKBONE):
+            if role not in self.live:
+                self.live[role] = LiveText(request.format, role, Plan)
+            started = not self.live[role].shown
+            if text := self.live[role].feed(piece):
+                self.send(Thought(text, starts=started))
+        streams = role in (Role.SUMMARIZER, Role.BACKBONE) and not request.has_critic
+        if streams and (request.tools is None or request.tools.is_chain):
+            if self.answer is None:
+                self.answer = LiveText(request.format, role, Answer)
+            if text := self.answer.feed(piece):
+                self.send(Text(text))
+
+    def on_turn(self, turn: Turn) -> None:
+        """Send the rest of a turn that is whole."""
+        if isinstance(turn, Plan):
+            self.thought = turn.thought
+            live = self.live.pop(Role.PLANNER, None) or self.live.pop(Role.BACKBONE, None)
+            text = turn.thought if live is None else live.finish(turn.thought)
+            if text.strip():
+                self.send(Thought(text.rstrip(), starts=live is None or live.shown == text))
+            if turn.decision is not Decision.CONCLUDE:
+                self.answer = None  # the next completion is another role's, or another step's
+
+    def _end(self, said: tuple[Turn, ...], finish: str, usage: Usage) -> None:
+        request = self.request
+        text = None if request.alone is not None else final_text(said)
+        if text is not None and (rest := text if self.answer is None else self.answer.finish(text)):
+            self.send(Text(rest))
+        stop = {"tool_calls": StopReason.UNFINISHED, "length": StopReason.LIMIT}.get(finish, StopReason.ANSWERED)
+        if finish == "stop" and isinstance(said[-1] if said else None, Plan):
+            stop = StopReason.GAVE_UP
+        trajectory = Trajectory(task=request.task, turns=(*request.turns, *said), stop=stop, usage=usage)
+        self.send(Ended(trajectory, said, finish))
+
+
+def final_text(said: Sequence[Turn]) -> str | None:
+    """Text for the user at the end of a reply: the answer, or why it was given up; None where calls end it."""
+    match next((turn for turn in reversed(said) if type(turn) in (Answer, Plan, Call)), None):
+        case Answer(text=text):
+            return text
+        case Plan(thought=thought, decision=Decision.GIVE_UP):
+            return thought
+        case _:
+            return None
+
+
+def _hands_over(turn: Turn) -> bool:
+    return isinstance(turn, Plan) and turn.decision in (Decision.CALL, Decision.CONCLUDE)
+
+
+async def whole(events: AsyncGenerator[Event]) -> tuple[list[Event], Ended]:
+    """Wait for a reply's end: all events before it, and it."""
+    before: list[Event] = []
+    async for event in events:
+        if isinstance(event, Ended):
+            return before, event
+        before.append(event)
+    raise AssertionError("a reply has an end")

@@ -1,0 +1,139 @@
+"""Wire format of requests: the fields that are read, their types and bounds. Other fields are ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from alpha_umi.loose_json import decode_json
+from alpha_umi.serving.endpoint.errors import invalid
+from alpha_umi.types import Json
+
+MOST_MESSAGES, MOST_TOOLS, MOST_STOPS = 4096, 1024, 16
+DEEPEST = 64
+"""Most levels of a request."""
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+_Read = TypeVar("_Read", bound=BaseModel)
+
+
+class Fields(BaseModel):
+    """Fields of a request; others are ignored."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class JsonSchemaFormat(Fields):
+    """The `json_schema` of a response format."""
+
+    name: str = "answer"
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+
+
+class ResponseFormat(Fields):
+    """Format of the answer."""
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    json_schema: JsonSchemaFormat | None = None
+
+
+class StreamOptions(Fields):
+    """Options of a stream."""
+
+    include_usage: bool | None = None
+
+
+class NamedFunction(Fields):
+    """Function that must be called."""
+
+    name: _Name
+
+
+class NamedChoice(Fields):
+    """Tool choice that names a function, in either of OpenAI's shapes."""
+
+    type: Literal["function"] = "function"
+    function: NamedFunction | None = None
+    name: _Name | None = None
+
+
+class Budgets(Fields):
+    """Budgets of a request beyond OpenAI's fields; the server's own bound them."""
+
+    max_steps: int | None = Field(default=None, ge=1)
+    max_tool_calls: int | None = Field(default=None, ge=0)
+    max_seconds: float | None = Field(default=None, gt=0)
+
+
+class ChatRequest(Budgets):
+    """Body of `POST /v1/chat/completions`."""
+
+    model: _Name
+    messages: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_MESSAGES)
+    tools: list[dict[str, Any]] | None = Field(default=None, max_length=MOST_TOOLS)
+    tool_choice: Literal["auto", "none", "required"] | NamedChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    stop: str | list[str] | None = Field(default=None, max_length=MOST_STOPS)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    n: int | None = Field(default=None, ge=1)
+
+
+def read_body(kind: type[_Read], body: bytes) -> _Read:
+    """Read a request of a kind. Raises ApiError naming the field."""
+    document = read_document(body)
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        param = ".".join(str(part) for part in first["loc"])[:200]
+        raise invalid(f"{param}: {first['msg']}" if param else first["msg"], param or None) from None
+
+
+def read_document(body: bytes) -> dict[str, Json]:
+    """Read a JSON object of bounded depth. Raises ApiError."""
+    try:
+        document = decode_json(body.decode())
+    except ValueError:
+        raise invalid("the request is no JSON in UTF-8", code="invalid_json") from None
+    if not isinstance(document, dict):
+        raise invalid("the request must be a JSON object", code="invalid_json")
+    if not _is_plain(document):
+        raise invalid(f"the request is more than {DEEPEST} levels deep, or has half a character", code="invalid_json")
+    return document
+
+
+def _is_plain(value: Json) -> bool:
+    """Return True for a value of bounded depth whose texts can be written as UTF-8."""
+    level: list[Json] = [value]
+    for _ in range(DEEPEST):
+        following: list[Json] = []
+        for each in level:
+            if isinstance(each, dict):
+                following += [*each, *each.values()]
+            elif isinstance(each, list):
+                following += each
+            elif isinstance(each, str) and not _is_writable(each):
+                return False
+        if not following:
+            return True
+        level = following
+    return False
+
+
+def _is_writable(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

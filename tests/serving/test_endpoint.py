@@ -1,0 +1,109 @@
+"""`umi serve`: OpenAI's client and an agent, with tools of the client's and of the server's."""
+
+import asyncio
+import json
+
+import openai
+import pytest
+
+import alpha_umi as umi
+from support.agent_server import WorldTask, serving
+from support.coded_agents import Echo
+
+TASK = "G1_tool:7"
+ECHO = {
+    "type": "function",
+    "function": {"name": "echo", "parameters": {"type": "object", "properties": {"text": {"type": "string"}}}},
+}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """The bundled agent, served, and in process."""
+    with serving() as served, umi.load() as agent:
+        yield served, agent
+
+
+@pytest.fixture(scope="module")
+def echo():
+    with serving(Echo()) as served:
+        yield served
+
+
+def client(served, **options):
+    return openai.OpenAI(base_url=served.url, api_key="none", max_retries=0, **options)
+
+
+def talk(complete, task):
+    """Run a task's tools here until the agent answers; the answer, and all messages."""
+    messages = [{"role": "user", "content": task.query}]
+    for _ in range(12):
+        message = complete(messages)
+        if not message.tool_calls:
+            return message.content, messages
+        messages.append(message.model_dump(exclude_none=True, exclude={"reasoning_content"}))
+        for call in message.tool_calls:
+            said = asyncio.run(task.execute(call.function.name, call.function.arguments))
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": said})
+    raise AssertionError("no answer")
+
+
+def test_a_tool_round_trip_of_the_client_answers_as_the_agent_does_in_process(tiny):
+    served, agent = tiny
+    here = agent.ask(world_task=TASK)
+    task = WorldTask(TASK)
+
+    def complete(messages):
+        done = client(served).chat.completions.create(model="umi-tiny", messages=messages, tools=task.tools)
+        assert done.choices[0].finish_reason == ("tool_calls" if done.choices[0].message.tool_calls else "stop")
+        return done.choices[0].message
+
+    answer, _ = talk(complete, task)
+    assert (answer, tuple(task.called)) == (here.answer, here.calls)
+
+
+def test_a_streamed_round_trip_is_the_same_piece_by_piece(tiny):
+    served, agent = tiny
+    here = agent.ask(world_task=TASK)
+    task = WorldTask(TASK)
+    pieces = []
+
+    def complete(messages):
+        pieces.clear()
+        with client(served).chat.completions.stream(model="umi-tiny", messages=messages, tools=task.tools) as events:
+            pieces.extend(event.delta for event in events if event.type == "content.delta")
+            return events.get_final_completion().choices[0].message
+
+    answer, messages = talk(complete, task)
+    assert (answer, tuple(task.called)) == (here.answer, here.calls)
+    assert "".join(pieces) == here.answer
+    assert len(pieces) > 3
+    assert len({message["tool_call_id"] for message in messages if message["role"] == "tool"}) == len(task.called)
+
+
+def test_tools_of_the_server_answer_in_one_reply_with_plans_as_reasoning(tiny):
+    served, agent = tiny
+    query = "What is the weather in Lima?"
+    here = agent.ask(query)
+    done = served.chat(query).json()
+    message = done["choices"][0]["message"]
+    assert message["content"] == here.answer
+    assert here.calls[0].name in message["reasoning_content"]
+    usage = done["usage"]
+    assert usage["prompt_tokens"] == here.usage.prompt_tokens
+    assert usage["completion_tokens"] == here.usage.completion_tokens
+    assert 0 < usage["prompt_tokens_details"]["cached_tokens"] < usage["prompt_tokens"]
+
+
+def test_an_agent_that_is_code_is_served_too(echo):
+    first = echo.chat("hello", tools=[ECHO]).json()["choices"][0]
+    assert first["finish_reason"] == "tool_calls"
+    call = first["message"]["tool_calls"][0]
+    assert json.loads(call["function"]["arguments"]) == {"text": "hello"}
+    messages = [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call["id"], "content": "seen"},
+    ]
+    second = echo.post(model="agent", messages=messages, tools=[ECHO]).json()["choices"][0]
+    assert second["message"]["content"] == "hello: seen"
