@@ -41,7 +41,8 @@ Tools = Annotated[
 Agent = Annotated[
     str | None,
     typer.Option(
-        help="A run directory, an agent file, a Hugging Face Hub repository, or umi-tiny, which is the default."
+        help="A run directory, an agent file, a Hugging Face Hub repository, or a bundled agent: umi-smol, the default "
+        "with --tools or --env, or umi-tiny, the default in its own world."
     ),
 ]
 World = Annotated[

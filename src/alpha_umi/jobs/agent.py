@@ -27,7 +27,7 @@ from alpha_umi.loading.agents import (
     open_coded_agent,
     read_agent,
 )
-from alpha_umi.loading.bundled import DEFAULT
+from alpha_umi.loading.bundled import default_agent
 from alpha_umi.loading.hub import upload_run
 from alpha_umi.loading.pretrained import NAMED
 from alpha_umi.loading.saving import save_agent
@@ -247,8 +247,10 @@ class AgentChoice:
         return Agent(open_agent(self.config, AgentKind.SINGLE if self.single else None), self.config, self.name)
 
 
-def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
+def choose_agent(agent: AgentLike | None, options: AgentOptions, *, own_tools: bool = False) -> AgentChoice:
     """Find an agent by name, endpoint or object without loading it; None without an endpoint is the bundled default.
+
+    `own_tools`: the query brings tools of its own, for which there is another default.
 
     Raises ConfigError for contradicting arguments, CheckpointError for an agent that is not there or does not fit.
     """
@@ -266,9 +268,10 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions) -> AgentChoice:
             raise ConfigError(AGENT_OR_MODEL)
         config = instruct_agent(model, base_url, native=native, template=template)
         return AgentChoice(name=Path(model).name, config=_chosen(config, options), single=single)
-    name = DEFAULT if agent is None else str(agent)
+    default = default_agent(own_tools=own_tools)
+    name = default if agent is None else str(agent)
     if not name.strip():
-        raise ConfigError(f"agent {name!r} is no name; leave it out for {DEFAULT}")
+        raise ConfigError(f"agent {name!r} is no name; leave it out for {default}")
     if is_coded(name):
         return AgentChoice(name=name)
     if Path(name).suffix == ".gguf" or name in NAMED:

@@ -26,8 +26,9 @@ def ask(query: str | None = None, *, agent: AgentLike | None = None, **options: 
     """Answer one query with tools: Python functions, files of them, tool JSON files, or a sealed world's.
 
     Works inside a running event loop (a notebook): the search runs in a thread with a loop of its own. `agent`: a
-    loaded one, or a name as `load` takes it; None: the bundled umi-tiny. Raises ConfigError for wrong arguments before
-    anything is loaded, CheckpointError for an agent that is not there, ModelError when a model cannot complete.
+    loaded one, or a name as `load` takes it; None: umi-smol for tools of one's own, umi-tiny for its own world.
+    Raises ConfigError for wrong arguments before anything is loaded, CheckpointError for an agent that is not there,
+    ModelError when a model cannot complete.
     """
     with read_question(query, agent, options).open() as chat:
         return chat.send(query or "", on_node=options.get("on_node"), on_token=options.get("on_token"))
@@ -57,7 +58,7 @@ def explore(
     `task`: a query, or a task with its tools; a task of a sealed world runs there unless `tools` says otherwise. An
     agent that is named is freed at the end. Raises as `ask`.
     """
-    choice = choose_agent(agent, agent_options(options))
+    choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
     check_strategy(options.get("strategy", "chain"))
     if isinstance(task, Task):
         toolbox = task_toolbox(task, options.get("tools"), options.get("env"), options.get("max_observation_chars"))
@@ -107,14 +108,14 @@ class Conversation:
 
 def read_question(query: str | None, agent: AgentLike | None, options: AgentAskOptions) -> Conversation:
     """Check the arguments of one query. Raises ConfigError, CheckpointError or DataError."""
-    choice = choose_agent(agent, agent_options(options))
+    choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
     check_strategy(options.get("strategy", "chain"))
     return Conversation(choice=choice, toolbox=read_toolbox(query, options, choice.config), options=options)
 
 
 def read_conversation(agent: AgentLike | None, options: AgentChatOptions) -> Conversation:
     """Check the arguments of a conversation. Raises ConfigError, CheckpointError or DataError."""
-    choice = choose_agent(agent, agent_options(options))
+    choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
     check_strategy(options.get("strategy", "chain"))
     toolbox = open_toolbox(**_tool_options(options), agent=choice.config)
     return Conversation(choice=choice, toolbox=toolbox, options={**options})
@@ -123,6 +124,11 @@ def read_conversation(agent: AgentLike | None, options: AgentChatOptions) -> Con
 def agent_options(options: AgentAskOptions | AgentChatOptions) -> Any:
     """The options that choose an agent."""
     return {name: options.get(name) for name in AgentOptions.__annotations__ if name in options}
+
+
+def own_tools(options: AgentAskOptions | AgentChatOptions) -> bool:
+    """Test if the options name tools of one's own."""
+    return options.get("tools") is not None or options.get("env") is not None
 
 
 def _tool_options(options: AgentAskOptions | AgentChatOptions) -> dict[str, Any]:

@@ -21,11 +21,18 @@ from alpha_umi.types import Json, Role, Task
 
 FOLDER = Path(__file__).parents[1] / "bundled"
 DEFAULT = "umi-tiny"
-"""The default agent."""
+"""The default agent, which knows its own sealed world."""
+OWN_TOOLS = "umi-smol"
+"""The default agent for tools of a user's own."""
 PROVENANCE = "provenance.json"
 _OLD_PROVENANCE = "made.json"
 _OTHER_VERSION = "use the package version that came with the agent, or train another"
 _SAFE, _PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def default_agent(*, own_tools: bool) -> str:
+    """Name the default agent: for tools of a user's own where that one comes along, else of its own world."""
+    return OWN_TOOLS if own_tools and (FOLDER / OWN_TOOLS).is_dir() else DEFAULT
 
 
 def find_run(name: Path) -> Path:
