@@ -213,7 +213,10 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     ),
 }
 """Verb -> summary and two examples."""
-GROUPS = {"export": "Export examples, GGUF files or an agent.", "judge": "Judge rollouts: pass rate and win rate."}
+GROUPS = {
+    "export": "Export examples, chats, GGUF files or an agent.",
+    "judge": "Judge rollouts: pass rate and win rate.",
+}
 """Summaries of groups whose help is longer than a line."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,11 @@ from alpha_umi.cli.streams import echo
 from alpha_umi.errors import ConfigError
 from alpha_umi.output_lock import locks_out
 
+if TYPE_CHECKING:
+    from alpha_umi.preparation.export import ExportReport
+
 export_app = typer.Typer(
-    help="Supervised examples of one role in the published shape {tools, history, input, target}.",
+    help="Supervised examples of one role in the published shape, or chats for other trainers.",
     invoke_without_command=True,
 )
 
@@ -28,14 +31,25 @@ def export_examples(
         str | None, typer.Option("--format", help="shared, chat, or a format file [@training].")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The file to write.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Whole chats for another trainer, in place of examples of a role: openai, swift, sharegpt or trl. "
+            "JSON Lines, or a list where the file is .json."
+        ),
+    ] = None,
     compat: Compat = None,
 ) -> None:
-    """Write supervised examples of one role in the published shape {tools, history, input, target}."""
+    """Write supervised examples of one role in the published shape {tools, history, input, target}, or chats (--to)."""
     if context.invoked_subcommand is not None:
+        return
+    if to is not None:
+        _export_chats(to, trajectories, out, (role, format_name, compat))
         return
     if trajectories is None or role is None or format_name is None or out is None:
         raise ConfigError(
-            "examples need --trajectories, --role, --format and --out; other exports: umi export agent, umi export gguf"
+            "examples need --trajectories, --role, --format and --out, chats --trajectories, --to and --out; other "
+            "exports: umi export agent, umi export gguf"
         )
     from alpha_umi.loading.formats import open_format
     from alpha_umi.preparation import export
@@ -47,6 +61,21 @@ def export_examples(
     write = export.export_examples if read_reference(compat) is None else export.export_published
     report = write(read_trajectories(trajectories), Role(role), open_format(format_name), out)
     echo(f"{out}: {report.rows} examples")
+    _print_left_out(report)
+
+
+def _export_chats(to: str, trajectories: Path | None, out: Path | None, others: tuple[object, ...]) -> None:
+    if trajectories is None or out is None or any(other is not None for other in others):
+        raise ConfigError("--to needs --trajectories and --out, and no --role, --format or --compat: chats are whole")
+    from alpha_umi.preparation.export_chats import export_chats
+    from alpha_umi.store import read_trajectories
+
+    report = export_chats(read_trajectories(trajectories), to, out)
+    echo(f"{out}: {report.rows} chats for {to}")
+    _print_left_out(report)
+
+
+def _print_left_out(report: ExportReport) -> None:
     for reason, places in report.places.items():
         more = f", and {len(places) - 10} more" if len(places) > 10 else ""
         echo(f"  skipped {len(places)}: {reason} ({', '.join(places[:10])}{more})")

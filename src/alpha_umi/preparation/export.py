@@ -25,7 +25,7 @@ _MARKS = Marks()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """Counts of one exported role file, with the rows at which the published script stops or differs."""
+    """Counts of one exported file, with what was left out, or where the published script stops or differs."""
 
     rows: int
     skipped: tuple[str, ...] = ()
@@ -88,9 +88,14 @@ def _export(rows: Iterable[dict[str, Json] | Skip], out: Path) -> ExportReport:
                 skipped.append(row)
             else:
                 written.add(dump_indented(row))
+    return make_report(written.rows, skipped)
+
+
+def make_report(rows: int, skipped: Sequence[Skip]) -> ExportReport:
+    """Make the report of an export: rows written, and what was left out."""
     reasons = dict.fromkeys(skip.reason for skip in skipped)
     return ExportReport(
-        rows=written.rows,
+        rows=rows,
         skipped=tuple(f"{skip.where}: {skip.reason}" for skip in skipped),
         places={reason: [skip.where for skip in skipped if skip.reason == reason] for reason in reasons},
     )
