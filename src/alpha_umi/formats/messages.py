@@ -32,6 +32,8 @@ class ReadMessages:
     system: str = ""
     """Text of the system messages at the beginning."""
     layout: Layout = field(default_factory=Layout)
+    call_ids: tuple[str, ...] = ()
+    """Id of every call in `turns`, in order; empty where its message gave none."""
     deviations: Mapping[str, int] = field(default_factory=dict[str, int])
     """Counts of what was read otherwise than it was written."""
 
@@ -53,7 +55,11 @@ def read_messages(messages: Json) -> ReadMessages:
             raise DataError(f"messages[{index}]: {error}") from None
     layout = builder.finish()
     return ReadMessages(
-        turns=tuple(builder.turns), system="\n\n".join(system), layout=layout, deviations=builder.deviations
+        turns=tuple(builder.turns),
+        system="\n\n".join(system),
+        layout=layout,
+        call_ids=tuple(builder.call_ids),
+        deviations=builder.deviations,
     )
 
 

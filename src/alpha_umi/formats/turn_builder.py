@@ -69,6 +69,8 @@ class TurnBuilder:
     """Turns of a chat, message by message. Every method raises DataError for a message that cannot stand there."""
 
     turns: list[Turn] = field(default_factory=list[Turn])
+    call_ids: list[str] = field(default_factory=list[str])
+    """Id of every call in `turns`, in order; empty where its message gave none."""
     deviations: Counter[str] = field(default_factory=Counter[str])
     """Counts of what was read otherwise than it was written."""
     _texts: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -170,6 +172,7 @@ class TurnBuilder:
             elif self._is_reasoned:
                 self._reasoned.append(len(turns))
             turns += (Plan(thought="" if number else thought, decision=Decision.CALL), waiting.call)
+            self.call_ids.append(waiting.id)
             if waiting.result is not None:
                 turns.append(waiting.result)
         self._calls = []

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alpha_umi.errors import AlphaUMiError, FormatError
-from alpha_umi.formats.wire_messages import Conversation, read_messages, read_tools
+from alpha_umi.errors import AlphaUMiError, DataError
+from alpha_umi.formats.messages import ReadMessages, read_messages
+from alpha_umi.formats.smolagents import with_calls
+from alpha_umi.formats.tool_lists import read_tools
 from alpha_umi.protocols import Agent
 from alpha_umi.search import Limits
 from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
@@ -42,7 +44,7 @@ class Question:
     """What chat completions and responses have in common, in either's words."""
 
     model: str
-    conversation: Conversation
+    conversation: ReadMessages
     tools: tuple[ToolSpec, ...] | None
     """None: the request names none, so those of the server are used where it has any."""
     choice: ToolChoice
@@ -59,13 +61,13 @@ def read_chat(body: ChatRequest) -> Question:
         raise unsupported("n", "one choice is made per request; send the request again for another")
     if body.top_logprobs:
         raise unsupported("top_logprobs", "only the log probabilities of the written tokens are known here")
-    tools = _tools(body.tools)
+    tools = read_functions(body.tools)
     choice, named = read_choice(body.tool_choice, tools)
     stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
     limits = [each for each in (body.max_completion_tokens, body.max_tokens) if each is not None]
     return Question(
         model=body.model,
-        conversation=_conversation(body.messages),
+        conversation=read_conversation(body.messages),
         tools=tools,
         choice=choice,
         named=named,
@@ -83,20 +85,28 @@ def read_chat(body: ChatRequest) -> Question:
     )
 
 
-def _conversation(messages: Sequence[Json]) -> Conversation:
+def read_conversation(messages: Sequence[Json]) -> ReadMessages:
+    """Read messages. Raises ApiError naming the one that cannot stand where it is, or holds more than text."""
     try:
-        return read_messages(messages)
-    except FormatError as error:
-        raise invalid(str(error), str(error).partition(":")[0]) from None
+        read = read_messages(with_calls(messages))
+    except DataError as error:
+        raise invalid(
+            str(error), str(error).partition(":")[0] if str(error).startswith("messages[") else "messages"
+        ) from None
+    if read.deviations.get("parts_that_are_no_text_left_out"):
+        raise unsupported("messages", "only text can be read here, and no images, sounds or files")
+    return read
 
 
-def _tools(tools: Sequence[Json] | None) -> tuple[ToolSpec, ...] | None:
-    if tools is None:
-        return None
+def read_functions(tools: Sequence[Json] | None) -> tuple[ToolSpec, ...] | None:
+    """Read the tools of a request. Raises ApiError naming one that is no function."""
+    for number, tool in enumerate(tools or ()):
+        if not isinstance(tool, dict) or tool.get("type", "function") != "function":
+            raise unsupported(f"tools[{number}]", "only functions can be called here")
     try:
-        return read_tools(tools)
-    except FormatError as error:
-        raise invalid(str(error), str(error).partition(":")[0]) from None
+        return None if tools is None else read_tools(list(tools))
+    except DataError as error:
+        raise invalid(str(error), "tools") from None
 
 
 def read_choice(choice: str | NamedChoice | None, tools: Sequence[ToolSpec] | None) -> tuple[ToolChoice, str | None]:
@@ -115,7 +125,7 @@ def read_choice(choice: str | NamedChoice | None, tools: Sequence[ToolSpec] | No
 async def ask(question: Question, served: ServedAgent, memory: CallMemory) -> Asked:
     """Turn a question into what is asked of the agent. Raises ApiError."""
     agent = served.find(question.model)
-    turns = _recalled(served.turns_of(question.conversation), question.conversation.call_ids, memory)
+    turns = recalled(question.conversation, served.turns_of(question.conversation), memory)
     limits = bounded(served.limits, question.budgets)
     own_tools = question.tools is None and not question.conversation.call_ids
     alone = agent.role if isinstance(agent, RoleAgent) else None
@@ -180,19 +190,26 @@ async def _server_tools(served: ServedAgent, query: str) -> tuple[Task, ServerTo
     return task, ServerTools(environment=environment, strategy=served.strategy, is_chain=served.is_chain)
 
 
-def _recalled(turns: Sequence[Turn], call_ids: Sequence[str], memory: CallMemory) -> tuple[Turn, ...]:
-    """The turns with the thoughts that clients do not send back, and calls as they were written."""
-    recalled, ids = list(turns), iter(call_ids)
-    plan_at: int | None = None
+def recalled(conversation: ReadMessages, turns: Sequence[Turn], memory: CallMemory) -> tuple[Turn, ...]:
+    """The turns with the thoughts that clients do not send back, calls as they were written, and parallel calls joined.
+
+    `turns`: those of the conversation, some of which may have changed.
+    """
+    read, ids, joined = list[Turn](), iter(conversation.call_ids), frozenset(conversation.layout.parallel)
+    plan_at = 0
     for at, turn in enumerate(turns):
-        if isinstance(turn, Plan):
-            plan_at = at
-        elif isinstance(turn, Call):
-            kept = memory.find(next(ids))
-            if kept is None:
+        match turn:
+            case Plan() if at in joined:
                 continue
-            recalled[at] = kept.as_written(turn)
-            before = recalled[plan_at] if plan_at is not None else None
-            if plan_at is not None and isinstance(before, Plan) and not before.thought:
-                recalled[plan_at] = replace(before, thought=kept.thought)
-    return tuple(recalled)
+            case Plan():
+                plan_at = len(read)
+                read.append(turn)
+            case Call():
+                kept = memory.find(next(ids))
+                read.append(turn if kept is None else kept.as_written(turn))
+                plan = read[plan_at]
+                if kept is not None and isinstance(plan, Plan) and not plan.thought:
+                    read[plan_at] = replace(plan, thought=kept.thought)
+            case _:
+                read.append(turn)
+    return tuple(read)

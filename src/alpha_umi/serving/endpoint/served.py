@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from alpha_umi.agent import MultiAgent, SingleAgent
 from alpha_umi.config import AgentConfig, EndpointConfig
-from alpha_umi.formats.wire_messages import Conversation
+from alpha_umi.formats.messages import ReadMessages
 from alpha_umi.jobs.toolbox import Toolbox
 from alpha_umi.loading.agents import LoadedAgent
 from alpha_umi.loading.models import chat_use
@@ -89,14 +89,14 @@ class ServedAgent:
             return RoleAgent(agent=self.loaded.agent, role=role)
         return self.loaded.agent
 
-    def turns_of(self, conversation: Conversation) -> tuple[Turn, ...]:
+    def turns_of(self, conversation: ReadMessages) -> tuple[Turn, ...]:
         """Turns of a conversation, its instructions in the user's first words where the models read such."""
         turns = conversation.turns
-        if not conversation.instructions or not self.reads_instructions:
+        if not conversation.system or not self.reads_instructions:
             return turns
         for at, turn in enumerate(turns):
             if isinstance(turn, User):
-                first = User(text=f"{conversation.instructions}\n\n{turn.text}")
+                first = User(text=f"{conversation.system}\n\n{turn.text}")
                 return (*turns[:at], first, *turns[at + 1 :])
         return turns
 
