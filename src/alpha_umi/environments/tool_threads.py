@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import os
 import queue
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 _Result = TypeVar("_Result")
 _PATIENCE_S = 0.5
@@ -87,6 +89,42 @@ def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[..., object],
         loop.call_soon_threadsafe(function, *arguments)
 
 
+class _Outbox:
+    """Functions that one loop hands to others at the end of its turn: to wake a loop takes longer than all the rest."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.AbstractEventLoop, list[Callable[[], object]]] = {}
+
+    def put(self, loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._waiting.setdefault(loop, []).append(function)
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for loop, functions in waiting.items():
+            _call_soon(loop, _call_each, loop, functions)
+
+
+def _call_each(loop: asyncio.AbstractEventLoop, functions: Iterable[Callable[[], object]]) -> None:
+    for function in functions:
+        loop.call_soon(function)
+
+
+_OUTBOXES: WeakKeyDictionary[asyncio.AbstractEventLoop, _Outbox] = WeakKeyDictionary()
+_OUTBOXES_LOCK = threading.Lock()
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """As `_call_soon`, from a running loop, together with all else that it hands over in this turn."""
+    here = asyncio.get_running_loop()
+    outbox = _OUTBOXES.get(here)
+    if outbox is None:
+        with _OUTBOXES_LOCK:
+            outbox = _OUTBOXES[here] = _Outbox()
+    outbox.put(loop, function)
+
+
 def _settle(future: asyncio.Future[_Result], result: _Result) -> None:
     if not future.done():
         future.set_result(result)
@@ -144,21 +182,30 @@ class _Job(Generic[_Result]):
 
     def begin(self) -> None:
         """Start the coroutine in the running loop, unless another has started it or its caller is gone."""
-        with self._lock:
-            if self._task is None and not self._is_cancelled:
-                self._task = asyncio.get_running_loop().create_task(self._run(), context=self._context)
-                self._task.add_done_callback(self._tell)
+        if not self.has_begun:
+            task = asyncio.get_running_loop().create_task(self._run(), context=self._context.copy())
+            task.add_done_callback(self._tell)
 
     async def _run(self) -> None:
+        with self._lock:  # of several loops that were given it the first one to come here has it
+            if self._task is not None or self._is_cancelled:
+                return
+            self._task = asyncio.current_task()
         # Kept apart from the task's own result, which a tool loses that cancels its task.
         self._results.append(await self._function())
 
     def _tell(self, task: asyncio.Task[None]) -> None:
+        if self._task not in (task, None):
+            return
         if self._results:
-            _call_soon(self.caller, _settle, self.settled, self._results[0])
+            settle = functools.partial(_settle, self.settled, self._results[0])
         else:
             why = "cancelled before it began" if task.cancelled() else repr(task.exception())
-            _call_soon(self.caller, _fail, self.settled, why)
+            settle = functools.partial(_fail, self.settled, why)
+        if task.get_loop() is self.caller:
+            settle()
+        else:
+            _hand_over(self.caller, settle)
 
     def cancel(self) -> None:
         """Cancel the coroutine, from the caller's loop."""
@@ -209,7 +256,7 @@ class _LoopThreads:
             if self._thread is None:
                 self._thread = _LoopThread()
             job.thread = self._thread
-        _call_soon(job.thread.loop, job.begin)
+        _hand_over(job.thread.loop, job.begin)
 
 
 _THREADS = _LoopThreads()
