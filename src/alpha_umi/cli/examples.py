@@ -121,6 +121,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi prepare mask train.jsonl --out masked.jsonl",
         "umi prepare mask train.jsonl --out masked.jsonl --share 1",
     ),
+    "prepare gsm8k": (
+        "GSM8K's solutions to training data.",
+        "umi prepare gsm8k train.jsonl --out gsm8k.jsonl --held-out test.jsonl",
+        "umi prepare gsm8k train.jsonl --out gsm8k.jsonl --tool python --new-numbers 4",
+    ),
     "data check": (
         "Check training data row by row.",
         "umi data check train.jsonl",

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from alpha_umi.cli.mathematics import prepare_word_problems
 from alpha_umi.cli.reference import Compat, read_reference
 from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
 from alpha_umi.cli.streams import echo
@@ -133,6 +134,7 @@ def prepare_custom_files(
 
 prepare_app.command("rollouts")(write_rollouts)
 prepare_app.command("mask")(write_masked)
+prepare_app.command("gsm8k")(prepare_word_problems)
 
 
 def _print_preparation(report: Any, out: Path) -> None:

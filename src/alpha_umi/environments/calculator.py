@@ -56,9 +56,7 @@ def calculate(expression: str) -> Number:
     """
     if len(expression) > _MOST_CHARACTERS:
         raise CalculationError(f"the expression is longer than {_MOST_CHARACTERS} characters")
-    text = expression.translate(_SIGNS).partition("=")[0].strip()
-    text = _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
-    text = _LEADING_ZEROS.sub("", _PERCENT.sub("/100", _TIMES.sub("*", text)))
+    text = plain_expression(expression)
     if not text:
         raise CalculationError("the expression is empty")
     try:
@@ -71,6 +69,13 @@ def calculate(expression: str) -> Number:
         raise CalculationError("division by zero") from None
     except OverflowError:
         raise CalculationError("the result is too large") from None
+
+
+def plain_expression(expression: str) -> str:
+    """Write an expression of a word problem in Python's notation."""
+    text = expression.translate(_SIGNS).partition("=")[0].strip()
+    text = _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
+    return _LEADING_ZEROS.sub("", _PERCENT.sub("/100", _TIMES.sub("*", text)))
 
 
 def write_number(value: Number) -> str:

@@ -19,6 +19,7 @@ from alpha_umi.loading.formats import open_format
 from alpha_umi.output_lock import locks_out
 from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.custom import prepare_custom
+from alpha_umi.preparation.gsm8k import Gsm8kOptions, MathTool, prepare_gsm8k
 from alpha_umi.preparation.masking import collect_words, mask_some
 from alpha_umi.preparation.processed import prepare_processed
 from alpha_umi.preparation.report import PrepareReport
@@ -167,6 +168,28 @@ def prepare_rollouts(
     return rejection_sample(options, open_format(format))
 
 
+@validated
+@locks_out
+def prepare_word_problems(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    tool: MathTool = MathTool.CALCULATOR,
+    new_numbers: Annotated[int, Field(ge=0)] = 0,
+    seed: int = 0,
+    held_out: Sequence[Path] = (),
+    limit: AtLeastOne | None = None,
+    on_progress: OnProgress | None = None,
+) -> PrepareReport:
+    """Convert GSM8K's annotated solutions to trajectories that call a calculator, or Python in the sandbox.
+
+    `new_numbers`: new problems per problem, at most, with other numbers along its equations; `held_out`: test halves of
+    which no 13 words in a row may stand in a question. Raises DataError, ConfigError where the sandbox cannot run.
+    """
+    options = Gsm8kOptions(tool=tool, new_numbers=new_numbers, seed=seed, held_out=tuple(held_out), limit=limit)
+    return prepare_gsm8k(files, out, options, _shown(on_progress))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedTrajectories:
     """File of trajectories, some of them masked."""
@@ -196,7 +219,7 @@ def _shown(on_progress: OnProgress | None) -> Callable[[int, int], None]:
 
 
 class PrepareVerbs(VerbGroup):
-    """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask`, and public data sets.
+    """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask`, `.gsm8k`, and public sets.
 
     Those by the shape of their rows: `.openai`, `.sharegpt`, `.swift`, `.hermes`, `.toolllama`, `.toolace`, `.xlam`,
     `.toolalpaca`; `.auto` tells which. `prepare("toolbench", ...)` is `prepare.toolbench(...)`, as on the command line.
@@ -216,6 +239,7 @@ class PrepareVerbs(VerbGroup):
     toolalpaca = staticmethod(_shape_verb("toolalpaca"))
     rollouts = staticmethod(prepare_rollouts)
     mask = staticmethod(prepare_mask)
+    gsm8k = staticmethod(prepare_word_problems)
 
 
 prepare = PrepareVerbs()

@@ -12,11 +12,12 @@ _WORD = re.compile(r"\w+")
 
 def overlapping_ngrams(texts: Iterable[str], foreign: Iterable[str], n: int = 8) -> list[str]:
     """N-grams of lower-case words that stand in `texts` and in `foreign`, each once, in the order of `texts`."""
-    known = {ngram for text in foreign for ngram in _ngrams(text, n)}
-    return list(dict.fromkeys(ngram for text in texts for ngram in _ngrams(text, n) if ngram in known))
+    known = {ngram for text in foreign for ngram in ngrams(text, n)}
+    return list(dict.fromkeys(ngram for text in texts for ngram in ngrams(text, n) if ngram in known))
 
 
-def _ngrams(text: str, n: int) -> Iterator[str]:
+def ngrams(text: str, n: int = 8) -> Iterator[str]:
+    """Generate the runs of `n` lower-case words of a text."""
     words = _WORD.findall(text.lower())
     for start in range(len(words) - n + 1):
         yield " ".join(words[start : start + n])
