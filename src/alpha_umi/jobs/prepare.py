@@ -219,10 +219,11 @@ def _shown(on_progress: OnProgress | None) -> Callable[[int, int], None]:
 
 
 class PrepareVerbs(VerbGroup):
-    """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask`, `.gsm8k`, and public sets.
+    """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask` and public data sets.
 
-    Those by the shape of their rows: `.openai`, `.sharegpt`, `.swift`, `.hermes`, `.toolllama`, `.toolace`, `.xlam`,
-    `.toolalpaca`; `.auto` tells which. `prepare("toolbench", ...)` is `prepare.toolbench(...)`, as on the command line.
+    Word problems by `.gsm8k`; those by the shape of their rows: `.openai`, `.sharegpt`, `.swift`, `.hermes`,
+    `.toolllama`, `.toolace`, `.xlam`, `.toolalpaca`; `.auto` tells which. `prepare("toolbench", ...)` is
+    `prepare.toolbench(...)`, as on the command line.
     """
 
     toolbench = staticmethod(prepare_toolbench)
