@@ -68,7 +68,7 @@ def test_a_run_is_planned_without_training(home, tmp_path):
     ("call", "words"),
     [
         (lambda: umi.rollout("t.jsonl", "run", "world", limit="many"), "rollout: limit is 'many', but must be a whole"),
-        (lambda: umi.rollout("t.jsonl", "run"), "argument 'env' is missing"),
+        (lambda: umi.rollout("t.jsonl", "run"), "Name an environment by --env"),
         (lambda: umi.rollout("t.jsonl", "run", "world", agnet="oracle"), "'agnet'; did you mean 'agent'"),
         (lambda: umi.rollout("t.jsonl", "run", "world"), "name an agent by --agent"),
         (lambda: umi.predict("umi-tiny", 3, "out.json"), "predict: data is 3, but must be a path"),

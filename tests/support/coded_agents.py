@@ -29,3 +29,18 @@ class Echo:
                 plan = Plan(thought="Done.", decision=Decision.CONCLUDE)
                 said = plan, Answer(text=f"{messages}: {', '.join(seen)}")
         return Proposal(turns=said, usage=Usage(completions=1))
+
+
+class Scripted:
+    """Calls and answers what it is given, one after the other, whatever it sees."""
+
+    def __init__(self, *turns: Call | Answer) -> None:
+        self._turns = turns
+        self.tools: list[tuple[str, ...]] = []
+        """Names of the tools that each proposal was offered."""
+
+    async def propose(self, task, turns):
+        self.tools.append(tuple(tool.name for tool in task.tools))
+        said = self._turns[sum(isinstance(turn, Call) for turn in turns)]
+        decision = Decision.CALL if isinstance(said, Call) else Decision.CONCLUDE
+        return Proposal(turns=(Plan(thought="", decision=decision), said), usage=Usage(completions=1))

@@ -38,6 +38,13 @@ Tools = Annotated[
         "along: calculator, python (a sandbox); without it the agent's own world is asked, with the tools that fit."
     ),
 ]
+Mcp = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An MCP server whose tools are offered: a command with its arguments, an address (http://...), or a file "
+        "with mcpServers (.json); repeatable."
+    ),
+]
 Agent = Annotated[
     str | None,
     typer.Option(
@@ -73,6 +80,7 @@ def agent_options(
     model: rollouts.Model = None,
     world: World = None,
     env: ToolEnv = None,
+    mcp: Mcp = None,
     strategy: rollouts.StrategyName = "chain",
     max_steps: rollouts.MaxSteps = 12,
     max_completions: rollouts.MaxCompletions = None,

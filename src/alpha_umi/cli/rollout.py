@@ -44,7 +44,7 @@ Thinking = Annotated[
     typer.Option("--thinking/--no-thinking", help="With --model: the variable enable_thinking of its chat template."),
 ]
 Env = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="world, http, rapidapi, replay, python; a service's address; TOOLS.py; a TOML file; or one of your own, "
         "module:attribute."
@@ -73,7 +73,14 @@ def rollout(
         Path, typer.Option(help="Queries (.json), tasks or trajectories (.jsonl), or a folder of either.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The run's folder.")],
-    env: Env,
+    env: Env = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An MCP server whose tools are offered, alone or beside --env: a command with its arguments, an "
+            "address (http://...), or a file with mcpServers (.json); repeatable."
+        ),
+    ] = None,
     agent: AgentName = None,
     base_url: BaseUrl = None,
     model: Model = None,
@@ -119,6 +126,7 @@ def rollout(
     if on not in ON:
         raise ConfigError(f"--on {on!r} is not known; known: {', '.join(ON)}")
     options: dict[str, Any] = {
+        "mcp": mcp,
         "agent": agent,
         "base_url": base_url,
         "model": model,

@@ -70,6 +70,22 @@ class PythonConfig(Table):
         return self.model_copy(update={"tools": file_path(self.tools, folder)})
 
 
+class McpConfig(Table):
+    """Tools of MCP servers, the same for every task."""
+
+    servers: list[str]
+    """Each a command with its arguments, an address (http://...), or a file with `mcpServers` (.json)."""
+    offer: PositiveInt = 16
+    """Most tools that a query is offered; of more servers' tools those are that BM25 finds for it."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    """Of a call."""
+    connect_timeout_s: float = Field(default=30.0, gt=0)
+
+    def rebased(self, folder: Path) -> typing.Self:
+        servers = [file_path(each, folder) if each.endswith(".json") else each for each in self.servers]
+        return self.model_copy(update={"servers": servers})
+
+
 class BudgetConfig(Table):
     """Limits to which observations are shortened; see environments.budgets."""
 
@@ -85,6 +101,7 @@ class EnvironmentConfig(Table):
     rapidapi: RapidApiConfig | None = None
     replay: ReplayConfig | None = None
     python: PythonConfig | None = None
+    mcp: McpConfig | None = None
     code: str | None = None
     """An environment of one's own, `module:attribute`; see loading.environments."""
     budget: BudgetConfig | None = None
@@ -106,4 +123,4 @@ class EnvironmentConfig(Table):
         return super().rebased(folder).model_copy(update={"record": record})
 
 
-PLACES = ("world", "http", "rapidapi", "replay", "python")
+PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp")

@@ -37,6 +37,22 @@ def write_schemas(types: Mapping[str, TypeAdapter[Any]]) -> tuple[dict[str, Sche
     return schemas, inlining.kept()
 
 
+def shorten_schema(schema: Schema) -> Schema:
+    """Shorten the schema of another program: its own definitions inlined, titles left out, `additionalProperties` as
+    it says. Raises RecursionError for one that is nested too deeply.
+    """
+    definitions = schema.get("$defs")
+    known = (
+        {name: each for name, each in definitions.items() if isinstance(each, dict)}
+        if isinstance(definitions, dict)
+        else {}
+    )
+    inlining = _Inlining(definitions=known, closes=False)
+    written = inlining.write({key: value for key, value in schema.items() if key != "$defs"})
+    kept = inlining.kept()
+    return {**written, "$defs": cast("Json", kept)} if kept else written
+
+
 class _Generator(GenerateJsonSchema):
     """Schema generator without titles of fields, and without warnings for defaults that JSON cannot express."""
 
@@ -49,6 +65,8 @@ class _Generator(GenerateJsonSchema):
 @dataclass(slots=True)
 class _Inlining:
     definitions: Mapping[str, Schema]
+    closes: bool = True
+    """True: objects with declared members take no others."""
     used: list[str] = field(default_factory=list[str])
     lasting: set[str] = field(init=False)
     """Definitions that stay references: of types that hold themselves, and long ones."""
@@ -82,8 +100,12 @@ class _Inlining:
         reference = schema.get("$ref")
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         if not isinstance(reference, str):
-            return _shortened(self._below(beside, inside=inside))
+            return self._shortened(self._below(beside, inside=inside))
         name = reference.removeprefix(_PREFIX)
+        if name not in self.definitions:
+            outer = name.partition("/")[0]  # of a part of a definition
+            self.used += [outer] if outer in self.definitions else []
+            return self._shortened({"$ref": reference, **self._below(beside, inside=inside)})
         if name in self.lasting and inside:
             self.used.append(name)
             return {"$ref": reference, **beside}
@@ -106,6 +128,11 @@ class _Inlining:
     def _value(self, value: Json, *, inside: bool) -> Json:
         return self.write(value, inside=inside) if isinstance(value, dict) else value
 
+    def _shortened(self, schema: Schema) -> Schema:
+        if self.closes and "properties" in schema:
+            schema = {**schema, "additionalProperties": schema.get("additionalProperties", False)}
+        return _shortened(schema)
+
 
 def _shortened(schema: Schema) -> Schema:
     if "const" in schema:
@@ -114,8 +141,6 @@ def _shortened(schema: Schema) -> Schema:
         del schema["items"]
     if schema.get("additionalProperties") is True and "properties" not in schema:
         del schema["additionalProperties"]
-    if "properties" in schema:
-        schema.setdefault("additionalProperties", False)
     options = schema.get("anyOf")
     if isinstance(options, list) and all(_is_plain(option) for option in options):
         schema = _replaced(schema, "anyOf", "type", [cast("Schema", option)["type"] for option in options])

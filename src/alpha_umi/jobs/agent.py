@@ -42,7 +42,7 @@ AGENT_OR_MODEL = (
 """Message for arguments that name no agent, or two."""
 _Result = TypeVar("_Result")
 _OBSERVERS = ("on_node", "on_token")
-_TOOLS = ("tools", "env", "world", "world_task", "max_observation_chars")
+_TOOLS = ("tools", "env", "mcp", "world", "world_task", "max_observation_chars")
 
 
 class Agent:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Unpack
 from alpha_umi.config.calls import InstanceOnly, validated
 from alpha_umi.deprecation import called_as
 from alpha_umi.environments.python import CallersLoopEnvironment
+from alpha_umi.event_loops import run_blocking
 from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_toolbox
 from alpha_umi.jobs.chat import Chat
 from alpha_umi.jobs.options import AgentAskOptions, AgentChatOptions, AgentOptions
@@ -61,7 +62,9 @@ def explore(
     choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
     check_strategy(options.get("strategy", "chain"))
     if isinstance(task, Task):
-        toolbox = task_toolbox(task, options.get("tools"), options.get("env"), options.get("max_observation_chars"))
+        toolbox = task_toolbox(
+            task, options.get("tools"), options.get("env"), options.get("mcp"), options.get("max_observation_chars")
+        )
     else:
         toolbox = open_toolbox(**_tool_options(options), agent=choice.config)
     return _explore(choice, toolbox, task, options)
@@ -97,7 +100,12 @@ class Conversation:
 
     def open(self) -> Chat:
         """Load the agent, which the chat frees unless it was given. Raises ConfigError or CheckpointError."""
-        agent, owned = self.choice.open(), self.choice.given is None
+        owned = self.choice.given is None
+        try:
+            agent = self.choice.open()
+        except BaseException:
+            run_blocking(self.toolbox.__aexit__())
+            raise
         try:
             return Chat(agent, self.toolbox, **agent.read_search(self.options), owns_agent=owned)
         except BaseException:
@@ -132,7 +140,7 @@ def own_tools(options: AgentAskOptions | AgentChatOptions) -> bool:
 
 
 def _tool_options(options: AgentAskOptions | AgentChatOptions) -> dict[str, Any]:
-    return {name: options.get(name) for name in ("tools", "env", "world", "max_observation_chars")}
+    return {name: options.get(name) for name in ("tools", "env", "mcp", "world", "max_observation_chars")}
 
 
 called_as(__name__, "ask")

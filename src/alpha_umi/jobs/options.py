@@ -10,6 +10,7 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from alpha_umi.config.calls import STRICT
+from alpha_umi.loading.mcp import McpSource
 from alpha_umi.protocols import Environment
 from alpha_umi.search import Node
 from alpha_umi.types import Role
@@ -68,6 +69,9 @@ class ChatOptions(SearchOptions, total=False):
     env: str | None
     """Where tools of JSON files are called: a service's address, rapidapi, or a TOML file; or an environment of one's
     own, `module:attribute`."""
+    mcp: McpSource | Sequence[McpSource] | None
+    """MCP servers whose tools are offered, alone or beside `tools`: each a command with its arguments, an address, a
+    file with `mcpServers` or what such a file holds, or a server object of the SDK in this process."""
     world: str | None
     """The sealed world that is asked: tiny, small, full or functions."""
     max_observation_chars: AtLeastOne | None

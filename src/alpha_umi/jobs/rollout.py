@@ -161,11 +161,14 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
         raise DataError(f"{options.queries}: holds no query")
     notes = [note for each in sets for note in each.notes]
     environment = open_environment(options.config.environment, options.config.compat)
-    for job in jobs:
-        try:
-            environment.open(job.query, notes)
-        except DataError as error:
-            raise DataError(f"{options.queries}: set {job.set}: {error}") from None
+    try:
+        for job in jobs:
+            try:
+                environment.open(job.query, notes)
+            except DataError as error:
+                raise DataError(f"{options.queries}: set {job.set}: {error}") from None
+    finally:
+        run_blocking(environment.__aexit__())
     return jobs, notes
 
 

@@ -25,6 +25,7 @@ from alpha_umi.jobs.options import Tools
 from alpha_umi.jobs.world_query import free_query, name_task, open_world
 from alpha_umi.loading.bundled import check_world
 from alpha_umi.loading.environments import LoadedEnvironment, open_environment
+from alpha_umi.loading.mcp import McpSource
 from alpha_umi.protocols import Environment
 from alpha_umi.rollouts.runner import with_tools
 from alpha_umi.tools import BUILT_IN
@@ -55,12 +56,13 @@ class Toolbox:
 def open_toolbox(
     tools: Tools | str | None = None,
     env: str | None = None,
+    mcp: McpSource | Sequence[McpSource] | None = None,
     world: str | None = None,
     world_task: str | None = None,
     agent: AgentConfig | None = None,
     max_observation_chars: int | None = None,
 ) -> Toolbox:
-    """Tools of one's own, of JSON files called at `env`, of the environment `env`, or of a sealed world.
+    """Tools of one's own, of JSON files called at `env`, of the environment `env`, of MCP servers, or of a world.
 
     Without any of these the world is that in which `agent` was trained. `max_observation_chars`: budget of an
     observation, in place of the environment's.
@@ -68,7 +70,28 @@ def open_toolbox(
     Raises ConfigError where the arguments contradict each other or no tools are named, DataError for broken files,
     CheckpointError for an agent that was trained in another version of the world.
     """
-    return _within(_open(tools, env, world, world_task, agent), max_observation_chars)
+    if mcp is not None and (world is not None or world_task is not None):
+        raise ConfigError("tools of MCP servers need a query, and neither --world nor --world-task")
+    if mcp is None or tools is not None or env is not None:
+        toolbox = _open(tools, env, world, world_task, agent)
+    else:
+        toolbox = _open_mcp()
+    if mcp is not None:
+        toolbox = replace(toolbox, environment=toolbox.environment.with_mcp(_listed(mcp)))
+    return _within(toolbox, max_observation_chars)
+
+
+def _open_mcp() -> Toolbox:
+    """No tools but those of MCP servers; those that a conversation has called stay offered."""
+    return Toolbox(environment=LoadedEnvironment(openers=()), make_query=_conversing)
+
+
+def _conversing(text: str, called: Sequence[ToolSpec]) -> Query:
+    return Query(task=replace(_task(text), tools=tuple(called)))
+
+
+def _listed(mcp: McpSource | Sequence[McpSource]) -> Sequence[McpSource]:
+    return mcp if isinstance(mcp, list | tuple) else [mcp]
 
 
 def _within(toolbox: Toolbox, max_observation_chars: int | None) -> Toolbox:
@@ -97,10 +120,16 @@ def _open(
     return Toolbox(environment=open_world(preset), make_query=lambda text, called: free_query(preset, text, called))
 
 
-def task_toolbox(task: Task, tools: Tools | None, env: str | None, max_observation_chars: int | None = None) -> Toolbox:
+def task_toolbox(
+    task: Task,
+    tools: Tools | None,
+    env: str | None,
+    mcp: McpSource | Sequence[McpSource] | None = None,
+    max_observation_chars: int | None = None,
+) -> Toolbox:
     """Tools of a task that is there already: tools of one's own, else those of the sealed world that it is of."""
-    if tools is not None or env is not None:
-        own = open_toolbox(tools, env, max_observation_chars=max_observation_chars)
+    if tools is not None or env is not None or mcp is not None:
+        own = open_toolbox(tools, env, mcp, max_observation_chars=max_observation_chars)
         return replace(own, make_query=lambda text, called: replace(own.make_query(text, called), task=task))
     if "world" not in task.metadata:
         raise ConfigError(f"task {task.id!r}: nothing runs its tools; name an environment or functions by 'tools'")
@@ -112,6 +141,8 @@ def task_toolbox(task: Task, tools: Tools | None, env: str | None, max_observati
 def _open_own(tools: Tools | None, env: str | None) -> Toolbox:
     if tools is None:
         config = read_environment(env or "")
+        if config.mcp is not None and config.python is None and config.code is None:
+            return Toolbox(environment=_connected(open_environment(config)), make_query=_conversing)
         if config.python is None and config.code is None:
             raise ConfigError(f"--env {env} does not say which tools there are; name their JSON files by --tools")
         return Toolbox(environment=open_environment(config), make_query=lambda text, _: Query(task=_task(text)))
@@ -128,6 +159,12 @@ def _open_own(tools: Tools | None, env: str | None) -> Toolbox:
         place = tools if isinstance(tools, Environment) else PythonEnvironment(tools)
         environment = LoadedEnvironment(openers=(lambda _, __: place,))
     return Toolbox(environment=environment, make_query=lambda text, _: Query(task=_task(text)))
+
+
+def _connected(environment: LoadedEnvironment) -> LoadedEnvironment:
+    if environment.mcp is not None:
+        environment.mcp.servers.connect()
+    return environment
 
 
 def _open_apis(files: Path, env: str | None) -> Toolbox:

@@ -11,7 +11,16 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from alpha_umi.agent import OnNoDecision
-from alpha_umi.config import AgentConfig, LimitsConfig, RetrievalConfig, RolloutConfig, TrainConfig
+from alpha_umi.config import (
+    AgentConfig,
+    EnvironmentConfig,
+    LimitsConfig,
+    McpConfig,
+    RetrievalConfig,
+    RolloutConfig,
+    TrainConfig,
+    make_config,
+)
 from alpha_umi.config.calls import STRICT, validated
 from alpha_umi.config.rollouts import ClientReference
 from alpha_umi.errors import ConfigError, InterruptedWorkError
@@ -25,6 +34,7 @@ from alpha_umi.jobs.toolbox import read_environment
 from alpha_umi.jobs.train import PlanAssumptions, TrainPlan, plan_training, read_train_config
 from alpha_umi.jobs.train import train as train_run
 from alpha_umi.loading.agents import AgentKind, instruct_agent, is_coded, read_agent
+from alpha_umi.loading.environments import MCP_TWICE
 from alpha_umi.types import Reference
 
 
@@ -148,6 +158,9 @@ def _config(agent: AgentLike | None, options: AgentOptions) -> AgentConfig:
 class RolloutVerbOptions(SearchOptions, total=False):
     """Arguments of `rollout` beside its queries, folder and environment."""
 
+    mcp: str | Path | Sequence[str | Path] | None
+    """MCP servers whose tools are offered, alone or beside those of `env`: each a command with its arguments, an
+    address, or a file with `mcpServers`."""
     agent: str | Path | None
     """A run directory, an agent file, a bundled name, `oracle`, or `module:attribute`."""
     base_url: str | None
@@ -181,7 +194,7 @@ class RolloutVerbOptions(SearchOptions, total=False):
 
 
 @validated
-def rollout(queries: Path, out: Path, env: str | Path, **options: Unpack[RolloutVerbOptions]) -> Progress:
+def rollout(queries: Path, out: Path, env: str | Path | None = None, **options: Unpack[RolloutVerbOptions]) -> Progress:
     """Explore query sets with an agent; every finished task is kept at once, as a trajectory and as an answer file.
 
     Raises ConfigError, DataError or CheckpointError for wrong input, StorageError for a full disk, InterruptedWorkError
@@ -190,11 +203,12 @@ def rollout(queries: Path, out: Path, env: str | Path, **options: Unpack[Rollout
     concurrency, given = options.get("concurrency", 32), set(options)
     limits: dict[str, Any] = {name: options[name] for name in LimitsConfig.model_fields if name in given}
     tools = options.get("retrieve_from")
+    environment = _environment(None if env is None else str(env), options, concurrency)
     config = RolloutConfig(
         agent=_agent_or_code(options, concurrency),
         single=options.get("single", False),
         ranker=None if (ranker := options.get("ranker")) is None else read_agent(ranker),
-        environment=read_environment(str(env), options.get("overrides", ()), concurrency),
+        environment=environment,
         retrieval=None
         if tools is None
         else RetrievalConfig(tools=str(tools), k=options.get("retrieve", 5), model=options.get("retriever")),
@@ -220,6 +234,21 @@ def rollout(queries: Path, out: Path, env: str | Path, **options: Unpack[Rollout
         raise InterruptedWorkError(
             "interrupted; every finished task is kept, the same command with --resume goes on"
         ) from None
+
+
+def _environment(env: str | None, options: RolloutVerbOptions, concurrency: int) -> EnvironmentConfig:
+    named, overrides = options.get("mcp"), options.get("overrides", ())
+    if named is None:
+        if env is None:
+            raise ConfigError("where are tools run? Name an environment by --env, or MCP servers by --mcp")
+        return read_environment(env, overrides, concurrency)
+    servers = [str(each) for each in ([named] if isinstance(named, str | Path) else named)]
+    if env is None:
+        return make_config(EnvironmentConfig, {"mcp": {"servers": servers}}, overrides, "--mcp").rebased(Path.cwd())
+    found = read_environment(env, overrides, concurrency)
+    if found.mcp is not None:
+        raise ConfigError(MCP_TWICE)
+    return found.model_copy(update={"mcp": McpConfig(servers=servers).rebased(Path.cwd())})
 
 
 def _agent_or_code(options: RolloutVerbOptions, concurrency: int) -> AgentConfig | str:

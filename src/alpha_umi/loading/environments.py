@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from alpha_umi.environments.replay import ReplayEnvironment
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.formats.tool_json import Api, spoken_argument, spoken_name, write_trained_spec
 from alpha_umi.loading.code import failure, import_code
+from alpha_umi.loading.mcp import McpSource, McpTools, open_mcp
 from alpha_umi.protocols import Environment
 from alpha_umi.types import Task, Trajectory, Turn
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 # HTTP clients and the world are imported only where a configuration names them, so that others start fast.
 
+MCP_TWICE = "MCP servers are named twice: by --mcp and in the environment's [mcp]; name all of them in one place"
 Opener = Callable[[Query, list[str]], Environment]
 """Factory of a query's environment; it adds warnings to the list. Raises DataError."""
 
@@ -54,6 +56,8 @@ class LoadedEnvironment:
     mends: bool = True
     """False: calls reach the tools as models wrote them."""
     recording: Recording | None = None
+    mcp: McpTools | None = None
+    """Tools of MCP servers, beside the others."""
     verifies: bool = False
     """True: the tasks are the sealed world's, so that its verifier can check them."""
 
@@ -64,10 +68,20 @@ class LoadedEnvironment:
         for close in self.close:
             await close()
 
+    def with_mcp(self, sources: Sequence[McpSource]) -> LoadedEnvironment:
+        """Add the tools of MCP servers, and connect to these. Raises ConfigError or DataError."""
+        if self.mcp is not None:
+            raise ConfigError(MCP_TWICE)
+        mcp = open_mcp(sources)
+        mcp.servers.connect()
+        return replace(self, mcp=mcp, close=(*self.close, mcp.servers.aclose))
+
     def open(self, query: Query, notes: list[str] | None = None) -> Environment:
         """Open an environment of its own for a query. Raises DataError for one whose tools cannot be run here."""
         said = [] if notes is None else notes
         parts = [opener(query, said) for opener in self.openers]
+        if self.mcp is not None:
+            parts.append(self.mcp.open(query, {spec.name for part in parts for spec in part.tools}))
         place = parts[0] if len(parts) == 1 else CompositeEnvironment(parts)
         if self.recording is not None:
             place = RecordingEnvironment(place, self.recording)
@@ -118,12 +132,16 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
         openers.append(_python(config.python))
     if config.code is not None:
         openers.append(_coded(config.code, close))
+    mcp = None if config.mcp is None else open_mcp(config.mcp.servers, config.mcp)
+    if mcp is not None:
+        close.append(mcp.servers.aclose)
     return LoadedEnvironment(
         openers=tuple(openers),
         close=tuple(close),
         budget=config.budget or (BudgetConfig() if compat is None else None),
         mends=compat is None,
         recording=None if config.record is None else Recording(Path(config.record)),
+        mcp=mcp,
         verifies=config.world is not None,
     )
 

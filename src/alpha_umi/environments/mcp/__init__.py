@@ -1,0 +1,1 @@
+"""Environment of the tools of Model Context Protocol (MCP) servers."""
