@@ -15,6 +15,7 @@ from torch.nn import functional
 from alpha_umi.config import SpreadConfig
 from alpha_umi.errors import ConfigError, StorageError
 from alpha_umi.models.checkpoint import load_weights
+from alpha_umi.training import distributed
 from alpha_umi.training.data.labels import Weights, label
 from alpha_umi.training.losses import LossComputer
 from alpha_umi.training.optimizer import orthogonalise
@@ -448,3 +449,16 @@ def test_a_pass_with_nothing_to_learn_has_gradients_of_zero():
         passes.idle().backward()
     assert gradients(model).abs().max() == 0
     assert len(gradients(model)) == sum(weight.numel() for weight in model.parameters())
+
+
+def test_several_checkpoints_are_read_as_their_mean(tmp_path):
+    model = fresh_model()
+    first = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    distributed.save_weights(tmp_path / "first", model)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 2.0
+    distributed.save_weights(tmp_path / "second", model)
+    distributed.load_mean([tmp_path / "first", tmp_path / "second"], model)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight, first[name] + 1.0)

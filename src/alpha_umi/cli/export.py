@@ -133,6 +133,9 @@ def export_adapters(
     base: Annotated[str, typer.Option(help="The base model as the agent names it: smollm2-135m, or a hub id.")],
     world: Annotated[str, typer.Option(help="The preset of the world that it learned in.")],
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, float16, bfloat16.")] = "bfloat16",
+    average: Annotated[
+        int, typer.Option(min=1, help="Of an unfinished run: the mean of so many of its last checkpoints.")
+    ] = 1,
     card: Annotated[Path | None, typer.Option(help="Its model card, taken along as README.md.")] = None,
     *,
     constrained: Annotated[
@@ -145,6 +148,8 @@ def export_adapters(
     if dtype not in ("float32", "float16", "bfloat16"):
         raise ConfigError(f"--dtype {dtype!r} is not known; known: float32, float16, bfloat16")
     done = export_adapters(
-        AdapterOptions(run=run, out=out, base=base, preset=world, dtype=dtype, constrained=constrained, card=card)
+        AdapterOptions(
+            run=run, out=out, base=base, preset=world, dtype=dtype, average=average, constrained=constrained, card=card
+        )
     )
-    echo(f"{out}: {done.size / 2**20:.1f} MiB, after {done.steps} steps")
+    echo(f"{out}: {done.size / 2**20:.1f} MiB, after {', '.join(map(str, done.steps))} steps")

@@ -202,7 +202,7 @@ class AdapterConfig(Table):
     joint: bool | None = None
     """True: the three roles are learned in one pass, tuned by [stages.roles]. None: where kind is alora."""
     start: str | None = None
-    """Folder of role adapters from which training goes on (`umi-smol/roles`, `runs/one/roles`). None: new ones."""
+    """Folder of role adapters from which training goes on: `runs/one/roles`, or a bundled agent's, `umi-smol/roles`."""
     backbone: Literal["full", "lora"] = "full"
     """Tuning of a model that is no role's own (the first stage, and the whole of single and multi-task): all
     weights, or a LoRA of the same rank that is then merged into them."""
@@ -291,6 +291,8 @@ class TrainConfig(Table):
     seed: int = 0
     save_every: PositiveInt = 200
     """Steps between the checkpoints from which an interrupted stage goes on."""
+    keep_checkpoints: PositiveInt = 2
+    """Number of them that are kept, the last ones."""
     log_every: PositiveInt = 10
     """Steps between two lines of the loss history."""
     validate_every: PositiveInt | None = None
@@ -346,6 +348,9 @@ class TrainConfig(Table):
 
     def rebased(self, folder: Path) -> typing.Self:
         update: dict[str, Any] = {"format": format_name(self.format, folder), "out": file_path(self.out, folder)}
+        if self.adapter.start is not None:
+            start = model_or_hub_id(self.adapter.start, folder)
+            update["adapter"] = self.adapter.model_copy(update={"start": start})
         if self.cache is not None:
             update["cache"] = file_path(self.cache, folder)
         return super().rebased(folder).model_copy(update=update)

@@ -34,6 +34,8 @@ class AdapterOptions:
     preset: str
     """Of the world that it learned in."""
     dtype: Literal["float32", "float16", "bfloat16"] = "bfloat16"
+    average: int = 1
+    """Number of the last checkpoints of an unfinished run whose mean is taken."""
     constrained: bool = True
     card: Path | None = None
 
@@ -44,8 +46,8 @@ class ExportedAdapters:
 
     size: int
     """In bytes."""
-    steps: int
-    """Optimizer steps that the adapters have learned from."""
+    steps: list[int]
+    """Optimizer steps after which the adapters were as they are; several of a mean."""
 
 
 def export_adapters(options: AdapterOptions) -> ExportedAdapters:
@@ -64,7 +66,11 @@ def export_adapters(options: AdapterOptions) -> ExportedAdapters:
     step = _adapted_step(options.run, config)
     with locked(options.out), new_folder(options.out) as part:
         steps = Run(config, train_inputs(config)).write_adapters(
-            step, part / step.name, base=options.base, dtype=getattr(torch, options.dtype)
+            step,
+            part / step.name,
+            base=options.base,
+            dtype=getattr(torch, options.dtype),
+            average=options.average,
         )
         _describe(options, config, step, part)
     return ExportedAdapters(size=sum(path.stat().st_size for path in _files(options.out)), steps=steps)

@@ -12,7 +12,7 @@ from alpha_umi.config import PretrainConfig, TrainConfig, load_config
 from alpha_umi.deprecation import called_as
 from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.formats.optional_roles import with_optional_roles
-from alpha_umi.loading.bundled import find_weights
+from alpha_umi.loading.bundled import find_adapters, find_weights
 from alpha_umi.loading.formats import open_stored_format
 from alpha_umi.loading.pretrained import NAMED, find_model
 from alpha_umi.output_lock import locked
@@ -38,6 +38,9 @@ def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
     `loading.pretrained`.
     """
     config = _read_recipe(TrainConfig, name, overrides)
+    if config.adapter.start is not None:
+        adapter = config.adapter.model_copy(update={"start": find_adapters(config.adapter.start)})
+        config = config.model_copy(update={"adapter": adapter})
     if config.model.base is None:
         return config
     base = find_model(config.model.base) if config.model.base in NAMED else find_weights(config.model.base)

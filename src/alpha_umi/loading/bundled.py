@@ -74,6 +74,12 @@ def find_weights(name: str) -> str:
     return str(folder) if (folder / "config.json").is_file() and not Path(name).exists() else name
 
 
+def find_adapters(name: str) -> str:
+    """Return the folder of `AGENT/roles` of a bundled agent; any other name or path unchanged."""
+    folder = FOLDER / name
+    return str(folder) if folder.is_dir() and not Path(name).exists() else name
+
+
 def provenance_of(run: Path, config: AgentConfig, form: Format, preset: str) -> ProvenanceConfig:
     """Return the provenance of a run's agent, as it is recorded.
 

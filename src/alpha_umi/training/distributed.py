@@ -363,6 +363,19 @@ def load_weights(folder: Path, model: nn.Module) -> None:
         load(_weights(model), storage_reader=FileSystemReader(folder), no_dist=processes() == 1)
 
 
+@torch.no_grad()
+def load_mean(folders: Sequence[Path], model: nn.Module) -> None:
+    """Read the mean of the weights in several folders, each written by `save_weights` or `save_state`."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    sums = [torch.zeros_like(weight) for weight in weights]
+    for folder in folders:
+        load_weights(folder, model)
+        for total, weight in zip(sums, weights, strict=True):
+            total += weight
+    for total, weight in zip(sums, weights, strict=True):
+        weight.copy_(total / len(folders))
+
+
 def state_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Size of a checkpoint on disk, all processes together."""
     state = _state(model, optimizer)

@@ -57,8 +57,8 @@ from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.types import Json, Role, Task, ToolPrompt, Trajectory
 
 _FREE_TO_CHANGE = (
-    "out", "save_every", "log_every", "device", "workers", "cache", "tokens_per_microbatch", "tokens_per_pass",
-    "report_to", "spread",
+    "out", "save_every", "keep_checkpoints", "log_every", "device", "workers", "cache", "tokens_per_microbatch",
+    "tokens_per_pass", "report_to", "spread",
 )  # fmt: skip
 """Keys that may change when a run is resumed: they leave the result as it is, but for the rounding of sums.
 `tokens_per_pass` is the key of runs that the previous version began."""
@@ -356,11 +356,13 @@ class Run:
             return
         start.tokenizer.save_pretrained(folder)
 
-    def write_adapters(self, step: Step, out: Path, *, base: str, dtype: torch.dtype | None) -> int:
-        """Write the adapters of a step as they are now, finished or at its last checkpoint, a folder per role.
+    def write_adapters(
+        self, step: Step, out: Path, *, base: str, dtype: torch.dtype | None, average: int = 1
+    ) -> list[int]:
+        """Write the adapters of a step, a folder per role: finished, or the mean of its last `average` checkpoints.
 
-        `base`: the base model's name in them. Returns the number of steps that they have learned from. Raises
-        ConfigError where there are none yet.
+        `base`: the base model's name in them. Returns the steps after which these were. Raises ConfigError where there
+        are none yet.
         """
         start = self._start(step.starts_from)
         adapters = self._adapt(step, start)
@@ -371,12 +373,15 @@ class Run:
         if done is not None:
             for role, name in step.folders.items():
                 restart(adapters, role, str(self._out / name))
-            steps = cast("int", cast("dict[str, Json]", done["result"])["steps"])
-        elif found:
-            distributed.load_weights(found[-1] / distributed.STATE, start.model)
-            steps = int(found[-1].name.partition("-")[2])
+            steps = [cast("int", cast("dict[str, Json]", done["result"])["steps"])]
+        elif len(found) >= average:
+            distributed.load_mean([each / distributed.STATE for each in found[-average:]], start.model)
+            steps = [int(each.name.partition("-")[2]) for each in found[-average:]]
         else:
-            raise ConfigError(f"{self._out}: no checkpoint yet, one comes every {self._config.save_every} steps")
+            raise ConfigError(
+                f"{self._out}: {len(found)} checkpoints, one comes every {self._config.save_every} steps and "
+                f"{self._config.keep_checkpoints} are kept"
+            )
         for role in step.folders:
             save_adapter(adapters, role, _settings(step.adapter), out / role.value, base=base, dtype=dtype)
         return steps

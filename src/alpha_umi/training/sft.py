@@ -367,7 +367,7 @@ def _arguments(stage: Stage) -> TrainingArguments:
         use_cpu=on_cpu,
         seed=run.seed,
         save_steps=run.save_every,
-        save_total_limit=2,
+        save_total_limit=run.keep_checkpoints,
         logging_steps=run.log_every,
         logging_nan_inf_filter=False,
         disable_tqdm=True,
