@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 import time
 import warnings
@@ -14,8 +15,11 @@ from alpha_umi.jobs.agent import choose_agent
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.models.adapter_files import load_adapters
 from alpha_umi.models.checkpoint import load_config, load_tokenizer, load_weights, merge_adapter
+from alpha_umi.store import write_trajectories
 from alpha_umi.training.planning.footprint import read_architecture
 from alpha_umi.types import Role
+from support.commands import run_here
+from support.stages import gold
 from support.tiny_models import tiny_llama, tiny_tokenizer
 
 CODE = """
@@ -75,6 +79,23 @@ def test_code_of_a_checkpoint_is_run_aloud_where_the_user_says_so(with_code, cap
     assert load_config(folder, trust_remote_code=True).model_type == "own"
     assert mark.exists()
     assert f"{folder}: Python code that comes with it is run" in caplog.text
+
+
+@pytest.mark.parametrize("verb", ["predict", "rollout"])
+def test_predict_and_rollout_run_code_of_a_checkpoint_with_the_option_alone(with_code, tmp_path, verb):
+    folder, mark = with_code
+    (tmp_path / "agent.toml").write_text(f'format = "react"\n[roles.backbone]\nmodel = "{folder}"\n')
+    write_trajectories(tmp_path / "t.jsonl", gold(1))
+    agent, data = ["--agent", str(tmp_path / "agent.toml")], str(tmp_path / "t.jsonl")
+    command = {
+        "predict": ["predict", "--data", data, "--out", str(tmp_path / "out.json")],
+        "rollout": ["rollout", "--queries", data, "--env", "world", "--out", str(tmp_path / "out")],
+    }[verb]
+    assert run_here(*command, *agent).code
+    assert not mark.exists()
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    run_here(*command, *agent, "--trust-remote-code")
+    assert mark.exists()
 
 
 def agent_file(folder, **more):

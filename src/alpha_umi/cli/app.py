@@ -278,6 +278,7 @@ def predict(
     native: rollouts.Native = False,
     thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
+    trust_remote_code: rollouts.TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
@@ -301,6 +302,7 @@ def predict(
             chat_template_kwargs=rollouts.template_settings(thinking),
             single=single,
             constrained=constrained,
+            trust_remote_code=trust_remote_code,
             on_progress=partial(display.update, "predicting"),
         )
     if not _is_first():

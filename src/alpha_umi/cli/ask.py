@@ -27,10 +27,6 @@ Constrained = Annotated[
         help="Constrain calls to the offered tools and their schemas; by default as the agent says.",
     ),
 ]
-TrustRemoteCode = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Run Python code that a checkpoint brings; read it first."),
-]
 Tools = Annotated[
     Path | None,
     typer.Option(
@@ -93,7 +89,7 @@ def agent_options(
     native: rollouts.Native = False,
     thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
-    trust_remote_code: TrustRemoteCode = False,
+    trust_remote_code: rollouts.TrustRemoteCode = False,
 ) -> None:
     """Options of an agent, its tools and the search of a reply; see `api_options`."""
 

@@ -43,6 +43,9 @@ Thinking = Annotated[
     bool | None,
     typer.Option("--thinking/--no-thinking", help="With --model: the variable enable_thinking of its chat template."),
 ]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that a checkpoint brings; read it first.")
+]
 Env = Annotated[
     str | None,
     typer.Option(
@@ -111,6 +114,7 @@ def rollout(
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
     native: Native = False,
     thinking: Thinking = None,
+    trust_remote_code: TrustRemoteCode = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with this run; nothing finished is repeated.")
     ] = False,
@@ -133,6 +137,7 @@ def rollout(
         "native": native,
         "chat_template_kwargs": template_settings(thinking),
         "single": single,
+        "trust_remote_code": trust_remote_code,
         "overrides": overrides or (),
         "strategy": strategy,
         "max_steps": max_steps,

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from alpha_umi.cli.reference import read_reference
 from alpha_umi.cli.streams import echo
 from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.output_lock import locks_out
+from alpha_umi.types import Reference
 
 cache_app = typer.Typer(help="The replay cache of a virtual ToolBench.", no_args_is_help=True)
 
@@ -45,6 +47,10 @@ def serve_world(
     key_env: Annotated[
         str | None, typer.Option(help="The environment variable with the toolbench_key to ask for; none is asked for.")
     ] = None,
+    compat: Annotated[
+        str | None,
+        typer.Option("--compat", help=f"'{Reference.OPENBMB}': reads arguments as ToolBench's server, NaN included."),
+    ] = None,
 ) -> None:
     """Serve a virtual ToolBench: POST /virtual and /rapidapi, from the cache, recordings, else the simulator."""
     start = _serving()
@@ -59,6 +65,7 @@ def serve_world(
         ),
         faults=faults,
         key_env=key_env,
+        compat=read_reference(compat, (Reference.OPENBMB,)),
     )
     counts = start.run(options, lambda url: print(f"{url}/virtual", flush=True))
     replied = ", ".join(f"{count} {source}" for source, count in counts.items()) or "none"

@@ -170,6 +170,8 @@ class RolloutVerbOptions(SearchOptions, total=False):
     native: bool
     chat_template_kwargs: Mapping[str, Any] | None
     single: bool
+    trust_remote_code: bool
+    """Run Python code that a checkpoint brings."""
     overrides: Sequence[str]
     """Keys of the environment, as 'http.url=...'."""
     ranker: Path | None
@@ -207,7 +209,7 @@ def rollout(queries: Path, out: Path, env: str | Path | None = None, **options: 
     config = RolloutConfig(
         agent=_agent_or_code(options, concurrency),
         single=options.get("single", False),
-        ranker=None if (ranker := options.get("ranker")) is None else read_agent(ranker),
+        ranker=None if (ranker := options.get("ranker")) is None else _trusted(read_agent(ranker), options),
         environment=environment,
         retrieval=None
         if tools is None
@@ -256,7 +258,11 @@ def _agent_or_code(options: RolloutVerbOptions, concurrency: int) -> AgentConfig
     native = options.get("native", False)
     template = options.get("chat_template_kwargs")
     if agent is None and model is not None:
-        return instruct_agent(model, base_url, concurrency, native=native, template=template)
+        return _trusted(instruct_agent(model, base_url, concurrency, native=native, template=template), options)
     if agent is None or base_url is not None or model is not None or native or template:
         raise ConfigError(AGENT_OR_MODEL)
-    return str(agent) if is_coded(str(agent)) else read_agent(Path(agent))
+    return str(agent) if is_coded(str(agent)) else _trusted(read_agent(Path(agent)), options)
+
+
+def _trusted(config: AgentConfig, options: RolloutVerbOptions) -> AgentConfig:
+    return config.trusting() if options.get("trust_remote_code") else config

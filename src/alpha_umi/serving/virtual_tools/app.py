@@ -37,7 +37,7 @@ from alpha_umi.serving.virtual_tools.wire import (
     Unreadable,
     read_request,
 )
-from alpha_umi.types import Json, ToolStatus
+from alpha_umi.types import Json, Reference, ToolStatus
 
 _log = logging.getLogger(__name__)
 _LARGEST = 1 << 20
@@ -56,6 +56,8 @@ class AppOptions:
     """Decides for `strip` "random"."""
     hosts: frozenset[str] = frozenset()
     """Hosts under which it may be asked; empty: any."""
+    compat: Reference | None = None
+    """Arguments are read as published, NaN included."""
     body_s: float = 30.0
     """Longest time in which a request's body arrives, in seconds."""
 
@@ -124,7 +126,7 @@ async def _answer(request: Request, state: _AppState, *, max_chars: int | None) 
     body = await read_json_body(request, max_bytes=_LARGEST, max_seconds=state.options.body_s)
     if isinstance(body, Refused):
         return _refuse(body)
-    asked = read_request(body, request.headers)
+    asked = read_request(body, request.headers, compat=state.options.compat)
     match asked:
         case Unreadable(reason=reason, http_status=status):
             return _json(json.dumps({"error": reason, "response": ""}), status)

@@ -25,7 +25,7 @@ from alpha_umi.serving.virtual_tools.folders import import_folder
 from alpha_umi.serving.virtual_tools.service import VirtualTools
 from alpha_umi.serving.virtual_tools.simulators import Actor, ModelSimulator, Simulator, WorldSimulator
 from alpha_umi.serving.virtual_tools.wire import ApiAddress, address_of_api
-from alpha_umi.types import Sampling
+from alpha_umi.types import Reference, Sampling
 
 _REPLY_TOKENS = 1024
 WORLD, NO_SIMULATOR = "world", "none"
@@ -62,6 +62,8 @@ class ServerOptions:
     faults: str = ""
     key_env: str | None = None
     """The environment variable with the toolbench_key that requests must have; None: any will do."""
+    compat: Reference | None = None
+    """Arguments are read as published, NaN included."""
 
 
 def run(options: ServerOptions, ready: Callable[[str], None]) -> Mapping[str, int]:
@@ -74,6 +76,7 @@ def run(options: ServerOptions, ready: Callable[[str], None]) -> Mapping[str, in
         faults=read_faults(options.faults, options.simulation.seed),
         seed=options.simulation.seed,
         hosts=hosts_of(options.host),
+        compat=options.compat,
     )
     apis = {address_of_api(api): api for api in reversed(load_apis(options.tools))} if options.tools else {}
     simulator = _open_simulator(options.simulation, apis)

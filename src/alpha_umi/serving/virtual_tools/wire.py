@@ -15,7 +15,7 @@ from typing import cast
 from alpha_umi.environments.http import TASK_HEADER
 from alpha_umi.environments.reference import read_status
 from alpha_umi.formats.tool_json import Api, category_name, function_name, spoken_argument, spoken_name, standard_name
-from alpha_umi.types import Json, Observation, ToolStatus
+from alpha_umi.types import Json, Observation, Reference, ToolStatus
 
 NOT_WORKING = "API not working error..."
 TOO_MANY = "Too many requests error..."
@@ -104,8 +104,13 @@ def address_of_api(api: Api) -> ApiAddress:
     return address_of(api.category, api.tool, api.name)
 
 
-def read_request(body: bytes, headers: Mapping[str, str]) -> Asked | Reply | Unreadable:
-    """Parse a request; a Reply where only the arguments cannot be read, as ToolBench's server replies then."""
+def read_request(
+    body: bytes, headers: Mapping[str, str], *, compat: Reference | None = None
+) -> Asked | Reply | Unreadable:
+    """Parse a request; a Reply where only the arguments cannot be read, as ToolBench's server replies then.
+
+    `compat`: arguments are read by `read_published_input`.
+    """
     try:
         document: object = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -120,7 +125,7 @@ def read_request(body: bytes, headers: Mapping[str, str]) -> Asked | Reply | Unr
             return Unreadable(reason=f"the request has no text under '{name}'")
     if "tool_input" not in fields:
         return Unreadable(reason="the request has no 'tool_input'")
-    arguments = read_input(fields["tool_input"])
+    arguments = (read_published_input if compat else read_input)(fields["tool_input"])
     if arguments is None:
         return Reply(error=NOT_READ, status=ToolStatus.BAD_ARGUMENTS)
     key = _text(fields.get("toolbench_key")) or headers.get("toolbench_key", "")
@@ -143,6 +148,20 @@ def read_input(value: Json) -> dict[str, Json] | None:
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) and _is_shallow(value) else None
+
+
+def read_published_input(value: Json) -> dict[str, Json] | None:
+    """Parse arguments as ToolBench's server does; None where it stops, too.
+
+    NaN and infinities are numbers, an empty list is no arguments, an object that is no text is not read.
+    """
+    if value == "":
+        return {}
+    try:
+        found = cast("Json", json.loads(value)) if isinstance(value, str) else None
+    except (ValueError, RecursionError):
+        return None
+    return {} if found == [] else found if isinstance(found, dict) and _is_shallow(found) else None
 
 
 def _refuse_constant(name: str) -> object:
