@@ -34,6 +34,7 @@ from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.streams import checked_streams, echo, print_error
 from alpha_umi.cli.study import study
+from alpha_umi.cli.tools import tools_app
 from alpha_umi.cli.world import evaluate_rollouts, write_pages, write_world
 from alpha_umi.deprecation import RenamedWarning, renamed_flags
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
@@ -59,6 +60,7 @@ for name, group in (
     ("world", world_app),
     ("judge", judge_app),
     ("bench", bench_app),
+    ("tools", tools_app),
 ):
     app.add_typer(group, name=name)
 

@@ -30,8 +30,9 @@ Constrained = Annotated[
 Tools = Annotated[
     Path | None,
     typer.Option(
-        help="A Python file with @tool functions, ToolBench's tool JSON files, module:attribute, or a tool that comes "
-        "along: calculator, python (a sandbox); without it the agent's own world is asked, with the tools that fit."
+        help="A Python file with @tool functions, a file of 'umi tools', ToolBench's tool JSON, module:attribute, "
+        "or calculator or python (a sandbox), which come along; without it the agent's own world is asked, with the "
+        "tools that fit."
     ),
 ]
 Mcp = Annotated[

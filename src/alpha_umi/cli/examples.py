@@ -126,6 +126,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi prepare gsm8k train.jsonl --out gsm8k.jsonl --held-out test.jsonl",
         "umi prepare gsm8k train.jsonl --out gsm8k.jsonl --tool python --new-numbers 4",
     ),
+    "tools from-openapi": (
+        "Make tools of an OpenAPI document.",
+        "umi tools from-openapi https://petstore3.swagger.io/api/v3/openapi.json --out pets.json",
+        "umi tools from-openapi weather.yaml --out weather.json --auth 'query:appid=$WEATHER_KEY' --only current_get",
+    ),
     "data check": (
         "Check training data row by row.",
         "umi data check train.jsonl",

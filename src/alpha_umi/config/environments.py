@@ -48,6 +48,18 @@ class RapidApiConfig(AccessConfig):
         return self.model_copy(update={"tools": file_path(self.tools, folder)})
 
 
+class OpenApiConfig(AccessConfig):
+    """API that an OpenAPI document describes."""
+
+    tools: str
+    """A file that `umi tools from-openapi` wrote, or the document itself."""
+    base_url: str | None = None
+    """The API's address, in place of the file's."""
+
+    def rebased(self, folder: Path) -> typing.Self:
+        return self.model_copy(update={"tools": file_path(self.tools, folder)})
+
+
 class ReplayConfig(Table):
     """Replay of recorded replies, without live calls."""
 
@@ -102,6 +114,7 @@ class EnvironmentConfig(Table):
     replay: ReplayConfig | None = None
     python: PythonConfig | None = None
     mcp: McpConfig | None = None
+    openapi: OpenApiConfig | None = None
     code: str | None = None
     """An environment of one's own, `module:attribute`; see loading.environments."""
     budget: BudgetConfig | None = None
@@ -123,4 +136,4 @@ class EnvironmentConfig(Table):
         return super().rebased(folder).model_copy(update={"record": record})
 
 
-PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp")
+PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp", "openapi")

@@ -52,8 +52,8 @@ def write_swift(trajectory: Trajectory) -> Row:
         if step.calls and step.thought.strip():
             text = _think(step.thought) if step.is_reasoned else step.thought
             messages.append({"role": "assistant", "content": text})
-        messages += [{"role": "tool_call", "content": _call(call)} for call, _ in step.calls]
-        messages += [{"role": "tool_response", "content": seen.content} for seen in _results(step)]
+        messages.extend({"role": "tool_call", "content": _call(call)} for call, _ in step.calls)
+        messages.extend({"role": "tool_response", "content": seen.content} for seen in _results(step))
         if not step.calls:
             messages.append({"role": "assistant", "content": _said(step)})
     tools = write_tools(trajectory.task.tools)

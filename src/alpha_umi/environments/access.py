@@ -70,6 +70,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: Any = None
     """Sent as JSON; None: no body."""
+    content: bytes | None = None
+    """Sent as it is, in place of `body`."""
 
 
 class Access:
@@ -158,6 +160,7 @@ class Access:
                 params=dict(request.params) or None,
                 headers=dict(request.headers),
                 json=request.body,
+                content=request.content,
             )
         finally:
             self._idle.append(client)

@@ -12,6 +12,7 @@ from alpha_umi.config import (
     AgentConfig,
     BudgetConfig,
     EnvironmentConfig,
+    OpenApiConfig,
     PythonConfig,
     WorldConfig,
     is_code,
@@ -28,6 +29,7 @@ from alpha_umi.loading.environments import LoadedEnvironment, open_environment
 from alpha_umi.loading.mcp import McpSource
 from alpha_umi.protocols import Environment
 from alpha_umi.rollouts.runner import with_tools
+from alpha_umi.text_files import read_json
 from alpha_umi.tools import BUILT_IN
 from alpha_umi.types import Task, ToolSpec
 
@@ -143,11 +145,11 @@ def _open_own(tools: Tools | None, env: str | None) -> Toolbox:
         config = read_environment(env or "")
         if config.mcp is not None and config.python is None and config.code is None:
             return Toolbox(environment=_connected(open_environment(config)), make_query=_conversing)
-        if config.python is None and config.code is None:
+        if config.python is None and config.code is None and config.openapi is None:
             raise ConfigError(f"--env {env} does not say which tools there are; name their JSON files by --tools")
         return Toolbox(environment=open_environment(config), make_query=lambda text, _: Query(task=_task(text)))
     if isinstance(tools, Path) and (tools.suffix == ".json" or tools.is_dir()):
-        return _open_apis(tools, env)
+        return _open_api_tools(tools) if env is None and _calls_an_api(tools) else _open_apis(tools, env)
     if env is not None:
         raise ConfigError(f"{tools}: Python functions run here; --env is for ToolBench's tool JSON files")
     if isinstance(tools, Path) and (str(tools) in BUILT_IN or is_code(str(tools))) and not tools.exists():
@@ -165,6 +167,18 @@ def _connected(environment: LoadedEnvironment) -> LoadedEnvironment:
     if environment.mcp is not None:
         environment.mcp.servers.connect()
     return environment
+
+
+def _calls_an_api(file: Path) -> bool:
+    """Tell whether a file says itself where its tools are called: one of `umi tools`, or an OpenAPI document."""
+    from alpha_umi.environments.openapi.tool_file import is_tool_file
+
+    return file.is_file() and is_tool_file(read_json(file))
+
+
+def _open_api_tools(file: Path) -> Toolbox:
+    config = EnvironmentConfig(openapi=OpenApiConfig(tools=str(Path.cwd() / file.expanduser())))
+    return Toolbox(environment=open_environment(config), make_query=lambda text, _: Query(task=_task(text)))
 
 
 def _open_apis(files: Path, env: str | None) -> Toolbox:
@@ -198,6 +212,8 @@ def read_environment(name: str, overrides: Sequence[str] = (), concurrency: int 
         document: dict[str, Any] = {"http": {"url": name, **service}}
     elif name.endswith(".py"):
         document = {"python": {"tools": name}}
+    elif name.endswith(".json"):
+        document = {"openapi": {"tools": name, **service}}
     elif name in BUILT_IN and not overrides:
         document = {"code": f"alpha_umi.tools:{name}"}
     elif is_code(name):

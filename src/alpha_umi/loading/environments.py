@@ -15,6 +15,7 @@ from alpha_umi.config import (
     ClientReference,
     EnvironmentConfig,
     HttpConfig,
+    OpenApiConfig,
     PythonConfig,
     RapidApiConfig,
     ReplayConfig,
@@ -130,6 +131,8 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
         openers.append(_replay(config.replay))
     if config.python is not None:
         openers.append(_python(config.python))
+    if config.openapi is not None:
+        openers.append(_openapi(config.openapi, close))
     if config.code is not None:
         openers.append(_coded(config.code, close))
     mcp = None if config.mcp is None else open_mcp(config.mcp.servers, config.mcp)
@@ -240,6 +243,19 @@ def _replay(config: ReplayConfig) -> Opener:
 def _python(config: PythonConfig) -> Opener:
     tools = load_tools(Path(config.tools))
     return lambda _, __: PythonEnvironment(tools, config.timeout_s)
+
+
+def _openapi(config: OpenApiConfig, close: list[Callable[[], Awaitable[None]]]) -> Opener:
+    from alpha_umi.environments.openapi.environment import OpenApiEnvironment
+    from alpha_umi.environments.openapi.tool_file import load_api_tools
+
+    api = load_api_tools(Path(config.tools), config.base_url)
+    limits = _access_limits(config)
+    if "timeout_s" not in config.model_fields_set:
+        limits = replace(limits, timeout_s=api.timeout_s)
+    environment = OpenApiEnvironment(api, limits)
+    close.append(environment.aclose)
+    return lambda _, __: environment
 
 
 def _coded(name: str, close: list[Callable[[], Awaitable[None]]]) -> Opener:
