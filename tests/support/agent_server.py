@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import httpx2
 
 from alpha_umi.environments.world import WorldEnvironment
-from alpha_umi.serving.endpoint.app import AppOptions, Desk, make_app
+from alpha_umi.serving.endpoint.app import make_app
+from alpha_umi.serving.endpoint.desk import AppOptions, Desk
 from alpha_umi.serving.endpoint.start import open_served, read_options
+from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.http import server
 from alpha_umi.serving.http.guard import LOOPBACK
 from alpha_umi.types import Call
@@ -39,7 +41,7 @@ def serving(agent=None, options=(), **app_options):
     served = open_served(read_options(agent, dict(options)))
     listening = server.listen("127.0.0.1", 0)
     ready = threading.Event()
-    app = make_app(served, AppOptions(hosts=LOOPBACK, **app_options))
+    app = make_app(served, AppOptions(hosts=LOOPBACK, **app_options), State())
     running = server.Server(app, ready.set)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,13 @@ def serve(
     api_key_env: Annotated[
         str | None, typer.Option(help="The environment variable with the key to ask for; none is asked for.")
     ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep responses and calls here (.sqlite) for later requests, and restarts.")
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Keep every whole reply as a trajectory in this folder, for umi prepare rollouts."),
+    ] = None,
     *,
     agent: str | None = None,
     **options: Any,
@@ -28,6 +36,7 @@ def serve(
     """Serve an agent to OpenAI's clients, at /v1. Tools are those of a request, else the ones named here."""
     with explain_missing_extra("serve", "an endpoint"):
         from alpha_umi.serving.endpoint import start
-    started = start.read_options(agent, asking.api_options(**options), host=host, port=port, key_env=api_key_env)
+    listening: dict[str, Any] = {"host": host, "port": port, "key_env": api_key_env, "state": state, "keep": keep}
+    started = start.read_options(agent, asking.api_options(**options), **listening)
     start.run(started, lambda url: print(f"{url}/v1", flush=True))
     echo("stopped")

@@ -90,6 +90,13 @@ class Calls:
         return [f"{name}: {_either(told)}", *rules.lines()]
 
 
+def json_lines(schema: Mapping[str, Json], spelling: Spelling = PLAIN) -> tuple[str, list[str]]:
+    """Symbol and lines of the grammar of one JSON value that a normalised schema allows."""
+    rules = _Rules(spelling=spelling)
+    symbol = rules.value(schema)
+    return (symbol if " " not in symbol else f"({symbol})"), rules.lines()
+
+
 def quoted(text: str) -> str:
     """A text as a Lark literal."""
     return json.dumps(text)

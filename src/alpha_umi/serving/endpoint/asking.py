@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from alpha_umi.errors import AlphaUMiError, DataError
+from alpha_umi.formats.answers import ANY_OBJECT, answer_grammar
 from alpha_umi.formats.messages import ReadMessages, read_messages
 from alpha_umi.formats.smolagents import with_calls
 from alpha_umi.formats.tool_lists import read_tools
 from alpha_umi.protocols import Agent
 from alpha_umi.search import Limits
 from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
-from alpha_umi.serving.endpoint.memory import CallMemory
 from alpha_umi.serving.endpoint.meters import Meter, Settings
-from alpha_umi.serving.endpoint.replying import AgentRequest, Called, ServerTools
+from alpha_umi.serving.endpoint.replying import AgentRequest, Called, ServerTools, text_argument
 from alpha_umi.serving.endpoint.served import RoleAgent, ServedAgent, check_turns, turns_for
+from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.endpoint.steering import SteeredAgent, ToolChoice
-from alpha_umi.serving.endpoint.wire import Budgets, ChatRequest, NamedChoice
+from alpha_umi.serving.endpoint.wire import Budgets, ChatRequest, NamedChoice, ResponseFormat, TextFormat
 from alpha_umi.types import Call, Json, Plan, Role, Task, ToolSpec, Turn, User
 
 
@@ -30,12 +31,12 @@ class Asked:
 
     model: str
     request: AgentRequest
-    memory: CallMemory
+    state: State
 
     def remember(self, called: Called) -> str:
         """Give a call its id, under which the plan before it is remembered."""
         call_id = f"call_{secrets.token_hex(12)}"
-        self.memory.keep(call_id, called.thought, called.call)
+        self.state.keep_call(call_id, called.thought, called.call)
         return call_id
 
 
@@ -50,6 +51,8 @@ class Question:
     choice: ToolChoice
     named: str | None
     settings: Settings
+    format: ResponseFormat | TextFormat | None
+    """Of the answer."""
     budgets: Budgets
     parallel: bool
     streams: bool
@@ -79,6 +82,7 @@ def read_chat(body: ChatRequest) -> Question:
             logprobs=bool(body.logprobs),
             max_tokens=min(limits, default=None),
         ),
+        format=body.response_format,
         budgets=body,
         parallel=body.parallel_tool_calls is not False,
         streams=bool(body.stream),
@@ -122,10 +126,10 @@ def read_choice(choice: str | NamedChoice | None, tools: Sequence[ToolSpec] | No
     return read, None
 
 
-async def ask(question: Question, served: ServedAgent, memory: CallMemory) -> Asked:
+async def ask(question: Question, served: ServedAgent, state: State) -> Asked:
     """Turn a question into what is asked of the agent. Raises ApiError."""
     agent = served.find(question.model)
-    turns = recalled(question.conversation, served.turns_of(question.conversation), memory)
+    turns = recalled(question.conversation, served.turns_of(question.conversation), state)
     limits = bounded(served.limits, question.budgets)
     own_tools = question.tools is None and not question.conversation.call_ids
     alone = agent.role if isinstance(agent, RoleAgent) else None
@@ -135,13 +139,21 @@ async def ask(question: Question, served: ServedAgent, memory: CallMemory) -> As
         check_turns(turns)
     query = next(turn.text for turn in reversed(turns) if isinstance(turn, User))
     task = Task(id=secrets.token_hex(8), query=query, tools=question.tools or ())
+    answer_tool = _answer_tool(question, served) if alone is None else None
+    if answer_tool is not None:
+        task = replace(task, tools=tuple(tool for tool in task.tools if tool not in _answer_tools(task.tools)))
     tools: ServerTools | None = None
     if own_tools and alone is None and served.toolbox is not None and question.choice is not ToolChoice.NONE:
         task, tools = await _server_tools(served, query)
     elif alone is None:
-        agent = steered(agent, question, has_tools=bool(task.tools))
+        choice = ToolChoice.AUTO if answer_tool is not None else question.choice
+        agent = steered(agent, choice if task.tools else ToolChoice.NONE, question.named)
     forced = question.choice is ToolChoice.REQUIRED and served.takes_grammars
-    settings = replace(question.settings, constrained=frozenset({Role.CALLER}) if forced else frozenset())
+    settings = replace(
+        question.settings,
+        constrained=frozenset({Role.CALLER}) if forced else frozenset(),
+        answer_grammar=_answer_grammar(question, served, answer_tool),
+    )
     request = AgentRequest(
         agent=agent,
         format=served.loaded.format,
@@ -154,16 +166,61 @@ async def ask(question: Question, served: ServedAgent, memory: CallMemory) -> As
         tools=tools,
         has_critic=Role.CRITIC in served.loaded.role_models,
         alone=alone,
+        answer_tool=answer_tool,
     )
-    return Asked(model=question.model, request=request, memory=memory)
+    return Asked(model=question.model, request=request, state=state)
 
 
-def steered(agent: Agent, question: Question, *, has_tools: bool) -> Agent:
-    """The agent as the tool choice says; without tools it answers."""
-    choice = question.choice if has_tools else ToolChoice.NONE
-    if choice is ToolChoice.AUTO:
-        return agent
-    return SteeredAgent(agent=agent, choice=choice, name=question.named)
+def steered(agent: Agent, choice: ToolChoice, named: str | None) -> Agent:
+    """The agent as a tool choice says."""
+    return agent if choice is ToolChoice.AUTO else SteeredAgent(agent=agent, choice=choice, name=named)
+
+
+# --- answers of a form ------------------------------------------------------------------------------------
+
+_ANSWER_TOOLS = ("final_answer", "final_result")
+"""Names with which clients take an answer as a call (smolagents, pydantic-ai), where a call is required."""
+
+
+def _answer_tools(tools: Sequence[ToolSpec]) -> list[ToolSpec]:
+    return [tool for tool in tools if tool.name.startswith(_ANSWER_TOOLS)]
+
+
+def _answer_tool(question: Question, served: ServedAgent) -> ToolSpec | None:
+    """The tool whose call is the answer: of an agent with a summarizer, which is not shown such tools."""
+    if question.choice is not ToolChoice.REQUIRED or not served.has_summarizer:
+        return None
+    found = _answer_tools(question.tools or ())
+    named = [tool for tool in found if tool.name == question.named]
+    return next(iter(named if question.named else found), None)
+
+
+def _answer_grammar(question: Question, served: ServedAgent, answer_tool: ToolSpec | None) -> str | None:
+    """The grammar of an answer of a form. Raises ApiError where the agent's models take none."""
+    if answer_tool is not None and text_argument(answer_tool) is None:
+        return _grammar(served, dict(answer_tool.parameters), "tools")
+    match question.format:
+        case None | ResponseFormat(type="text") | TextFormat(type="text"):
+            return None
+        case ResponseFormat(type="json_schema", json_schema=found) if found is not None:
+            schema = found.json_schema
+        case TextFormat(type="json_schema", json_schema=schema):
+            pass
+        case _:
+            schema = None
+    if schema is None and question.format.type == "json_schema":
+        raise invalid("response_format: a json_schema is needed", "response_format")
+    return _grammar(served, ANY_OBJECT if schema is None else schema, "response_format")
+
+
+def _grammar(served: ServedAgent, schema: Mapping[str, Json], param: str) -> str:
+    form = served.loaded.format
+    found = (
+        answer_grammar(form, schema) if form is not None and served.takes_grammars and served.has_summarizer else None
+    )
+    if found is None:
+        raise unsupported(param, "the models of this agent cannot be constrained to a schema")
+    return found
 
 
 def bounded(own: Limits, asked: Budgets) -> Limits:
@@ -190,7 +247,7 @@ async def _server_tools(served: ServedAgent, query: str) -> tuple[Task, ServerTo
     return task, ServerTools(environment=environment, strategy=served.strategy, is_chain=served.is_chain)
 
 
-def recalled(conversation: ReadMessages, turns: Sequence[Turn], memory: CallMemory) -> tuple[Turn, ...]:
+def recalled(conversation: ReadMessages, turns: Sequence[Turn], state: State) -> tuple[Turn, ...]:
     """The turns with the thoughts that clients do not send back, calls as they were written, and parallel calls joined.
 
     `turns`: those of the conversation, some of which may have changed.
@@ -205,7 +262,7 @@ def recalled(conversation: ReadMessages, turns: Sequence[Turn], memory: CallMemo
                 plan_at = len(read)
                 read.append(turn)
             case Call():
-                kept = memory.find(next(ids))
+                kept = state.find_call(next(ids))
                 read.append(turn if kept is None else kept.as_written(turn))
                 plan = read[plan_at]
                 if kept is not None and isinstance(plan, Plan) and not plan.thought:

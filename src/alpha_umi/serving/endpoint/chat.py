@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alpha_umi.serving.endpoint.asking import Asked
-from alpha_umi.serving.endpoint.replying import Called, Ended, Event, Text, Thought, reply
+from alpha_umi.serving.endpoint.replying import Called, Ended, Event, Text, Thought
 from alpha_umi.types import Call, Json, Observation, TokenLogprob
 
 
@@ -33,12 +33,12 @@ class ChatHead:
         }
 
 
-async def chat_completion(asked: Asked) -> dict[str, Json]:
+async def chat_completion(asked: Asked, events: AsyncGenerator[Event]) -> dict[str, Json]:
     """Answer a request as one object. Raises ApiError."""
     head = ChatHead(model=asked.model)
     thoughts, text, calls = list[str](), list[str](), list[Json]()
     ended = None
-    async for event in reply(asked.request):
+    async for event in events:
         match event:
             case Thought(text=piece, starts=starts):
                 thoughts.append(f"\n\n{piece}" if starts and thoughts else piece)
@@ -69,7 +69,9 @@ async def chat_completion(asked: Asked) -> dict[str, Json]:
     return head.object("chat.completion", [choice], usage=write_usage(asked))
 
 
-async def chat_chunks(asked: Asked, *, with_usage: bool) -> AsyncGenerator[dict[str, Json]]:
+async def chat_chunks(
+    asked: Asked, events: AsyncGenerator[Event], *, with_usage: bool
+) -> AsyncGenerator[dict[str, Json]]:
     """Answer a request as chunks of a stream. Raises ApiError."""
     head = ChatHead(model=asked.model)
     number, has_thought, has_text = 0, False, False
@@ -80,7 +82,7 @@ async def chat_chunks(asked: Asked, *, with_usage: bool) -> AsyncGenerator[dict[
         return head.object("chat.completion.chunk", [choice], **usage)
 
     yield chunk({"role": "assistant"})
-    async for event in reply(asked.request):
+    async for event in events:
         match event:
             case Thought(text=piece, starts=starts):
                 yield chunk({"reasoning_content": f"\n\n{piece}" if starts and has_thought else piece})

@@ -22,6 +22,11 @@ class ApiError(Exception):
         """JSON body of the response."""
         return {"error": {"message": self.message, "type": _type(self.status), "param": self.param, "code": self.code}}
 
+    @property
+    def event(self) -> dict[str, Json]:
+        """Last event of a stream of the Responses API."""
+        return {"type": "error", "code": self.code, "message": self.message, "param": self.param, "sequence_number": 0}
+
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> ApiError:
     """Make the error of a request that cannot be served as it is (400)."""

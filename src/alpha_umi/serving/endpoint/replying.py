@@ -8,6 +8,7 @@ cancelled, with all that it holds in the engine.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
@@ -20,7 +21,7 @@ from alpha_umi.errors import FormatError, ModelError
 from alpha_umi.formats.live_text import LiveText
 from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.protocols import Agent, Environment, Format
-from alpha_umi.search import Limits, Node, Strategy, Tree
+from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree
 from alpha_umi.search.solve import solve
 from alpha_umi.serving.endpoint.errors import ApiError, failed, invalid
 from alpha_umi.serving.endpoint.meters import Meter, SpentError
@@ -34,6 +35,7 @@ from alpha_umi.types import (
     Role,
     StopReason,
     Task,
+    ToolSpec,
     ToolStatus,
     Trajectory,
     Turn,
@@ -74,6 +76,8 @@ class AgentRequest:
     has_critic: bool = False
     alone: Role | None = None
     """The role that is asked alone, for one completion; None: an agent."""
+    answer_tool: ToolSpec | None = None
+    """The tool as whose call the answer is sent; None: it is sent as text."""
 
 
 # --- events -----------------------------------------------------------------------------------------------
@@ -113,6 +117,8 @@ class Ended:
     """Turns of the reply."""
     finish: str
     """`stop`, `tool_calls` or `length`, as OpenAI has it."""
+    nodes: tuple[Node, ...]
+    """Of the search, where the server ran the tools; else the reply as one."""
 
 
 Event: TypeAlias = Thought | Text | Called | Observation | Ended
@@ -276,7 +282,7 @@ class _Reply:
         finish = "length" if best.answer is None and cut else "stop"
         if best.answer is not None and request.meter.is_cut:
             finish = "length"
-        self._end(said, finish, best.usage)
+        self._end(said, finish, best.usage, tuple(tree.nodes))
 
     # --- what is sent ---------------------------------------------------------------------------------
 
@@ -295,7 +301,7 @@ class _Reply:
             started = not self.live[role].shown
             if text := self.live[role].feed(piece):
                 self.send(Thought(text, starts=started))
-        streams = role in (Role.SUMMARIZER, Role.BACKBONE) and not request.has_critic
+        streams = role in (Role.SUMMARIZER, Role.BACKBONE) and not request.has_critic and request.answer_tool is None
         if streams and (request.tools is None or request.tools.is_chain):
             if self.answer is None:
                 self.answer = LiveText(request.format, role, Answer)
@@ -313,16 +319,29 @@ class _Reply:
             if turn.decision is not Decision.CONCLUDE:
                 self.answer = None  # the next completion is another role's, or another step's
 
-    def _end(self, said: tuple[Turn, ...], finish: str, usage: Usage) -> None:
+    def _end(self, said: tuple[Turn, ...], finish: str, usage: Usage, nodes: tuple[Node, ...] = ()) -> None:
         request = self.request
         text = None if request.alone is not None else final_text(said)
-        if text is not None and (rest := text if self.answer is None else self.answer.finish(text)):
+        if text is not None and request.answer_tool is not None:
+            self.send(Called(answer_call(request.answer_tool, text), self.thought))
+            finish = "tool_calls" if finish == "stop" else finish
+        elif text is not None and (rest := text if self.answer is None else self.answer.finish(text)):
             self.send(Text(rest))
         stop = {"tool_calls": StopReason.UNFINISHED, "length": StopReason.LIMIT}.get(finish, StopReason.ANSWERED)
         if finish == "stop" and isinstance(said[-1] if said else None, Plan):
             stop = StopReason.GAVE_UP
         trajectory = Trajectory(task=request.task, turns=(*request.turns, *said), stop=stop, usage=usage)
-        self.send(Ended(trajectory, said, finish))
+        self.send(Ended(trajectory, said, finish, nodes or _as_nodes(trajectory, said)))
+
+
+_STATUS = {StopReason.ANSWERED: NodeStatus.ANSWERED, StopReason.GAVE_UP: NodeStatus.GAVE_UP}
+
+
+def _as_nodes(trajectory: Trajectory, said: tuple[Turn, ...]) -> tuple[Node, ...]:
+    before = trajectory.turns[: len(trajectory.turns) - len(said)]
+    root = Node(index=0, parent=None, turns=before, status=NodeStatus.DONE)
+    status = _STATUS.get(trajectory.stop, NodeStatus.DONE)
+    return root, Node(index=1, parent=0, turns=said, status=status, usage=trajectory.usage)
 
 
 def final_text(said: Sequence[Turn]) -> str | None:
@@ -334,6 +353,23 @@ def final_text(said: Sequence[Turn]) -> str | None:
             return thought
         case _:
             return None
+
+
+def text_argument(tool: ToolSpec) -> str | None:
+    """The only argument of a tool, where it may be any text."""
+    properties = tool.parameters.get("properties")
+    match list(properties.items()) if isinstance(properties, dict) else []:
+        case [(name, dict(schema))] if schema.get("type", "any") in ("string", "any") and "enum" not in schema:
+            return name
+        case _:
+            return None
+
+
+def answer_call(tool: ToolSpec, text: str) -> Call:
+    """The call of an answer's tool: the answer is its argument, or holds all of them."""
+    argument = text_argument(tool)
+    arguments = text if argument is None else json.dumps({argument: text}, ensure_ascii=False)
+    return Call(name=tool.name, arguments=arguments)
 
 
 def _hands_over(turn: Turn) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from alpha_umi.agent import MultiAgent, SingleAgent
@@ -56,6 +56,22 @@ class ServedAgent:
     def reads_instructions(self) -> bool:
         """True for instruct models, which system messages mean something to; trained formats have no place for them."""
         return self.loaded.format is not None and chat_use(self.loaded.format).messages
+
+    @property
+    def engine_load(self) -> Callable[[], tuple[int, int]] | None:
+        """Running and waiting requests of the first engine that runs here; None where none does."""
+        base = next((found for model in self.loaded.models if (found := getattr(model, "base", None))), None)
+
+        def load() -> tuple[int, int]:
+            engine = base.engine if base is not None else None
+            return (0, 0) if engine is None else (len(engine.scheduler.running), len(engine.scheduler.waiting))
+
+        return None if base is None else load
+
+    @property
+    def has_summarizer(self) -> bool:
+        """True for an agent whose answers are written by a role of their own."""
+        return isinstance(self.loaded.agent, MultiAgent)
 
     @property
     def roles(self) -> tuple[Role, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from alpha_umi.config import AgentConfig
@@ -16,8 +17,10 @@ from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
 from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.search import Limits, open_strategy
 from alpha_umi.search.names import check_strategy
-from alpha_umi.serving.endpoint.app import AppOptions, make_app
+from alpha_umi.serving.endpoint.app import make_app
+from alpha_umi.serving.endpoint.desk import AppOptions
 from alpha_umi.serving.endpoint.served import ServedAgent
+from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.http import server
 from alpha_umi.serving.http.guard import hosts_of
 from alpha_umi.world.presets import find_preset
@@ -34,6 +37,10 @@ class EndpointOptions:
     limits: Limits = field(default_factory=Limits)
     host: str = "127.0.0.1"
     port: int = 8000
+    state: Path | None = None
+    """File of responses and calls; None: they are forgotten when the endpoint ends."""
+    keep: Path | None = None
+    """Folder of the trajectories of replies; None: none is kept."""
     key_env: str | None = None
     """The environment variable with the key that requests must have; None: any will do."""
 
@@ -64,10 +71,10 @@ def run(options: EndpointOptions, ready: Callable[[str], None]) -> None:
 
     Raises ConfigError, before anything is loaded, for a host that other machines reach and no key.
     """
-    app_options = AppOptions(key=accepted_key(options), hosts=hosts_of(options.host))
+    app_options = AppOptions(key=accepted_key(options), hosts=hosts_of(options.host), keep=options.keep)
     listening = server.listen(options.host, options.port)
     try:
-        app = make_app(open_served(options), app_options)
+        app = make_app(open_served(options), app_options, State(options.state))
         server.serve(app, listening, lambda: ready(server.address(listening)))
     finally:
         listening.close()

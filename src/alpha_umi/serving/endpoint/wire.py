@@ -10,6 +10,7 @@ from alpha_umi.loose_json import decode_json
 from alpha_umi.serving.endpoint.errors import invalid
 from alpha_umi.types import Json
 
+MOST_CHARACTERS = 16 << 20
 MOST_MESSAGES, MOST_TOOLS, MOST_STOPS = 4096, 1024, 16
 DEEPEST = 64
 """Most levels of a request."""
@@ -26,7 +27,7 @@ class Fields(BaseModel):
 class JsonSchemaFormat(Fields):
     """The `json_schema` of a response format."""
 
-    name: str = "answer"
+    name: str | None = None
     json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
@@ -35,6 +36,20 @@ class ResponseFormat(Fields):
 
     type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: JsonSchemaFormat | None = None
+
+
+class TextFormat(Fields):
+    """Format of the answer, as the Responses API has it."""
+
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | None = None
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+
+
+class TextOptions(Fields):
+    """Options of the answer's text."""
+
+    format: TextFormat = Field(default_factory=TextFormat)
 
 
 class StreamOptions(Fields):
@@ -85,6 +100,27 @@ class ChatRequest(Budgets):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     n: int | None = Field(default=None, ge=1)
+
+
+class ResponsesRequest(Budgets):
+    """Body of `POST /v1/responses`."""
+
+    model: _Name
+    input: str | list[dict[str, Any]] = Field(max_length=MOST_CHARACTERS)
+    instructions: str | None = None
+    previous_response_id: _Name | None = None
+    store: bool | None = None
+    tools: list[dict[str, Any]] | None = Field(default=None, max_length=MOST_TOOLS)
+    tool_choice: Literal["auto", "none", "required"] | NamedChoice | None = None
+    parallel_tool_calls: bool | None = None
+    text: TextOptions | None = None
+    stream: bool | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    background: bool | None = None
+    metadata: dict[str, str] | None = None
 
 
 def read_body(kind: type[_Read], body: bytes) -> _Read:
