@@ -22,6 +22,10 @@ def serve(
     api_key_env: Annotated[
         str | None, typer.Option(help="The environment variable with the key to ask for; none is asked for.")
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="The origin of a page of another site that may ask, such as https://a.example."),
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="Keep responses and calls here (.sqlite) for later requests, and restarts.")
     ] = None,
@@ -37,6 +41,7 @@ def serve(
     with explain_missing_extra("serve", "an endpoint"):
         from alpha_umi.serving.endpoint import start
     listening: dict[str, Any] = {"host": host, "port": port, "key_env": api_key_env, "state": state, "keep": keep}
+    listening["origins"] = tuple(allow_origin or ())
     started = start.read_options(agent, asking.api_options(**options), **listening)
     start.run(started, lambda url: print(f"{url}/v1", flush=True))
     echo("stopped")

@@ -37,6 +37,8 @@ class EndpointOptions:
     limits: Limits = field(default_factory=Limits)
     host: str = "127.0.0.1"
     port: int = 8000
+    origins: tuple[str, ...] = ()
+    """Origins of pages of other sites that may ask."""
     state: Path | None = None
     """File of responses and calls; None: they are forgotten when the endpoint ends."""
     keep: Path | None = None
@@ -71,7 +73,9 @@ def run(options: EndpointOptions, ready: Callable[[str], None]) -> None:
 
     Raises ConfigError, before anything is loaded, for a host that other machines reach and no key.
     """
-    app_options = AppOptions(key=accepted_key(options), hosts=hosts_of(options.host), keep=options.keep)
+    app_options = AppOptions(
+        key=accepted_key(options), hosts=hosts_of(options.host), origins=options.origins, keep=options.keep
+    )
     listening = server.listen(options.host, options.port)
     try:
         app = make_app(open_served(options), app_options, State(options.state))
