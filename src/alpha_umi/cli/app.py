@@ -25,6 +25,7 @@ from alpha_umi.cli.endpoint import serve
 from alpha_umi.cli.examples import add_examples
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.judge import judge_app
+from alpha_umi.cli.mcp import mcp
 from alpha_umi.cli.options_file import ConfigFile, OptionOverrides, one_of
 from alpha_umi.cli.output import AsJson, print_json
 from alpha_umi.cli.prepare import prepare_app
@@ -363,6 +364,7 @@ app.command()(ask)
 app.command()(chat)
 app.command()(rollouts.rollout)
 app.command()(serve)
+app.command()(mcp)
 app.command()(study)
 app.command("report")(write_report)
 world_app.command("write")(write_world)

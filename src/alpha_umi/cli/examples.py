@@ -34,6 +34,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi serve",
         "umi serve --agent runs/mine --tools tools.py --host 0.0.0.0 --api-key-env UMI_KEY",
     ),
+    "mcp": (
+        "Serve an agent, tools, or retrieval to MCP clients.",
+        "umi mcp --agent runs/mine --tools tools.py",
+        "umi mcp --offer tools --world small --http --port 8000",
+    ),
     "rollout": (
         "Explore query sets with an agent.",
         "umi rollout --queries tasks.jsonl --out runs/chain --env world --agent umi-tiny",

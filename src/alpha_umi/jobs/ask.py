@@ -136,7 +136,7 @@ def agent_options(options: AgentAskOptions | AgentChatOptions) -> Any:
 
 def own_tools(options: AgentAskOptions | AgentChatOptions) -> bool:
     """Test if the options name tools of one's own."""
-    return options.get("tools") is not None or options.get("env") is not None
+    return any(options.get(name) is not None for name in ("tools", "env", "mcp"))
 
 
 def _tool_options(options: AgentAskOptions | AgentChatOptions) -> dict[str, Any]:

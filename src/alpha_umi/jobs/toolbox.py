@@ -113,7 +113,7 @@ def _open(
     provenance = None if agent is None else agent.provenance
     preset = world or (provenance.preset if provenance else None)
     if preset is None:
-        raise ConfigError("which tools may be used? Name them by --tools, or a sealed world by --world")
+        raise ConfigError("which tools may be used? Name them by --tools or --mcp, or a sealed world by --world")
     if provenance is not None:
         check_world(provenance)
     if world_task is not None:

@@ -55,8 +55,8 @@ def read_options(agent: AgentLike | None, options: AgentChatOptions, **listening
     """
     check_strategy(strategy := options.get("strategy", "chain"))
     choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
-    named = {name: options.get(name) for name in ("tools", "env", "world", "max_observation_chars")}
-    has_tools = any(named[name] is not None for name in ("tools", "env", "world"))
+    named = {name: options.get(name) for name in ("tools", "env", "mcp", "world", "max_observation_chars")}
+    has_tools = any(named[name] is not None for name in ("tools", "env", "mcp", "world"))
     toolbox = open_toolbox(**named, agent=choice.config) if has_tools or _has_world(choice.config) else None
     limits = Limits(**{name: options[name] for name in Limits.__dataclass_fields__ if name in options})
     return EndpointOptions(choice=choice, toolbox=toolbox, strategy=strategy, limits=limits, **listening)

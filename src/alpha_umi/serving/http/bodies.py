@@ -6,8 +6,7 @@ import asyncio
 import hmac
 from dataclasses import dataclass
 
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
 
 @dataclass(frozen=True, slots=True)

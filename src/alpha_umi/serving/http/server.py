@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from alpha_umi.errors import ConfigError
@@ -55,7 +55,7 @@ def address(listening: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
-def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> None:
+def serve(app: Starlette, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Serve requests until SIGINT or SIGTERM; open requests then get a few seconds to finish."""
     try:
         Server(app, ready).run(sockets=[listening])
@@ -104,7 +104,7 @@ class BoundedProtocol(H11Protocol):
 class Server(uvicorn.Server):
     """uvicorn server with a callback when it is ready. Set `should_exit` to end it from another thread."""
 
-    def __init__(self, app: FastAPI, ready: Callable[[], None]) -> None:
+    def __init__(self, app: Starlette, ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
             http=BoundedProtocol,
