@@ -6,10 +6,12 @@ object serves a chain, a tree, teacher-forced evaluation, and a request whose to
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import accumulate
 from typing import TypeAlias
 
 from alpha_umi.event_loops import off_loop
@@ -20,6 +22,7 @@ from alpha_umi.formats.rendering import render
 from alpha_umi.protocols import Agent, BoundedFormat, Format, Model, StreamingModel
 from alpha_umi.roles import followers, next_role, optional_turn
 from alpha_umi.types import (
+    Call,
     Completion,
     Decision,
     Plan,
@@ -28,6 +31,7 @@ from alpha_umi.types import (
     Role,
     Sampling,
     Task,
+    TokenLogprob,
     Turn,
     Usage,
 )
@@ -64,18 +68,42 @@ class RoleModel:
         text = str(completion.text)  # what a model wrote has no frame, whatever wrote it
         if sampling.ending is not None:
             text = without_open_reasoning(text, sampling.ending.marks)
-        said = format.parse(role, text, completion.finish)
-        return Proposal(turns=as_declared(said, task.tools, text), usage=completion.usage)
+        said = as_declared(format.parse(role, text, completion.finish), task.tools, text)
+        return Proposal(turns=with_confidence(said, completion.logprobs or ()), usage=completion.usage)
 
     def _sampling(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Sampling:  # noqa: A002
         """Sampling with what the format bounds completions of `role` by."""
         bounded = format if isinstance(format, BoundedFormat) else None
         stops = (*self.sampling.stop, *(bounded.stops(role) if bounded else ()))
-        sampling = replace(self.sampling, stop=tuple(dict.fromkeys(stops)))
+        scored = role in (Role.CALLER, Role.BACKBONE)
+        sampling = replace(self.sampling, stop=tuple(dict.fromkeys(stops)), choice_logprobs=scored)
         grammar = format.grammar(role, task, turns) if self.constrained else None
         if grammar is None:
             return sampling
         return replace(sampling, grammar=grammar, ending=bounded and bounded.ending(role, task, turns))
+
+
+def with_confidence(turns: tuple[Turn, ...], tokens: Sequence[TokenLogprob]) -> tuple[Turn, ...]:
+    """Turns of a completion whose calls have their confidence, from its tokens.
+
+    All tokens count where the call is all there is; else those from the call's name to the end of its arguments.
+    """
+    if not tokens or not any(isinstance(turn, Call) for turn in turns):
+        return turns
+    text, ends = "".join(token.text for token in tokens), list(accumulate(len(token.text) for token in tokens))
+    scored: list[Turn] = []
+    at = 0
+    for turn in turns:
+        if isinstance(turn, Call):
+            start = max(text.find(turn.name, at), at) if len(turns) > 1 else 0
+            found = text.find(turn.arguments, start) if len(turns) > 1 else -1
+            at = len(text) if found < 0 else found + len(turn.arguments)
+            first, last = bisect_right(ends, start), bisect_left(ends, at) + 1
+            chosen = [each.logprob for each in tokens[first:last] if each.logprob is not None]
+            mean = round(min(sum(chosen) / len(chosen), 0.0), 4) if chosen else None
+            turn = replace(turn, confidence=mean)
+        scored.append(turn)
+    return tuple(scored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

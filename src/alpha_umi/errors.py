@@ -67,6 +67,10 @@ class InterruptedWorkError(AlphaUMiError):
     exit_code = 130
 
 
+class AlphaUMiWarning(UserWarning):
+    """Notice to the user that is no error; the command line prints it in one line, once."""
+
+
 def describe(error: BaseException) -> str:
     """Describe an exception by its class and message; foreign classes may raise where their message is read."""
     try:

@@ -4,7 +4,7 @@ Any object with these methods fits; no class needs to be inherited or registered
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Protocol, runtime_checkable
 
 from alpha_umi.types import (
@@ -57,6 +57,16 @@ class Environment(Protocol):
     def fork(self) -> Environment:
         """Return a copy whose later calls do not affect this one; a search needs it to branch."""
         ...
+
+
+class Confirm(Protocol):
+    """Decision of the user on one call, before it is run.
+
+    A plain function is called in a thread of its own, so that it may wait for an input; a coroutine function runs in
+    the event loop of the search, as a server needs whose client decides. Only `True` runs the call.
+    """
+
+    def __call__(self, call: Call, tool: ToolSpec, /) -> bool | Awaitable[bool]: ...
 
 
 @runtime_checkable

@@ -249,7 +249,12 @@ def encode_task(task: Task) -> dict[str, Json]:
         "id": task.id,
         "query": task.query,
         "tools": [
-            {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.parameters),
+                **({"confirm": True} if tool.confirm else {}),
+            }
             for tool in task.tools
         ],
         "metadata": dict(task.metadata),
@@ -272,8 +277,9 @@ def encode_turn(turn: Turn) -> dict[str, Json]:
             return {"turn": "user", "text": text}
         case Plan(thought=thought, decision=decision):
             return {"turn": "plan", "thought": thought, "decision": decision.value}
-        case Call(name=name, arguments=arguments):
-            return {"turn": "call", "name": name, "arguments": arguments}
+        case Call(name=name, arguments=arguments, confidence=confidence):
+            sure: dict[str, Json] = {} if confidence is None else {"confidence": confidence}
+            return {"turn": "call", "name": name, "arguments": arguments, **sure}
         case Observation(content=content, status=status, mends=mends):
             mended: dict[str, Json] = {"mends": list(mends)} if mends else {}
             return {"turn": "observation", "content": content, "status": status.value, **mended}
@@ -321,7 +327,7 @@ def _task(row: Any) -> Task:
 _TURNS: Mapping[str, Callable[[Mapping[str, Any]], Turn]] = {
     "user": lambda row: User(text=row["text"]),
     "plan": lambda row: Plan(thought=row["thought"], decision=Decision(row["decision"])),
-    "call": lambda row: Call(name=row["name"], arguments=row["arguments"]),
+    "call": lambda row: Call(name=row["name"], arguments=row["arguments"], confidence=_confidence(row)),
     "observation": lambda row: Observation(
         content=row["content"],
         status=ToolStatus(row.get("status", ToolStatus.OK)),
@@ -330,6 +336,13 @@ _TURNS: Mapping[str, Callable[[Mapping[str, Any]], Turn]] = {
     "answer": lambda row: Answer(text=row["text"]),
     "review": lambda row: Review(text=row["text"], accepted=row["accepted"]),
 }
+
+
+def _confidence(row: Mapping[str, Any]) -> float | None:
+    value = row.get("confidence")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value <= 0):
+        raise ValueError(f"a call's confidence is {value!r}, but must be a number of at most 0, or null")
+    return value
 
 
 def decode_turn(row: Mapping[str, Any]) -> Turn:

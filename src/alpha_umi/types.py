@@ -58,6 +58,8 @@ class ToolStatus(StrEnum):
     ERROR = "error"
     TIMEOUT = "timeout"
     RATE_LIMITED = "rate_limited"
+    DECLINED = "declined"
+    """Not run: the user was asked and said no, or nobody could be asked."""
 
 
 class StopReason(StrEnum):
@@ -78,6 +80,8 @@ class ToolSpec:
     description: str = ""
     parameters: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """JSON Schema of the arguments as declared; types may be no JSON Schema type (`DATE (YYYY-MM-DD)`)."""
+    confirm: bool = False
+    """True: its calls have effects, and the user is asked before one is run; models are not shown it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,9 @@ class Call:
     name: str
     arguments: str
     """JSON text exactly as written; it may fail to parse."""
+    confidence: float | None = field(default=None, compare=False)
+    """Mean log probability (nats, at most 0) that the model itself gave the call's tokens, without those that a grammar
+    left no choice of; None where it is not known. No part of what a call is: calls are equal without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,8 +246,9 @@ def _turn_json(turn: Turn) -> dict[str, Json]:
             return {"kind": "user", "content": text}
         case Plan(thought=thought, decision=decision):
             return {"kind": "plan", "content": thought, "decision": decision.value}
-        case Call(name=name, arguments=arguments):
-            return {"kind": "call", "name": name, "arguments": _object_or_text(arguments)}
+        case Call(name=name, arguments=arguments, confidence=confidence):
+            sure: dict[str, Json] = {} if confidence is None else {"confidence": confidence}
+            return {"kind": "call", "name": name, "arguments": _object_or_text(arguments), **sure}
         case Observation(content=content, status=status, mends=mends):
             mended: dict[str, Json] = {"mends": list(mends)} if mends else {}
             return {"kind": "observation", "content": content, "status": status.value, **mended}
@@ -359,6 +367,9 @@ class Sampling:
     """No run of this many tokens is written twice in a completion."""
     logprobs: bool = False
     """True: the completion has the log probabilities of its tokens."""
+    choice_logprobs: bool = False
+    """True: the completion has the log probabilities of the tokens that the model chose, which cost no forward; those
+    that a grammar forces have none. Of local models alone."""
     grammar: str | None = None
     """A Lark grammar in the dialect of llguidance that the completion is held to."""
     ending: Ending | None = None
@@ -371,8 +382,8 @@ class TokenLogprob:
 
     text: str
     """Of this token alone; a part of a character is shown as U+FFFD."""
-    logprob: float
-    """Before temperature, cuts, penalties and grammar."""
+    logprob: float | None
+    """Before temperature, cuts, penalties and grammar; None for a token that the grammar forced (`choice_logprobs`)."""
     id: int | None = None
     """None where an endpoint does not tell it."""
 

@@ -7,6 +7,8 @@ import pytest
 from typer.main import get_command
 
 from alpha_umi.cli import app
+from alpha_umi.cli.ask import GAVE_UP, NO_ANSWER
+from alpha_umi.errors import AlphaUMiError
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.types import Role
@@ -22,8 +24,19 @@ def reference():
         "",
         "Made from the program itself: `pytest tests/docs/test_docs.py --update-golden`.",
         *sections("umi", get_command(app)),
+        *exit_codes(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def exit_codes() -> Iterator[str]:
+    yield from ["", "## Exit codes", "", "| code | means |", "|---|---|"]
+    yield "| 0 | Done; of `ask` and `chat`: an answer. |"
+    yield f"| {NO_ANSWER} | `ask` and `chat`: no answer for another reason than that the agent gave up. |"
+    yield f"| {GAVE_UP} | `ask` and `chat`: the agent gave up. |"
+    kinds = [kind for kind in AlphaUMiError.__subclasses__() if kind.__module__ == AlphaUMiError.__module__]
+    for error in sorted(kinds, key=lambda error: error.exit_code):
+        yield f"| {error.exit_code} | {error.__name__}: {error.__doc__.splitlines()[0]} |"
 
 
 def sections(name, command) -> Iterator[str]:

@@ -150,6 +150,20 @@ def test_log_probabilities_include_forced_tokens():
     assert first == pytest.approx(second)
 
 
+def test_log_probabilities_of_chosen_tokens_are_the_same_and_forced_ones_cost_no_forward():
+    for grammar, forwards in ((lambda: None, 8), (lambda: Script(*PLACES, jump=True), 3)):
+        every = Asked([11, 12], ends=[2], tokens=8 if forwards == 8 else 20, grammar=grammar(), logprobs=True)
+        chosen = Asked([11, 12], ends=[2], tokens=8 if forwards == 8 else 20, grammar=grammar(), choice_logprobs=True)
+        run(Engine(copy.deepcopy(MODEL)), [every, chosen])
+        assert chosen.written == every.written
+        assert chosen.steps == forwards
+        all_told, told = every.request.generation.logprobs, chosen.request.generation.logprobs
+        assert [token for token, _ in told] == [token for token, _ in all_told]
+        known = [(one, two) for (_, one), (_, two) in zip(told, all_told, strict=True) if one is not None]
+        assert len(known) >= forwards - 1
+        assert all(one == pytest.approx(two, abs=1e-4) for one, two in known)
+
+
 def test_a_grammar_that_allows_nothing_fails_its_own_request():
     stuck, free = Asked([11, 12], grammar=Script({5}, {6}, jump=False)), Asked([11, 12])
     run(Engine(copy.deepcopy(MODEL)), [stuck, free])

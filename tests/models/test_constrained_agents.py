@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
-from alpha_umi.agent import MultiAgent, RoleModel, SingleAgent
+from alpha_umi.agent import MultiAgent, RoleModel, SingleAgent, with_confidence
 from alpha_umi.arguments import Arguments, decode_arguments
 from alpha_umi.errors import ConfigError, DataError, ModelError
 from alpha_umi.evaluation.static import evaluate_beside, evaluate_rows, report_document, report_text
@@ -13,7 +14,8 @@ from alpha_umi.formats.load import builtin, load_format
 from alpha_umi.loading.agents import endpoint_agent, open_agent
 from alpha_umi.models.local import LocalModel
 from alpha_umi.models.openai import Endpoint, OpenAIModel
-from alpha_umi.types import Call, Decision, Plan, Role, Sampling, Task, ToolSpec, User
+from alpha_umi.store import decode_turn, encode_turn
+from alpha_umi.types import Call, Decision, Plan, Role, Sampling, Task, TokenLogprob, ToolSpec, User
 from support.endpoint_server import EndpointServer, Reply, chat_reply, text_reply
 from support.grammar_walks import accepts
 from support.plain_format import PLAIN
@@ -257,3 +259,51 @@ def test_held_figures_alone_ask_for_the_free_ones():
 def test_other_steps_are_not_put_beside_each_other(free, constrained, said):
     with pytest.raises(DataError, match=said):
         evaluate_beside(free, constrained)
+
+
+# --- confidence -------------------------------------------------------------------------------------------
+
+
+def test_a_local_callers_call_has_the_mean_log_probability_of_what_the_model_chose(model):
+    """The same as a model that reads the whole completion gives those tokens; forced ones count for none."""
+    free = proposals(model, constrained=lambda _: False, turns=ASKED, seeds=[3])[0][-1]
+    held = proposals(model, constrained=lambda _: True, turns=ASKED, seeds=[3])[0][-1]
+    assert free.confidence < 0
+    assert held.confidence < 0
+
+    async def written():
+        role_model = RoleModel(model=model, sampling=Sampling(temperature=1.0, max_tokens=120, seed=3))
+        prompt = SHARED.render(Role.CALLER, TASK, ASKED)
+        return await model.complete(prompt, replace(role_model.sampling, logprobs=True))
+
+    said = asyncio.run(written())
+    mean = sum(token.logprob for token in said.logprobs) / len(said.logprobs)
+    assert free.confidence == pytest.approx(mean, abs=1e-3)
+
+
+def test_of_a_whole_step_the_tokens_of_the_call_count_alone():
+    plan, call = Plan(thought="Now.", decision=Decision.CALL), Call(name="roll", arguments='{"sides": 6}')
+    tokens = [
+        ("Now.", -9.0),
+        (" Action: ", -9.0),
+        ("roll", -1.0),
+        ("\n", None),
+        ('{"sides"', -2.0),
+        (": 6}", -3.0),
+        ("</s>", -9.0),
+    ]
+    told = tuple(TokenLogprob(text=text, logprob=logprob) for text, logprob in tokens)
+    assert with_confidence((plan, call), told)[1].confidence == -2.0
+    assert with_confidence((plan, call), told)[1] == call
+    assert with_confidence((plan, call), ()) == (plan, call)
+    assert with_confidence((call,), told[3:4])[0].confidence is None
+
+
+def test_a_call_keeps_its_confidence_on_disk_and_one_of_another_kind_is_refused():
+    call = Call(name="roll", arguments="{}", confidence=-0.25)
+    row = encode_turn(call)
+    assert decode_turn(row).confidence == -0.25
+    assert "confidence" not in encode_turn(Call(name="roll", arguments="{}"))
+    for wrong in (0.5, "high", True, float("nan")):
+        with pytest.raises(ValueError, match="confidence"):
+            decode_turn({**row, "confidence": wrong})

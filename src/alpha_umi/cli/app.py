@@ -38,7 +38,7 @@ from alpha_umi.cli.study import study
 from alpha_umi.cli.tools import tools_app
 from alpha_umi.cli.world import evaluate_rollouts, write_pages, write_world
 from alpha_umi.deprecation import RenamedWarning, renamed_flags
-from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
+from alpha_umi.errors import AlphaUMiError, AlphaUMiWarning, ConfigError, DataError
 from alpha_umi.output_lock import locks_out
 
 # What a verb needs is imported when the verb runs: `umi --help` must not wait for numpy, rich or torch.
@@ -77,7 +77,7 @@ def main() -> None:
     """Run the command line; an error of the user is printed as one line, with an exit code."""
     with checked_streams():
         try:
-            with _renames_shown():
+            with _notices_shown():
                 app(renamed_flags(sys.argv[1:]))
         except AlphaUMiError as error:
             print_error(error)
@@ -94,19 +94,20 @@ def main() -> None:
 
 
 @contextmanager
-def _renames_shown() -> Iterator[None]:
-    """Print the use of an old name as one line on stderr, each once; other warnings as Python does."""
+def _notices_shown() -> Iterator[None]:
+    """Print our notices, and the use of old names, as one line on stderr, each once; other warnings as Python does."""
     seen = set[str]()
     default = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        if not issubclass(category, RenamedWarning):
+        if not issubclass(category, (AlphaUMiWarning, RenamedWarning)):
             default(message, category, *where)
         elif str(message) not in seen:
             seen.add(str(message))
             echo(f"warning: {message}", err=True)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("always", AlphaUMiWarning)
         warnings.simplefilter("always", RenamedWarning)
         warnings.showwarning = show
         yield

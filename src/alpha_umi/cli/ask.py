@@ -14,12 +14,16 @@ from alpha_umi.cli.streams import echo
 from alpha_umi.output_lock import locks_out
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from alpha_umi.jobs.ask import Conversation
     from alpha_umi.jobs.chat import Chat
     from alpha_umi.types import Trajectory
 
+NO_ANSWER, GAVE_UP = 1, 2
+"""Exit codes without an answer: the search ended before there was one, or the agent decided that there is none."""
 Constrained = Annotated[
     bool | None,
     typer.Option(
@@ -67,6 +71,19 @@ MaxObservationChars = Annotated[
         "rest is left out, and said to be.",
     ),
 ]
+Confirm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--confirm",
+        metavar="PATTERN",
+        help="Ask before a call of such a tool is run ('delete_*', '*'), beside the tools that ask for it themselves; "
+        "where there is no terminal it is declined.",
+    ),
+]
+Approve = Annotated[
+    list[str] | None,
+    typer.Option("--approve", metavar="PATTERN", help="Run calls of such tools unasked, whatever they ask for."),
+]
 Single = Annotated[bool, typer.Option("--single", help="The backbone alone.")]
 
 
@@ -85,6 +102,8 @@ def agent_options(
     max_seconds: rollouts.MaxSeconds = None,
     max_calls: rollouts.MaxCalls = None,
     max_observation_chars: MaxObservationChars = None,
+    confirm: Confirm = None,
+    approve: Approve = None,
     *,
     single: Single = False,
     native: rollouts.Native = False,
@@ -95,9 +114,27 @@ def agent_options(
     """Options of an agent, its tools and the search of a reply; see `api_options`."""
 
 
-def api_options(*, thinking: bool | None, **options: Any) -> Any:
-    """Options of `agent_options` under their names in the Python API."""
-    return {"chat_template_kwargs": rollouts.template_settings(thinking), **options}
+def api_options(
+    console: Console | None = None,
+    *,
+    thinking: bool | None,
+    confirm: Sequence[str] | None,
+    approve: Sequence[str] | None,
+    **options: Any,
+) -> Any:
+    """Options of `agent_options` under their names in the Python API.
+
+    `console`: where the user is asked about calls; None: nobody is.
+    """
+    from alpha_umi.cli.confirm import terminal_confirm
+
+    return {
+        "chat_template_kwargs": rollouts.template_settings(thinking),
+        "confirm": None if console is None else terminal_confirm(console),
+        "confirm_tools": confirm or (),
+        "approve_tools": approve or (),
+        **options,
+    }
 
 
 @with_options_of(agent_options)
@@ -115,15 +152,15 @@ def ask(
     agent: str | None = None,
     **options: Any,
 ) -> None:
-    """Answer one query with tools, showing every turn live. Exit code 0 only for an answer."""
+    """Answer one query with tools, showing every turn live. Exit code 0 for an answer, 2 where the agent gave up."""
     from rich.console import Console
 
     from alpha_umi.display import TurnPrinter, print_line, verdict_words
     from alpha_umi.jobs.ask import read_question
     from alpha_umi.store import write_trajectories
 
-    question = read_question(query, agent, api_options(world_task=world_task, **options))
     console = Console(stderr=True)
+    question = read_question(query, agent, api_options(console, world_task=world_task, **options))
     with open_chat(console, question) as chat, TurnPrinter(console) as printer:
         trajectory = chat.send(query or "", on_node=printer.on_node, on_token=printer.on_token)
     if out is not None:
@@ -152,13 +189,28 @@ def with_constraint(agent: Any, constrained: bool | None) -> Any:
 
 
 def print_outcome(trajectory: Trajectory, *, as_json: bool) -> None:
-    """Print the answer, or the trajectory as JSON, on the standard output; exit code 1 where there is no answer."""
+    """Print the answer, or the trajectory as JSON, on the standard output; an exit code where there is no answer."""
     from alpha_umi.cli.output import print_json
 
     if as_json:
         print_json(trajectory.to_json())
     elif trajectory.answer is not None and not (sys.stdout.isatty() and sys.stderr.isatty()):
         echo(trajectory.answer)  # on a terminal the summarizer's turn has shown it
-    if trajectory.answer is None:
-        echo(f"no answer: {trajectory.stop.value}", err=True)
-        raise typer.Exit(1)
+    end_without_answer(trajectory)
+
+
+def end_without_answer(trajectory: Trajectory | None) -> None:
+    """Say why there is no answer and end: exit code 2 where the agent gave up, 1 for another reason."""
+    from alpha_umi.types import StopReason
+
+    if trajectory is not None and (trajectory.answer or "").strip():
+        return
+    gave_up = trajectory is not None and trajectory.stop is StopReason.GAVE_UP
+    if trajectory is None:
+        why = "nothing was asked"
+    elif trajectory.answer is not None:
+        why = "the agent wrote an empty one"
+    else:
+        why = trajectory.stop.value.replace("_", " ")
+    echo(f"no answer: {why}", err=True)
+    raise typer.Exit(GAVE_UP if gave_up else NO_ANSWER)

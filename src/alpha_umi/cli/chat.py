@@ -38,15 +38,16 @@ def chat(
 ) -> None:
     """Talk with an agent: a message per line, earlier exchanges are context. Ctrl-C stops a reply, a second one leaves.
 
-    Ctrl-D ends the conversation. Exit code 0 if the last reply is an answer, 130 if Ctrl-C ended it.
+    Ctrl-D ends the conversation. Exit code 0 if the last reply is an answer, 2 if the agent gave up, 130 if Ctrl-C
+    ended it.
     """
     from rich.console import Console
 
     from alpha_umi.display import print_line
     from alpha_umi.jobs.ask import read_conversation
 
-    conversation = read_conversation(agent, asking.api_options(**options))
     console = Console(stderr=True)
+    conversation = read_conversation(agent, asking.api_options(console, **options))
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # bytes that are no text are one odd character of a message
     opened = asking.open_chat(console, conversation)
@@ -111,6 +112,4 @@ def _end(last: Trajectory | None, *, left: bool) -> None:
 
     if left or (last is not None and last.stop is StopReason.CANCELLED):
         raise InterruptedWorkError("the conversation was interrupted; what was said is kept")
-    if last is None or last.answer is None:
-        echo(f"no answer: {'nothing was asked' if last is None else last.stop.value}", err=True)
-        raise typer.Exit(1)
+    asking.end_without_answer(last)

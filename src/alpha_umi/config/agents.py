@@ -178,6 +178,8 @@ class AgentConfig(Table):
     """Constrained decoding: callers to the offered tools and their schemas, planners to one of their decisions."""
     provenance: ProvenanceConfig | None = None
     """None: unknown; then nothing is checked."""
+    trained_tools: tuple[str, ...] | None = None
+    """Names of the tools in its training data; None: not known, or so many that it learned to read any description."""
     renamed = MappingProxyType({"held": "constrained", "made": "provenance"})
 
     def trusting(self) -> typing.Self:

@@ -121,6 +121,11 @@ class EnvironmentConfig(Table):
     """None: the default budget; under `--compat` the published one."""
     record: str | None = None
     """A file to which observations are recorded, and from which they are answered when they come again."""
+    confirm: tuple[str, ...] = ()
+    """Patterns (`delete_*`) of tools whose calls are confirmed before they run, beside those that ask for it
+    themselves; where nobody can be asked they are declined."""
+    approve: tuple[str, ...] = ()
+    """Patterns of tools whose calls run unasked, whatever they ask for."""
 
     @model_validator(mode="after")
     def _is_a_place(self) -> typing.Self:

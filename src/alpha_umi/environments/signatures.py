@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints, overload
@@ -45,7 +46,7 @@ class PythonTool:
     def __init__(self, function: Callable[..., Any], spec: ToolSpec, types: Mapping[str, TypeAdapter[Any]]) -> None:
         self.function = function
         self.spec = spec
-        self._types = types
+        self.types = types
         self.__name__ = spec.name
         functools.update_wrapper(self, function, updated=())
 
@@ -63,18 +64,18 @@ class PythonTool:
         properties.pop(first, None)
         required = [name for name in cast("list[Json]", self.spec.parameters["required"]) if name != first]
         parameters = {**self.spec.parameters, "properties": properties, "required": required}
-        spec = ToolSpec(name=self.spec.name, description=self.spec.description, parameters=parameters)
-        return PythonTool(bound, spec, {name: self._types[name] for name in properties})
+        types = {name: self.types[name] for name in properties}
+        return PythonTool(bound, replace(self.spec, parameters=parameters), types)
 
     def __repr__(self) -> str:
-        return f"<tool {self.spec.name}({', '.join(self._types)})>"
+        return f"<tool {self.spec.name}({', '.join(self.types)})>"
 
     def convert(self, arguments: Mapping[str, Json]) -> dict[str, Any] | Fault:
         """Arguments that fit the spec, as values of the hinted types; a Fault for what only the types can refuse."""
         values: dict[str, Any] = {}
         for name, value in arguments.items():
             try:
-                values[name] = self._types[name].validate_json(json.dumps(value))
+                values[name] = self.types[name].validate_json(json.dumps(value))
             except ValidationError as error:
                 return Fault(reason=_reason(name, error))
             except RecursionError:
@@ -92,28 +93,36 @@ def _reason(name: str, error: ValidationError) -> str:
 @overload
 def tool(function: Callable[..., Any], /) -> PythonTool: ...
 @overload
-def tool(*, name: str = "", description: str = "") -> Callable[[Callable[..., Any]], PythonTool]: ...
 def tool(
-    function: Callable[..., Any] | None = None, /, *, name: str = "", description: str = ""
+    *, name: str = "", description: str = "", confirm: bool = False
+) -> Callable[[Callable[..., Any]], PythonTool]: ...
+def tool(
+    function: Callable[..., Any] | None = None, /, *, name: str = "", description: str = "", confirm: bool = False
 ) -> PythonTool | Callable[[Callable[..., Any]], PythonTool]:
-    """Make a function a tool, as `@tool`, `@tool()` or `@tool(name="...", description="...")`.
+    """Make a function a tool, as `@tool`, `@tool()`, `@tool(name="...", description="...")` or `@tool(confirm=True)`.
 
-    `name` is by default the function's, `description` the first paragraph of its docstring. Sync and async functions,
-    methods, partials and objects with `__call__` all work. Raises ConfigError for a parameter that a model cannot give.
+    `name` is by default the function's, `description` the first paragraph of its docstring. `confirm`: the user is
+    asked before a call is run, for tools with effects. Sync and async functions, methods, partials and objects with
+    `__call__` all work. Raises ConfigError for a parameter that a model cannot give.
     """
     if function is None:
-        return lambda function: as_tool(function, name=name, description=description)
+        return lambda function: as_tool(function, name=name, description=description, confirm=confirm)
     return as_tool(function)
 
 
-def as_tool(value: Callable[..., Any], *, name: str = "", description: str = "") -> PythonTool:
+def as_tool(value: Callable[..., Any], *, name: str = "", description: str = "", confirm: bool = False) -> PythonTool:
     """Return a tool as it is, and any other callable as the tool that `@tool` makes of it.
 
     Raises ConfigError for what is not callable, has no name, or has a parameter that a model cannot give.
     """
+    if not isinstance(confirm, bool):
+        raise ConfigError(f"@tool(confirm={confirm!r}): it must be True or False")
     if isinstance(value, PythonTool) and not (name or description):
-        return value
-    function = value.function if isinstance(value, PythonTool) else value
+        return PythonTool(value.function, replace(value.spec, confirm=True), value.types) if confirm else value
+    if isinstance(value, PythonTool):
+        function, confirm = value.function, confirm or value.spec.confirm
+    else:
+        function = value
     if isinstance(function, classmethod):
         raise ConfigError(f"{_name_of(function.__func__)}: write @classmethod above @tool, not below it")
     if not callable(function):
@@ -133,7 +142,8 @@ def as_tool(value: Callable[..., Any], *, name: str = "", description: str = "")
     parameters: dict[str, Json] = {"type": "object", "properties": written, "required": required}
     if definitions:
         parameters["$defs"] = cast("Json", definitions)
-    return PythonTool(function, ToolSpec(name=name, description=description or summary, parameters=parameters), types)
+    spec = ToolSpec(name=name, description=description or summary, parameters=parameters, confirm=confirm)
+    return PythonTool(function, spec, types)
 
 
 def name_tools(values: Iterable[Callable[..., Any]]) -> dict[str, PythonTool]:

@@ -11,7 +11,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alpha_umi.loose_json import read_loosely
 from alpha_umi.types import Json, ToolSpec
@@ -159,7 +159,7 @@ def write_trained_spec(api: Api, length: int = DESCRIPTION_LENGTH) -> ToolSpec:
     seen PROCESSED_LENGTH.
     """
     spec = write_spec(api)
-    return ToolSpec(name=spec.name, description=spec.description[:length], parameters=spec.parameters)
+    return replace(spec, description=spec.description[:length])
 
 
 def _schema(parameter: Mapping[str, Json]) -> Json:

@@ -17,7 +17,7 @@ from alpha_umi.errors import ConfigError
 from alpha_umi.event_loops import Job, LoopThread
 from alpha_umi.jobs.chat import Chat, OnToken
 from alpha_umi.jobs.options import AgentOptions, AskOptions, ChatOptions
-from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
+from alpha_umi.jobs.toolbox import Toolbox, ToolRules, open_toolbox
 from alpha_umi.loading.agents import (
     AgentKind,
     LoadedAgent,
@@ -42,7 +42,7 @@ AGENT_OR_MODEL = (
 """Message for arguments that name no agent, or two."""
 _Result = TypeVar("_Result")
 _OBSERVERS = ("on_node", "on_token")
-_TOOLS = ("tools", "env", "mcp", "world", "world_task", "max_observation_chars")
+_TOOLS = ("tools", "env", "mcp", "world", "world_task")
 
 
 class Agent:
@@ -90,7 +90,7 @@ class Agent:
     @validated
     def chat(self, **options: Unpack[ChatOptions]) -> Chat:
         """Start a conversation: each message is answered with the earlier exchanges as context."""
-        toolbox = open_toolbox(**{name: options.get(name) for name in _TOOLS}, agent=self.config)
+        toolbox = open_toolbox(**tool_options(options), agent=self.config)
         return Chat(self, toolbox, **self.read_search(options))
 
     def read_search(self, options: Any) -> dict[str, Any]:
@@ -304,4 +304,19 @@ def read_toolbox(query: str | None, options: AskOptions, config: AgentConfig | N
     task = options.get("world_task")
     if (query is None or not query.strip()) == (task is None):
         raise ConfigError("say what to do: a query, or the name of a task of the world by --world-task")
-    return open_toolbox(**{name: options.get(name) for name in _TOOLS}, agent=config)
+    return open_toolbox(**tool_options(options), agent=config)
+
+
+def tool_options(options: AskOptions | ChatOptions) -> dict[str, Any]:
+    """Arguments of `open_toolbox` from options."""
+    return {**{name: options.get(name) for name in _TOOLS}, "rules": tool_rules(options)}
+
+
+def tool_rules(options: AskOptions | ChatOptions) -> ToolRules:
+    """Rules for calls from options."""
+    return ToolRules(
+        max_observation_chars=options.get("max_observation_chars"),
+        confirm=options.get("confirm"),
+        confirm_tools=tuple(options.get("confirm_tools", ())),
+        approve_tools=tuple(options.get("approve_tools", ())),
+    )

@@ -12,7 +12,7 @@ from alpha_umi.config.calls import InstanceOnly, validated
 from alpha_umi.deprecation import called_as
 from alpha_umi.environments.python import CallersLoopEnvironment
 from alpha_umi.event_loops import run_blocking
-from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_toolbox
+from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_toolbox, tool_options, tool_rules
 from alpha_umi.jobs.chat import Chat
 from alpha_umi.jobs.options import AgentAskOptions, AgentChatOptions, AgentOptions
 from alpha_umi.jobs.toolbox import Toolbox, open_toolbox, task_toolbox
@@ -62,11 +62,10 @@ def explore(
     choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
     check_strategy(options.get("strategy", "chain"))
     if isinstance(task, Task):
-        toolbox = task_toolbox(
-            task, options.get("tools"), options.get("env"), options.get("mcp"), options.get("max_observation_chars")
-        )
+        own = {name: options.get(name) for name in ("tools", "env", "mcp")}
+        toolbox = task_toolbox(task, **own, agent=choice.config, rules=tool_rules(options))
     else:
-        toolbox = open_toolbox(**_tool_options(options), agent=choice.config)
+        toolbox = open_toolbox(**tool_options(options), agent=choice.config)
     return _explore(choice, toolbox, task, options)
 
 
@@ -125,7 +124,7 @@ def read_conversation(agent: AgentLike | None, options: AgentChatOptions) -> Con
     """Check the arguments of a conversation. Raises ConfigError, CheckpointError or DataError."""
     choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
     check_strategy(options.get("strategy", "chain"))
-    toolbox = open_toolbox(**_tool_options(options), agent=choice.config)
+    toolbox = open_toolbox(**tool_options(options), agent=choice.config)
     return Conversation(choice=choice, toolbox=toolbox, options={**options})
 
 
@@ -137,10 +136,6 @@ def agent_options(options: AgentAskOptions | AgentChatOptions) -> Any:
 def own_tools(options: AgentAskOptions | AgentChatOptions) -> bool:
     """Test if the options name tools of one's own."""
     return any(options.get(name) is not None for name in ("tools", "env", "mcp"))
-
-
-def _tool_options(options: AgentAskOptions | AgentChatOptions) -> dict[str, Any]:
-    return {name: options.get(name) for name in ("tools", "env", "mcp", "world", "max_observation_chars")}
 
 
 called_as(__name__, "ask")

@@ -77,6 +77,13 @@ class ChatOptions(SearchOptions, total=False):
     max_observation_chars: AtLeastOne | None
     """Characters of an observation that the agent reads; the rest is left out, and said to be. None: as the
     environment's file says, else 4,096."""
+    confirm: Callable[..., Any] | None
+    """Decides on a call before it is run, for tools that ask for it (`@tool(confirm=True)`) and those of
+    `confirm_tools`; `protocols.Confirm`. None: such calls are declined."""
+    confirm_tools: Sequence[str]
+    """Patterns (`delete_*`) of further tools whose calls are confirmed."""
+    approve_tools: Sequence[str]
+    """Patterns of tools whose calls run unasked."""
 
 
 @with_config(STRICT)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from alpha_umi.config import RetrievalConfig, RolloutConfig, load_config, resolved
+from alpha_umi.config import AgentConfig, RetrievalConfig, RolloutConfig, load_config, resolved
 from alpha_umi.datasets.queries import NO_APIS, Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.event_loops import run_blocking
 from alpha_umi.loading.environments import open_environment
 from alpha_umi.loading.rollouts import check_agent, open_explorer, open_recorder
+from alpha_umi.loading.trained_tools import warn_of_untrained_tools
 from alpha_umi.output_lock import locked
 from alpha_umi.rollouts.query_sets import read_sets
 from alpha_umi.rollouts.runner import (
@@ -25,6 +26,7 @@ from alpha_umi.rollouts.runner import (
     RolloutFolder,
     list_jobs,
     roll_out_all,
+    with_tools,
 )
 from alpha_umi.store import make_folder, write_text
 from alpha_umi.types import Json, Task
@@ -161,14 +163,17 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
         raise DataError(f"{options.queries}: holds no query")
     notes = [note for each in sets for note in each.notes]
     environment = open_environment(options.config.environment, options.config.compat)
+    tasks = list[Task]()
     try:
         for job in jobs:
             try:
-                environment.open(job.query, notes)
+                tasks.append(with_tools(job.query.task, environment.open(job.query, notes)))
             except DataError as error:
                 raise DataError(f"{options.queries}: set {job.set}: {error}") from None
     finally:
         run_blocking(environment.__aexit__())
+    agent = options.config.agent
+    warn_of_untrained_tools(agent if isinstance(agent, AgentConfig) else None, tasks)
     return jobs, notes
 
 

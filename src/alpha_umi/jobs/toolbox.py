@@ -20,6 +20,7 @@ from alpha_umi.config import (
     make_config,
 )
 from alpha_umi.datasets.queries import Query, offered
+from alpha_umi.environments.confirming import Confirmation
 from alpha_umi.environments.python import PythonEnvironment
 from alpha_umi.errors import ConfigError
 from alpha_umi.jobs.options import Tools
@@ -27,11 +28,23 @@ from alpha_umi.jobs.world_query import free_query, name_task, open_world
 from alpha_umi.loading.bundled import check_world
 from alpha_umi.loading.environments import LoadedEnvironment, open_environment
 from alpha_umi.loading.mcp import McpSource
-from alpha_umi.protocols import Environment
+from alpha_umi.loading.trained_tools import warn_of_untrained_tools
+from alpha_umi.protocols import Confirm, Environment
 from alpha_umi.rollouts.runner import with_tools
 from alpha_umi.text_files import read_json
 from alpha_umi.tools import BUILT_IN
 from alpha_umi.types import Task, ToolSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRules:
+    """Rules for the calls of tools that options set, on top of what the environment's file says."""
+
+    max_observation_chars: int | None = None
+    """Budget of an observation."""
+    confirm: Confirm | None = None
+    confirm_tools: tuple[str, ...] = ()
+    approve_tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +54,8 @@ class Toolbox:
     environment: LoadedEnvironment
     make_query: Callable[[str, Sequence[ToolSpec]], Query]
     """The query of a text; the tools that earlier queries of a conversation called stay offered."""
+    agent: AgentConfig | None = None
+    """Agent that they are offered to; None: one that is code."""
 
     async def __aenter__(self) -> Toolbox:
         return self
@@ -49,10 +64,15 @@ class Toolbox:
         await self.environment.__aexit__()
 
     def open(self, text: str, called: Sequence[ToolSpec] = ()) -> tuple[Task, Environment]:
-        """Task and environment of a text. Raises ConfigError or DataError where no tools can be had for it."""
+        """Task and environment of a text. Raises ConfigError or DataError where no tools can be had for it.
+
+        Warns of tools for which the agent was not trained.
+        """
         query = self.make_query(text, called)
         environment = self.environment.open(query)
-        return with_tools(query.task, environment), environment
+        task = with_tools(query.task, environment)
+        warn_of_untrained_tools(self.agent, [task])
+        return task, environment
 
 
 def open_toolbox(
@@ -62,12 +82,11 @@ def open_toolbox(
     world: str | None = None,
     world_task: str | None = None,
     agent: AgentConfig | None = None,
-    max_observation_chars: int | None = None,
+    rules: ToolRules | None = None,
 ) -> Toolbox:
     """Tools of one's own, of JSON files called at `env`, of the environment `env`, of MCP servers, or of a world.
 
-    Without any of these the world is that in which `agent` was trained. `max_observation_chars`: budget of an
-    observation, in place of the environment's.
+    Without any of these the world is that in which `agent` was trained.
 
     Raises ConfigError where the arguments contradict each other or no tools are named, DataError for broken files,
     CheckpointError for an agent that was trained in another version of the world.
@@ -80,7 +99,7 @@ def open_toolbox(
         toolbox = _open_mcp()
     if mcp is not None:
         toolbox = replace(toolbox, environment=toolbox.environment.with_mcp(_listed(mcp)))
-    return _within(toolbox, max_observation_chars)
+    return _ruled(replace(toolbox, agent=agent), rules)
 
 
 def _open_mcp() -> Toolbox:
@@ -96,11 +115,20 @@ def _listed(mcp: McpSource | Sequence[McpSource]) -> Sequence[McpSource]:
     return mcp if isinstance(mcp, list | tuple) else [mcp]
 
 
-def _within(toolbox: Toolbox, max_observation_chars: int | None) -> Toolbox:
-    if max_observation_chars is None:
+def _ruled(toolbox: Toolbox, rules: ToolRules | None) -> Toolbox:
+    """The toolbox under rules, which come on top of its environment's own."""
+    if rules is None:
         return toolbox
-    budget = (toolbox.environment.budget or BudgetConfig()).model_copy(update={"max_chars": max_observation_chars})
-    return replace(toolbox, environment=replace(toolbox.environment, budget=budget))
+    environment = toolbox.environment
+    own, budget = environment.confirmation, environment.budget
+    if rules.max_observation_chars is not None:
+        budget = (budget or BudgetConfig()).model_copy(update={"max_chars": rules.max_observation_chars})
+    confirmation = Confirmation(
+        confirm=rules.confirm,
+        tools=(*own.tools, *rules.confirm_tools),
+        approved=(*own.approved, *rules.approve_tools),
+    )
+    return replace(toolbox, environment=replace(environment, budget=budget, confirmation=confirmation))
 
 
 def _open(
@@ -127,17 +155,17 @@ def task_toolbox(
     tools: Tools | None,
     env: str | None,
     mcp: McpSource | Sequence[McpSource] | None = None,
-    max_observation_chars: int | None = None,
+    agent: AgentConfig | None = None,
+    rules: ToolRules | None = None,
 ) -> Toolbox:
     """Tools of a task that is there already: tools of one's own, else those of the sealed world that it is of."""
     if tools is not None or env is not None or mcp is not None:
-        own = open_toolbox(tools, env, mcp, max_observation_chars=max_observation_chars)
+        own = open_toolbox(tools, env, mcp, agent=agent, rules=rules)
         return replace(own, make_query=lambda text, called: replace(own.make_query(text, called), task=task))
     if "world" not in task.metadata:
         raise ConfigError(f"task {task.id!r}: nothing runs its tools; name an environment or functions by 'tools'")
     environment = open_environment(EnvironmentConfig(world=WorldConfig()))
-    toolbox = Toolbox(environment=environment, make_query=lambda _, __: Query(task=task))
-    return _within(toolbox, max_observation_chars)
+    return _ruled(Toolbox(environment=environment, make_query=lambda _, __: Query(task=task), agent=agent), rules)
 
 
 def _open_own(tools: Tools | None, env: str | None) -> Toolbox:

@@ -6,7 +6,7 @@ in: its `provenance.json` names both, and they are checked before it is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -52,6 +52,12 @@ def find_run(name: Path) -> Path:
     if is_repository(str(name)):
         return fetch_run(str(name))
     raise CheckpointError(f"{name}: no such run directory or agent file, and no bundled agent of that name")
+
+
+def bundled_provenances() -> Iterator[ProvenanceConfig]:
+    """Provenances of the bundled agents, by name."""
+    for file in sorted(FOLDER.glob(f"*/{PROVENANCE}")):
+        yield ProvenanceConfig.model_validate(read_json(file))
 
 
 def find_base(name: str) -> Path:

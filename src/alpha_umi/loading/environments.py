@@ -23,6 +23,7 @@ from alpha_umi.config import (
 from alpha_umi.datasets.queries import Query
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
 from alpha_umi.environments.composite import CompositeEnvironment
+from alpha_umi.environments.confirming import Confirmation, ConfirmingEnvironment
 from alpha_umi.environments.mending import MendingEnvironment
 from alpha_umi.environments.python import PythonEnvironment, load_tools
 from alpha_umi.environments.recording import RecordedEnvironment, Recording, RecordingEnvironment
@@ -59,6 +60,7 @@ class LoadedEnvironment:
     recording: Recording | None = None
     mcp: McpTools | None = None
     """Tools of MCP servers, beside the others."""
+    confirmation: Confirmation = field(default_factory=Confirmation)
     verifies: bool = False
     """True: the tasks are the sealed world's, so that its verifier can check them."""
 
@@ -86,6 +88,7 @@ class LoadedEnvironment:
         place = parts[0] if len(parts) == 1 else CompositeEnvironment(parts)
         if self.recording is not None:
             place = RecordingEnvironment(place, self.recording)
+        place = ConfirmingEnvironment(place, self.confirmation)
         if self.mends:
             place = MendingEnvironment(place)
         return place if self.budget is None else BudgetedEnvironment(place, _budget(self.budget, query.apis))
@@ -145,6 +148,7 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
         mends=compat is None,
         recording=None if config.record is None else Recording(Path(config.record)),
         mcp=mcp,
+        confirmation=Confirmation(tools=config.confirm, approved=config.approve),
         verifies=config.world is not None,
     )
 

@@ -62,8 +62,9 @@ class Generation:
         self.output_ids: list[int] = []
         """The ids so far, without the one that ended it."""
         self.finish: FinishReason | None = None
-        self.logprobs: list[tuple[int, float]] = []
-        """Ids with their log-probabilities (nats), the id that ended it too; empty unless asked for."""
+        self.logprobs: list[tuple[int, float | None]] = []
+        """Ids with their log-probabilities (nats), None for those that the grammar forced, the id that ended it too;
+        empty unless asked for."""
         self._ends = ends
         self._text = text
         self._grammar = grammar
@@ -85,6 +86,11 @@ class Generation:
         plain = asked.repetition_penalty == 1.0 and asked.repetition_limit is None and not asked.logprobs
         return self._generator is None and self._grammar is None and plain
 
+    @property
+    def records(self) -> bool:
+        """True where log-probabilities are asked for."""
+        return self.sampling.logprobs or self.sampling.choice_logprobs
+
     def start(self) -> None:
         """Append the ids that the grammar forces before the first forward."""
         self._append_forced()
@@ -104,7 +110,7 @@ class Generation:
         row = logits.detach().float().cpu()
         scores = self._allowed(self._penalised(row, prompt))
         token = int(scores.argmax()) if self._generator is None else _draw(scores, self.sampling, self._generator)
-        if self.sampling.logprobs:
+        if self.records:
             self.logprobs.append((token, float(row[token] - row.logsumexp(dim=-1))))
         return token
 
@@ -126,6 +132,8 @@ class Generation:
             return
         for token in self._grammar.forced():
             self._append(token)
+            if self.sampling.choice_logprobs:
+                self.logprobs.append((token, None))
             if self.finish is not None:
                 return
             self._grammar.accept(token)
@@ -180,6 +188,7 @@ def sample(
 ) -> list[int | ModelError]:
     """Sample the next id of every generation; an error where there is none. `logits`: [generations, vocabulary]."""
     best, tokens = argmax or argmax_of(logits)
+    _record(logits, generations, best, tokens)
     if not all(generation.is_greedy for generation in generations):
         logits = logits.cpu()  # once, and not row by row
     chosen: list[int | ModelError] = []
@@ -194,6 +203,15 @@ def sample(
             except ModelError as error:
                 chosen.append(error)
     return chosen
+
+
+def _record(logits: Tensor, generations: Sequence[Generation], best: Sequence[float], tokens: Sequence[int]) -> None:
+    """Record the log-probabilities of the ids that greedy generations take; others do so when they sample."""
+    rows = [at for at, each in enumerate(generations) if each.is_greedy and each.records and math.isfinite(best[at])]
+    if rows:
+        totals = logits[rows].float().logsumexp(dim=-1).tolist()
+        for at, total in zip(rows, totals, strict=True):
+            generations[at].logprobs.append((tokens[at], best[at] - total))
 
 
 def argmax_of(logits: Tensor) -> Argmax:

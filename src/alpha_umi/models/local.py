@@ -327,7 +327,7 @@ class LocalModel:
         )
 
     def _logprobs(self, generation: Generation) -> tuple[TokenLogprob, ...] | None:
-        if not generation.sampling.logprobs:
+        if not generation.records:
             return None
         decoded = (
             self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -88,8 +88,9 @@ def _turn(turn: Turn) -> Html:
         case Plan(thought=thought, decision=decision):
             to = tag("span", "→ ", _NEXT[decision], class_=f"next {'stop' if decision is Decision.GIVE_UP else ''}")
             return _item("planner", "planner", tag("p", thought.strip(), " ", to))
-        case Call(name=name, arguments=arguments):
-            return _item("caller", "caller", tag("pre", tag("b", name or "no tool"), " ", arguments))
+        case Call(name=name, arguments=arguments, confidence=confidence):
+            sure = None if confidence is None else tag("span", f" log p {confidence:.2f}", class_="cost")
+            return _item("caller", "caller", tag("pre", tag("b", name or "no tool"), " ", arguments), sure)
         case Observation(content=content, status=ToolStatus.OK):
             return _item("tool", "tool", tag("pre", _indented(content)))
         case Observation(content=content, status=status):
@@ -99,8 +100,8 @@ def _turn(turn: Turn) -> Html:
             return _item("summarizer", "summarizer", tag("p", text))
 
 
-def _item(kind: str, speaker: str, body: Html) -> Html:
-    return tag("li", tag("span", speaker, class_="who"), body, class_=f"turn {kind}")
+def _item(kind: str, speaker: str, *body: Html | None) -> Html:
+    return tag("li", tag("span", speaker, class_="who"), *body, class_=f"turn {kind}")
 
 
 def _indented(content: str) -> str:

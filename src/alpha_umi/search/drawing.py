@@ -20,6 +20,7 @@ _CODES: Mapping[ToolStatus, int] = {
     ToolStatus.BAD_ARGUMENTS: 2,
     ToolStatus.RATE_LIMITED: 10,
     ToolStatus.ERROR: 11,
+    ToolStatus.DECLINED: 11,
     ToolStatus.TIMEOUT: 12,
 }
 _ENDS: Mapping[NodeStatus, int] = {NodeStatus.ANSWERED: 3, NodeStatus.GAVE_UP: 4, NodeStatus.FAILED: -1}

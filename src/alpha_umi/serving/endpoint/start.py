@@ -10,7 +10,7 @@ from typing import Any
 
 from alpha_umi.config import AgentConfig
 from alpha_umi.errors import ConfigError
-from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent
+from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, tool_options
 from alpha_umi.jobs.ask import agent_options, own_tools
 from alpha_umi.jobs.options import AgentChatOptions
 from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
@@ -55,7 +55,7 @@ def read_options(agent: AgentLike | None, options: AgentChatOptions, **listening
     """
     check_strategy(strategy := options.get("strategy", "chain"))
     choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
-    named = {name: options.get(name) for name in ("tools", "env", "mcp", "world", "max_observation_chars")}
+    named = tool_options(options)
     has_tools = any(named[name] is not None for name in ("tools", "env", "mcp", "world"))
     toolbox = open_toolbox(**named, agent=choice.config) if has_tools or _has_world(choice.config) else None
     limits = Limits(**{name: options[name] for name in Limits.__dataclass_fields__ if name in options})
