@@ -34,6 +34,8 @@ _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe
 _SPACE = re.compile(r"[ \t\r\n]*")
 _ZST_CHUNK = 256
 """Compressed bytes that are unpacked at a time: at most 8 MiB of text."""
+_PEEKED = 1 << 10
+"""Characters of a first line that are read before it is known to be no list."""
 _WINDOW = 1 << 20
 """Characters of a JSON document that are read at a time."""
 _LONGEST_TOKEN = 12
@@ -231,9 +233,14 @@ def is_json_lines(path: Path) -> bool:
     Raises DataError.
     """
     with open_text(path, "replace") as text:
-        line, following = _next_line(text), _next_line(text)
-    if not line or line.startswith("["):
-        return False
+        start = " "
+        while start.isspace():
+            start = text.readline(_PEEKED)
+        if start.lstrip()[:1] in ("", "["):  # a list may be one line as long as the file
+            return False
+        rest = "" if start.endswith("\n") else text.readline(LONGEST_LINE)
+        line = f"{start}{rest}".strip()
+        following = _next_line(text)
     try:
         json.loads(line)
     except json.JSONDecodeError as error:
@@ -299,7 +306,7 @@ def _rows_of_document(path: Path) -> Iterator[JsonRow]:
         window.at += is_list
         index = 0
         while (window.peek() != "]" or index) if is_list else window.peek():
-            line = window.line_of(window.at)
+            line = window.line
             yield JsonRow(value=window.value(), index=index, line=line, where=f"{path}: row {index}")
             index += 1
             if is_list and window.peek() != ",":
@@ -321,6 +328,8 @@ class _Window:
         self._text, self._ended = "", False
         self._line, self._column = 1, 1
         """Of the first character."""
+        self._counted, self._breaks = 0, 0
+        """A place up to which line breaks are counted, and their number."""
         self.at = 0
         self._decode = json.JSONDecoder().raw_decode
 
@@ -337,24 +346,30 @@ class _Window:
         self.peek()
         while True:
             try:
-                with _deep_explained(self._path, self.line_of(self.at)):
-                    value, end = self._decode(self._text, self.at)
+                value, end = self._decode(self._text, self.at)
             except json.JSONDecodeError as error:
                 if self._ended or not self._may_be_cut(error):
                     raise self.error(error.msg, error.pos) from None
+            except (RecursionError, ValueError) as error:
+                raise _without_place(self._path, self.line, error) from None
             else:
                 if end < len(self._text) or self._ended:
                     self.at = end
                     return value
             self._more()
 
-    def line_of(self, at: int) -> int:
-        return self._line + self._text.count("\n", 0, at)
+    @property
+    def line(self) -> int:
+        """Number of the line at `at`."""
+        self._breaks += self._text.count("\n", self._counted, self.at)
+        self._counted = self.at
+        return self._line + self._breaks
 
     def error(self, message: str, at: int) -> DataError:
         start = self._text.rfind("\n", 0, at)
         column = at - start if start >= 0 else self._column + at
-        return DataError(f"{self._path}:{self.line_of(at)}:{column}: broken JSON: {message}")
+        line = self._line + self._text.count("\n", 0, at)
+        return DataError(f"{self._path}:{line}:{column}: broken JSON: {message}")
 
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
         """Tell whether the end of what is in memory can be all that is wrong."""
@@ -363,11 +378,12 @@ class _Window:
     def _more(self) -> None:
         """Drop what has been read, and double what is left."""
         start = self._text.rfind("\n", 0, self.at)
-        self._line = self.line_of(self.at)
+        self._line = self.line
         self._column = self.at - start if start >= 0 else self._column + self.at
         rest = self._text[self.at :]
         read = self._file.read(max(_WINDOW, len(rest)))
         self._text, self.at, self._ended = rest + read, 0, not read
+        self._counted = self._breaks = 0
 
 
 def _behind_space(content: str, at: int) -> int:
@@ -379,20 +395,14 @@ def _behind_space(content: str, at: int) -> int:
 def _explained(path: Path, before: int = 0) -> Iterator[None]:
     """Context manager that turns the errors of the JSON parser into DataErrors."""
     try:
-        with _deep_explained(path, before + 1):
-            yield
+        yield
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{before + error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
+    except (RecursionError, ValueError) as error:
+        raise _without_place(path, before + 1, error) from None
 
 
-@contextmanager
-def _deep_explained(path: Path, line: int) -> Iterator[None]:
-    """Context manager that turns errors of the JSON parser without a place of their own into DataErrors."""
-    try:
-        yield
-    except json.JSONDecodeError:
-        raise
-    except RecursionError:
-        raise DataError(f"{path}:{line}: JSON nested too deeply to be read") from None
-    except ValueError:
-        raise DataError(f"{path}:{line}: JSON with a number too long to be read") from None
+def _without_place(path: Path, line: int, error: Exception) -> DataError:
+    """Error of the JSON parser that tells no place of its own."""
+    what = "nested too deeply" if isinstance(error, RecursionError) else "with a number too long"
+    return DataError(f"{path}:{line}: JSON {what} to be read")

@@ -42,7 +42,7 @@ def trajectories(draw):
     return Trajectory(task=task, turns=tuple(turns))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(trajectories())
 def test_a_written_chat_is_read_again(trajectory):
     for name, write in WRITERS.items():

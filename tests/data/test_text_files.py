@@ -12,6 +12,7 @@ import zstandard
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from alpha_umi import text_files
 from alpha_umi.errors import DataError, StorageError
 from alpha_umi.store import write_json, write_text
 from alpha_umi.text_files import is_plain_text, open_text, read_json, read_json_rows, read_lines
@@ -214,3 +215,44 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"x\.json: cannot be written"):
         write_json(tmp_path / "file" / "x.json", {})
+
+
+def rows_or_error(path):
+    """Rows that are read before an error, and its message."""
+    found = []
+    try:
+        found.extend((row.value, row.line) for row in read_json_rows(path))
+    except DataError as error:
+        return found, str(error)
+    return found, ""
+
+
+@pytest.mark.parametrize("layout", [as_list, as_indented_list, as_indented_values])
+def test_a_document_is_read_alike_in_parts_of_any_size(layout, tmp_path, monkeypatch):
+    rows = [{"a": [1.5e3, -12, True, None, "x\u2028\\"]}, {"é😀": {"b": "]}, ["}}, {"false": [[], {}]}]
+    path, whole = tmp_path / "x.json", layout(rows)
+    for end in (len(whole), *range(0, len(whole), 7)):
+        path.write_text(whole[:end], encoding="utf-8")
+        monkeypatch.setattr(text_files, "_WINDOW", 1 << 20)
+        expected = rows_or_error(path)
+        for size in (1, 3, 16):
+            monkeypatch.setattr(text_files, "_WINDOW", size)
+            assert rows_or_error(path) == expected, (end, size)
+    assert [value for value, _ in rows_or_error(path)[0]] == rows[: len(rows_or_error(path)[0])]
+
+
+def test_long_numbers_stay_what_they_are_in_lines(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 18446744073709551616123, "b": "\\ud800", "c": 1e-7}\n{"a": 9223372036854775808}\n')
+    values = [row.value for row in read_json_rows(path)]
+    assert values == [{"a": 18446744073709551616123, "b": "\ud800", "c": 1e-7}, {"a": 9223372036854775808}]
+
+
+def test_a_list_of_rows_takes_the_memory_of_a_few(tmp_path):
+    path = tmp_path / "x.json"
+    with path.open("w") as file:
+        file.write("[" + ",".join(json.dumps({"text": f"{n:04}" * 500}) for n in range(8000)) + "]")
+    tracemalloc.start()
+    assert sum(1 for _ in read_json_rows(path)) == 8000
+    assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 2
+    tracemalloc.stop()

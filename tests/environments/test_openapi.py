@@ -345,7 +345,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(JSON, JSON, JSON)
 def test_any_document_is_read_or_refused(paths, components, security):
     with suppress(AlphaUMiError):

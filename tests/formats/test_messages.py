@@ -13,7 +13,7 @@ from alpha_umi.formats.tool_lists import read_tools, write_tools
 from alpha_umi.formats.turn_builder import Layout
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolSpec, User
 
-QUICK = settings(max_examples=25)
+QUICK = settings(max_examples=15)
 TEXT = st.text(max_size=12)
 SAID = TEXT.filter(str.strip)
 NAME = st.from_regex(r"\A[a-z]{1,8}\Z")

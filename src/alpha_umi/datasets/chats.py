@@ -12,10 +12,11 @@ from alpha_umi.errors import DataError
 from alpha_umi.formats.messages import read_arguments
 from alpha_umi.formats.turn_builder import LAYOUT, SYSTEM, Layout, TurnBuilder
 from alpha_umi.loose_json import read_loosely
-from alpha_umi.types import Call, Json, Task, ToolSpec, Trajectory, Turn, User
+from alpha_umi.types import Call, Json, Task, ToolSpec, Trajectory, Turn, Usage, User
 
 COLUMNS = "columns"
 """Metadata key: columns of a row that no turn holds, as they were."""
+_NO_USAGE = Usage()
 _BETWEEN = re.compile(r"\s*</tool_response>\s*<tool_response>\s*")
 _KEPT_SHORT = 2000
 """Characters of a column that is kept; pictures and whole documents are not."""
@@ -55,18 +56,19 @@ def make_reading(chat: Chat, origin: Origin) -> Reading:
     metadata: dict[str, Json] = {**origin.metadata, **chat.metadata}
     if chat.system:
         metadata[SYSTEM] = chat.system
-    if layout := chat.layout.to_json():
-        metadata[LAYOUT] = layout
+    if chat.layout.parallel or chat.layout.reasoned:
+        metadata[LAYOUT] = chat.layout.to_json()
     if columns := {key: value for key, value in chat.columns.items() if value is not None and _is_short(value)}:
         metadata[COLUMNS] = dict[str, Json](columns)
-    first = chat.turns[0]
-    query = first.text if isinstance(first, User) else ""
+    turns = tuple(chat.turns)
+    query = turns[0].text if isinstance(turns[0], User) else ""
     task = Task(id=origin.task_id, query=query, tools=chat.tools, metadata=metadata)
     deviations = dict(chat.deviations)
-    offered = {tool.name for tool in chat.tools}
-    if strange := sum(isinstance(turn, Call) and turn.name not in offered for turn in chat.turns):
+    called = [turn.name for turn in turns if type(turn) is Call]
+    offered = [tool.name for tool in chat.tools]
+    if strange := sum([name not in offered for name in called]):
         deviations["calls_of_tools_that_are_not_offered"] = strange
-    trajectory = Trajectory(task=task, turns=tuple(chat.turns), stop=stop_reason(chat.turns))
+    trajectory = Trajectory(task=task, turns=turns, stop=stop_reason(turns), usage=_NO_USAGE)
     return Reading(trajectory=trajectory, deviations=deviations)
 
 

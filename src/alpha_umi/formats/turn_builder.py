@@ -77,7 +77,9 @@ class TurnBuilder:
     """Text and reasoning of the assistant's messages that no call or user has followed yet."""
     _thought: str = ""
     _is_reasoned: bool = False
-    _calls: list[_Waiting] = field(default_factory=list[_Waiting])
+    _calls: list[_Waiting] = field(default_factory=list["_Waiting"])
+    _answered: int = 0
+    """Calls of those that have a result."""
     _parallel: list[int] = field(default_factory=list[int])
     _reasoned: list[int] = field(default_factory=list[int])
 
@@ -90,7 +92,7 @@ class TurnBuilder:
         """Add a text of the assistant: an answer, or the thought before a call of the same or the next message."""
         if self._calls:
             self._settle_calls()
-        if text.lstrip()[:6] == "<think":
+        if "<think" in text[:40]:
             thought, text = split_think(text)
             reasoning = "\n\n".join(part for part in (reasoning, thought) if part)
         self._texts.append((text, reasoning))
@@ -101,7 +103,7 @@ class TurnBuilder:
             raise DataError("a call names no tool")
         if not self.turns:
             raise DataError("a call comes before the user has said anything")
-        if self._calls and any(waiting.result is not None for waiting in self._calls):
+        if self._calls and self._answered:
             self._settle_calls()
         if not self._calls:
             texts = [part for text, reasoning in self._texts for part in (reasoning, text) if part]
@@ -114,14 +116,19 @@ class TurnBuilder:
 
     def result(self, content: str, identity: str = "", status: ToolStatus = ToolStatus.OK) -> None:
         """Add the result of a call: of the one with this id, else of the first that waits."""
-        waiting = next((each for each in self._calls if identity and each.id == identity), None)
-        if waiting is None:
-            waiting = next((each for each in self._calls if each.result is None), None)
+        waiting = None
+        for each in self._calls:
+            if identity and each.id == identity:
+                waiting = each
+                break
+            if waiting is None and each.result is None:
+                waiting = each
         if waiting is None:
             raise DataError("a tool's result answers no call")
         if waiting.result is not None:
             raise DataError(f"a second result of the call {identity!r}")
         waiting.result = Observation(content=content, status=status)
+        self._answered += 1
 
     def give_up(self) -> None:
         """Add the assistant's decision to give up; what it said before is the thought."""
@@ -133,7 +140,7 @@ class TurnBuilder:
     @property
     def waiting(self) -> int:
         """Number of calls whose result has not come."""
-        return sum(each.result is None for each in self._calls)
+        return len(self._calls) - self._answered
 
     def finish(self) -> Layout:
         """End the chat; calls at its end may have no results at all. Raises DataError where no user said anything."""
@@ -175,4 +182,4 @@ class TurnBuilder:
             self.call_ids.append(waiting.id)
             if waiting.result is not None:
                 turns.append(waiting.result)
-        self._calls = []
+        self._calls, self._answered = [], 0
