@@ -364,7 +364,9 @@ def test_adapters_learn_the_same_in_every_layout_and_the_base_stands_still(tmp_p
         learned[layout] = {name: after[name].detach() for name in after if name not in before}
         moved = {name: (after[name] - start[name]).abs().max().item() for name in learned[layout]}
         assert min(moved.values()) > 1e-3, min(moved, key=moved.get)
-    # Adam divides the rounding of a gradient by its size; the gradients themselves are compared in test_attention.
+    # An early step of Adam is the rate times a gradient over its own size: where a gradient is near zero, its rounding
+    # (layouts sum in other orders) is a part of the step. 1e-5 held for another order of the examples. The gradients
+    # themselves are compared within 1e-5 in test_attention.
     assert distance(learned["tree"], learned["rows"]) < 3e-5
     assert distance(learned["tree"], learned["padded"]) < 3e-5
 

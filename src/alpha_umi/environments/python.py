@@ -32,7 +32,8 @@ class PythonEnvironment:
 
     Arguments are checked against the schema before a function is called. A text result is shown as it is, any
     other as JSON. A sync function runs in a thread of its own, coroutines in one event loop beside the caller's. After
-    a timeout a thread goes on, and its result is dropped, for a thread cannot be stopped.
+    a timeout a thread goes on, and its result is dropped, for a thread cannot be stopped. What ends the process
+    (os._exit, a crash of a C library) ends all: such tools belong behind an MCP server (`umi mcp --offer tools`).
     """
 
     def __init__(self, tools: Iterable[Callable[..., Any]], timeout_s: float | None = 30.0) -> None:

@@ -17,7 +17,7 @@ import alpha_umi
 from alpha_umi.environments.composite import CompositeEnvironment
 from alpha_umi.environments.world import OpenWorldEnvironment
 from alpha_umi.errors import ConfigError
-from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent
+from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, tool_options
 from alpha_umi.jobs.ask import agent_options, own_tools, read_conversation
 from alpha_umi.jobs.evaluate import open_retriever
 from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
@@ -85,8 +85,7 @@ def read_options(
 
 
 def _toolbox(choice: AgentChoice, options: Any, world_task: str | None) -> Toolbox:
-    named = {name: options.get(name) for name in ("tools", "env", "mcp", "world", "max_observation_chars")}
-    return open_toolbox(**named, world_task=world_task, agent=choice.config)
+    return open_toolbox(**{**tool_options(options), "world_task": world_task}, agent=choice.config)
 
 
 def _tools(
