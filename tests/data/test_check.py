@@ -95,6 +95,11 @@ WRONG = {
         "task.tools[0].parameters.required",
         "'town'",
     ),
+    "a required name that is a list": (
+        row(task__tools__0__parameters={**SCHEMA, "required": [["city"]]}),
+        "task.tools[0].parameters.required",
+        "['city']",
+    ),
     "no user's turn": (row(turns=TURNS[1:]), "turns[0]", "the first turn must be the user's"),
     "a plan to conclude before a call": (row(turns__1__decision="conclude"), "turns[1]", "followed by a call"),
     "a call without a plan": (row(turns=[TURNS[0], *TURNS[2:]]), "turns[1]", "a plan that decides 'call'"),

@@ -141,7 +141,7 @@ def _schema_faults(where: str, tool: ToolSpec) -> Iterator[Finding]:
         if not isinstance(schema, (Mapping, bool)):
             yield _wrong(f"{where}.properties.{name}", f"a JSON Schema is needed, not {_json_kind(schema)}")
     for name in required:
-        if name not in properties:
+        if not isinstance(name, str) or name not in properties:
             yield _wrong(f"{where}.required", f"names {name!r}, which is no property")
 
 
