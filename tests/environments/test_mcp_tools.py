@@ -4,6 +4,9 @@ import asyncio
 import json
 import sys
 
+import hypothesis
+import hypothesis.strategies as st
+import openai
 import pytest
 from mcp.server.lowlevel import Server
 from mcp.types import (
@@ -22,8 +25,10 @@ import alpha_umi as umi
 from alpha_umi.config import McpConfig
 from alpha_umi.datasets.queries import Query
 from alpha_umi.environments.mcp.results import read_result
+from alpha_umi.formats.tool_names import plain_name, unique_names
 from alpha_umi.loading.mcp import open_mcp, read_source
-from support.coded_agents import Scripted
+from support.agent_server import serving
+from support.coded_agents import Echo, Scripted
 from support.folders import TESTS
 
 STDIO = f"{sys.executable} {TESTS / 'support' / 'mcp_stdio_server.py'}"
@@ -77,6 +82,14 @@ def test_tools_of_several_servers_have_names_of_their_own_in_any_script():
     assert names[:5] == ["search_for_books", "get_weather", "検索", "Finish_for_books", "search_for_films"]
     assert names[5] == "add"
     assert len(names[6]) == 64
+
+
+@hypothesis.given(st.lists(st.tuples(st.text(), st.text() | st.sampled_from(["a", "a_for_b", "Finish", "<|x|>"]))))
+@hypothesis.settings(max_examples=60)
+def test_names_of_tools_are_unique_short_and_hold_no_marks(tools):
+    names = unique_names(tools)
+    assert len(set(names)) == len(names) == len(tools)
+    assert all(plain_name(name) == name != "Finish" and len(name) <= 64 and "|" not in name for name in names)
 
 
 def test_schemas_are_shown_without_references_and_titles():
@@ -155,12 +168,12 @@ def test_results_are_texts_structured_content_that_they_do_not_repeat_and_notes(
 
 
 def test_a_server_that_refuses_hangs_dies_or_changes_is_data_and_the_next_call_finds_it_again():
-    with Opened(STDIO, timeout_s=1.0, connect_timeout_s=20.0) as opened:
+    with Opened(STDIO, timeout_s=3.0) as opened:
         assert opened.call("add", '{"a": 2, "b": 3}').content == "5"
         assert opened.call("refuse") == umi.Observation(content="not today", status=umi.ToolStatus.ERROR)
         hung = opened.call("hang")
         assert hung.status is umi.ToolStatus.TIMEOUT
-        assert "within 1 s" in hung.content
+        assert "within 3 s" in hung.content
         assert opened.call("count").content == "3"
         dead = opened.call("die")
         assert dead.status is umi.ToolStatus.ERROR
@@ -239,3 +252,11 @@ def test_tools_of_a_server_stand_beside_ones_own_under_another_name():
     )
     done = umi.ask("hello", agent=script, tools=[add], mcp=server("add"))
     assert [turn.content for turn in done.turns if isinstance(turn, umi.Observation)] == ["3", 'add {"x": 2}']
+
+
+def test_an_endpoint_offers_the_tools_of_a_server():
+    spell = Tool(name="spell", input_schema={"type": "object", "properties": {"text": {"type": "string"}}})
+    with serving(Echo(), options={"mcp": server(spell)}) as served:
+        client = openai.OpenAI(base_url=served.url, api_key="none", max_retries=0)
+        done = client.chat.completions.create(model="agent", messages=[{"role": "user", "content": "hello"}])
+    assert done.choices[0].message.content == 'hello: spell {"text": "hello"}'

@@ -1,6 +1,7 @@
 """`umi mcp`: an agent, tools and retrieval, asked by the SDK's own client in memory, over HTTP and over stdio."""
 
 import asyncio
+import functools
 import json
 import sys
 import threading
@@ -10,6 +11,9 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 import alpha_umi as umi
+from alpha_umi.datasets.queries import Query
+from alpha_umi.environments.mcp import connection
+from alpha_umi.loading.mcp import open_mcp
 from alpha_umi.serving.http import server as http
 from alpha_umi.serving.mcp import start
 from alpha_umi.serving.mcp.server import make_server
@@ -150,7 +154,7 @@ def test_offers_that_contradict_each_other_are_errors(options, words):
 
 
 @contextmanager
-def over_http(monkeypatch, options, key_env=None):
+def over_http(monkeypatch, options, key_env=None, port=0):
     """The address of a server that `run_http` serves in a thread."""
     ready, addresses, servers = threading.Event(), [], []
     serve = http.Server
@@ -165,7 +169,7 @@ def over_http(monkeypatch, options, key_env=None):
         addresses.append(url)
         ready.set()
 
-    thread = threading.Thread(target=start.run_http, args=(options, "127.0.0.1", 0, key_env, on_ready), daemon=True)
+    thread = threading.Thread(target=start.run_http, args=(options, "127.0.0.1", port, key_env, on_ready), daemon=True)
     thread.start()
     assert ready.wait(60)
     try:
@@ -184,6 +188,19 @@ def test_a_server_over_http_is_asked_by_the_sdk_and_by_an_agent_of_ours(monkeypa
         script = Scripted(umi.Call(name="add", arguments='{"x": 41}'), umi.Answer(text="so"))
         done = umi.ask("?", agent=script, mcp=url)
         assert [turn.content for turn in done.turns if isinstance(turn, umi.Observation)] == ["42"]
+
+
+def test_a_server_that_has_forgotten_a_session_gets_another(monkeypatch):
+    monkeypatch.setattr(connection, "Client", functools.partial(Client, mode="legacy"))
+    options = start.read_options(None, {"tools": [add]}, offers=("tools",))
+    call = umi.Call(name="add", arguments='{"x": 1}')
+    with over_http(monkeypatch, options) as url:
+        mcp = open_mcp([url])
+        environment = mcp.open(Query(task=umi.Task(id="t", query="?")))
+        assert asyncio.run(environment.execute(call)).content == "2"
+    with over_http(monkeypatch, options, port=int(url.rpartition(":")[2].partition("/")[0])):
+        assert asyncio.run(environment.execute(call)).content == "2"
+        asyncio.run(mcp.servers.aclose())
 
 
 def test_a_server_over_http_asks_for_its_key(monkeypatch):

@@ -91,7 +91,8 @@ class McpConfig(Table):
     """Most tools that a query is offered; of more servers' tools those are that BM25 finds for it."""
     timeout_s: float = Field(default=60.0, gt=0)
     """Of a call."""
-    connect_timeout_s: float = Field(default=30.0, gt=0)
+    connect_timeout_s: float = Field(default=60.0, gt=0)
+    """Until a server's first reply."""
 
     def rebased(self, folder: Path) -> typing.Self:
         servers = [file_path(each, folder) if each.endswith(".json") else each for each in self.servers]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import httpx2
 from mcp import Client, MCPError, StdioServerParameters
@@ -32,6 +32,7 @@ from alpha_umi.errors import describe
 if TYPE_CHECKING:
     from mcp.client.session import IncomingMessage
 
+_Reply = TypeVar("_Reply")
 _MOST_PAGES, _MOST_TOOLS = 100, 10_000
 _CLOSING_S = 8.0
 """Time for a server to end after its input is closed, before and after it is killed."""
@@ -64,7 +65,7 @@ class McpServer:
     local: Any = None
     timeout_s: float = 60.0
     """Of a request."""
-    connect_timeout_s: float = 30.0
+    connect_timeout_s: float = 60.0
     """Until the server's first reply."""
 
 
@@ -80,28 +81,44 @@ class McpConnection:
         self._ended = asyncio.Event()
         self._holder: asyncio.Task[None] | None = None
         self._connections = 0
+        self._is_forgotten = False
+        """True: the server knows our session no more."""
 
     async def list_tools(self) -> list[Tool]:
         """List the server's tools, all pages. Raises McpError."""
-        found: list[Tool] = []
-        cursor: str | None = None
-        client = await self._connected()
-        with _Explained(self, "it ended before it listed its tools"):
-            async with asyncio.timeout(self.server.timeout_s):
-                for _ in range(_MOST_PAGES):
-                    page = await client.list_tools(cursor=cursor, cache_mode="refresh")
-                    found += page.tools
-                    cursor = page.next_cursor
-                    if cursor is None or len(found) >= _MOST_TOOLS:
-                        break
-        return found[:_MOST_TOOLS]
+
+        async def list_pages(client: Client) -> list[Tool]:
+            found: list[Tool] = []
+            cursor: str | None = None
+            for _ in range(_MOST_PAGES):
+                page = await client.list_tools(cursor=cursor, cache_mode="refresh")
+                found += page.tools
+                cursor = page.next_cursor
+                if cursor is None or len(found) >= _MOST_TOOLS:
+                    break
+            return found[:_MOST_TOOLS]
+
+        return await self._request(list_pages, "it ended before it listed its tools")
 
     async def call(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
-        """Call a tool; never sent twice, for it may have run. Raises McpError."""
-        client = await self._connected()
-        with _Explained(self, "its server ended the connection, so that it may or may not have run"):
-            async with asyncio.timeout(self.server.timeout_s):
-                return await client.call_tool(name, arguments, read_timeout_seconds=self.server.timeout_s)
+        """Call a tool; never sent again where it may have run. Raises McpError."""
+        return await self._request(
+            lambda client: client.call_tool(name, arguments, read_timeout_seconds=self.server.timeout_s),
+            "its server ended the connection, so that it may or may not have run",
+        )
+
+    async def _request(self, send: Callable[[Client], Awaitable[_Reply]], when_ended: str) -> _Reply:
+        """Send a request; a second time, in a new session, where the server has forgotten ours and refused it so."""
+        for may_repeat in (True, False):
+            client = await self._connected()
+            try:
+                with _Explained(self, when_ended):
+                    async with asyncio.timeout(self.server.timeout_s):
+                        return await send(client)
+            except McpError:
+                if not (may_repeat and self._is_forgotten):
+                    raise
+        raise AssertionError("the second attempt returns or raises")
 
     async def aclose(self) -> None:
         """Close the connection; a server that this process started is ended."""
@@ -120,7 +137,7 @@ class McpConnection:
                 return self._client
             if self._holder is not None:
                 await self.aclose()
-            self._client, self._ended = None, asyncio.Event()
+            self._client, self._ended, self._is_forgotten = None, asyncio.Event(), False
             opened: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
             self._holder = asyncio.ensure_future(self._hold(opened, self._ended))
             try:
@@ -179,6 +196,7 @@ class McpConnection:
         elif server.url:
             limits = httpx2.Timeout(server.connect_timeout_s, read=server.timeout_s)
             http = httpx2.AsyncClient(headers=dict(server.headers), timeout=limits)
+            http.event_hooks = {"response": [self._look_for_session]}
             stack.push_async_callback(http.aclose)
             target = _watched(streamable_http_client(server.url, http_client=http), ended)
         return Client(
@@ -188,6 +206,12 @@ class McpConnection:
             client_info=Implementation(name="alpha-umi", version=""),
             cache=None,
         )
+
+    async def _look_for_session(self, response: httpx2.Response) -> None:
+        refused = response.request.method == "POST" and response.status_code == httpx2.codes.NOT_FOUND
+        if refused and "mcp-session-id" in response.request.headers:
+            self._is_forgotten = True
+            self._ended.set()
 
     async def _on_message(self, message: IncomingMessage) -> None:
         if isinstance(message, ToolListChangedNotification):  # of a server before 2026
