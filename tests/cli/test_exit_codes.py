@@ -31,6 +31,13 @@ def test_only_an_answer_is_a_success(agent, query, options, code, says, desk):
     assert says in ended.err
 
 
+def test_a_query_that_is_too_long_for_the_model_is_said_with_the_numbers(desk):
+    ended = run_here("ask", "weather in Lima " * 600, cwd=desk)
+    assert ended.code == 4, ended.err
+    assert "the limit is 896" in ended.err
+    assert "Traceback" not in ended.err
+
+
 @pytest.mark.parametrize(("lines", "code"), [("give_up\n42\n", 0), ("42\ngive_up\n", 2)])
 def test_the_last_reply_of_a_conversation_decides(lines, code, desk, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))

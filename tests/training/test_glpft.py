@@ -116,6 +116,7 @@ def test_one_model_for_all_roles_needs_one_example(config, tmp_path):
 def test_a_run_directory_holds_an_agent(config):
     out = glpft.run(config(), INPUTS)
     agent = load_config(AgentConfig, out / "umi.toml")
+    assert agent.trained_tools
     metrics = json.loads((out / "metrics.json").read_text())
     for role in (role for role in Role if role not in OPTIONAL_ROLES):
         model = agent.roles.get(role)

@@ -202,6 +202,13 @@ def test_processed_dialogues_are_a_corpus_too(tmp_path):
     assert [corpus.read(index) for index in range(len(corpus))] == list(read_processed_file(path))
 
 
+def test_the_tools_of_a_corpus_are_named_unless_there_are_many(tmp_path, gold_file):
+    corpus = Corpus.open(sources(tmp_path, gold_file))
+    names = {tool.name for one in GOLD for tool in one.task.tools}
+    assert corpus.tool_names() == tuple(sorted(names))
+    assert corpus.tool_names(most=len(names) - 1) is None
+
+
 def test_equal_queries_stand_at_one_place(tmp_path, gold_file):
     places = Corpus.open(sources(tmp_path, gold_file, gold_file)).places
     assert places[:12].tolist() == places[12:].tolist()

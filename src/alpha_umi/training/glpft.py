@@ -110,7 +110,7 @@ def run(config: TrainConfig, inputs: TrainInputs, *, resume: bool = False) -> Pa
     if process.is_main_process:
         write_json(out / "metrics.json", metrics)
         with write_text(out / "umi.toml") as text:
-            text.write(resolved(_agent(config)))
+            text.write(resolved(_agent(config).model_copy(update={"trained_tools": work.tool_names()})))
     process.wait_for_everyone()
     return out
 
@@ -150,6 +150,13 @@ class Run:
         if not len(corpus):
             raise DataError(f"{', '.join(paths)}: no trajectories to learn from")
         return corpus
+
+    def tool_names(self) -> tuple[str, ...] | None:
+        """Names of the tools in the training data; None for many, and where the files are no longer there."""
+        try:
+            return self._train.tool_names()
+        except DataError:
+            return None
 
     def check_examples(self, steps: Sequence[Step]) -> None:
         """Find an example to learn from for every role that a model or an adapter of its own is trained for.

@@ -119,6 +119,18 @@ class Corpus:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._files[number].read(index - self._starts[number])
 
+    def tool_names(self, most: int = 256, looked_at: int = 20_000) -> tuple[str, ...] | None:
+        """Names of the tools that are offered in trajectories, sorted; None for more than `most`.
+
+        Of more trajectories than `looked_at` so many are read, evenly spread. Raises DataError as `read` does.
+        """
+        names = set[str]()
+        for index in range(0, len(self), max(len(self) // looked_at, 1)):
+            names.update(tool.name for tool in self.read(index).task.tools)
+            if len(names) > most:
+                return None
+        return tuple(sorted(names))
+
     def _column(self, take: Callable[[np.ndarray], NDArray]) -> NDArray:
         return np.concatenate([np.zeros(0, np.int64), *(take(file.index) for file in self._files)])[: len(self)]
 
