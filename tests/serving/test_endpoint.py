@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import time
 
+import httpx2
 import openai
 import pytest
 
@@ -107,3 +109,67 @@ def test_an_agent_that_is_code_is_served_too(echo):
     ]
     second = echo.post(model="agent", messages=messages, tools=[ECHO]).json()["choices"][0]
     assert second["message"]["content"] == "hello: seen"
+
+
+def test_a_client_that_hangs_up_leaves_nothing_in_the_engine(tiny):
+    served, _ = tiny
+    body = {"model": "umi-tiny", "messages": [{"role": "user", "content": "What is the weather in Lima?"}]}
+    for streams in (True, False) * 3:
+        with httpx2.Client(timeout=0.05 if not streams else 30) as http:
+            try:
+                with http.stream("POST", f"{served.url}/chat/completions", json={**body, "stream": streams}) as reply:
+                    next(reply.iter_raw())
+            except httpx2.TimeoutException:
+                pass
+    base = served.desk.served.loaded.models[0].base
+    until = time.monotonic() + 20
+    while served.desk.in_progress or not base.engine.idle:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    scheduler = base.engine.scheduler
+    assert not scheduler.running
+    assert not scheduler.waiting
+    assert scheduler.kv_cache.free_request_caches == scheduler.kv_cache.request_caches
+    assert served.chat("What is the weather in Lima?").status_code == 200
+
+
+def test_an_answer_follows_the_schema_of_the_request(tiny):
+    served, _ = tiny
+    schema = {"type": "object", "properties": {"degrees": {"type": "integer"}}, "required": ["degrees"]}
+    form = {"type": "json_schema", "json_schema": {"name": "weather", "schema": schema}}
+    said = served.chat("What is the weather in Lima?", response_format=form, max_completion_tokens=300).json()
+    assert isinstance(json.loads(said["choices"][0]["message"]["content"])["degrees"], int)
+
+
+def test_tool_choice_decides_whether_a_tool_is_called(tiny):
+    served, _ = tiny
+    task = WorldTask(TASK)
+    name = task.functions[1]["name"]
+    for choice, finish in (("none", "stop"), ("required", "tool_calls"), ({"function": {"name": name}}, "tool_calls")):
+        said = served.chat(task.query, tools=task.tools, tool_choice=choice).json()["choices"][0]
+        assert said["finish_reason"] == finish
+        if isinstance(choice, dict):
+            assert said["message"]["tool_calls"][0]["function"]["name"] == name
+
+
+def test_budget_log_probabilities_and_stop_are_kept(tiny):
+    served, _ = tiny
+    cut = served.chat("What is the weather in Lima?", max_completion_tokens=5).json()
+    assert cut["choices"][0]["finish_reason"] == "length"
+    assert cut["usage"]["completion_tokens"] <= 6
+    whole = served.chat("What is the weather in Lima?", logprobs=True, stop=" and").json()["choices"][0]
+    assert whole["message"]["content"] == "It is 9 C"
+    assert "".join(token["token"] for token in whole["logprobs"]["content"]) == whole["message"]["content"]
+
+
+def test_each_role_is_a_model(tiny):
+    served, _ = tiny
+    task = WorldTask(TASK)
+    plan = served.chat(task.query, model="planner", tools=task.tools).json()["choices"][0]["message"]["content"]
+    messages = [{"role": "user", "content": task.query}, {"role": "assistant", "content": plan.partition("<|")[0]}]
+    call = served.post(model="caller", messages=messages, tools=task.tools).json()["choices"][0]
+    assert call["finish_reason"] == "tool_calls"
+    assert call["message"]["tool_calls"][0]["function"]["name"] in plan
+    step = served.chat(task.query, model="backbone", tools=task.tools).json()["choices"][0]
+    assert step["finish_reason"] == "tool_calls"
+    assert served.chat("x", model="summarizer").json()["choices"][0]["finish_reason"] == "stop"

@@ -18,7 +18,7 @@ from alpha_umi.search import Limits
 from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
 from alpha_umi.serving.endpoint.meters import Meter, Settings
 from alpha_umi.serving.endpoint.replying import AgentRequest, Called, ServerTools, text_argument
-from alpha_umi.serving.endpoint.served import RoleAgent, ServedAgent, check_turns, turns_for
+from alpha_umi.serving.endpoint.served import RoleAgent, ServedAgent, check_length, check_turns, turns_for
 from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.endpoint.steering import SteeredAgent, ToolChoice
 from alpha_umi.serving.endpoint.wire import Budgets, ChatRequest, NamedChoice, ResponseFormat, TextFormat
@@ -139,6 +139,7 @@ async def ask(question: Question, served: ServedAgent, state: State) -> Asked:
         check_turns(turns)
     query = next(turn.text for turn in reversed(turns) if isinstance(turn, User))
     task = Task(id=secrets.token_hex(8), query=query, tools=question.tools or ())
+    check_length(task, turns, served.most_tokens)
     answer_tool = _answer_tool(question, served) if alone is None else None
     if answer_tool is not None:
         task = replace(task, tools=tuple(tool for tool in task.tools if tool not in _answer_tools(task.tools)))

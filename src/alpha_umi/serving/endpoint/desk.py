@@ -62,6 +62,7 @@ class Desk:
     async def chat(self, request: Request) -> Response:
         read = read_body(ChatRequest, await self._body(request))
         asked = await ask(read_chat(read), self.served, self.state)
+        self._check_room()
         events = self._reply(asked, request.url.path)
         if read.stream:
             with_usage = read.stream_options is not None and bool(read.stream_options.include_usage)
@@ -73,6 +74,7 @@ class Desk:
     async def responses(self, request: Request) -> Response:
         draft = draft_response(read_body(ResponsesRequest, await self._body(request)), self.state)
         asked = await ask(read_response(draft), self.served, self.state)
+        self._check_room()
         events = self._reply(asked, request.url.path)
         if draft.body.stream:
             return send_stream(response_events(draft, asked, events), self._replying(), named=True)
@@ -130,11 +132,15 @@ class Desk:
 
     # --- replies --------------------------------------------------------------------------------------
 
+    def _check_room(self) -> None:
+        """Refuse one reply too many. Raises ApiError."""
+        if self.in_progress >= self.options.most_replies:
+            raise ApiError(status=429, message="too many replies are in progress; come again later")
+
     @asynccontextmanager
     async def _replying(self) -> AsyncGenerator[None]:
         """One reply in progress, within its time. Raises ApiError."""
-        if self.in_progress >= self.options.most_replies:
-            raise ApiError(status=429, message="too many replies are in progress; come again later")
+        self._check_room()
         self.in_progress += 1
         try:
             async with asyncio.timeout(self.options.request_s):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from alpha_umi.types import Json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class ApiError(Exception):
-    """Error of a request, sent as a response."""
+    """Error of a request, sent as a response. Not frozen: Python sets the traceback of an exception."""
 
     status: int
     message: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -69,6 +70,12 @@ class ServedAgent:
         return None if base is None else load
 
     @property
+    def most_tokens(self) -> int | None:
+        """Tokens of the longest prompt that some role reads; None where that is not known."""
+        windows = [each.window.limit for each in self.loaded.role_models.values() if each.window is not None]
+        return max(windows, default=None)
+
+    @property
     def has_summarizer(self) -> bool:
         """True for an agent whose answers are written by a role of their own."""
         return isinstance(self.loaded.agent, MultiAgent)
@@ -123,6 +130,21 @@ def check_turns(turns: Sequence[Turn]) -> None:
         raise invalid("a message of the user is needed", "messages")
     if not isinstance(turns[-1], (User, Observation)):
         raise invalid("the last message must be the user's, or a tool's for each call before it", "messages")
+
+
+_CHARACTERS_PER_TOKEN, _PROMPTS = 64, 16
+"""Characters of a token at most, and prompts' worth of a conversation, whose oldest turns are left out."""
+
+
+def check_length(task: Task, turns: Sequence[Turn], most_tokens: int | None) -> None:
+    """Refuse what no prompt could hold, before it is tokenized, which takes its time. Raises ApiError."""
+    if most_tokens is None:
+        return
+    tools = sum(len(tool.name) + len(tool.description) + len(json.dumps(dict(tool.parameters))) for tool in task.tools)
+    most = most_tokens * _CHARACTERS_PER_TOKEN
+    conversation = sum(len(str(turn)) for turn in turns)
+    if len(task.query) > most or tools > most or conversation > most * _PROMPTS:
+        raise invalid("the conversation is too long for this model", "messages", "context_length_exceeded")
 
 
 def turns_for(role: Role, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
