@@ -146,7 +146,9 @@ def test_tool_choice_decides_whether_a_tool_is_called(tiny):
     task = WorldTask(TASK)
     name = task.functions[1]["name"]
     for choice, finish in (("none", "stop"), ("required", "tool_calls"), ({"function": {"name": name}}, "tool_calls")):
-        said = served.chat(task.query, tools=task.tools, tool_choice=choice).json()["choices"][0]
+        whole = served.chat(task.query, tools=task.tools, tool_choice=choice).json()
+        said = whole["choices"][0]
+        assert whole["usage"]["completion_tokens"] > 0
         assert said["finish_reason"] == finish
         if isinstance(choice, dict):
             assert said["message"]["tool_calls"][0]["function"]["name"] == name

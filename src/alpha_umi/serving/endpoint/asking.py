@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from alpha_umi.agent import MultiAgent
 from alpha_umi.errors import AlphaUMiError, DataError
 from alpha_umi.formats.answers import ANY_OBJECT, answer_grammar
 from alpha_umi.formats.messages import ReadMessages, read_messages
@@ -146,9 +148,12 @@ async def ask(question: Question, served: ServedAgent, state: State) -> Asked:
     tools: ServerTools | None = None
     if own_tools and alone is None and served.toolbox is not None and question.choice is not ToolChoice.NONE:
         task, tools = await _server_tools(served, query)
-    elif alone is None:
-        choice = ToolChoice.AUTO if answer_tool is not None else question.choice
-        agent = steered(agent, choice if task.tools else ToolChoice.NONE, question.named)
+    choice = ToolChoice.AUTO if answer_tool is not None or tools is not None else question.choice
+    if tools is None and not task.tools:
+        choice = ToolChoice.NONE
+    steer: Callable[[Agent], Agent] = partial(steered, choice=choice, named=question.named)
+    if isinstance(agent, RoleAgent):
+        steer, agent = partial(_alone, role=agent.role), agent.agent
     forced = question.choice is ToolChoice.REQUIRED and served.takes_grammars
     settings = replace(
         question.settings,
@@ -162,6 +167,7 @@ async def ask(question: Question, served: ServedAgent, state: State) -> Asked:
         turns=turns,
         meter=Meter(settings=settings),
         limits=limits,
+        steer=steer,
         streams=question.streams,
         parallel=question.parallel,
         tools=tools,
@@ -175,6 +181,10 @@ async def ask(question: Question, served: ServedAgent, state: State) -> Asked:
 def steered(agent: Agent, choice: ToolChoice, named: str | None) -> Agent:
     """The agent as a tool choice says."""
     return agent if choice is ToolChoice.AUTO else SteeredAgent(agent=agent, choice=choice, name=named)
+
+
+def _alone(agent: Agent, role: Role) -> Agent:
+    return RoleAgent(agent=agent, role=role) if isinstance(agent, MultiAgent) else agent
 
 
 # --- answers of a form ------------------------------------------------------------------------------------

@@ -67,6 +67,8 @@ class AgentRequest:
     """Of the conversation; the last is the user's or an observation."""
     meter: Meter
     limits: Limits
+    steer: Callable[[Agent], Agent] = lambda agent: agent
+    """What becomes of the agent whose models are measured: steered by a tool choice, or one role of it alone."""
     streams: bool = False
     """True: text is sent while it is written."""
     parallel: bool = True
@@ -170,7 +172,7 @@ class _Reply:
     async def run(self) -> None:
         request = self.request
         request.meter.on_token = self.on_token if request.streams else None
-        agent = with_role_models(request.agent, self._metered)
+        agent = request.steer(with_role_models(request.agent, self._metered))
         if request.alone is not None:
             await self._complete(agent)
         elif request.tools is None:
