@@ -132,7 +132,7 @@ async def reply(request: AgentRequest) -> AsyncGenerator[Event]:
     work = asyncio.ensure_future(_Reply(request, events.put_nowait).run())
     work.add_done_callback(lambda _: events.put_nowait(None))
     try:
-        while (event := await events.get()) is not None:
+        async for event in _joined(events):
             yield event
         work.result()
     except FormatError as error:
@@ -147,6 +147,28 @@ async def reply(request: AgentRequest) -> AsyncGenerator[Event]:
     finally:
         work.cancel()
         await asyncio.wait([work])
+
+
+async def _joined(events: asyncio.Queue[Event | None]) -> AsyncGenerator[Event]:
+    """The events up to None; pieces of one text that wait together are one."""
+    held: Event | None = None
+    while True:
+        if held is not None and events.empty():
+            yield held
+            held = None
+        event = await events.get()
+        match held, event:
+            case Text(text=first), Text(text=second):
+                event = Text(first + second)
+            case Thought(text=first, starts=starts), Thought(text=second, starts=False):
+                event = Thought(first + second, starts=starts)
+            case None, _:
+                pass
+            case _:
+                yield held
+        if event is None:
+            return
+        held = event
 
 
 def _explained(error: ModelError) -> ApiError:
