@@ -260,3 +260,13 @@ def test_an_endpoint_offers_the_tools_of_a_server():
         client = openai.OpenAI(base_url=served.url, api_key="none", max_retries=0)
         done = client.chat.completions.create(model="agent", messages=[{"role": "user", "content": "hello"}])
     assert done.choices[0].message.content == 'hello: spell {"text": "hello"}'
+
+
+def test_queries_are_rolled_out_with_the_tools_of_a_server(tmp_path):
+    (tmp_path / "queries.json").write_text(json.dumps([{"query_id": n, "query": f"what {n}?"} for n in range(2)]))
+    done = umi.rollout(tmp_path / "queries.json", tmp_path / "run", mcp=STDIO, agent="support.echo_agent:ECHO")
+    assert (done.all.answered, done.all.calls, done.all.errors) == (2, 2, 0)
+    environment = tmp_path / "env.toml"
+    environment.write_text(f"[mcp]\nservers = [{STDIO!r}]\n")
+    with pytest.raises(umi.ConfigError, match="named twice"):
+        umi.rollout(tmp_path / "queries.json", tmp_path / "other", environment, mcp=STDIO, agent="oracle")
