@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx2
 
@@ -36,9 +36,11 @@ class AgentServer:
 
 
 @contextmanager
-def serving(agent=None, options=(), **app_options):
+def serving(agent=None, options=(), spans=None, **app_options):
     """`agent`: a name or an object; `options`: as `umi serve` takes them."""
     served = open_served(read_options(agent, dict(options)))
+    if spans is not None:
+        served = replace(served, spans=spans)
     listening = server.listen("127.0.0.1", 0)
     ready = threading.Event()
     app = make_app(served, AppOptions(hosts=LOOPBACK, **app_options), State())

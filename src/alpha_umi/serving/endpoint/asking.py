@@ -21,6 +21,7 @@ from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
 from alpha_umi.serving.endpoint.meters import Meter, Settings
 from alpha_umi.serving.endpoint.replying import AgentRequest, Called, ServerTools, text_argument
 from alpha_umi.serving.endpoint.served import RoleAgent, ServedAgent, check_length, check_turns, turns_for
+from alpha_umi.serving.endpoint.spans import TracedEnvironment
 from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.endpoint.steering import SteeredAgent, ToolChoice
 from alpha_umi.serving.endpoint.wire import Budgets, ChatRequest, NamedChoice, ResponseFormat, TextFormat
@@ -162,10 +163,11 @@ async def ask(question: Question, served: ServedAgent, state: State) -> Asked:
     )
     request = AgentRequest(
         agent=agent,
+        name=question.model,
         format=served.loaded.format,
         task=task,
         turns=turns,
-        meter=Meter(settings=settings),
+        meter=Meter(settings=settings, spans=served.spans),
         limits=limits,
         steer=steer,
         streams=question.streams,
@@ -255,6 +257,8 @@ async def _server_tools(served: ServedAgent, query: str) -> tuple[Task, ServerTo
         task, environment = await asyncio.to_thread(served.toolbox.open, query)
     except AlphaUMiError as error:
         raise ApiError(status=503, message=f"no tools can be had: {error}", code="no_tools") from None
+    if served.spans is not None:
+        environment = TracedEnvironment(environment, served.spans)
     return task, ServerTools(environment=environment, strategy=served.strategy, is_chain=served.is_chain)
 
 

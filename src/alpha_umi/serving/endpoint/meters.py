@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from alpha_umi.agent import RoleModel
 from alpha_umi.errors import ModelError
 from alpha_umi.protocols import Model, StreamingModel
+from alpha_umi.serving.endpoint.spans import Spans, completion_span, note_completion
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
 _ANSWERING = (Role.SUMMARIZER, Role.BACKBONE)
@@ -56,6 +57,8 @@ class Meter:
 
     settings: Settings = field(default_factory=Settings)
     on_token: Callable[[Role, str], object] | None = None
+    spans: Spans | None = None
+    """None: completions are no spans."""
     completions: list[tuple[Role, Completion]] = field(default_factory=list[tuple[Role, Completion]])
 
     def measure(self, role: Role, role_model: RoleModel) -> RoleModel:
@@ -131,7 +134,9 @@ class _Measured:
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         sampling = self.meter.bounded(self.role, sampling)
-        completion = await self._complete(prompt, sampling)
+        with completion_span(self.meter.spans, self.role) as note:
+            completion = await self._complete(prompt, sampling)
+            note_completion(note, completion)
         self.meter.completions.append((self.role, completion))
         return completion
 

@@ -25,6 +25,7 @@ from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree
 from alpha_umi.search.solve import solve
 from alpha_umi.serving.endpoint.errors import ApiError, failed, invalid
 from alpha_umi.serving.endpoint.meters import Meter, SpentError
+from alpha_umi.serving.endpoint.spans import agent_span
 from alpha_umi.types import (
     Answer,
     Call,
@@ -60,6 +61,8 @@ class AgentRequest:
     """Request to an agent."""
 
     agent: Agent
+    name: str
+    """Of the model that was asked."""
     format: Format | None
     """None: an agent that is code."""
     task: Task
@@ -193,6 +196,10 @@ class _Reply:
 
     async def run(self) -> None:
         request = self.request
+        with agent_span(request.meter.spans, request.name):
+            await self._run(request)
+
+    async def _run(self, request: AgentRequest) -> None:
         request.meter.on_token = self.on_token if request.streams else None
         agent = request.steer(with_role_models(request.agent, self._metered))
         if request.alone is not None:

@@ -16,6 +16,7 @@ from alpha_umi.loading.models import chat_use
 from alpha_umi.protocols import Agent
 from alpha_umi.search import Limits, Strategy
 from alpha_umi.serving.endpoint.errors import ApiError, invalid
+from alpha_umi.serving.endpoint.spans import Spans
 from alpha_umi.types import Answer, Decision, Json, Observation, Plan, Proposal, Role, Task, Turn, User
 
 
@@ -44,6 +45,8 @@ class ServedAgent:
     strategy: Strategy
     is_chain: bool
     limits: Limits = field(default_factory=Limits)
+    spans: Spans | None = None
+    """None: replies are no spans."""
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property

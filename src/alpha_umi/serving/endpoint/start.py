@@ -20,6 +20,7 @@ from alpha_umi.search.names import check_strategy
 from alpha_umi.serving.endpoint.app import make_app
 from alpha_umi.serving.endpoint.desk import AppOptions
 from alpha_umi.serving.endpoint.served import ServedAgent
+from alpha_umi.serving.endpoint.spans import open_spans
 from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.http import server
 from alpha_umi.serving.http.guard import hosts_of
@@ -95,6 +96,7 @@ def open_served(options: EndpointOptions) -> ServedAgent:
         strategy=open_strategy(options.strategy, loaded.ranker),
         is_chain=options.strategy == "chain",
         limits=options.limits,
+        spans=open_spans(),
     )
 
 
