@@ -21,6 +21,8 @@ from alpha_umi.loading.bundled import (
     FOLDER,
     PROVENANCE,
     check_world,
+    default_agent,
+    find_adapters,
     find_run,
     provenance_of,
     write_provenance,
@@ -299,3 +301,12 @@ def test_a_folder_of_the_user_goes_before_the_weights_of_the_bundled_agent(tmp_p
     base = read_train_config("demo-train", ["model.base=umi-tiny/base"]).model.base
     assert base is not None
     assert Path(base) == tmp_path / "umi-tiny" / "base"
+
+
+def test_tools_of_ones_own_have_a_default_agent_of_their_own_where_it_comes_along(tmp_path):
+    assert default_agent(own_tools=True, folder=tmp_path) == default_agent(own_tools=False) == "umi-tiny"
+    (tmp_path / "umi-smol" / "roles").mkdir(parents=True)
+    assert default_agent(own_tools=True, folder=tmp_path) == "umi-smol"
+    assert default_agent(own_tools=False, folder=tmp_path) == "umi-tiny"
+    assert find_adapters("umi-smol/roles", tmp_path) == str(tmp_path / "umi-smol" / "roles")
+    assert find_adapters("runs/mine/roles", tmp_path) == "runs/mine/roles"

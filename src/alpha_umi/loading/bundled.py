@@ -30,9 +30,9 @@ _OTHER_VERSION = "use the package version that came with the agent, or train ano
 _SAFE, _PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def default_agent(*, own_tools: bool) -> str:
+def default_agent(*, own_tools: bool, folder: Path = FOLDER) -> str:
     """Name the default agent: for tools of a user's own where that one comes along, else of its own world."""
-    return OWN_TOOLS if own_tools and (FOLDER / OWN_TOOLS).is_dir() else DEFAULT
+    return OWN_TOOLS if own_tools and (folder / OWN_TOOLS).is_dir() else DEFAULT
 
 
 def find_run(name: Path) -> Path:
@@ -80,10 +80,9 @@ def find_weights(name: str) -> str:
     return str(folder) if (folder / "config.json").is_file() and not Path(name).exists() else name
 
 
-def find_adapters(name: str) -> str:
+def find_adapters(name: str, folder: Path = FOLDER) -> str:
     """Return the folder of `AGENT/roles` of a bundled agent; any other name or path unchanged."""
-    folder = FOLDER / name
-    return str(folder) if folder.is_dir() and not Path(name).exists() else name
+    return str(folder / name) if (folder / name).is_dir() and not Path(name).exists() else name
 
 
 def provenance_of(run: Path, config: AgentConfig, form: Format, preset: str) -> ProvenanceConfig:
