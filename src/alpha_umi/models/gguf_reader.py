@@ -6,6 +6,7 @@ error that names it; nothing is read beyond its end.
 
 from __future__ import annotations
 
+import functools
 import mmap
 import struct
 from collections.abc import Mapping
@@ -90,7 +91,19 @@ def is_gguf(name: str) -> bool:
 
 
 def open_gguf(path: Path) -> GGUFFile:
-    """Open a GGUF file and read its metadata. Raises CheckpointError for a file that is missing, broken or no GGUF."""
+    """Open a GGUF file and read its metadata. Raises CheckpointError for a file that is missing, broken or no GGUF.
+
+    The last file is kept, for its template, tokenizer and weights are read one after the other.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read as a GGUF file: {error}") from None
+    return _open(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=1)
+def _open(path: Path, _state: tuple[int, ...]) -> GGUFFile:
     try:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -162,6 +175,19 @@ class _Cursor:
         self.at += length
         return self._content[self.at - length : self.at].decode("utf-8", "replace")
 
+    def _texts(self, count: int) -> list[str]:
+        """As `text`, many times; a vocabulary has a hundred thousand."""
+        content, at, end, found = self._content, self.at, len(self._content), list[str]()
+        for _ in range(count):
+            (length,) = _LENGTH.unpack_from(content, at)
+            start = at + _LENGTH.size
+            at = start + length
+            if at > end:
+                raise ValueError(f"{length} bytes are claimed at byte {start}, {end - start} are there")
+            found.append(str(content[start:at], "utf-8", "replace"))
+        self.at = at
+        return found
+
     def value(self, kind: int) -> Any:
         if kind == _STRING:
             return self.text()
@@ -172,7 +198,7 @@ class _Cursor:
         if inner == _ARRAY:
             raise ValueError("arrays of arrays")
         if inner == _STRING:
-            return [self.text() for _ in range(count)]
+            return self._texts(count)
         single = _SCALARS[inner]
         self.check(count * single.size)
         values = struct.unpack_from(f"<{count}{single.format[1:]}", self._content, self.at)
