@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def _tools(
         if not tools:
             raise ConfigError(f"the world {preset!r} invents the tools of each task: name one by --world-task")
         return OpenWorldEnvironment(World(preset), tuple(tool.spec for tool in tools.values())), None
-    task, environment = toolbox.open("")
+    task, environment = replace(toolbox, agent=None).open("")  # no agent reads them
     return environment, None if world_task is None else f"The task: {task.query}"
 
 
