@@ -144,7 +144,7 @@ def test_nothing_of_one_program_reaches_the_next(pool, monkeypatch):
 
 def test_a_lost_worker_is_replaced(pool):
     pool.run("1")
-    pool._idle[False][0]._process.kill()
+    pool._idle[""][0]._process.kill()
     assert pool.run("1").ending is Ending.KILLED
     assert pool.run("1+1").output == "2\n"
 

@@ -18,6 +18,7 @@ from alpha_umi import __version__
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.cli.ask import Constrained, ask
 from alpha_umi.cli.bench import bench_app
+from alpha_umi.cli.bfcl import evaluate_calls
 from alpha_umi.cli.chat import chat
 from alpha_umi.cli.data import data_app
 from alpha_umi.cli.demo import run_demo
@@ -25,6 +26,7 @@ from alpha_umi.cli.endpoint import serve
 from alpha_umi.cli.examples import add_examples
 from alpha_umi.cli.export import export_app
 from alpha_umi.cli.judge import judge_app
+from alpha_umi.cli.mathematics import evaluate_gsm8k, evaluate_math
 from alpha_umi.cli.mcp import mcp
 from alpha_umi.cli.options_file import ConfigFile, OptionOverrides, one_of
 from alpha_umi.cli.output import AsJson, print_json
@@ -374,6 +376,9 @@ world_app.command("pages")(write_pages)
 
 app.command("retrieve")(retrieve_apis)
 evaluate_app.command("retrieval")(evaluate_queries)
+evaluate_app.command("gsm8k")(evaluate_gsm8k)
+evaluate_app.command("math")(evaluate_math)
+evaluate_app.command("bfcl")(evaluate_calls)
 evaluate_app.command("world")(evaluate_rollouts)
 world_app.command("serve")(serve_world)
 world_app.add_typer(cache_app, name="cache")

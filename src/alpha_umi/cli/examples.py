@@ -126,6 +126,31 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi prepare mask train.jsonl --out masked.jsonl",
         "umi prepare mask train.jsonl --out masked.jsonl --share 1",
     ),
+    "prepare problems": (
+        "Mathematical test sets as tasks.",
+        "umi prepare problems test.jsonl --out tasks.jsonl",
+        "umi prepare problems test.jsonl --out tasks.jsonl --limit 100",
+    ),
+    "prepare bfcl": (
+        "BFCL's questions as tasks.",
+        "umi prepare bfcl BFCL_v4_simple_python.json --out bfcl.jsonl",
+        "umi prepare bfcl BFCL_v4_multiple.json BFCL_v4_irrelevance.json --out bfcl.jsonl --limit 20",
+    ),
+    "evaluate bfcl": (
+        "Check calls as BFCL does.",
+        "umi evaluate bfcl runs/bfcl --python bfcl/bin/python --out scores.json",
+        "umi evaluate bfcl runs/bfcl --python bfcl/bin/python --out scores.json --json",
+    ),
+    "evaluate gsm8k": (
+        "Score answers to word problems.",
+        "umi evaluate gsm8k runs/gsm8k --out scores.json",
+        "umi evaluate gsm8k runs/gsm8k --gold test.jsonl --out scores.json --json",
+    ),
+    "evaluate math": (
+        "Score answers to MATH.",
+        "umi evaluate math runs/math --out scores.json",
+        "umi evaluate math runs/math --gold test.jsonl --out scores.json --json",
+    ),
     "prepare gsm8k": (
         "GSM8K's solutions to training data.",
         "umi prepare gsm8k train.jsonl --out gsm8k.jsonl --held-out test.jsonl",

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from alpha_umi.cli.mathematics import prepare_word_problems
+from alpha_umi.cli.bfcl import prepare_questions
+from alpha_umi.cli.mathematics import prepare_problems, prepare_word_problems
 from alpha_umi.cli.reference import Compat, read_reference
 from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
 from alpha_umi.cli.streams import echo
@@ -135,6 +136,8 @@ def prepare_custom_files(
 prepare_app.command("rollouts")(write_rollouts)
 prepare_app.command("mask")(write_masked)
 prepare_app.command("gsm8k")(prepare_word_problems)
+prepare_app.command("problems")(prepare_problems)
+prepare_app.command("bfcl")(prepare_questions)
 
 
 def _print_preparation(report: Any, out: Path) -> None:

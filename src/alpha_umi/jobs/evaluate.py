@@ -13,6 +13,8 @@ from alpha_umi.evaluation.metrics import Metric
 from alpha_umi.evaluation.reference import PublishedScores
 from alpha_umi.evaluation.static import StaticReport, evaluate_beside, evaluate_rows, report_document, report_text
 from alpha_umi.formats.steps import StepShape
+from alpha_umi.jobs.bfcl import evaluate_bfcl
+from alpha_umi.jobs.exact_answers import evaluate_gsm8k, evaluate_math
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
 from alpha_umi.output_lock import locks_out
@@ -167,13 +169,16 @@ def open_retriever(tools: Path | None, index: Path | None, model: str | None) ->
 
 
 class EvaluateVerbs(VerbGroup):
-    """Score predictions: `evaluate.static`, `evaluate.retrieval`.
+    """Score predictions: `evaluate.static`, `evaluate.retrieval`, `.gsm8k`, `.math`, `.bfcl`.
 
     `evaluate("static", ...)` is `evaluate.static(...)`, as on the command line.
     """
 
     static = staticmethod(evaluate_static)
     retrieval = staticmethod(evaluate_retrieval)
+    gsm8k = staticmethod(evaluate_gsm8k)
+    math = staticmethod(evaluate_math)
+    bfcl = staticmethod(evaluate_bfcl)
 
 
 evaluate = EvaluateVerbs()

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from alpha_umi.config.calls import validated
 from alpha_umi.datasets.shapes import SHAPES
+from alpha_umi.jobs.bfcl import prepare_bfcl
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
 from alpha_umi.jobs.preferences import RejectionSamplingOptions, RejectionSamplingResult, rejection_sample
@@ -221,9 +222,9 @@ def _shown(on_progress: OnProgress | None) -> Callable[[int, int], None]:
 class PrepareVerbs(VerbGroup):
     """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask` and public data sets.
 
-    Word problems by `.gsm8k`; those by the shape of their rows: `.openai`, `.sharegpt`, `.swift`, `.hermes`,
-    `.toolllama`, `.toolace`, `.xlam`, `.toolalpaca`; `.auto` tells which. `prepare("toolbench", ...)` is
-    `prepare.toolbench(...)`, as on the command line.
+    Word problems by `.gsm8k`, BFCL's questions by `.bfcl`; data sets by the shape of their rows: `.openai`,
+    `.sharegpt`, `.swift`, `.hermes`, `.toolllama`, `.toolace`, `.xlam`, `.toolalpaca`; `.auto` tells which.
+    `prepare("toolbench", ...)` is `prepare.toolbench(...)`, as on the command line.
     """
 
     toolbench = staticmethod(prepare_toolbench)
@@ -241,6 +242,7 @@ class PrepareVerbs(VerbGroup):
     rollouts = staticmethod(prepare_rollouts)
     mask = staticmethod(prepare_mask)
     gsm8k = staticmethod(prepare_word_problems)
+    bfcl = staticmethod(prepare_bfcl)
 
 
 prepare = PrepareVerbs()

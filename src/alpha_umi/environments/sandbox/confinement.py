@@ -40,14 +40,14 @@ _NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER = 38, 22, 2
 _DENY, _ALLOW = 0x00050001, 0x7FFF0000
 """libseccomp's actions: fail with EPERM, and go on."""
 _CALLS = """
-access brk chdir clock_getres clock_gettime clock_nanosleep close close_range dup dup2 dup3 exit exit_group
+access alarm brk chdir clock_getres clock_gettime clock_nanosleep close close_range dup dup2 dup3 exit exit_group
 faccessat faccessat2 fallocate fcntl fdatasync fstat fstatfs fsync ftruncate futex futex_waitv getcwd getdents
-getdents64 getegid geteuid getgid getpgrp getpid getppid getrandom getrusage getsid gettid gettimeofday getuid lseek
-lstat madvise membarrier mincore mkdir mkdirat mmap mprotect mremap munmap nanosleep newfstatat open openat openat2
-pipe pipe2 poll ppoll pread64 preadv pselect6 pwrite64 pwritev read readlink readlinkat readv rename renameat
-renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn sched_getaffinity
-sched_yield select set_robust_list sigaltstack stat statfs statx symlink symlinkat sysinfo time times truncate
-umask uname unlink unlinkat write writev
+getdents64 getegid geteuid getgid getitimer getpgrp getpid getppid getrandom getrusage getsid gettid gettimeofday
+getuid lseek lstat madvise membarrier mincore mkdir mkdirat mmap mprotect mremap munmap nanosleep newfstatat open
+openat openat2 pipe pipe2 poll ppoll pread64 preadv pselect6 pwrite64 pwritev read readlink readlinkat readv rename
+renameat renameat2 restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn sched_getaffinity
+sched_yield select set_robust_list setitimer sigaltstack stat statfs statx symlink symlinkat sysinfo time times
+truncate umask uname unlink unlinkat write writev
 """
 _WITHOUT_ROOT = "files outside cannot be opened, but tested for; scratch files are not counted"
 _libc = ctypes.CDLL(None, use_errno=True)

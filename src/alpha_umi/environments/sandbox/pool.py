@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from alpha_umi.errors import ConfigError
 
 _FOLDER = Path(__file__).parent
-_START_S, _GRACE_S = 60.0, 5.0
+_START_S, _GRACE_S = 300.0, 5.0
 _MOST_CODE = 200_000
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
 """All that a worker sees of the caller's environment: nothing."""
@@ -71,8 +71,8 @@ class SandboxPool:
         self._limit = workers or min(4, os.cpu_count() or 1)
         self._free = threading.Semaphore(self._limit)
         self._lock = threading.Lock()
-        self._idle: dict[bool, list[_Worker]] = {False: [], True: []}
-        """Waiting workers, without and with sympy in them."""
+        self._idle: dict[str, list[_Worker]] = {}
+        """Waiting workers, by the library that they hold."""
         self._missing: tuple[str, ...] | None = None
         atexit.register(self.close)
 
@@ -83,8 +83,16 @@ class SandboxPool:
             self.run("")
         return self._missing or ()
 
-    def run(self, code: str, earlier: Sequence[str] = (), limits: ProgramLimits | None = None) -> ProgramResult:
+    def run(
+        self,
+        code: str,
+        earlier: Sequence[str] = (),
+        limits: ProgramLimits | None = None,
+        library: Literal["", "sympy", "math_verify"] | None = None,
+    ) -> ProgramResult:
         """Run a program after `earlier` ones, whose variables it sees; blocks until it ends.
+
+        `library`: what the worker holds beside numpy; None: sympy where a program names it.
 
         Raises ConfigError where this system cannot confine it.
         """
@@ -92,12 +100,14 @@ class SandboxPool:
         if len(code) + sum(map(len, earlier)) > _MOST_CODE:
             reason = f"the programs of this branch are longer than {_MOST_CODE:,} characters together"
             return ProgramResult(ending=Ending.ERROR, output=reason)
-        sympy = any("sympy" in each for each in (code, *earlier))
+        if library is None:
+            library = "sympy" if any("sympy" in each for each in (code, *earlier)) else ""
         with self._free:
             with self._lock:
-                worker = self._idle[sympy].pop() if self._idle[sympy] else None
+                waiting = self._idle.setdefault(library, [])
+                worker = waiting.pop() if waiting else None
             if worker is None:
-                worker = _Worker(sympy=sympy)
+                worker = _Worker(library)
                 self._missing = worker.missing
             try:
                 reply = worker.ask({"code": code, "earlier": list(earlier), **asdict(limits)}, limits.wall_s + _GRACE_S)
@@ -108,14 +118,14 @@ class SandboxPool:
                 worker.close()
                 return ProgramResult(ending=Ending.KILLED, output="", signal="the worker was lost")
             with self._lock:
-                self._idle[sympy].append(worker)
+                self._idle.setdefault(library, []).append(worker)
         return ProgramResult(**{**reply, "ending": Ending(reply["ending"])})
 
     def close(self) -> None:
         """End all idle workers. Later programs start new ones."""
         with self._lock:
-            idle = self._idle[False] + self._idle[True]
-            self._idle = {False: [], True: []}
+            idle = [worker for waiting in self._idle.values() for worker in waiting]
+            self._idle = {}
         for worker in idle:
             worker.close()
 
@@ -123,12 +133,12 @@ class SandboxPool:
 class _Worker:
     """Worker process; see the file `worker.py` for its messages."""
 
-    def __init__(self, *, sympy: bool) -> None:
+    def __init__(self, library: str) -> None:
         if sys.platform != "linux":
             raise ConfigError("the Python tool needs Linux, whose kernel confines programs; take the tool calculator")
         start = f"import sys; sys.path.insert(0, {str(_FOLDER)!r}); import worker"
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-c", start, *(["sympy"] if sympy else [])],
+            [sys.executable, "-I", "-c", start, library],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,9 +1,9 @@
 """Worker process of the sandbox: a warm interpreter that forks a confined child for every program.
 
-Run by `pool` as a file of its own, without the package. It imports numpy, with the argument `sympy` also sympy (whose
-60 MB make a fork four times slower, so that programs without it get workers without it), confines itself, and answers
-requests on its standard input one after the other; no program ever runs in it. Messages are JSON behind their length
-(4 bytes, big-endian):
+Run by `pool` as a file of its own, without the package. It imports numpy and what its argument
+names: nothing, sympy (whose 60 MB make a fork four times slower, so that programs without it get workers without), or
+math_verify, the judge of exact answers. It confines itself, and answers requests on its standard input one after the
+other; no program ever runs in it. Messages are JSON behind their length (4 bytes, big-endian):
 
     hello    {"missing": [...], "scratch": FOLDER} or {"refused": REASON}; the folder is for the pool to remove
     request  {"earlier": [CODE, ...], "code": CODE, "wall_s", "cpu_s", "memory_bytes", "output_bytes"}
@@ -61,13 +61,19 @@ def _import_libraries() -> list[str]:
     import numpy
 
     sys.path = [path for path in sys.path if path != str(Path(__file__).parent)]
-    found = [importlib.util.find_spec(name) for name in ("numpy", "sympy", "mpmath")]
+    warm = sys.argv[1]
+    names = ["numpy", "sympy", "mpmath"]
+    if warm == "math_verify":
+        names += ["math_verify", "latex2sympy2_extended", "antlr4"]
+    found = [importlib.util.find_spec(name) for name in names]
     packages = [str(Path(spec.origin).parent) for spec in found if spec is not None and spec.origin is not None]
     if len(packages) < len(found):
-        raise ImportError("sympy is not installed; in the clone: pip install -e '.[math]'")
+        raise ImportError(f"{warm or 'sympy'} is not installed; in the clone: pip install -e '.[math]'")
     beside = [f"{packages[0]}.libs"]
-    if "sympy" in sys.argv:
+    if warm:
         _warm_sympy()
+    if warm == "math_verify":
+        _warm_math_verify()
     numpy.random.seed(0)
     gc.collect()
     gc.freeze()  # forks copy no page for the collector's sake
@@ -81,6 +87,13 @@ def _warm_sympy() -> None:
     x = sympy.Symbol("x")
     matrix = sympy.Matrix([[1, 2], [3, 4]]).inv()
     _ = matrix, str(sympy.solve(x**2 - 8)), sympy.integrate(x**2, x), sympy.simplify(x), sympy.factorint(60)
+
+
+def _warm_math_verify() -> None:
+    """Import the judge of exact answers, with the parser that its first question builds."""
+    import math_verify
+
+    math_verify.verify(math_verify.parse("\\boxed{\\frac{1}{2}}"), math_verify.parse("\\boxed{0.5}"))
 
 
 def _receive(source: int) -> Any:

@@ -1,0 +1,81 @@
+"""Checker program: bfcl-eval's own AST checker over rows of results. Run by a Python that has bfcl-eval.
+
+Reads JSON Lines of {"id", "category", "result"} on the standard input, writes {"id", "valid", "error"} on the standard
+output. Questions and golds are those of the installed bfcl-eval. Standard library and bfcl-eval alone: nothing of the
+package is there. bfcl-eval's registry of models imports the clients of two dozen providers; where they are missing, one
+entry stands in for it, since the checker only asks a model's name for how it spells dots.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+_MODEL = "alpha-umi"
+
+
+def main() -> None:
+    import bfcl_eval  # pyright: ignore  # of the other environment
+
+    checker, languages = _import_checker()
+    data = Path(str(bfcl_eval.__file__)).parent / "data"
+    known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    for line in sys.stdin:
+        row = json.loads(line)
+        category = row["category"]
+        if category not in known:
+            name = f"BFCL_v4_{category}.json"
+            known[category] = _load(data / name), _load(data / "possible_answer" / name)
+        questions, golds = known[category]
+        error = _check(row, questions.get(row["id"]), golds.get(row["id"]), checker, languages)
+        print(json.dumps({"id": row["id"], "valid": not error, "error": error}))  # noqa: T201
+
+
+def _import_checker() -> tuple[Any, Any]:
+    name = "bfcl_eval.constants.model_config"
+    try:
+        import bfcl_eval.constants.model_config as registry  # pyright: ignore
+    except ImportError:
+        registry = ModuleType(name)
+        registry.MODEL_CONFIG_MAPPING = {}
+        sys.modules[name] = registry
+    registry.MODEL_CONFIG_MAPPING[_MODEL] = SimpleNamespace(underscore_to_dot=False)
+    from bfcl_eval.constants.enums import Language  # pyright: ignore
+    from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker  # pyright: ignore
+
+    return ast_checker, Language
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return {row["id"]: row for row in rows}
+
+
+def _check(row: Any, question: Any, gold: Any, checker: Any, languages: Any) -> str:
+    """The fault of a result; empty where it is right."""
+    if question is None:
+        return "bfcl-eval has no such question"
+    calls, category = row["result"], row["category"]
+    made = isinstance(calls, list) and bool(calls)
+    if "relevance" in category:  # irrelevance, too
+        wanted = "irrelevance" not in category
+        return "" if made is wanted else ("no call" if wanted else "a call where no tool fits")
+    if not made:
+        return "no call"
+    try:
+        decoded = [{name: json.loads(arguments) for name, arguments in call.items()} for call in calls]
+    except ValueError:
+        return "arguments that are no JSON"
+    if not all(isinstance(arguments, dict) for call in decoded for arguments in call.values()):
+        return "arguments that are no object"
+    result = checker(question["function"], decoded, gold["ground_truth"], languages.PYTHON, category, _MODEL)
+    return "" if result["valid"] else str(result.get("error_type") or "wrong")
+
+
+if __name__ == "__main__":
+    main()
