@@ -14,6 +14,7 @@ from alpha_umi.training.planning.counts import Estimate, TokenCounts, estimate
 from alpha_umi.training.planning.estimate import GIB, Machine, PlanError, make_plan
 from alpha_umi.training.planning.footprint import Pass, adapter_parameters, pass_bytes, read_architecture, read_shape
 from alpha_umi.training.planning.text import plan_text
+from alpha_umi.training.precision import choose_precision
 from alpha_umi.training.recipe import make_steps
 
 LLAMA_7B = LlamaConfig(intermediate_size=11008, num_hidden_layers=32, vocab_size=32000, tie_word_embeddings=False)
@@ -244,3 +245,15 @@ def test_the_text_says_what_it_rests_on():
     for part in ("8 device(s)", "50 of 4,000 trajectories", "95 % interval", "summarizer", "as published", "fits: "):
         assert part in text
     assert max(map(len, text.splitlines())) < 130
+
+
+@pytest.mark.parametrize(
+    ("amx", "width", "dtype"), [(True, 576, "bfloat16"), (True, 128, "float32"), (False, 576, "float32")]
+)
+def test_auto_computes_on_a_cpu_in_what_it_multiplies_fastest(monkeypatch, amx, width, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    found = choose_precision("auto", LlamaConfig(hidden_size=width), on_cpu=True)
+    assert str(found.dtype) == f"torch.{dtype}"
+    assert ("AMX" in found.reason) == (width == 576)
+    assert choose_precision("auto", LlamaConfig(hidden_size=width), on_cpu=False).is_low
+    assert ("without AMX" in choose_precision("bfloat16", LlamaConfig(), on_cpu=True).reason) != amx

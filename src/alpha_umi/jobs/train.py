@@ -145,6 +145,7 @@ def plan_training(config: TrainConfig, assumptions: PlanAssumptions) -> Plan:
     """Estimate the needs of a training run without running it. Raises ConfigError, DataError or CheckpointError."""
     check_not_empty(config.data.train)
     with explain_missing_extra("local", "training"):
+        from alpha_umi.models.checkpoint import pick_device
         from alpha_umi.training.planning import estimate as plan
         from alpha_umi.training.planning.survey import survey
     counts = survey(config, train_inputs(config), assumptions.sample)
@@ -152,7 +153,7 @@ def plan_training(config: TrainConfig, assumptions: PlanAssumptions) -> Plan:
     machine = plan.Machine(
         world_size=assumptions.world_size or int(os.environ.get("WORLD_SIZE", "1")),
         memory=memory,
-        on_cpu=config.device == "cpu" and assumptions.memory_gib is None,
+        on_cpu=pick_device(config.device) == "cpu" and assumptions.memory_gib is None and assumptions.teraflops is None,
         tokens_per_second=assumptions.tokens_per_second,
         flops=None if assumptions.teraflops is None else assumptions.teraflops * 1e12,
         utilisation=assumptions.utilisation,

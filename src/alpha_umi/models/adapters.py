@@ -23,6 +23,7 @@ from torch.nn.parameter import Parameter
 from transformers import PreTrainedModel
 
 from alpha_umi.errors import ConfigError
+from alpha_umi.models.adapter_products import computed_dtype, products_by_adapter
 from alpha_umi.models.base_sketch import sketch
 from alpha_umi.models.token_rows import TokenRows, fold_rows
 from alpha_umi.roles import ROLES
@@ -57,6 +58,7 @@ class AdapterSettings:
     """Last parts of the names of linear layers; `all-linear`: all but the projection to the vocabulary."""
 
 
+_NONE = slice(0, 0)
 _Ranks: TypeAlias = tuple[tuple[int, int, float], ...]
 """Number, rank and scaling of adapters side by side."""
 
@@ -76,12 +78,23 @@ class _Selection:
         self.numbers = whole[active].to(device)
         self.present = frozenset(cast("list[int]", self.numbers.unique().tolist()))
         self._weights: dict[_Ranks, Tensor] = {}
+        self._sorted: tuple[Tensor | None, dict[int, slice]] | None = None
 
-    def weights(self, pairs: Sequence[LoraPair]) -> Tensor | float:
-        """The factor of each rank of `pairs` for each active token: [active tokens, ranks], or one for all."""
-        if len(pairs) == 1 and self.present == {pairs[0].number}:
-            return pairs[0].scaling
-        return self.by_rank(_ranks(pairs))
+    def by_number(self, given: Tensor) -> tuple[Tensor | None, dict[int, slice]]:
+        """The tokens with an adapter, ordered by its number, and where each number's stand; None: all, as they are.
+
+        `given`: [tokens, size], whose number of tokens counts where one adapter acts on all.
+        """
+        if self._sorted is None:
+            numbers = self.numbers if self.tokens is not None else self.numbers.expand(len(given))
+            order = numbers.argsort(stable=True)
+            found, counts = cast("tuple[Tensor, Tensor]", numbers.unique(return_counts=True))
+            stops = counts.cumsum(0)
+            spans = (slice(stop - count, stop) for stop, count in zip(stops.tolist(), counts.tolist(), strict=True))
+            rows = order if self.rows is None else self.rows[order]
+            whole = self.rows is None and len(found) == 1
+            self._sorted = None if whole else rows, dict(zip(cast("list[int]", found.tolist()), spans, strict=True))
+        return self._sorted
 
     def by_rank(self, ranks: _Ranks) -> Tensor:
         """The scaling of each rank where the token has its adapter, else 0: [active tokens, ranks]."""
@@ -155,21 +168,14 @@ class TokenLora(nn.ModuleDict):
         pairs = [pair for pair in self.pairs if pair.number in selection.present or _learns(pair)]
         if not pairs:
             return
-        tokens = arguments[0].reshape(-1, arguments[0].shape[-1])
-        active = (tokens if selection.rows is None else tokens.index_select(0, selection.rows)).to(
-            pairs[0].lora_A.dtype
-        )
-        lora_a, lora_b = pairs[0].lora_A, pairs[0].lora_B
-        if len(pairs) > 1:
-            lora_a = torch.cat([pair.lora_A for pair in pairs])
-            lora_b = torch.cat([pair.lora_B for pair in pairs], dim=1)
+        tokens, out = arguments[0].reshape(-1, arguments[0].shape[-1]), result.view(-1, result.shape[-1])
+        rows, spans = selection.by_number(tokens)
+        active = (tokens if rows is None else tokens.index_select(0, rows)).to(computed_dtype(pairs[0].lora_A))
         dropped = functional.dropout(active, self.dropout, training=self.training)
-        added = functional.linear(functional.linear(dropped, lora_a) * selection.weights(pairs), lora_b)
-        out = result.view(-1, result.shape[-1])
-        if selection.rows is None:
-            out.add_(added.to(out.dtype))
-        else:
-            out.index_add_(0, selection.rows, added.to(out.dtype))
+        parts = [(spans.get(pair.number, _NONE), pair.scaling) for pair in pairs]
+        weights = [weight for pair in pairs for weight in (pair.lora_A, pair.lora_B)]
+        added = products_by_adapter(dropped, parts, weights).to(out.dtype)
+        out.add_(added) if rows is None else out.index_add_(0, rows, added)
 
     def _acts(self, selection: _Selection, given: Tensor) -> bool:
         """True where an adapter acts. Raises ValueError where the selection is for another number of tokens."""

@@ -13,7 +13,7 @@ attention does not know, a mask that it would drop or a layer that it never reac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -127,6 +127,8 @@ def _attend(
         )
     if trees.kept is not None:
         trees.kept[id(module)] = key, value
+        if len(trees.kept) == trees.layers:
+            raise _AllKept
     rule = None if attention_mask.is_causal_within(trees.deepest + 1) else attention_mask
     scoring = Scoring(rule=rule, scaling=scaling, softcap=softcap, sinks=s_aux)
     if isinstance(trees, Branches):
@@ -290,9 +292,14 @@ def packed_trees_logits(model: nn.Module, packed: PackedTrees) -> tuple[Tensor, 
 def prefix_keys(model: nn.Module, split: PrefixSplit) -> Kept:
     """Keys and values of the tokens of frozen prefixes, for `branch_logits`. Call it inside `tree_attention`."""
     trees = Trees(split.prefix, next(model.parameters()).device)
-    trees.kept = {}
-    _run(model, split.prefix, trees, split.prefix.at[:0])
+    trees.kept, trees.layers = {}, architectures.layers_with_context(_core(model).config)
+    with suppress(_AllKept):
+        _run(model, split.prefix, trees, split.prefix.at[:0])
     return trees.kept
+
+
+class _AllKept(Exception):  # noqa: N818 - it ends a forward of which the rest is of no use
+    """Signal that the last layer has computed its keys and values."""
 
 
 def branch_logits(model: nn.Module, split: PrefixSplit, before: Kept) -> tuple[Tensor, Tensor]:

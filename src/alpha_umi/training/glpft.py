@@ -188,7 +188,7 @@ class Run:
         """Train one step of the recipe until its folder is whole."""
         config, start = self._config, self._start(step.starts_from)
         adapters = self._adapt(step, start)
-        if computes_in_low_precision(config):
+        if computes_in_low_precision(config, start.model):
             cast_frozen(start.model, torch.bfloat16)
         tokeniser = self._tokeniser(start.tokenizer, step.learns)
         packing = self._packing(step, start.model)

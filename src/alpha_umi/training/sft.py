@@ -34,6 +34,7 @@ from alpha_umi.training.data.labels import Weights
 from alpha_umi.training.data.packing import PackedTrees
 from alpha_umi.training.losses import LossComputer
 from alpha_umi.training.optimizer import make_optimizer
+from alpha_umi.training.precision import choose_precision
 from alpha_umi.types import Json
 
 _BEST = "best"
@@ -160,9 +161,9 @@ def validate(
     return {VALIDATION_LOSS: total / max(weight, 1e-12), **told}
 
 
-def computes_in_low_precision(run: TrainConfig) -> bool:
+def computes_in_low_precision(run: TrainConfig, model: PreTrainedModel) -> bool:
     """Test if passes are computed in bfloat16, whatever the dtype of the weights."""
-    return run.dtype == "bfloat16" or (run.dtype == "auto" and pick_device(run.device) != "cpu")
+    return choose_precision(run.dtype, model.config, on_cpu=pick_device(run.device) == "cpu").is_low
 
 
 def finished(folder: Path) -> dict[str, Json] | None:
@@ -363,7 +364,7 @@ def _arguments(stage: Stage) -> TrainingArguments:
         lr_scheduler_type="constant_with_warmup" if settings.schedule == "constant" else settings.schedule,
         warmup_steps=settings.warmup_ratio,
         max_grad_norm=settings.max_grad_norm,
-        bf16=computes_in_low_precision(run),
+        bf16=computes_in_low_precision(run, stage.model),
         use_cpu=on_cpu,
         seed=run.seed,
         save_steps=run.save_every,

@@ -39,7 +39,19 @@ class Trees:
     No dataclass: FSDP2 takes those apart to cast what is in them, and would hand every layer a copy of its own.
     """
 
-    __slots__ = ("_blocks", "_gathered", "deepest", "depths", "ends", "kept", "links", "reached", "runs", "segments")
+    __slots__ = (
+        "_blocks",
+        "_gathered",
+        "deepest",
+        "depths",
+        "ends",
+        "kept",
+        "layers",
+        "links",
+        "reached",
+        "runs",
+        "segments",
+    )
 
     def __init__(self, packed: PackedTrees, device: torch.device) -> None:
         """Prepare the trees for attention on the model's device."""
@@ -55,6 +67,8 @@ class Trees:
         """The modules that have used it."""
         self.kept: Kept | None = None
         """Filled in by each layer where it is not None."""
+        self.layers = 0
+        """Number of layers that fill it in."""
         self._gathered: dict[MaskRule | None, list[Gathered]] = {}
         self._blocks: dict[MaskRule | None, BlockMask] = {}
 

@@ -26,6 +26,7 @@ from alpha_umi.training.planning.footprint import (
     read_architecture,
     read_shape,
 )
+from alpha_umi.training.precision import Precision, choose_precision
 from alpha_umi.training.recipe import Step, make_steps
 
 GIB = 2**30
@@ -125,6 +126,11 @@ class Plan:
     stages: tuple[StagePlan, ...]
     model: Model
     """Model that is trained."""
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the passes."""
+        return choose_precision(self.config.dtype, self.model.architecture, on_cpu=self.machine.on_cpu)
 
     @property
     def disk(self) -> int:
@@ -246,7 +252,8 @@ def _stage(model: Model, config: TrainConfig, step: Step, machine: Machine, coun
 
 def _memory(model: Model, config: TrainConfig, step: Step, machine: Machine, counts: Estimate) -> Memory:
     """Peak memory of a stage on one device."""
-    learned, dtype = model.learned(step), _dtype(config, machine)
+    learned = model.learned(step)
+    dtype = choose_precision(config.dtype, model.architecture, on_cpu=machine.on_cpu).dtype
     sharded = machine.world_size > 1 and config.spread.shard is not False
     shares = machine.world_size if sharded else 1
     weights = learned * _WIDE
@@ -298,11 +305,6 @@ def _pass_tokens(config: TrainConfig, step: Step, machine: Machine, counts: Esti
 def _adapters_at_once(step: Step) -> int:
     """Number of adapters in memory at once: joint adapters are all there, whichever acts on a token."""
     return 1 if step.merged else len(step.learns)
-
-
-def _dtype(config: TrainConfig, machine: Machine) -> torch.dtype:
-    low_precision = config.dtype == "bfloat16" or (config.dtype == "auto" and not machine.on_cpu)
-    return torch.bfloat16 if low_precision else torch.float32
 
 
 # --- work -----------------------------------------------------------------------------------------------

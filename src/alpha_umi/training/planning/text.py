@@ -23,6 +23,7 @@ def _model(plan: Plan) -> Iterator[str]:
         f"{config.method}: {_number(plan.stages[0].parameters)} parameters, {learned}; "
         f"{machine.world_size} device(s), layout {config.layout}"
     )
+    yield f"computed in {str(plan.precision.dtype).removeprefix('torch.')}: {plan.precision.reason}"
     sampled, of = (max(getattr(stage.counts, name) for stage in plan.stages) for name in ("sampled", "of"))
     if sampled < of:
         margin = max(stage.counts.margin for stage in plan.stages)

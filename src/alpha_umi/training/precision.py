@@ -1,0 +1,43 @@
+"""Precision in which training passes are computed, chosen by what the processor multiplies fastest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedConfig
+
+_NARROW = 512
+"""Hidden size below which a CPU computes in float32 whatever it has: such matrices do not fill AMX's tiles for long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """Dtype of passes; weights that learn, and their optimizer, stay in float32."""
+
+    dtype: torch.dtype
+    reason: str
+
+    @property
+    def is_low(self) -> bool:
+        """True for bfloat16."""
+        return self.dtype is torch.bfloat16
+
+
+def choose_precision(name: str, architecture: PreTrainedConfig, *, on_cpu: bool) -> Precision:
+    """Precision for a `dtype` of a training configuration. `auto`: bfloat16 on an accelerator, and for models of some
+    width on a CPU with AMX; else float32."""
+    amx = torch.cpu._is_amx_tile_supported()  # noqa: SLF001
+    if name == "bfloat16":
+        slow = "; without AMX this processor multiplies float32 many times as fast" if on_cpu and not amx else ""
+        return Precision(dtype=torch.bfloat16, reason=f"as configured{slow}")
+    if name == "float32":
+        return Precision(dtype=torch.float32, reason="as configured")
+    if not on_cpu:
+        return Precision(dtype=torch.bfloat16, reason="on an accelerator")
+    if not amx:
+        return Precision(dtype=torch.float32, reason="this processor has no AMX, which bfloat16 needs to be fast")
+    width = getattr(architecture.get_text_config(), "hidden_size", 0)
+    if width < _NARROW:
+        return Precision(dtype=torch.float32, reason=f"a hidden size of {width} is too small to gain from bfloat16")
+    return Precision(dtype=torch.bfloat16, reason="this processor multiplies bfloat16 faster (AMX)")
