@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ def read_math_tasks(path: Path) -> Iterator[Task]:
 def _task(row: JsonRow, number: int) -> Task:
     value: Mapping[str, Any] = row.value if isinstance(row.value, dict) else {}
     read = next((read for fields, read in _SHAPES if fields <= value.keys()), None)
-    try:
-        source, query, answer, more = read(row, number) if read is not None else ("", "", None, {})
-    except (TypeError, AttributeError):  # a field of another type
-        answer = None
+    source, query, answer, more = "", "", None, {}
+    with suppress(TypeError, AttributeError):  # a field of another type
+        if read is not None:
+            source, query, answer, more = read(row, number)
     if not answer:
         shapes = "question and answer; problem and solution; body and question; Body and Question; input and target"
         raise DataError(f"{row.where}: no problem with an answer; known fields: {shapes}")

@@ -56,8 +56,7 @@ def _evaluate(
     if not answers:
         raise DataError(f"{predictions}: holds no trajectory")
     asked = [each for each in answers if each.answer]
-    show = None if on_progress is None else lambda done, total: on_progress(done, total) and None
-    verdicts = judge_exact([(each.gold, each.answer) for each in asked], on_progress=show)
+    verdicts = judge_exact([(each.gold, each.answer) for each in asked], on_progress=on_progress)
     judged = {id(each): verdict for each, verdict in zip(asked, verdicts, strict=True)}
     report = ExactReport(
         benchmark=benchmark,

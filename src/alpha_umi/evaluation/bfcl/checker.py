@@ -40,7 +40,7 @@ def _import_checker() -> tuple[Any, Any]:
         import bfcl_eval.constants.model_config as registry  # pyright: ignore
     except ImportError:
         registry = ModuleType(name)
-        registry.MODEL_CONFIG_MAPPING = {}
+        vars(registry)["MODEL_CONFIG_MAPPING"] = {}
         sys.modules[name] = registry
     registry.MODEL_CONFIG_MAPPING[_MODEL] = SimpleNamespace(underscore_to_dot=False)
     from bfcl_eval.constants.enums import Language  # pyright: ignore

@@ -27,7 +27,7 @@ class ExactVerdict:
 def judge_exact(
     pairs: Sequence[tuple[str, str]],
     pool: SandboxPool | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
     workers: int = 2,
 ) -> list[ExactVerdict]:
     """Judge (gold, answer) pairs, bare or LaTeX. Raises ConfigError where math-verify or the sandbox is missing."""
