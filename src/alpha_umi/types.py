@@ -397,5 +397,5 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
     logprobs: tuple[TokenLogprob, ...] | None = None
     """Every token that was written, the end token and those of a stop string too; None where not requested."""
-    cached_tokens: int = 0
+    cached_tokens: int = field(default=0, compare=False)
     """Tokens of the prompt that were found in a cache; 0 where that is not known."""
