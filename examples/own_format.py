@@ -46,7 +46,7 @@ class JsonLines:
 
 
 def line(turn: umi.Turn) -> str:
-    values = [getattr(turn, name) for name in turn.__dataclass_fields__ if name != "status"]
+    values = [getattr(turn, name) for name in turn.__dataclass_fields__ if name not in ("status", "confidence")]
     return json.dumps({KEYS[type(turn)]: values})
 
 

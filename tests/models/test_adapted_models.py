@@ -240,7 +240,7 @@ def test_a_role_without_an_adapter_is_the_bare_backbone_beside_the_others(run_di
 
 def test_the_backbone_alone_speaks_without_adapters(run_directory):
     loaded = open_agent(read_agent(run_directory), kind=None)
-    assert set(loaded.models) == {loaded.role_models[role] for role in (*THREE, Role.BACKBONE)}
+    assert set(loaded.models) == {loaded.role_models[role].model for role in (*THREE, Role.BACKBONE)}
     config = read_agent(run_directory)
     alone = AgentConfig(format="shared", roles=RolesConfig(backbone=config.roles.backbone))
     (model,) = open_agent(alone).models
