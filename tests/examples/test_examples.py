@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from alpha_umi.loading.trained_tools import UntrainedToolsWarning
 from support.folders import REPOSITORY
 
 EXAMPLES = REPOSITORY / "examples"
@@ -23,7 +24,8 @@ def test_an_example_is_at_most_a_page(name):
 
 @pytest.mark.slow
 def test_asking_and_talking_and_exploring_work_as_written(monkeypatch, capsys):
-    run("ask.py", monkeypatch)
+    with pytest.warns(UntrainedToolsWarning, match="population"):
+        run("ask.py", monkeypatch)
     told = capsys.readouterr().out
     assert "stop: " in told
     assert "exchanges: 2" in told
