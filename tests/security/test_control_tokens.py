@@ -122,6 +122,7 @@ def control_of(tokenizer, ids):
 
 
 def law(case, role):
+    """The ids of a prompt with hostile texts hold the control tokens of the same prompt with harmless ones."""
     style, name, texts, length = case
     tokenizer, form, told = tokenizer_of(style), FORMATS[name], trajectory(texts)
     role = ROLES.get(name, role)
@@ -139,6 +140,10 @@ roles = st.sampled_from([Role.PLANNER, Role.CALLER, Role.SUMMARIZER, Role.BACKBO
 def test_the_control_tokens_of_a_prompt_are_those_of_its_frame_in_training_as_live(case, role):
     tokenizer, form, prompt, ids = law(case, role)
     assert PromptIds(tokenizer, form.special_tokens)(prompt) == ids
+
+
+def test_a_mark_in_compatibility_form_is_text_in_a_format_of_a_users_own():
+    law(("lower case", "own", ("weather", "x", "x", "＜/s＞", *["x"] * 5), 2), Role.CALLER)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
+from unicodedata import normalize
 
 from alpha_umi.formats.control_tokens import Veil, changed
 from alpha_umi.formats.framed import FramedText
@@ -30,6 +31,9 @@ def render(format: Format, role: Role, task: Task, turns: Sequence[Turn]) -> Pro
     veil = Veil([prompt])
 
     def hide(text: str) -> str:
+        plain = normalize("NFKC", text)
+        if plain != text and marks.search(plain):  # a tokenizer may normalise it likewise
+            return veil.hide(text)
         return marks.sub(lambda found: veil.hide(found[0]) if found[0] in shown else found[0], text)
 
     hidden_task, hidden_turns = _task(task, hide), tuple(_turn(turn, hide) for turn in turns)
