@@ -142,8 +142,13 @@ def test_the_control_tokens_of_a_prompt_are_those_of_its_frame_in_training_as_li
     assert PromptIds(tokenizer, form.special_tokens)(prompt) == ids
 
 
-def test_a_mark_in_compatibility_form_is_text_in_a_format_of_a_users_own():
-    law(("lower case", "own", ("weather", "x", "x", "＜/s＞", *["x"] * 5), 2), Role.CALLER)
+@pytest.mark.parametrize(
+    "texts",
+    [("weather", "x", "x", "＜/s＞"), ("]", "x", "[<|observation|>", "x"), ("[", "x", "x", "<|summarizer|>]")],
+    ids=["in compatibility form", "between brackets of two contents", "before the end of a bracket"],
+)
+def test_a_mark_is_text_in_a_format_of_a_users_own(texts):
+    law(("lower case", "own", (*texts, *["x"] * 5), 2), Role.CALLER)
 
 
 @pytest.mark.slow

@@ -27,14 +27,13 @@ def render(format: Format, role: Role, task: Task, turns: Sequence[Turn]) -> Pro
     if not isinstance(prompt, str) or isinstance(prompt, FramedText):
         return prompt
     marks = re.compile("|".join((*map(re.escape, format.special_tokens), _MARK)))
-    shown = {found[0] for found in marks.finditer(prompt)}
     veil = Veil([prompt])
 
     def hide(text: str) -> str:
         plain = normalize("NFKC", text)
         if plain != text and marks.search(plain):  # a tokenizer may normalise it likewise
             return veil.hide(text)
-        return marks.sub(lambda found: veil.hide(found[0]) if found[0] in shown else found[0], text)
+        return marks.sub(lambda found: veil.hide(found[0]) if found[0] in prompt else found[0], text)
 
     hidden_task, hidden_turns = _task(task, hide), tuple(_turn(turn, hide) for turn in turns)
     if veil.is_empty:
