@@ -80,9 +80,9 @@ def prepare_processed_files(
     strict: Strict = False,
 ) -> None:
     """Convert processed dialogues (stage-2 files, static test files) to trajectories."""
-    from alpha_umi.jobs.prepare import prepare_dialogues
+    from alpha_umi.jobs.prepare import prepare
 
-    _print_preparation(prepare_dialogues(files, out, limit=limit, strict=strict), out)
+    _print_preparation(prepare.processed(files, out, limit=limit, strict=strict), out)
 
 
 @prepare_app.command("auto")

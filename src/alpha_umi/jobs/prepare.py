@@ -22,7 +22,6 @@ from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.custom import prepare_custom
 from alpha_umi.preparation.gsm8k import Gsm8kOptions, MathTool, prepare_gsm8k
 from alpha_umi.preparation.masking import collect_words, mask_some
-from alpha_umi.preparation.processed import prepare_processed
 from alpha_umi.preparation.report import PrepareReport
 from alpha_umi.preparation.shaped import prepare_any, prepare_shaped
 from alpha_umi.store import read_trajectories, write_trajectories
@@ -60,23 +59,6 @@ def prepare_toolbench(
         strict=strict,
     )
     return prepare_answers(answers, out, options, _shown(on_progress))
-
-
-@validated
-@locks_out
-def prepare_dialogues(
-    files: Sequence[Path],
-    out: Path,
-    *,
-    limit: AtLeastOne | None = None,
-    strict: bool = False,
-    on_progress: OnProgress | None = None,
-) -> PrepareReport:
-    """Convert processed dialogues (stage-2 files, static test files) to trajectories.
-
-    `strict`: stop at a row that cannot be read, in place of counting it. Raises DataError.
-    """
-    return prepare_processed(files, out, limit, _shown(on_progress), strict=strict)
 
 
 @validated
@@ -228,7 +210,7 @@ class PrepareVerbs(VerbGroup):
     """
 
     toolbench = staticmethod(prepare_toolbench)
-    processed = staticmethod(prepare_dialogues)
+    processed = staticmethod(_shape_verb("processed"))
     custom = staticmethod(prepare_files)
     auto = staticmethod(prepare_auto)
     openai = staticmethod(_shape_verb("openai"))
