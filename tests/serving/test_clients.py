@@ -45,13 +45,13 @@ def test_an_example_prints_what_the_agent_answers_in_process(block, served, answ
     script = tmp_path / "example.py"  # smolagents reads the source of its tools
     script.write_text(block.text.replace(ADDRESS, served.url))
     printed = io.StringIO()
-    before = served.desk.metrics.registry.get_sample_value("umi_replies_total", {"finish": "tool_calls"}) or 0
+    before = served.routes.metrics.registry.get_sample_value("umi_replies_total", {"finish": "tool_calls"}) or 0
     with contextlib.redirect_stdout(printed):
         runpy.run_path(str(script))
-    calls = served.desk.metrics.registry.get_sample_value("umi_replies_total", {"finish": "tool_calls"})
+    calls = served.routes.metrics.registry.get_sample_value("umi_replies_total", {"finish": "tool_calls"})
     assert printed.getvalue().strip().endswith(answer)
     assert calls > before, "the client ran no tool"
-    assert served.desk.in_progress == 0
+    assert served.routes.in_progress == 0
     asyncio.set_event_loop(None)
 
 

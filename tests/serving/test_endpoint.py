@@ -121,9 +121,9 @@ def test_a_client_that_hangs_up_leaves_nothing_in_the_engine(tiny):
                     next(reply.iter_raw())
             except httpx2.TimeoutException:
                 pass
-    base = served.desk.served.loaded.models[0].base
+    base = served.routes.served.loaded.models[0].base
     until = time.monotonic() + 20
-    while served.desk.in_progress or not base.engine.idle:
+    while served.routes.in_progress or not base.engine.idle:
         assert time.monotonic() < until
         time.sleep(0.02)
     scheduler = base.engine.scheduler

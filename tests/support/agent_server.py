@@ -8,7 +8,7 @@ import httpx2
 
 from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.serving.endpoint.app import make_app
-from alpha_umi.serving.endpoint.desk import AppOptions, Desk
+from alpha_umi.serving.endpoint.routes import AppOptions, Routes
 from alpha_umi.serving.endpoint.start import open_served, read_options
 from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.http import server
@@ -21,7 +21,7 @@ from alpha_umi.world import World
 class AgentServer:
     url: str
     """Base address, `/v1` included."""
-    desk: Desk
+    routes: Routes
 
     @property
     def root(self):
@@ -32,7 +32,7 @@ class AgentServer:
 
     def chat(self, text, **fields):
         messages = [{"role": "user", "content": text}]
-        return self.post(**{"model": self.desk.served.name, "messages": messages, **fields})
+        return self.post(**{"model": self.routes.served.name, "messages": messages, **fields})
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def serving(agent=None, options=(), spans=None, **app_options):
     thread.start()
     try:
         assert ready.wait(60)
-        yield AgentServer(url=f"{server.address(listening)}/v1", desk=app.state.desk)
+        yield AgentServer(url=f"{server.address(listening)}/v1", routes=app.state.routes)
     finally:
         running.should_exit = True
         thread.join(60)

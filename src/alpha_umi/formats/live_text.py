@@ -73,7 +73,7 @@ def _text_of(turns: tuple[Turn, ...], kind: type[Plan | Answer]) -> str:
 
 
 def _frame(format: Format, role: Role, kind: type[Plan | Answer]) -> tuple[set[str], set[str]]:  # noqa: A002
-    """What a format writes before and behind a text of this kind."""
+    """Marks that a format writes before and behind a text of this kind."""
     heads, tails = set[str](), set[str]()
     for written in _samples(format, role, kind):
         head, mark, tail = written.partition(_STAND_IN)

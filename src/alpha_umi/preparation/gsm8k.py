@@ -161,7 +161,7 @@ def _trajectory(row: _Row, results: Sequence[str], tool: MathTool) -> Trajectory
 
 
 def _run(expressions: Sequence[str]) -> list[str]:
-    """What Python shows for each expression; `!` for one that it cannot compute."""
+    """Results of expressions as Python shows them; `!` for one that it cannot compute."""
     pool = SandboxPool()
     results: list[str] = []
     try:

@@ -267,7 +267,7 @@ def _words(error: BaseException) -> str:
 
 
 def _last_words(log: TextIO) -> str:
-    """What a server wrote on its error output before it ended."""
+    """Last words of a server on its error output before it ended."""
     with suppress(OSError, ValueError):
         log.seek(0)
         text = log.read().strip()

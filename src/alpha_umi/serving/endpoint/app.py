@@ -11,9 +11,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 
-from alpha_umi.serving.endpoint.desk import AppOptions, Desk
 from alpha_umi.serving.endpoint.errors import ApiError, failed
 from alpha_umi.serving.endpoint.openapi import openapi_document
+from alpha_umi.serving.endpoint.routes import AppOptions, Routes
 from alpha_umi.serving.endpoint.sending import refuse, send_json
 from alpha_umi.serving.endpoint.served import ServedAgent
 from alpha_umi.serving.endpoint.state import State
@@ -25,7 +25,7 @@ _Route: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 def make_app(served: ServedAgent, options: AppOptions, state: State) -> FastAPI:
     """Create the application. It frees the agent and the state on shutdown; set `state.closing` to announce that."""
-    desk = Desk(served, options, state)
+    routes = Routes(served, options, state)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -44,19 +44,19 @@ def make_app(served: ServedAgent, options: AppOptions, state: State) -> FastAPI:
         refused, origins = ApiError(status=403, message=OTHER_NAME).body, frozenset(options.origins)
         app.add_middleware(HostGuard, hosts=options.hosts, refusal=refused, origins=origins)
     app.state.closing = lambda: False
-    app.state.desk = desk
-    desk.is_closing = lambda: app.state.closing()
+    app.state.routes = routes
+    routes.is_closing = lambda: app.state.closing()
     for path, route, methods in (
-        ("/v1/chat/completions", desk.chat, ["POST"]),
-        ("/v1/responses", desk.responses, ["POST"]),
-        ("/v1/responses/{name}", desk.response, ["GET", "DELETE"]),
-        ("/v1/models", desk.models, ["GET"]),
-        ("/v1/models/{name:path}", desk.model, ["GET"]),
-        ("/health", desk.health, ["GET"]),
-        ("/metrics", desk.counts, ["GET"]),
+        ("/v1/chat/completions", routes.chat, ["POST"]),
+        ("/v1/responses", routes.responses, ["POST"]),
+        ("/v1/responses/{name}", routes.response, ["GET", "DELETE"]),
+        ("/v1/models", routes.models, ["GET"]),
+        ("/v1/models/{name:path}", routes.model, ["GET"]),
+        ("/health", routes.health, ["GET"]),
+        ("/metrics", routes.counts, ["GET"]),
         ("/openapi.json", _document, ["GET"]),
     ):
-        app.add_route(path, _guarded(route, desk, path), methods=methods)
+        app.add_route(path, _guarded(route, routes, path), methods=methods)
     app.add_exception_handler(HTTPException, _explain)
     return app
 
@@ -65,7 +65,7 @@ async def _document(_: Request) -> Response:
     return send_json(openapi_document())
 
 
-def _guarded(route: _Route, desk: Desk, path: str) -> _Route:
+def _guarded(route: _Route, routes: Routes, path: str) -> _Route:
     """The route with its errors as responses, and counted."""
 
     async def guarded(request: Request) -> Response:
@@ -76,7 +76,7 @@ def _guarded(route: _Route, desk: Desk, path: str) -> _Route:
         except Exception as error:  # nothing of it may reach a client
             _log.error("a request failed", exc_info=error)
             response = refuse(failed("the server failed; its log says why"))
-        desk.metrics.requests.labels(path, response.status_code).inc()
+        routes.metrics.requests.labels(path, response.status_code).inc()
         return response
 
     return guarded

@@ -18,7 +18,7 @@ from alpha_umi.formats.tool_lists import read_tools
 from alpha_umi.protocols import Agent
 from alpha_umi.search import Limits
 from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
-from alpha_umi.serving.endpoint.meters import Meter, Settings
+from alpha_umi.serving.endpoint.meters import RequestMeter, Settings
 from alpha_umi.serving.endpoint.replying import AgentRequest, Called, ServerTools, text_argument
 from alpha_umi.serving.endpoint.served import RoleAgent, ServedAgent, check_length, check_turns, turns_for
 from alpha_umi.serving.endpoint.spans import TracedEnvironment
@@ -44,8 +44,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What chat completions and responses have in common, in either's words."""
+class ParsedRequest:
+    """Request of either API, in the terms that chat completions and responses have in common."""
 
     model: str
     conversation: ReadMessages
@@ -61,7 +61,7 @@ class Question:
     streams: bool
 
 
-def read_chat(body: ChatRequest) -> Question:
+def read_chat(body: ChatRequest) -> ParsedRequest:
     """Read a chat request. Raises ApiError naming the field."""
     if body.n not in (None, 1):
         raise unsupported("n", "one choice is made per request; send the request again for another")
@@ -71,7 +71,7 @@ def read_chat(body: ChatRequest) -> Question:
     choice, named = read_choice(body.tool_choice, tools)
     stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
     limits = [each for each in (body.max_completion_tokens, body.max_tokens) if each is not None]
-    return Question(
+    return ParsedRequest(
         model=body.model,
         conversation=read_conversation(body.messages),
         tools=tools,
@@ -129,55 +129,55 @@ def read_choice(choice: str | NamedChoice | None, tools: Sequence[ToolSpec] | No
     return read, None
 
 
-async def ask(question: Question, served: ServedAgent, state: State) -> Asked:
-    """Turn a question into what is asked of the agent. Raises ApiError."""
-    agent = served.find(question.model)
-    turns = recalled(question.conversation, served.turns_of(question.conversation), state)
-    limits = bounded(served.limits, question.budgets)
-    own_tools = question.tools is None and not question.conversation.call_ids
+async def ask(parsed: ParsedRequest, served: ServedAgent, state: State) -> Asked:
+    """Turn a parsed request into what is asked of the agent. Raises ApiError."""
+    agent = served.find(parsed.model)
+    turns = recalled(parsed.conversation, served.turns_of(parsed.conversation), state)
+    limits = bounded(served.limits, parsed.budgets)
+    own_tools = parsed.tools is None and not parsed.conversation.call_ids
     alone = agent.role if isinstance(agent, RoleAgent) else None
     if alone is not None:
         turns = turns_for(alone, turns)
     else:
         check_turns(turns)
     query = next(turn.text for turn in reversed(turns) if isinstance(turn, User))
-    task = Task(id=secrets.token_hex(8), query=query, tools=question.tools or ())
+    task = Task(id=secrets.token_hex(8), query=query, tools=parsed.tools or ())
     check_length(task, turns, served.most_tokens)
-    answer_tool = _answer_tool(question, served) if alone is None else None
+    answer_tool = _answer_tool(parsed, served) if alone is None else None
     if answer_tool is not None:
         task = replace(task, tools=tuple(tool for tool in task.tools if tool not in _answer_tools(task.tools)))
     tools: ServerTools | None = None
-    if own_tools and alone is None and served.toolbox is not None and question.choice is not ToolChoice.NONE:
+    if own_tools and alone is None and served.toolbox is not None and parsed.choice is not ToolChoice.NONE:
         task, tools = await _server_tools(served, query)
-    choice = ToolChoice.AUTO if answer_tool is not None or tools is not None else question.choice
+    choice = ToolChoice.AUTO if answer_tool is not None or tools is not None else parsed.choice
     if tools is None and not task.tools:
         choice = ToolChoice.NONE
-    steer: Callable[[Agent], Agent] = partial(steered, choice=choice, named=question.named)
+    steer: Callable[[Agent], Agent] = partial(steered, choice=choice, named=parsed.named)
     if isinstance(agent, RoleAgent):
         steer, agent = partial(_alone, role=agent.role), agent.agent
-    forced = question.choice is ToolChoice.REQUIRED and served.takes_grammars
+    forced = parsed.choice is ToolChoice.REQUIRED and served.takes_grammars
     settings = replace(
-        question.settings,
+        parsed.settings,
         constrained=frozenset({Role.CALLER}) if forced else frozenset(),
-        answer_grammar=_answer_grammar(question, served, answer_tool),
+        answer_grammar=_answer_grammar(parsed, served, answer_tool),
     )
     request = AgentRequest(
         agent=agent,
-        name=question.model,
+        name=parsed.model,
         format=served.loaded.format,
         task=task,
         turns=turns,
-        meter=Meter(settings=settings, spans=served.spans),
+        meter=RequestMeter(settings=settings, spans=served.spans),
         limits=limits,
         steer=steer,
-        streams=question.streams,
-        parallel=question.parallel,
+        streams=parsed.streams,
+        parallel=parsed.parallel,
         tools=tools,
         has_critic=Role.CRITIC in served.loaded.role_models,
         alone=alone,
         answer_tool=answer_tool,
     )
-    return Asked(model=question.model, request=request, state=state)
+    return Asked(model=parsed.model, request=request, state=state)
 
 
 def steered(agent: Agent, choice: ToolChoice, named: str | None) -> Agent:
@@ -199,20 +199,20 @@ def _answer_tools(tools: Sequence[ToolSpec]) -> list[ToolSpec]:
     return [tool for tool in tools if tool.name.startswith(_ANSWER_TOOLS)]
 
 
-def _answer_tool(question: Question, served: ServedAgent) -> ToolSpec | None:
+def _answer_tool(parsed: ParsedRequest, served: ServedAgent) -> ToolSpec | None:
     """The tool whose call is the answer: of an agent with a summarizer, which is not shown such tools."""
-    if question.choice is not ToolChoice.REQUIRED or not served.has_summarizer:
+    if parsed.choice is not ToolChoice.REQUIRED or not served.has_summarizer:
         return None
-    found = _answer_tools(question.tools or ())
-    named = [tool for tool in found if tool.name == question.named]
-    return next(iter(named if question.named else found), None)
+    found = _answer_tools(parsed.tools or ())
+    named = [tool for tool in found if tool.name == parsed.named]
+    return next(iter(named if parsed.named else found), None)
 
 
-def _answer_grammar(question: Question, served: ServedAgent, answer_tool: ToolSpec | None) -> str | None:
+def _answer_grammar(parsed: ParsedRequest, served: ServedAgent, answer_tool: ToolSpec | None) -> str | None:
     """The grammar of an answer of a form. Raises ApiError where the agent's models take none."""
     if answer_tool is not None and text_argument(answer_tool) is None:
         return _grammar(served, dict(answer_tool.parameters), "tools")
-    match question.format:
+    match parsed.format:
         case None | ResponseFormat(type="text") | TextFormat(type="text"):
             return None
         case ResponseFormat(type="json_schema", json_schema=found) if found is not None:
@@ -221,7 +221,7 @@ def _answer_grammar(question: Question, served: ServedAgent, answer_tool: ToolSp
             pass
         case _:
             schema = None
-    if schema is None and question.format.type == "json_schema":
+    if schema is None and parsed.format.type == "json_schema":
         raise invalid("response_format: a json_schema is needed", "response_format")
     return _grammar(served, ANY_OBJECT if schema is None else schema, "response_format")
 

@@ -1,4 +1,4 @@
-"""Meter of one request: its settings for every role, its budget of tokens, and what its completions took."""
+"""RequestMeter of one request: its settings for every role, its budget of tokens, and what its completions took."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Settings:
 
 
 @dataclass(slots=True, kw_only=True)
-class Meter:
-    """What the completions of one request took, and what is left for them."""
+class RequestMeter:
+    """Usage of the completions of one request, and what is left for them."""
 
     settings: Settings = field(default_factory=Settings)
     on_token: Callable[[Role, str], object] | None = None
@@ -130,7 +130,7 @@ class _Measured:
 
     model: Model
     role: Role
-    meter: Meter
+    meter: RequestMeter
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         sampling = self.meter.bounded(self.role, sampling)

@@ -24,7 +24,7 @@ from alpha_umi.protocols import Agent, Environment, Format
 from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree
 from alpha_umi.search.solve import solve
 from alpha_umi.serving.endpoint.errors import ApiError, failed, invalid
-from alpha_umi.serving.endpoint.meters import Meter, SpentError
+from alpha_umi.serving.endpoint.meters import RequestMeter, SpentError
 from alpha_umi.serving.endpoint.spans import agent_span
 from alpha_umi.types import (
     Answer,
@@ -68,7 +68,7 @@ class AgentRequest:
     task: Task
     turns: tuple[Turn, ...]
     """Of the conversation; the last is the user's or an observation."""
-    meter: Meter
+    meter: RequestMeter
     limits: Limits
     steer: Callable[[Agent], Agent] = lambda agent: agent
     """What becomes of the agent whose models are measured: steered by a tool choice, or one role of it alone."""

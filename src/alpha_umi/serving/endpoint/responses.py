@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from alpha_umi.serving.endpoint.asking import Asked, Question, read_choice, read_conversation, read_functions
+from alpha_umi.serving.endpoint.asking import Asked, ParsedRequest, read_choice, read_conversation, read_functions
 from alpha_umi.serving.endpoint.errors import ApiError, unsupported
 from alpha_umi.serving.endpoint.items import Output, messages_of
 from alpha_umi.serving.endpoint.meters import Settings
@@ -79,7 +79,7 @@ def draft_response(body: ResponsesRequest, state: State) -> ResponseDraft:
     return ResponseDraft(body=body, items=items)
 
 
-def read_response(draft: ResponseDraft) -> Question:
+def read_response(draft: ResponseDraft) -> ParsedRequest:
     """Read a request of the Responses API. Raises ApiError naming the field."""
     body = draft.body
     if body.background:
@@ -91,7 +91,7 @@ def read_response(draft: ResponseDraft) -> Question:
         messages.insert(0, {"role": "system", "content": body.instructions})
     tools = read_functions(body.tools)
     choice, named = read_choice(body.tool_choice, tools)
-    return Question(
+    return ParsedRequest(
         model=body.model,
         conversation=read_conversation(messages),
         tools=tools,

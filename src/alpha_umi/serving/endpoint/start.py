@@ -18,7 +18,7 @@ from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent, open_co
 from alpha_umi.search import Limits, open_strategy
 from alpha_umi.search.names import check_strategy
 from alpha_umi.serving.endpoint.app import make_app
-from alpha_umi.serving.endpoint.desk import AppOptions
+from alpha_umi.serving.endpoint.routes import AppOptions
 from alpha_umi.serving.endpoint.served import ServedAgent
 from alpha_umi.serving.endpoint.spans import open_spans
 from alpha_umi.serving.endpoint.state import State

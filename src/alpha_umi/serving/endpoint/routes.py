@@ -48,8 +48,8 @@ class AppOptions:
     """Folder of the trajectories of replies; None: none is kept."""
 
 
-class Desk:
-    """What the routes share: the agent, the state between requests, the metrics, and the replies in progress."""
+class Routes:
+    """Handlers of the routes; they share the agent, the state between requests, the metrics and the open replies."""
 
     def __init__(self, served: ServedAgent, options: AppOptions, state: State) -> None:
         self.served, self.options, self.state = served, options, state
