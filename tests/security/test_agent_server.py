@@ -17,6 +17,12 @@ ECHO = {
     "type": "function",
     "function": {"name": "echo", "parameters": {"type": "object", "properties": {"text": {"type": "string"}}}},
 }
+
+
+def tool(parameters):
+    return {"type": "function", "function": {"name": "echo", "parameters": parameters}}
+
+
 CALL = {"id": "c1", "type": "function", "function": {"name": "echo", "arguments": "{}"}}
 CHAT = {
     "model": "agent",
@@ -120,7 +126,7 @@ def test_no_hostile_request_is_an_error_of_the_servers_own(echo, count):
                 assert "Traceback" not in said.text
                 assert "alpha_umi" not in said.text
     assert {200, 400} <= statuses <= {200, 400, 404}
-    assert echo.desk.in_progress == 0
+    assert echo.routes.in_progress == 0
 
 
 @pytest.mark.parametrize(
@@ -133,6 +139,8 @@ def test_no_hostile_request_is_an_error_of_the_servers_own(echo, count):
         (json.dumps(CHAT).encode(), {"host": "evil.example"}, 403),
         (json.dumps(CHAT).encode(), {"origin": "https://evil.example"}, 403),
         (json.dumps({**CHAT, "model": "gpt-5"}).encode(), {}, 404),
+        (json.dumps({**CHAT, "tools": [tool({"type": 1})]}).encode(), {}, 400),
+        (json.dumps({**CHAT, "tools": [tool({"type": "object", "properties": "text"})]}).encode(), {}, 400),
     ],
 )
 def test_a_request_that_cannot_be_served_is_refused_in_openais_shape(echo, body, headers, status):
@@ -141,6 +149,13 @@ def test_a_request_that_cannot_be_served_is_refused_in_openais_shape(echo, body,
     assert said.status_code == status
     assert set(said.json()["error"]) == {"message", "type", "param", "code"}
     assert "access-control-allow-origin" not in said.headers
+
+
+@pytest.mark.parametrize("parameters", [None, {}, {"type": "object"}, {"type": "object", "properties": {}}])
+def test_a_tool_without_arguments_is_called_without_any(echo, parameters):
+    said = echo.chat("hello", tools=[tool(parameters)])
+    assert said.status_code == 200, said.text
+    assert said.json()["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
 def test_unknown_addresses_and_methods_have_the_same_shape(echo):
@@ -196,7 +211,7 @@ def test_more_replies_than_allowed_are_put_off_and_a_reply_without_end_is_ended(
             assert served.post(**CHAT, stream=True).status_code == 429
             assert "took longer" in first.read().decode()
         assert served.post(**CHAT).status_code == 504
-        assert served.desk.in_progress == 0
+        assert served.routes.in_progress == 0
 
 
 def test_a_page_of_a_named_origin_may_ask():
@@ -215,5 +230,5 @@ def test_what_no_prompt_could_hold_is_refused_before_it_is_tokenized():
         for said in (served.chat(long), served.chat("hello", tools=[{"name": long}]), served.chat("", messages=many)):
             assert said.status_code == 400
             assert said.json()["error"]["code"] == "context_length_exceeded"
-        assert served.desk.served.loaded.role_models
+        assert served.routes.served.loaded.role_models
         assert time.monotonic() - started < 10

@@ -20,9 +20,9 @@ class Echo:
         await asyncio.sleep(self.wait_s)
         match turns[-1]:
             case User(text=text) if task.tools:
-                [name, *_] = task.tools[0].parameters["properties"]
+                arguments = dict.fromkeys([*task.tools[0].parameters.get("properties", ())][:1], text)
                 plan = Plan(thought="Use the tool.", decision=Decision.CALL)
-                said = plan, Call(name=task.tools[0].name, arguments=json.dumps({name: text}))
+                said = plan, Call(name=task.tools[0].name, arguments=json.dumps(arguments))
             case _:
                 messages = " | ".join(turn.text for turn in turns if isinstance(turn, User))
                 seen = [turn.content for turn in turns if isinstance(turn, Observation)]

@@ -73,7 +73,7 @@ def run(*arguments, **how):
 
 def run_here(*arguments, cwd="."):
     """A command in this process, so that torch is loaded once."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = stream(), stream()
     argv, sys.argv = sys.argv, ["umi", *map(str, arguments)]
     try:
         with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -83,7 +83,17 @@ def run_here(*arguments, cwd="."):
         code = stopped.code or 0
     finally:
         sys.argv = argv
-    return Ended(code=code, out=out.getvalue(), err=err.getvalue())
+    return Ended(code=code, out=written(out), err=written(err))
+
+
+def stream(content=b""):
+    """Standard stream in memory, with the bytes under its text as a real one has them."""
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="", write_through=True)
+
+
+def written(of):
+    of.flush()
+    return of.buffer.getvalue().decode()
 
 
 def interrupt_when(ready, process, number=signal.SIGINT, timeout_s=600):

@@ -106,14 +106,22 @@ def read_conversation(messages: Sequence[Json]) -> ReadMessages:
 
 
 def read_functions(tools: Sequence[Json] | None) -> tuple[ToolSpec, ...] | None:
-    """Read the tools of a request. Raises ApiError naming one that is no function."""
-    for number, tool in enumerate(tools or ()):
+    """Read the tools of a request. Raises ApiError naming one that is no function, or has no arguments by name."""
+    if tools is None:
+        return None
+    for number, tool in enumerate(tools):
         if not isinstance(tool, dict) or tool.get("type", "function") != "function":
             raise unsupported(f"tools[{number}]", "only functions can be called here")
     try:
-        return None if tools is None else read_tools(list(tools))
+        read = read_tools(list(tools))
     except DataError as error:
         raise invalid(str(error), "tools") from None
+    for tool in read:
+        if not isinstance(tool.parameters.get("type", "object"), (str, list)):
+            raise invalid(f"tools: the 'type' of the parameters of {tool.name!r} is no text", "tools")
+        if not isinstance(tool.parameters.get("properties", {}), dict):
+            raise invalid(f"tools: the 'properties' of {tool.name!r} are no object", "tools")
+    return read
 
 
 def read_choice(choice: str | NamedChoice | None, tools: Sequence[ToolSpec] | None) -> tuple[ToolChoice, str | None]:
