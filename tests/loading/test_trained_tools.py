@@ -7,8 +7,12 @@ import pytest
 
 import alpha_umi as umi
 from alpha_umi.config import AgentConfig
-from alpha_umi.loading.agents import LoadedAgent, read_agent
+from alpha_umi.errors import ConfigError
+from alpha_umi.jobs.predict import PredictOptions, predict
+from alpha_umi.loading.agents import AgentKind, LoadedAgent, read_agent
 from alpha_umi.loading.trained_tools import UntrainedToolsWarning, untrained_tools
+from alpha_umi.store import write_trajectories
+from alpha_umi.types import Answer, Decision, Plan, Trajectory, User
 from alpha_umi.world import World
 from support.coded_agents import Echo
 
@@ -40,6 +44,19 @@ def test_tools_of_ones_own_are_said_once_to_be_outside_a_sealed_world(tiny):
     assert "umi-tiny" in str(said[0].message)
     assert "not for upper" in str(said[0].message)
     assert "--model smollm2-135m" in str(said[0].message)
+
+
+def test_predictions_over_data_with_other_tools_warn_too(tmp_path):
+    server = {"model": "m", "base_url": "http://localhost:1/v1"}
+    roles = dict.fromkeys(("planner", "caller", "summarizer"), server)
+    agent = AgentConfig.model_validate({"format": "chat", "roles": roles, "trained_tools": ["lower"]})
+    turns = (User(text="q"), Plan(thought="", decision=Decision.CONCLUDE), Answer(text="a"))
+    write_trajectories(tmp_path / "data.jsonl", [Trajectory(task=task("upper"), turns=turns)])
+    options = PredictOptions(
+        agent=agent, data=tmp_path / "data.jsonl", out=tmp_path / "out.json", kind=AgentKind.SINGLE
+    )
+    with pytest.warns(UntrainedToolsWarning, match="not for upper"), pytest.raises(ConfigError, match="backbone"):
+        predict(options, lambda done, total: None)
 
 
 def test_queries_to_its_own_world_say_nothing(tiny):

@@ -158,6 +158,12 @@ def test_an_endpoint_is_sent_the_grammar_in_its_own_way(field, sent):
     [
         (Role.PLANNER, "I look.\nObservation: sunny\nNext: conclusion.", (Plan(thought="I look.", decision=_NONE),)),
         (Role.PLANNER, "I look.\nNext: caller.\n\n**Observation 2:** x", (Plan(thought="I look.", decision=_CALL),)),
+        (Role.PLANNER, "I look.\n\nObservation 2.\nIt is dry.", (Plan(thought="I look.\n", decision=_NONE),)),
+        (Role.PLANNER, "I look.\n## Observation #3\ndry", (Plan(thought="I look.", decision=_NONE),)),
+        (Role.PLANNER, "I look.\nObservation", (Plan(thought="I look.", decision=_NONE),)),
+        (Role.PLANNER, "I look.\nTool output (1) - dry", (Plan(thought="I look.", decision=_NONE),)),
+        (Role.PLANNER, "I look.\nObservation 2 says dry.\nObservations\nObservation two.\nNext: caller.",
+         (Plan(thought="I look.\nObservation 2 says dry.\nObservations\nObservation two.", decision=_CALL),)),
         (Role.PLANNER, "\nObservation: sunny", (Plan(thought="", decision=_NONE),)),
         (Role.PLANNER, "Observation: dry.\nNext: caller.", (Plan(thought="Observation: dry.", decision=_CALL),)),
         (Role.BACKBONE, "I look.\nObservation: x\nconclusion: y", (Plan(thought="I look.", decision=_NONE),)),
@@ -181,9 +187,16 @@ def test_chat_stops_where_an_observation_would_be_made_up(model):
 
     turns, body = asyncio.run(ask())
     assert turns == (Plan(thought="I look it up.", decision=Decision.CALL),)
-    assert body["stop"] == ["END", "\nObservation:"]
+    assert body["stop"] == ["END", "\nObservation:", "\nObservation 2.", "\nObservation 2:"]
     grammar = FORMATS["chat"].grammar(Role.PLANNER, TASK)
-    for thought, allowed in (("It is\nsunny.", True), ("It is\n**Observation 2**: sunny.", False)):
+    for thought, allowed in (
+        ("It is\nsunny.", True),
+        ("It is\n**Observation 2**: sunny.", False),
+        ("It is\nObservation 2.\nsunny.", False),
+        ("It is\nObservation", False),
+        ("Observation: sunny.", False),
+        ("Observation 2 says sunny.\nObservations", True),
+    ):
         assert accepts(grammar, f"{thought}\nNext: caller.", special=False) == allowed
 
 

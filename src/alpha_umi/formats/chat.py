@@ -19,7 +19,7 @@ from alpha_umi.errors import FormatError
 from alpha_umi.formats.documents import write_function
 from alpha_umi.formats.grammars import PLAIN, Calls, Spelling, decision, one_decision, one_step, quoted, without
 from alpha_umi.formats.marks import ACTION, Marks, call_spans, filled, joined, write_call
-from alpha_umi.formats.replies import read_reply
+from alpha_umi.formats.replies import label_of_observations, read_reply
 from alpha_umi.types import (
     Answer,
     Call,
@@ -238,19 +238,21 @@ class ChatFormat:
         calls = Calls.of(task.tools, write_call, lambda text: read_reply(Role.CALLER, text), _SPELLING)
         match role:
             case Role.PLANNER:
-                thought = _ON_A_LINE.format(f"/(?s:.+)/ & {without([_FOREIGN])}")
+                thought = _ON_LINES.format(f"/(?s:.+\\n)/ & {_NOT_FOREIGN}")
                 return one_decision(_MARKS.told(callable=calls is not None), thought)
             case Role.CALLER if calls is not None:
                 return "\n".join(["start: call", *calls.lines("call")])
             case Role.BACKBONE:
-                return _step(_ON_A_LINE.format(without([*_ENDS_THOUGHT, _FOREIGN])), calls)
+                thought = f"/(?s:.*\\n)/ & {without(_ENDS_THOUGHT)} & {_NOT_FOREIGN}"
+                return _step(_ON_LINES.format(thought), calls)
             case _:
                 return None
 
     def stops(self, role: Role) -> tuple[str, ...]:
-        """Return the label of observations, on a line of its own."""
+        """Return the label of observations at the start of a line, also as the second of a numbered list."""
         label = self.wording.observation.strip()
-        return (f"\n{label}",) if label else ()
+        numbered = [f"{label.removesuffix(':')} 2{mark}" for mark in ".:"] if label.endswith(":") else []
+        return tuple(f"\n{each}" for each in (label, *numbered)) if label else ()
 
     def ending(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> Ending | None:
         calls = Calls.of(task.tools, write_call, lambda text: read_reply(Role.CALLER, text), _SPELLING)
@@ -274,12 +276,13 @@ def _step(thought: str, calls: Calls | None) -> str:
 
 _MARKS = Marks()
 _CONCLUSION = "conclusion: "
-_ON_A_LINE = '({} "\\n")?'
-"""A thought and its line break; what follows a thought stands on a line of its own."""
+_ON_LINES = "({})?"
+"""A thought, which ends with its line break; what follows it stands on a line of its own."""
 _ENDS_THOUGHT = (r"/(?i:action)[*_`]*[ \t]*:/", r"/(?i:conclusion|final answer)[*_`]*[ \t]*:/")
 """Texts that `replies` takes for the end of a thought, at any position."""
-_FOREIGN = r"/\n[ \t>*_#`-]*(?i:observation)( [0-9]+)?[*_`]*[ \t]*:/"
-"""Label of a tool's words, where a reply ends."""
+_LABEL = label_of_observations(end=r"\n")
+_NOT_FOREIGN = rf"~(/(?s:.*\n)?/ /(?i:{_LABEL})/ /(?s:.*)/)"
+"""No line that begins as a tool's words do, where a reply ends; see `replies.label_of_observations`."""
 _RESERVE = 128
 """Tokens that are kept for a backbone's call or answer."""
 _UNTHOUGHT = '& ~(/(?s:.*)/ "</think>" /(?s:.*)/)'

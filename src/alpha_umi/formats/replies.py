@@ -19,6 +19,18 @@ from alpha_umi.formats.marks import ACTION, COLON, cut_call, read_call
 from alpha_umi.literals import UnreadableError, read_notation, read_value, write_value
 from alpha_umi.types import Answer, Call, Decision, FinishReason, Plan, Role, Turn
 
+
+def label_of_observations(end: str) -> str:
+    """Pattern of how a line of a tool's words begins, in lower case, for Python and for grammars.
+
+    With a colon, or with a number and a mark behind it, or alone on its line. `end`: pattern of that line's end.
+    "Observation 2 says that" is a thought.
+    """
+    word, number = "(?:observation|tool (?:output|response|result))", r"[ \t]*(?:no\.? ?|number |#|\()?[0-9]{1,3}\)?"
+    markup = r"[*_`]*[ \t\u3000]*"
+    return rf"[ \t>*_#`-]*{word}(?:(?:{number})?{markup}[:：]|{number}{markup}(?:[.…–—-]|{end})|{markup}{end})"
+
+
 _FLAGS = re.IGNORECASE | re.MULTILINE | re.ASCII
 _EDGE = r"^[ \t>*_#`-]*+"
 _NEXT = (
@@ -51,7 +63,7 @@ _INPUT = re.compile(rf"Action[ _]?Input{COLON}[ \u3000]?", _FLAGS)
 _NEXT_TURN = re.compile(rf"{_EDGE}(?:Action|Observation){COLON}", _FLAGS)
 _BELOW = re.compile(rf"[^\n]*+\n[ \t>*_#`-]*+Action{COLON}(?P<name>[^\n]*+)", _FLAGS)
 _OBSERVATION = re.compile(rf"{_EDGE}Observation{COLON}", _FLAGS)
-_MADE_UP = re.compile(rf"\n[ \t>*_#`-]*+Observation(?: [0-9]{{1,3}})?{COLON}", re.IGNORECASE | re.ASCII)
+_MADE_UP = re.compile(r"\n" + label_of_observations(end=r"(?:\n|\Z)"), re.IGNORECASE | re.ASCII)
 _CONCLUSION = re.compile(rf"{_EDGE}(?:(?:conclusion|final answer){COLON}[ \u3000]?)++", _FLAGS)
 _GIVES_UP = re.compile(r"[\s.!*_`\"'。．！]*+give[ _-]?up[\s.!*_`\"'。．！]*+", re.IGNORECASE | re.ASCII)
 _FENCE = re.compile(r"(?P<ticks>`++)(?:[\w-]*+\s)?", re.ASCII)

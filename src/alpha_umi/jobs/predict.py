@@ -22,6 +22,7 @@ from alpha_umi.formats.json_types import normalise
 from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent
 from alpha_umi.loading.bundled import check_tasks
 from alpha_umi.loading.formats import open_format
+from alpha_umi.loading.trained_tools import warn_of_untrained_tools
 from alpha_umi.output_lock import locked
 from alpha_umi.preparation.reading import read_any
 from alpha_umi.types import Json, Role, Task
@@ -61,7 +62,10 @@ class Predicted:
 
 
 def predict(options: PredictOptions, progress: Callable[[int, int], object]) -> Predicted:
-    """Teacher-forced predictions of all scored steps. Goes on with what was interrupted; finished work is kept."""
+    """Teacher-forced predictions of all scored steps. Goes on with what was interrupted; finished work is kept.
+
+    Warns of tools for which the agent was not trained.
+    """
     with locked(options.out):
         return _predict_steps(options, progress)
 
@@ -72,6 +76,7 @@ def _predict_steps(options: PredictOptions, progress: Callable[[int, int], objec
         raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")
     if options.agent.provenance is not None:
         check_tasks(options.agent.provenance, (step.task for step in steps))
+    warn_of_untrained_tools(options.agent, (step.task for step in steps))
     predictions = Predictions(
         options.out, steps, _fingerprint(options), options.shard, constrained=options.agent.constrained
     )
