@@ -49,6 +49,19 @@ RESPONSES = {
     "tools": [{"type": "function", **ECHO["function"]}],
     "text": {"format": {"type": "text"}},
 }
+RUN = {
+    "turns": [
+        {"turn": "user", "text": "hello"},
+        {"turn": "plan", "thought": "so", "decision": "call"},
+        {"turn": "call", "name": "echo", "arguments": "{}"},
+        {"turn": "observation", "content": "seen", "status": "ok"},
+    ],
+    "tools": [ECHO],
+    "strategy": "dfsdt",
+    "temperature": 0.5,
+    "seed": 1,
+}
+DECISION = {"approve": True}
 ODD = (
     None,
     1,
@@ -67,6 +80,14 @@ ODD = (
     {"type": "x"},
     [None],
     "final",
+)
+
+
+REQUESTS = (
+    ("/v1/chat/completions", CHAT),
+    ("/v1/responses", RESPONSES),
+    ("/runs", RUN),
+    ("/runs/approvals/mcpr_1", DECISION),
 )
 
 
@@ -92,12 +113,12 @@ def places(value, path=()):
 def changed(document, rng):
     """The document with something of it replaced, left out or added."""
     document = json.loads(json.dumps(document))
-    *to, last = rng.choice([path for path in places(document) if path])
+    *to, last = rng.choice([path for path in places(document) if path] or [("x",)])
     inner = document
     for key in to:
         inner = inner[key]
     if rng.random() < 0.2:
-        del inner[last]
+        inner.pop(last, None) if isinstance(inner, dict) else inner.pop(last)
     elif isinstance(inner, dict) and rng.random() < 0.2:
         inner[rng.choice(["n", "seed", "stream", "tools", "logprobs", "content", "x"])] = rng.choice(ODD)
     else:
@@ -110,14 +131,14 @@ def test_no_hostile_request_is_an_error_of_the_servers_own(echo, count):
     rng, statuses = random.Random(7), set()
     with httpx2.Client(timeout=30, headers={"content-type": "application/json"}) as client:
         for _ in range(count):
-            path, document = rng.choice([("/chat/completions", CHAT), ("/responses", RESPONSES)])
+            path, document = rng.choice(REQUESTS)
             for _ in range(rng.choice([1, 1, 2, 4])):
                 document = changed(document, rng)
             body = json.dumps(document).encode()
             if rng.random() < 0.1:
                 at = rng.randrange(len(body))
                 body = body[:at] + bytes(rng.randrange(256) for _ in range(3)) + body[at + 2 :]
-            said = client.post(echo.url + path, content=body)
+            said = client.post(echo.root + path, content=body)
             statuses.add(said.status_code)
             if said.status_code != 200:
                 error = said.json()["error"]
@@ -136,6 +157,7 @@ def test_no_hostile_request_is_an_error_of_the_servers_own(echo, count):
         (b"[" * 100_001, {}, 413),
         (b"[" * 50_000, {}, 400),
         (json.dumps(CHAT).encode(), {"content-type": "text/plain"}, 415),
+        (json.dumps(CHAT).encode(), {"content-type": "", "origin": "http://localhost:3000"}, 415),
         (json.dumps(CHAT).encode(), {"host": "evil.example"}, 403),
         (json.dumps(CHAT).encode(), {"origin": "https://evil.example"}, 403),
         (json.dumps({**CHAT, "model": "gpt-5"}).encode(), {}, 404),
@@ -180,10 +202,12 @@ def test_a_key_is_asked_for_and_its_absence_and_its_mistakes_are_refused():
     with serving(Echo(), key="right") as served:
         for header in (None, "Bearer wrong", "right", "Bearer", "Basic right", "Bearer right\u00e9"):
             headers = {} if header is None else {"Authorization": header.encode("latin-1")}
-            for path in ("/v1/models", "/metrics", "/v1/responses/x"):
+            for path in ("/v1/models", "/metrics", "/v1/responses/x", "/agent", "/runs", "/runs/0"):
                 assert httpx2.get(served.root + path, headers=headers).status_code == 401
             assert served.post(headers=headers, **CHAT).status_code == 401
+            assert httpx2.post(served.root + "/runs", json=RUN, headers=headers).status_code == 401
         assert served.post(headers={"Authorization": "Bearer right"}, **CHAT).status_code == 200
+        assert httpx2.get(served.root + "/").status_code == 200, "the page itself asks for the key"
 
 
 def test_another_host_needs_a_key(monkeypatch):

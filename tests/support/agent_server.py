@@ -1,5 +1,6 @@
 """Endpoint of an agent on loopback, in a thread of its own, and tasks of the sealed world for its clients."""
 
+import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ import httpx2
 
 from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.serving.endpoint.app import make_app
+from alpha_umi.serving.endpoint.approvals import WAIT_S
 from alpha_umi.serving.endpoint.routes import AppOptions, Routes
 from alpha_umi.serving.endpoint.start import open_served, read_options
 from alpha_umi.serving.endpoint.state import State
@@ -30,15 +32,22 @@ class AgentServer:
     def post(self, path="/chat/completions", headers=(), **fields):
         return httpx2.post(self.url + path, json=fields, headers=dict(headers), timeout=60)
 
+    def events(self, path, **fields):
+        """Events of a stream at the server's root, as they come."""
+        with httpx2.stream("POST", self.root + path, json=fields, timeout=60) as reply:
+            for line in reply.iter_lines():
+                if line.startswith("data: "):
+                    yield json.loads(line.removeprefix("data: "))
+
     def chat(self, text, **fields):
         messages = [{"role": "user", "content": text}]
         return self.post(**{"model": self.routes.served.name, "messages": messages, **fields})
 
 
 @contextmanager
-def serving(agent=None, options=(), spans=None, **app_options):
+def serving(agent=None, options=(), spans=None, approval_s=WAIT_S, **app_options):
     """`agent`: a name or an object; `options`: as `umi serve` takes them."""
-    served = open_served(read_options(agent, dict(options)))
+    served = open_served(read_options(agent, dict(options), approval_s=approval_s))
     if spans is not None:
         served = replace(served, spans=spans)
     listening = server.listen("127.0.0.1", 0)

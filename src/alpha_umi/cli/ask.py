@@ -77,7 +77,7 @@ Confirm = Annotated[
         "--confirm",
         metavar="PATTERN",
         help="Ask before a call of such a tool is run ('delete_*', '*'), beside the tools that ask for it themselves; "
-        "where there is no terminal it is declined.",
+        "where neither a terminal nor a client of umi serve can be asked it is declined.",
     ),
 ]
 Approve = Annotated[

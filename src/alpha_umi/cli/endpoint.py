@@ -33,15 +33,26 @@ def serve(
         Path | None,
         typer.Option(help="Keep every whole reply as a trajectory in this folder, for umi prepare rollouts."),
     ] = None,
+    approval_timeout: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds in which a client approves a call that asks for it; then it is refused."),
+    ] = 300,
     *,
     agent: str | None = None,
     **options: Any,
 ) -> None:
-    """Serve an agent to OpenAI's clients, at /v1. Tools are those of a request, else the ones named here."""
+    """Serve an agent to OpenAI's clients, at /v1, and as a web page, at /. Tools are those of a request, else the ones
+    named here."""
     with explain_missing_extra("serve", "an endpoint"):
         from alpha_umi.serving.endpoint import start
     listening: dict[str, Any] = {"host": host, "port": port, "key_env": api_key_env, "state": state, "keep": keep}
-    listening["origins"] = tuple(allow_origin or ())
+    listening |= {"origins": tuple(allow_origin or ()), "approval_s": approval_timeout}
     started = start.read_options(agent, asking.api_options(**options), **listening)
-    start.run(started, lambda url: print(f"{url}/v1", flush=True))
+    start.run(started, _print_addresses)
     echo("stopped")
+
+
+def _print_addresses(url: str) -> None:
+    """Print the API's address for programs, and the page's for people."""
+    print(f"{url}/v1", flush=True)
+    echo(f"web page: {url}/", err=True)

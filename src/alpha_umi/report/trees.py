@@ -78,6 +78,8 @@ def _node(position: tuple[float, float], node: Node, *, best: bool) -> Html:
 
 
 def _label(node: Node) -> str:
+    if node.parent is None:
+        return "query"
     calls = [turn.name or "no tool" for turn in node.turns if isinstance(turn, Call)]
     if calls:
         return calls[0] if len(calls) == 1 else f"{calls[0]} +{len(calls) - 1}"
@@ -86,8 +88,6 @@ def _label(node: Node) -> str:
             return "answer"
         case Plan(decision=Decision.GIVE_UP):
             return "give up"
-        case User():
-            return "query"
         case _:
             return "undecided"
 

@@ -47,11 +47,13 @@ def explore(
     strategy: Strategy | None = None,
     *,
     history: Sequence[Turn] = (),
+    begun: Sequence[Turn] = (),
 ) -> AsyncGenerator[Node, None]:
     """Solve `task`: grow the nodes that the strategy picks until it has its answers or a limit is spent.
 
     A chain by default. `history`: the earlier exchanges of a conversation, which stand before the query in the root.
+    `begun`: whole steps that stand behind it, after which the search goes on.
     A strategy that branches forks the environment before anything else, so one that cannot fork is refused before a
     model is asked (ConfigError). Raises ModelError when a model cannot complete and there is no other branch.
     """
-    return (strategy or Chain()).run(Walk(agent, task, limits or Limits(), history=history), environment)
+    return (strategy or Chain()).run(Walk(agent, task, limits or Limits(), history=history, begun=begun), environment)

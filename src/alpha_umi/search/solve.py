@@ -23,13 +23,15 @@ async def solve(
     strategy: Strategy | None = None,
     *,
     history: Sequence[Turn] = (),
+    begun: Sequence[Turn] = (),
     on_node: OnNode | None = None,
 ) -> None:
     """Search for an answer to the tree's task and grow the tree to the search's end; what was found stays on an error.
 
     `on_node` sees each node as often as it grows. Raises as `explore`.
     """
-    async with aclosing(explore(agent, environment, tree.task, limits, strategy, history=history)) as nodes:
+    steps = explore(agent, environment, tree.task, limits, strategy, history=history, begun=begun)
+    async with aclosing(steps) as nodes:
         async for node in nodes:
             tree.add(node)
             if on_node is not None:

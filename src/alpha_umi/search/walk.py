@@ -46,10 +46,11 @@ class Walk:
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
         history: Sequence[Turn] = (),
+        begun: Sequence[Turn] = (),
     ) -> None:
         self.limits = limits
         self.tree = Tree(task=task)
-        root = (*history, User(text=task.query))
+        root = (*history, User(text=task.query), *begun)
         self.tree.add(Node(index=0, parent=None, turns=root, status=NodeStatus.DONE))
         self._agent = agent
         self._clock, self._started = clock, clock()

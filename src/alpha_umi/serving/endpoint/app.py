@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from alpha_umi.serving.endpoint.errors import ApiError, failed
 from alpha_umi.serving.endpoint.openapi import openapi_document
+from alpha_umi.serving.endpoint.page import send_file, send_page
 from alpha_umi.serving.endpoint.routes import AppOptions, Routes
 from alpha_umi.serving.endpoint.sending import refuse, send_json
 from alpha_umi.serving.endpoint.served import ServedAgent
@@ -31,6 +32,7 @@ def make_app(served: ServedAgent, options: AppOptions, state: State) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         async with served.loaded:
             yield
+            await served.approvals.aclose()
         if served.toolbox is not None:
             await served.toolbox.__aexit__()
         state.close()
@@ -52,6 +54,13 @@ def make_app(served: ServedAgent, options: AppOptions, state: State) -> FastAPI:
         ("/v1/responses/{name}", routes.response, ["GET", "DELETE"]),
         ("/v1/models", routes.models, ["GET"]),
         ("/v1/models/{name:path}", routes.model, ["GET"]),
+        ("/", send_page, ["GET"]),
+        ("/page/{name}", send_file, ["GET"]),
+        ("/agent", routes.agent, ["GET"]),
+        ("/runs", routes.run, ["POST"]),
+        ("/runs", routes.runs, ["GET"]),
+        ("/runs/approvals/{name}", routes.decide, ["POST"]),
+        ("/runs/{name}", routes.kept_run, ["GET"]),
         ("/health", routes.health, ["GET"]),
         ("/metrics", routes.counts, ["GET"]),
         ("/openapi.json", _document, ["GET"]),

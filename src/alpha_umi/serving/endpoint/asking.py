@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,10 +16,12 @@ from alpha_umi.formats.messages import ReadMessages, read_messages
 from alpha_umi.formats.smolagents import with_calls
 from alpha_umi.formats.tool_lists import read_tools
 from alpha_umi.protocols import Agent
-from alpha_umi.search import Limits
+from alpha_umi.search import Chain, Limits
+from alpha_umi.search.names import Named
 from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
+from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Event
 from alpha_umi.serving.endpoint.meters import RequestMeter, Settings
-from alpha_umi.serving.endpoint.replying import AgentRequest, Called, ServerTools, text_argument
+from alpha_umi.serving.endpoint.replying import AgentRequest, ServerTools, text_argument
 from alpha_umi.serving.endpoint.served import RoleAgent, ServedAgent, check_length, check_turns, turns_for
 from alpha_umi.serving.endpoint.spans import TracedEnvironment
 from alpha_umi.serving.endpoint.state import State
@@ -42,6 +44,11 @@ class Asked:
         self.state.keep_call(call_id, called.thought, called.call)
         return call_id
 
+    def park(self, asking: ApprovalAsked, events: AsyncGenerator[Event]) -> None:
+        """Keep the reply, whose client is sent a request for approval, for the request that decides."""
+        if self.request.tools is not None:
+            self.request.tools.approvals.park(asking.id, self, events)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedRequest:
@@ -59,6 +66,9 @@ class ParsedRequest:
     budgets: Budgets
     parallel: bool
     streams: bool
+    strategy: Named | None = None
+    """Search of the server's tools; None: the server's own."""
+    shows_nodes: bool = False
 
 
 def read_chat(body: ChatRequest) -> ParsedRequest:
@@ -139,16 +149,25 @@ def read_choice(choice: str | NamedChoice | None, tools: Sequence[ToolSpec] | No
 
 async def ask(parsed: ParsedRequest, served: ServedAgent, state: State) -> Asked:
     """Turn a parsed request into what is asked of the agent. Raises ApiError."""
-    agent = served.find(parsed.model)
     turns = recalled(parsed.conversation, served.turns_of(parsed.conversation), state)
-    limits = bounded(served.limits, parsed.budgets)
-    own_tools = parsed.tools is None and not parsed.conversation.call_ids
+    return await ask_about(turns, parsed, served, state, own_tools=not parsed.conversation.call_ids)
+
+
+async def ask_about(
+    turns: tuple[Turn, ...], parsed: ParsedRequest, served: ServedAgent, state: State, *, own_tools: bool
+) -> Asked:
+    """Turn a request about some turns into what is asked of the agent. Raises ApiError.
+
+    `own_tools`: those of the server may be used, where the request names none.
+    """
+    agent = served.find(parsed.model)
+    own_tools = own_tools and parsed.tools is None
     alone = agent.role if isinstance(agent, RoleAgent) else None
     if alone is not None:
         turns = turns_for(alone, turns)
     else:
         check_turns(turns)
-    query = next(turn.text for turn in reversed(turns) if isinstance(turn, User))
+    asked_at, query = max((at, turn.text) for at, turn in enumerate(turns) if type(turn) is User)
     task = Task(id=secrets.token_hex(8), query=query, tools=parsed.tools or ())
     check_length(task, turns, served.most_tokens)
     answer_tool = _answer_tool(parsed, served) if alone is None else None
@@ -156,7 +175,7 @@ async def ask(parsed: ParsedRequest, served: ServedAgent, state: State) -> Asked
         task = replace(task, tools=tuple(tool for tool in task.tools if tool not in _answer_tools(task.tools)))
     tools: ServerTools | None = None
     if own_tools and alone is None and served.toolbox is not None and parsed.choice is not ToolChoice.NONE:
-        task, tools = await _server_tools(served, query)
+        task, tools = await _server_tools(parsed, served, query, turns[asked_at + 1 :])
     choice = ToolChoice.AUTO if answer_tool is not None or tools is not None else parsed.choice
     if tools is None and not task.tools:
         choice = ToolChoice.NONE
@@ -176,9 +195,10 @@ async def ask(parsed: ParsedRequest, served: ServedAgent, state: State) -> Asked
         task=task,
         turns=turns,
         meter=RequestMeter(settings=settings, spans=served.spans),
-        limits=limits,
+        limits=bounded(served.limits, parsed.budgets),
         steer=steer,
         streams=parsed.streams,
+        shows_nodes=parsed.shows_nodes,
         parallel=parsed.parallel,
         tools=tools,
         has_critic=Role.CRITIC in served.loaded.role_models,
@@ -258,16 +278,28 @@ def bounded(own: Limits, asked: Budgets) -> Limits:
     )
 
 
-async def _server_tools(served: ServedAgent, query: str) -> tuple[Task, ServerTools]:
-    if served.toolbox is None:
+async def _server_tools(
+    parsed: ParsedRequest, served: ServedAgent, query: str, begun: tuple[Turn, ...]
+) -> tuple[Task, ServerTools]:
+    toolbox = served.toolbox
+    if toolbox is None:
         raise AssertionError("only a server with tools runs them")
     try:
-        task, environment = await asyncio.to_thread(served.toolbox.open, query)
+        task, environment = await asyncio.to_thread(toolbox.open, query)
     except AlphaUMiError as error:
         raise ApiError(status=503, message=f"no tools can be had: {error}", code="no_tools") from None
     if served.spans is not None:
         environment = TracedEnvironment(environment, served.spans)
-    return task, ServerTools(environment=environment, strategy=served.strategy, is_chain=served.is_chain)
+    rules = toolbox.environment.confirmation
+    strategy = parsed.strategy or served.strategy
+    return task, ServerTools(
+        environment=environment,
+        strategy=strategy,
+        is_chain=isinstance(strategy, Chain) and strategy.attempts == 1,
+        approvals=served.approvals,
+        needs_approval=lambda name: any(tool.name == name and rules.needs(tool) for tool in task.tools),
+        begun=begun,
+    )
 
 
 def recalled(conversation: ReadMessages, turns: Sequence[Turn], state: State) -> tuple[Turn, ...]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alpha_umi.serving.endpoint.asking import Asked
-from alpha_umi.serving.endpoint.replying import Called, Ended, Event, Text, Thought
+from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Ended, Event, Text, Thought
 from alpha_umi.types import Call, Json, Observation, TokenLogprob
 
 
@@ -37,7 +37,7 @@ async def chat_completion(asked: Asked, events: AsyncGenerator[Event]) -> dict[s
     """Answer a request as one object. Raises ApiError."""
     head = ChatHead(model=asked.model)
     thoughts, text, calls = list[str](), list[str](), list[Json]()
-    ended = None
+    finish, status = None, dict[str, Json]()
     async for event in events:
         match event:
             case Thought(text=piece, starts=starts):
@@ -48,11 +48,16 @@ async def chat_completion(asked: Asked, events: AsyncGenerator[Event]) -> dict[s
                 thoughts.append(f"\n\n{shown(event)}")
             case Called(call=call):
                 calls.append(write_call(call, asked.remember(event)))
+            case ApprovalAsked():
+                asked.park(event, events)
+                text.append(approval_words(event))
+                finish, status = "stop", requires_action(event)
+                break
             case Ended():
-                ended = event
+                finish = event.finish
             case _:
                 pass
-    if ended is None:
+    if finish is None:
         raise AssertionError("a reply has an end")
     message: dict[str, Json] = {"role": "assistant", "content": "".join(text) if text or not calls else None}
     message["refusal"] = None
@@ -64,9 +69,9 @@ async def chat_completion(asked: Asked, events: AsyncGenerator[Event]) -> dict[s
         "index": 0,
         "message": message,
         "logprobs": write_logprobs(asked),
-        "finish_reason": ended.finish,
+        "finish_reason": finish,
     }
-    return head.object("chat.completion", [choice], usage=write_usage(asked))
+    return head.object("chat.completion", [choice], usage=write_usage(asked), **status)
 
 
 async def chat_chunks(
@@ -95,6 +100,11 @@ async def chat_chunks(
             case Called(call=call):
                 yield chunk({"tool_calls": [{"index": number, **write_call(call, asked.remember(event))}]})
                 number += 1
+            case ApprovalAsked():
+                asked.park(event, events)
+                yield chunk({"content": approval_words(event)})
+                yield {**chunk({}, "stop"), **requires_action(event)}
+                break
             case Ended(finish=finish):
                 if not has_text and not number:
                     yield chunk({"content": ""})
@@ -109,6 +119,20 @@ async def chat_chunks(
 def write_call(call: Call, call_id: str) -> dict[str, Json]:
     """Write a call as an entry of `tool_calls`."""
     return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def requires_action(event: ApprovalAsked) -> dict[str, Json]:
+    """Write the status of a reply that goes on when the client has approved or refused a call."""
+    call = event.called.call
+    asked: dict[str, Json] = {"id": event.id, "name": call.name, "arguments": call.arguments}
+    action: dict[str, Json] = {"type": "approve_tool_call", "approve_tool_call": asked}
+    return {"status": "requires_action", "required_action": action}
+
+
+def approval_words(event: ApprovalAsked) -> str:
+    """Words of a request for approval, for clients that show text alone."""
+    call = event.called.call
+    return f"Approval is needed before this call is run: {call.name} {call.arguments}"
 
 
 def shown(event: Event) -> str:

@@ -38,6 +38,8 @@ def messages_of(items: Sequence[Json]) -> list[Json]:
                 call_id = str(item.get("id") or "")
                 messages.call(item, call_id)
                 messages.add({"role": "tool", "tool_call_id": call_id, "content": item.get("output")})
+            case "mcp_approval_request" | "mcp_approval_response":
+                pass  # the call that they are about follows them
             case _:
                 raise unsupported(f"{where}.type", "items of this type cannot be read here")
     return messages.done
@@ -52,6 +54,8 @@ class _Messages:
 
     def say(self, item: Mapping[str, Json]) -> None:
         message: dict[str, Json] = {"role": item.get("role"), "content": item.get("content")}
+        if message["role"] == "user":
+            self.reasoning = ""  # of a call that was never made
         self.add(self._with_reasoning(message) if message["role"] == "assistant" else message)
 
     def call(self, item: Mapping[str, Json], call_id: str) -> None:
@@ -131,11 +135,23 @@ class Output:
         yield self._event("response.function_call_arguments.done", arguments=call.arguments, name=call.name)
         yield from self._end(arguments=call.arguments, status="completed")
 
-    def begin_own_call(self, call: Call, call_id: str) -> Iterator[dict[str, Json]]:
+    def ask_approval(self, call: Call, name: str) -> Iterator[dict[str, Json]]:
+        """Add a request for approval of a call that the server would run."""
+        yield from self.close()
+        item: dict[str, Json] = {"type": "mcp_approval_request", "id": name, "server_label": SERVER_LABEL}
+        yield from self._begin({**item, "name": call.name, "arguments": call.arguments})
+        yield from self._end()
+
+    def begin_own_call(self, call: Call, call_id: str, approval_id: str | None = None) -> Iterator[dict[str, Json]]:
         """Add a call that the server runs."""
         yield from self.close()
         item: dict[str, Json] = {"type": "mcp_call", "id": call_id, "server_label": SERVER_LABEL, "name": call.name}
-        rest: dict[str, Json] = {"output": None, "error": None, "approval_request_id": None, "status": "in_progress"}
+        rest: dict[str, Json] = {
+            "output": None,
+            "error": None,
+            "approval_request_id": approval_id,
+            "status": "in_progress",
+        }
         yield from self._begin({**item, "arguments": "", **rest})
         yield self._event("response.mcp_call.in_progress")
         yield self._event("response.mcp_call_arguments.done", arguments=call.arguments)

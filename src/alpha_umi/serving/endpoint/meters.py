@@ -60,24 +60,34 @@ class RequestMeter:
     spans: Spans | None = None
     """None: completions are no spans."""
     completions: list[tuple[Role, Completion]] = field(default_factory=list[tuple[Role, Completion]])
+    counted: int = 0
+    """Completions that an earlier part of the reply has told of; usage is that of the others."""
 
     def measure(self, role: Role, role_model: RoleModel) -> RoleModel:
         """The role's model with the request's settings, measured."""
         changed = self.settings.apply(role, role_model)
         return replace(changed, model=_Measured(changed.model, role, self))
 
+    def begin_part(self) -> None:
+        """Count anew for the next part of the reply; the budget stays that of all parts."""
+        self.counted = len(self.completions)
+
+    @property
+    def _new(self) -> list[tuple[Role, Completion]]:
+        return self.completions[self.counted :]
+
     @property
     def usage(self) -> Usage:
-        return sum((completion.usage for _, completion in self.completions), Usage())
+        return _total(self._new)
 
     @property
     def cached_tokens(self) -> int:
-        return sum(completion.cached_tokens for _, completion in self.completions)
+        return sum(completion.cached_tokens for _, completion in self._new)
 
     @property
     def reasoning_tokens(self) -> int:
         """Tokens of plans."""
-        return sum(each.usage.completion_tokens for role, each in self.completions if role is Role.PLANNER)
+        return sum(each.usage.completion_tokens for role, each in self._new if role is Role.PLANNER)
 
     @property
     def answer_logprobs(self) -> tuple[TokenLogprob, ...] | None:
@@ -111,7 +121,7 @@ class RequestMeter:
     def left(self) -> int | None:
         """Tokens that completions may still take; None: as many as they like."""
         most = self.settings.max_tokens
-        return None if most is None else most - self.usage.completion_tokens
+        return None if most is None else most - _total(self.completions).completion_tokens
 
     def bounded(self, role: Role, sampling: Sampling) -> Sampling:
         """Sampling within what is left. Raises SpentError where nothing is."""
@@ -122,6 +132,10 @@ class RequestMeter:
         if role is Role.SUMMARIZER and self.settings.answer_grammar is not None:
             sampling = replace(sampling, grammar=self.settings.answer_grammar, ending=None)
         return sampling
+
+
+def _total(completions: list[tuple[Role, Completion]]) -> Usage:
+    return sum((completion.usage for _, completion in completions), Usage())
 
 
 @dataclass(frozen=True, slots=True)

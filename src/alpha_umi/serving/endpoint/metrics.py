@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from alpha_umi.serving.endpoint.replying import Ended, Event, Text, Thought
+from alpha_umi.serving.endpoint.events import Ended, Event, Text, Thought
 from alpha_umi.types import Usage
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)

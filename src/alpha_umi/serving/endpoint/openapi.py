@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from alpha_umi.serving.endpoint.wire import ChatRequest, ResponsesRequest
+from alpha_umi.serving.endpoint.wire import ApprovalDecision, ChatRequest, ResponsesRequest, RunRequest
 from alpha_umi.types import Json
 
 _VERSION = "1"
@@ -51,6 +51,15 @@ def openapi_document() -> dict[str, Json]:
             "/v1/chat/completions": {"post": _post("Answer a conversation.", "ChatRequest")},
             "/v1/responses": {"post": _post("Answer a conversation, and keep it.", "ResponsesRequest")},
             "/v1/responses/{name}": {"get": _get("A kept response.", name, "404"), "delete": deleted},
+            "/runs": {
+                "get": _get("The newest kept runs."),
+                "post": _post("Answer a conversation of turns, as a stream of events.", "RunRequest"),
+            },
+            "/runs/{name}": {"get": _get("A kept run.", name, "404")},
+            "/runs/approvals/{name}": {
+                "post": {**_post("Approve or refuse a call.", "ApprovalDecision"), "parameters": [name]}
+            },
+            "/agent": {"get": _get("The agent, its searches and the server's tools.", None, "503")},
             "/v1/models": {"get": _get("The models that can be asked.")},
             "/v1/models/{name}": {"get": _get("One of them.", name, "404")},
             "/health": {"get": {"summary": "State of the server.", "responses": _responses(_object(), "503")}},
@@ -66,14 +75,14 @@ def openapi_document() -> dict[str, Json]:
 
 def _schemas() -> dict[str, Json]:
     schemas: dict[str, Json] = {}
-    for kind in (ChatRequest, ResponsesRequest):
+    for kind in (ChatRequest, ResponsesRequest, RunRequest, ApprovalDecision):
         schema: dict[str, Any] = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {})
         schemas[kind.__name__] = schema
     return schemas
 
 
-def _post(summary: str, kind: str) -> Json:
+def _post(summary: str, kind: str) -> dict[str, Json]:
     content: dict[str, Json] = {**_object(), "text/event-stream": {"schema": _TEXT}}
     body: Json = {
         "required": True,

@@ -12,8 +12,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
 
 from alpha_umi.agent import RoleModel, with_role_models
 from alpha_umi.arguments import Fault, read_arguments
@@ -23,7 +22,9 @@ from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.protocols import Agent, Environment, Format
 from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree
 from alpha_umi.search.solve import solve
+from alpha_umi.serving.endpoint.approvals import ASK_CLIENT, Approvals
 from alpha_umi.serving.endpoint.errors import ApiError, failed, invalid
+from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Ended, Event, Grown, Text, Thought
 from alpha_umi.serving.endpoint.meters import RequestMeter, SpentError
 from alpha_umi.serving.endpoint.spans import agent_span
 from alpha_umi.types import (
@@ -54,6 +55,11 @@ class ServerTools:
     strategy: Strategy
     is_chain: bool
     """True: an answer is final when it is written."""
+    approvals: Approvals
+    needs_approval: Callable[[str], bool]
+    """True for the name of a tool whose calls the client approves or refuses."""
+    begun: tuple[Turn, ...] = ()
+    """Whole steps of the reply that the search goes on from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,8 @@ class AgentRequest:
     """What becomes of the agent whose models are measured: steered by a tool choice, or one role of it alone."""
     streams: bool = False
     """True: text is sent while it is written."""
+    shows_nodes: bool = False
+    """True: the nodes of the search are sent as they grow."""
     parallel: bool = True
     """False: one call at most."""
     tools: ServerTools | None = None
@@ -83,50 +91,6 @@ class AgentRequest:
     """The role that is asked alone, for one completion; None: an agent."""
     answer_tool: ToolSpec | None = None
     """The tool as whose call the answer is sent; None: it is sent as text."""
-
-
-# --- events -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Thought:
-    """Piece of a plan's thought."""
-
-    text: str
-    starts: bool = False
-    """True for the first piece of a plan."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Piece of the answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """Call, with the thought of the plan before it."""
-
-    call: Call
-    thought: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """End of a reply: what it is in all."""
-
-    trajectory: Trajectory
-    """The conversation with the turns of the reply; its usage is the reply's."""
-    said: tuple[Turn, ...]
-    """Turns of the reply."""
-    finish: str
-    """`stop`, `tool_calls` or `length`, as OpenAI has it."""
-    nodes: tuple[Node, ...]
-    """Of the search, where the server ran the tools; else the reply as one."""
-
-
-Event: TypeAlias = Thought | Text | Called | Observation | Ended
 
 
 async def reply(request: AgentRequest) -> AsyncGenerator[Event]:
@@ -193,9 +157,12 @@ class _Reply:
     answer: LiveText | None = None
     thought: str = ""
     """Of the last plan."""
+    waiting: Called | None = None
+    """Call that may need approval; it is sent when it is decided or has its observation."""
 
     async def run(self) -> None:
         request = self.request
+        ASK_CLIENT.set(self.ask)
         with agent_span(request.meter.spans, request.name):
             await self._run(request)
 
@@ -291,22 +258,21 @@ class _Reply:
 
     async def _search(self, agent: Agent, tools: ServerTools) -> None:
         request = self.request
-        history = request.turns[:-1]
+        history = request.turns[: len(request.turns) - len(tools.begun) - 1]
         tree, shown = Tree(task=request.task), dict[int, int]()
 
         def on_node(node: Node) -> None:
             for turn in node.turns[shown.get(node.index, 0) :] if node.parent is not None else ():
                 if not isinstance(turn, Answer) or tools.is_chain:
                     self.on_turn(turn)
-                if isinstance(turn, Call):
-                    self.send(Called(turn, self.thought))
-                elif isinstance(turn, Observation):
-                    self.send(turn)
+                self.on_tool_turn(turn, tools)
             shown[node.index] = len(node.turns)
+            if request.shows_nodes and node.parent is not None:
+                self.send(Grown(node))
 
         with suppress(SpentError):
-            search = tools.strategy
-            await solve(tree, agent, tools.environment, request.limits, search, history=history, on_node=on_node)
+            await solve(tree, agent, tools.environment, request.limits, tools.strategy, history=history,
+                        begun=tools.begun, on_node=on_node)  # fmt: skip
         best = tree.best
         said = best.turns[len(request.turns) :]
         cut = request.meter.is_spent or best.stop is StopReason.LIMIT
@@ -314,6 +280,21 @@ class _Reply:
         if best.answer is not None and request.meter.is_cut:
             finish = "length"
         self._end(said, finish, best.usage, tuple(tree.nodes))
+
+    async def ask(self, call: Call, _: ToolSpec) -> bool:
+        """Ask the client whether a call is run (`protocols.Confirm`)."""
+        tools = self.request.tools
+        if tools is None:
+            return False
+        written = self.waiting or Called(call, self.thought)
+
+        def announce(name: str) -> None:
+            self.waiting = replace(written, approval_id=name)
+            self.send(ApprovalAsked(name, replace(written, call=call)))
+
+        approved = await tools.approvals.ask(announce)
+        self._send_waiting()
+        return approved
 
     # --- what is sent ---------------------------------------------------------------------------------
 
@@ -338,6 +319,21 @@ class _Reply:
                 self.answer = LiveText(request.format, role, Answer)
             if text := self.answer.feed(piece):
                 self.send(Text(text))
+
+    def on_tool_turn(self, turn: Turn, tools: ServerTools) -> None:
+        """Send a call or an observation of tools that run here; a call that may need approval waits."""
+        if isinstance(turn, Call):
+            self.waiting = Called(turn, self.thought)
+            if not tools.needs_approval(turn.name):
+                self._send_waiting()
+        elif isinstance(turn, Observation):
+            self._send_waiting()
+            self.send(turn)
+
+    def _send_waiting(self) -> None:
+        called, self.waiting = self.waiting, None
+        if called is not None:
+            self.send(called)
 
     def on_turn(self, turn: Turn) -> None:
         """Send the rest of a turn that is whole."""
@@ -405,13 +401,3 @@ def answer_call(tool: ToolSpec, text: str) -> Call:
 
 def _hands_over(turn: Turn) -> bool:
     return isinstance(turn, Plan) and turn.decision in (Decision.CALL, Decision.CONCLUDE)
-
-
-async def whole(events: AsyncGenerator[Event]) -> tuple[list[Event], Ended]:
-    """Wait for a reply's end: all events before it, and it."""
-    before: list[Event] = []
-    async for event in events:
-        if isinstance(event, Ended):
-            return before, event
-        before.append(event)
-    raise AssertionError("a reply has an end")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alpha_umi.serving.endpoint.asking import Asked, ParsedRequest, read_choice, read_conversation, read_functions
-from alpha_umi.serving.endpoint.errors import ApiError, unsupported
+from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
+from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Ended, Event, Grown, Text, Thought
 from alpha_umi.serving.endpoint.items import Output, messages_of
 from alpha_umi.serving.endpoint.meters import Settings
-from alpha_umi.serving.endpoint.replying import Called, Ended, Event, Text, Thought
 from alpha_umi.serving.endpoint.state import State
-from alpha_umi.serving.endpoint.wire import ResponsesRequest, TextOptions
+from alpha_umi.serving.endpoint.wire import Approval, ResponsesRequest, TextOptions
 from alpha_umi.types import Json, Observation
 
 
@@ -61,6 +61,18 @@ class ResponseDraft:
             "user": None,
             "metadata": dict[str, Json](body.metadata or {}),
         }
+
+
+def find_approval(body: ResponsesRequest) -> Approval | None:
+    """The decision on a call that ends a request; None where the request is none. Raises ApiError naming the item."""
+    last = body.input[-1] if isinstance(body.input, list) and body.input else {}
+    if last.get("type") != "mcp_approval_response":
+        return None
+    name, approve = last.get("approval_request_id"), last.get("approve")
+    where = f"input[{len(body.input) - 1}]"
+    if not isinstance(name, str) or not isinstance(approve, bool):
+        raise invalid(f"{where}: approval_request_id (a text) and approve (true or false) are needed", where)
+    return Approval(id=name, approve=approve)
 
 
 def draft_response(body: ResponsesRequest, state: State) -> ResponseDraft:
@@ -127,12 +139,15 @@ async def response_events(
         for each in _events(event, output, asked):
             yield {**each, "sequence_number": number}
             number += 1
-        if isinstance(event, Ended):
-            status = "incomplete" if event.finish == "length" else "completed"
+        if isinstance(event, (Ended, ApprovalAsked)):
+            if isinstance(event, ApprovalAsked):
+                asked.park(event, events)
+            status = "incomplete" if isinstance(event, Ended) and event.finish == "length" else "completed"
             made = draft.object(status, output.items, write_usage(asked))
             if draft.body.store is not False:
                 asked.state.keep_response(made, [*draft.items, *output.items])
             yield {"type": f"response.{status}", "sequence_number": number, "response": made}
+            return
 
 
 def _events(event: Event, output: Output, asked: Asked) -> Iterator[dict[str, Json]]:
@@ -142,14 +157,18 @@ def _events(event: Event, output: Output, asked: Asked) -> Iterator[dict[str, Js
             return output.think(piece, starts=starts)
         case Text(text=piece):
             return output.say(piece)
-        case Called(call=call) if own:
-            return output.begin_own_call(call, asked.remember(event))
+        case Called(call=call, approval_id=approval_id) if own:
+            return output.begin_own_call(call, asked.remember(event), approval_id)
         case Called(call=call):
             return output.call(call, asked.remember(event))
         case Observation(content=content):
             return output.end_own_call(content)
+        case ApprovalAsked(id=name, called=called):
+            return output.ask_approval(called.call, name)
         case Ended(finish=finish):
             return _last_events(output, finish)
+        case Grown():
+            return iter(())
 
 
 def _last_events(output: Output, finish: str) -> Iterator[dict[str, Json]]:

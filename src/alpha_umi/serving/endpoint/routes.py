@@ -15,13 +15,29 @@ from alpha_umi.rollouts.runner import ROLLOUTS, Rollout, encode_rollout
 from alpha_umi.serving.endpoint.asking import Asked, ask, read_chat
 from alpha_umi.serving.endpoint.chat import chat_chunks, chat_completion
 from alpha_umi.serving.endpoint.errors import ApiError
+from alpha_umi.serving.endpoint.events import Ended, Event
+from alpha_umi.serving.endpoint.kept_runs import KeptRuns
 from alpha_umi.serving.endpoint.metrics import Metrics
-from alpha_umi.serving.endpoint.replying import Ended, Event, reply
-from alpha_umi.serving.endpoint.responses import draft_response, make_response, read_response, response_events
+from alpha_umi.serving.endpoint.replying import reply
+from alpha_umi.serving.endpoint.responses import (
+    draft_response,
+    find_approval,
+    make_response,
+    read_response,
+    response_events,
+)
+from alpha_umi.serving.endpoint.runs import ask_run, describe_agent, run_events
 from alpha_umi.serving.endpoint.sending import HUNG_UP, send_json, send_stream, until_hang_up
 from alpha_umi.serving.endpoint.served import ServedAgent
 from alpha_umi.serving.endpoint.state import State
-from alpha_umi.serving.endpoint.wire import ChatRequest, ResponsesRequest, read_body
+from alpha_umi.serving.endpoint.wire import (
+    Approval,
+    ApprovalDecision,
+    ChatRequest,
+    ResponsesRequest,
+    RunRequest,
+    read_body,
+)
 from alpha_umi.serving.http.bodies import Refused, is_key, read_json_body
 from alpha_umi.store import append_rows
 from alpha_umi.types import Json
@@ -55,15 +71,20 @@ class Routes:
         self.served, self.options, self.state = served, options, state
         self.metrics = Metrics(served.engine_load)
         self.in_progress = 0
+        self._kept = None if options.keep is None else KeptRuns(options.keep / ROLLOUTS)
+        self._reading = asyncio.Lock()
         self.is_closing: Callable[[], bool] = lambda: False
 
     # --- routes ---------------------------------------------------------------------------------------
 
     async def chat(self, request: Request) -> Response:
         read = read_body(ChatRequest, await self._body(request))
-        asked = await ask(read_chat(read), self.served, self.state)
-        self._check_room()
-        events = self._reply(asked, request.url.path)
+        if read.approval is not None:
+            asked, events = self._take_up(read.approval)
+        else:
+            asked = await ask(read_chat(read), self.served, self.state)
+            self._check_room()
+            events = self._reply(asked, request.url.path)
         if read.stream:
             with_usage = read.stream_options is not None and bool(read.stream_options.include_usage)
             return send_stream(chat_chunks(asked, events, with_usage=with_usage), self._replying())
@@ -73,9 +94,13 @@ class Routes:
 
     async def responses(self, request: Request) -> Response:
         draft = draft_response(read_body(ResponsesRequest, await self._body(request)), self.state)
-        asked = await ask(read_response(draft), self.served, self.state)
-        self._check_room()
-        events = self._reply(asked, request.url.path)
+        approval = find_approval(draft.body)
+        if approval is not None:
+            asked, events = self._take_up(approval)
+        else:
+            asked = await ask(read_response(draft), self.served, self.state)
+            self._check_room()
+            events = self._reply(asked, request.url.path)
         if draft.body.stream:
             return send_stream(response_events(draft, asked, events), self._replying(), named=True)
         async with self._replying():
@@ -91,6 +116,43 @@ class Routes:
         if kept is None:
             raise ApiError(status=404, message="there is no such response here", code="response_not_found")
         return send_json(kept.response)
+
+    # --- the page -------------------------------------------------------------------------------------
+
+    async def agent(self, request: Request) -> Response:
+        self.check_key(request)
+        described = await asyncio.to_thread(describe_agent, self.served, keeps=self.options.keep is not None)
+        return send_json(described)
+
+    async def run(self, request: Request) -> Response:
+        asked = await ask_run(read_body(RunRequest, await self._body(request)), self.served, self.state)
+        self._check_room()
+        return send_stream(run_events(asked, self._reply(asked, request.url.path)), self._replying(), named=True)
+
+    async def decide(self, request: Request) -> Response:
+        approve = read_body(ApprovalDecision, await self._body(request)).approve
+        name = str(request.path_params["name"])
+        self.served.approvals.decide(name, approve=approve)
+        return send_json({"id": name, "approve": approve})
+
+    async def runs(self, request: Request) -> Response:
+        self.check_key(request)
+        async with self._reading:
+            found = [] if self._kept is None else await asyncio.to_thread(self._kept.summaries)
+        return send_json({"object": "list", "data": list[Json](found)})
+
+    async def kept_run(self, request: Request) -> Response:
+        self.check_key(request)
+        name = str(request.path_params["name"])
+        found = None
+        if self._kept is not None and name.isascii() and name.isdigit() and len(name) < 12:
+            async with self._reading:
+                found = await asyncio.to_thread(self._kept.find, int(name))
+        if found is None:
+            raise ApiError(status=404, message="there is no such run here", code="run_not_found")
+        return send_json(found)
+
+    # --- the server -----------------------------------------------------------------------------------
 
     async def models(self, request: Request) -> Response:
         self.check_key(request)
@@ -132,6 +194,13 @@ class Routes:
 
     # --- replies --------------------------------------------------------------------------------------
 
+    def _take_up(self, approval: Approval) -> tuple[Asked, AsyncGenerator[Event]]:
+        """Decide on a call; the reply that waits for it, and the rest of its events. Raises ApiError."""
+        self._check_room()
+        parked = self.served.approvals.take_up(approval.id, approve=approval.approve)
+        parked.asked.request.meter.begin_part()
+        return parked.asked, parked.events
+
     def _check_room(self) -> None:
         """Refuse one reply too many. Raises ApiError."""
         if self.in_progress >= self.options.most_replies:
@@ -166,7 +235,7 @@ class Routes:
     def _row(self, ended: Ended, path: str, seconds: float) -> dict[str, Json]:
         """Line of a run's file for one reply."""
         rollout = Rollout(
-            set=path.rpartition("/v1/")[2].replace("/", "_"),
+            set=path.removeprefix("/v1").strip("/").replace("/", "_"),
             trajectory=ended.trajectory,
             nodes=ended.nodes,
             method="served",

@@ -15,6 +15,7 @@ from alpha_umi.loading.agents import LoadedAgent
 from alpha_umi.loading.models import chat_use
 from alpha_umi.protocols import Agent
 from alpha_umi.search import Limits, Strategy
+from alpha_umi.serving.endpoint.approvals import Approvals
 from alpha_umi.serving.endpoint.errors import ApiError, invalid
 from alpha_umi.serving.endpoint.spans import Spans
 from alpha_umi.types import Answer, Decision, Json, Observation, Plan, Proposal, Role, Task, Turn, User
@@ -43,8 +44,10 @@ class ServedAgent:
     toolbox: Toolbox | None
     """Tools that run here; None: clients run theirs."""
     strategy: Strategy
-    is_chain: bool
+    tools_by_query: bool = False
+    """True: which of the tools are offered depends on the query."""
     limits: Limits = field(default_factory=Limits)
+    approvals: Approvals = field(default_factory=Approvals)
     spans: Spans | None = None
     """None: replies are no spans."""
     created: int = field(default_factory=lambda: int(time.time()))

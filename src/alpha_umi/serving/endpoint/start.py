@@ -18,6 +18,7 @@ from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent, open_co
 from alpha_umi.search import Limits, open_strategy
 from alpha_umi.search.names import check_strategy
 from alpha_umi.serving.endpoint.app import make_app
+from alpha_umi.serving.endpoint.approvals import WAIT_S, Approvals, confirm_by_client
 from alpha_umi.serving.endpoint.routes import AppOptions
 from alpha_umi.serving.endpoint.served import ServedAgent
 from alpha_umi.serving.endpoint.spans import open_spans
@@ -34,6 +35,10 @@ class EndpointOptions:
     choice: AgentChoice
     toolbox: Toolbox | None = None
     """Tools that run here."""
+    tools_by_query: bool = False
+    """True: which of them are offered depends on the query."""
+    approval_s: float = WAIT_S
+    """Time in which a client approves a call that asks for it, in seconds."""
     strategy: str = "chain"
     limits: Limits = field(default_factory=Limits)
     host: str = "127.0.0.1"
@@ -56,11 +61,14 @@ def read_options(agent: AgentLike | None, options: AgentChatOptions, **listening
     """
     check_strategy(strategy := options.get("strategy", "chain"))
     choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
-    named = tool_options(options)
+    named = tool_options({**options, "confirm": options.get("confirm") or confirm_by_client})
     has_tools = any(named[name] is not None for name in ("tools", "env", "mcp", "world"))
     toolbox = open_toolbox(**named, agent=choice.config) if has_tools or _has_world(choice.config) else None
     limits = Limits(**{name: options[name] for name in Limits.__dataclass_fields__ if name in options})
-    return EndpointOptions(choice=choice, toolbox=toolbox, strategy=strategy, limits=limits, **listening)
+    by_query = not any(named[name] is not None for name in ("tools", "env", "mcp"))
+    return EndpointOptions(
+        choice=choice, toolbox=toolbox, tools_by_query=by_query, strategy=strategy, limits=limits, **listening
+    )
 
 
 def _has_world(config: AgentConfig | None) -> bool:
@@ -94,7 +102,8 @@ def open_served(options: EndpointOptions) -> ServedAgent:
         config=options.choice.config,
         toolbox=options.toolbox,
         strategy=open_strategy(options.strategy, loaded.ranker),
-        is_chain=options.strategy == "chain",
+        tools_by_query=options.tools_by_query,
+        approvals=Approvals(options.approval_s),
         limits=options.limits,
         spans=open_spans(),
     )

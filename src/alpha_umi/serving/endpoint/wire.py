@@ -80,6 +80,13 @@ class Budgets(Fields):
     max_seconds: float | None = Field(default=None, gt=0)
 
 
+class Approval(Fields):
+    """Decision on a call that waits for it."""
+
+    id: _Name
+    approve: bool
+
+
 class ChatRequest(Budgets):
     """Body of `POST /v1/chat/completions`."""
 
@@ -100,6 +107,27 @@ class ChatRequest(Budgets):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     n: int | None = Field(default=None, ge=1)
+    approval: Approval | None = None
+    """Decision with which a reply goes on whose status is `requires_action`."""
+
+
+class RunRequest(Budgets):
+    """Body of `POST /runs`: a conversation as turns, as files of trajectories have them."""
+
+    turns: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_MESSAGES)
+    """The last one is the user's, or an observation after which the reply goes on."""
+    tools: list[dict[str, Any]] | None = Field(default=None, max_length=MOST_TOOLS)
+    """Tools that the client runs; null: those of the server."""
+    strategy: Literal["chain", "dfsdt", "dfs"] | None = None
+    """Of the search with the server's tools; null: the server's."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+
+
+class ApprovalDecision(Fields):
+    """Body of `POST /runs/approvals/{name}`."""
+
+    approve: bool
 
 
 class ResponsesRequest(Budgets):

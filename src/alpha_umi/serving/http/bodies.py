@@ -18,8 +18,12 @@ class Refused:
 
 
 async def read_json_body(request: Request, *, max_bytes: int, max_seconds: float) -> bytes | Refused:
-    """Read the body of a request of the type application/json; it is not parsed."""
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    """Read the body of a request of the type application/json; it is not parsed.
+
+    Programs may leave the type out. A page may not: what has no type is sent by a browser without asking the server.
+    """
+    unnamed = "" if "origin" in request.headers else "application/json"
+    kind = request.headers.get("content-type", unnamed).partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         return Refused(415, f"the request is of type {kind or 'none'}; application/json is needed")
     declared = request.headers.get("content-length", "0")
