@@ -108,6 +108,29 @@ def test_adapters_are_an_agent_with_the_named_base(options, tmp_path):
     assert ask(query, tools=[], agent=export.out).task.query == query
 
 
+def test_one_lora_of_all_roles_is_an_agent_and_role_adapters_lie_on_it(options, tmp_path):
+    document = load_config(TrainConfig, options.run / "config.toml").model_dump(exclude_none=True)
+    base = tmp_path / "named"
+    shutil.copytree(options.run / "backbone", base)
+    one = document["adapter"] | {"backbone": "lora"}
+    changes = {"method": "multi-task", "model": {"base": str(base)}, "out": str(tmp_path / "run"), "adapter": one}
+    run = train(make_config(TrainConfig, document | changes), resume=False)
+    whole = tmp_path / "whole"
+    assert export_adapters(AdapterOptions(run=run, out=whole, base=str(base), preset="tiny")).steps == [1]
+    roles = read_agent(whole).roles
+    assert (roles.planner.merged_adapter, roles.planner.adapter) == (str(whole / "backbone"), None)
+    on_top = {"base": str(base), "merged_adapter": str(whole / "backbone")}
+    changes = {"method": "one-stage", "model": on_top, "out": str(tmp_path / "roles")}
+    further = train(make_config(TrainConfig, document | changes), resume=False)
+    given = AdapterOptions(run=further, out=tmp_path / "given", base=str(base), preset="tiny")
+    export_adapters(given)
+    shutil.rmtree(whole)
+    roles = read_agent(given.out).roles
+    assert roles.caller.merged_adapter == str(given.out / "backbone")
+    assert roles.caller.adapter == str(given.out / "roles" / "caller")
+    assert ask("Where is Rome?", tools=[], agent=given.out).task.query == "Where is Rome?"
+
+
 def test_adapters_that_lie_on_a_model_of_the_run_are_not_exported_alone(options, tmp_path):
     with pytest.raises(ConfigError, match="no adapters on the base model alone"):
         export_adapters(AdapterOptions(run=options.run, out=tmp_path / "given", base="x/y", preset="tiny"))

@@ -14,7 +14,7 @@ from alpha_umi.errors import CheckpointError
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.tokens import decode, prompt_ids
 from alpha_umi.loading.agents import open_agent, read_agent
-from alpha_umi.models.adapter_files import load_adapters, save_adapter
+from alpha_umi.models.adapter_files import load_adapters, merge_folder, save_adapter
 from alpha_umi.models.adapters import (
     ADAPTERS,
     AdapterKind,
@@ -25,7 +25,7 @@ from alpha_umi.models.adapters import (
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.models.format_tokens import hold_tokens
 from alpha_umi.models.local import AdaptedModel, LocalModel, load_roles
-from alpha_umi.models.token_rows import fold_rows, train_rows
+from alpha_umi.models.token_rows import fold_rows, train_rows, trained_rows
 from alpha_umi.types import Role, Sampling
 from support.adapted_models import (
     THREE,
@@ -143,6 +143,39 @@ def test_a_lora_and_trained_rows_become_part_of_a_full_backbone(tied, tmp_path):
     merge(model).save_pretrained(tmp_path)
     torch.testing.assert_close(logits(model, ids), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(logits(load_weights(str(tmp_path)), ids), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_backbone_kept_as_an_adapter_is_the_merged_one_under_its_roles(tied, tmp_path):
+    model, tokenizer, new = extended(tied=tied)
+    for folder in (tmp_path / "base", tmp_path / "plain"):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    rows, settings = train_rows(model, new), adapter_settings()
+    adapters = with_adapters(model, settings, (Role.BACKBONE,))
+    with torch.no_grad():
+        for weight in rows:
+            weight.normal_(std=0.3)
+    save_adapter(adapters, Role.BACKBONE, settings, tmp_path / "backbone", rows=trained_rows(model))
+    whole = merge(model)
+    ids = [3, new[0], 5, new[2], 8]
+    expected = logits(whole, ids)
+    fresh = load_weights(str(tmp_path / "base"))
+    merge_folder(fresh, str(tmp_path / "backbone"))
+    torch.testing.assert_close(logits(fresh, ids), expected)
+    awake = adapter_settings(AdapterKind.ALORA)
+    on_top = with_adapters(whole, awake, (Role.PLANNER,))
+    save_adapter(on_top, Role.PLANNER, awake, tmp_path / "planner")
+    merged, planner = str(tmp_path / "backbone"), {Role.PLANNER: str(tmp_path / "planner"), Role.CALLER: None}
+    roles = load_roles(str(tmp_path / "base"), planner, end="", merged_adapter=merged)
+    assert roles[Role.PLANNER].base is roles[Role.CALLER]
+    with pytest.raises(CheckpointError, match="trained on other weights"):
+        load_roles(str(tmp_path / "base"), planner, end="")
+    with pytest.raises(CheckpointError, match="an activated LoRA, which cannot be merged"):
+        merge_folder(load_weights(str(tmp_path / "base")), str(tmp_path / "planner"))
+    (tmp_path / "backbone" / "token_rows.safetensors").write_bytes(b"cut")
+    with pytest.raises(CheckpointError, match=r"token_rows\.safetensors: these rows do not fit"):
+        merge_folder(load_weights(str(tmp_path / "base")), merged)
 
 
 def test_only_a_single_plain_lora_is_merged():

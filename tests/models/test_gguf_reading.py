@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -34,6 +35,20 @@ def test_a_model_from_a_file_is_saved_and_loaded_like_any_other(tmp_path):
     ids = torch.arange(2, 12)[None]
     assert torch.equal(again(ids).logits, first(ids).logits)
     assert again.generation_config.eos_token_id == [0]
+
+
+def test_reading_a_file_leaves_the_threads_of_torch_as_they_were(tmp_path):
+    def of_a_new_thread():
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    before, path = torch.get_num_threads(), write_small(tmp_path / "m.gguf")
+    try:
+        torch.set_num_threads(3)
+        load_weights(str(path))
+        assert of_a_new_thread() == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_tokenizer_that_was_written_is_read_back_with_its_ids(tmp_path):

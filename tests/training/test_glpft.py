@@ -415,6 +415,12 @@ def test_new_tokens_are_learned_under_a_merged_lora(config):
     new = after[len(before) :]
     assert len(new) == len(load_tokenizer(str(out / "backbone"))) - len(words) > 3
     assert (new - before.mean(dim=0)).abs().max() > 1e-3
+    start = {"start": str(out / "backbone" / "adapter")}
+    text["stages"]["backbone"]["learning_rate"] = 1e-12
+    further = text | {"model": {"base": str(base)}, "adapter": lora | start, "out": str(base.parent / "further")}
+    again = load_weights(str(glpft.run(TrainConfig.model_validate(further), INPUTS) / "backbone"))
+    for name, weight in load_weights(str(out / "backbone")).named_parameters():
+        torch.testing.assert_close(dict(again.named_parameters())[name], weight, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["lora", "alora"])

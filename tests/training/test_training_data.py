@@ -25,7 +25,15 @@ from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
 from alpha_umi.preparation.processed import read_processed_file
 from alpha_umi.store import dump_line, encode_trajectory, write_trajectories
-from alpha_umi.training.data.batches import Layout, Packing, RankBatches, StepData, TokenizedTrajectories, fingerprint
+from alpha_umi.training.data.batches import (
+    Layout,
+    Packing,
+    RankBatches,
+    StepData,
+    TokenizedTrajectories,
+    fingerprint,
+    pack,
+)
 from alpha_umi.training.data.cache import TokenCache
 from alpha_umi.training.data.corpus import Corpus, Sources, _find, _walk_piece
 from alpha_umi.training.data.examples import make_examples, targets
@@ -39,6 +47,7 @@ from alpha_umi.training.data.labels import (
     label,
 )
 from alpha_umi.training.data.order import Amount, Shuffle, order, shares
+from alpha_umi.training.data.packing import WeightedExample
 from alpha_umi.types import Answer, Call, Decision, Plan, Role, Task, ToolSpec, Trajectory, User
 from alpha_umi.world import Split, World
 from support import strategies
@@ -588,6 +597,19 @@ def test_a_tree_computes_less_than_rows_and_padded_rows_compute_more(tmp_path):
     assert padded.tokens == 2000 * padded.examples
     for share in (tree, rows, padded):
         assert all(forest.tokens <= 4000 for forest in share.micro_batches)
+
+
+@pytest.mark.parametrize(("other", "tokens"), [((0, 0), 84), ((1, 0), 164), ((0, 1), 164)])
+def test_trajectories_in_a_row_that_begin_alike_are_one_tree(other, tokens):
+    def example(first, end, adapter=0):
+        ids = [first, *range(2, 81), end, end]
+        return WeightedExample(ids=ids, weights=[0.0] * 80 + [1.0, 1.0], adapters=[adapter] * len(ids))
+
+    groups = [[example(0, 90)], [example(other[0], 91, other[1])]]
+    packing = Packing(layout=Layout.TREE, tokens_per_microbatch=500, max_length=100)
+    (forest,) = pack(groups, packing)
+    assert forest.tokens == tokens
+    assert len(forest.targets) == 4
 
 
 def test_examples_left_out_are_counted_and_cost_no_step(tmp_path):

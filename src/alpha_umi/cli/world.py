@@ -26,17 +26,25 @@ def write_world(
     seed: Annotated[int, typer.Option(help="Which of its histories.")] = 0,
     first: Annotated[int, typer.Option(min=0, help="The index of the task to start from.")] = 0,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Use only tasks of at most N calls.")] = None,
+    share_tools: Annotated[
+        bool, typer.Option("--share-tools", help="functions: groups of requests to the same tools, for training.")
+    ] = False,
 ) -> None:
     """Write the oracle's gold trajectories of the sealed world, as raw ToolBench answers and as trajectories.
 
     For the presets small and full also the tools' JSON files, query files and the ids of the test sets.
     """
-    from alpha_umi.preparation.world_files import Choice, write_gold, write_tools
+    from alpha_umi.preparation.world_files import Choice, write_gold, write_shared, write_tools
     from alpha_umi.world import World
 
     world = World(preset, seed)
     named = [*([split] if split else []), *(test_sets or []), *(world.splits[1:] if all_sets else [])]
     splits = list(dict.fromkeys(named)) or ["train"]
+    if share_tools:
+        for name in splits:
+            path = write_shared(out, Choice(split=name, count=count, preset=preset, seed=seed, first=first))
+            echo(f"{path}: {count} trajectories in groups that share their tools")
+        return
     for name in splits:
         world.task(name, first)  # An error in any task comes before the first file is written.
     for name in splits:

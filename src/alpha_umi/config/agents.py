@@ -26,6 +26,9 @@ class LocalConfig(Table):
     """A folder with Hugging Face weights, a GGUF file, a hub id, or a name of `loading.pretrained`."""
     adapter: str | None = None
     """A folder with a PEFT LoRA on top of `model`."""
+    merged_adapter: str | None = None
+    """A folder with a plain LoRA that is merged into `model` at loading, under `adapter`: the backbone of roles that
+    are adapters, kept as small as they are."""
     dtype: Dtype = "auto"
     """auto: as stored on an accelerator, float32 on a CPU."""
     device: str = "auto"
@@ -37,8 +40,14 @@ class LocalConfig(Table):
     """True: run Python code that the checkpoint brings. For agent files alone: a run directory cannot set it."""
 
     def rebased(self, folder: Path) -> typing.Self:
-        adapter = None if self.adapter is None else file_path(self.adapter, folder)
-        return self.model_copy(update={"model": model_or_hub_id(self.model, folder), "adapter": adapter})
+        adapters = {name: getattr(self, name) for name in ("adapter", "merged_adapter")}
+        paths = {name: None if path is None else file_path(path, folder) for name, path in adapters.items()}
+        return self.model_copy(update={"model": model_or_hub_id(self.model, folder), **paths})
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Model, merged adapter and adapter, those that it has."""
+        return tuple(name for name in (self.model, self.merged_adapter, self.adapter) if name is not None)
 
 
 class PrefillConfig(Table):

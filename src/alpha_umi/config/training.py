@@ -68,6 +68,8 @@ class ModelConfig(Table):
     """Initial model of training: `base` (a folder, a hub id, or weights of a bundled agent) or `tiny`."""
 
     base: str | None = None
+    merged_adapter: str | None = None
+    """A folder with a plain LoRA that is merged into `base` before training: the backbone of an earlier run."""
     tiny: TinyConfig | None = None
     trust_remote_code: bool = False
     """True: run Python code that the base brings."""
@@ -76,10 +78,14 @@ class ModelConfig(Table):
     def _is_one(self) -> typing.Self:
         if (self.base is None) == (self.tiny is None):
             raise ValueError("name either 'base' (a folder or a hub id) or a table [model.tiny]")
+        if self.tiny is not None and self.merged_adapter is not None:
+            raise ValueError("merged_adapter is merged into a base; [model.tiny] has none")
         return self
 
     def rebased(self, folder: Path) -> typing.Self:
-        return self if self.base is None else self.model_copy(update={"base": model_or_hub_id(self.base, folder)})
+        named = {name: getattr(self, name) for name in ("base", "merged_adapter")}
+        paths = {name: model_or_hub_id(path, folder) for name, path in named.items() if path is not None}
+        return self.model_copy(update=paths)
 
 
 class WeightsConfig(Table):
@@ -202,7 +208,8 @@ class AdapterConfig(Table):
     joint: bool | None = None
     """True: the three roles are learned in one pass, tuned by [stages.roles]. None: where kind is alora."""
     start: str | None = None
-    """Folder of role adapters from which training goes on: `runs/one/roles`, or a bundled agent's, `umi-smol/roles`."""
+    """Folder of role adapters from which training goes on: `runs/one/roles`, or a bundled agent's, `umi-smol/roles`.
+    Of a LoRA that is merged: its own folder, `umi-smol/backbone`."""
     backbone: Literal["full", "lora"] = "full"
     """Tuning of a model that is no role's own (the first stage, and the whole of single and multi-task): all
     weights, or a LoRA of the same rank that is then merged into them."""
@@ -272,10 +279,11 @@ class TrainConfig(Table):
     layout: Literal["tree", "rows", "padded"] = "tree"
     """Layout of the examples of a step; the loss is the same. tree: what examples share is computed once.
     rows: each example alone. padded: each alone, and padded to `max_length`, as published; to compare with."""
-    shuffle: Literal["trajectory", "example"] = "trajectory"
+    shuffle: Literal["trajectory", "example", "none"] = "trajectory"
     """Unit that a step samples.
 
-    example: single ones, as published; then only the chance examples of a step share anything.
+    example: single ones, as published; then only the chance examples of a step share anything. none: trajectories in
+    the order of the data, where those that begin alike stand together and are computed as one tree.
     """
     tokens_per_microbatch: PositiveInt = _TOKENS_PER_MICROBATCH
     """Tokens that a device computes at once. A step takes as many micro-batches as its examples need. Left open: 16384,

@@ -1,4 +1,8 @@
-"""Adapters of a training run as an agent of their own, over a base model that is named and not taken along."""
+"""Adapters of a training run as an agent of their own, over a base model that is named and not taken along.
+
+Role adapters lie on the base, or on a backbone: the base into which a LoRA of an earlier run is merged at loading. A
+run of one LoRA for all roles is an agent too, without role adapters.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,11 @@ from alpha_umi.loading.saving import new_folder
 from alpha_umi.output_lock import locked
 from alpha_umi.store import read_json, write_json, write_text
 from alpha_umi.training.recipe import Step, make_steps
+from alpha_umi.types import Role
 
 _FORMAT, _HISTORY = "format.json", "history"
+MERGED = "backbone"
+"""Folder of the LoRA that makes the base model the backbone of the roles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,8 @@ class AdapterOptions:
     """Options of an export: the run, the folder to write, and what the agent says of itself."""
 
     run: Path
-    """A run directory whose roles are adapters on the base model; finished, or with a checkpoint."""
+    """A run directory whose roles are adapters on the base model, or that learned one LoRA; finished, or with a
+    checkpoint."""
     out: Path
     base: str
     """The base model as the agent will name it: `smollm2-135m`, or a hub id."""
@@ -67,7 +75,7 @@ def export_adapters(options: AdapterOptions) -> ExportedAdapters:
     with locked(options.out), new_folder(options.out) as part:
         steps = Run(config, train_inputs(config)).write_adapters(
             step,
-            part / step.name,
+            part / (MERGED if step.merged else step.name),
             base=options.base,
             dtype=getattr(torch, options.dtype),
             average=options.average,
@@ -77,27 +85,37 @@ def export_adapters(options: AdapterOptions) -> ExportedAdapters:
 
 
 def _adapted_step(run: Path, config: TrainConfig) -> Step:
-    """The stage of the role adapters. Raises ConfigError where they do not lie on the base model itself."""
+    """The stage of the role adapters, or of the LoRA of all roles.
+
+    Raises ConfigError where they do not lie on the base model itself.
+    """
     step = make_steps(config)[-1]
-    if step.adapter is None or step.merged or step.starts_from != "base":
+    if step.adapter is None or step.starts_from != "base":
         raise ConfigError(
             f"{run}: its roles are no adapters on the base model alone; 'umi export agent' takes a model along"
         )
     return step
 
 
+def _local(options: AdapterOptions, config: TrainConfig, step: Step, role: Role) -> LocalConfig:
+    """A role of the agent: its adapter, and what is merged into the base under it."""
+    if step.merged:
+        return LocalConfig(model=options.base, merged_adapter=MERGED)
+    merged = None if config.model.merged_adapter is None else MERGED
+    return LocalConfig(model=options.base, merged_adapter=merged, adapter=f"{step.name}/{role.value}")
+
+
 def _describe(options: AdapterOptions, config: TrainConfig, step: Step, part: Path) -> None:
     """Write all but the weights into the folder `part`."""
-    adapters = {role: f"{step.name}/{role.value}" for role in step.folders}
     agent = AgentConfig(
         format=_FORMAT,
-        roles=RolesConfig.model_validate(
-            {role.value: LocalConfig(model=options.base, adapter=folder) for role, folder in adapters.items()}
-        ),
+        roles=RolesConfig.model_validate({role.value: _local(options, config, step, role) for role in step.folders}),
         sampling=SamplingsConfig(max_tokens=config.max_length - config.prompt_limit),
         max_input_tokens=config.prompt_limit,
         constrained=options.constrained,
     )
+    if config.model.merged_adapter is not None:
+        shutil.copytree(config.model.merged_adapter, part / MERGED)
     write_json(part / _FORMAT, read_json(options.run / _FORMAT))
     with write_text(part / AGENT_FILE) as text:
         text.write(resolved(agent))

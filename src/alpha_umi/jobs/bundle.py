@@ -77,8 +77,7 @@ def _files(options: BundleOptions, config: AgentConfig) -> Iterator[Path]:
     folders: dict[Path, None] = {}
     for role in Role:
         local = config.roles.get(role)
-        named = (local.model, local.adapter) if isinstance(local, LocalConfig) else ()
-        folders |= {Path(folder): None for folder in named if folder is not None}
+        folders |= {Path(folder): None for folder in (local.folders if isinstance(local, LocalConfig) else ())}
     for folder in folders:
         if not folder.is_dir() or run not in folder.absolute().parents:
             raise ConfigError(f"{folder}: lies outside of {options.run}, so the run cannot be given away alone")

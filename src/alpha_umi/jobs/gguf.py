@@ -87,6 +87,11 @@ def _local_roles(agent: AgentConfig) -> dict[Role, LocalConfig]:
     for role, config in named.items():
         if isinstance(config, EndpointConfig):
             raise ConfigError(f"the {role.value} is behind an endpoint, so there is nothing here to export")
+        if isinstance(config, LocalConfig) and config.merged_adapter is not None:
+            raise ConfigError(
+                f"the {role.value} lies on a base into which {config.merged_adapter} is merged at loading; GGUF needs "
+                "the merged model: export the run directory that holds it"
+            )
     return {role: config for role, config in named.items() if isinstance(config, LocalConfig)}
 
 

@@ -125,7 +125,7 @@ def _fingerprint(options: PredictOptions) -> str:
 def _weights(agent: AgentConfig) -> list[Path]:
     roles = [agent.roles.get(role) for role in Role]
     local = [role for role in roles if role is not None and not isinstance(role, EndpointConfig)]
-    folders = {Path(name) for role in local for name in (role.model, role.adapter) if name is not None}
+    folders = {Path(name) for role in local for name in role.folders}
     return sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.suffix in _WEIGHTS)
 
 

@@ -168,8 +168,8 @@ def check_weights(run: Path, config: AgentConfig) -> None:
     """Check that no weights are a pickle, which may run code. Raises CheckpointError for a run directory with one."""
     for role in Role:
         named = config.roles.get(role)
-        folders = (named.model, named.adapter) if isinstance(named, LocalConfig) else ()
-        for folder in (Path(each) for each in folders if each is not None and Path(each).is_dir()):
+        folders = named.folders if isinstance(named, LocalConfig) else ()
+        for folder in (Path(each) for each in folders if Path(each).is_dir()):
             endings = {file.suffix for file in folder.iterdir()}
             if _SAFE not in endings and endings & {*_PICKLED}:
                 raise CheckpointError(

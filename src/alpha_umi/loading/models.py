@@ -87,6 +87,7 @@ def open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: For
     return load_roles(
         find_model(base.model),
         adapters,
+        merged_adapter=base.merged_adapter,
         end=form.end,
         special_tokens=form.special_tokens,
         chat=replace(chat_use(form), settings=base.chat_template_kwargs),

@@ -60,8 +60,9 @@ def _with_copies(role: RoleConfig | None, part: Path, copied: dict[Path, str]) -
     if not isinstance(role, LocalConfig):
         return role
     model = _copy_folder(Path(role.model), part, copied) if Path(role.model).is_dir() else role.model
-    adapter = None if role.adapter is None else _copy_folder(Path(role.adapter), part, copied)
-    return role.model_copy(update={"model": model, "adapter": adapter})
+    adapters = {name: getattr(role, name) for name in ("adapter", "merged_adapter")}
+    copies = {name: None if path is None else _copy_folder(Path(path), part, copied) for name, path in adapters.items()}
+    return role.model_copy(update={"model": model, **copies})
 
 
 def _copy_folder(folder: Path, part: Path, copied: dict[Path, str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -33,13 +33,17 @@ from alpha_umi.models.adapters import (
     install,
     linear_layers,
     matches,
+    merge,
 )
 from alpha_umi.models.base_sketch import is_other_quantisation, sketch
+from alpha_umi.models.token_rows import set_rows
 from alpha_umi.text_files import read_json
 from alpha_umi.types import Role
 
 _LOG = logging.getLogger(__name__)
 CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+ROWS = "token_rows.safetensors"
+"""Embeddings of the format's tokens that were learned with a LoRA; PEFT does not read them."""
 _PREFIX = "base_model.model."
 _BASE, _SKETCH = "alpha_umi_base", "alpha_umi_base_sketch"
 _PARTS = ("lora_A", "lora_B")
@@ -87,11 +91,13 @@ def save_adapter(
     base: str | None = None,
     state: Mapping[str, Tensor] | None = None,
     dtype: torch.dtype | None = None,
+    rows: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the adapter of `role` to `folder`, whole or not at all.
 
     `base`: the base model's name or path in the folder. `state`: whole weights by their names in the model, where
-    the model's own are sharded. `dtype`: of the file; None: as they are. Raises StorageError.
+    the model's own are sharded. `dtype`: of the file; None: as they are. `rows`: of models.token_rows, learned with a
+    LoRA that is to be merged. Raises StorageError.
     """
     weights = state or dict(adapters.parameters(role))
     tensors: dict[str, Tensor] = {}
@@ -105,6 +111,8 @@ def save_adapter(
         shutil.rmtree(part_folder, ignore_errors=True)
         part_folder.mkdir(parents=True)
         save_file(tensors, part_folder / WEIGHTS, metadata=metadata)
+        if rows:
+            save_file(dict(rows), part_folder / ROWS)
         document = _document(adapters, role, settings, base)
         (part_folder / CONFIG).write_text(json.dumps(document, indent=2), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
@@ -181,6 +189,29 @@ def load_adapters(model: PreTrainedModel, folders: Mapping[Role, str]) -> Adapte
     for layer in adapters.layers.values():
         layer.requires_grad_(False)
     return adapters
+
+
+@torch.no_grad()
+def merge_folder(model: PreTrainedModel, folder: str) -> None:
+    """Merge the plain LoRA of a folder, and the token rows beside it, into the weights of `model`.
+
+    Raises CheckpointError as `load_adapters` does, and for an activated LoRA, which cannot be merged.
+    """
+    if invocation(read_config(folder)):
+        raise CheckpointError(f"{folder}: an activated LoRA, which cannot be merged; a plain LoRA is needed")
+    load_adapters(model, {Role.BACKBONE: folder})
+    merge(model)
+    load_rows(model, folder)
+
+
+def load_rows(model: PreTrainedModel, folder: str) -> None:
+    """Set the token rows of a model to those of an adapter folder, where it has any. Raises CheckpointError."""
+    rows = Path(folder, ROWS)
+    if rows.is_file():
+        try:
+            set_rows(model, load_file(rows))
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{rows}: these rows do not fit the base model: {error}") from error
 
 
 @torch.no_grad()

@@ -20,7 +20,8 @@ _ALIKE = 0.9
 
 def sketch(model: nn.Module) -> str | None:
     """Sketch of the weights as text, with a mark where they were stored quantised; None where they are on no device."""
-    matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and ".adapters." not in name]
+    own = (weight for name, weight in model.named_parameters() if ".adapters." not in name and ".rows." not in name)
+    matrices = [weight for weight in own if weight.ndim == 2]
     if not matrices or any(weight.is_meta for weight in matrices):
         return None
     chosen = matrices[:: max(1, len(matrices) // _MATRICES)][:_MATRICES]

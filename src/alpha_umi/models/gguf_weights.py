@@ -60,10 +60,15 @@ def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     if file.architecture != "llama":
         heads = {}
-    # A thread per core, each without threads of torch's own, which would wait for each other on small pieces.
-    with ThreadPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        restored = pool.map(lambda name: _restored(file, name, wanted, heads), names)
-        weights = dict(zip(names.values(), restored, strict=True))
+    # A thread per core, each without threads of torch's own, which would wait for each other on small pieces. torch
+    # takes what a thread sets as the default of all threads that have not computed yet, this one perhaps among them.
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            restored = pool.map(lambda name: _restored(file, name, wanted, heads), names)
+            weights = dict(zip(names.values(), restored, strict=True))
+    finally:
+        torch.set_num_threads(threads)
     try:
         model.load_state_dict(weights, assign=True, strict=False)
     except RuntimeError as error:

@@ -19,7 +19,7 @@ from alpha_umi.errors import ModelError
 from alpha_umi.event_loops import off_loop
 from alpha_umi.formats.chat_templates import ChatUse
 from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
-from alpha_umi.models.adapter_files import invocation, load_adapters, read_config
+from alpha_umi.models.adapter_files import invocation, load_adapters, merge_folder, read_config
 from alpha_umi.models.adapters import ADAPTERS, adapters_of
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights, merge_adapter, pick_device, pick_dtype
 from alpha_umi.models.constrained import GrammarCompiler
@@ -378,6 +378,7 @@ def load_roles(
     adapters: Mapping[Role, str | None],
     *,
     end: str,
+    merged_adapter: str | None = None,
     special_tokens: Sequence[str] = (),
     device: str = "auto",
     dtype: str = "auto",
@@ -389,12 +390,14 @@ def load_roles(
     """Load one base model for several roles, each with an adapter or none; the base is in memory once.
 
     Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
+    `merged_adapter`: a folder with a plain LoRA that is merged into the base before the roles' adapters lie on it.
     `special_tokens`: of the format; a base under activated adapters that lacks them is given them as in training.
     `cache_gb`: for keys and values of all roles; `one_core`, `chat`, `trust_remote_code`: see LocalModel. Raises
     CheckpointError.
     """
     folders = list(dict.fromkeys(adapters.values()))
-    if len(folders) == 1 and (folders[0] is None or not invocation(read_config(folders[0]))):
+    is_plain = len(folders) == 1 and (folders[0] is None or not invocation(read_config(folders[0])))
+    if is_plain and merged_adapter is None:
         alone = LocalModel.load(
             name,
             end=end,
@@ -411,10 +414,13 @@ def load_roles(
     tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code)
     model = load_weights(name, pick_dtype(dtype, on), trust_remote_code=trust_remote_code)
     hold_tokens(model, tokenizer, special_tokens, end)
+    if merged_adapter is not None:
+        merge_folder(model, merged_adapter)
     torch.nn.Module.to(model, on)
     base = LocalModel(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
     owners = {folder: role for role, folder in adapters.items() if folder is not None}
-    load_adapters(model, {role: folder for folder, role in owners.items()})
+    if owners:
+        load_adapters(model, {role: folder for folder, role in owners.items()})
     adapted = {folder: AdaptedModel(base, role) for folder, role in owners.items()}
     return {role: base if folder is None else adapted[folder] for role, folder in adapters.items()}
 

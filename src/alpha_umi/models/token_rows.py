@@ -7,7 +7,7 @@ gradients of the rows are those of the whole tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -76,6 +76,35 @@ def train_rows(model: PreTrainedModel, token_ids: Sequence[int]) -> list[Paramet
     writer.requires_grad_(False)
     own.requires_grad_(True)
     return [rows.values, own.values]
+
+
+def trained_rows(model: PreTrainedModel) -> dict[str, Tensor]:
+    """Trained rows as tensors to store: `tokens` [rows], `input` and, where it is not tied, `output` [rows, hidden]."""
+    found: dict[str, Tensor] = {}
+    for name, table in (("input", model.get_input_embeddings()), ("output", model.get_output_embeddings())):
+        rows = getattr(table, "rows", None)
+        if isinstance(rows, TokenRows):
+            found |= {"tokens": rows.tokens.cpu(), name: rows.values.detach().cpu()}
+    return found
+
+
+@torch.no_grad()
+def set_rows(model: PreTrainedModel, stored: Mapping[str, Tensor]) -> None:
+    """Write stored rows into the tables of a model, or into rows that are trained.
+
+    Raises ValueError for rows or tables of other sizes.
+    """
+    for name, table in (("input", model.get_input_embeddings()), ("output", model.get_output_embeddings())):
+        if name not in stored or table is None:
+            continue
+        weight, tokens, values = cast("Parameter", table.weight), stored["tokens"], stored[name]
+        if values.shape != (len(tokens), weight.shape[1]) or int(tokens.max()) >= len(weight):
+            raise ValueError(f"{name} rows {tuple(values.shape)} do not fit a table of {tuple(weight.shape)}")
+        rows = getattr(table, "rows", None)
+        if isinstance(rows, TokenRows):
+            rows.values.copy_(values)
+        else:
+            weight[tokens.to(weight.device)] = values.to(weight.device, weight.dtype)
 
 
 @torch.no_grad()

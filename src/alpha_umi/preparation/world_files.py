@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
+from alpha_umi.errors import ConfigError
 from alpha_umi.preparation.answers import GROUPS
 from alpha_umi.store import make_folder, write_json, write_trajectories
 from alpha_umi.types import Json, Task, Trajectory
@@ -77,6 +78,25 @@ def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Tr
         ids = [str(cast("dict[str, Json]", query)["query_id"]) for query in queries]
         write_json(out / "test_query_ids" / f"{choice.split}.json", {name: place for place, name in enumerate(ids)})
     return Written(answers=answers, trajectories=trajectories, queries=out / "queries" / f"{choice.split}.json")
+
+
+def write_shared(out: Path, choice: Choice) -> Path:
+    """Write trajectories of the functions world in groups that share their tools, a line each; returns the file.
+
+    Raises ConfigError for another world, or an unknown split.
+    """
+    from alpha_umi.world.functions.groups import write_groups
+    from alpha_umi.world.functions.splits import NAME
+
+    if choice.preset != NAME:
+        raise ConfigError(
+            f"--share-tools: tasks of the world {choice.preset!r} do not share tools; name --preset {NAME}"
+        )
+    World(NAME, choice.seed).task(choice.split, choice.first)
+    path = out / f"{choice.split}.jsonl"
+    groups = write_groups(choice.seed, choice.split, choice.first, choice.count)
+    write_trajectories(path, (trajectory for group in groups for trajectory in group))
+    return path
 
 
 def write_tools(out: Path, preset: str) -> int:

@@ -24,11 +24,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from alpha_umi.config import AdapterConfig, AgentConfig, SamplingsConfig, TrainConfig, resolved
 from alpha_umi.errors import CheckpointError, ConfigError, DataError, FormatError
 from alpha_umi.formats.tokens import Tokenizer
-from alpha_umi.models.adapter_files import restart, save_adapter
-from alpha_umi.models.adapters import ADAPTERS, AdapterKind, Adapters, AdapterSettings, attach, merge
+from alpha_umi.models.adapter_files import load_rows, merge_folder, restart, save_adapter
+from alpha_umi.models.adapters import ADAPTERS, AdapterKind, Adapters, AdapterSettings, adapters_of, attach, merge
 from alpha_umi.models.checkpoint import load_tokenizer, load_weights
 from alpha_umi.models.format_tokens import add_tokens, hold_tokens
-from alpha_umi.models.token_rows import train_rows
+from alpha_umi.models.token_rows import train_rows, trained_rows
 from alpha_umi.protocols import Format, StoredFormat
 from alpha_umi.roles import AGENT_ROLES, OPTIONAL_ROLES
 from alpha_umi.store import write_json, write_text
@@ -62,6 +62,8 @@ _FREE_TO_CHANGE = (
 )  # fmt: skip
 """Keys that may change when a run is resumed: they leave the result as it is, but for the rounding of sums.
 `tokens_per_pass` is the key of runs that the previous version began."""
+MERGED = "adapter"
+"""Folder, in that of a model into which a LoRA was merged, of that LoRA."""
 _TOKENIZER_TEXTS = 500
 """Trajectories from which a tokenizer is learned."""
 
@@ -230,12 +232,12 @@ class Run:
         )
 
     def _data(self, step: Step, tokeniser: Tokeniser, packing: Packing) -> StepData:
-        settings = step.settings
+        settings, in_order = step.settings, self._config.shuffle == "none"
         steps = order(
             np.where(self.taken(step), self._train.counts(step.learns), 0),
             Amount(batch_size=settings.batch_size, epochs=settings.epochs, max_steps=settings.max_steps),
-            seed=self._config.seed,
-            shuffle=Shuffle(self._config.shuffle),
+            seed=None if in_order else self._config.seed,
+            shuffle=Shuffle.TRAJECTORY if in_order else Shuffle(self._config.shuffle),
         )
         return StepData(self._units(self._train, tokeniser), steps, packing, distributed.processes())
 
@@ -291,6 +293,9 @@ class Run:
                 f"{base}: reads {context} tokens at most; set max_length (now {self._config.max_length}) to it"
             )
         added = hold_tokens(model, tokenizer, self._format.special_tokens, self._format.end)
+        merged = self._config.model.merged_adapter
+        if merged is not None:
+            merge_folder(model, merged)
         return _Start(tokenizer=tokenizer, model=model, new_tokens=range(len(tokenizer) - added, len(tokenizer)))
 
     def _load(self, name: str) -> _Start:
@@ -338,9 +343,11 @@ class Run:
             role: tokenizer.encode(self._format.role_token(role), add_special_tokens=False) for role in roles
         }
         adapters = attach(start.model, _settings(step.adapter), roles, invocations=invocations, seed=self._config.seed)
-        if step.adapter.start is not None and not step.merged:
+        if step.adapter.start is not None:
             for role in roles:
-                restart(adapters, role, str(Path(step.adapter.start, role.value)))
+                folder = step.adapter.start if step.merged else str(Path(step.adapter.start, role.value))
+                restart(adapters, role, folder)
+                load_rows(start.model, folder)
         return adapters
 
     # --- how it ends ---
@@ -355,6 +362,8 @@ class Run:
             self._adapt(step, whole)
             learned = {name for name, weight in whole.model.named_parameters() if weight.requires_grad}
             whole.model.load_state_dict({name: weights[name] for name in learned}, strict=False)
+            own, place, rows = cast("Adapters", adapters_of(whole.model)), folder / MERGED, trained_rows(whole.model)
+            save_adapter(own, Role.BACKBONE, _settings(step.adapter), place, base=step.starts_from, rows=rows)
             merge(whole.model).save_pretrained(folder)
         else:
             for role, name in step.folders.items():
@@ -368,18 +377,20 @@ class Run:
     ) -> list[int]:
         """Write the adapters of a step, a folder per role: finished, or the mean of its last `average` checkpoints.
 
-        `base`: the base model's name in them. Returns the steps after which these were. Raises ConfigError where there
-        are none yet.
+        That of a `merged` step is written to `out` itself. `base`: the base model's name in them. Returns the steps
+        after which these were. Raises ConfigError where there are none yet.
         """
         start = self._start(step.starts_from)
         adapters = self._adapt(step, start)
-        if adapters is None or step.adapter is None or step.merged:
-            raise ConfigError(f"{self._out}: the stage {step.name!r} trains no adapters that stand alone")
+        if adapters is None or step.adapter is None:
+            raise ConfigError(f"{self._out}: the stage {step.name!r} trains no adapters")
         folder, found = self._out / step.name, distributed.checkpoints(checkpoints_of(self._out / step.name))
         done = finished(folder)
         if done is not None:
-            for role, name in step.folders.items():
+            learned = {Role.BACKBONE: f"{step.name}/{MERGED}"} if step.merged else step.folders
+            for role, name in learned.items():
                 restart(adapters, role, str(self._out / name))
+                load_rows(start.model, str(self._out / name))
             steps = [cast("int", cast("dict[str, Json]", done["result"])["steps"])]
         elif len(found) >= average:
             distributed.load_mean([each / distributed.STATE for each in found[-average:]], start.model)
@@ -389,8 +400,11 @@ class Run:
                 f"{self._out}: {len(found)} checkpoints, one comes every {self._config.save_every} steps and "
                 f"{self._config.keep_checkpoints} are kept"
             )
-        for role in step.folders:
-            save_adapter(adapters, role, _settings(step.adapter), out / role.value, base=base, dtype=dtype)
+        settings, rows = _settings(step.adapter), trained_rows(start.model)
+        for role, place in (
+            [(Role.BACKBONE, out)] if step.merged else [(role, out / role.value) for role in step.folders]
+        ):
+            save_adapter(adapters, role, settings, place, base=base, dtype=dtype, rows=rows)
         return steps
 
     def keep_base(self) -> None:

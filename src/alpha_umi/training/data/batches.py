@@ -40,6 +40,10 @@ _RULES = 2
 """Changes with the rules by which a trajectory becomes ids: formats, fitting, examples, tokenising."""
 
 
+_ALIKE = 64
+"""Tokens that trajectories share at least to be computed as one tree."""
+
+
 class Layout(StrEnum):
     """Layout of examples in a row of tokens."""
 
@@ -196,11 +200,14 @@ def _taken(unit: TokenizedTrajectory, pick: Pick) -> list[TokenizedExample]:
 
 
 def pack(groups: Sequence[Sequence[WeightedExample]], packing: Packing) -> list[PackedTrees]:
-    """Pack examples into micro-batches, those of one trajectory together; each is within the budget where it can be."""
+    """Pack examples into micro-batches, those of one trajectory together; each is within the budget where it can be.
+
+    Trajectories in a row that begin alike, such as those with the same tools, are one tree.
+    """
     budget = packing.tokens_per_microbatch
     match packing.layout:
         case Layout.TREE:
-            trees = [packed for group in groups for packed in pack_prefix_trees(group, budget)]
+            trees = [packed for group in _joined(groups) for packed in pack_prefix_trees(group, budget)]
         case Layout.ROWS:
             trees = [packed for group in groups for example in group for packed in pack_prefix_trees([example])]
         case Layout.PADDED:
@@ -208,6 +215,23 @@ def pack(groups: Sequence[Sequence[WeightedExample]], packing: Packing) -> list[
             trees = [packed for example in padded for packed in pack_prefix_trees([example])]
     bins = bin_pack([packed.tokens for packed in trees], budget)
     return [concatenate([trees[index] for index in sorted(bin_)]) for bin_ in bins]
+
+
+def _joined(groups: Sequence[Sequence[WeightedExample]]) -> list[list[WeightedExample]]:
+    """Groups in a row whose first examples share their first tokens, joined."""
+    joined: list[list[WeightedExample]] = []
+    for group in groups:
+        if joined and joined[-1] and group and _beginning(joined[-1][0]) == _beginning(group[0]):
+            joined[-1] += group
+        else:
+            joined.append([*group])
+    return joined
+
+
+def _beginning(example: WeightedExample) -> list[tuple[int, int]]:
+    ids = [int(number) for number in example.ids[:_ALIKE]]
+    adapters = [0] * len(ids) if example.adapters is None else [int(number) for number in example.adapters[:_ALIKE]]
+    return list(zip(ids, adapters, strict=True))
 
 
 def _padded(example: WeightedExample, length: int) -> WeightedExample:

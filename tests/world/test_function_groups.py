@@ -1,0 +1,68 @@
+"""Groups of tasks that share their tools."""
+
+from collections import Counter
+
+import pytest
+
+from alpha_umi.errors import ConfigError
+from alpha_umi.preparation.world_files import Choice, write_shared
+from alpha_umi.store import read_trajectories
+from alpha_umi.types import Call, User
+from alpha_umi.world.functions.groups import group, write_groups
+from alpha_umi.world.functions.library import might_serve
+from alpha_umi.world.functions.oracle import write_gold
+from alpha_umi.world.functions.problems import End
+from alpha_umi.world.functions.tasks import draw_problem
+from alpha_umi.world.functions.verifier import judge
+from alpha_umi.world.random_streams import RandomStream
+
+PROBLEMS = [draw_problem(0, "train", index) for index in range(150)]
+WRITTEN = [*write_groups(0, "train", 0, 150)]
+
+
+def test_every_problem_is_in_one_group_and_most_groups_have_several():
+    groups = [*group(RandomStream("test"), PROBLEMS)]
+    assert Counter(one.task.id for members in groups for one in members) == Counter(one.task.id for one in PROBLEMS)
+    assert sum(len(members) for members in groups if len(members) > 1) > 75
+    assert sorted(one.task.id for members in WRITTEN for one in members) == sorted(one.task.id for one in PROBLEMS)
+
+
+def test_the_tools_of_a_group_are_the_same_and_every_call_is_of_one_of_them():
+    for members in WRITTEN:
+        assert len({tuple(tool.name for tool in one.task.tools) for one in members}) == 1
+        assert len({one.task.metadata["group"] for one in members}) == 1
+        names = {tool.name for tool in members[0].task.tools}
+        assert all(turn.name in names for one in members for turn in one.turns if isinstance(turn, Call))
+
+
+def test_no_tool_of_another_request_serves_one_that_asks_or_declines():
+    for members in group(RandomStream("test"), PROBLEMS):
+        for one in members:
+            beside = [tool for other in members if other is not one for tool in other.tools.values()]
+            wanted = [each.wanted for each in one.exchanges if each.end is End.DECLINE and each.wanted is not None]
+            assert not any(might_serve(tool.need, need) for need in wanted for tool in beside if tool.need is not need)
+            assert not any(tool.need is need for need in wanted for tool in beside)
+
+
+def test_a_gold_trajectory_is_still_right_among_the_tools_of_the_others():
+    from alpha_umi.world.functions.groups import _sharing
+
+    for number, members in enumerate(group(RandomStream("test"), PROBLEMS[:60])):
+        for problem in _sharing(RandomStream("order"), members, str(number)):
+            assert judge(problem, write_gold(problem)).passed, problem.task.id
+
+
+def test_half_of_the_single_requests_end_at_their_call():
+    single = [one for members in WRITTEN for one in members if sum(isinstance(turn, User) for turn in one.turns) == 1]
+    called = [one for one in single if any(isinstance(turn, Call) for turn in one.turns)]
+    ended = [one for one in called if isinstance(one.turns[-1], Call)]
+    assert 0.3 < len(ended) / len(called) < 0.7
+
+
+def test_they_are_written_in_order_and_another_world_is_refused(tmp_path):
+    path = write_shared(tmp_path, Choice(split="train", count=30, preset="functions"))
+    groups = [one.task.metadata["group"] for one in read_trajectories(path)]
+    assert len(groups) == 30
+    assert len([at for at in range(30) if at == 0 or groups[at] != groups[at - 1]]) == len(set(groups))
+    with pytest.raises(ConfigError, match="--preset functions"):
+        write_shared(tmp_path, Choice(split="train", count=1, preset="tiny"))
