@@ -80,6 +80,17 @@ def describe(error: BaseException) -> str:
 
 
 @contextmanager
+def explain_missing_library(package: str, purpose: str) -> Generator[None]:
+    """Turn the failed import of a library that no extra brings into a ConfigError that names its package."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "alpha_umi":
+            raise
+        raise ConfigError(f"{purpose} needs {error.name}: pip install {package}") from None
+
+
+@contextmanager
 def explain_missing_extra(extra: str, purpose: str, *, instead: str = "") -> Generator[None]:
     """Turn the failed import of an optional library into a ConfigError that names the extra to install.
 

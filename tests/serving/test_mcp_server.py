@@ -53,6 +53,24 @@ def said(result):
     return result.is_error, "".join(block.text for block in result.content)
 
 
+def test_a_task_ends_by_finish_whose_result_is_the_verdict():
+    async def play(client):
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        unread = await client.call_tool(names[0], {"no_such": 1})
+        ended = await client.call_tool("Finish", {"return_type": "give_up_and_restart"})
+        again = await client.call_tool(names[0], {})
+        return names, said(unread), ended.structured_content, said(again)
+
+    names, unread, verdict, again = talk(open_server(world="small", offers=("task",), world_task=TASK), play)
+    assert names[-1] == "Finish"
+    assert unread[0]
+    assert not verdict["passed"]
+    assert verdict["reasons"]
+    assert again == (True, "The task has ended.")
+    with pytest.raises(umi.ConfigError, match="--offer task offers the tools of a --world-task"):
+        start.read_options(None, {"world": "small"}, offers=("task",))
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_an_agent_is_a_tool_in_both_eras_of_the_protocol_and_tells_what_it_does(mode):
     async def ask(client):
@@ -139,7 +157,7 @@ def test_a_client_can_do_a_task_of_the_sealed_world():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"offers": ("everything",)}, "known: ask, tools, retrieve"),
+        ({"offers": ("everything",)}, "known: ask, tools, task, retrieve"),
         ({"offers": ("tools",), "agent": Echo()}, "which tools may be used"),
         ({"offers": ("retrieve",)}, "needs a corpus"),
         ({"offers": ("ask",), "world_task": TASK}, "one query of the world"),

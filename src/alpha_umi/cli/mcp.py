@@ -18,8 +18,9 @@ def mcp(
     offer: Annotated[
         list[str] | None,
         typer.Option(
-            help="What is offered: ask (the agent), tools (those that are named, themselves), retrieve (a corpus); "
-            "repeatable. By default ask, with --world-task tools, and retrieve where a corpus is named."
+            help="What is offered: ask (the agent), tools (those that are named, themselves), task (the tools of "
+            "--world-task with Finish, whose result is the verdict), retrieve (a corpus); repeatable. By default "
+            "ask, with --world-task tools, and retrieve where a corpus is named."
         ),
     ] = None,
     world_task: Annotated[

@@ -27,7 +27,8 @@ def world_of(task: Task) -> World:
     preset, seed = task.metadata.get("preset"), task.metadata.get("seed")
     if "world" not in task.metadata or not isinstance(preset, str) or not isinstance(seed, int):
         raise DataError(f"task {task.id!r} is no task of the sealed world; make some by 'umi world write'")
-    return _world(preset, seed)
+    return open_world(preset, seed)
 
 
-_world = lru_cache(maxsize=8)(World)
+open_world = lru_cache(maxsize=8)(World)
+"""The world of a preset and a seed, made once."""

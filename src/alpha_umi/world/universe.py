@@ -15,8 +15,8 @@ from alpha_umi.world.presets import find_preset
 from alpha_umi.world.problems import execute
 from alpha_umi.world.verifier import Verdict
 
-_KEPT = 64
-"""Problems at hand, so that the calls of one task do not draw it again each time."""
+_KEPT = 512
+"""Problems at hand, so that the calls of many tasks that go on side by side do not draw them again each time."""
 
 
 class World:

@@ -1,6 +1,6 @@
 """MCP server of an environment: its tools for any MCP client, of either protocol era.
 
-Arguments reach the environment as the client sent them and are checked by its schemas; what a call or a tool does
+Arguments reach the environment as the client sent them, which checks them by its schemas; what a call or a tool does
 wrong is a result that says so in words, never an error of the protocol.
 """
 
@@ -16,7 +16,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams, TextContent, Tool
 
-from alpha_umi.arguments import Fault, decode_arguments
 from alpha_umi.formats.json_schema import write_schema
 from alpha_umi.protocols import Environment
 from alpha_umi.serving.mcp.tools import PROGRESS
@@ -78,11 +77,7 @@ def _tool(spec: ToolSpec) -> Tool:
 
 
 async def _call(environment: Environment, name: str, arguments: dict[str, Json] | None) -> CallToolResult:
-    spec = next((tool for tool in environment.tools if tool.name == name), None)
     text = json.dumps(arguments or {}, ensure_ascii=False)
-    read = None if spec is None else decode_arguments(spec, text)
-    if isinstance(read, Fault):
-        return _result(read.reason, is_error=True)
     # Environments may be third-party code, and the server outlives what one of their calls raises.
     try:
         seen = await environment.execute(Call(name=name, arguments=text))

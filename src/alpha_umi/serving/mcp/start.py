@@ -21,16 +21,18 @@ from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, tool_opti
 from alpha_umi.jobs.ask import agent_options, own_tools, read_conversation
 from alpha_umi.jobs.evaluate import open_retriever
 from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
+from alpha_umi.jobs.world_query import name_task
 from alpha_umi.protocols import Environment
 from alpha_umi.serving.http import server as http
 from alpha_umi.serving.http.guard import hosts_of
+from alpha_umi.serving.mcp.episodes import EpisodeEnvironment
 from alpha_umi.serving.mcp.key import KeyGuard
 from alpha_umi.serving.mcp.server import make_server
 from alpha_umi.serving.mcp.tools import AskEnvironment, RetrievalEnvironment
 from alpha_umi.world import World
 from alpha_umi.world.presets import find_preset
 
-OFFERS = ("ask", "tools", "retrieve")
+OFFERS = ("ask", "tools", "task", "retrieve")
 PATH = "/mcp"
 
 
@@ -54,17 +56,19 @@ def read_options(
     retrieve_from: Path | None = None,
     index: Path | None = None,
 ) -> McpServerOptions:
-    """Check what is offered: `ask` the agent, its `tools` themselves, `retrieve` over a corpus; no model is loaded.
+    """Check what is offered: `ask` the agent, its `tools` themselves, a `task`, `retrieve` over a corpus.
 
-    By default the agent alone, with a task of a world its tools, and retrieval where a corpus is named. Raises
-    ConfigError, CheckpointError or DataError.
+    No model is loaded. By default the agent alone, with a task of a world its tools, and retrieval where a corpus is
+    named. Raises ConfigError, CheckpointError or DataError.
     """
     if unknown := [each for each in offers if each not in OFFERS]:
         raise ConfigError(f"--offer {unknown[0]!r} is not known; known: {', '.join(OFFERS)}")
     has_corpus = retrieve_from is not None or index is not None
     wanted = set(offers) or {"ask" if world_task is None else "tools", *(["retrieve"] if has_corpus else [])}
     if "ask" in wanted and world_task is not None:
-        raise ConfigError("--world-task names one query of the world: offer its tools alone (--offer tools)")
+        raise ConfigError("--world-task names one query of the world: offer its tools alone (--offer tools, or task)")
+    if "task" in wanted and ("tools" in wanted or world_task is None):
+        raise ConfigError("--offer task offers the tools of a --world-task with Finish, and no other tools")
     if has_corpus != ("retrieve" in wanted):
         raise ConfigError("retrieval needs a corpus (--retrieve-from or --index), and a corpus is for retrieval alone")
     parts: list[Environment] = []
@@ -73,6 +77,11 @@ def read_options(
     if ask is not None:
         parts.append(ask)
     toolbox, instructions = None, None
+    if world_task is not None and "task" in wanted:
+        preset = _preset(choose_agent(agent, agent_options(options)), options)
+        environment = EpisodeEnvironment(name_task(preset, world_task).task)
+        parts.append(environment)
+        instructions = environment.instructions
     if "tools" in wanted:
         choice = conversation.choice if conversation else choose_agent(agent, agent_options(options))
         toolbox = conversation.toolbox if conversation else _toolbox(choice, options, world_task)
@@ -93,14 +102,19 @@ def _tools(
 ) -> tuple[Environment, str | None]:
     """Environment of tools that are served themselves, and instructions with the task that they are of."""
     if world_task is None and not own_tools(options):
-        provenance = None if choice.config is None else choice.config.provenance
-        preset = options.get("world") or (provenance.preset if provenance else "")
+        preset = _preset(choice, options)
         tools = find_preset(preset).open().tools
         if not tools:
             raise ConfigError(f"the world {preset!r} invents the tools of each task: name one by --world-task")
         return OpenWorldEnvironment(World(preset), tuple(tool.spec for tool in tools.values())), None
     task, environment = replace(toolbox, agent=None).open("")  # no agent reads them
     return environment, None if world_task is None else f"The task: {task.query}"
+
+
+def _preset(choice: AgentChoice, options: Any) -> str:
+    """The world that is named, else that of the agent."""
+    provenance = None if choice.config is None else choice.config.provenance
+    return options.get("world") or (provenance.preset if provenance else "")
 
 
 # --- serving ----------------------------------------------------------------------------------------------
