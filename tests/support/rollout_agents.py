@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alpha_umi.demo.choices import FIRST
 from alpha_umi.errors import ModelError
-from alpha_umi.types import Answer, Call, Decision, Plan, Proposal, Usage, User
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Proposal, Usage, User
 from alpha_umi.world.oracle_agent import OracleAgent
 
 HELD_FROM = 6
@@ -122,3 +122,36 @@ held = Held()
 shy = Shy()
 stumbling = Stumbling()
 nothing = object()
+
+
+class Reader:
+    """Agent that calls the last tool that it reads, then answers with all that it reads."""
+
+    async def propose(self, task, turns):
+        read = " ".join(tool.name for tool in task.tools)
+        match turns[-1]:
+            case Observation():
+                return Proposal(turns=(Plan(thought="done", decision=Decision.CONCLUDE), Answer(text=read)))
+            case Plan():
+                return Proposal(turns=(Call(name=task.tools[-1].name, arguments="{}"),))
+            case _:
+                return Proposal(turns=(Plan(thought="stocks", decision=Decision.CALL),))
+
+
+reader = Reader()
+
+
+class Adder:
+    """Agent that adds what the user names, 1 where no number is named, and answers with the sum."""
+
+    async def propose(self, task, turns):
+        match turns[-1]:
+            case Observation(content=content):
+                return Proposal(turns=(Plan(thought="so", decision=Decision.CONCLUDE), Answer(text=content)))
+            case _:
+                number = next((int(each) for each in turns[-1].text if each.isdecimal()), 1)
+                read = Plan(thought=" ".join(tool.name for tool in task.tools), decision=Decision.CALL)
+                return Proposal(turns=(read, Call(name="add", arguments=json.dumps({"n": number}))))
+
+
+adder = Adder()

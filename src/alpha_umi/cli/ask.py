@@ -84,6 +84,10 @@ Approve = Annotated[
     list[str] | None,
     typer.Option("--approve", metavar="PATTERN", help="Run calls of such tools unasked, whatever they ask for."),
 ]
+Retrieve = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many of many tools the agent reads, found by BM25 (5 with --retrieve-at)."),
+]
 Single = Annotated[bool, typer.Option("--single", help="The backbone alone.")]
 
 
@@ -104,6 +108,8 @@ def agent_options(
     max_observation_chars: MaxObservationChars = None,
     confirm: Confirm = None,
     approve: Approve = None,
+    retrieve: Retrieve = None,
+    retrieve_at: rollouts.RetrieveAt = None,
     *,
     single: Single = False,
     native: rollouts.Native = False,

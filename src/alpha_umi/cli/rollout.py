@@ -49,8 +49,8 @@ TrustRemoteCode = Annotated[
 Env = Annotated[
     str | None,
     typer.Option(
-        help="world, http, rapidapi, replay, python; a service's address; TOOLS.py; a TOML file; or one of your own, "
-        "module:attribute."
+        help="world, http, rapidapi, replay, python, bfcl; a service's address; TOOLS.py; a TOML file; or one of your "
+        "own, module:attribute."
     ),
 ]
 Overrides = Annotated[
@@ -68,6 +68,13 @@ MaxSteps = Annotated[int, typer.Option(min=1, help="Depth in steps; ToolBench's 
 MaxCompletions = Annotated[int | None, typer.Option(min=1, help="Completions per task, of all roles together.")]
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens per task, prompts and completions together.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Wall time per task.")]
+RetrieveAt = Annotated[
+    str | None,
+    typer.Option(
+        help="query: the agent reads only the tools found for the query; step: those found at each step for its "
+        "thought and the query."
+    ),
+]
 MaxCalls = Annotated[int | None, typer.Option(min=0, help="Tool calls per task.")]
 
 
@@ -102,7 +109,8 @@ def rollout(
         Path | None,
         typer.Option(help="Find tools for queries that name none: tool JSON files, query files, or a corpus.tsv."),
     ] = None,
-    retrieve: Annotated[int, typer.Option(min=1, help="How many tools are found for such a query.")] = 5,
+    retrieve: Annotated[int, typer.Option(min=1, help="How many tools are found.")] = 5,
+    retrieve_at: RetrieveAt = None,
     retriever: Annotated[
         str | None, typer.Option(help="A SentenceTransformer (folder or hub id) that finds them, in place of BM25.")
     ] = None,
@@ -149,6 +157,7 @@ def rollout(
         "compat": read_reference(compat, CLIENTS),
         "retrieve_from": retrieve_from,
         "retrieve": retrieve,
+        "retrieve_at": retrieve_at,
         "retriever": retriever,
         "limit": limit,
         "concurrency": concurrency,

@@ -27,12 +27,15 @@ class LimitsConfig(Table):
 
 
 class RetrievalConfig(Table):
-    """Retrieval of tools for queries that name none."""
+    """Retrieval of tools for queries that name none, or of those that an agent reads out of many."""
 
-    tools: str
-    """Declarations of the tools: tool JSON files, query files, or a corpus.tsv."""
+    tools: str | None = None
+    """Declarations of the tools: tool JSON files, query files, or a corpus.tsv; None: each query names its own."""
     k: PositiveInt = 5
     """Number of tools that are offered."""
+    at: Literal["query", "step"] | None = None
+    """Before a run, by the query, or at each step, by its thought and the query, out of the tools that a query names or
+    the corpus has; None: before the run, for queries that name none."""
     model: str | None = None
     """A SentenceTransformer (folder or hub id) in place of BM25."""
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack
 
 from alpha_umi import protocols
 from alpha_umi.agent import with_streaming
@@ -34,6 +34,9 @@ from alpha_umi.loading.saving import save_agent
 from alpha_umi.output_lock import locked
 from alpha_umi.search import Comparison, Limits, Ranker, open_strategy
 from alpha_umi.types import Proposal, Role, Task, Trajectory, Turn
+
+if TYPE_CHECKING:
+    from alpha_umi.retrieval.selection import ToolSelection
 
 AGENT_OR_MODEL = (
     "name an agent by --agent, or an instruct model by --model, at an endpoint by --base-url (--native and --thinking "
@@ -94,10 +97,14 @@ class Agent:
         return Chat(self, toolbox, **self.read_search(options))
 
     def read_search(self, options: Any) -> dict[str, Any]:
-        """Strategy and limits of a search from options. Raises ConfigError for an unknown strategy."""
+        """Strategy, limits and tool selection of a search from options. Raises ConfigError for an unknown strategy."""
         limits = {name: options[name] for name in Limits.__dataclass_fields__ if name in options}
         ranker = None if self._loaded.ranker is None else _RankerInThread(self._loaded.ranker, self._in_thread)
-        return {"strategy": open_strategy(options.get("strategy", "chain"), ranker), "limits": Limits(**limits)}
+        return {
+            "strategy": open_strategy(options.get("strategy", "chain"), ranker),
+            "limits": Limits(**limits),
+            "selection": read_selection(options),
+        }
 
     def observed(self, on_token: OnToken | None) -> protocols.Agent:
         """The same agent; `on_token` gets what its models generate, in the event loop of the proposal's caller."""
@@ -305,6 +312,16 @@ def read_toolbox(query: str | None, options: AskOptions, config: AgentConfig | N
     if (query is None or not query.strip()) == (task is None):
         raise ConfigError("say what to do: a query, or the name of a task of the world by --world-task")
     return open_toolbox(**tool_options(options), agent=config)
+
+
+def read_selection(options: AskOptions | ChatOptions) -> ToolSelection | None:
+    """Selection of the tools that an agent reads; None where it reads all. Raises ConfigError."""
+    k, moment = options.get("retrieve"), options.get("retrieve_at")
+    if k is None and moment is None:
+        return None
+    from alpha_umi.retrieval.selection import RetrieveAt, ToolSelection
+
+    return ToolSelection(k=5 if k is None else k, at=RetrieveAt(moment or "query"))
 
 
 def tool_options(options: AskOptions | ChatOptions) -> dict[str, Any]:

@@ -80,7 +80,9 @@ async def _explore(
         opened, environment = toolbox.open(task if isinstance(task, str) else task.query)
         named = agent.read_search(options)
         environment = CallersLoopEnvironment(environment)
-        nodes = search_tree(agent, environment, opened, named["limits"], named["strategy"])
+        selection = named["selection"]
+        reading = agent if selection is None else selection.of(agent)
+        nodes = search_tree(reading, environment, opened, named["limits"], named["strategy"])
         async with aclosing(nodes):
             async for node in nodes:
                 yield node

@@ -22,6 +22,7 @@ from alpha_umi.types import Call, Role, StopReason, ToolSpec, Trajectory, Turn, 
 
 if TYPE_CHECKING:
     from alpha_umi.jobs.agent import Agent
+    from alpha_umi.retrieval.selection import ToolSelection
 
 OnNode: TypeAlias = Callable[[Node], object]
 OnToken: TypeAlias = Callable[[Role, str], object]
@@ -47,11 +48,18 @@ class Chat:
     """
 
     def __init__(
-        self, agent: Agent, toolbox: Toolbox, *, strategy: Named, limits: Limits, owns_agent: bool = False
+        self,
+        agent: Agent,
+        toolbox: Toolbox,
+        *,
+        strategy: Named,
+        limits: Limits,
+        selection: ToolSelection | None = None,
+        owns_agent: bool = False,
     ) -> None:
         self.agent = agent
         self._toolbox = toolbox
-        self._strategy, self._limits = strategy, limits
+        self._strategy, self._limits, self._selection = strategy, limits, selection
         self._owns_agent = owns_agent
         self._exchanges: list[Trajectory] = []
         self._busy = threading.Lock()
@@ -134,6 +142,8 @@ class Chat:
                 self._exchanges.append(Trajectory(task=task, turns=past, stop=StopReason.ANSWERED))
             history, tree = self.turns, Tree(task=task)
             agent = self.agent.observed(on_token)
+            if self._selection is not None:
+                agent = self._selection.of(agent)
 
             def on_new(node: Node) -> None:
                 if on_node is not None:
@@ -155,6 +165,8 @@ class Chat:
 
     def _keep(self, tree: Tree, before: int, stop: StopReason | None = None) -> None:
         if tree.nodes:
+            if self._selection is not None:
+                tree.task = replace(tree.task, tools=self._selection.seen(tree))
             best = tree.best
             self._exchanges.append(replace(best, turns=best.turns[before:], stop=stop or best.stop))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
@@ -77,6 +77,10 @@ class ChatOptions(SearchOptions, total=False):
     max_observation_chars: AtLeastOne | None
     """Characters of an observation that the agent reads; the rest is left out, and said to be. None: as the
     environment's file says, else 4,096."""
+    retrieve: AtLeastOne | None
+    """Number of tools that the agent reads, found by BM25; None: all, or 5 with `retrieve_at`."""
+    retrieve_at: Literal["query", "step"] | None
+    """Find them for the query, the default with `retrieve`, or at each step for its thought and the query."""
     confirm: Callable[..., Any] | None
     """Decides on a call before it is run, for tools that ask for it (`@tool(confirm=True)`) and those of
     `confirm_tools`; `protocols.Confirm`. None: such calls are declined."""

@@ -156,8 +156,9 @@ async def _roll_out(
 def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
     """All jobs, after a look at whether each one's tools can be run. Raises DataError."""
     sets = read_sets(options.queries)
-    if options.config.retrieval is not None:
-        sets = _offer(sets, options.config.retrieval)
+    retrieval = options.config.retrieval
+    if retrieval is not None and retrieval.tools is not None:
+        sets = _offer(sets, retrieval.tools, retrieval)
     jobs = list_jobs(sets, options.limit)
     if not jobs:
         raise DataError(f"{options.queries}: holds no query")
@@ -177,20 +178,24 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
     return jobs, notes
 
 
-def _offer(sets: Sequence[QuerySet], config: RetrievalConfig) -> list[QuerySet]:
-    """The sets with tools found for every query that names none. Raises DataError, also where none is found."""
+def _offer(sets: Sequence[QuerySet], tools: str, config: RetrievalConfig) -> list[QuerySet]:
+    """The sets with tools for every query that names none. Raises DataError where none is found.
+
+    `tools`: declarations, of which a query gets those found for it; where each step finds its own, it gets all.
+    """
     from alpha_umi.retrieval import Retriever, load_corpus
 
-    retriever = Retriever.index(load_corpus(Path(config.tools)), config.model)
+    corpus = load_corpus(Path(tools))
+    retriever = None if config.at == "step" else Retriever.index(corpus, config.model)
 
     def served(query: Query, name: str) -> Query:
         if query.apis or query.task.tools:
             return query
-        apis = tuple(retriever.offer(query.task.query, config.k))
+        apis = corpus if retriever is None else tuple(retriever.offer(query.task.query, config.k))
         if not apis:
             raise DataError(
                 f"set {name}: query {query.task.id} ({_beginning(query.task.query)!r}) has no 'api_list', and none of "
-                f"the {len(retriever.corpus)} APIs of {config.tools} shares a word with it; give it an 'api_list', "
+                f"the {len(corpus)} APIs of {tools} shares a word with it; give it an 'api_list', "
                 "name other tools by --retrieve-from, or an encoder by --retriever, which compares meanings"
             )
         return replace(query, apis=apis, task=replace(query.task, tools=offered(apis)))

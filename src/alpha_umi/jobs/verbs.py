@@ -181,6 +181,9 @@ class RolloutVerbOptions(SearchOptions, total=False):
     """Where tools for queries that name none are found: tool JSON files, query files, or a corpus.tsv."""
     retrieve: AtLeastOne
     """Number of tools found; 5 by default."""
+    retrieve_at: Literal["query", "step"] | None
+    """Out of the tools that a query names, or of `retrieve_from`, the agent reads those found before the run, by the
+    query, or at each step, by its thought and the query. None: only queries that name none get tools found for them."""
     retriever: str | None
     """A SentenceTransformer that finds them, in place of BM25."""
     limit: AtLeastOne | None
@@ -204,7 +207,7 @@ def rollout(queries: Path, out: Path, env: str | Path | None = None, **options: 
     """
     concurrency, given = options.get("concurrency", 32), set(options)
     limits: dict[str, Any] = {name: options[name] for name in LimitsConfig.model_fields if name in given}
-    tools = options.get("retrieve_from")
+    tools, moment = options.get("retrieve_from"), options.get("retrieve_at")
     environment = _environment(None if env is None else str(env), options, concurrency)
     config = RolloutConfig(
         agent=_agent_or_code(options, concurrency),
@@ -212,8 +215,13 @@ def rollout(queries: Path, out: Path, env: str | Path | None = None, **options: 
         ranker=None if (ranker := options.get("ranker")) is None else _trusted(read_agent(ranker), options),
         environment=environment,
         retrieval=None
-        if tools is None
-        else RetrievalConfig(tools=str(tools), k=options.get("retrieve", 5), model=options.get("retriever")),
+        if tools is None and moment is None
+        else RetrievalConfig(
+            tools=None if tools is None else str(tools),
+            k=options.get("retrieve", 5),
+            at=moment,
+            model=options.get("retriever"),
+        ),
         strategy=options.get("strategy", "chain"),
         limits=LimitsConfig(**limits),
         compat=options.get("compat"),

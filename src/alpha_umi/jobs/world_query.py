@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from alpha_umi.datasets.queries import Query
 from alpha_umi.environments.world import OpenWorldEnvironment
 from alpha_umi.errors import ConfigError
-from alpha_umi.formats.tool_json import Api
 from alpha_umi.loading.environments import LoadedEnvironment
 from alpha_umi.retrieval import Retriever
+from alpha_umi.retrieval.corpus import spec_document
 from alpha_umi.types import Task, ToolSpec
 from alpha_umi.world import World
 from alpha_umi.world.presets import find_preset
@@ -55,7 +55,9 @@ def open_world(preset: str) -> LoadedEnvironment:
 
 def _offer(preset: str, text: str) -> tuple[ToolSpec, ...]:
     tools = find_preset(preset).open().tools
-    retriever = Retriever.index(tuple(_api(tool) for tool in tools.values()))
+    retriever = Retriever.index(
+        tuple(spec_document(tool.spec, tool.provider, tool.category) for tool in tools.values())
+    )
     found = _one_per_need(tools[api.name] for api in retriever.offer(text, _RANKED))[:OFFERED]
     akin = {tool.category for tool in found}
     others = sorted(tools.values(), key=lambda tool: tool.category not in akin)
@@ -68,18 +70,3 @@ def _one_per_need(tools: Iterable[Tool]) -> list[Tool]:
     for tool in tools:
         first.setdefault(tool.need, tool)
     return list(first.values())
-
-
-def _api(tool: Tool) -> Api:
-    properties = tool.spec.parameters.get("properties")
-    parameters = properties.items() if isinstance(properties, dict) else ()
-    return Api(
-        category=tool.category,
-        tool=tool.provider,
-        name=tool.spec.name,
-        description=tool.spec.description,
-        required=tuple(
-            {"name": name, "description": told.get("description") if isinstance(told, dict) else None}
-            for name, told in parameters
-        ),
-    )

@@ -15,11 +15,10 @@ from urllib.parse import urlsplit
 from alpha_umi.config import McpConfig
 from alpha_umi.datasets.queries import Query
 from alpha_umi.errors import ConfigError, DataError, explain_missing_extra
-from alpha_umi.formats.tool_json import Api
 from alpha_umi.formats.tool_names import unique_names
 from alpha_umi.protocols import Environment
 from alpha_umi.text_files import read_json
-from alpha_umi.types import Json, ToolSpec
+from alpha_umi.types import Json
 
 if TYPE_CHECKING:
     from alpha_umi.environments.mcp.connection import McpServer
@@ -85,25 +84,14 @@ class McpTools:
 
     def _retriever(self, tools: tuple[McpTool, ...]) -> Retriever:
         from alpha_umi.retrieval import Retriever
+        from alpha_umi.retrieval.corpus import spec_document
 
         if self._indexed is None or self._indexed[0] != tools:
-            self._indexed = tools, Retriever.index(tuple(_api(tool.spec, self._server(tool)) for tool in tools))
+            self._indexed = (
+                tools,
+                Retriever.index(tuple(spec_document(tool.spec, self._server(tool)) for tool in tools)),
+            )
         return self._indexed[1]
-
-
-def _api(spec: ToolSpec, server: str) -> Api:
-    properties = spec.parameters.get("properties")
-    parameters = properties.items() if isinstance(properties, dict) else ()
-    return Api(
-        category="",
-        tool=server,
-        name=spec.name,
-        description=spec.description,
-        required=tuple(
-            {"name": name, "description": each.get("description") if isinstance(each, dict) else None}
-            for name, each in parameters
-        ),
-    )
 
 
 # --- servers ----------------------------------------------------------------------------------------------

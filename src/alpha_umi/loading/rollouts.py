@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from alpha_umi.agent import OnNoDecision
-from alpha_umi.config import AgentConfig, RolloutConfig
+from alpha_umi.config import AgentConfig, RetrievalConfig, RolloutConfig
 from alpha_umi.event_loops import LoopThread, outcome
 from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.loading.bundled import check_world
@@ -18,6 +19,9 @@ from alpha_umi.search import Comparison, Limits, Ranker, method_name, open_publi
 from alpha_umi.search.names import Named
 from alpha_umi.search.record import Recorder
 from alpha_umi.types import Proposal, Reference, Task, Turn
+
+if TYPE_CHECKING:
+    from alpha_umi.retrieval.selection import ToolSelection
 
 _CLOSE_S = 1.0
 """Time for an agent of foreign code to end what it has begun."""
@@ -56,7 +60,12 @@ def open_explorer(config: RolloutConfig, environment: LoadedEnvironment | None =
     limits = _limits(config)
     strategy = _open_strategy(config, (ranker or agent).ranker)
     explorer = Explorer(
-        agent=agent.agent, environments=environment, strategy=strategy, limits=limits, method=method_name(strategy)
+        agent=agent.agent,
+        environments=environment,
+        strategy=strategy,
+        limits=limits,
+        method=method_name(strategy),
+        selection=_open_selection(config.retrieval),
     )
     return LoadedExplorer(explorer=explorer, agent=agent, ranker=ranker, environment=environment)
 
@@ -91,6 +100,14 @@ def _open_strategy(config: RolloutConfig, ranker: Ranker | None) -> Named:
     if config.compat is None:
         return open_strategy(config.strategy, ranker)
     return open_published(config.strategy, _limits(config), ranker)
+
+
+def _open_selection(config: RetrievalConfig | None) -> ToolSelection | None:
+    if config is None or config.at is None:
+        return None
+    from alpha_umi.retrieval.selection import RetrieveAt, ToolSelection
+
+    return ToolSelection(k=config.k, at=RetrieveAt(config.at), model=config.model)
 
 
 def _limits(config: RolloutConfig) -> Limits:

@@ -14,7 +14,7 @@ from alpha_umi.errors import DataError
 from alpha_umi.formats.tool_json import Api, read_api, unpack_json
 from alpha_umi.store import write_text
 from alpha_umi.text_files import read_json_list, read_lines
-from alpha_umi.types import Json
+from alpha_umi.types import Json, ToolSpec
 
 Corpus: TypeAlias = tuple[Api, ...]
 """Every API once, by category, tool and name."""
@@ -33,6 +33,22 @@ def unite(apis: Iterable[Api]) -> Corpus:
     for api in apis:
         known.setdefault(identity(api), api)
     return tuple(known.values())
+
+
+def spec_document(spec: ToolSpec, tool: str = "", category: str = "") -> Api:
+    """Write a tool spec as the API that retrieval reads, with its parameters' names and descriptions."""
+    properties = spec.parameters.get("properties")
+    parameters = properties.items() if isinstance(properties, dict) else ()
+    return Api(
+        category=category,
+        tool=tool,
+        name=spec.name,
+        description=spec.description,
+        required=tuple(
+            {"name": name, "description": each.get("description") if isinstance(each, dict) else None}
+            for name, each in parameters
+        ),
+    )
 
 
 def load_corpus(path: Path) -> Corpus:

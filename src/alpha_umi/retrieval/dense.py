@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class DenseIndex:
         return self._vectors @ _encode(self._encoder, [query])[0]
 
 
+@lru_cache(maxsize=2)
 def _load_encoder(model: str) -> Any:
     with explain_missing_extra("retrieval", "a dense encoder"):
         from sentence_transformers import SentenceTransformer

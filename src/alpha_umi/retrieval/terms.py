@@ -13,7 +13,8 @@ from alpha_umi.formats.prompts.retrieval import split_short_terms, split_terms, 
 from alpha_umi.retrieval.corpus import Corpus
 
 
-def _bm25() -> Any:
+def import_bm25() -> Any:
+    """Import the class of BM25 indexes. Raises ConfigError where it is not installed."""
     with explain_missing_extra("retrieval", "retrieval"):
         import bm25s
     return bm25s.BM25
@@ -29,13 +30,13 @@ class TermIndex:
 
     @classmethod
     def build(cls, corpus: Corpus) -> TermIndex:
-        counted = _bm25()(k1=1.5, b=0.75, method="lucene")
+        counted = import_bm25()(k1=1.5, b=0.75, method="lucene")
         counted.index([write_terms(api) for api in corpus], show_progress=False)
         return cls(counted)
 
     @classmethod
     def load(cls, folder: Path) -> TermIndex:
-        return cls(_bm25().load(str(folder)))
+        return cls(import_bm25().load(str(folder)))
 
     def save(self, folder: Path) -> None:
         self._counted.save(str(folder), show_progress=False)

@@ -15,7 +15,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,9 +25,9 @@ from alpha_umi.errors import AlphaUMiError, DataError, describe
 from alpha_umi.file_names import file_name, is_file_name
 from alpha_umi.protocols import Agent, Environment
 from alpha_umi.record_faults import rollout_fault, value_fault
+from alpha_umi.rollouts.dialogues import converse
 from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree, method_name
 from alpha_umi.search.record import Recorder
-from alpha_umi.search.solve import solve
 from alpha_umi.store import (
     append_rows,
     decode_trajectory,
@@ -40,7 +40,7 @@ from alpha_umi.store import (
     read_rows,
     write_text,
 )
-from alpha_umi.types import Json, Observation, StopReason, Task, Trajectory, Turn, Usage
+from alpha_umi.types import Json, Observation, StopReason, Task, ToolSpec, Trajectory, Turn, Usage
 
 if TYPE_CHECKING:
     from alpha_umi.world import Verdict
@@ -103,6 +103,14 @@ class Environments(Protocol):
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None: ...
 
 
+class Selection(Protocol):
+    """Selection of the tools that an agent reads; retrieval.selection.ToolSelection."""
+
+    def of(self, agent: Agent) -> Agent: ...
+
+    def seen(self, tree: Tree) -> tuple[ToolSpec, ...]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explorer:
     """Agent, search and environments of a run: all that a rollout needs besides its query."""
@@ -112,6 +120,8 @@ class Explorer:
     strategy: Strategy
     limits: Limits
     method: str
+    selection: Selection | None = None
+    """Tools that the agent reads of those that a task offers; None: all."""
 
     async def roll_out(self, job: Job) -> Rollout:
         """Roll out one job. Raises nothing but cancellation: any other error is the rollout's `error`."""
@@ -145,7 +155,7 @@ class Explorer:
             environment = self.environments.open(job.query)
             search.tree = Tree(task=with_tools(job.query.task, environment))
             history = self.environments.history(job.query.task)
-            await solve(search.tree, self.agent, environment, self.limits, self.strategy, history=history)
+            await self._solve(search.tree, environment, history)
             search.verdict = self.environments.verify(search.tree.task, search.tree.best)
         except asyncio.CancelledError:
             raise
@@ -153,6 +163,16 @@ class Explorer:
             search.error = describe(raised)
             if not isinstance(raised, AlphaUMiError):
                 _log.info("%s ended with an error", job.key, exc_info=raised)
+
+    async def _solve(self, tree: Tree, environment: Environment, history: tuple[Turn, ...]) -> None:
+        """Solve the tree's task, which keeps of its tools those that the agent has read."""
+        if self.selection is None:
+            return await converse(tree, self.agent, environment, self.limits, self.strategy, history=history)
+        try:
+            agent = self.selection.of(self.agent)
+            await converse(tree, agent, environment, self.limits, self.strategy, history=history)
+        finally:
+            tree.task = replace(tree.task, tools=self.selection.seen(tree))
 
 
 @dataclass(slots=True)

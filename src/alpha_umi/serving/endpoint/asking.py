@@ -179,9 +179,9 @@ async def ask_about(
     choice = ToolChoice.AUTO if answer_tool is not None or tools is not None else parsed.choice
     if tools is None and not task.tools:
         choice = ToolChoice.NONE
-    steer: Callable[[Agent], Agent] = partial(steered, choice=choice, named=parsed.named)
+    steer: Callable[[Agent], Agent] = partial(steered, served=served, choice=choice, named=parsed.named)
     if isinstance(agent, RoleAgent):
-        steer, agent = partial(_alone, role=agent.role), agent.agent
+        steer, agent = partial(_alone, served=served, role=agent.role), agent.agent
     forced = parsed.choice is ToolChoice.REQUIRED and served.takes_grammars
     settings = replace(
         parsed.settings,
@@ -208,13 +208,14 @@ async def ask_about(
     return Asked(model=parsed.model, request=request, state=state)
 
 
-def steered(agent: Agent, choice: ToolChoice, named: str | None) -> Agent:
-    """The agent as a tool choice says."""
+def steered(agent: Agent, served: ServedAgent, choice: ToolChoice, named: str | None) -> Agent:
+    """The agent as a tool choice says, reading the tools that the server selects."""
+    agent = served.selecting(agent)
     return agent if choice is ToolChoice.AUTO else SteeredAgent(agent=agent, choice=choice, name=named)
 
 
-def _alone(agent: Agent, role: Role) -> Agent:
-    return RoleAgent(agent=agent, role=role) if isinstance(agent, MultiAgent) else agent
+def _alone(agent: Agent, served: ServedAgent, role: Role) -> Agent:
+    return served.selecting(RoleAgent(agent=agent, role=role) if isinstance(agent, MultiAgent) else agent)
 
 
 # --- answers of a form ------------------------------------------------------------------------------------

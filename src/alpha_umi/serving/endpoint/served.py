@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from alpha_umi.agent import MultiAgent, SingleAgent
 from alpha_umi.config import AgentConfig, EndpointConfig
@@ -19,6 +20,9 @@ from alpha_umi.serving.endpoint.approvals import Approvals
 from alpha_umi.serving.endpoint.errors import ApiError, invalid
 from alpha_umi.serving.endpoint.spans import Spans
 from alpha_umi.types import Answer, Decision, Json, Observation, Plan, Proposal, Role, Task, Turn, User
+
+if TYPE_CHECKING:
+    from alpha_umi.retrieval.selection import ToolSelection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,8 @@ class ServedAgent:
     """True: which of the tools are offered depends on the query."""
     limits: Limits = field(default_factory=Limits)
     approvals: Approvals = field(default_factory=Approvals)
+    selection: ToolSelection | None = None
+    """Tools that the agent reads of those that a request or the server has; None: all."""
     spans: Spans | None = None
     """None: replies are no spans."""
     created: int = field(default_factory=lambda: int(time.time()))
@@ -101,6 +107,10 @@ class ServedAgent:
 
     def card(self, name: str) -> dict[str, Json]:
         return {"id": name, "object": "model", "created": self.created, "owned_by": "alpha-umi"}
+
+    def selecting(self, agent: Agent) -> Agent:
+        """The agent, which reads of many tools those that the server selects."""
+        return agent if self.selection is None else self.selection.of(agent)
 
     def find(self, name: str) -> Agent:
         """The agent, or one of its roles, by the name of a model. Raises ApiError."""

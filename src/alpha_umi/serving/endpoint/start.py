@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alpha_umi.config import AgentConfig
 from alpha_umi.errors import ConfigError
-from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, tool_options
+from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_selection, tool_options
 from alpha_umi.jobs.ask import agent_options, own_tools
 from alpha_umi.jobs.options import AgentChatOptions
 from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
@@ -27,6 +27,9 @@ from alpha_umi.serving.http import server
 from alpha_umi.serving.http.guard import hosts_of
 from alpha_umi.world.presets import find_preset
 
+if TYPE_CHECKING:
+    from alpha_umi.retrieval.selection import ToolSelection
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointOptions:
@@ -41,6 +44,8 @@ class EndpointOptions:
     """Time in which a client approves a call that asks for it, in seconds."""
     strategy: str = "chain"
     limits: Limits = field(default_factory=Limits)
+    selection: ToolSelection | None = None
+    """Tools that the agent reads; None: all."""
     host: str = "127.0.0.1"
     port: int = 8000
     origins: tuple[str, ...] = ()
@@ -67,7 +72,13 @@ def read_options(agent: AgentLike | None, options: AgentChatOptions, **listening
     limits = Limits(**{name: options[name] for name in Limits.__dataclass_fields__ if name in options})
     by_query = not any(named[name] is not None for name in ("tools", "env", "mcp"))
     return EndpointOptions(
-        choice=choice, toolbox=toolbox, tools_by_query=by_query, strategy=strategy, limits=limits, **listening
+        choice=choice,
+        toolbox=toolbox,
+        tools_by_query=by_query,
+        strategy=strategy,
+        limits=limits,
+        selection=read_selection(options),
+        **listening,
     )
 
 
@@ -105,6 +116,7 @@ def open_served(options: EndpointOptions) -> ServedAgent:
         tools_by_query=options.tools_by_query,
         approvals=Approvals(options.approval_s),
         limits=options.limits,
+        selection=options.selection,
         spans=open_spans(),
     )
 
