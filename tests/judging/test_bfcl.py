@@ -29,7 +29,7 @@ def stand_in(folder: Path) -> None:
     files = {
         "__init__.py": "",
         "constants/__init__.py": "",
-        "constants/enums.py": "class Language:\n    PYTHON = 'python'\n",
+        "constants/enums.py": "class Language:\n    PYTHON, JAVA, JAVASCRIPT = 'python', 'java', 'js'\n",
         "constants/model_config.py": "import a_client_that_is_not_installed\n",
         "eval_checker/__init__.py": "",
         "eval_checker/ast_eval/__init__.py": "",
@@ -37,12 +37,17 @@ def stand_in(folder: Path) -> None:
             "from bfcl_eval.constants.model_config import MODEL_CONFIG_MAPPING\n"
             "def ast_checker(functions, calls, golds, language, category, model):\n"
             "    assert MODEL_CONFIG_MAPPING[model].underscore_to_dot is False\n"
+            "    assert language == ('java' if category == 'simple_java' else 'python')\n"
             "    same = [set(c) for c in calls] == [set(g) for g in golds]\n"
             "    return {'valid': same, 'error_type': '' if same else 'wrong_name'}\n"
         ),
         "data/BFCL_v4_multiple.json": "\n".join(json.dumps(question(f"multiple_{n}")) for n in range(3)),
         "data/possible_answer/BFCL_v4_multiple.json": "\n".join(
             json.dumps({"id": f"multiple_{n}", "ground_truth": [{"math.area": {"base": [3]}}]}) for n in range(3)
+        ),
+        "data/BFCL_v4_simple_java.json": json.dumps(question("simple_java_0")),
+        "data/possible_answer/BFCL_v4_simple_java.json": json.dumps(
+            {"id": "simple_java_0", "ground_truth": [{"math.area": {"base": ["3L"]}}]}
         ),
         "data/BFCL_v4_irrelevance.json": "\n".join(json.dumps(question(f"irrelevance_{n}")) for n in range(2)),
     }
@@ -63,11 +68,34 @@ def test_questions_become_tasks_with_their_tools_as_declared(tmp_path):
     assert [each.task for each in read_trajectories(tmp_path / "t.jsonl")] == [first]
 
 
-@pytest.mark.parametrize("row", [{"id": "multi_turn_base_0"}, {"id": "simple_java_0"}, {"x": 1}, question("multiple")])
+@pytest.mark.parametrize("row", [{"id": "memory_0-customer-0"}, {"id": "web_search_0"}, {"x": 1}, question("multiple")])
 def test_rows_of_other_categories_are_named(tmp_path, row):
     (tmp_path / "q.json").write_text(json.dumps(row))
     with pytest.raises(umi.DataError, match=r"q\.json:1: no question of BFCL"):
         list(read_bfcl(tmp_path / "q.json"))
+
+
+def test_functions_of_java_are_shown_as_bfcl_shows_them(tmp_path):
+    properties = {
+        "ids": {"type": "ArrayList", "items": {"type": "long"}, "description": "Ids."},
+        "o": {"type": "any", "description": "An object."},
+    }
+    tool = {"name": "f", "description": "F.", "parameters": {"type": "dict", "properties": properties, "required": []}}
+    (tmp_path / "q.json").write_text(json.dumps({**question("simple_java_0"), "function": [tool]}))
+    (task,) = read_bfcl(tmp_path / "q.json")
+    (spec,) = task.tools
+    assert spec.description == "F. Note that the provided function is in Java 8 SDK syntax."
+    assert spec.parameters["properties"] == {
+        "ids": {
+            "type": "string",
+            "description": "Ids. This is Java ArrayList type parameter in string representation. The list elements are "
+            "of type long; they are not in string representation.",
+        },
+        "o": {
+            "type": "string",
+            "description": "An object. This parameter can be of any type of Java object in string representation.",
+        },
+    }
 
 
 def test_calls_of_offered_tools_are_acknowledged():
@@ -86,13 +114,14 @@ def test_a_run_is_checked_by_the_other_environment_and_counted_by_category(tmp_p
         "irrelevance_0": umi.Answer(text="No tool fits."),
         "irrelevance_1": umi.Call(name="math.area", arguments="{}"),
         "multiple_9": umi.Answer(text="?"),
+        "simple_java_0": umi.Call(name="math.area", arguments='{"base": "3L"}'),
         "mine": umi.Answer(text="not of BFCL"),
     }
     tried = [umi.Trajectory(task=umi.Task(id=id_, query="q"), turns=(turn,)) for id_, turn in calls.items()]
     write_trajectories(tmp_path / "run.jsonl", tried)
     report = umi.evaluate.bfcl(tmp_path / "run.jsonl", tmp_path / "s.json", python=Path(sys.executable))
     assert {name: (report.accuracy(name).value, report.accuracy(name).count) for name in report.categories} == {
-        "multiple": (0.25, 4), "irrelevance": (0.5, 2),
+        "simple_java": (1.0, 1), "multiple": (0.25, 4), "irrelevance": (0.5, 2),
     }  # fmt: skip
     assert report.to_json()["wrong"] == {
         "multiple_1": "wrong_name",

@@ -12,11 +12,11 @@ from alpha_umi.cli.streams import echo
 
 
 def prepare_questions(
-    files: Annotated[list[Path], typer.Argument(help="BFCL_v4_CATEGORY.json, of categories that have one turn.")],
+    files: Annotated[list[Path], typer.Argument(help="BFCL_v4_CATEGORY.json, but memory and web search.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N of each file.")] = None,
 ) -> None:
-    """Write BFCL's questions as tasks; roll them out with --env acknowledging."""
+    """Write BFCL's questions as tasks; roll them out with --env bfcl."""
     from alpha_umi.jobs.bfcl import prepare_bfcl
 
     echo(f"{out}: {prepare_bfcl(files, out, limit=limit)} tasks")

@@ -22,6 +22,7 @@ from alpha_umi.config.agents import (
 from alpha_umi.config.environments import (
     PLACES,
     AccessConfig,
+    BfclConfig,
     BudgetConfig,
     EnvironmentConfig,
     HttpConfig,
@@ -67,6 +68,7 @@ __all__ = [
     "AccessConfig",
     "AdapterConfig",
     "AgentConfig",
+    "BfclConfig",
     "BudgetConfig",
     "ClientReference",
     "DataConfig",

@@ -60,6 +60,17 @@ class OpenApiConfig(AccessConfig):
         return self.model_copy(update={"tools": file_path(self.tools, folder)})
 
 
+class BfclConfig(Table):
+    """Tasks of BFCL: simulated classes for those of several turns; calls of the others are acknowledged."""
+
+    python: str | None = None
+    """The interpreter of an environment that has bfcl-eval; only tasks of several turns need it."""
+
+    def rebased(self, folder: Path) -> typing.Self:
+        python = self.python if self.python is None or "/" not in self.python else file_path(self.python, folder)
+        return self.model_copy(update={"python": python})
+
+
 class ReplayConfig(Table):
     """Replay of recorded replies, without live calls."""
 
@@ -116,6 +127,7 @@ class EnvironmentConfig(Table):
     python: PythonConfig | None = None
     mcp: McpConfig | None = None
     openapi: OpenApiConfig | None = None
+    bfcl: BfclConfig | None = None
     code: str | None = None
     """An environment of one's own, `module:attribute`; see loading.environments."""
     budget: BudgetConfig | None = None
@@ -142,4 +154,4 @@ class EnvironmentConfig(Table):
         return super().rebased(folder).model_copy(update={"record": record})
 
 
-PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp", "openapi")
+PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp", "openapi", "bfcl")

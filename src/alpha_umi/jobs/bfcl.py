@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alpha_umi.config.calls import validated
 from alpha_umi.datasets.bfcl import CATEGORIES, category_of, read_bfcl, write_result
+from alpha_umi.environments.bfcl.environment import INSTALL
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.evaluation.bfcl.report import BfclReport, CheckedResult
 from alpha_umi.jobs.options import AtLeastOne
@@ -18,19 +19,15 @@ from alpha_umi.store import dump_line, read_trajectories, write_json, write_text
 from alpha_umi.types import Json, Trajectory
 
 _CHECKER = Path(__file__).parents[1] / "evaluation" / "bfcl" / "checker.py"
-_INSTALL = (
-    "pip install --no-deps bfcl-eval==2026.3.23 numpy==1.26.4 tree_sitter==0.21.3 tree-sitter-java==0.21.0 "
-    "tree-sitter-javascript==0.21.4"
-)
 _SECONDS = 600
 
 
 @validated
 @locks_out
 def prepare_bfcl(files: Sequence[Path], out: Path, *, limit: AtLeastOne | None = None) -> int:
-    """Write the single-turn questions of BFCL's files as tasks for `rollout`; returns their number.
+    """Write the questions of BFCL's files as tasks for `rollout`; returns their number.
 
-    `limit`: of each file. Roll them out with the environment `acknowledging`. Raises DataError naming a row.
+    `limit`: of each file. Roll them out with the environment `bfcl`. Raises DataError naming a row.
     """
     tasks = [task for path in files for task in list(read_bfcl(path))[:limit]]
     return write_trajectories(out, (Trajectory(task=task, turns=()) for task in tasks))
@@ -80,7 +77,7 @@ def _check(rows: dict[str, list[dict[str, Json]]], python: Path) -> list[Checked
         raise ConfigError(f"--python {python}: cannot be run: {error}") from None
     if run.returncode != 0:
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ConfigError(f"--python {python}: bfcl-eval's checker cannot be run there: {last}; there: {_INSTALL}")
+        raise ConfigError(f"--python {python}: bfcl-eval's checker cannot be run there: {last}; there: {INSTALL}")
     found = {row["id"]: row for row in map(json.loads, run.stdout.splitlines())}
     return [
         CheckedResult(id=str(row["id"]), category=str(row["category"]), error=found[row["id"]]["error"])

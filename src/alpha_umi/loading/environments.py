@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from alpha_umi.config import (
     AccessConfig,
+    BfclConfig,
     BudgetConfig,
     ClientReference,
     EnvironmentConfig,
@@ -136,6 +137,8 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
         openers.append(_python(config.python))
     if config.openapi is not None:
         openers.append(_openapi(config.openapi, close))
+    if config.bfcl is not None:
+        openers.append(_bfcl(config.bfcl, close))
     if config.code is not None:
         openers.append(_coded(config.code, close))
     mcp = None if config.mcp is None else open_mcp(config.mcp.servers, config.mcp)
@@ -145,7 +148,7 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
         openers=tuple(openers),
         close=tuple(close),
         budget=config.budget or (BudgetConfig() if compat is None else None),
-        mends=compat is None,
+        mends=compat is None and config.bfcl is None,  # its checker reads calls as they were written
         recording=None if config.record is None else Recording(Path(config.record)),
         mcp=mcp,
         confirmation=Confirmation(tools=config.confirm, approved=config.approve),
@@ -260,6 +263,27 @@ def _openapi(config: OpenApiConfig, close: list[Callable[[], Awaitable[None]]]) 
     environment = OpenApiEnvironment(api, limits)
     close.append(environment.aclose)
     return lambda _, __: environment
+
+
+def _bfcl(config: BfclConfig, close: list[Callable[[], Awaitable[None]]]) -> Opener:
+    from alpha_umi.environments.acknowledging import AcknowledgingEnvironment
+    from alpha_umi.environments.bfcl.environment import INSTALL, BfclEnvironment, Simulator
+
+    simulator = None if config.python is None else Simulator(Path(config.python))
+    if simulator is not None:
+        close.append(simulator.aclose)
+
+    def open_one(query: Query, _: list[str]) -> Environment:
+        if "simulation" not in query.task.metadata:
+            return AcknowledgingEnvironment(query.task)
+        if simulator is None:
+            raise DataError(
+                f"task {query.task.id} calls simulated classes of bfcl-eval: name a Python that has it by --set "
+                f"bfcl.python=PATH; there: {INSTALL}"
+            )
+        return BfclEnvironment(query.task, simulator)
+
+    return open_one
 
 
 def _coded(name: str, close: list[Callable[[], Awaitable[None]]]) -> Opener:

@@ -1,4 +1,4 @@
-"""Checker program: bfcl-eval's own AST checker over rows of results. Run by a Python that has bfcl-eval.
+"""Checker program: bfcl-eval's own checkers over rows of results. Run by a Python that has bfcl-eval.
 
 Reads JSON Lines of {"id", "category", "result"} on the standard input, writes {"id", "valid", "error"} on the standard
 output. Questions and golds are those of the installed bfcl-eval. Standard library and bfcl-eval alone: nothing of the
@@ -8,8 +8,11 @@ entry stands in for it, since the checker only asks a model's name for how it sp
 
 from __future__ import annotations
 
+import io
 import json
+import keyword
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,7 +23,7 @@ _MODEL = "alpha-umi"
 def main() -> None:
     import bfcl_eval  # pyright: ignore  # of the other environment
 
-    checker, languages = _import_checker()
+    check_calls, languages = _import_checker()
     data = Path(str(bfcl_eval.__file__)).parent / "data"
     known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     for line in sys.stdin:
@@ -30,7 +33,14 @@ def main() -> None:
             name = f"BFCL_v4_{category}.json"
             known[category] = _load(data / name), _load(data / "possible_answer" / name)
         questions, golds = known[category]
-        error = _check(row, questions.get(row["id"]), golds.get(row["id"]), checker, languages)
+        question, gold = questions.get(row["id"]), golds.get(row["id"])
+        with redirect_stdout(io.StringIO()):
+            if question is None:
+                error = "bfcl-eval has no such question"
+            elif category.startswith("multi_turn_"):
+                error = _check_turns(row["result"], question, gold["ground_truth"], category)
+            else:
+                error = _check(row, question, gold, check_calls, languages)
         print(json.dumps({"id": row["id"], "valid": not error, "error": error}))  # noqa: T201
 
 
@@ -58,8 +68,6 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _check(row: Any, question: Any, gold: Any, checker: Any, languages: Any) -> str:
     """The fault of a result; empty where it is right."""
-    if question is None:
-        return "bfcl-eval has no such question"
     calls, category = row["result"], row["category"]
     made = isinstance(calls, list) and bool(calls)
     if "relevance" in category:  # irrelevance, too
@@ -73,8 +81,49 @@ def _check(row: Any, question: Any, gold: Any, checker: Any, languages: Any) -> 
         return "arguments that are no JSON"
     if not all(isinstance(arguments, dict) for call in decoded for arguments in call.values()):
         return "arguments that are no object"
-    result = checker(question["function"], decoded, gold["ground_truth"], languages.PYTHON, category, _MODEL)
+    result = checker(
+        question["function"], decoded, gold["ground_truth"], _language(languages, category), category, _MODEL
+    )
     return "" if result["valid"] else str(result.get("error_type") or "wrong")
+
+
+def _language(languages: Any, category: str) -> Any:
+    names = {"simple_java": "JAVA", "simple_javascript": "JAVASCRIPT"}
+    return getattr(languages, names.get(category, "PYTHON"))
+
+
+# --- several turns ----------------------------------------------------------------------------------------
+
+
+def _check_turns(turns: Any, question: Any, gold: Any, category: str) -> str:
+    """The fault of the turns of a result, as bfcl-eval's runner looks for it; empty where they are right."""
+    import bfcl_eval.eval_checker.multi_turn_eval.multi_turn_utils as backend  # pyright: ignore
+    from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import multi_turn_checker  # pyright: ignore
+
+    if len(turns) != len(gold):
+        return "multi_turn:force_terminated"
+    decoded = [[calls for step in steps if (calls := _decode(step))] for steps in turns]
+    result = multi_turn_checker(decoded, gold, question, category, _MODEL)
+    for name in [name for name in vars(backend) if name.endswith("_instance")]:
+        del vars(backend)[name]
+    return "" if result["valid"] else str(result.get("error_type") or "wrong")
+
+
+def _decode(step: Any) -> list[str]:
+    """Calls of a step as bfcl-eval evaluates them, written of literals alone; none where the step is no call."""
+    if not isinstance(step, list):
+        return []
+    calls: list[str] = []
+    for name, text in (item for call in step for item in call.items()):
+        try:
+            arguments = json.loads(text)
+        except (ValueError, RecursionError):
+            return []
+        names = [name, *arguments] if isinstance(arguments, dict) else [""]
+        if not all(each.isidentifier() and not keyword.iskeyword(each) for each in names):
+            return []
+        calls.append(f"{name}({','.join(f'{key}={value!r}' for key, value in arguments.items())})")
+    return calls
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""BFCL's simulated classes as environments: bfcl-eval's own, in an interpreter of their own."""
