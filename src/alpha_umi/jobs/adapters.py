@@ -15,7 +15,7 @@ from typing import Literal
 from alpha_umi.config import AgentConfig, LocalConfig, RolesConfig, SamplingsConfig, TrainConfig, load_config, resolved
 from alpha_umi.errors import ConfigError, explain_missing_extra
 from alpha_umi.jobs.train import train_inputs
-from alpha_umi.loading.agents import AGENT_FILE, read_agent
+from alpha_umi.loading.agents import AGENT_FILE, REPETITION_LIMIT, read_agent
 from alpha_umi.loading.bundled import provenance_of, write_provenance
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.saving import new_folder
@@ -110,7 +110,7 @@ def _describe(options: AdapterOptions, config: TrainConfig, step: Step, part: Pa
     agent = AgentConfig(
         format=_FORMAT,
         roles=RolesConfig.model_validate({role.value: _local(options, config, step, role) for role in step.folders}),
-        sampling=SamplingsConfig(max_tokens=config.max_length - config.prompt_limit),
+        sampling=SamplingsConfig(max_tokens=config.max_length - config.prompt_limit, repetition_limit=REPETITION_LIMIT),
         max_input_tokens=config.prompt_limit,
         constrained=options.constrained,
     )

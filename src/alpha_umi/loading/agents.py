@@ -34,8 +34,8 @@ from alpha_umi.search import ModelRanker, Ranker
 from alpha_umi.types import Role
 
 AGENT_FILE = "umi.toml"
-_REPETITION_LIMIT = 16
-"""Of untrained models: no run of so many tokens is written twice in a completion."""
+REPETITION_LIMIT = 16
+"""Of small models of general training: no run of so many tokens is written twice in a completion."""
 
 
 class AgentKind(StrEnum):
@@ -214,7 +214,7 @@ def pretrained_agent(model: str, *, native: bool = False, template: Mapping[str,
     return AgentConfig(
         format="chat",
         roles=RolesConfig.model_validate(roles),
-        sampling=SamplingsConfig(repetition_limit=_REPETITION_LIMIT),
+        sampling=SamplingsConfig(repetition_limit=REPETITION_LIMIT),
         constrained=True,
     )
 

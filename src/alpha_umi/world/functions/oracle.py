@@ -97,7 +97,7 @@ class _Writer:
             self._known[made.step.name] = made
         found = required_results(exchange, self._known)
         parts = [write_part(self._rng, part, self._known) for part in exchange.parts]
-        self._conclude(think_of_answer(self._rng, found), " ".join(dict.fromkeys(parts)))
+        self._conclude(think_of_answer(found), " ".join(dict.fromkeys(parts)))
 
     def _call(
         self, step: Step, tool: InventedTool, values: dict[str, Json], failed: str, place: tuple[int, int]
@@ -127,4 +127,4 @@ class _Writer:
         observation = self._call(step, tool, dict(step.values), "", (1, 1))
         name, reason = tool.spec.name, observation.content
         answer = self._rng.pick(_FAILURE_ANSWERS).format(tool=name, reason=reason)
-        self._conclude(think_of_failure(self._rng, name, reason), answer)
+        self._conclude(think_of_failure(name, reason), answer)

@@ -1,4 +1,7 @@
-"""Thoughts of the planner: which tool, and where each of its values comes from."""
+"""Thoughts of the planner: the goal, the tool for it, and where each of its values comes from.
+
+They are worded alike: what a small model has to learn is which tool and which values, not how to say it.
+"""
 
 from __future__ import annotations
 
@@ -13,44 +16,11 @@ from alpha_umi.world.functions.tools import InventedTool, OwnParameter
 from alpha_umi.world.functions.wording import write_plain
 from alpha_umi.world.random_streams import RandomStream
 
-_CALLS = (
-    "{tool} does this, with {values}.",
-    "I need {tool} with {values}.",
-    "The tool for this is {tool}: {values}.",
-    "I will call {tool} with {values}.",
-    "{tool} fits. {Values}.",
-    "This is for {tool}. Arguments: {values}.",
-    "{tool} can do it; {values}.",
-)
-_BARE_CALLS = (
-    "{tool} does this and needs no arguments.",
-    "I will call {tool} without arguments.",
-    "{tool} fits; there is nothing to fill in.",
-)
-_DONE = (
-    "{results}. I can answer.",
-    "{results}. That is all I need.",
-    "{results}. This answers the question.",
-    "I have what was asked for: {results}.",
-)
-_NO_TOOL = (
-    "No tool fits. {near} something else. I will say so.",
-    "{near} something else, and no other tool can do this.",
-    "This needs a tool that is not there; {near} something else. I say that it cannot be done.",
-    "None of the tools does what is asked. {near} something else.",
-)
-_MISSING = (
-    "{tool} does this, but the user did not say {noun}. I have to ask.",
-    "For {tool} I need {noun}, which is missing. I will ask for it.",
-    "{tool} fits, but {noun} is not given. I must not guess, so I ask.",
-    "The user left out {noun}, which {tool} requires. I ask for it.",
-)
-_FAILED = (
-    "{tool} failed ({reason}), and no other tool does the same. I will say so.",
-    "{tool} does not work: {reason}. There is nothing else to try, so I tell the user.",
-    "The call of {tool} failed: {reason}. I report that.",
-)
-_LEADS = ("{tool} failed. ", "{tool} does not work; another tool does the same. ", "That did not work. ")
+_DONE = "{results}. That is what was asked for."
+_NO_TOOL = "No tool does this: {near} something else. I will say so."
+_MISSING = "{tool} fits, but {noun} is missing. I will ask."
+_FAILED = "{tool} failed ({reason}), and no other tool does the same. I will say so."
+_UNKNOWN = "Goal: something that the tools are not made for. "
 _LONGEST = 80
 """Characters of a result in a thought."""
 
@@ -72,16 +42,10 @@ def think_of_call(
         if name in values
         for reason in _reasons(own, name, values[name], step, givers)
     ]
-    lead = rng.pick(_LEADS).format(tool=failed) if failed else ""
+    lead = f"{failed} failed. " if failed else ""
     at, of = place
-    if of > 1 and not failed:
-        lead = f"{of} calls are needed; this is number {at}. " if at == 1 else f"Call {at} of {of}. "
-    if at == 1 and not failed:
-        lead = think_of_goal(rng, tool.need) + lead
-    if not reasons:
-        return lead + rng.pick(_BARE_CALLS).format(tool=tool.spec.name)
-    said = ", ".join(reasons)
-    return lead + rng.pick(_CALLS).format(tool=tool.spec.name, values=said, Values=said)
+    lead += think_of_goal(rng, tool.need, f" ({at} of {of})" if of > 1 else "")
+    return f"{lead}{tool.spec.name} fits: {', '.join(reasons).rstrip('.') or 'no arguments'}."
 
 
 def _reasons(
@@ -104,18 +68,18 @@ def _reasons(
         yield f"{name} {shown}"
 
 
-def think_of_answer(rng: RandomStream, found: Iterable[tuple[InventedTool, Mapping[str, Json]]]) -> str:
+def think_of_answer(found: Iterable[tuple[InventedTool, Mapping[str, Json]]]) -> str:
     """Thought before an answer: the results that it takes, by the names that the tools give them."""
     said: list[str] = []
     for tool, results in found:
         shown = [f"{tool.reply.names.get(name, name)} {_short(value)}" for name, value in results.items()]
         said.append(f"{tool.spec.name} gave {' and '.join(shown)}" if shown else f"{tool.spec.name} is done")
-    return rng.pick(_DONE).format(results="; ".join(dict.fromkeys(said)))
+    return _DONE.format(results="; ".join(dict.fromkeys(said)))
 
 
-def think_of_goal(rng: RandomStream, need: FunctionNeed) -> str:
-    """Often a first sentence: what is asked for, in the words of a document."""
-    return f"Goal: {_lowered(min(rng.sample(need.docs, 2), key=len))}. " if rng.below(2) else ""
+def think_of_goal(rng: RandomStream, need: FunctionNeed, place: str = "") -> str:
+    """What is asked for, in the words of a document: the step from a request to the description of a tool."""
+    return f"Goal: {_lowered(min(rng.sample(need.docs, 2), key=len))}{place}. "
 
 
 def _short(value: Json) -> str:
@@ -128,9 +92,9 @@ def _short(value: Json) -> str:
 
 def think_of_declining(rng: RandomStream, tools: Iterable[InventedTool], wanted: FunctionNeed | None) -> str:
     """Thought where no tool fits: what some of the tools are for. `wanted`: the need, where one is known."""
-    goal, offered = think_of_goal(rng, wanted) if wanted is not None else "", list(tools)
+    goal, offered = _UNKNOWN if wanted is None else think_of_goal(rng, wanted), list(tools)
     near = [f"{tool.spec.name} ({_lowered(min(tool.need.docs, key=len))})" for tool in rng.sample(offered, 2)]
-    return goal + rng.pick(_NO_TOOL).format(near=f"{' and '.join(near)} {'do' if len(near) > 1 else 'does'}")
+    return goal + _NO_TOOL.format(near=f"{' and '.join(near)} {'do' if len(near) > 1 else 'does'}")
 
 
 def _lowered(text: str) -> str:
@@ -141,9 +105,9 @@ def _lowered(text: str) -> str:
 
 def think_of_asking(rng: RandomStream, tool: InventedTool, noun: str) -> str:
     """Thought where an argument is missing."""
-    return think_of_goal(rng, tool.need) + rng.pick(_MISSING).format(tool=tool.spec.name, noun=noun)
+    return think_of_goal(rng, tool.need) + _MISSING.format(tool=tool.spec.name, noun=noun)
 
 
-def think_of_failure(rng: RandomStream, name: str, reason: str) -> str:
+def think_of_failure(name: str, reason: str) -> str:
     """Thought where the tools failed."""
-    return rng.pick(_FAILED).format(tool=name, reason=reason)
+    return _FAILED.format(tool=name, reason=reason)
