@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from typing import ClassVar, TypeAlias, cast
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -218,6 +219,10 @@ class Trajectory:
     def calls(self) -> tuple[Call, ...]:
         """All tool calls, in order."""
         return tuple(turn for turn in self.turns if isinstance(turn, Call))
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks; what writes it is imported when it is needed."""
+        return import_module("alpha_umi.report.notebook").write_trajectory(self)
 
     def to_json(self) -> dict[str, Json]:
         """Convert to a readable JSON object: query, turns, answer, stop and usage; `store` writes the lossless record.

@@ -19,6 +19,7 @@ from mcp.types import (
     TextContent,
     TextResourceContents,
     Tool,
+    ToolAnnotations,
 )
 
 import alpha_umi as umi
@@ -137,6 +138,23 @@ def test_unknown_tools_and_arguments_that_fit_are_told_apart():
     with Opened(server("add")) as opened:
         assert opened.call("add", '{"x": 2}') == umi.Observation(content='add {"x": 2}')
         assert opened.call("nope").status is umi.ToolStatus.UNKNOWN_TOOL
+
+
+def test_a_tool_that_its_server_calls_destructive_is_confirmed_and_one_that_reads_is_not():
+    hints = {
+        "wipe": ToolAnnotations(destructive_hint=True),
+        "look": ToolAnnotations(read_only_hint=True, destructive_hint=True),
+        "add": ToolAnnotations(destructive_hint=False),
+        "plain": None,
+    }
+    listed = [Tool(name=name, input_schema=NUMBER, annotations=hint) for name, hint in hints.items()]
+    with Opened(server(*listed)) as opened:
+        assert [name for name, tool in opened.tools().items() if tool.confirm] == ["wipe"]
+    asked, agent = [], Scripted(umi.Call(name="wipe", arguments='{"x": 1}'), umi.Answer(text="Not done."))
+    shop = server(*listed, answer=lambda *_: pytest.fail("was called"))
+    refused = umi.ask("Wipe it.", agent=agent, mcp=shop, confirm=lambda call, _: asked.append(call.name))
+    assert asked == ["wipe"]
+    assert refused.turns[-3].status is umi.ToolStatus.DECLINED
 
 
 PIXEL = ImageContent(data="aGVsbG8=", mime_type="image/png")

@@ -34,7 +34,7 @@ def write_page(title: str, lead: str, sections: Sequence[Section]) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("style", Html(_STYLE.read_text(encoding="utf-8"))),
+        tag("style", Html(read_style())),
     )
     body = join(
         tag("header", _themes(), tag("h1", title), tag("p", lead, class_="lead")),
@@ -42,6 +42,11 @@ def write_page(title: str, lead: str, sections: Sequence[Section]) -> str:
         tag("footer", "Made by alpha-umi. This page holds no script and loads nothing."),
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+
+
+def read_style() -> str:
+    """Read the style sheet of all pages."""
+    return _STYLE.read_text(encoding="utf-8")
 
 
 def _section(section: Section) -> Html:

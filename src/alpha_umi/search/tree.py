@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 
 from alpha_umi.types import StopReason, Task, Trajectory, Turn, Usage
 
@@ -67,6 +68,10 @@ class Tree:
 
     task: Task
     nodes: list[Node] = field(default_factory=list[Node])
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks; what writes it is imported when it is needed."""
+        return import_module("alpha_umi.report.notebook").write_tree(self)
 
     def add(self, node: Node) -> None:
         """Append a new node, or put a grown one in its place."""

@@ -46,7 +46,18 @@ def list_specs(listings: Iterable[tuple[str, Iterable[Tool]]]) -> tuple[McpTool,
 
 def _spec(tool: Tool) -> ToolSpec:
     description = tool.description or tool.title or ""
-    return ToolSpec(name=tool.name, description=_cut(description.strip()), parameters=_parameters(tool.input_schema))
+    return ToolSpec(
+        name=tool.name,
+        description=_cut(description.strip()),
+        parameters=_parameters(tool.input_schema),
+        confirm=_has_effects(tool),
+    )
+
+
+def _has_effects(tool: Tool) -> bool:
+    """Return True for a tool whose server says that it may destroy something; not where it says that it only reads."""
+    hints = tool.annotations
+    return hints is not None and hints.destructive_hint is True and not hints.read_only_hint
 
 
 def _parameters(declared: Mapping[str, Json]) -> Mapping[str, Json]:
