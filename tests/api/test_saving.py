@@ -78,6 +78,7 @@ def test_an_agent_that_is_code_cannot_be_saved(tmp_path):
     assert not (tmp_path / "saved").exists()
 
 
+@pytest.mark.slow
 def test_a_repository_in_the_local_cache_is_loaded_without_the_hub(tmp_path):
     repository = tmp_path / "hub" / "models--someone--some-agent"
     with endpoint() as agent:
@@ -111,6 +112,7 @@ def test_a_repository_may_not_choose_code_as_its_format(where, tmp_path):
     assert "imported" not in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_repository_that_is_not_in_the_cache_is_refused_offline_and_where_the_hub_has_none(tmp_path):
     code = """
 import alpha_umi as umi

@@ -61,7 +61,10 @@ def finished(desk):
     return [line for part in parts for line in part.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, id="ctrl-c"), pytest.param(signal.SIGKILL, id="kill", marks=pytest.mark.slow)],
+)
 def test_prediction_goes_on_where_it_was_stopped(number, desk, endpoint):
     assert run_here(*PREDICT, "whole.json", cwd=desk).code == 0
     asked = len(endpoint.received)
@@ -100,6 +103,7 @@ def test_a_finished_prediction_is_not_made_again_unless_something_changed(desk, 
     assert not list(desk.glob("*.parts"))
 
 
+@pytest.mark.slow
 def test_two_processes_leave_the_result_and_nothing_else_however_late_one_is(desk, endpoint):
     assert run_here(*PREDICT, "one.json", cwd=desk).code == 0
     alone = len(endpoint.received)
@@ -113,6 +117,7 @@ def test_two_processes_leave_the_result_and_nothing_else_however_late_one_is(des
     assert sorted(path.name for path in desk.glob("p.json*")) == ["p.json", "p.json.provenance"]
 
 
+@pytest.mark.slow
 def test_prediction_on_a_full_disk_keeps_whole_rows_and_goes_on(desk, endpoint):
     assert run_here(*PREDICT, "whole.json", cwd=desk).code == 0
     ended = run(*PREDICT, "p.json", cwd=desk, file_bytes=12_000)
@@ -147,6 +152,7 @@ def answers(desk):
     return desk / "answer"
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_a_full_disk_leave_no_half_of_a_preparation(desk, answers):
     prepare = ("prepare", "toolbench", "--answers", "answer", "--workers", "2", "--out", "p.jsonl")
     for _ in range(5):  # on a busy machine it may be done before it is seen at work

@@ -16,6 +16,7 @@ from alpha_umi.text_files import read_json_list
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Task, ToolSpec, Trajectory, User
 from support import shaped_rows as rows
 from support.commands import run_here
+from support.examples import examples
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>"), max_size=9).map(str.strip)
 TOOL = ToolSpec(name="sky_of", description="Sky over a city.", parameters=rows.SCHEMA)
@@ -42,7 +43,7 @@ def trajectories(draw):
     return Trajectory(task=task, turns=tuple(turns))
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(trajectories())
 def test_a_written_chat_is_read_again(trajectory):
     for name, write in WRITERS.items():

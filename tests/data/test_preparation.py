@@ -158,27 +158,30 @@ def test_broken_json_is_named_with_line_and_column_and_nothing_is_written(answer
     assert leftovers(tmp_path) == []
 
 
+BROKEN = [
+    (b"", ":1:1: broken JSON"),
+    (b'{"a": 1,\n "b" 2}', ":2:6: broken JSON"),
+    (b'{"a": "\xff"}', ": not UTF-8"),
+    (b"[" * 100_000, ":1: JSON nested too deeply"),
+]
+
+
 @pytest.mark.parametrize("compat", [False, True])
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"", "G2_answer/5_z.json:1:1: broken JSON"),
-        (b'{"a": 1,\n "b" 2}', "G2_answer/5_z.json:2:6: broken JSON"),
-        (b'{"a": "\xff"}', "G2_answer/5_z.json: not UTF-8"),
-        (b"[" * 100_000, "G2_answer/5_z.json:1: JSON nested too deeply"),
-    ],
+    ("workers", "broken"), [*((1, [each]) for each in BROKEN), (2, BROKEN)], ids=["1", "2", "3", "4", "all"]
 )
-def test_a_broken_file_among_others_is_counted_and_named(answers, tmp_path, workers, content, says, compat):
+def test_broken_files_among_others_are_counted_and_named(answers, tmp_path, workers, broken, compat):
     for number in range(40):
         (answers / "G2_answer" / f"{number}_y.json").write_text(json.dumps(answer("q")))
     options = AnswerOptions(workers=workers, compat=compat)
     whole = prepare_answers(answers, tmp_path / "whole.jsonl", options)
-    (answers / "G2_answer" / "5_z.json").write_bytes(content)
+    for number, (content, _) in enumerate(broken):
+        (answers / "G2_answer" / f"{number}_z.json").write_bytes(content)
     report = prepare_answers(answers, tmp_path / "t.jsonl", options)
-    assert (report.kept, report.read) == (whole.kept, whole.read + 1)
-    assert sum(report.skipped.values()) == sum(whole.skipped.values()) + 1
-    assert any(says in named for named in report.skipped_first)
+    assert (report.kept, report.read) == (whole.kept, whole.read + len(broken))
+    assert sum(report.skipped.values()) == sum(whole.skipped.values()) + len(broken)
+    for number, (_, says) in enumerate(broken):
+        assert any(f"G2_answer/{number}_z.json{says}" in named for named in report.skipped_first)
     assert (tmp_path / "t.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
 
 

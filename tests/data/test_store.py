@@ -23,9 +23,12 @@ from alpha_umi.store import (
     write_trajectories,
 )
 from alpha_umi.types import Task, Trajectory, User
+from support.examples import examples
 from support.strategies import trajectories
 
-any_file = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+any_file = settings(
+    max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @any_file

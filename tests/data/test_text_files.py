@@ -16,8 +16,9 @@ from alpha_umi import text_files
 from alpha_umi.errors import DataError, StorageError
 from alpha_umi.store import write_json, write_text
 from alpha_umi.text_files import is_plain_text, open_text, read_json, read_json_rows, read_lines
+from support.examples import examples
 
-any_file = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+any_file = settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 json_objects = st.dictionaries(
     st.text(max_size=4),
     st.recursive(st.none() | st.integers() | st.text(max_size=6), st.lists, max_leaves=4),

@@ -26,6 +26,7 @@ from alpha_umi.types import (
     Trajectory,
     User,
 )
+from support.examples import examples
 from support.published_data import OUT_OF_DOMAIN
 from support.strategies import argument_types, json_values, names, texts, trajectories
 
@@ -61,7 +62,7 @@ rows = st.builds(
 
 
 @given(rows)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_a_processed_row_comes_back_as_it_was_even_from_disk(row):
     trajectory = read_processed(row, "t-0")
     stored = decode_trajectory(json.loads(json.dumps(encode_trajectory(trajectory))))
@@ -330,7 +331,7 @@ def test_tools_may_be_wrapped_as_functions():
         max_size=5,
     )
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_messages_of_any_shape_are_read(messages):
     assert not isinstance(read_answer(answer_with(*messages), "a"), Skip)
 

@@ -21,6 +21,7 @@ from alpha_umi.models.mask_rules import MaskRule
 from alpha_umi.types import Role
 from support.adapted_models import THREE, VOCABULARY, WAKING, adapter_settings, example, tiny, with_adapters
 from support.engine_requests import Asked, asked_of, assert_conserved, memory_in_use, run
+from support.examples import examples
 from support.tree_models import PARTICULARS, family_config, tiny_model
 
 pytestmark = [
@@ -82,7 +83,7 @@ def families(draw):
 
 
 @pytest.mark.parametrize("kind", MODELS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(prompts=families(), step_tokens=st.sampled_from([1, 7, 64]), tokens=st.sampled_from([300, 2000]))
 def test_greedy_completions_are_those_of_generate(kind, prompts, step_tokens, tokens):
     engine = Engine(MODELS[kind], small(tokens, step_tokens))
@@ -98,16 +99,20 @@ def assert_exact(model):
     assert unsupported_reason(model, 64) is None
     reference = copy.deepcopy(model)
     prompts = [[1 + token % 30 for token in prompt] for prompt in (words(1, 30), words(1, 30)[:19] + words(2, 5), [4])]
+    expected = [generated(reference, prompt, 8) for prompt in prompts]
+    with torch.no_grad():
+        rows = [
+            reference(input_ids=torch.tensor([prompt + written]), use_cache=False).logits[0].log_softmax(dim=-1)
+            for prompt, written in zip(prompts, expected, strict=True)
+        ]
     engine = Engine(model, EngineLimits(cache_bytes=1 << 22, step_tokens=7))
     for _ in ("cold", "warm"):
         asked = [Asked(prompt, logprobs=True) for prompt in prompts]
-        assert run(engine, asked) == [generated(reference, prompt, 8) for prompt in prompts]
-        for one, prompt in zip(asked, prompts, strict=True):
-            with torch.no_grad():
-                row = reference(input_ids=torch.tensor([prompt + one.written]), use_cache=False).logits[0]
-            said = row.log_softmax(dim=-1)[len(prompt) - 1 : -1]
-            for (token, logprob), expected in zip(one.request.generation.logprobs, said, strict=True):
-                assert math.isclose(logprob, expected[token], abs_tol=1e-4)
+        assert run(engine, asked) == expected
+        for one, prompt, row in zip(asked, prompts, rows, strict=True):
+            said = row[len(prompt) - 1 : -1]
+            for (token, logprob), wanted in zip(one.request.generation.logprobs, said, strict=True):
+                assert math.isclose(logprob, wanted[token], abs_tol=1e-4)
 
 
 @pytest.mark.slow
@@ -185,7 +190,7 @@ def test_what_the_base_wrote_is_not_computed_again_as_history():
     assert engine.stats.prefill_tokens - before == 6  # the last written token was never computed
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(data=st.data(), prompts=families(), tokens=st.sampled_from([160, 300, 2000]))
 def test_eviction_cancellation_and_preemption_change_nothing(data, prompts, tokens):
     engine = Engine(MODELS["llama"], small(tokens, step_tokens=11))
@@ -228,7 +233,7 @@ def test_log_probabilities_are_those_of_transformers_own_forward(kind):
 # --- seeds ------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(prompts=families(), seed=st.integers(0, 999))
 def test_a_seed_reproduces_a_completion_in_any_batch(prompts, seed):
     def asked():

@@ -13,6 +13,7 @@ from alpha_umi.models.engine.engine import Engine, EngineLimits
 from alpha_umi.models.engine.radix_tree import RadixTree, token_keys
 from support.adapted_models import adapter_settings, tiny, with_adapters
 from support.engine_requests import Asked, assert_conserved
+from support.examples import examples
 
 KABOOM, NOTHING = 7, 9
 """Reading these raises, and gives NaN."""
@@ -96,12 +97,12 @@ class EngineMachine(RuleBasedStateMachine):
 
 
 TestEngineMachine = EngineMachine.TestCase
-TestEngineMachine.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
+TestEngineMachine.settings = settings(max_examples=examples(12), stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.slow
 def test_more_sequences_conserve_slots_pins_and_request_caches():
-    run_state_machine_as_test(EngineMachine, settings=settings(max_examples=120, deadline=None))
+    run_state_machine_as_test(EngineMachine, settings=settings(max_examples=examples(120), deadline=None))
 
 
 # --- the radix tree ---------------------------------------------------------------------------------------

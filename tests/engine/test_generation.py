@@ -23,6 +23,7 @@ from alpha_umi.models.padded import PaddedRunner
 from alpha_umi.types import FinishReason, Sampling
 from support.adapted_models import tiny
 from support.engine_requests import Asked, run
+from support.examples import examples
 
 MODEL = tiny("llama")
 
@@ -43,7 +44,7 @@ def drawn(row, times, **sampling):
     return {one.sample(row, []) for _ in range(times)}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     seed=st.integers(0, 999),
     heat=st.sampled_from([0.5, 1.0, 2.0]),
@@ -70,7 +71,7 @@ def test_ids_are_drawn_as_often_as_they_are_likely():
     torch.testing.assert_close(counts / 4000, (row / 1.5).softmax(dim=-1), atol=0.03, rtol=0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(seed=st.integers(0, 999), penalty=st.sampled_from([0.5, 1.3, 2.0]), limit=st.integers(1, 3), data=st.data())
 def test_repetition_is_limited_as_in_transformers(seed, penalty, limit, data):
     prompt = data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=6))

@@ -14,6 +14,7 @@ from alpha_umi.environments.python import PythonEnvironment
 from alpha_umi.loose_json import decode_json, read_loosely, readable_json
 from alpha_umi.store import decode_turn, encode_turn
 from alpha_umi.types import Call, Observation, ToolSpec, ToolStatus
+from support.examples import examples
 
 _SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, 1.0, "", "a", "1"])
 _VALUES = st.recursive(
@@ -80,7 +81,7 @@ def schemas(draw, level=0, depth=0):
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_a_value_fits_exactly_where_a_json_schema_library_says_so(data):
     root = data.draw(schemas())
@@ -247,14 +248,14 @@ def test_a_mend_that_two_readings_allow_is_not_made():
     assert isinstance(read_arguments(spec, '{"a": "[1]", "b": "[2]"}'), Fault)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(_DOCUMENTS)
 def test_a_python_literal_of_json_is_read_as_its_value(value):
     assert read_loosely(repr(value)).value == value
     assert read_loosely(json.dumps(value)).mends == ()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.text("{}[]:,'\"\\ \nabTrueNonl123.e-", max_size=30) | st.text(max_size=20), st.data())
 def test_arguments_that_were_read_are_read_again_without_a_mend(text, data):
     declared = data.draw(st.sampled_from([CITY, NOTHING, tool({"additionalProperties": True})]))
@@ -290,7 +291,7 @@ def test_mends_stand_in_the_record_of_an_observation_and_nowhere_else():
 # --- JSON for readers -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(_DOCUMENTS)
 def test_unescaped_json_has_the_same_value(value):
     text = json.dumps(value)

@@ -24,6 +24,7 @@ from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.protocols import Environment
 from alpha_umi.types import Call, Observation, Task, ToolStatus
 from alpha_umi.world import World
+from support.examples import examples
 
 
 def run(environment, name, arguments="{}"):
@@ -160,7 +161,7 @@ def test_the_calls_of_a_fork_do_not_touch_its_parent(environment, kind):
 
 
 @given(name=st.text(max_size=5), arguments=st.text())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @pytest.mark.parametrize("kind", list(ENVIRONMENTS))
 def test_no_text_makes_it_raise(kind, name, arguments):
     environment = ENVIRONMENTS[kind]()

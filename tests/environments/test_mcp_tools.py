@@ -30,6 +30,7 @@ from alpha_umi.formats.tool_names import plain_name, unique_names
 from alpha_umi.loading.mcp import open_mcp, read_source
 from support.agent_server import serving
 from support.coded_agents import Echo, Scripted
+from support.examples import examples
 from support.folders import TESTS
 
 STDIO = f"{sys.executable} {TESTS / 'support' / 'mcp_stdio_server.py'}"
@@ -86,7 +87,7 @@ def test_tools_of_several_servers_have_names_of_their_own_in_any_script():
 
 
 @hypothesis.given(st.lists(st.tuples(st.text(), st.text() | st.sampled_from(["a", "a_for_b", "Finish", "<|x|>"]))))
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=examples(60))
 def test_names_of_tools_are_unique_short_and_hold_no_marks(tools):
     names = unique_names(tools)
     assert len(set(names)) == len(names) == len(tools)

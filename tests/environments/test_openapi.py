@@ -22,6 +22,7 @@ from alpha_umi.jobs.tools import tools_from_openapi
 from alpha_umi.loading.environments import open_environment
 from alpha_umi.types import Call, Task, ToolStatus
 from support.commands import run_here
+from support.examples import examples
 
 PET = {
     "type": "object",
@@ -345,7 +346,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(JSON, JSON, JSON)
 def test_any_document_is_read_or_refused(paths, components, security):
     with suppress(AlphaUMiError):

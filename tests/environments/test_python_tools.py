@@ -25,6 +25,7 @@ from alpha_umi.environments.python import PythonEnvironment, as_tool, load_tools
 from alpha_umi.errors import ConfigError
 from alpha_umi.formats.json_types import normalise
 from alpha_umi.types import Call, ToolSpec, ToolStatus
+from support.examples import examples
 
 
 class Unit(enum.Enum):
@@ -241,7 +242,7 @@ def one_argument(hint, *default):
 
 
 @given(KINDS, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_what_a_function_takes_fits_its_schema_and_arrives_as_it_was(kind, data):
     hint, values = kind
     value = data.draw(values)
@@ -256,7 +257,7 @@ def test_what_a_function_takes_fits_its_schema_and_arrives_as_it_was(kind, data)
 
 
 @given(KINDS, JSON_VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_no_json_value_makes_a_tool_raise(kind, value):
     echo = one_argument(kind[0])
     seen = run(echo, {"x": value})
@@ -564,7 +565,7 @@ def test_numpy_names_may_share_a_description_and_a_note_may_stand_in_the_hint():
 
 
 @given(st.text(alphabet="ab :\n-,*()Args Parameters:param ", max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_every_docstring_can_be_read(text):
     summary, entries = read_docstring(text)
     assert "\n" not in summary

@@ -25,6 +25,7 @@ from alpha_umi.errors import ConfigError, DataError, StorageError
 from alpha_umi.formats.tool_json import Api, read_api
 from alpha_umi.protocols import Environment
 from alpha_umi.types import Call, Observation, Reference, ToolSpec, ToolStatus
+from support.examples import examples
 from support.tool_server import serving
 
 API = Api(category="Data", tool="Clock", name="Now", required=({"name": "zone", "type": "STRING"},))
@@ -234,7 +235,7 @@ TEXT = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(identity=TEXT, query=TEXT)
 def test_no_argument_leaves_its_place_in_the_address(identity, query):
     api = declared("https://shop.example/items/{id}/price")
@@ -417,7 +418,7 @@ def values_of(value):
     return {json.dumps(value)}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(value=JSON.filter(lambda value: isinstance(value, dict | list)), room=st.integers(2, 200))
 def test_a_shortened_json_is_json_of_the_same_kind_with_only_whole_values_of_it(value, room):
     short = fit_json(json.dumps(value), room)

@@ -14,6 +14,7 @@ from alpha_umi.protocols import Format
 from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import Answer, Call, Decision, Message, Observation, Plan, Role, Task, ToolSpec, User
 from support import strategies
+from support.examples import examples
 from support.folders import GOLDEN
 
 FORMAT = ChatFormat()
@@ -103,7 +104,7 @@ def test_what_is_written_is_parsed_back(said):
     assert FORMAT.parse(role, FORMAT.write(role, turns)) == turns
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(FORMAT_ROLES), replies)
 def test_any_reply_is_turns_that_write_and_parse_as_themselves(role, text):
     turns = FORMAT.parse(role, text)

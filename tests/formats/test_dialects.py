@@ -21,6 +21,7 @@ from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.types import Answer, Call, Decision, FinishReason, Plan, Role, Task, ToolSpec
 from support import reply_fuzz
 from support.dialects import DIALECTS, REASONING
+from support.examples import examples
 from support.plain_format import PLAIN
 
 CHAT, REACT, SHARED, TEMPLATE = ChatFormat(), ReActFormat(), SharedFormat(), load_format(PLAIN)
@@ -270,7 +271,7 @@ def test_a_mark_in_quotes_or_in_arguments_opens_no_reasoning(family):
         assert find_reasoning(text).spans == ()
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.sampled_from(reply_fuzz.PIECES) | st.text(max_size=4), max_size=10).map("".join))
 def test_a_masked_text_has_its_length_and_what_is_said_has_no_reasoning(text):
     assert len(masked(text)) == len(text)

@@ -9,6 +9,7 @@ from alpha_umi.formats.fit import FLOOR, MARK, Window, fit
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Turn, User
+from support.examples import examples
 
 SHARED = SharedFormat()
 TASK = Task(id="t1", query="q", tools=(ToolSpec(name="find", description="Finds."),))
@@ -56,7 +57,7 @@ def in_order(part: tuple[Turn, ...], whole: tuple[Turn, ...]) -> bool:
 
 
 @given(histories(), st.sampled_from(FORMAT_ROLES), st.integers(0, 6000))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_what_is_returned_fits_keeps_what_it_must_and_needs_no_second_cut(turns, role, limit):
     turns, counter = called(turns, role), Counter()
     window = Window(limit=limit, count=counter)

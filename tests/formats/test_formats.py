@@ -14,6 +14,7 @@ from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.protocols import Format
 from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, ToolStatus, Turn, User
+from support.examples import examples
 
 SHARED = SharedFormat()
 PIECES = [
@@ -73,14 +74,14 @@ def histories(draw: st.DrawFn) -> tuple[Turn, ...]:
 
 
 @given(spoken())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_shared_reads_back_whatever_it_writes(case):
     role, turns = case
     assert SHARED.parse(role, SHARED.write(role, turns)) == turns
 
 
 @given(st.sampled_from(FORMAT_ROLES), hostile)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_shared_reads_any_text(role, text):
     turns = SHARED.parse(role, text)
     assert turns

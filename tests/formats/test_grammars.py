@@ -11,6 +11,7 @@ from alpha_umi.errors import ModelError
 from alpha_umi.formats.json_types import is_plain_pattern, normalise, read_type
 from alpha_umi.formats.load import builtin, load_format
 from alpha_umi.types import Answer, Call, Decision, Plan, Role, Task, ToolSpec
+from support.examples import examples
 from support.grammar_walks import WORDS, accepts, calls, satisfies, tasks, tokenizer, walk
 from support.plain_format import PLAIN
 from support.strategies import texts
@@ -18,7 +19,7 @@ from support.strategies import texts
 FORMATS = {"shared": builtin("shared"), "template": load_format(PLAIN), "chat": builtin("chat")}
 DECIDED = [Decision.CALL, Decision.CONCLUDE, Decision.GIVE_UP]
 thoughts = texts.filter(lambda text: text == text.strip() and "think" not in text)
-law = settings(max_examples=10, deadline=None)
+law = settings(max_examples=examples(10), deadline=None)
 every_format = pytest.mark.parametrize("name", FORMATS)
 
 

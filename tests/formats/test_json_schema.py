@@ -7,6 +7,7 @@ from jsonschema import Draft202012Validator
 
 from alpha_umi.formats import json_schema
 from alpha_umi.formats.json_schema import write_schema
+from support.examples import examples
 
 _KEYWORDS = [
     *json_schema._OF_NAMES, *json_schema._ONE, *json_schema._SEVERAL, *json_schema._LEFT_OUT, *json_schema._VALID,
@@ -27,7 +28,7 @@ _ITEMS = st.recursive(
 _SCHEMAS = st.dictionaries(st.sampled_from(_KEYWORDS), _ITEMS, max_size=6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(_SCHEMAS)
 def test_whatever_a_tool_declares_is_written_as_valid_json_schema_of_an_object(declared):
     written = write_schema(declared)

@@ -15,6 +15,7 @@ from alpha_umi.formats.marks import write_call
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.roles import FORMAT_ROLES
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Turn, User
+from support.examples import examples
 from support.folders import GOLDEN
 
 DEFAULT_END = "</s>"
@@ -180,7 +181,7 @@ def wordings(draw: st.DrawFn) -> dict:
 
 @pytest.mark.slow
 @given(wordings(), st.integers(0, 2**16))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_any_labels_are_learned_so_that_unseen_prompts_are_the_same(wording, seed):
     form, rng = TemplateFormat.from_document(wording), random.Random(seed)
     examples = files(form, rng, 30)

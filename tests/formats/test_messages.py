@@ -12,8 +12,9 @@ from alpha_umi.formats.messages import read_messages, write_messages
 from alpha_umi.formats.tool_lists import read_tools, write_tools
 from alpha_umi.formats.turn_builder import Layout
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, ToolSpec, User
+from support.examples import examples
 
-QUICK = settings(max_examples=15)
+QUICK = settings(max_examples=examples(15))
 TEXT = st.text(max_size=12)
 SAID = TEXT.filter(str.strip)
 NAME = st.from_regex(r"\A[a-z]{1,8}\Z")

@@ -29,6 +29,7 @@ from alpha_umi.types import (
     User,
 )
 from support import strategies
+from support.examples import examples
 
 REPLY, FINISH = NativeFormat(), NativeFormat(ending=Ending.FINISH)
 FORMATS = st.sampled_from([REPLY, FINISH])
@@ -94,7 +95,7 @@ def test_a_document_that_is_none_is_refused_naming_the_key(document, said):
 # --- laws -------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(expressible)
 def test_what_is_written_is_parsed_back(case):
     form, turns = case
@@ -108,7 +109,7 @@ documents = st.builds(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     FORMATS, st.sampled_from(FORMAT_ROLES), texts | documents | strategies.json_values.map(json.dumps), st.booleans()
 )
@@ -117,7 +118,7 @@ def test_any_reply_is_turns_that_write_and_parse_as_themselves(form, role, text,
     assert form.parse(Role.BACKBONE, form.write(Role.BACKBONE, turns)) == turns
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(FORMATS, strategies.tasks, histories)
 def test_every_call_is_followed_by_its_observations_and_the_model_speaks_next(form, task, turns):
     prompt = form.render(Role.BACKBONE, task, turns)
@@ -131,7 +132,7 @@ def test_every_call_is_followed_by_its_observations_and_the_model_speaks_next(fo
     assert owed == 0
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(FORMATS, strategies.tasks, histories)
 def test_no_word_of_a_turn_is_lost_in_a_prompt(form, task, turns):
     messages = form.render(Role.BACKBONE, task, [User(text="go"), *turns]).messages
@@ -149,7 +150,7 @@ def test_no_word_of_a_turn_is_lost_in_a_prompt(form, task, turns):
                 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.text(min_size=1, max_size=70), unique=True, max_size=4), st.data())
 def test_names_travel_in_the_characters_of_endpoints_and_come_back(names, data):
     wire = ToolWire(ToolPrompt(messages=(), tools=tuple(ToolSpec(name=name) for name in names)))

@@ -1,6 +1,7 @@
 """The keystone: the prompts that a live agent is shown are the prompts it was trained on, byte for byte, id for id."""
 
 import asyncio
+import functools
 from itertools import islice
 
 import pytest
@@ -37,12 +38,18 @@ def open_named(name):
     return open_format(name.replace("published", str(PUBLISHED_FORMAT)))
 
 
+@functools.cache
 def world_gold(count):
     world = World()
     return [world.gold(world.task(Split.TRAIN, index)) for index in range(count)]
 
 
-SOURCES = {"world": lambda: world_gold(150), "out_of_domain": out_of_domain, "raw_answers": raw_answers}
+SOURCES = {
+    "world": lambda: world_gold(150),
+    "some_out_of_domain": lambda: out_of_domain()[::6],
+    "out_of_domain": out_of_domain,
+    "raw_answers": raw_answers,
+}
 
 
 def scripted(replies):
@@ -66,7 +73,9 @@ async def live_prompts(trajectory, form, window=None):
     return shown
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "source", [pytest.param(name, marks=[pytest.mark.slow] * (name == "out_of_domain")) for name in SOURCES]
+)
 @pytest.mark.parametrize("name", FORMATS)
 def test_prompts_seen_live_are_the_prompts_trained_on(name, source):
     form = open_named(name)

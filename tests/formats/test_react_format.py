@@ -13,6 +13,7 @@ from alpha_umi.loading.formats import open_format
 from alpha_umi.protocols import Format
 from alpha_umi.types import Answer, Call, Decision, FinishReason, Observation, Plan, Role, Task, ToolSpec, User
 from support import strategies
+from support.examples import examples
 from support.plain_format import PLAIN_REACT
 
 REACT = ReActFormat()
@@ -72,13 +73,13 @@ def test_a_document_that_is_none_is_refused_naming_the_key(document, said):
         load_format({"kind": "react", **document})
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(FORMATS, expressible)
 def test_what_is_written_is_parsed_back(form, turns):
     assert form.parse(Role.BACKBONE, form.write(Role.BACKBONE, turns)) == turns
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(FORMATS, st.text(max_size=40) | st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
 def test_any_reply_is_turns_that_write_and_parse_as_themselves(form, text):
     turns = form.parse(Role.BACKBONE, text)
@@ -86,7 +87,7 @@ def test_any_reply_is_turns_that_write_and_parse_as_themselves(form, text):
     assert form.parse(Role.BACKBONE, text, FinishReason.LENGTH)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(FORMATS, strategies.tasks, st.lists(strategies.turns, max_size=7))
 def test_no_word_of_a_turn_is_lost_in_a_prompt(form, task, turns):
     shown = form.render(Role.BACKBONE, task, turns)

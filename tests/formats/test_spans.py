@@ -14,6 +14,7 @@ from alpha_umi.formats.template import Filling, TemplateFormat
 from alpha_umi.formats.tokens import PromptIds, completion_ids, completion_parts, end_ids, prompt_ids
 from alpha_umi.types import Answer, Call, Decision, Observation, Part, Plan, Role, Task, User
 from support import strategies
+from support.examples import examples
 from support.plain_format import PLAIN
 from support.tiny_models import TEXT, tiny_tokenizer
 
@@ -38,7 +39,7 @@ spoken = (
 
 
 @given(st.sampled_from(FORMATS), spoken)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_spans_joined_are_what_is_written_and_none_is_empty(format, case):  # noqa: A002
     spans = format.spans(*case)
     assert "".join(text for text, _ in spans) == format.write(*case)
@@ -188,7 +189,7 @@ def test_parts_leave_the_ids_of_a_completion_as_they_are(kind, spans):
 @pytest.mark.parametrize("kind", LOSSLESS)
 @given(any_spans)
 @example([(" ", Part.DECISION), ("<|end|>", Part.THOUGHT)])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_a_token_has_the_part_in_which_its_first_character_stands(kind, spans):
     tokenizer = LOSSLESS[kind]
     text = joined(spans)
@@ -227,7 +228,7 @@ streams = st.lists(
 
 @pytest.mark.parametrize("kind", [*CUTTING, "slow"])
 @given(st.lists(streams, min_size=1, max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_ids_made_piece_by_piece_are_those_of_the_whole_prompt(kind, prompts):
     tokenizer = CUTTING.get(kind, SLOW)
     ids = PromptIds(tokenizer, SHARED.special_tokens)

@@ -10,6 +10,7 @@ from alpha_umi.formats.react import ReActFormat
 from alpha_umi.formats.tool_json import Api, argument_name, spoken_argument, spoken_name, standard_name, write_spec
 from alpha_umi.models.function_names import stand_in
 from alpha_umi.types import Call, Role
+from support.examples import examples
 
 LETTERS = "กขคงจชดตนบปมยรลวสอคำนี้あいうえおかきくけこアイウエオ가나다라마абвгдαβγδεאבגדابتثकखगघ"
 
@@ -25,7 +26,7 @@ def test_ten_thousand_names_of_many_scripts_are_distinct_for_models_and_for_endp
     assert all(re.fullmatch("[A-Za-z0-9_-]{1,64}", name) for name in sent)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(f"{LETTERS}aZ1é_-!μ天", max_size=12))
 def test_the_spoken_name_of_a_spoken_name_is_itself(name):
     for spoken in (spoken_name, spoken_argument):

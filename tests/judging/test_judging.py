@@ -32,6 +32,7 @@ from alpha_umi.judging.verdicts import (
 from alpha_umi.models.scripted import ScriptedModel
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Reference, Sampling, Task, Trajectory, User
 from alpha_umi.world import World
+from support.examples import examples
 from support.strategies import trajectories
 
 SOLVED, UNSOLVED, UNSURE = ({"answer_status": status, "reason": "r"} for status in ("Solved", "Unsolved", "Unsure"))
@@ -330,7 +331,7 @@ def test_the_first_error_of_many_workers_comes_out_as_itself():
 # --- conversion -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(trajectories)
 def test_a_converted_rollout_keeps_every_tool_call_and_reads_back(trajectory):
     record = json.loads(json.dumps(convert_trajectory(trajectory, "m")))
@@ -474,7 +475,7 @@ verdicts = st.dictionaries(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(verdicts, st.integers(0, 3))
 def test_missing_answers_only_lower_the_rates(made, missing):
     whole = score_passes(made)

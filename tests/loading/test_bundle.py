@@ -16,6 +16,7 @@ from alpha_umi.store import dump_line, write_trajectories
 from alpha_umi.world import World
 from support.stages import RUN, gold
 
+pytestmark = pytest.mark.slow
 SMALL = ("model.hidden_size=32", "model.layers=2", "model.vocab_size=400", "max_length=96", "device='cpu'")
 
 

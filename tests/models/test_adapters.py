@@ -35,6 +35,7 @@ from support.adapted_models import (
     under_peft,
     with_adapters,
 )
+from support.examples import examples
 from support.tiny_models import tiny_llama
 
 pytestmark = [
@@ -122,7 +123,7 @@ def test_three_roles_in_one_packed_row_get_what_each_gets_alone_under_peft(kind,
         at += len(ids)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(THREE), st.integers(4, 14)), min_size=1, max_size=4),
     st.sampled_from(AdapterKind),

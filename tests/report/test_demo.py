@@ -76,6 +76,7 @@ def test_tasks_at_which_the_chain_fails_are_done_by_a_tree_search_and_drawn(tmp_
     assert rates["chain-unconstrained"] < rates["dfsdt-unconstrained"] == 6
 
 
+@pytest.mark.slow
 def test_measurements_beside_each_other_find_the_same(tmp_path):
     found = []
     for workers in (1, 3):
@@ -89,6 +90,7 @@ def test_measurements_beside_each_other_find_the_same(tmp_path):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_leaves_no_process(tmp_path, monkeypatch):
     monkeypatch.setenv("SLOW_S", "0.5")
     (tmp_path / "rollout_agents.py").symlink_to(SUPPORT / "rollout_agents.py")

@@ -26,6 +26,7 @@ from alpha_umi.types import (
     User,
 )
 from support.commands import run_here
+from support.examples import examples
 from support.pages import Page, check_safe
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'</style></title><svg onload=alert(3)>"
@@ -78,7 +79,7 @@ def test_a_script_in_anybodys_words_is_shown_and_not_run():
 PLAIN_ELEMENTS = Page(write_card(rollout("x"))).elements
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.text(max_size=30))
 def test_whatever_is_written_is_text_and_can_be_stored(word):
     text = write_card(rollout(f"x{word}"))

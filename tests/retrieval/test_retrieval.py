@@ -17,6 +17,7 @@ from alpha_umi.retrieval.corpus import identity, read_corpus, unite, write_corpu
 from alpha_umi.retrieval.scores import CUTS, load_gold, ndcg, recall, score
 from alpha_umi.retrieval.terms import TermIndex
 from support.commands import run_here
+from support.examples import examples
 
 
 def api(tool, name, description="", category="Data", *parameters):
@@ -46,7 +47,7 @@ def slow_dcg(gains):
     return total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(ranked=RANKED, relevant=RELEVANT, k=st.integers(1, 6))
 def test_ndcg_is_the_gain_over_the_best_that_any_order_of_all_items_has(ranked, relevant, k):
     gains = [1 if item in relevant else 0 for item in range(10)]
@@ -55,7 +56,7 @@ def test_ndcg_is_the_gain_over_the_best_that_any_order_of_all_items_has(ranked, 
     assert ndcg(ranked, relevant, k) == pytest.approx(gained / best, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(ranked=RANKED, relevant=RELEVANT, k=st.integers(1, 6))
 def test_recall_counts_what_is_found_and_grows_with_the_cut(ranked, relevant, k):
     found = 0
@@ -91,7 +92,7 @@ def slow_bm25(documents, query, k1=1.5, b=0.75):
     return scores
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(texts=st.lists(WORDS, min_size=1, max_size=6), query=WORDS)
 def test_scores_are_bm25s_textbook_formula(texts, query):
     corpus = tuple(api(f"t{number}", "Look", text) for number, text in enumerate(texts))
@@ -160,7 +161,7 @@ def test_words_with_marks_are_whole_and_scripts_are_told_apart():
     assert split_terms("株") == ["株"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text())
 def test_any_text_is_split_and_what_is_indexed_finds_itself(text):
     retriever = Retriever.index((api("a", "b", text),))
@@ -192,7 +193,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 APIS = st.lists(st.builds(api, TEXT, TEXT, TEXT, TEXT, TEXT), max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(apis=APIS)
 def test_a_corpus_comes_back_from_the_published_shape(tmp_path_factory, apis):
     path = tmp_path_factory.getbasetemp() / "corpus.tsv"

@@ -31,6 +31,7 @@ from alpha_umi.types import (
 )
 from alpha_umi.world.oracle_agent import world_of
 from support.commands import run_here
+from support.examples import examples
 from support.folders import SUPPORT
 
 TASK = Task(id="1", query="q", tools=(ToolSpec(name="find"),))
@@ -130,7 +131,7 @@ statuses = st.sampled_from(
 shapes = st.lists(st.tuples(st.integers(0, 8), st.booleans(), statuses), max_size=12)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(shapes)
 def test_what_is_chosen_leads_to_a_right_answer_and_what_is_rejected_to_none(shape):
     nodes = []

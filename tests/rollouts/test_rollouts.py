@@ -32,6 +32,7 @@ from alpha_umi.world import Split, World
 from support.commands import interrupt_when, run, run_here, start
 from support.endpoint_server import Reply, chat_reply
 from support.endpoint_server import serving as models
+from support.examples import examples
 from support.folders import SUPPORT
 from support.strategies import texts, trajectories, turns
 from support.tool_server import serving
@@ -111,7 +112,10 @@ def test_another_run_of_the_same_folder_needs_resume_and_the_same_settings(desk)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals to a process group")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, id="ctrl-c", marks=pytest.mark.slow), pytest.param(signal.SIGKILL, id="kill")],
+)
 def test_a_stopped_run_has_lost_no_finished_task_and_repeats_none(number, desk):
     assert run_here(*ORACLE, "whole", cwd=desk).code == 0
     lines = desk / "run" / "rollouts.jsonl"
@@ -245,7 +249,7 @@ nodes = st.builds(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(trajectories, st.lists(nodes, max_size=3), texts)
 def test_a_rollout_is_read_as_it_was_written(trajectory, tried, error):
     rollout = Rollout(
@@ -255,7 +259,7 @@ def test_a_rollout_is_read_as_it_was_written(trajectory, tried, error):
 
 
 @given(st.lists(st.binary(max_size=90_000), max_size=3), st.binary(max_size=70_000))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_only_what_follows_the_last_line_break_is_dropped(tmp_path_factory, whole, half):
     path = tmp_path_factory.mktemp("half") / "lines"
     kept = b"".join(line.replace(b"\n", b"") + b"\n" for line in whole)

@@ -55,6 +55,7 @@ from alpha_umi.types import (
     Usage,
     User,
 )
+from support.examples import examples
 from support.plain_format import PLAIN, PLAIN_REACT
 
 FORMATS = {
@@ -403,17 +404,17 @@ def fuzz(chance):
     check_written(tree, strategy)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False))
 def test_random_replies_crash_nothing_and_break_no_limit(draws):
     fuzz(Chance(draws))
 
 
-@pytest.mark.parametrize("many", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("many", [300, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_so_many_random_model_replies_and_tool_replies_crash_nothing_and_break_no_limit(many):
     TALLY.clear()
 
-    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(50), deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, 2**64))
     def some(seed):
         fuzz(Chance(random.Random(seed)))

@@ -41,6 +41,7 @@ from alpha_umi.types import (
     Usage,
     User,
 )
+from support.examples import examples
 
 TASK = Task(id="1", query="find the way", tools=(ToolSpec(name="go"),))
 USAGE = Usage(prompt_tokens=3, completion_tokens=2, completions=1)
@@ -335,7 +336,7 @@ class Even:
         return Comparison(preference=Preference.NEITHER, usage=USAGE)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(replies=REPLIES, strategy=STRATEGIES, limit=st.integers(0, 12), calls=st.integers(0, 5), depth=st.integers(0, 4))
 def test_no_agent_breaks_a_search_or_a_limit(replies, strategy, limit, calls, depth):
     if isinstance(strategy, DepthFirst) and strategy.ranker:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -37,7 +38,7 @@ HOSTILE = (
     "\u202e", "fifo", "/dev/full", "/dev/null", "d", "x" * 300, "-", "nope:[/red]", "http://[", "1e999", "nan",
 )  # fmt: skip
 CODES = {0, 1, 2, 3, 4, 5, 6, 7}
-QUICK = {"report", "data check", "judge report"}
+QUICK = ("report", "data check", "judge report")
 
 
 def verbs():
@@ -54,8 +55,15 @@ def verbs():
 VERBS = verbs()
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    assert run_here("world", "write", "--count", "1", "--out", "w", cwd=folder).code == 0
+    return folder / "w"
+
+
 @pytest.fixture
-def desk(tmp_path, monkeypatch):
+def desk(tmp_path, monkeypatch, written):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tools.py").write_text(TOOLS)
     (tmp_path / "d").mkdir()
@@ -63,7 +71,7 @@ def desk(tmp_path, monkeypatch):
     for name in ("[red]x[/red]", "[/red]", "[/red].toml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
-    assert run_here("world", "write", "--count", "1", "--out", "w").code == 0
+    shutil.copytree(written, tmp_path / "w")
     return tmp_path
 
 
@@ -83,16 +91,16 @@ def alarm():
     signal.signal(signal.SIGALRM, before)
 
 
-def commands(verb):
+def commands(verb, of_each):
     """Calls of a verb with one hostile value at a time, and the value where it is one of the verb's inputs.
 
-    Slow verbs take every argument and option with one of the values each, quick ones with all of them.
+    Every argument and option takes one of the values (`of_each`: "one"), or "all" of them.
     """
     parameters = [each for each in VERBS[verb].params if each.name != "help"]
     arguments = [each for each in parameters if each.param_type_name == "argument"]
     options = [each for each in parameters if each.param_type_name == "option" and not each.is_flag]
     targets = (*arguments, *options)
-    pairs = itertools.product(targets, HOSTILE) if verb in QUICK else zip(targets, itertools.cycle(HOSTILE))
+    pairs = itertools.product(targets, HOSTILE) if of_each == "all" else zip(targets, itertools.cycle(HOSTILE))
     for target, value in pairs:
         words = [value if each is target else "w/train.jsonl" for each in arguments]
         for each in options:
@@ -119,12 +127,16 @@ def interrupted(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "verb",
-    [pytest.param(verb, marks=[pytest.mark.slow] * (verb not in QUICK)) for verb in VERBS if verb not in ENDLESS],
+    ("verb", "of_each"),
+    [
+        *((verb, "one") for verb in QUICK),
+        *(pytest.param(verb, "all", marks=pytest.mark.slow) for verb in QUICK),
+        *(pytest.param(verb, "one", marks=pytest.mark.slow) for verb in VERBS if verb not in ENDLESS + QUICK),
+    ],
 )
 @pytest.mark.usefixtures("interrupted")
-def test_no_value_of_an_option_makes_a_verb_hang_or_crash(desk, alarm, monkeypatch, verb):
-    for command, value in commands(verb):
+def test_no_value_of_an_option_makes_a_verb_hang_or_crash(desk, alarm, monkeypatch, verb, of_each):
+    for command, value in commands(verb, of_each):
         monkeypatch.setattr(sys, "stdin", stream(b"hello\n"))
         alarm()
         try:
@@ -184,7 +196,7 @@ ASK = ("ask", "hello", "--tools", "tools.py", "--agent", "support.coded_agents:E
 FULL = "error: the standard output cannot be written: No space left on device\n"
 
 
-@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("buffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "command", [("--version",), ("--help",), ("data", "check", "w/train.jsonl"), ASK, (*ASK, "--json")], ids=str
 )
@@ -196,6 +208,7 @@ def test_a_full_disk_under_the_standard_output_is_an_error_in_one_line(desk, com
     assert b"Exception ignored" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_stderr_that_takes_nothing_changes_no_result(desk):
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         assert umi(*ASK, stderr=full).stdout == b"hello: HELLO\n"
@@ -211,7 +224,9 @@ def test_a_reader_that_has_gone_ends_a_verb_without_a_word(desk):
     assert (ended.returncode, ended.stderr) == (1, b"")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", *(pytest.param(name, marks=pytest.mark.slow) for name in ("utf-8", "latin-1"))]
+)
 def test_half_characters_and_bytes_that_are_no_text_are_printed_as_escapes(desk, encoding):
     ended = umi("ask", b"hi \xff \xed\xa0\x80 \xe2\x82\xac", *ASK[2:], PYTHONIOENCODING=encoding)
     assert ended.returncode == 0, ended.stderr

@@ -34,6 +34,7 @@ from alpha_umi.types import (
 )
 from support.chat_tokenizers import CHATML, STYLES, tokenizer_of
 from support.chatml_format import CHATML_REACT, CHATML_TEMPLATE
+from support.examples import examples
 from support.plain_format import PLAIN
 
 
@@ -136,7 +137,7 @@ roles = st.sampled_from([Role.PLANNER, Role.CALLER, Role.SUMMARIZER, Role.BACKBO
 
 
 @given(cases, roles)
-@settings(max_examples=150, deadline=None, phases=QUICK)
+@settings(max_examples=examples(150), deadline=None, phases=QUICK)
 def test_the_control_tokens_of_a_prompt_are_those_of_its_frame_in_training_as_live(case, role):
     tokenizer, form, prompt, ids = law(case, role)
     assert PromptIds(tokenizer, form.special_tokens)(prompt) == ids
@@ -153,7 +154,7 @@ def test_a_mark_is_text_in_a_format_of_a_users_own(texts):
 
 @pytest.mark.slow
 @given(cases, roles)
-@settings(max_examples=6000, deadline=None, phases=QUICK)
+@settings(max_examples=examples(6000), deadline=None, phases=QUICK)
 def test_the_control_tokens_of_many_prompts_are_those_of_their_frames(case, role):
     law(case, role)
 
@@ -167,7 +168,7 @@ def test_no_turn_can_be_forged(style, name):
 
 @pytest.mark.parametrize("style", STYLES)
 @given(st.lists(st.tuples(hostile, st.sampled_from(Part)), min_size=1, max_size=5))
-@settings(max_examples=25, deadline=None, phases=QUICK)
+@settings(max_examples=examples(25), deadline=None, phases=QUICK)
 def test_the_control_tokens_of_a_completion_are_those_of_its_marks(style, spans):
     tokenizer = tokenizer_of(style)
     bare = [(text if part in (Part.MARK, Part.DECISION) else "x" * len(text), part) for text, part in spans]
@@ -182,7 +183,7 @@ LOSSLESS = ("chatml", "llama2", "llama3", "mistral", "ours", "slow")
 
 @pytest.mark.parametrize("style", LOSSLESS)
 @given(hostile)
-@settings(max_examples=50, deadline=None, phases=QUICK)
+@settings(max_examples=examples(50), deadline=None, phases=QUICK)
 def test_a_control_token_in_content_is_spelled_out_letter_by_letter(style, text):
     tokenizer = tokenizer_of(style)
     ids = completion_ids(tokenizer, as_content(text), "")
@@ -196,7 +197,7 @@ ordinary = st.lists(
 
 @pytest.mark.parametrize("style", STYLES)
 @given(ordinary.map("".join))
-@settings(max_examples=25, deadline=None, phases=QUICK)
+@settings(max_examples=examples(25), deadline=None, phases=QUICK)
 def test_ordinary_text_has_the_ids_that_the_whole_prompt_has(style, text):
     tokenizer, told = tokenizer_of(style), trajectory([text] * 9)
     if control_of(tokenizer, tokenizer.encode(text, add_special_tokens=False)):

@@ -21,6 +21,7 @@ from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, Reply
 from alpha_umi.store import append_rows
 from alpha_umi.types import Answer, Decision, Plan, Task, Trajectory, User
 from alpha_umi.world import Split, World
+from support.examples import examples
 
 PARTS = (
     "..", "/", "\\", "\0", "~", "con", "CON", "aux", "nul", "com1", "lpt9", ".", " ", "\n", "a", "A", "é", "e\u0301",
@@ -56,7 +57,7 @@ def test_ten_thousand_hostile_names_have_as_many_portable_file_names():
 
 
 @given(names, names)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_different_names_are_different_files_on_every_system(one, other):
     for without in ("", "_"):
         files = file_name(one, without), file_name(other, without)

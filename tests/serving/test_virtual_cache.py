@@ -20,6 +20,7 @@ from alpha_umi.serving.virtual_tools.folders import export_folder, import_folder
 from alpha_umi.serving.virtual_tools.wire import ApiAddress, Asked, Reply, address_of, read_input
 from alpha_umi.types import ToolStatus
 from support.commands import environment, run_here
+from support.examples import examples
 
 ADDRESS = ApiAddress(category="Data", tool="clock", api="now")
 
@@ -47,7 +48,7 @@ JSON = st.recursive(
 REPLY = st.builds(Reply, error=st.text(), response=JSON, status=st.sampled_from(ToolStatus))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(arguments=st.dictionaries(st.text(), JSON, max_size=4), reply=REPLY, names=st.tuples(st.text(), st.text()))
 def test_what_is_kept_is_found_in_whatever_order_its_arguments_come(tmp_path_factory, arguments, reply, names):
     cache = ReplyCache(tmp_path_factory.getbasetemp() / f"laws-{time.monotonic_ns()}.sqlite")

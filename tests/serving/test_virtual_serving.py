@@ -27,6 +27,7 @@ from support.commands import ended, run_here, start
 from support.endpoint_server import Reply as EndpointReply
 from support.endpoint_server import chat_reply
 from support.endpoint_server import serving as serving_model
+from support.examples import examples
 from support.virtual_server import CITY, CLIENT, CLOCK, NOW, post, serving, world, world_apis
 
 CITIES = ("Athens", "Berlin", "Cairo", "Dublin", "Lima", "Oslo", "Paris", "Rome", "Tokyo", "Vienna")
@@ -95,7 +96,7 @@ def test_what_is_asked_again_may_get_through(tmp_path):
     assert {each.status for each in seen} == {ToolStatus.OK}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(shares=st.lists(st.floats(0, 0.2), min_size=5, max_size=5), seed=st.integers(0, 2**32))
 def test_every_fault_comes_about_as_often_as_it_is_asked_for(shares, seed):
     spec = ",".join(f"{kind.value}={share}" for kind, share in zip(Kind, shares, strict=True))
@@ -189,7 +190,7 @@ def test_a_simulator_that_refuses_its_key_is_told_and_not_kept(tmp_path):
         assert cached(virtual) == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(text=st.text() | st.sampled_from(["{", '{"error":', '{"response": {"a": [']).map(lambda part: part * 50))
 def test_any_completion_is_a_reply_or_none(text):
     read_simulation(text)
@@ -198,7 +199,7 @@ def test_any_completion_is_a_reply_or_none(text):
         assert read_simulation(f"Sure:\n```json\n{written}\n```") == Simulation(error=error, response=response)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(examples=st.lists(st.tuples(st.dictionaries(st.text(), st.text()), st.text(max_size=9000)), max_size=30))
 def test_a_simulation_prompt_stays_short(examples):
     shown = [Example(arguments=arguments, response=response) for arguments, response in examples]

@@ -24,6 +24,7 @@ from alpha_umi.training.data.packing import WeightedExample, concatenate, pack_p
 from alpha_umi.training.tokenizer import learn_tokenizer
 from alpha_umi.training.trees import Trees
 from alpha_umi.types import Role
+from support.examples import examples
 from support.published_data import OUT_OF_DOMAIN, PUBLISHED_FORMAT
 from support.tree_models import (
     MAMBA_LAYERS,
@@ -98,7 +99,7 @@ def assert_same(dtype, trees, rows):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(examples=groups, budget=st.integers(8, 60) | st.none(), side_by_side=st.booleans())
 def test_loss_and_every_gradient_equal_those_of_rows_one_by_one(name, dtype, examples, budget, side_by_side):
     model, forests = MODELS[name, dtype], pack_prefix_trees(examples, budget)
@@ -258,7 +259,7 @@ def test_a_plain_row_is_one_causal_run():
     assert trees.links == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(groups)
 def test_the_block_mask_leaves_out_no_pair_and_takes_no_block_for_whole_that_is_not(examples):
     forest = concatenate([pack_prefix_trees([longer(each) for each in examples])[0], pack_prefix_trees(branching())[0]])

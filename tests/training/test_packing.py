@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpha_umi.training.data.packing import WeightedExample, bin_pack, concatenate, pack_prefix_trees, path
+from support.examples import examples
 
-unhurried = settings(deadline=None, max_examples=60)  # a busy machine is no failure
+unhurried = settings(deadline=None, max_examples=examples(60))  # a busy machine is no failure
 weights = st.sampled_from([0.0, 0.0, 1.0, 2.0, 0.5])
 
 

@@ -16,6 +16,7 @@ from alpha_umi.training.planning.footprint import Pass, adapter_parameters, pass
 from alpha_umi.training.planning.text import plan_text
 from alpha_umi.training.precision import choose_precision
 from alpha_umi.training.recipe import make_steps
+from support.examples import examples
 
 LLAMA_7B = LlamaConfig(intermediate_size=11008, num_hidden_layers=32, vocab_size=32000, tie_word_embeddings=False)
 SMALL = LlamaConfig(
@@ -158,7 +159,7 @@ def _measured(architecture, work):
 
 
 @pytest.mark.slow
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 @given(tokens=st.integers(64, 600), losses=st.integers(1, 60))
 def test_more_tokens_take_more_memory_and_checkpointing_takes_less(tokens, losses):
     plain = pass_bytes(SMALL, Pass(tokens=tokens, losses=losses), 5)

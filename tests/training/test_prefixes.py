@@ -13,6 +13,7 @@ from alpha_umi.training.data.prefixes import split_prefixes
 from alpha_umi.training.losses import LossComputer
 from alpha_umi.types import Role
 from support.adapted_models import THREE, WAKING
+from support.examples import examples
 from support.tree_models import VOCABULARY, difference, family_config, take_gradients, tiny_model
 
 
@@ -26,7 +27,7 @@ def activated(draw):
     return WeightedExample(ids=ids, weights=[0.0, *weights[1:-1], 1.0], adapters=adapters)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(examples=st.lists(activated(), min_size=1, max_size=6), budget=st.integers(8, 40) | st.none())
 def test_every_token_keeps_its_path_and_every_loss_its_place(examples, budget):
     whole = concatenate(pack_prefix_trees(examples, budget))

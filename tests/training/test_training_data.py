@@ -52,6 +52,7 @@ from alpha_umi.types import Answer, Call, Decision, Plan, Role, Task, ToolSpec, 
 from alpha_umi.world import Split, World
 from support import strategies
 from support.cache_units import a_unit
+from support.examples import examples
 from support.folders import SOURCES, TESTS
 from support.plain_format import PLAIN
 from support.tiny_models import tiny_tokenizer
@@ -234,7 +235,7 @@ def test_a_limit_takes_the_first_trajectories_only(tmp_path, gold_file):
 
 
 @given(st.lists(st.integers(0, 40_000), max_size=5), st.lists(st.integers(0, len(GOLD) - 1), max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_file_walked_in_any_pieces_has_the_same_entries(tmp_path_factory, cuts, lines):
     path = tmp_path_factory.getbasetemp() / "pieces.jsonl"
     if not path.exists():
@@ -339,7 +340,7 @@ def told(unit):
 
 @pytest.mark.slow
 @given(st.lists(units, min_size=1, max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_cache_gives_back_what_was_put(tmp_path_factory, kept):
     folder = tmp_path_factory.mktemp("cache")
     writer, reader = TokenCache(folder, "f", 10), TokenCache(folder, "f", 10)
@@ -382,7 +383,7 @@ def test_two_processes_write_to_files_of_their_own_and_a_later_one_goes_on_in_a_
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_whatever_happens_to_the_end_of_a_file_what_stands_before_is_read_and_the_rest_made_again(
     tmp_path_factory, data
 ):

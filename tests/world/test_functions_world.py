@@ -32,6 +32,7 @@ from alpha_umi.world.functions.tasks import draw_in, draw_problem
 from alpha_umi.world.functions.verifier import judge
 from alpha_umi.world.oracle_agent import OracleAgent
 from alpha_umi.world.random_streams import RandomStream
+from support.examples import examples
 
 WORLD = World("functions")
 MANY = 250
@@ -391,7 +392,7 @@ def test_every_need_and_chain_of_a_domain_can_be_drawn(domain):
 
 
 def test_any_call_is_answered():
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(
         st.integers(0, 60),
         st.text(max_size=60)
@@ -413,7 +414,7 @@ def test_any_call_is_answered():
 
 
 def test_values_of_any_kind_under_the_right_names_are_answered():
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(st.integers(0, 80), st.data())
     def check(index, data):
         task = WORLD.task("train", index)

@@ -26,6 +26,7 @@ from alpha_umi.world.needs import Refusal
 from alpha_umi.world.table import wording
 from alpha_umi.world.table.names import load_ordinary_names, load_proper_names
 from alpha_umi.world.verifier import judge
+from support.examples import examples
 from support.table_tasks import NAMES_OF_PRESETS, SETS, WORLDS, catalogue, problem, problems
 
 DIGESTS = {
@@ -164,7 +165,7 @@ def test_what_one_tool_finds_the_others_know():
     name=st.sampled_from(sorted(catalogue("full").tools)),
     value=st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.just("A" + "9" * 5000), st.lists),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_no_arguments_make_a_tool_raise(name, value):
     arguments = dict.fromkeys(catalogue("full").tools[name].arguments.values(), value)
     WORLDS["full"].execute(Call(name=name, arguments=json.dumps(arguments)))

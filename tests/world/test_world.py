@@ -30,6 +30,7 @@ from alpha_umi.world.oracle import write_gold
 from alpha_umi.world.problems import Problem
 from alpha_umi.world.tiny.names import TERMS
 from alpha_umi.world.verifier import judge
+from support.examples import examples
 
 WORLD = World("tiny", seed=0)
 MIXED = [(split, index) for split in Split for index in range(75)]
@@ -141,7 +142,7 @@ def test_a_wrong_call_is_an_observation_that_names_what_is_wrong(name, arguments
     name=st.sampled_from(sorted(TOOLS)),
     value=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_no_arguments_make_a_tool_raise(name, value):
     arguments = dict.fromkeys(TOOLS[name].arguments.values(), value)
     WORLD.execute(Call(name=name, arguments=json.dumps(arguments)))
