@@ -171,3 +171,16 @@ def test_a_closed_search_leaves_a_valid_tree():
     best = asyncio.run(cut()).best
     assert best.turns == (User(text=TASK.query), PLAN_CALL, CALL)
     assert best.stop is StopReason.UNFINISHED
+
+
+def test_a_search_goes_on_after_steps_that_are_there():
+    async def gather():
+        tree, agent = Tree(task=TASK), Script([(PLAN_ANSWER, ANSWER)])
+        async for node in explore(agent, Clock(), TASK, history=(User(text="hi"),), begun=(PLAN_CALL, CALL, NOON)):
+            tree.add(node)
+        return tree, agent
+
+    tree, agent = asyncio.run(gather())
+    before = (User(text="hi"), User(text=TASK.query), PLAN_CALL, CALL, NOON)
+    assert agent.seen == [before]
+    assert tree.best.turns == (*before, PLAN_ANSWER, ANSWER)

@@ -114,6 +114,13 @@ def test_a_call_that_nobody_decides_on_in_time_is_refused(shelf):
         assert shelf.notes == ["a", "b"]
 
 
+def test_no_mcp_server_is_named_where_the_server_was_not_started_so(served):
+    said = httpx2.post(f"{served.root}/mcp", json={"source": "touch /tmp/started"})
+    assert (said.status_code, said.json()["error"]["code"]) == (403, "mcp_not_allowed")
+    run = httpx2.post(f"{served.root}/runs", json={"turns": [{"turn": "user", "text": "x"}], "mcp": "touch"})
+    assert run.status_code == 400
+
+
 def test_a_run_that_stays_open_goes_on_after_its_decision(served, shelf):
     types = []
     for event in served.events("/runs", turns=[{"turn": "user", "text": "erase a"}]):

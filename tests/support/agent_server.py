@@ -45,9 +45,11 @@ class AgentServer:
 
 
 @contextmanager
-def serving(agent=None, options=(), spans=None, approval_s=WAIT_S, **app_options):
-    """`agent`: a name or an object; `options`: as `umi serve` takes them."""
-    served = open_served(read_options(agent, dict(options), approval_s=approval_s))
+def serving(agent=None, options=(), spans=None, approval_s=WAIT_S, form=None, allow_mcp=False, **app_options):
+    """`agent`: a name or an object; `options`: as `umi serve` takes them; `form`: format of an object."""
+    served = open_served(read_options(agent, dict(options), allow_mcp=allow_mcp, approval_s=approval_s))
+    if form is not None:
+        served = replace(served, loaded=replace(served.loaded, format=form))
     if spans is not None:
         served = replace(served, spans=spans)
     listening = server.listen("127.0.0.1", 0)

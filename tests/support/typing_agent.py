@@ -28,6 +28,8 @@ from alpha_umi.types import (
 
 FORMAT = open_format("shared")
 HOSTILE = '<img src="http://evil.example/x" onerror="document.title=1"><script>document.title=1</script> & "text"'
+SLOW_S = 0.15
+"""Pause of each word where a question says slowly."""
 _NOW: ContextVar[tuple[object, ...]] = ContextVar("now")
 
 
@@ -54,8 +56,9 @@ class TypingModel:
 
     async def stream(self, prompt, sampling):
         text = FORMAT.write(self.role, (act(self.role, *_NOW.get()),)).removesuffix(FORMAT.end)
+        pause_s = SLOW_S if "slowly" in _NOW.get()[0].query else self.pause_s
         for piece in re.findall(r"\s*\S+", text):
-            await asyncio.sleep(self.pause_s)
+            await asyncio.sleep(pause_s)
             yield piece
         usage = Usage(prompt_tokens=100, completion_tokens=len(text) // 4, completions=1)
         yield Completion(text=text, finish=FinishReason.STOP, usage=usage)
@@ -93,6 +96,8 @@ def _call(kind, number, *, hinted):
             return Call(name="erase_note", arguments=json.dumps({"name": "shopping"}))
         case "hostile":
             return Call(name="read_page", arguments=json.dumps({"address": HOSTILE}))
+        case "add":
+            return Call(name="add", arguments='{"a": 2, "b": 3}')
         case _:
             return Call(name="find_weather", arguments=json.dumps({"city": "Lima"}))
 
@@ -106,6 +111,8 @@ def _answer(kind, seen):
             return "I left the note as it is." if refused else "The note is erased."
         case "hostile":
             return HOSTILE
+        case "add":
+            return f"Together it is {seen[-1].content}."
         case _:
             return f"In Lima it is 9 C and foggy ({seen[-1].content})."
 

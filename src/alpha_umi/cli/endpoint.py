@@ -38,6 +38,10 @@ def serve(
         typer.Option(min=0, help="Seconds in which a client approves a call that asks for it; then it is refused."),
     ] = 300,
     *,
+    allow_mcp: Annotated[
+        bool,
+        typer.Option("--allow-mcp", help="Users of the page may name MCP servers, which runs commands of theirs here."),
+    ] = False,
     agent: str | None = None,
     **options: Any,
 ) -> None:
@@ -47,7 +51,7 @@ def serve(
         from alpha_umi.serving.endpoint import start
     listening: dict[str, Any] = {"host": host, "port": port, "key_env": api_key_env, "state": state, "keep": keep}
     listening |= {"origins": tuple(allow_origin or ()), "approval_s": approval_timeout}
-    started = start.read_options(agent, asking.api_options(**options), **listening)
+    started = start.read_options(agent, asking.api_options(**options), allow_mcp=allow_mcp, **listening)
     start.run(started, _print_addresses)
     echo("stopped")
 

@@ -33,6 +33,8 @@ def make_app(served: ServedAgent, options: AppOptions, state: State) -> FastAPI:
         async with served.loaded:
             yield
             await served.approvals.aclose()
+            if served.named_servers is not None:
+                await served.named_servers.aclose()
         if served.toolbox is not None:
             await served.toolbox.__aexit__()
         state.close()
@@ -60,6 +62,7 @@ def make_app(served: ServedAgent, options: AppOptions, state: State) -> FastAPI:
         ("/runs", routes.run, ["POST"]),
         ("/runs", routes.runs, ["GET"]),
         ("/runs/approvals/{name}", routes.decide, ["POST"]),
+        ("/mcp", routes.connect, ["POST"]),
         ("/runs/{name}", routes.kept_run, ["GET"]),
         ("/health", routes.health, ["GET"]),
         ("/metrics", routes.counts, ["GET"]),

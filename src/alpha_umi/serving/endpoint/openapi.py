@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from alpha_umi.serving.endpoint.wire import ApprovalDecision, ChatRequest, ResponsesRequest, RunRequest
+from alpha_umi.serving.endpoint.wire import ApprovalDecision, ChatRequest, McpRequest, ResponsesRequest, RunRequest
 from alpha_umi.types import Json
 
 _VERSION = "1"
@@ -59,6 +59,7 @@ def openapi_document() -> dict[str, Json]:
             "/runs/approvals/{name}": {
                 "post": {**_post("Approve or refuse a call.", "ApprovalDecision"), "parameters": [name]}
             },
+            "/mcp": {"post": _post("Connect to an MCP server, where the server allows it.", "McpRequest")},
             "/agent": {"get": _get("The agent, its searches and the server's tools.", None, "503")},
             "/v1/models": {"get": _get("The models that can be asked.")},
             "/v1/models/{name}": {"get": _get("One of them.", name, "404")},
@@ -75,7 +76,7 @@ def openapi_document() -> dict[str, Json]:
 
 def _schemas() -> dict[str, Json]:
     schemas: dict[str, Json] = {}
-    for kind in (ChatRequest, ResponsesRequest, RunRequest, ApprovalDecision):
+    for kind in (ChatRequest, ResponsesRequest, RunRequest, ApprovalDecision, McpRequest):
         schema: dict[str, Any] = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {})
         schemas[kind.__name__] = schema

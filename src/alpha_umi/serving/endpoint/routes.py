@@ -26,7 +26,7 @@ from alpha_umi.serving.endpoint.responses import (
     read_response,
     response_events,
 )
-from alpha_umi.serving.endpoint.runs import ask_run, describe_agent, run_events
+from alpha_umi.serving.endpoint.runs import ask_run, describe_agent, describe_tools, run_events
 from alpha_umi.serving.endpoint.sending import HUNG_UP, send_json, send_stream, until_hang_up
 from alpha_umi.serving.endpoint.served import ServedAgent
 from alpha_umi.serving.endpoint.state import State
@@ -34,6 +34,7 @@ from alpha_umi.serving.endpoint.wire import (
     Approval,
     ApprovalDecision,
     ChatRequest,
+    McpRequest,
     ResponsesRequest,
     RunRequest,
     read_body,
@@ -128,6 +129,15 @@ class Routes:
         asked = await ask_run(read_body(RunRequest, await self._body(request)), self.served, self.state)
         self._check_room()
         return send_stream(run_events(asked, self._reply(asked, request.url.path)), self._replying(), named=True)
+
+    async def connect(self, request: Request) -> Response:
+        source = read_body(McpRequest, await self._body(request)).source
+        if self.served.named_servers is None:
+            said = "this server was not started with --allow-mcp, so the page cannot name MCP servers"
+            raise ApiError(status=403, message=said, code="mcp_not_allowed")
+        toolbox = await self.served.named_servers.connect(source)
+        described = await asyncio.to_thread(describe_tools, toolbox)
+        return send_json({"source": source, "tools": list[Json](described)})
 
     async def decide(self, request: Request) -> Response:
         approve = read_body(ApprovalDecision, await self._body(request)).approve

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 from alpha_umi.errors import AlphaUMiError, ConfigError, DataError
 from alpha_umi.formats.messages import ReadMessages
+from alpha_umi.jobs.toolbox import Toolbox
 from alpha_umi.record_faults import value_fault
 from alpha_umi.rollouts.runner import encode_node
 from alpha_umi.search.names import Named, open_strategy
@@ -27,6 +29,11 @@ STRATEGIES = ("chain", "dfsdt", "dfs")
 async def ask_run(body: RunRequest, served: ServedAgent, state: State) -> Asked:
     """Turn a run's request into what is asked of the agent. Raises ApiError naming the field."""
     turns = read_turns(body.turns)
+    if body.mcp is not None:
+        servers = served.named_servers
+        if servers is None:
+            raise invalid("mcp: this server was not started with --allow-mcp", "mcp")
+        served = replace(served, toolbox=servers.find(body.mcp))
     parsed = ParsedRequest(
         model=served.name,
         conversation=ReadMessages(turns=turns),
@@ -107,7 +114,8 @@ def write_tool(tool: ToolSpec, *, asks: bool | None = None) -> dict[str, Json]:
 
 def describe_agent(served: ServedAgent, *, keeps: bool) -> dict[str, Json]:
     """Describe what a page can ask for: the agent, its search strategies and the server's tools."""
-    ranker = served.loaded.ranker
+    ranker, toolbox = served.loaded.ranker, served.toolbox
+    shown = [] if toolbox is None or served.tools_by_query else describe_tools(toolbox)
     names = [name for name in STRATEGIES if name != "dfs" or ranker is not None]
     return {
         "name": served.name,
@@ -115,18 +123,16 @@ def describe_agent(served: ServedAgent, *, keeps: bool) -> dict[str, Json]:
         "strategy": next(
             (name for name in names if open_strategy(name, served.loaded.ranker) == served.strategy), None
         ),
-        "tools": list[Json](_tools(served)),
+        "tools": list[Json](shown),
         "tools_by_query": served.tools_by_query,
         "has_tools": served.toolbox is not None,
         "keeps": keeps,
+        "allows_mcp": served.named_servers is not None,
     }
 
 
-def _tools(served: ServedAgent) -> list[dict[str, Json]]:
-    """Tools of the server; none where a query chooses them, or they cannot be had."""
-    toolbox = served.toolbox
-    if toolbox is None or served.tools_by_query:
-        return []
+def describe_tools(toolbox: Toolbox) -> list[dict[str, Json]]:
+    """Describe the tools of a toolbox, and whether their calls are approved. Raises ApiError."""
     try:
         task, _ = toolbox.open("")
     except AlphaUMiError as error:

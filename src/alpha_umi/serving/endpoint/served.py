@@ -18,6 +18,7 @@ from alpha_umi.protocols import Agent
 from alpha_umi.search import Limits, Strategy
 from alpha_umi.serving.endpoint.approvals import Approvals
 from alpha_umi.serving.endpoint.errors import ApiError, invalid
+from alpha_umi.serving.endpoint.named_servers import NamedServers
 from alpha_umi.serving.endpoint.spans import Spans
 from alpha_umi.types import Answer, Decision, Json, Observation, Plan, Proposal, Role, Task, Turn, User
 
@@ -54,6 +55,8 @@ class ServedAgent:
     approvals: Approvals = field(default_factory=Approvals)
     selection: ToolSelection | None = None
     """Tools that the agent reads of those that a request or the server has; None: all."""
+    named_servers: NamedServers | None = None
+    """MCP servers that users of the page name; None: they may name none."""
     spans: Spans | None = None
     """None: replies are no spans."""
     created: int = field(default_factory=lambda: int(time.time()))

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from alpha_umi.config import AgentConfig
 from alpha_umi.errors import ConfigError
-from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_selection, tool_options
+from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_selection, tool_options, tool_rules
 from alpha_umi.jobs.ask import agent_options, own_tools
 from alpha_umi.jobs.options import AgentChatOptions
-from alpha_umi.jobs.toolbox import Toolbox, open_toolbox
+from alpha_umi.jobs.toolbox import Toolbox, ToolRules, open_toolbox
 from alpha_umi.loading.agents import AgentKind, LoadedAgent, open_agent, open_coded_agent
 from alpha_umi.search import Limits, open_strategy
 from alpha_umi.search.names import check_strategy
 from alpha_umi.serving.endpoint.app import make_app
 from alpha_umi.serving.endpoint.approvals import WAIT_S, Approvals, confirm_by_client
+from alpha_umi.serving.endpoint.named_servers import NamedServers
 from alpha_umi.serving.endpoint.routes import AppOptions
 from alpha_umi.serving.endpoint.served import ServedAgent
 from alpha_umi.serving.endpoint.spans import open_spans
@@ -40,6 +41,8 @@ class EndpointOptions:
     """Tools that run here."""
     tools_by_query: bool = False
     """True: which of them are offered depends on the query."""
+    named_mcp: ToolRules | None = None
+    """Rules for the tools of MCP servers that users of the page name; None: they may name none."""
     approval_s: float = WAIT_S
     """Time in which a client approves a call that asks for it, in seconds."""
     strategy: str = "chain"
@@ -58,15 +61,18 @@ class EndpointOptions:
     """The environment variable with the key that requests must have; None: any will do."""
 
 
-def read_options(agent: AgentLike | None, options: AgentChatOptions, **listening: Any) -> EndpointOptions:
+def read_options(
+    agent: AgentLike | None, options: AgentChatOptions, *, allow_mcp: bool = False, **listening: Any
+) -> EndpointOptions:
     """Check the options of an agent, its tools and the search of a reply; nothing is loaded.
 
-    Without tools of any kind those of the agent's own sealed world are used, where it has such. `listening`: host, port
-    and key. Raises ConfigError, CheckpointError or DataError.
+    Without tools of any kind those of the agent's own sealed world are used, where it has such. `allow_mcp`: users of
+    the page may name MCP servers. `listening`: host, port and key. Raises ConfigError, CheckpointError or DataError.
     """
     check_strategy(strategy := options.get("strategy", "chain"))
     choice = choose_agent(agent, agent_options(options), own_tools=own_tools(options))
-    named = tool_options({**options, "confirm": options.get("confirm") or confirm_by_client})
+    asking: Any = {**options, "confirm": options.get("confirm") or confirm_by_client}
+    named, rules = tool_options(asking), tool_rules(asking) if allow_mcp else None
     has_tools = any(named[name] is not None for name in ("tools", "env", "mcp", "world"))
     toolbox = open_toolbox(**named, agent=choice.config) if has_tools or _has_world(choice.config) else None
     limits = Limits(**{name: options[name] for name in Limits.__dataclass_fields__ if name in options})
@@ -75,6 +81,7 @@ def read_options(agent: AgentLike | None, options: AgentChatOptions, **listening
         choice=choice,
         toolbox=toolbox,
         tools_by_query=by_query,
+        named_mcp=rules,
         strategy=strategy,
         limits=limits,
         selection=read_selection(options),
@@ -106,11 +113,13 @@ def run(options: EndpointOptions, ready: Callable[[str], None]) -> None:
 
 def open_served(options: EndpointOptions) -> ServedAgent:
     """Load the agent. Raises ConfigError, CheckpointError."""
-    loaded = load_choice(options.choice)
+    loaded, config = load_choice(options.choice), options.choice.config
+    servers = None if options.named_mcp is None else NamedServers(agent=config, rules=options.named_mcp)
     return ServedAgent(
         name=options.choice.name,
         loaded=loaded,
-        config=options.choice.config,
+        config=config,
+        named_servers=servers,
         toolbox=options.toolbox,
         strategy=open_strategy(options.strategy, loaded.ranker),
         tools_by_query=options.tools_by_query,

@@ -118,10 +118,19 @@ class RunRequest(Budgets):
     """The last one is the user's, or an observation after which the reply goes on."""
     tools: list[dict[str, Any]] | None = Field(default=None, max_length=MOST_TOOLS)
     """Tools that the client runs; null: those of the server."""
+    mcp: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    """Connected MCP server whose tools are used, in place of the server's own."""
     strategy: Literal["chain", "dfsdt", "dfs"] | None = None
     """Of the search with the server's tools; null: the server's."""
     temperature: float | None = Field(default=None, ge=0, le=2)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+
+
+class McpRequest(Fields):
+    """Body of `POST /mcp`."""
+
+    source: str = Field(min_length=1, max_length=4096)
+    """A command with its arguments, or an address."""
 
 
 class ApprovalDecision(Fields):

@@ -1,5 +1,6 @@
 // The panel of tools and settings: the server's tools, or tools of the user, who then types their results.
 
+import { postJson } from "./api.js";
 import { h } from "./dom.js";
 
 const STORED = "umi-tools";
@@ -22,13 +23,17 @@ export function readTools(text) {
   });
 }
 
+const listed = (tools) => tools.map((tool) => h("li", {}, h("code", {}, tool.name), " ",
+  tool.asks ? h("span", { class: "badge open" }, "asks first") : null, h("p", {}, tool.description)));
+
 export class Panel {
   constructor(dialog, agent) {
     this.dialog = dialog;
     this.agent = agent;
     const stored = JSON.parse(sessionStorage.getItem(STORED) || "{}");
     this.tools = stored.tools || [];
-    this.own = Boolean(stored.own) || !agent.has_tools;
+    this.whose = stored.whose === "own" || !agent.has_tools ? "own" : "server";
+    this.source = null;
     this.build();
   }
 
@@ -36,7 +41,8 @@ export class Panel {
   get options() {
     const number = (field) => (field.value === "" ? null : Number(field.value));
     return {
-      tools: this.own ? this.tools.map((tool) => ({ type: "function", function: tool })) : null,
+      mcp: this.whose === "mcp" ? this.source : null,
+      tools: this.whose === "own" ? this.tools.map((tool) => ({ type: "function", function: tool })) : null,
       temperature: number(this.temperature),
       max_steps: number(this.steps),
     };
@@ -47,34 +53,63 @@ export class Panel {
   }
 
   store() {
-    sessionStorage.setItem(STORED, JSON.stringify({ tools: this.tools, own: this.own }));
+    sessionStorage.setItem(STORED, JSON.stringify({ tools: this.tools, whose: this.whose }));
   }
 
   build() {
-    const choice = (own, words) => h("label", { class: "choice" },
-      h("input", { type: "radio", name: "whose", value: own ? "own" : "server", checked: this.own === own, disabled: !own && !this.agent.has_tools,
-        onchange: () => { this.own = own; this.store(); } }), ` ${words}`);
+    const choice = (whose, words, disabled) => h("label", { class: "choice" },
+      h("input", { type: "radio", name: "whose", value: whose, checked: this.whose === whose, disabled, onchange: () => this.choose(whose) }), ` ${words}`);
     this.temperature = h("input", { type: "number", min: 0, max: 2, step: 0.1, placeholder: "the agent's own", "aria-label": "temperature" });
     this.steps = h("input", { type: "number", min: 1, max: 100, step: 1, placeholder: "the server's own", "aria-label": "most steps" });
     this.field = h("textarea", { rows: 7, spellcheck: "false", "aria-label": "JSON of a tool",
       placeholder: '{"name": "get_weather",\n "description": "Weather of a city.",\n "parameters": {"type": "object",\n   "properties": {"city": {"type": "string"}}}}' });
     this.problem = h("p", { class: "failure", role: "alert" });
     this.list = h("ul", { class: "tool-list" });
-    this.dialog.replaceChildren(
+    this.dialog.replaceChildren(...[
       h("form", { method: "dialog", class: "heading" }, h("h2", { id: "tools-title" }, "Tools"), h("button", { class: "quiet" }, "Done")),
-      choice(false, "Tools of the server, which runs them"), this.serverTools(),
-      choice(true, "My own tools: I type what they answer"), this.list, this.field, this.problem,
+      choice("server", "Tools of the server, which runs them", !this.agent.has_tools), this.serverTools(),
+      this.agent.allows_mcp ? [choice("mcp", "Tools of an MCP server", true), this.mcpServer()] : null,
+      choice("own", "My own tools: I type what they answer"), this.list, this.field, this.problem,
       h("button", { type: "button", class: "quiet", onclick: () => this.add() }, "Add tool"),
       h("h3", {}, "Settings"),
-      h("div", { class: "settings" }, h("label", {}, "Temperature ", this.temperature), h("label", {}, "Most steps ", this.steps)));
+      h("div", { class: "settings" }, h("label", {}, "Temperature ", this.temperature), h("label", {}, "Most steps ", this.steps)),
+    ].flat(2).filter(Boolean));
     this.drawOwn();
   }
 
   serverTools() {
     if (!this.agent.has_tools) return h("p", { class: "note" }, "This server was started without tools.");
     if (this.agent.tools_by_query) return h("p", { class: "note" }, "The agent's own world: each question is offered the tools that fit it.");
-    return h("ul", { class: "tool-list" }, this.agent.tools.map((tool) => h("li", {}, h("code", {}, tool.name), " ",
-      tool.asks ? h("span", { class: "badge open" }, "asks first") : null, h("p", {}, tool.description))));
+    return h("ul", { class: "tool-list" }, listed(this.agent.tools));
+  }
+
+  mcpServer() {
+    const source = h("input", { type: "text", "aria-label": "command or address of an MCP server", placeholder: "python server.py, or http://127.0.0.1:9000/mcp" });
+    const list = h("ul", { class: "tool-list" });
+    const said = h("p", { class: "note", role: "status" }, "It is started, or connected to, on the server's machine.");
+    const connect = async () => {
+      if (!source.value.trim()) return;
+      said.textContent = "Connecting…";
+      try {
+        const found = await postJson("/mcp", { source: source.value.trim() });
+        list.replaceChildren(...listed(found.tools));
+        said.textContent = `Connected: ${found.tools.length} tools.`;
+        this.source = found.source;
+        this.choose("mcp");
+      } catch (error) {
+        said.textContent = error.message;
+      }
+    };
+    source.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); connect(); } });
+    return [h("div", { class: "row connect" }, source, h("button", { type: "button", class: "quiet", onclick: connect }, "Connect")), said, list];
+  }
+
+  choose(whose) {
+    this.whose = whose;
+    const box = this.dialog.querySelector(`input[value=${whose}]`);
+    box.disabled = false;
+    box.checked = true;
+    this.store();
   }
 
   drawOwn() {
@@ -94,8 +129,7 @@ export class Panel {
       return;
     }
     this.field.value = "";
-    this.own = true;
-    this.dialog.querySelector("input[value=own]").checked = true;
+    this.choose("own");
     this.changed();
   }
 
