@@ -88,7 +88,7 @@ function column(run, alike) {
     : null;
   return h("section", { class: "card whole", "aria-label": `run ${run.id}` },
     h("h3", {}, badge(run.stop, run.verdict ? run.verdict.passed : undefined), " ", run.task.query),
-    h("dl", { class: "numbers" }, [...numbers.map(([name, value]) => [name, value.toLocaleString("en")]), ["seconds", run.seconds.toFixed(1)], ["search", run.method]]
+    h("dl", { class: "numbers" }, [...numbers.map(([name, value]) => [name, value.toLocaleString("en")]), ["seconds", run.seconds.toFixed(1)], ...(run.method === "served" ? [] : [["search", run.method]])]
       .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     run.error ? h("p", { class: "why" }, run.error) : null,
     h("ol", { class: "turns" }, rows), tree, toolsList(run.task.tools));
