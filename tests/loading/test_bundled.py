@@ -303,10 +303,13 @@ def test_a_folder_of_the_user_goes_before_the_weights_of_the_bundled_agent(tmp_p
     assert Path(base) == tmp_path / "umi-tiny" / "base"
 
 
-def test_tools_of_ones_own_have_a_default_agent_of_their_own_where_it_comes_along(tmp_path):
+def test_tools_of_ones_own_have_a_default_agent_of_their_own_where_it_and_its_base_are_there(tmp_path, monkeypatch):
     assert default_agent(own_tools=True, folder=tmp_path) == default_agent(own_tools=False) == "umi-tiny"
     (tmp_path / "umi-smol" / "roles").mkdir(parents=True)
+    monkeypatch.setattr("alpha_umi.loading.bundled.is_here", "smollm2-135m".__eq__)
     assert default_agent(own_tools=True, folder=tmp_path) == "umi-smol"
+    monkeypatch.setattr("alpha_umi.loading.bundled.is_here", lambda _: False)
+    assert default_agent(own_tools=True, folder=tmp_path) == "umi-tiny"
     assert default_agent(own_tools=False, folder=tmp_path) == "umi-tiny"
     assert find_adapters("umi-smol/roles", tmp_path) == str(tmp_path / "umi-smol" / "roles")
     assert find_adapters("runs/mine/roles", tmp_path) == "runs/mine/roles"

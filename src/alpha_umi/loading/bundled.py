@@ -15,6 +15,7 @@ from alpha_umi.deprecation import warn_renamed
 from alpha_umi.errors import CheckpointError, ConfigError
 from alpha_umi.formats.fingerprint import fingerprint
 from alpha_umi.loading.hub import fetch_run, is_repository
+from alpha_umi.loading.pretrained import is_here
 from alpha_umi.protocols import Format
 from alpha_umi.store import read_json, read_trajectories, write_json
 from alpha_umi.types import Json, Role, Task
@@ -24,6 +25,8 @@ DEFAULT = "umi-tiny"
 """The default agent, which knows its own sealed world."""
 OWN_TOOLS = "umi-smol"
 """The default agent for tools of a user's own."""
+OWN_TOOLS_BASE = "smollm2-135m"
+"""Its base model, which does not come with it."""
 PROVENANCE = "provenance.json"
 _OLD_PROVENANCE = "made.json"
 _OTHER_VERSION = "use the package version that came with the agent, or train another"
@@ -31,8 +34,8 @@ _SAFE, _PICKLED = ".safetensors", (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def default_agent(*, own_tools: bool, folder: Path = FOLDER) -> str:
-    """Name the default agent: for tools of a user's own where that one comes along, else of its own world."""
-    return OWN_TOOLS if own_tools and (folder / OWN_TOOLS).is_dir() else DEFAULT
+    """Name the default agent: for tools of a user's own where that one comes along with its base, else of its world."""
+    return OWN_TOOLS if own_tools and (folder / OWN_TOOLS).is_dir() and is_here(OWN_TOOLS_BASE) else DEFAULT
 
 
 def find_run(name: Path) -> Path:

@@ -68,6 +68,14 @@ def find_model(name: str) -> str:
     return str(cached or name)
 
 
+def is_here(name: str) -> bool:
+    """Test if a model is on this machine, so that nothing is fetched."""
+    try:
+        return Path(find_model(name)).exists()
+    except CheckpointError:
+        return False
+
+
 def _is_offline() -> bool:
     """Return True where the Hub must not be asked."""
     try:
