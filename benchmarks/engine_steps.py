@@ -22,7 +22,7 @@ from torch import nn
 import engine as ways
 from alpha_umi.jobs.bench import BenchOptions, bench_engine
 from alpha_umi.loading.agents import read_agent
-from alpha_umi.models import adapters
+from alpha_umi.models import adapter_stacks
 from alpha_umi.models.constrained import GrammarMatcher
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.attention import ForwardBatch
@@ -34,9 +34,9 @@ PARTS = (
     (ForwardBatch, "__init__", "making the batch"),
     (ForwardBatch, "inputs", "making the batch"),
     (ForwardBatch, "adapters", "making the batch"),
-    (adapters._Selection, "__init__", "making the batch"),  # noqa: SLF001
+    (adapter_stacks.Selection, "__init__", "making the batch"),
     (engine.Engine, "_forward", "model, the rest: norms, rotary, activations, Python"),
-    (adapters.TokenLora, "_add_frozen", "model, adapters"),
+    (adapter_stacks.FrozenStack, "add", "model, adapters"),
     (ForwardBatch, "_write", "model, keys and values written"),
     (ForwardBatch, "attend", "model, attention"),
     (engine.Engine, "_is_finite", "looking for what is no number"),

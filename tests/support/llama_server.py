@@ -31,8 +31,8 @@ sys.stdin.read()
 class LlamaServer:
     """A running server and its address."""
 
-    def __init__(self, url):
-        self.url = url
+    def __init__(self, url, pid):
+        self.url, self.pid = url, pid
         self.client = httpx2.Client(base_url=url, timeout=120)
 
     def post(self, path, **fields):
@@ -66,7 +66,7 @@ def llama_server(model, adapters=(), *, context=512, slots=1, threads=1, exact=F
     with subprocess.Popen(command, **pipes) as process:
         try:
             lines = iter(process.stdout.readline, "")
-            server = LlamaServer(next(line.strip() for line in lines if line.startswith("http")))
+            server = LlamaServer(next(line.strip() for line in lines if line.startswith("http")), process.pid)
             with server.client:
                 yield server
         finally:

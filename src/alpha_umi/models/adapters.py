@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,9 @@ from transformers import PreTrainedModel
 
 from alpha_umi.errors import ConfigError
 from alpha_umi.models.adapter_products import computed_dtype, products_by_adapter
+from alpha_umi.models.adapter_stacks import FrozenStack, Selection
 from alpha_umi.models.base_sketch import sketch
+from alpha_umi.models.shared_inputs import group_by_input
 from alpha_umi.models.token_rows import TokenRows, fold_rows
 from alpha_umi.roles import ROLES
 from alpha_umi.types import Role
@@ -59,62 +61,15 @@ class AdapterSettings:
 
 
 _NONE = slice(0, 0)
-_Ranks: TypeAlias = tuple[tuple[int, int, float], ...]
-"""Number, rank and scaling of adapters side by side."""
-
 
 # --- one layer --------------------------------------------------------------------------------------------
-
-
-class _Selection:
-    """The adapter of each token of a forward."""
-
-    def __init__(self, numbers: Tensor | int, device: torch.device) -> None:
-        whole = torch.tensor([numbers]) if isinstance(numbers, int) else numbers.reshape(-1)
-        active = whole.nonzero().squeeze(1)
-        self.tokens = None if isinstance(numbers, int) else len(whole)
-        self.rows = None if len(active) == len(whole) else active.to(device)
-        """The tokens with an adapter; None: all."""
-        self.numbers = whole[active].to(device)
-        self.present = frozenset(cast("list[int]", self.numbers.unique().tolist()))
-        self._weights: dict[_Ranks, Tensor] = {}
-        self._sorted: tuple[Tensor | None, dict[int, slice]] | None = None
-
-    def by_number(self, given: Tensor) -> tuple[Tensor | None, dict[int, slice]]:
-        """The tokens with an adapter, ordered by its number, and where each number's stand; None: all, as they are.
-
-        `given`: [tokens, size], whose number of tokens counts where one adapter acts on all.
-        """
-        if self._sorted is None:
-            numbers = self.numbers if self.tokens is not None else self.numbers.expand(len(given))
-            order = numbers.argsort(stable=True)
-            found, counts = cast("tuple[Tensor, Tensor]", numbers.unique(return_counts=True))
-            stops = counts.cumsum(0)
-            spans = (slice(stop - count, stop) for stop, count in zip(stops.tolist(), counts.tolist(), strict=True))
-            rows = order if self.rows is None else self.rows[order]
-            whole = self.rows is None and len(found) == 1
-            self._sorted = None if whole else rows, dict(zip(cast("list[int]", found.tolist()), spans, strict=True))
-        return self._sorted
-
-    def by_rank(self, ranks: _Ranks) -> Tensor:
-        """The scaling of each rank where the token has its adapter, else 0: [active tokens, ranks]."""
-        if ranks not in self._weights:
-            owner = torch.tensor([number for number, rank, _ in ranks for _ in range(rank)])
-            scaling = torch.tensor([scaling for _, rank, scaling in ranks for _ in range(rank)])
-            owner, scaling = owner.to(self.numbers.device), scaling.to(self.numbers.device)
-            self._weights[ranks] = (self.numbers[:, None] == owner) * scaling
-        return self._weights[ranks]
-
-
-def _ranks(pairs: Sequence[LoraPair]) -> _Ranks:
-    return tuple((pair.number, len(pair.lora_A), pair.scaling) for pair in pairs)
 
 
 @dataclass(slots=True)
 class _Current:
     """The selection that is in force, for all layers of a model."""
 
-    selection: _Selection | None = None
+    selection: Selection | None = None
 
 
 class LoraPair(nn.Module):
@@ -136,21 +91,16 @@ class TokenLora(nn.ModuleDict):
         self.dropout = 0.0
         self._current = current
         self._hook = linear.register_forward_hook(self._add)
-        self._stacked: _Stacked | None = None
+        self.group = _Group([self])
 
     def __setitem__(self, key: str, module: nn.Module) -> None:
         super().__setitem__(key, module)
-        self._stacked = None
+        self.group.stack = None
 
     @property
     def pairs(self) -> list[LoraPair]:
         """The adapters, in the order in which they were added."""
         return [cast("LoraPair", pair) for pair in self.values()]
-
-    @property
-    def copy_bytes(self) -> int:
-        """Bytes of the stacked copy of the adapters; 0 before they have run."""
-        return 0 if self._stacked is None else self._stacked.lora_a.nbytes + self._stacked.lora_b.nbytes
 
     def detach(self) -> None:
         """Remove the forward hook."""
@@ -161,7 +111,7 @@ class TokenLora(nn.ModuleDict):
         if selection is None or not self._acts(selection, arguments[0]):
             return
         if not torch.is_grad_enabled() and not self.training:
-            self._add_frozen(selection, arguments[0], result)
+            self.group.add(self, selection, arguments[0], result)
             return
         # An adapter that no token has still takes part in a training pass: its gradient is zero and not
         # missing, so that all processes of a sharded run reduce the same weights.
@@ -177,46 +127,27 @@ class TokenLora(nn.ModuleDict):
         added = products_by_adapter(dropped, parts, weights).to(out.dtype)
         out.add_(added) if rows is None else out.index_add_(0, rows, added)
 
-    def _acts(self, selection: _Selection, given: Tensor) -> bool:
+    def _acts(self, selection: Selection, given: Tensor) -> bool:
         """True where an adapter acts. Raises ValueError where the selection is for another number of tokens."""
         tokens = given.numel() // given.shape[-1]
         if selection.tokens is not None and tokens != selection.tokens:
             raise ValueError(f"adapters were selected for {selection.tokens} tokens, a layer was given {tokens}")
         return bool(selection.present)
 
-    def _add_frozen(self, selection: _Selection, given: Tensor, result: Tensor) -> None:
-        """Add the outputs of frozen adapters in as few operations as possible: all of them stacked as one."""
-        if self._stacked is None or self._stacked.changed:
-            self._stacked = _Stacked(self.pairs)
-        lora_a, lora_b, ranks = self._stacked.lora_a, self._stacked.lora_b, self._stacked.ranks
-        tokens, out = given.reshape(-1, given.shape[-1]), result.view(-1, result.shape[-1])
-        active = (tokens if selection.rows is None else tokens.index_select(0, selection.rows)).to(lora_a.dtype)
-        low = (active @ lora_a).mul_(selection.by_rank(ranks))
-        if selection.rows is not None:
-            out.index_add_(0, selection.rows, (low @ lora_b).to(out.dtype))
-        elif out.dtype == low.dtype:
-            out.addmm_(low, lora_b)
-        else:
-            out.add_((low @ lora_b).to(out.dtype))
 
+class _Group:
+    """Adapters on linear layers that read one input, and their frozen copy, made when they first run so."""
 
-class _Stacked:
-    """Copy of adapters stacked along their ranks, [in, ranks] and [ranks, out]."""
+    def __init__(self, layers: Sequence[TokenLora]) -> None:
+        self.layers = list(layers)
+        self.stack: FrozenStack | None = None
 
-    def __init__(self, pairs: Sequence[LoraPair]) -> None:
-        self._parts: list[Tensor] = [part for pair in pairs for part in (pair.lora_A, pair.lora_B)]
-        self._state = self._now()
-        self.ranks = _ranks(pairs)
-        self.lora_a = torch.cat(self._parts[::2]).t().contiguous()
-        self.lora_b = torch.cat(self._parts[1::2], dim=1).t().contiguous()
-
-    @property
-    def changed(self) -> bool:
-        """True where the adapters were updated, or moved to another device, since the copy."""
-        return self._now() != self._state
-
-    def _now(self) -> list[int]:
-        return [self._parts[0].data_ptr(), *(part._version for part in self._parts)]  # noqa: SLF001
+    def add(self, layer: TokenLora, selection: Selection, given: Tensor, result: Tensor) -> None:
+        """Add the outputs of the adapters on one of the layers to the layer's own, in place."""
+        if self.stack is None or self.stack.changed:
+            self.stack = FrozenStack([each.pairs for each in self.layers])
+        index = next(at for at, each in enumerate(self.layers) if each is layer)
+        self.stack.add(index, selection, given, result)
 
 
 def _learns(pair: LoraPair) -> bool:
@@ -241,7 +172,7 @@ class _Checkpoint:
 
 
 @contextmanager
-def _using(current: _Current, selection: _Selection | None) -> Iterator[None]:
+def _using(current: _Current, selection: Selection | None) -> Iterator[None]:
     before, current.selection = current.selection, selection
     try:
         yield
@@ -280,7 +211,7 @@ class Adapters:
         """
         if torch.is_grad_enabled():
             self._wrap_checkpointing()
-        with _using(self._current, _Selection(numbers, self.device)):
+        with _using(self._current, Selection(numbers, self.device)):
             yield
 
     @property
@@ -296,7 +227,8 @@ class Adapters:
     @property
     def copy_bytes(self) -> int:
         """Bytes of the stacked copies that run, beside the adapters themselves."""
-        return sum(layer.copy_bytes for layer in self.layers.values())
+        groups = {id(layer.group): layer.group for layer in self.layers.values()}
+        return sum(group.stack.bytes for group in groups.values() if group.stack is not None)
 
     def parameters(self, role: Role) -> dict[str, Parameter]:
         """The weights of the adapter of `role`, by their names in the model."""
@@ -372,6 +304,10 @@ def install(model: PreTrainedModel, layers: Sequence[str], invocations: Mapping[
         hooked[name] = TokenLora(linear, current)
         hooked[name].train(linear.training)
         linear.add_module("adapters", hooked[name])
+    for names in group_by_input(hooked):
+        group = _Group([hooked[name] for name in names])
+        for name in names:
+            hooked[name].group = group
     adapters = Adapters(
         layers=hooked,
         invocations=dict(invocations),
