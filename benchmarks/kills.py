@@ -86,7 +86,51 @@ VERBS = {
         compared=("out/**/*.safetensors",),
     ),
     "export agent": Verb(command=("export", "agent", "made", "--world", "tiny", "--out", "out")),
+    "study": Verb(command=("study", "study.toml", "--out", "out"), compared=("out/**/*.safetensors", "out/*.md")),
 }
+_STUDY = """
+name = "smallest"
+seeds = [0]
+recipe = "tiny"
+baseline = "one"
+
+[world]
+preset = "tiny"
+train = 12
+max_calls = 1
+hallucinated = 0.0
+
+[static]
+in_domain = ["test"]
+unseen = []
+tasks = 1
+
+[live]
+sets = ["test"]
+tasks = 1
+max_steps = 1
+max_completions = 2
+strategies = ["chain"]
+
+[budget]
+tokens = 1_000
+
+[bases.nothing.tiny]
+hidden_size = 16
+layers = 1
+heads = 2
+vocab_size = 400
+max_position = 1024
+
+[train]
+log_every = 1
+stages = { backbone = { batch_size = 2 } }
+
+[variants.one]
+title = "One model"
+train = { method = "single" }
+"""
+"""The smallest study: one variant of a base of 16 dimensions, a thousand tokens, one task of each kind."""
 _NEEDED: dict[str, Sequence[Sequence[str]]] = {
     "run": [("rollout", "--agent", "oracle", "--queries", "w/train.jsonl", "--env", "world", "--out", "run")],
     "answers": [("judge", "convert", "run", "--out", "answers")],
@@ -127,6 +171,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="alpha_umi_kills_") as folder:
         home = Path(folder)
         _run(("world", "write", "--count", "60", "--out", "w"), home)
+        (home / "study.toml").write_text(_STUDY)
         wanted = options.verbs.split(",")
         for name, commands in _NEEDED.items():
             if any(name in word for verb in wanted for word in _words(verb)):

@@ -2,10 +2,10 @@
 
     python benchmarks/serve.py [--clients 200] [--requests 2000] [--hang-up 0.1] [--first 30]
 
-Both answer the same questions with the tools of the agent's own world, `--clients` at a time. Overhead is CPU time of
-the server's process per whole reply against that of this process without HTTP, so that other work on the machine counts
-little; a part of the clients hangs up after the first piece. The time to the first piece is the median of questions
-that are asked one after the other.
+Both answer the same questions with the tools of the agent's own world, `--clients` at a time, in turn for `--rounds`
+rounds. Overhead is CPU time of the server's process per whole reply against that of this process without HTTP, so that
+other work on the machine counts little; a part of the clients hangs up after the first piece. The time to the first
+piece is that of questions that are asked one after the other, each in both ways.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -60,14 +61,10 @@ async def first_here(agent, toolbox, text):
     raise AssertionError("no piece")
 
 
-async def measure_here(asked, clients, first):
-    async with umi.load() as agent:
-        toolbox = open_toolbox(agent=agent.config)
-        await ask_here(agent, toolbox, asked[0])
-        cpu, wall = time.process_time(), time.perf_counter()
-        answers = await spread(asked, clients, lambda _, text: ask_here(agent, toolbox, text))
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        return answers, cpu, wall, [await first_here(agent, toolbox, text) for text in questions(first)]
+async def measure_here(agent, toolbox, asked, clients):
+    cpu, wall = time.process_time(), time.perf_counter()
+    answers = await spread(asked, clients, lambda _, text: ask_here(agent, toolbox, text))
+    return answers, time.process_time() - cpu, time.perf_counter() - wall
 
 
 # --- served -----------------------------------------------------------------------------------------------
@@ -128,21 +125,57 @@ async def first_there(client, url, text):
     raise AssertionError("no piece")
 
 
-async def measure_there(server, asked, clients, first, hang_up):
-    chance = random.Random(0)
-    gone = [chance.random() < hang_up for _ in asked]
-    limits = httpx2.Limits(max_connections=clients + 10)
-    async with httpx2.AsyncClient(timeout=600, limits=limits) as client:
+async def measure_there(server, client, asked, gone, clients):
+    async def ask(number, text):
+        return await ask_there(client, server.url, text, hangs_up=gone[number])
 
-        async def ask(number, text):
-            return await ask_there(client, server.url, text, hangs_up=gone[number])
+    cpu, wall = server.cpu, time.perf_counter()
+    answers = await spread(asked, clients, ask)
+    return answers, server.cpu - cpu, time.perf_counter() - wall
 
-        await spread(asked[:clients], clients, lambda _, text: ask_there(client, server.url, text, hangs_up=False))
-        memory, cpu, wall = server.megabytes, server.cpu, time.perf_counter()
-        answers = await spread(asked, clients, ask)
-        cpu, wall = server.cpu - cpu, time.perf_counter() - wall
-        firsts = [await first_there(client, server.url, text) for text in questions(first)]
-    return answers, gone, cpu, wall, firsts, memory
+
+@dataclass
+class Measured:
+    """Sums over all rounds, and CPU of a reply in process and served by round."""
+
+    lost: int = 0
+    gone: int = 0
+    rounds: list[tuple[float, float]] = field(default_factory=list)
+    rates: list[tuple[float, float]] = field(default_factory=list)
+    first: list[tuple[float, float]] = field(default_factory=list)
+    grown: float = 0.0
+    left: tuple[float, ...] = ()
+
+
+async def measure(options):
+    """In process and served in turn, so that what else the machine does falls on both."""
+    chance, found = random.Random(0), Measured()
+    limits = httpx2.Limits(max_connections=options.clients + 10)
+    asked = questions(options.requests // options.rounds)
+    with Server() as server:
+        async with umi.load() as agent, httpx2.AsyncClient(timeout=600, limits=limits) as client:
+            toolbox = open_toolbox(agent=agent.config)
+            await spread(asked[: options.clients], options.clients, lambda _, text: ask_here(agent, toolbox, text))
+            await measure_there(server, client, asked[: options.clients], [False] * len(asked), options.clients)
+            memory = server.megabytes
+            for _ in range(options.rounds):
+                right, cpu_here, wall_here = await measure_here(agent, toolbox, asked, options.clients)
+                gone = [chance.random() < options.hang_up for _ in asked]
+                answers, cpu, wall = await measure_there(server, client, asked, gone, options.clients)
+                served = len(asked) - sum(gone)
+                found.gone += sum(gone)
+                found.lost += sum(a != b for a, b, hung in zip(answers, right, gone, strict=True) if not hung)
+                found.rounds.append((cpu_here / len(asked), cpu / served))
+                found.rates.append((len(asked) / wall_here, served / wall))
+            for text in questions(options.first):
+                here = await first_here(agent, toolbox, text)
+                found.first.append((here, await first_there(client, server.url, text)))
+        await asyncio.sleep(1)
+        found.left = tuple(
+            server.count(f"umi_{name}") for name in ("replies_in_progress", "engine_running", "engine_waiting")
+        )
+        found.grown = server.megabytes - memory
+    return found
 
 
 def main():
@@ -151,27 +184,25 @@ def main():
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--hang-up", type=float, default=0.1)
     parser.add_argument("--first", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=10, help="in which both are asked in turn")
     options = parser.parse_args()
-    asked = questions(options.requests)
-    right, cpu_here, wall_here, first_of_here = asyncio.run(measure_here(asked, options.clients, options.first))
-    with Server() as server:
-        answers, gone, cpu, wall, firsts, memory = asyncio.run(
-            measure_there(server, asked, options.clients, options.first, options.hang_up)
-        )
-        time.sleep(1)
-        left = [server.count(f"umi_{name}") for name in ("replies_in_progress", "engine_running", "engine_waiting")]
-        grown = server.megabytes - memory
-    lost = sum(said != wanted for said, wanted, hung in zip(answers, right, gone, strict=True) if not hung)
-    served = len(asked) - sum(gone)
-    here, there = cpu_here / len(asked), cpu / served
-    print(f"{len(asked)} requests of {options.clients} clients, {sum(gone)} hung up: {lost} lost or otherwise answered")
+    found = asyncio.run(measure(options))
+    here, there = (statistics.median(times) * 1e3 for times in zip(*found.rounds, strict=True))
+    ratios = sorted(served / own - 1 for own, served in found.rounds)
+    rates = [statistics.median(rate) for rate in zip(*found.rates, strict=True)]
+    firsts = [statistics.median(times) * 1e3 for times in zip(*found.first, strict=True)]
+    more = statistics.median(served - own for own, served in found.first) * 1e3
+    print(f"{options.requests} requests of {options.clients} clients, {found.gone} hung up: {found.lost} lost or wrong")
     print(
-        f"left: {left[0]:.0f} replies, {left[1]:.0f} running and {left[2]:.0f} waiting in the engine; {grown:+.0f} MB"
+        f"left: {found.left[0]:.0f} replies, {found.left[1]:.0f} running and {found.left[2]:.0f} waiting in the "
+        f"engine; {found.grown:+.0f} MB"
     )
-    print(f"CPU of a reply: {here * 1e3:.1f} ms in process, {there * 1e3:.1f} ms served ({there / here - 1:+.0%})")
-    print(f"replies per second: {len(asked) / wall_here:.1f} in process, {served / wall:.1f} served")
-    medians = [statistics.median(times) * 1e3 for times in (first_of_here, firsts)]
-    print(f"first piece, median: {medians[0]:.1f} ms in process, {medians[1]:.1f} ms served")
+    print(
+        f"CPU of a reply, medians of {options.rounds} rounds: {here:.1f} ms in process, {there:.1f} ms served; "
+        f"{statistics.median(ratios):+.0%} in a round (from {ratios[0]:+.0%} to {ratios[-1]:+.0%})"
+    )
+    print(f"replies per second: {rates[0]:.1f} in process, {rates[1]:.1f} served")
+    print(f"first piece, medians: {firsts[0]:.1f} ms in process, {firsts[1]:.1f} ms served, {more:+.1f} ms in a pair")
 
 
 if __name__ == "__main__":
