@@ -366,9 +366,9 @@ def test_adapters_learn_the_same_in_every_layout_and_the_base_stands_still(tmp_p
         moved = {name: (after[name] - start[name]).abs().max().item() for name in learned[layout]}
         assert min(moved.values()) > 1e-3, min(moved, key=moved.get)
     # An early step of Adam is the rate times a gradient over its own size: where a gradient is near zero, its rounding
-    # (layouts sum in other orders) is a part of the step. Measured by the same comparison: up to 9.7e-6 (LoRA) and 7.1e-6
-    # (activated) in single precision, 1.4e-8 and 1.0e-14 in double; the bound is three times the first. The gradients
-    # themselves are compared within 1e-5 in test_attention.
+    # (layouts sum in other orders) is a part of the step. Measured by the same comparison: up to 9.7e-6 (LoRA) and
+    # 7.1e-6 (activated) in single precision, 1.4e-8 and 1.0e-14 in double; the bound is three times the first. The
+    # gradients themselves are compared within 1e-5 in test_attention.
     assert distance(learned["tree"], learned["rows"]) < 3e-5
     assert distance(learned["tree"], learned["padded"]) < 3e-5
 
