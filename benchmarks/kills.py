@@ -114,6 +114,7 @@ strategies = ["chain"]
 
 [budget]
 tokens = 1_000
+tolerance = 0.2 # a step takes whole trajectories
 
 [bases.nothing.tiny]
 hidden_size = 16
