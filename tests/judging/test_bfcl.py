@@ -118,6 +118,10 @@ def test_a_run_is_checked_by_the_other_environment_and_counted_by_category(tmp_p
         "mine": umi.Answer(text="not of BFCL"),
     }
     tried = [umi.Trajectory(task=umi.Task(id=id_, query="q"), turns=(turn,)) for id_, turn in calls.items()]
+    failed = umi.Trajectory(task=umi.Task(id="irrelevance_1", query="q"), turns=(umi.User(text="q"),))
+    write_trajectories(tmp_path / "failed.jsonl", [failed])
+    report = umi.evaluate.bfcl(tmp_path / "failed.jsonl", tmp_path / "s.json", python=Path(sys.executable))
+    assert report.to_json()["wrong"] == {"irrelevance_1": "no reply"}
     write_trajectories(tmp_path / "run.jsonl", tried)
     report = umi.evaluate.bfcl(tmp_path / "run.jsonl", tmp_path / "s.json", python=Path(sys.executable))
     assert {name: (report.accuracy(name).value, report.accuracy(name).count) for name in report.categories} == {

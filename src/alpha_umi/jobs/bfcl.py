@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alpha_umi.config.calls import validated
@@ -16,7 +17,7 @@ from alpha_umi.jobs.options import AtLeastOne
 from alpha_umi.output_lock import locks_out
 from alpha_umi.rollouts.runner import ROLLOUTS
 from alpha_umi.store import dump_line, read_trajectories, write_json, write_text, write_trajectories
-from alpha_umi.types import Json, Trajectory
+from alpha_umi.types import Json, StopReason, Trajectory
 
 _CHECKER = Path(__file__).parents[1] / "evaluation" / "bfcl" / "checker.py"
 _SECONDS = 600
@@ -44,14 +45,18 @@ def evaluate_bfcl(predictions: Path, out: Path, *, python: Path) -> BfclReport:
     """
     path = predictions / ROLLOUTS if predictions.is_dir() else predictions
     rows: dict[str, list[dict[str, Json]]] = {}
+    silent: set[str] = set()
     for trajectory in read_trajectories(path):
         category = category_of(trajectory.task.id)
         if category is not None:
             rows.setdefault(category, []).append(write_result(trajectory))
+            if trajectory.stop is StopReason.UNFINISHED and not trajectory.calls and trajectory.answer is None:
+                silent.add(trajectory.task.id)
     if not rows:
         raise DataError(f"{path}: none of its tasks is a question of BFCL; make them by 'umi prepare bfcl'")
     ordered = {category: rows[category] for category in CATEGORIES if category in rows}
-    report = BfclReport(results=_check(ordered, python))
+    checked = _check(ordered, python)
+    report = BfclReport(results=[replace(each, error="no reply") if each.id in silent else each for each in checked])
     for category, results in ordered.items():
         with write_text(out.with_name(f"BFCL_v4_{category}_result.json")) as lines:
             lines.writelines(map(dump_line, results))

@@ -17,6 +17,7 @@ from alpha_umi.jobs.bfcl import evaluate_bfcl
 from alpha_umi.jobs.exact_answers import evaluate_gsm8k, evaluate_math
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
+from alpha_umi.jobs.toolalpaca import evaluate_toolalpaca
 from alpha_umi.output_lock import locks_out
 from alpha_umi.retrieval import Retriever, load_corpus
 from alpha_umi.retrieval.retriever import Hit
@@ -169,7 +170,7 @@ def open_retriever(tools: Path | None, index: Path | None, model: str | None) ->
 
 
 class EvaluateVerbs(VerbGroup):
-    """Score predictions: `evaluate.static`, `evaluate.retrieval`, `.gsm8k`, `.math`, `.bfcl`.
+    """Score predictions: `evaluate.static`, `evaluate.retrieval`, `.gsm8k`, `.math`, `.bfcl`, `.toolalpaca`.
 
     `evaluate("static", ...)` is `evaluate.static(...)`, as on the command line.
     """
@@ -179,6 +180,7 @@ class EvaluateVerbs(VerbGroup):
     gsm8k = staticmethod(evaluate_gsm8k)
     math = staticmethod(evaluate_math)
     bfcl = staticmethod(evaluate_bfcl)
+    toolalpaca = staticmethod(evaluate_toolalpaca)
 
 
 evaluate = EvaluateVerbs()
