@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from alpha_umi.environments.sandbox.pool import Ending, SandboxPool
+from alpha_umi.environments.sandbox.pool import Ending, ProgramLimits, SandboxPool
 
 PROGRAMS = (
     "price = 12\ntotal = price * 7 / 2\nprint(total)",
@@ -25,6 +25,8 @@ PROGRAMS = (
     "from fractions import Fraction\nprint(Fraction(3, 4) + Fraction(5, 6))",
     "import numpy as np\nprint(np.linalg.det(np.array([[1.0, 2.0], [3.0, 4.0]])))",
 )
+LIMITS = ProgramLimits(wall_s=120.0)
+"""Processor seconds as always; a busy machine may take its time."""
 ALONE = "import sympy, numpy, sys; exec(sys.argv[1])"
 
 
@@ -54,7 +56,7 @@ def main() -> None:
     pool = SandboxPool(arguments.workers)
 
     def warm(code: str) -> None:
-        assert pool.run(code).ending is Ending.OK
+        assert pool.run(code, limits=LIMITS).ending is Ending.OK
 
     def alone(code: str) -> None:
         subprocess.run([sys.executable, "-c", ALONE, code], check=True, stdout=subprocess.DEVNULL)

@@ -12,7 +12,7 @@ from alpha_umi.environments.sandbox.pool import Ending, ProgramLimits, SandboxPo
 
 _PROGRAM = (Path(__file__).parent / "program.py").read_text(encoding="utf-8")
 _BATCH = 20
-_LIMITS = ProgramLimits(wall_s=60.0, cpu_s=60, memory_bytes=2 << 30, output_bytes=1 << 20)
+_LIMITS = ProgramLimits(wall_s=1200.0, cpu_s=150, memory_bytes=2 << 30, output_bytes=1 << 20)
 _MARK = "verdicts:"
 
 
