@@ -157,16 +157,7 @@ class ToolAlpacaReport:
                 key: {"value": each.value, "low": each.low, "high": each.high, "count": each.count}
                 for key, each in self.figures(name).items()
             }
-            tasks: list[Json] = [
-                {
-                    "id": each.id,
-                    "tools": each.tools,
-                    "calls": each.calls,
-                    "extra": each.extra,
-                    "open": sorted(each.open),
-                }
-                for each in checks
-            ]
+            tasks: list[Json] = [each.to_json() for each in checks]
             sets[name] = {"figures": figures, "open": dict(self.open(name)), "tasks": tasks}
         return {"sets": sets, "published": [list(row) for row in PUBLISHED]}
 
