@@ -13,7 +13,8 @@ import pytest
 from safetensors.torch import load_file
 
 from alpha_umi.store import write_trajectories
-from support.commands import ended, run, run_here, start
+from support.commands import ended, run_here, start
+from support.forks import Forks
 from support.stages import distance, gold
 
 pytestmark = [
@@ -53,6 +54,12 @@ def desk(tmp_path_factory):
     whole = trains(folder, "whole")
     assert whole.code == 0, whole.err
     return folder
+
+
+@pytest.fixture(scope="module")
+def forks():
+    with Forks() as started:
+        yield started
 
 
 def command(out, *more, resume=False):
@@ -107,12 +114,12 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(desk, moment):
+def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(desk, forks, moment):
     seed = int(os.environ.get("FAULT_SEED", random.randrange(1 << 30)))
     print(f"FAULT_SEED={seed}")
     dice, out = random.Random(f"{seed} {moment}"), desk / moment.replace(" ", "-")
     ready, linger_s = MOMENTS[moment](out, dice), dice.uniform(0, 0.01)
-    assert kill_when(ready, start(*command(out.name), cwd=desk), linger_s)
+    assert kill_when(ready, forks.start(*command(out.name), cwd=desk), linger_s)
     assert not (out / "umi.toml").exists()
     if moment == "while tokens are cached":
         for path in (out / "cache").glob("tokens-*/*.tokens"):
@@ -127,8 +134,8 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_uninterrupted_one(desk, momen
 # --- disks ------------------------------------------------------------------------------------------------
 
 
-def killed_after_a_checkpoint(desk, out):
-    process = start(*command(out.name), cwd=desk)
+def killed_after_a_checkpoint(desk, forks, out):
+    process = forks.start(*command(out.name), cwd=desk)
     assert kill_when(lambda: (out / ".backbone.checkpoints" / "checkpoint-4").exists(), process, 0)
     return max(path.name for path in (out / ".backbone.checkpoints").glob("checkpoint-*"))
 
@@ -137,11 +144,11 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_full_disk_keeps_the_checkpoint_before_and_says_where_and_how_much_is_needed(desk):
+def test_a_full_disk_keeps_the_checkpoint_before_and_says_where_and_how_much_is_needed(desk, forks):
     out = desk / "full"
-    last = out / ".backbone.checkpoints" / killed_after_a_checkpoint(desk, out)
+    last = out / ".backbone.checkpoints" / killed_after_a_checkpoint(desk, forks, out)
     kept = contents(last)
-    full = run(*command(out.name, resume=True), cwd=desk, file_bytes=300_000)
+    full = ended(forks.start(*command(out.name, resume=True), cwd=desk, file_bytes=300_000))
     assert full.code == 7, full.err
     missed = f"{out.name}/.backbone.checkpoints/checkpoint-{int(last.name[11:]) + 2}: cannot be written: "
     (told,) = [line for line in full.err.splitlines() if line.startswith("error:")]
@@ -172,11 +179,9 @@ def test_a_loss_that_is_no_number_is_the_user_s_to_mend(desk):
 
 
 @pytest.mark.parametrize("shard", ["true", "false"])
-def test_two_processes_learn_the_weights_of_one(desk, shard):
+def test_two_processes_learn_the_weights_of_one(desk, forks, shard):
     out = desk / f"two-{shard}"
-    done = run(
-        *TORCHRUN, *command(out.name, "--set", f"spread.shard={shard}"), cwd=desk, module="torch.distributed.run"
-    )
+    done = ended(forks.start(*command(out.name, "--set", f"spread.shard={shard}"), cwd=desk, processes=2))
     assert done.code == 0, done.err
     for name in ("backbone", "planner", "caller", "summarizer"):
         assert distance(out / name, desk / "whole" / name) < 1e-5
@@ -190,11 +195,11 @@ ADAPTERS = (
 )  # fmt: skip
 
 
-def test_two_processes_learn_the_adapters_of_one_and_validate_alike(desk):
+def test_two_processes_learn_the_adapters_of_one_and_validate_alike(desk, forks):
     write_trajectories(desk / "v.jsonl", gold()[-3:])
     more = [word for setting in ADAPTERS for word in ("--set", setting)]
     assert trains(desk, "adapters", *more).code == 0
-    two = run(*TORCHRUN, *command("two-adapters", *more), cwd=desk, module="torch.distributed.run")
+    two = ended(forks.start(*command("two-adapters", *more), cwd=desk, processes=2))
     assert two.code == 0, two.err
     for role in ("planner", "caller", "summarizer"):
         one, other = (
@@ -212,10 +217,10 @@ def test_two_processes_learn_the_adapters_of_one_and_validate_alike(desk):
         ]
 
 
-def test_two_processes_learn_in_bfloat16_what_one_does(desk):
+def test_two_processes_learn_in_bfloat16_what_one_does(desk, forks):
     more = [word for setting in (*ADAPTERS[2:4], "dtype=bfloat16") for word in ("--set", setting)]
     assert trains(desk, "narrow", *more).code == 0
-    two = run(*TORCHRUN, *command("two-narrow", *more), cwd=desk, module="torch.distributed.run")
+    two = ended(forks.start(*command("two-narrow", *more), cwd=desk, processes=2))
     assert two.code == 0, two.err
     one, other = (json.loads((desk / out / "metrics.json").read_text()) for out in ("narrow", "two-narrow"))
     assert one["backbone"]["result"]["loss"] == pytest.approx(other["backbone"]["result"]["loss"], rel=0.02)
