@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -47,7 +47,7 @@ TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that a checkpoint brings; read it first.")
 ]
 Quantize = Annotated[
-    str | None,
+    Literal["int8"] | None,
     typer.Option(metavar="int8", help="Decode models that run here with weights of 8 bits, on a CPU."),
 ]
 Env = Annotated[

@@ -33,7 +33,8 @@ def main() -> None:
             name = f"BFCL_v4_{category}.json"
             known[category] = _load(data / name), _load(data / "possible_answer" / name)
         questions, golds = known[category]
-        question, gold = questions.get(row["id"]), golds.get(row["id"])
+        question: Any = questions.get(row["id"])
+        gold: Any = golds.get(row["id"])
         with redirect_stdout(io.StringIO()):
             if question is None:
                 error = "bfcl-eval has no such question"
@@ -105,7 +106,7 @@ def _check_turns(turns: Any, question: Any, gold: Any, category: str) -> str:
     decoded = [[calls for step in steps if (calls := _decode(step))] for steps in turns]
     result = multi_turn_checker(decoded, gold, question, category, _MODEL)
     for name in [name for name in vars(backend) if name.endswith("_instance")]:
-        del vars(backend)[name]
+        delattr(backend, name)
     return "" if result["valid"] else str(result.get("error_type") or "wrong")
 
 
