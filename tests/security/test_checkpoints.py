@@ -139,7 +139,7 @@ def adapter(tmp_path_factory):
 
 @pytest.fixture
 def changed(adapter, tmp_path, monkeypatch):
-    monkeypatch.setattr("alpha_umi.models.adapter_patterns.TRIAL_S", 0.5)
+    monkeypatch.setattr("alpha_umi.models.adapter_patterns.TRIAL_S", 1)
 
     def change(**settings):
         for path in adapter.iterdir():

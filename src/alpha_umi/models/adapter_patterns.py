@@ -15,8 +15,10 @@ from typing import Any, cast
 
 from alpha_umi.errors import CheckpointError
 
-TRIAL_S = 5.0
-"""Longest trial of all patterns of an adapter on all layers of a model, in seconds."""
+TRIAL_S = 5
+"""Longest trial of all patterns of an adapter on all layers of a model, in seconds of a processor."""
+_WAIT_S = 120.0
+"""Longest wait for it, on a machine that has other work, or no limit of processor time."""
 _PLAIN = re.compile(r"[\w.-]*")
 _WHOLE, _ENDS, _PART = r"(?:{})\Z", r"(.*\.)?({})$", r"(^|.*\.){}($|\..*)"
 _NUMBERED = r"(?:^|.*?\.){}\.(?P<idx>\d+)\."
@@ -31,7 +33,13 @@ _USES = {
 """The expressions that PEFT builds of each setting."""
 _TRIAL = """
 import json, re, sys
-patterns, names = json.load(sys.stdin)
+patterns, names, seconds = json.load(sys.stdin)
+try:
+    import resource
+except ImportError:
+    pass
+else:
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 for pattern in patterns:
     for name in names:
         re.match(pattern, name)
@@ -48,14 +56,23 @@ def check_patterns(folder: str, config: Mapping[str, Any], names: Iterable[str])
         for pattern in patterns:
             re.compile(pattern)
         trial = [sys.executable, "-I", "-c", _TRIAL]
-        subprocess.run(trial, input=json.dumps([patterns, wrapped]).encode(), timeout=TRIAL_S, check=True)
+        given = json.dumps([patterns, wrapped, TRIAL_S]).encode()
+        ended = subprocess.run(trial, input=given, timeout=_WAIT_S, check=False).returncode
     except subprocess.TimeoutExpired:
-        raise CheckpointError(
-            f"{folder}: the patterns of this adapter's settings take longer than {TRIAL_S:g} s on the model's layers; "
-            "write the layers as a list in target_modules"
-        ) from None
-    except (re.error, RecursionError, OverflowError, subprocess.CalledProcessError) as error:
+        raise _too_long(folder) from None
+    except (re.error, RecursionError, OverflowError) as error:
         raise CheckpointError(f"{folder}: a pattern of this adapter's settings cannot be used: {error}") from None
+    if ended < 0:  # by a signal: the limit of the processor's time
+        raise _too_long(folder)
+    if ended:
+        raise CheckpointError(f"{folder}: a pattern of this adapter's settings cannot be used on the model's layers")
+
+
+def _too_long(folder: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder}: the patterns of this adapter's settings take longer than {TRIAL_S} s on the model's layers; "
+        "write the layers as a list in target_modules"
+    )
 
 
 def _patterns(config: Mapping[str, Any]) -> Iterator[str]:
