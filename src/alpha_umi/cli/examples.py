@@ -141,6 +141,11 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi evaluate bfcl runs/bfcl --python bfcl/bin/python --out scores.json",
         "umi evaluate bfcl runs/bfcl --python bfcl/bin/python --out scores.json --json",
     ),
+    "evaluate toolalpaca": (
+        "Check calls against golden ones.",
+        "umi evaluate toolalpaca runs/toolalpaca --gold eval_simulated.json --out scores.json",
+        "umi evaluate toolalpaca runs/toolalpaca --gold eval_real.json --out scores.json --json",
+    ),
     "evaluate gsm8k": (
         "Score answers to word problems.",
         "umi evaluate gsm8k runs/gsm8k --out scores.json",

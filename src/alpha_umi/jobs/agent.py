@@ -323,6 +323,8 @@ def read_selection(options: AskOptions | ChatOptions) -> ToolSelection | None:
         return None
     from alpha_umi.retrieval.selection import RetrieveAt, ToolSelection
 
+    if moment is not None and moment not in [*RetrieveAt]:
+        raise ConfigError(f"--retrieve-at {moment!r} is not known; known: {', '.join(RetrieveAt)}")
     return ToolSelection(k=5 if k is None else k, at=RetrieveAt(moment or "query"))
 
 

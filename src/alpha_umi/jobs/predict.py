@@ -42,6 +42,8 @@ class PredictOptions:
     on_no_decision: OnNoDecision = OnNoDecision.PLANNER
     limit: int | None = None
     concurrency: int = 64
+    warns: bool = True
+    """Warn of tools for which the agent was not trained, unless that is what is measured."""
     shard: Shard = field(default_factory=Shard)
 
 
@@ -76,7 +78,8 @@ def _predict_steps(options: PredictOptions, progress: Callable[[int, int], objec
         raise DataError(f"{options.data}: holds no step to score (no plan that decides, with what it asked for)")
     if options.agent.provenance is not None:
         check_tasks(options.agent.provenance, (step.task for step in steps))
-    warn_of_untrained_tools(options.agent, (step.task for step in steps))
+    if options.warns:
+        warn_of_untrained_tools(options.agent, (step.task for step in steps))
     predictions = Predictions(
         options.out, steps, _fingerprint(options), options.shard, constrained=options.agent.constrained
     )

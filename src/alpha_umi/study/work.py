@@ -143,7 +143,7 @@ def _storage(agent: AgentConfig) -> int:
 def _predict(agent: AgentConfig, data: Path, folder: Path, name: str, on_progress: OnProgress) -> dict[str, Json]:
     """The scores of every step of a set, by metric; None where one does not apply."""
     out = folder / "static" / f"{name}.json"
-    options = PredictOptions(agent=agent, data=data, out=out, concurrency=_CONCURRENCY)
+    options = PredictOptions(agent=agent, data=data, out=out, concurrency=_CONCURRENCY, warns=False)
     predict(options, lambda done, total: on_progress(name, done, total))
     scores: dict[str, Json] = {}
     for row, step in zip(read_json(out), score_rows(read_json(out)), strict=True):
