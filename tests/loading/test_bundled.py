@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import (
     DEFAULT,
     FOLDER,
+    OWN_TOOLS_BASE,
     PROVENANCE,
     check_world,
     default_agent,
@@ -28,15 +30,17 @@ from alpha_umi.loading.bundled import (
     write_provenance,
 )
 from alpha_umi.loading.formats import open_format
+from alpha_umi.loading.pretrained import is_here
 from alpha_umi.loading.rollouts import open_explorer
 from alpha_umi.store import write_trajectories
 from alpha_umi.types import Call, ToolStatus, Trajectory
 from alpha_umi.world import PRESETS, World
 from support.commands import run_here
+from support.folders import REPOSITORY
 from support.plain_format import PLAIN
 from support.tiny_models import tiny_llama, tiny_tokenizer
 
-MOST_BYTES = 20_000_000
+MOST_BYTES = 25_000_000
 HAS_BUNDLED = (FOLDER / DEFAULT).is_dir()
 
 
@@ -313,3 +317,16 @@ def test_tools_of_ones_own_have_a_default_agent_of_their_own_where_it_and_its_ba
     assert default_agent(own_tools=False, folder=tmp_path) == "umi-tiny"
     assert find_adapters("umi-smol/roles", tmp_path) == str(tmp_path / "umi-smol" / "roles")
     assert find_adapters("runs/mine/roles", tmp_path) == "runs/mine/roles"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_here(OWN_TOOLS_BASE), reason="its base model is not installed")
+def test_the_agent_for_tools_of_ones_own_does_the_example_of_the_documents(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "start.md").read_text("utf-8"), re.DOTALL)
+    (tools,) = (block for block in blocks if "def population" in block)
+    (tmp_path / "tools.py").write_text(tools, encoding="utf-8")
+    ended = run_here("ask", "How many people live in Graz?", "--tools", "tools.py", "--json", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert [turn["arguments"] for turn in told["turns"] if turn["kind"] == "call"] == [{"city": "Graz"}]
+    assert "302660" in told["answer"]

@@ -43,7 +43,7 @@ def test_tools_of_ones_own_are_said_once_to_be_outside_a_sealed_world(tiny):
     assert len(said) == 1
     assert "umi-tiny" in str(said[0].message)
     assert "not for upper" in str(said[0].message)
-    assert "--model smollm2-135m" in str(said[0].message)
+    assert "Take --agent umi-smol" in str(said[0].message)
 
 
 def test_predictions_over_data_with_other_tools_warn_too(tmp_path):

@@ -35,7 +35,7 @@ def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
     """A training configuration from a file, or from the recipe of that name that comes with the package.
 
     `model.base` may name the weights of a bundled agent (`umi-tiny/backbone`, `umi-tiny/base`) or a model of
-    `loading.pretrained`.
+    `loading.pretrained`; `model.merged_adapter` and `adapter.start` a bundled adapter (`umi-smol/backbone`).
     """
     config = _read_recipe(TrainConfig, name, overrides)
     if config.adapter.start is not None:
@@ -44,7 +44,9 @@ def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
     if config.model.base is None:
         return config
     base = find_model(config.model.base) if config.model.base in NAMED else find_weights(config.model.base)
-    model = config.model.model_copy(update={"base": base})
+    merged = config.model.merged_adapter
+    merged = None if merged is None else find_adapters(merged)
+    model = config.model.model_copy(update={"base": base, "merged_adapter": merged})
     return config.model_copy(update={"model": model})
 
 

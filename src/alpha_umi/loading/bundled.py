@@ -84,7 +84,7 @@ def find_weights(name: str) -> str:
 
 
 def find_adapters(name: str, folder: Path = FOLDER) -> str:
-    """Return the folder of `AGENT/roles` of a bundled agent; any other name or path unchanged."""
+    """Return the folder of `AGENT/backbone` or `AGENT/roles` of a bundled agent; any other name or path unchanged."""
     return str(folder / name) if (folder / name).is_dir() and not Path(name).exists() else name
 
 
