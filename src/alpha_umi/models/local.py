@@ -425,6 +425,13 @@ def load_roles(
         merge_folder(model, merged_adapter)
     torch.nn.Module.to(model, on)
     base = LocalModel(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
+    return _put_on(model, base, adapters, quantize)
+
+
+def _put_on(
+    model: PreTrainedModel, base: LocalModel, adapters: Mapping[Role, str | None], quantize: Quantize
+) -> dict[Role, LocalModel | AdaptedModel]:
+    """Put the adapters of roles on a loaded model; a role without one is the base itself."""
     owners = {folder: role for role, folder in adapters.items() if folder is not None}
     if owners:
         load_adapters(model, {role: folder for folder, role in owners.items()})
