@@ -182,12 +182,7 @@ async def ask_about(
     steer: Callable[[Agent], Agent] = partial(steered, served=served, choice=choice, named=parsed.named)
     if isinstance(agent, RoleAgent):
         steer, agent = partial(_alone, served=served, role=agent.role), agent.agent
-    forced = parsed.choice is ToolChoice.REQUIRED and served.takes_grammars
-    settings = replace(
-        parsed.settings,
-        constrained=frozenset({Role.CALLER}) if forced else frozenset(),
-        answer_grammar=_answer_grammar(parsed, served, answer_tool),
-    )
+    settings = _settings(parsed, served, answer_tool)
     request = AgentRequest(
         agent=agent,
         name=parsed.model,
@@ -206,6 +201,16 @@ async def ask_about(
         answer_tool=answer_tool,
     )
     return Asked(model=parsed.model, request=request, state=state)
+
+
+def _settings(parsed: ParsedRequest, served: ServedAgent, answer_tool: ToolSpec | None) -> Settings:
+    """Settings of a request, with the grammars that its tool choice and its format of answers ask for."""
+    forced = parsed.choice is ToolChoice.REQUIRED and served.takes_grammars
+    return replace(
+        parsed.settings,
+        constrained=frozenset({Role.CALLER}) if forced else frozenset(),
+        answer_grammar=_answer_grammar(parsed, served, answer_tool),
+    )
 
 
 def steered(agent: Agent, served: ServedAgent, choice: ToolChoice, named: str | None) -> Agent:
