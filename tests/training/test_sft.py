@@ -1,11 +1,13 @@
 """One supervised stage: the loss of its examples however they are laid out, and nothing half-written."""
 
+import itertools
 import json
 import os
 import resource
 import signal
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -327,6 +329,16 @@ def test_a_stage_tells_its_progress_after_every_step(tmp_path):
     assert told[-1].note.startswith(f"loss {told[-1].loss:.4f}, ")
 
 
+def test_the_speed_of_a_resumed_stage_leaves_out_what_was_computed_before(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(interrupted(a_stage(tmp_path), 1))
+    before, told = history(tmp_path)[-1]["tokens"], []
+    clock = itertools.count()  # a second passes from one look at the clock to the next
+    monkeypatch.setattr("alpha_umi.training.callbacks.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    train_stage(replace(a_stage(tmp_path), on_progress=told.append))
+    assert 0 < told[0].tokens_per_second <= history(tmp_path)[-1]["tokens"] - before
+
+
 def without_seconds(folder):
     return [{name: value for name, value in line.items() if name != "seconds"} for line in history(folder)]
 
@@ -348,7 +360,7 @@ def test_an_interrupted_stage_ends_with_the_weights_of_an_uninterrupted_one(tmp_
 
 def test_ctrl_c_in_the_last_step_is_not_forgotten(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="planner: done and saved"):
-        train_stage(interrupted(a_stage(tmp_path), 3))
+        train_stage(interrupted(a_stage(tmp_path), 1))
     assert finished(tmp_path / "planner")["result"]["steps"] == 4
 
 

@@ -53,7 +53,7 @@ def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
 def _read_recipe(kind: type[Recipe], name: str, overrides: Sequence[str]) -> Recipe:
     path, folder = Path(name), RECIPES / "pretrain" if kind is PretrainConfig else RECIPES
     recipe = folder / f"{name}.toml"
-    if not path.exists() and recipe.exists():
+    if not path.is_file() and recipe.exists():
         # A recipe's paths are the user's: they are taken from where the command runs.
         return load_config(kind, recipe, overrides, folder=Path.cwd())
     if not path.exists() and not path.suffix:

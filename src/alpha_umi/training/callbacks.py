@@ -56,7 +56,7 @@ class Watched:
     epochs: Callable[[int], float]
     """Steps done -> how often the data was seen."""
     tokens: Callable[[], int]
-    """Computed so far by this process."""
+    """Computed so far by all processes."""
     validate: Callable[[], Mapping[str, float]] | None = None
     validate_every: int | None = None
     patience: int | None = None
@@ -143,7 +143,7 @@ class StageCallback(TrainerCallback):
             step=state.global_step,
             steps=state.max_steps,
             loss=self._loss,
-            tokens_per_second=distributed.processes() * tokens / seconds if seconds else 0.0,
+            tokens_per_second=tokens / seconds if seconds else 0.0,
         )
         watched.on_progress(progress)
 

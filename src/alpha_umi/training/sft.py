@@ -192,7 +192,7 @@ class _StageTrainer(distributed.SpreadTrainer):
     def __init__(self, stage: Stage) -> None:
         run = stage.run
         self._stage = stage
-        self._counts = Counts()
+        self._restored: Counts | None = None
         self._learned: tuple[Sequence[str], Tensor] = (), torch.zeros(())
         """Ids of the current step's trajectories here, and their part of the loss."""
         self._passes = LossComputer(
@@ -275,15 +275,19 @@ class _StageTrainer(distributed.SpreadTrainer):
             raise ConfigError(self._complaint(norm, ids if bad_here or not bad_loss else []))
         return norm
 
+    @property
+    def _counts(self) -> Counts:
+        """Counts of all steps; a resumed run goes on counting, from the state that the Trainer has loaded."""
+        if self._restored is None:
+            self._restored = Counts(**cast("dict[str, Any]", self.state.stateful_callbacks).get(_COUNTS, {}))
+        return self._restored
+
     def _count(self, share: RankBatch) -> float:
         """Count a step and return the divisor of its loss, over all processes."""
-        kept = cast("dict[str, Any]", self.state.stateful_callbacks)
-        if not self._counts.examples:  # a resumed run goes on counting
-            self._counts = Counts(**kept.get(_COUNTS, {}))
         counts = share.examples, share.cut, share.left_out, share.tokens, share.alone
         weight, *sums = distributed.sums_over([share.weight, *counts])
         self._counts.add(sums)
-        kept[_COUNTS] = asdict(self._counts)
+        cast("dict[str, Any]", self.state.stateful_callbacks)[_COUNTS] = asdict(self._counts)
         return weight
 
     def _complaint(self, norm: float, ids: Sequence[str]) -> str:
