@@ -12,6 +12,7 @@ from alpha_umi.errors import ConfigError
 from alpha_umi.serving.endpoint.start import accepted_key, read_options
 from support.agent_server import serving
 from support.coded_agents import Echo
+from support.waiting import eventually
 
 ECHO = {
     "type": "function",
@@ -227,13 +228,18 @@ def test_what_fails_inside_is_not_told():
         assert "server_error" in said.text
 
 
-def test_more_replies_than_allowed_are_put_off_and_a_reply_without_end_is_ended():
-    with serving(Echo(wait_s=30), most_replies=1, request_s=1.0) as served, httpx2.Client(timeout=30) as client:
+def test_more_replies_than_allowed_are_put_off():
+    with serving(Echo(wait_s=300), most_replies=1) as served, httpx2.Client(timeout=60) as client:
         with client.stream("POST", f"{served.url}/chat/completions", json={**CHAT, "stream": True}) as first:
             assert first.status_code == 200
             assert served.post(**CHAT).status_code == 429
             assert served.post(**CHAT, stream=True).status_code == 429
-            assert "took longer" in first.read().decode()
+        eventually(lambda: served.routes.in_progress == 0)
+
+
+def test_a_reply_without_end_is_ended():
+    with serving(Echo(wait_s=300), request_s=0.2) as served:
+        assert "took longer" in served.post(**CHAT, stream=True).text
         assert served.post(**CHAT).status_code == 504
         assert served.routes.in_progress == 0
 
@@ -249,10 +255,10 @@ def test_a_page_of_a_named_origin_may_ask():
 
 def test_what_no_prompt_could_hold_is_refused_before_it_is_tokenized():
     with serving() as served:
-        started = time.monotonic()
+        started = time.process_time()
         long, many = "word " * 400_000, [{"role": "user", "content": "word " * 500}] * 1000
         for said in (served.chat(long), served.chat("hello", tools=[{"name": long}]), served.chat("", messages=many)):
             assert said.status_code == 400
             assert said.json()["error"]["code"] == "context_length_exceeded"
         assert served.routes.served.loaded.role_models
-        assert time.monotonic() - started < 10
+        assert time.process_time() - started < 20  # of the processor: the machine may be busy

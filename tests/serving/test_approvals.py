@@ -1,7 +1,6 @@
 """Approval of calls over the API: a reply ends with the question, and the request with the decision takes it up."""
 
 import json
-import time
 
 import httpx2
 import openai
@@ -11,6 +10,7 @@ from alpha_umi import tool
 from alpha_umi.types import Answer, Call
 from support.agent_server import serving
 from support.coded_agents import Scripted
+from support.waiting import eventually
 
 ERASE = Call(name="erase", arguments='{"name": "a"}')
 
@@ -77,7 +77,7 @@ def test_a_chat_client_approves_or_refuses_a_call(client, served, shelf, approve
     assert ("erased a" if approve else "declined") in done.choices[0].message.reasoning_content
     again = served.chat("erase a", approval={"id": action["id"], "approve": True})
     assert (again.status_code, again.json()["error"]["code"]) == (404, "approval_not_found")
-    assert served.routes.in_progress == 0
+    eventually(lambda: served.routes.in_progress == 0)
 
 
 @pytest.mark.parametrize("approve", [True, False])
@@ -101,10 +101,7 @@ def test_a_call_that_nobody_decides_on_in_time_is_refused(shelf):
     agent = Scripted(ERASE, Answer(text="done"))
     with serving(agent, {"tools": shelf.tools}, approval_s=0.05) as served:
         asked = served.chat("erase a").json()
-        until = time.monotonic() + 10
-        while served.routes.served.approvals._parked:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        eventually(lambda: not served.routes.served.approvals._parked)
         action = asked["required_action"]["approve_tool_call"]
         late = served.chat("erase a", approval={"id": action["id"], "approve": True})
         assert late.json()["error"]["code"] == "approval_not_found"

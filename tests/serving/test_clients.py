@@ -12,6 +12,7 @@ import alpha_umi as umi
 from support.agent_server import serving
 from support.documents import blocks_of
 from support.folders import REPOSITORY
+from support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 ADDRESS = "http://127.0.0.1:8000/v1"
@@ -50,7 +51,7 @@ def test_an_example_prints_what_the_agent_answers_in_process(block, served, answ
     calls = served.routes.metrics.registry.get_sample_value("umi_replies_total", {"finish": "tool_calls"})
     assert printed.getvalue().strip().endswith(answer)
     assert calls > before, "the client ran no tool"
-    assert served.routes.in_progress == 0
+    eventually(lambda: served.routes.in_progress == 0)
     asyncio.set_event_loop(None)
 
 

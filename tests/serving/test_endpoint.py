@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 
 import httpx2
 import openai
@@ -11,6 +10,7 @@ import pytest
 import alpha_umi as umi
 from support.agent_server import WorldTask, serving
 from support.coded_agents import Echo
+from support.waiting import eventually
 
 TASK = "G1_tool:7"
 ECHO = {
@@ -122,10 +122,7 @@ def test_a_client_that_hangs_up_leaves_nothing_in_the_engine(tiny):
             except httpx2.TimeoutException:
                 pass
     base = served.routes.served.loaded.models[0].base
-    until = time.monotonic() + 20
-    while served.routes.in_progress or not base.engine.idle:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    eventually(lambda: not served.routes.in_progress and base.engine.idle)
     scheduler = base.engine.scheduler
     assert not scheduler.running
     assert not scheduler.waiting

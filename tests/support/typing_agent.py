@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -28,8 +29,6 @@ from alpha_umi.types import (
 
 FORMAT = open_format("shared")
 HOSTILE = '<img src="http://evil.example/x" onerror="document.title=1"><script>document.title=1</script> & "text"'
-SLOW_S = 0.15
-"""Pause of each word where a question says slowly."""
 _NOW: ContextVar[tuple[object, ...]] = ContextVar("now")
 
 
@@ -42,11 +41,34 @@ class TypingAgent(MultiAgent):
         return await MultiAgent.propose(self, task, turns)
 
 
-class TypingModel:
-    """Model of a role that writes the next turn word by word."""
+@dataclass
+class Pace:
+    """Words that the models may write, and plans that they may begin, in all; beyond it they wait.
 
-    def __init__(self, role, pause_s):
-        self.role, self.pause_s = role, pause_s
+    The allowance is set by the test, what was written by the models' thread alone.
+    """
+
+    words: float = math.inf
+    plans: float = math.inf
+    written: int = 0
+    begun: int = 0
+
+    def hold(self, *, words=math.inf, plans=math.inf):
+        """Allow so many more."""
+        self.words, self.plans = self.written + words, self.begun + plans
+
+    async def word(self, *, starts_plan):
+        while self.written >= self.words or (starts_plan and self.begun >= self.plans):
+            await asyncio.sleep(0.002)
+        self.written += 1
+        self.begun += starts_plan
+
+
+class TypingModel:
+    """Model of a role that writes the next turn word by word, as fast as its pace allows."""
+
+    def __init__(self, role, pace):
+        self.role, self.pace = role, pace
 
     async def complete(self, prompt, sampling):
         async for piece in self.stream(prompt, sampling):
@@ -56,9 +78,9 @@ class TypingModel:
 
     async def stream(self, prompt, sampling):
         text = FORMAT.write(self.role, (act(self.role, *_NOW.get()),)).removesuffix(FORMAT.end)
-        pause_s = SLOW_S if "slowly" in _NOW.get()[0].query else self.pause_s
-        for piece in re.findall(r"\s*\S+", text):
-            await asyncio.sleep(pause_s)
+        for at, piece in enumerate(re.findall(r"\s*\S+", text)):
+            await self.pace.word(starts_plan=at == 0 and self.role is Role.PLANNER)
+            await asyncio.sleep(0.004)
             yield piece
         usage = Usage(prompt_tokens=100, completion_tokens=len(text) // 4, completions=1)
         yield Completion(text=text, finish=FinishReason.STOP, usage=usage)
@@ -156,7 +178,6 @@ def read_page(address: str) -> str:
 TOOLS = [find_weather, find_flights, find_trains, find_hotel, erase_note, read_page]
 
 
-def typing_agent(pause_s=0.0):
-    return TypingAgent(
-        role_models={role: RoleModel(model=TypingModel(role, pause_s)) for role in AGENT_ROLES}, format=FORMAT
-    )
+def typing_agent(pace=None):
+    models = {role: TypingModel(role, pace or Pace()) for role in AGENT_ROLES}
+    return TypingAgent(role_models={role: RoleModel(model=model) for role, model in models.items()}, format=FORMAT)

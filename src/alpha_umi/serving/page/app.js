@@ -49,7 +49,6 @@ function ask(question) {
   fit();
   follows = true;
   exchange.run();
-  changed();
 }
 
 function stop() {
@@ -79,7 +78,7 @@ byId("new-chat").addEventListener("click", () => {
   changed();
   byId("question").focus();
 });
-byId("open-tools").addEventListener("click", () => panel?.open());
+byId("open-tools").addEventListener("click", () => panel.open());
 
 // --- colours ----------------------------------------------------------------------------------------------
 
@@ -132,6 +131,7 @@ async function start() {
   const strategies = agent.strategy === null ? ["", ...agent.strategies] : agent.strategies;
   byId("strategy").replaceChildren(...strategies.map((name) => h("option", { value: name, selected: name === (agent.strategy || "") }, WORDS[name])));
   panel = new Panel(byId("tools"), agent);
+  byId("open-tools").disabled = false;
   runs = new Runs(byId("runs"), agent.keeps, () => finished.filter((each) => each.stop !== null).map((each, number) => each.asRun(number)));
   byId("examples").replaceChildren(...(agent.tools_by_query ? EXAMPLES : []).map((text) =>
     h("button", { type: "button", class: "example", onclick: () => ask(text) }, text)));

@@ -62,6 +62,7 @@ export class Exchange {
     requestAnimationFrame(() => {
       this.drawing = false;
       this.draw();
+      this.element.setAttribute("aria-busy", String(Boolean(this.running)));
       this.onChange();
     });
   }
@@ -187,6 +188,8 @@ export class Exchange {
     const numbers = new Map([[0, from]]);
     const first = this.nodes.length;
     const body = { ...this.options, ...changes, turns: [...this.before, ...this.branch(from)] };
+    this.element.setAttribute("aria-busy", "true");
+    this.onChange(); // at once: what may be done now is another thing than before
     this.changed();
     try {
       for await (const event of runEvents(body, this.running.signal)) this.take(event, numbers);
