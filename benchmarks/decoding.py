@@ -1,11 +1,12 @@
 """Decoding of SmolLM2-135M with three activated LoRAs, against an earlier build and llama.cpp's server, in one run.
 
-Tokens per second of CPU (each process on one thread, which other work on the machine disturbs less than wall time), of
-one task and of eight at once, prompts cached. Builds run in processes of their own, and all take turns, round by
-round; ratios are of medians. Adapters have rank 16 on all projections; of eight tasks, every role has some. llama.cpp
-(xllamacpp) runs the base alone, from the file as it is (Q4_1) and as Q8_0.
+Tokens per second of CPU (each process on one thread, which other work on the machine disturbs less than wall time) of
+one task, prompt cached: a planner, a caller and a summarizer write in turn. `--many 8`: of so many tasks at once, too.
+Builds run in processes of their own, and all take turns, round by round; ratios are medians of the rounds' own.
+Adapters have rank 16 on all projections. `--peer`: llama.cpp (xllamacpp) with the base alone, from the file as it is
+(Q4_1) and as Q8_0.
 
-usage: python benchmarks/decoding.py [--before FOLDER_OF_ANOTHER_BUILD] [--rounds 5] [--tokens 24] [--many 8]
+usage: python benchmarks/decoding.py [--before FOLDER_OF_ANOTHER_BUILD] [--rounds 5] [--tokens 8] [--many 1] [--peer]
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TASK = "Write a long story about a town by the sea, number {}."
 
 
 class Ours:
-    """The package on the path: the base and three activated LoRAs, in float32 and, where it can, in 8 bits."""
+    """The package on the path: the base and three activated LoRAs."""
 
     def __init__(self, tokens, many):
         import torch
@@ -49,40 +50,38 @@ class Ours:
         self.prompts = [(Message(role="user", content=FILLER + TASK.format(at)),) for at in range(many)]
         waking = prompt_ids(tokenizer, self.prompts[0])[-1:]
         self.sampling = Sampling(max_tokens=tokens)
-        self.models, self.loop = {}, asyncio.new_event_loop()
-        for kind in ("float32", "int8"):
-            weights = load_weights(path, torch.float32)
-            settings = AdapterSettings(kind=AdapterKind.ALORA, rank=16)
-            adapters = attach(weights, settings, self.roles, invocations=dict.fromkeys(self.roles, waking))
-            with torch.no_grad():
-                for role in self.roles:
-                    for name, weight in adapters.parameters(role).items():
-                        if name.endswith("lora_B"):
-                            weight.normal_(std=0.01)
-            if kind == "int8":
-                try:
-                    from alpha_umi.models.int8 import quantize_int8
-                except ImportError:
-                    continue
-                quantize_int8(weights)
-            self.models[kind] = LocalModel(weights, tokenizer, end="", limits=None)
+        self.loop, self.warm = asyncio.new_event_loop(), False
+        weights = load_weights(path, torch.float32)
+        settings = AdapterSettings(kind=AdapterKind.ALORA, rank=16)
+        adapters = attach(weights, settings, self.roles, invocations=dict.fromkeys(self.roles, waking))
+        with torch.no_grad():
+            for role in self.roles:
+                for name, weight in adapters.parameters(role).items():
+                    if name.endswith("lora_B"):
+                        weight.normal_(std=0.01)
+        self.model = LocalModel(weights, tokenizer, end="", limits=None)
 
-    async def _write(self, model, prompts, roles):
+    async def _write(self, prompts, roles):
         done = await asyncio.gather(
-            *(model.complete(prompt, self.sampling, role) for prompt, role in zip(prompts, roles, strict=True))
+            *(self.model.complete(prompt, self.sampling, role) for prompt, role in zip(prompts, roles, strict=True))
         )
         return sum(each.usage.completion_tokens for each in done)
 
+    async def _turns(self, count, roles):
+        """Every task is written by three roles in turn; the tasks begin with different ones."""
+        prompts = self.prompts[:count]
+        return sum([await self._write(prompts, [roles[(turn + at) % 3] for at in range(count)]) for turn in range(3)])
+
     def speeds(self):
         found = {}
-        for kind, model in self.models.items():
-            for acting in ("base", "adapters"):
-                for count in (1, len(self.prompts)):
-                    roles = [self.roles[at % 3] if acting == "adapters" else None for at in range(count)]
-                    self.loop.run_until_complete(self._write(model, self.prompts[:count], roles))  # reads the prompts
-                    started = time.process_time()
-                    tokens = self.loop.run_until_complete(self._write(model, self.prompts[:count], roles))
-                    found[f"{kind}, {acting}, {count}"] = tokens / (time.process_time() - started)
+        for acting, roles in (("base", [None] * 3), ("adapters", self.roles)):
+            for count in sorted({1, len(self.prompts)}):
+                if not self.warm:
+                    self.loop.run_until_complete(self._turns(count, roles))  # reads the prompts
+                started = time.process_time()
+                tokens = self.loop.run_until_complete(self._turns(count, roles))
+                found[f"{acting}, {count}"] = tokens / (time.process_time() - started)
+        self.warm = True
         return found
 
 
@@ -90,7 +89,7 @@ class LlamaCpp:
     """llama.cpp's server on one file."""
 
     def __init__(self, server, tokens, many):
-        self.server, self.tokens = server, tokens
+        self.server, self.tokens = server, 3 * tokens
         chat = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
         self.prompts = [server.tokens(chat.format(FILLER + TASK.format(at))) for at in range(many)]
 
@@ -104,7 +103,7 @@ class LlamaCpp:
 
     def speeds(self):
         found = {}
-        for count in (1, len(self.prompts)):
+        for count in sorted({1, len(self.prompts)}):
             with ThreadPoolExecutor(count) as pool:
                 list(pool.map(self._write, range(count)))
                 started = self._cpu()
@@ -129,6 +128,22 @@ def write_q8_0(path, out):
     gguf_files.write_model(path, out, end="", dtype="float32")
 
 
+def llama_cpp(stack, options):
+    """llama.cpp's servers of both files, by name."""
+    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tests" / "support")]
+    from alpha_umi.loading.pretrained import find_model
+    from support.llama_server import llama_server
+
+    path = find_model(MODEL)
+    q8_0 = Path(stack.enter_context(tempfile.TemporaryDirectory()), "q8_0.gguf")
+    write_q8_0(path, q8_0)
+    peers = {}
+    for name, file in (("llama.cpp Q4_1", path), ("llama.cpp Q8_0", q8_0)):
+        server = stack.enter_context(llama_server(file, context=1024, slots=options.many, special=False))
+        peers[name] = LlamaCpp(server, options.tokens, options.many)
+    return peers
+
+
 class Child:
     """A process of this script on another build's sources."""
 
@@ -144,45 +159,42 @@ class Child:
 
 
 def compare(options):
-    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tests" / "support")]
-    from alpha_umi.loading.pretrained import find_model
-    from support.llama_server import llama_server
-
-    path = find_model(MODEL)
     with ExitStack() as stack:
         peers = {"ours": Child(ROOT / "src", options)}
         if options.before is not None:
             peers["before"] = Child(options.before / "src", options)
-        q8_0 = Path(stack.enter_context(tempfile.TemporaryDirectory()), "q8_0.gguf")
-        write_q8_0(path, q8_0)
-        for name, file in (("llama.cpp Q4_1", path), ("llama.cpp Q8_0", q8_0)):
-            server = stack.enter_context(llama_server(file, context=1024, slots=options.many, special=False))
-            peers[name] = LlamaCpp(server, options.tokens, options.many)
+        if options.peer:
+            peers |= llama_cpp(stack, options)
         rounds = []
         for number in range(options.rounds):
             rounds.append(
                 {f"{name}: {what}": speed for name, one in peers.items() for what, speed in one.speeds().items()}
             )
             print(f"round {number + 1}:", {what: round(speed, 1) for what, speed in rounds[-1].items()}, flush=True)
-    middle = {what: median(each[what] for each in rounds) for what in rounds[0]}
     print(f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}; tokens per CPU second, median of {len(rounds)}")
-    for what, speed in middle.items():
-        spread = [each[what] for each in rounds]
-        print(f"{what:40} {speed:7.1f}  ({min(spread):.1f} to {max(spread):.1f})")
-    for name in ("ours", "before"):
-        for kind in ("float32", "int8"):
-            for count in (1, options.many):
-                base, acting = (middle.get(f"{name}: {kind}, {part}, {count}") for part in ("base", "adapters"))
-                if base and acting:
-                    print(f"{name}, {kind}, {count} at once: adapters take {1 - acting / base:.0%} of decoding")
+    for what in rounds[0]:
+        print(f"{what:40} {_spread([each[what] for each in rounds], '.1f')}")
+    for count in sorted({1, options.many}):
+        for name in peers.keys() & {"ours", "before"}:
+            parts = [1 - each[f"{name}: adapters, {count}"] / each[f"{name}: base, {count}"] for each in rounds]
+            print(f"{name}, {count} at once: adapters take {_spread(parts, '.0%')} of decoding")
+        for name in peers.keys() - {"ours"}:
+            part = "adapters" if name == "before" else "base"
+            ratios = [each[f"ours: {part}, {count}"] / each[f"{name}: {part}, {count}"] for each in rounds]
+            print(f"ours / {name}, {part}, {count} at once: {_spread(ratios, '.2f')}")
+
+
+def _spread(values, form):
+    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=24)
-    parser.add_argument("--many", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=8, help="of each turn")
+    parser.add_argument("--many", type=int, default=1)
+    parser.add_argument("--peer", action="store_true")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.child:

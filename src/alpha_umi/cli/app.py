@@ -286,7 +286,6 @@ def predict(
     thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
     trust_remote_code: rollouts.TrustRemoteCode = False,
-    quantize: rollouts.Quantize = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict every scored step after the reference's own history. The same command resumes; torchrun shards it.
@@ -311,7 +310,6 @@ def predict(
             single=single,
             constrained=constrained,
             trust_remote_code=trust_remote_code,
-            quantize=quantize,
             on_progress=partial(display.update, "predicting"),
         )
     if not _is_first():

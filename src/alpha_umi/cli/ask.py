@@ -116,7 +116,6 @@ def agent_options(
     thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
     trust_remote_code: rollouts.TrustRemoteCode = False,
-    quantize: rollouts.Quantize = None,
 ) -> None:
     """Options of an agent, its tools and the search of a reply; see `api_options`."""
 

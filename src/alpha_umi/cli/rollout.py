@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,10 +45,6 @@ Thinking = Annotated[
 ]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that a checkpoint brings; read it first.")
-]
-Quantize = Annotated[
-    Literal["int8"] | None,
-    typer.Option(metavar="int8", help="Decode models that run here with weights of 8 bits, on a CPU."),
 ]
 Env = Annotated[
     str | None,
@@ -127,7 +123,6 @@ def rollout(
     native: Native = False,
     thinking: Thinking = None,
     trust_remote_code: TrustRemoteCode = False,
-    quantize: Quantize = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with this run; nothing finished is repeated.")
     ] = False,
@@ -151,7 +146,6 @@ def rollout(
         "chat_template_kwargs": template_settings(thinking),
         "single": single,
         "trust_remote_code": trust_remote_code,
-        "quantize": quantize,
         "overrides": overrides or (),
         "strategy": strategy,
         "max_steps": max_steps,

@@ -11,14 +11,11 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
 
 from alpha_umi.config.tables import Table, file_path, format_name, keyed_by_role, model_or_hub_id
-from alpha_umi.errors import ConfigError
 from alpha_umi.roles import AGENT_ROLES, OPTIONAL_ROLES
 from alpha_umi.types import Role, Sampling
 
 GrammarField = Literal["structured_outputs", "guided_grammar", "llguidance", "ebnf"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
-Quantize = Literal["int8"] | None
-"""Quantisation of a local model's weights for decoding on a CPU."""
 
 
 class LocalConfig(Table):
@@ -34,8 +31,6 @@ class LocalConfig(Table):
     are adapters, kept as small as they are."""
     dtype: Dtype = "auto"
     """auto: as stored on an accelerator, float32 on a CPU."""
-    quantize: Quantize = None
-    """int8: decode with weights of 8 bits, on a CPU in float32; the weights of 32 bits stay, for reading prompts."""
     device: str = "auto"
     cache_gb: float | None = Field(default=None, gt=0)
     """Memory for keys and values; none: a part of what is free."""
@@ -127,10 +122,12 @@ class RolesConfig(keyed_by_role(Table, RoleConfig)):
         """True if there are three role models."""
         return self.get(Role.PLANNER) is not None
 
-    def with_local(self, **settings: Any) -> typing.Self:
-        """Same models, the local ones with other settings."""
+    def trusting(self) -> typing.Self:
+        """Same models, with the Python code that their checkpoints bring."""
         local = {role: each for role in Role if isinstance(each := self.get(role), LocalConfig)}
-        return self.model_copy(update={role.value: each.model_copy(update=settings) for role, each in local.items()})
+        return self.model_copy(
+            update={role.value: each.model_copy(update={"trust_remote_code": True}) for role, each in local.items()}
+        )
 
     @property
     def optional(self) -> tuple[Role, ...]:
@@ -194,16 +191,9 @@ class AgentConfig(Table):
     """Names of the tools in its training data; None: not known, or so many that it learned to read any description."""
     renamed = MappingProxyType({"held": "constrained", "made": "provenance"})
 
-    def with_local_settings(self, *, trust_remote_code: bool = False, quantize: Quantize = None) -> typing.Self:
-        """Same agent, with settings of its local models: the Python code that they bring is run, weights quantised.
-
-        Raises ConfigError where weights are to be quantised and no model is local.
-        """
-        if quantize is not None and not self.roles.is_local:
-            raise ConfigError(f"quantize = {quantize!r} is for models that run here, and this agent has none")
-        settings: dict[str, Any] = {"trust_remote_code": True} if trust_remote_code else {}
-        settings |= {} if quantize is None else {"quantize": quantize}
-        return self.model_copy(update={"roles": self.roles.with_local(**settings)}) if settings else self
+    def trusting(self) -> typing.Self:
+        """Same agent, with the Python code that its checkpoints bring."""
+        return self.model_copy(update={"roles": self.roles.trusting()})
 
     def rebased(self, folder: Path) -> typing.Self:
         return super().rebased(folder).model_copy(update={"format": format_name(self.format, folder)})

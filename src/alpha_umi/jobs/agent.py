@@ -292,9 +292,7 @@ def _chosen(config: AgentConfig, options: AgentOptions) -> AgentConfig:
     constrained = options.get("constrained")
     if constrained is not None:
         config = config.model_copy(update={"constrained": constrained})
-    return config.with_local_settings(
-        trust_remote_code=options.get("trust_remote_code", False), quantize=options.get("quantize")
-    )
+    return config.trusting() if options.get("trust_remote_code") else config
 
 
 @validated

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from alpha_umi.config import Quantize
 from alpha_umi.config.calls import STRICT
 from alpha_umi.loading.mcp import McpSource
 from alpha_umi.protocols import Environment
@@ -41,8 +40,6 @@ class AgentOptions(TypedDict, total=False):
     """Constrain calls to the offered tools and their schemas; None: as the agent says."""
     trust_remote_code: bool
     """Run Python code that a checkpoint brings; never by default, whatever the checkpoint says."""
-    quantize: Quantize
-    """int8: decode local models with weights of 8 bits, on a CPU; None: as the agent says, for most in float32."""
 
 
 @with_config(STRICT)

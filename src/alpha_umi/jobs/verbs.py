@@ -16,7 +16,6 @@ from alpha_umi.config import (
     EnvironmentConfig,
     LimitsConfig,
     McpConfig,
-    Quantize,
     RetrievalConfig,
     RolloutConfig,
     TrainConfig,
@@ -173,8 +172,6 @@ class RolloutVerbOptions(SearchOptions, total=False):
     single: bool
     trust_remote_code: bool
     """Run Python code that a checkpoint brings."""
-    quantize: Quantize
-    """int8: decode local models with weights of 8 bits."""
     overrides: Sequence[str]
     """Keys of the environment, as 'http.url=...'."""
     ranker: Path | None
@@ -215,7 +212,7 @@ def rollout(queries: Path, out: Path, env: str | Path | None = None, **options: 
     config = RolloutConfig(
         agent=_agent_or_code(options, concurrency),
         single=options.get("single", False),
-        ranker=None if (ranker := options.get("ranker")) is None else _with_settings(read_agent(ranker), options),
+        ranker=None if (ranker := options.get("ranker")) is None else _trusted(read_agent(ranker), options),
         environment=environment,
         retrieval=None
         if tools is None and moment is None
@@ -269,13 +266,11 @@ def _agent_or_code(options: RolloutVerbOptions, concurrency: int) -> AgentConfig
     native = options.get("native", False)
     template = options.get("chat_template_kwargs")
     if agent is None and model is not None:
-        return _with_settings(instruct_agent(model, base_url, concurrency, native=native, template=template), options)
+        return _trusted(instruct_agent(model, base_url, concurrency, native=native, template=template), options)
     if agent is None or base_url is not None or model is not None or native or template:
         raise ConfigError(AGENT_OR_MODEL)
-    return str(agent) if is_coded(str(agent)) else _with_settings(read_agent(Path(agent)), options)
+    return str(agent) if is_coded(str(agent)) else _trusted(read_agent(Path(agent)), options)
 
 
-def _with_settings(config: AgentConfig, options: RolloutVerbOptions) -> AgentConfig:
-    return config.with_local_settings(
-        trust_remote_code=options.get("trust_remote_code", False), quantize=options.get("quantize")
-    )
+def _trusted(config: AgentConfig, options: RolloutVerbOptions) -> AgentConfig:
+    return config.trusting() if options.get("trust_remote_code") else config

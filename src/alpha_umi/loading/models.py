@@ -96,7 +96,6 @@ def open_local(base: LocalConfig, adapters: Mapping[Role, str | None], form: For
         cache_gb=base.cache_gb,
         one_core="OMP_NUM_THREADS" not in os.environ,
         trust_remote_code=base.trust_remote_code,
-        quantize=base.quantize,
     )
 
 

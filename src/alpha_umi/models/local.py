@@ -15,7 +15,6 @@ from typing import cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from alpha_umi.config import Quantize
 from alpha_umi.errors import ModelError
 from alpha_umi.event_loops import off_loop
 from alpha_umi.formats.chat_templates import ChatUse
@@ -31,7 +30,6 @@ from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.worker import DeviceQueue, Worker
 from alpha_umi.models.format_tokens import hold_tokens
 from alpha_umi.models.generation import Generation, Grammar
-from alpha_umi.models.int8 import packed_bytes, quantize_int8
 from alpha_umi.models.padded import PaddedRunner
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
@@ -90,13 +88,11 @@ class LocalModel:
         one_core: bool = False,
         chat: ChatUse | None = None,
         trust_remote_code: bool = False,
-        quantize: Quantize = None,
     ) -> LocalModel:
         """Load a model and its tokenizer from a folder, a hub id or a GGUF file, with a LoRA merged into it if named.
 
         `cache_gb`: gigabytes for keys and values; None: a part of the free memory. `trust_remote_code`: run Python
-        code that the checkpoint brings. `quantize`: weights for decoding on a CPU, see models.int8. Raises
-        CheckpointError.
+        code that the checkpoint brings. Raises CheckpointError.
         """
         on = pick_device(device)
         tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code)
@@ -104,7 +100,6 @@ class LocalModel:
         if adapter is not None:
             model = merge_adapter(model, adapter)
         torch.nn.Module.to(model, on)
-        _quantize(model, quantize)
         return cls(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
 
     @property
@@ -136,7 +131,7 @@ class LocalModel:
     def weights(self) -> int:
         """Bytes of its weights and of all adapters on it, the copies for running included."""
         adapters = adapters_of(self._model)
-        own = sum(weight.nbytes for weight in self._model.parameters()) + packed_bytes(self._model)
+        own = sum(weight.nbytes for weight in self._model.parameters())
         return own if adapters is None else own + adapters.copy_bytes
 
     @property
@@ -391,15 +386,14 @@ def load_roles(
     one_core: bool = False,
     chat: ChatUse | None = None,
     trust_remote_code: bool = False,
-    quantize: Quantize = None,
 ) -> dict[Role, LocalModel | AdaptedModel]:
     """Load one base model for several roles, each with an adapter or none; the base is in memory once.
 
     Roles with the same adapter are one model. A plain LoRA that has its base for itself is merged into it.
     `merged_adapter`: a folder with a plain LoRA that is merged into the base before the roles' adapters lie on it.
     `special_tokens`: of the format; a base under activated adapters that lacks them is given them as in training.
-    `cache_gb`: for keys and values of all roles; `one_core`, `chat`, `trust_remote_code`, `quantize`: see LocalModel.
-    Raises CheckpointError.
+    `cache_gb`: for keys and values of all roles; `one_core`, `chat`, `trust_remote_code`: see LocalModel. Raises
+    CheckpointError.
     """
     folders = list(dict.fromkeys(adapters.values()))
     is_plain = len(folders) == 1 and (folders[0] is None or not invocation(read_config(folders[0])))
@@ -414,7 +408,6 @@ def load_roles(
             one_core=one_core,
             chat=chat,
             trust_remote_code=trust_remote_code,
-            quantize=quantize,
         )
         return dict.fromkeys(adapters, alone)
     on = pick_device(device)
@@ -425,25 +418,18 @@ def load_roles(
         merge_folder(model, merged_adapter)
     torch.nn.Module.to(model, on)
     base = LocalModel(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
-    return _put_on(model, base, adapters, quantize)
+    return _put_on(model, base, adapters)
 
 
 def _put_on(
-    model: PreTrainedModel, base: LocalModel, adapters: Mapping[Role, str | None], quantize: Quantize
+    model: PreTrainedModel, base: LocalModel, adapters: Mapping[Role, str | None]
 ) -> dict[Role, LocalModel | AdaptedModel]:
     """Put the adapters of roles on a loaded model; a role without one is the base itself."""
     owners = {folder: role for role, folder in adapters.items() if folder is not None}
     if owners:
         load_adapters(model, {role: folder for folder, role in owners.items()})
-    _quantize(model, quantize)
     adapted = {folder: AdaptedModel(base, role) for folder, role in owners.items()}
     return {role: base if folder is None else adapted[folder] for role, folder in adapters.items()}
-
-
-def _quantize(model: PreTrainedModel, quantize: Quantize) -> None:
-    """Quantise the weights under adapters: these are checked against the weights as they are stored."""
-    if quantize is not None:
-        quantize_int8(model)
 
 
 def _limits(cache_gb: float | None) -> EngineLimits:
