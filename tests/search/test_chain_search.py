@@ -114,6 +114,7 @@ def test_a_plan_that_names_nobody_is_a_step_after_which_the_planner_goes_on():
         (Limits(max_completions=5), [*[PLAN_CALL, CALL, NOON] * 2, PLAN_CALL]),
         (Limits(max_tokens=40), [PLAN_CALL, CALL, NOON] * 2),
         (Limits(max_calls=1), [PLAN_CALL, CALL, NOON, PLAN_CALL, CALL]),
+        (Limits(max_repeats=2), [PLAN_CALL, CALL, NOON] * 2),
         (Limits(max_steps=0), []),
         (Limits(max_seconds=0.0), []),
     ],

@@ -198,6 +198,7 @@ class Chance:
             max_completions=few(),
             max_tokens=tokens,
             max_calls=few(),
+            max_repeats=self.one(None, None, 1, 2),
         )
 
     def case(self):

@@ -118,6 +118,23 @@ def test_a_give_up_backs_up_two_steps():
     assert places(agent)[:4] == ["", "a", "ab", "a"]
 
 
+class Deaf(Road):
+    """Says the same whatever is called."""
+
+    async def execute(self, call):
+        return Observation(content="nothing")
+
+    def fork(self):
+        return Deaf()
+
+
+def test_a_branch_that_repeats_a_call_in_vain_is_left_for_another():
+    agent = Map({"": [go("a")], "a": [go("a"), go("b")], "aa": [answer("never asked")], "ab": [answer()]})
+    tree = run(agent, DepthFirst(width=2), Limits(max_repeats=2), Deaf())
+    assert places(agent) == ["", "a", "a", "ab"]
+    assert tree.best.turns[-1] == answer()[-1]
+
+
 def test_a_give_up_at_the_query_does_not_end_the_search():
     agent = Map({"": [GIVE_UP, answer()]})
     assert run(agent, DepthFirst(width=2)).best.stop is StopReason.ANSWERED

@@ -7,8 +7,8 @@ import pytest
 from alpha_umi.errors import ConfigError
 from alpha_umi.preparation.world_files import Choice, write_shared
 from alpha_umi.store import read_trajectories
-from alpha_umi.types import Call, User
-from alpha_umi.world.functions.groups import group, write_groups
+from alpha_umi.types import Call
+from alpha_umi.world.functions.groups import group, is_plain, write_groups
 from alpha_umi.world.functions.library import might_serve
 from alpha_umi.world.functions.oracle import write_gold
 from alpha_umi.world.functions.problems import End
@@ -24,7 +24,18 @@ def test_every_problem_is_in_one_group_and_most_groups_have_several():
     groups = [*group(RandomStream("test"), PROBLEMS)]
     assert Counter(one.task.id for members in groups for one in members) == Counter(one.task.id for one in PROBLEMS)
     assert sum(len(members) for members in groups if len(members) > 1) > 75
-    assert sorted(one.task.id for members in WRITTEN for one in members) == sorted(one.task.id for one in PROBLEMS)
+    written = [one.task.id for members in WRITTEN for one in members]
+    assert len(written) == len({*written})
+    assert {*written} <= {one.task.id for one in PROBLEMS}
+
+
+def test_most_requests_share_words_with_their_tools_and_all_that_ask_or_decline_are_kept():
+    written = {one.task.id for members in WRITTEN for one in members}
+    plain = {one.task.id for one in PROBLEMS if is_plain(one)}
+    others = {one.task.id for one in PROBLEMS} - plain
+    assert plain <= written
+    assert 0 < len(others & written) < len(others) / 2
+    assert {one.task.id for one in PROBLEMS if not any(each.steps for each in one.exchanges)} <= plain
 
 
 def test_the_tools_of_a_group_are_the_same_and_every_call_is_of_one_of_them():
@@ -52,17 +63,20 @@ def test_a_gold_trajectory_is_still_right_among_the_tools_of_the_others():
             assert judge(problem, write_gold(problem)).passed, problem.task.id
 
 
-def test_half_of_the_single_requests_end_at_their_call():
-    single = [one for members in WRITTEN for one in members if sum(isinstance(turn, User) for turn in one.turns) == 1]
-    called = [one for one in single if any(isinstance(turn, Call) for turn in one.turns)]
-    ended = [one for one in called if isinstance(one.turns[-1], Call)]
-    assert 0.3 < len(ended) / len(called) < 0.7
+def test_most_trajectories_of_one_call_end_at_it_and_few_of_several():
+    def ends(kinds):
+        found = [one for members in WRITTEN for one in members if one.task.metadata["kind"] in kinds]
+        return sum(isinstance(one.turns[-1], Call) for one in found) / len(found)
+
+    assert 0.5 < ends({"single", "choose"}) < 0.8
+    assert 0.15 < ends({"parallel", "joined", "chain"}) < 0.5
+    assert ends({"turns", "succession", "none", "ask"}) == 0
 
 
 def test_they_are_written_in_order_and_another_world_is_refused(tmp_path):
-    path = write_shared(tmp_path, Choice(split="train", count=30, preset="functions"))
+    path, written = write_shared(tmp_path, Choice(split="train", count=30, preset="functions"))
     groups = [one.task.metadata["group"] for one in read_trajectories(path)]
-    assert len(groups) == 30
-    assert len([at for at in range(30) if at == 0 or groups[at] != groups[at - 1]]) == len(set(groups))
+    assert len(groups) == written
+    assert len([at for at in range(written) if at == 0 or groups[at] != groups[at - 1]]) == len(set(groups))
     with pytest.raises(ConfigError, match="--preset functions"):
         write_shared(tmp_path, Choice(split="train", count=1, preset="tiny"))

@@ -105,6 +105,7 @@ def agent_options(
     max_tokens: rollouts.MaxTokens = None,
     max_seconds: rollouts.MaxSeconds = None,
     max_calls: rollouts.MaxCalls = None,
+    max_repeats: rollouts.MaxRepeats = 3,
     max_observation_chars: MaxObservationChars = None,
     confirm: Confirm = None,
     approve: Approve = None,

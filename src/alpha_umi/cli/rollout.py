@@ -76,6 +76,9 @@ RetrieveAt = Annotated[
     ),
 ]
 MaxCalls = Annotated[int | None, typer.Option(min=0, help="Tool calls per task.")]
+MaxRepeats = Annotated[
+    int | None, typer.Option(min=1, help="Calls that are the same and gave the same, with which a branch ends.")
+]
 
 
 def rollout(
@@ -101,6 +104,7 @@ def rollout(
     max_tokens: MaxTokens = None,
     max_seconds: MaxSeconds = None,
     max_calls: MaxCalls = None,
+    max_repeats: MaxRepeats = None,
     ranker: Annotated[
         Path | None, typer.Option(help="An agent file in the chat format that compares, for dfs.")
     ] = None,
@@ -153,6 +157,7 @@ def rollout(
         "max_tokens": max_tokens,
         "max_seconds": max_seconds,
         "max_calls": max_calls,
+        "max_repeats": max_repeats,
         "ranker": ranker,
         "compat": read_reference(compat, CLIENTS),
         "retrieve_from": retrieve_from,

@@ -42,8 +42,8 @@ def write_world(
     splits = list(dict.fromkeys(named)) or ["train"]
     if share_tools:
         for name in splits:
-            path = write_shared(out, Choice(split=name, count=count, preset=preset, seed=seed, first=first))
-            echo(f"{path}: {count} trajectories in groups that share their tools")
+            path, written = write_shared(out, Choice(split=name, count=count, preset=preset, seed=seed, first=first))
+            echo(f"{path}: {written} trajectories of {count} tasks, in groups that share their tools")
         return
     for name in splits:
         world.task(name, first)  # An error in any task comes before the first file is written.

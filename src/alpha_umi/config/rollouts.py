@@ -24,6 +24,7 @@ class LimitsConfig(Table):
     max_tokens: PositiveInt | None = None
     max_seconds: float | None = Field(default=None, gt=0)
     max_calls: NonNegativeInt | None = None
+    max_repeats: PositiveInt | None = None
 
 
 class RetrievalConfig(Table):

@@ -16,7 +16,7 @@ from alpha_umi.config.calls import validated
 from alpha_umi.errors import ConfigError
 from alpha_umi.event_loops import Job, LoopThread
 from alpha_umi.jobs.chat import Chat, OnToken
-from alpha_umi.jobs.options import AgentOptions, AskOptions, ChatOptions
+from alpha_umi.jobs.options import AgentOptions, AskOptions, ChatOptions, SearchOptions
 from alpha_umi.jobs.toolbox import Toolbox, ToolRules, open_toolbox
 from alpha_umi.loading.agents import (
     AgentKind,
@@ -45,6 +45,7 @@ AGENT_OR_MODEL = (
 """Message for arguments that name no agent, or two."""
 _Result = TypeVar("_Result")
 _OBSERVERS = ("on_node", "on_token")
+_MAX_REPEATS = 3
 _TOOLS = ("tools", "env", "mcp", "world", "world_task")
 
 
@@ -98,11 +99,10 @@ class Agent:
 
     def read_search(self, options: Any) -> dict[str, Any]:
         """Strategy, limits and tool selection of a search from options. Raises ConfigError for an unknown strategy."""
-        limits = {name: options[name] for name in Limits.__dataclass_fields__ if name in options}
         ranker = None if self._loaded.ranker is None else _RankerInThread(self._loaded.ranker, self._in_thread)
         return {
             "strategy": open_strategy(options.get("strategy", "chain"), ranker),
-            "limits": Limits(**limits),
+            "limits": read_limits(options),
             "selection": read_selection(options),
         }
 
@@ -312,6 +312,12 @@ def read_toolbox(query: str | None, options: AskOptions, config: AgentConfig | N
     if (query is None or not query.strip()) == (task is None):
         raise ConfigError("say what to do: a query, or the name of a task of the world by --world-task")
     return open_toolbox(**tool_options(options), agent=config)
+
+
+def read_limits(options: SearchOptions) -> Limits:
+    """Limits of the search of a query that a person asks."""
+    given: Any = {name: options[name] for name in Limits.__dataclass_fields__ if name in options}
+    return Limits(**{"max_repeats": _MAX_REPEATS, **given})
 
 
 def read_selection(options: AskOptions | ChatOptions) -> ToolSelection | None:

@@ -58,6 +58,8 @@ class SearchOptions(TypedDict, total=False):
     """Wall time."""
     max_calls: Annotated[int, Field(ge=0)] | None
     """Tool calls."""
+    max_repeats: AtLeastOne | None
+    """Calls that are the same and gave the same, with which a branch ends; 3 by default, for rollouts no limit."""
 
 
 @with_config(STRICT)

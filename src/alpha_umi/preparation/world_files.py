@@ -80,8 +80,10 @@ def write_gold(out: Path, choice: Choice, change: Callable[[int, Trajectory], Tr
     return Written(answers=answers, trajectories=trajectories, queries=out / "queries" / f"{choice.split}.json")
 
 
-def write_shared(out: Path, choice: Choice) -> Path:
-    """Write trajectories of the functions world in groups that share their tools, a line each; returns the file.
+def write_shared(out: Path, choice: Choice) -> tuple[Path, int]:
+    """Write trajectories of the functions world in groups that share their tools, a line each.
+
+    Returns the file and the number of trajectories.
 
     Raises ConfigError for another world, or an unknown split.
     """
@@ -95,8 +97,7 @@ def write_shared(out: Path, choice: Choice) -> Path:
     World(NAME, choice.seed).task(choice.split, choice.first)
     path = out / f"{choice.split}.jsonl"
     groups = write_groups(choice.seed, choice.split, choice.first, choice.count)
-    write_trajectories(path, (trajectory for group in groups for trajectory in group))
-    return path
+    return path, write_trajectories(path, (trajectory for group in groups for trajectory in group))
 
 
 def write_tools(out: Path, preset: str) -> int:

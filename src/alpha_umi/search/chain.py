@@ -26,7 +26,7 @@ class Chain:
         for place in places:
             node, steps = walk.root, 0
             while node.status is NodeStatus.DONE:
-                if steps >= walk.limits.max_steps or walk.is_spent:
+                if steps >= walk.limits.max_steps or walk.is_spent or walk.is_stuck(node):
                     yield walk.end(node)
                     break
                 node, steps = walk.open(node), steps + 1

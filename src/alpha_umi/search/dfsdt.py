@@ -80,6 +80,10 @@ class DepthFirst:
                 while node.status is NodeStatus.OPEN:
                     node = await walk.try_to_grow(node, place)
                     yield node
+                if node.status is NodeStatus.DONE and walk.is_stuck(node):
+                    frame.children.append(node := walk.end(node))
+                    yield node
+                    continue
                 answers += node.status is NodeStatus.ANSWERED
                 give_ups += node.status is NodeStatus.GAVE_UP
                 if node.status is NodeStatus.LIMIT or answers >= self.answers or give_ups == self.give_ups:

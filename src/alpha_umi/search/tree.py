@@ -42,6 +42,8 @@ class Limits:
     """Wall time. What is awaited when it is over is cancelled."""
     max_calls: int | None = None
     """Tool calls."""
+    max_repeats: int | None = None
+    """Calls of a branch that are the same and gave the same; with that many it ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from alpha_umi.protocols import Agent, Environment
 from alpha_umi.roles import ending
 from alpha_umi.search.checks import check_proposal, checked_observation
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
-from alpha_umi.types import Call, Decision, Plan, Proposal, StopReason, Task, Turn, Usage, User
+from alpha_umi.types import Call, Decision, Observation, Plan, Proposal, StopReason, Task, Turn, Usage, User
 
 _Result = TypeVar("_Result")
 Retelling: TypeAlias = Callable[[tuple[Turn, ...]], tuple[Turn, ...]]
@@ -97,6 +98,14 @@ class Walk:
             (self._clock() - self._started, limits.max_seconds),
         ]
         return any(limit is not None and amount >= limit for amount, limit in amounts)
+
+    def is_stuck(self, node: Node) -> bool:
+        """Return True if the branch has made the last call of `node` `max_repeats` times, each with the same result."""
+        if self.limits.max_repeats is None or not node.turns or not isinstance(node.turns[-1], Observation):
+            return False
+        turns = self.tree.branch(node)
+        made = [pair for pair in itertools.pairwise(turns) if isinstance(pair[0], Call)]
+        return made.count(made[-1]) >= self.limits.max_repeats
 
     async def grow(self, node: Node, environment: Environment, retell: Retelling | None = None) -> Node:
         """Grow the node by its next turns, with the status that they give it; LIMIT where a limit is spent.

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from alpha_umi.config import AgentConfig
 from alpha_umi.errors import ConfigError
-from alpha_umi.jobs.agent import AgentChoice, AgentLike, choose_agent, read_selection, tool_options, tool_rules
+from alpha_umi.jobs.agent import (
+    AgentChoice,
+    AgentLike,
+    choose_agent,
+    read_limits,
+    read_selection,
+    tool_options,
+    tool_rules,
+)
 from alpha_umi.jobs.ask import agent_options, own_tools
 from alpha_umi.jobs.options import AgentChatOptions
 from alpha_umi.jobs.toolbox import Toolbox, ToolRules, open_toolbox
@@ -75,7 +83,6 @@ def read_options(
     named, rules = tool_options(asking), tool_rules(asking) if allow_mcp else None
     has_tools = any(named[name] is not None for name in ("tools", "env", "mcp", "world"))
     toolbox = open_toolbox(**named, agent=choice.config) if has_tools or _has_world(choice.config) else None
-    limits = Limits(**{name: options[name] for name in Limits.__dataclass_fields__ if name in options})
     by_query = not any(named[name] is not None for name in ("tools", "env", "mcp"))
     return EndpointOptions(
         choice=choice,
@@ -83,7 +90,7 @@ def read_options(
         tools_by_query=by_query,
         named_mcp=rules,
         strategy=strategy,
-        limits=limits,
+        limits=read_limits(options),
         selection=read_selection(options),
         **listening,
     )

@@ -1,11 +1,13 @@
 """Groups of tasks that are offered the same tools, for training: beside its own, each request has those of the others.
 
 A prefix tree computes the tools of a group once, and an agent learns more from a list whose tools are all asked for
-than from one in which a single tool is ever right.
+than from one in which a single tool is ever right. Most requests share words with the tool that serves them, as those
+of users do: a small model learns to look a tool up before it learns what means the same.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -20,23 +22,39 @@ from alpha_umi.world.random_streams import RandomStream
 
 _SIMILAR = 1
 """Tools that a request keeps beside those that it needs, of the same domain."""
-_TOOLS = 8
-"""Tools of a group, about."""
+_TOOLS = (3, 9)
+"""Tools of a group: the fewest and the most, about."""
 _REQUESTS = 6
 _WINDOW = 600
 """Problems among which the members of a group are sought."""
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_SMALL_WORDS = frozenset(
+    re.findall(
+        "[a-z]+",
+        """and are can could did does for from get give had has have how into its many much must need not our out please
+        she should tell than that the their them they this want was were what when where which who will with would you
+        your""",
+    )
+)
 _ASKING = (Kind.ASK, Kind.SUPPLIED)
+_UNLIKE = 4
+"""One in so many requests is kept of those that share fewer words with their tool than with another."""
+_WHOLE = 3
+"""One in so many trajectories of one call goes on after it; of several calls, all but so many."""
 
 
 def write_groups(seed: int, split: str, first: int, count: int) -> Iterator[list[Trajectory]]:
     """Write the gold trajectories of the problems `first` to `first + count`, in groups that share their tools.
 
-    Half of those of one request end at their first call: what comes later is the same whatever tools are offered.
+    Problems whose requests share few words with their tools are mostly left out, so fewer than `count` are written.
+    Most trajectories of one call end at it, and some of several: what comes later is the same whatever tools are
+    offered.
     """
     for start in range(first, first + count, _WINDOW):
         stop = min(start + _WINDOW, first + count)
         problems = [_trimmed(draw_problem(seed, split, index)) for index in range(start, stop)]
         rng = RandomStream("groups", seed, split, start)
+        problems = [one for one in problems if is_plain(one) or not rng.below(_UNLIKE)]
         groups = [*enumerate(group(rng, problems))]
         for number, members in rng.sample(groups, len(groups)):
             yield [_cut(rng, write_gold(each)) for each in _sharing(rng, members, f"{split}-{start}-{number}")]
@@ -46,17 +64,39 @@ def group(rng: RandomStream, problems: Sequence[FunctionProblem]) -> Iterator[li
     """Divide problems into groups in which no tool of one serves a request of another."""
     left = [*problems]
     while left:
-        members = [left.pop(0)]
+        members, most = [left.pop(0)], rng.between(*_TOOLS)
         domains = {tool.domain for tool in members[0].tools.values()}
         near = [one for one in left if domains & {tool.domain for tool in one.tools.values()}]
         others = rng.sample(left, len(left))
         for candidate in [*(near if rng.below(3) else []), *others]:
-            if len(members) == _REQUESTS or sum(len(one.tools) for one in members) >= _TOOLS:
+            if len(members) == _REQUESTS or sum(len(one.tools) for one in members) >= most:
                 break
             if candidate not in members and all(_fits(candidate, one) and _fits(one, candidate) for one in members):
                 members.append(candidate)
         left = [one for one in left if one not in members]
         yield members
+
+
+def is_plain(problem: FunctionProblem) -> bool:
+    """Test if each request shares words with the tools that serve it, and as many as with any other tool."""
+    offered = {name: _words(f"{name} {_described(tool)}") for name, tool in problem.tools.items()}
+    for exchange in problem.exchanges:
+        asked = _words(exchange.text)
+        shared = {name: len(asked & words) for name, words in offered.items()}
+        own = [shared[tool.spec.name] for step in exchange.steps for tool in step.tools]
+        if own and (not min(own) or (len(own) == 1 and own[0] < max(shared.values()))):
+            return False
+    return True
+
+
+def _described(tool: InventedTool) -> str:
+    return f"{tool.spec.description} {' '.join(own.name for own in tool.parameters.values())}"
+
+
+def _words(text: str) -> set[str]:
+    """Content words of a text, or of a name in any case, without endings."""
+    found = {word.lower() for word in _WORD.findall(text)}
+    return {word.removesuffix("s") for word in found if len(word) > 2 and word not in _SMALL_WORDS}
 
 
 def _fits(other: FunctionProblem, problem: FunctionProblem) -> bool:
@@ -125,6 +165,9 @@ def _sharing(rng: RandomStream, members: Sequence[FunctionProblem], name: str) -
 def _cut(rng: RandomStream, trajectory: Trajectory) -> Trajectory:
     at = next((at for at, turn in enumerate(trajectory.turns) if isinstance(turn, Call)), None)
     users = sum(isinstance(turn, User) for turn in trajectory.turns)
-    if at is None or users > 1 or rng.below(2):
+    if at is None or users > 1:
+        return trajectory
+    several = sum(isinstance(turn, Call) for turn in trajectory.turns) > 1
+    if bool(rng.below(_WHOLE)) is several:
         return trajectory
     return replace(trajectory, turns=trajectory.turns[: at + 1])

@@ -15,7 +15,7 @@ from alpha_umi.world.functions.splits import Split
 from alpha_umi.world.functions.templates import Template
 from alpha_umi.world.random_streams import random_bits
 
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 """Changes with any code that changes a task; the version of the world also changes with its data."""
 _HELD_OUT_DOMAINS, _HELD_OUT_WORDINGS = 7, 8
 """One of so many is kept back for tests."""

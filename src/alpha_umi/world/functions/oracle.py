@@ -77,7 +77,7 @@ class _Writer:
                 case End.ANSWER:
                     self._answer(exchange, made)
                 case End.DECLINE:
-                    thought = think_of_declining(self._rng, self._problem.tools.values(), exchange.wanted)
+                    thought = think_of_declining(self._rng, exchange.wanted)
                     self._conclude(thought, self._rng.pick(_DECLINES))
                 case End.ASK:
                     self._ask(exchange)
@@ -103,7 +103,7 @@ class _Writer:
         self, step: Step, tool: InventedTool, values: dict[str, Json], failed: str, place: tuple[int, int]
     ) -> Observation:
         givers = {name: made.tool.spec.name for name, made in self._known.items()}
-        thought = think_of_call(self._rng, tool, step, values, givers, failed=failed, place=place)
+        thought = think_of_call(tool, step, values, givers, failed=failed, place=place)
         call = Call(name=tool.spec.name, arguments=json.dumps(tool.write(values), ensure_ascii=False))
         observation = self._problem.run(call, self._books)
         self._turns += (Plan(thought=thought, decision=Decision.CALL), call, observation)
@@ -119,7 +119,7 @@ class _Writer:
             bare=re.sub(r"^(?:the|an?) ", "", noun),
             verb="are" if head.endswith("s") and not head.endswith("ss") else "is",
         )
-        self._conclude(think_of_asking(self._rng, tool, noun), question)
+        self._conclude(think_of_asking(tool, noun), question)
 
     def _report(self, exchange: Exchange) -> None:
         (step,) = exchange.steps

@@ -1,6 +1,7 @@
-"""Thoughts of the planner: the goal, the tool for it, and where each of its values comes from.
+"""Thoughts of the planner: the tool, and where each of its values comes from.
 
-They are worded alike: what a small model has to learn is which tool and which values, not how to say it.
+They are worded alike and begin with what they decide: what a small model has to learn is which tool and which values,
+not how to say it.
 """
 
 from __future__ import annotations
@@ -17,16 +18,14 @@ from alpha_umi.world.functions.wording import write_plain
 from alpha_umi.world.random_streams import RandomStream
 
 _DONE = "{results}. That is what was asked for."
-_NO_TOOL = "No tool does this: {near} something else. I will say so."
+_NO_TOOL = "No tool does this{goal}. I will say so."
 _MISSING = "{tool} fits, but {noun} is missing. I will ask."
 _FAILED = "{tool} failed ({reason}), and no other tool does the same. I will say so."
-_UNKNOWN = "Goal: something that the tools are not made for. "
 _LONGEST = 80
 """Characters of a result in a thought."""
 
 
 def think_of_call(
-    rng: RandomStream,
     tool: InventedTool,
     step: Step,
     values: Values,
@@ -44,8 +43,8 @@ def think_of_call(
     ]
     lead = f"{failed} failed. " if failed else ""
     at, of = place
-    lead += think_of_goal(rng, tool.need, f" ({at} of {of})" if of > 1 else "")
-    return f"{lead}{tool.spec.name} fits: {', '.join(reasons).rstrip('.') or 'no arguments'}."
+    number = f" ({at} of {of})" if of > 1 else ""
+    return f"{lead}{tool.spec.name} fits{number}: {', '.join(reasons).rstrip('.') or 'no arguments'}."
 
 
 def _reasons(
@@ -77,11 +76,6 @@ def think_of_answer(found: Iterable[tuple[InventedTool, Mapping[str, Json]]]) ->
     return _DONE.format(results="; ".join(dict.fromkeys(said)))
 
 
-def think_of_goal(rng: RandomStream, need: FunctionNeed, place: str = "") -> str:
-    """What is asked for, in the words of a document: the step from a request to the description of a tool."""
-    return f"Goal: {_lowered(min(rng.sample(need.docs, 2), key=len))}{place}. "
-
-
 def _short(value: Json) -> str:
     records = (
         [next(iter(each.values()), None) for each in value if isinstance(each, dict)] if isinstance(value, list) else []
@@ -90,11 +84,10 @@ def _short(value: Json) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rsplit(' ', 1)[0]} ..."
 
 
-def think_of_declining(rng: RandomStream, tools: Iterable[InventedTool], wanted: FunctionNeed | None) -> str:
-    """Thought where no tool fits: what some of the tools are for. `wanted`: the need, where one is known."""
-    goal, offered = _UNKNOWN if wanted is None else think_of_goal(rng, wanted), list(tools)
-    near = [f"{tool.spec.name} ({_lowered(min(tool.need.docs, key=len))})" for tool in rng.sample(offered, 2)]
-    return goal + _NO_TOOL.format(near=f"{' and '.join(near)} {'do' if len(near) > 1 else 'does'}")
+def think_of_declining(rng: RandomStream, wanted: FunctionNeed | None) -> str:
+    """Thought where no tool fits. `wanted`: the need, where one is known."""
+    goal = "" if wanted is None else f": {_lowered(min(rng.sample(wanted.docs, 2), key=len))}"
+    return _NO_TOOL.format(goal=goal)
 
 
 def _lowered(text: str) -> str:
@@ -103,9 +96,9 @@ def _lowered(text: str) -> str:
     return lowered.rstrip(".")
 
 
-def think_of_asking(rng: RandomStream, tool: InventedTool, noun: str) -> str:
+def think_of_asking(tool: InventedTool, noun: str) -> str:
     """Thought where an argument is missing."""
-    return think_of_goal(rng, tool.need) + _MISSING.format(tool=tool.spec.name, noun=noun)
+    return _MISSING.format(tool=tool.spec.name, noun=noun)
 
 
 def think_of_failure(name: str, reason: str) -> str:
