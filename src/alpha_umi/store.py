@@ -270,21 +270,24 @@ def encode_usage(usage: Usage) -> dict[str, Json]:
 
 
 def encode_turn(turn: Turn) -> dict[str, Json]:
-    match turn:
-        case Review(text=text, accepted=accepted):
-            return {"turn": "review", "text": text, "accepted": accepted}
-        case User(text=text):
-            return {"turn": "user", "text": text}
-        case Plan(thought=thought, decision=decision):
-            return {"turn": "plan", "thought": thought, "decision": decision.value}
-        case Call(name=name, arguments=arguments, confidence=confidence):
-            sure: dict[str, Json] = {} if confidence is None else {"confidence": confidence}
-            return {"turn": "call", "name": name, "arguments": arguments, **sure}
-        case Observation(content=content, status=status, mends=mends):
-            mended: dict[str, Json] = {"mends": list(mends)} if mends else {}
-            return {"turn": "observation", "content": content, "status": status.value, **mended}
-        case Answer(text=text):
-            return {"turn": "answer", "text": text}
+    # Exact types, the usual ones first: this runs for every turn of a data set.
+    if type(turn) is Plan:
+        return {"turn": "plan", "thought": turn.thought, "decision": str.__str__(turn.decision)}
+    if type(turn) is Call:
+        encoded: dict[str, Json] = {"turn": "call", "name": turn.name, "arguments": turn.arguments}
+        if turn.confidence is not None:
+            encoded["confidence"] = turn.confidence
+        return encoded
+    if type(turn) is Observation:
+        encoded = {"turn": "observation", "content": turn.content, "status": str.__str__(turn.status)}
+        if turn.mends:
+            encoded["mends"] = list(turn.mends)
+        return encoded
+    if isinstance(turn, Review):
+        return {"turn": "review", "text": turn.text, "accepted": turn.accepted}
+    if isinstance(turn, User | Answer):
+        return {"turn": "user" if isinstance(turn, User) else "answer", "text": turn.text}
+    raise TypeError(type(turn))
 
 
 def decode_trajectory(row: Any) -> Trajectory:

@@ -12,11 +12,11 @@ import json
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import orjson
 
@@ -40,8 +40,11 @@ _WINDOW = 1 << 20
 """Characters of a JSON document that are read at a time."""
 _LONGEST_TOKEN = 12
 """Characters of a literal, a number's last part or an escape that the end of a window may cut."""
-_LONG_NUMBER, _TWO_DIGITS = re.compile(r"[0-9]{19}"), re.compile(r"[0-9]{2}")
-"""Part of a number that may be no 64-bit integer; every ninth character of it has two digits one after the other."""
+_LONG_NUMBER, _THREE_DIGITS, _STRIDE = re.compile(r"[0-9]{19}"), re.compile(r"[0-9]{3,}"), 6
+"""Part of a number that may be no 64-bit integer; every sixth character of it has three digits one after the other."""
+
+OnBytes: TypeAlias = Callable[[int], object]
+"""Callback of a long read: the bytes of the file that have been read, before they are decompressed."""
 
 
 # --- text -------------------------------------------------------------------------------------------------
@@ -64,15 +67,17 @@ def check_regular(path: Path) -> None:
 
 
 @contextmanager
-def open_text(path: Path, errors: Literal["strict", "replace"] = "strict") -> Iterator[IO[str]]:
+def open_text(
+    path: Path, errors: Literal["strict", "replace"] = "strict", on_bytes: OnBytes | None = None
+) -> Iterator[IO[str]]:
     """Read a text file, decompressing `.gz` and `.zst` by name. Raises DataError naming the path.
 
-    `errors`: whether bytes that are no text are an error, or a mark in the text.
+    `errors`: whether bytes that are no text are an error, or a mark in the text; `on_bytes`: see `OnBytes`.
     """
     encoding = "utf-8"
     check_regular(path)
     try:
-        with _open_binary(path) as raw:
+        with _open_binary(path, on_bytes) as raw:
             encoding = _encoding(raw)
             with io.TextIOWrapper(raw, encoding=encoding, errors=errors) as text:
                 yield text
@@ -95,9 +100,9 @@ def is_plain_text(path: Path) -> bool:
         return cast("io.TextIOWrapper", text).encoding == "utf-8"
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, on_bytes: OnBytes | None = None) -> Iterator[tuple[int, str]]:
     """Read lines with their numbers, one at a time. Raises DataError, also for a line longer than LONGEST_LINE."""
-    with open_text(path) as text:
+    with open_text(path, on_bytes=on_bytes) as text:
         number = 0
         while line := text.readline(LONGEST_LINE + 1):
             number += 1
@@ -114,14 +119,42 @@ def _encoding(raw: io.BufferedReader) -> str:
 # --- compression ------------------------------------------------------------------------------------------
 
 
-def _open_binary(path: Path) -> io.BufferedReader:
-    if path.suffix == ".gz":
-        return io.BufferedReader(_Unpacked(path, cast("io.BufferedIOBase", gzip.open(path, "rb"))), 1 << 17)
+def _open_binary(path: Path, on_bytes: OnBytes | None) -> io.BufferedReader:
     if path.suffix == ".zst":
         with explain_missing_extra("zst", f"{path}: reading .zst"):
             import zstandard  # noqa: F401 # pyright: ignore[reportUnusedImport]
-        return io.BufferedReader(_Unpacked(path, io.BufferedReader(_ZstReader(path.open("rb")))), 1 << 17)
-    return path.open("rb")
+    file = path.open("rb") if on_bytes is None else io.BufferedReader(_CountedFile(path, on_bytes), 1 << 17)
+    if path.suffix == ".gz":
+        return io.BufferedReader(_Unpacked(path, cast("io.BufferedIOBase", _GzipFile(file))), 1 << 17)
+    if path.suffix == ".zst":
+        return io.BufferedReader(_Unpacked(path, io.BufferedReader(_ZstReader(file))), 1 << 17)
+    return file
+
+
+class _CountedFile(io.FileIO):
+    """File whose bytes are counted as they are read."""
+
+    def __init__(self, path: Path, on_bytes: OnBytes) -> None:
+        super().__init__(path)
+        self._on_bytes, self._count = on_bytes, 0
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        count = super().readinto(buffer)
+        self._count += count or 0
+        self._on_bytes(self._count)
+        return count
+
+
+class _GzipFile(gzip.GzipFile):
+    """Decompressed file that closes the file it was given."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        super().__init__(fileobj=file, mode="rb")
+        self._file = file
+
+    def close(self) -> None:
+        super().close()
+        self._file.close()
 
 
 class _Unpacked(io.RawIOBase):
@@ -265,14 +298,14 @@ def _next_line(text: IO[str]) -> str:
     return line.strip()
 
 
-def read_json_rows(path: Path) -> Iterator[JsonRow]:
+def read_json_rows(path: Path, on_bytes: OnBytes | None = None) -> Iterator[JsonRow]:
     """Read the rows of a file, one at a time: of a list, of JSON Lines, or of values one after another.
 
     Raises DataError naming path and line.
     """
     if is_json_lines(path):
-        return _rows_of_lines(path)
-    return _rows_of_document(path)
+        return _rows_of_lines(path, on_bytes)
+    return _rows_of_document(path, on_bytes)
 
 
 def read_json_list(path: Path) -> list[Any]:
@@ -280,9 +313,9 @@ def read_json_list(path: Path) -> list[Any]:
     return [row.value for row in read_json_rows(path)]
 
 
-def _rows_of_lines(path: Path) -> Iterator[JsonRow]:
+def _rows_of_lines(path: Path, on_bytes: OnBytes | None) -> Iterator[JsonRow]:
     index = 0
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, on_bytes):
         if line.strip():
             value = _parse_line(line, path, number)
             yield JsonRow(value=value, index=index, line=number, where=f"{path}:{number}")
@@ -291,7 +324,7 @@ def _rows_of_lines(path: Path) -> Iterator[JsonRow]:
 
 def _parse_line(line: str, path: Path, number: int) -> Any:
     """Parse the JSON value of a line: what orjson reads otherwise than the standard library is left to that one."""
-    if _TWO_DIGITS.search(line[::9]) is None or _LONG_NUMBER.search(line) is None:
+    if not _has_long_number(line):
         try:
             return orjson.loads(line)
         except orjson.JSONDecodeError:
@@ -299,8 +332,15 @@ def _parse_line(line: str, path: Path, number: int) -> Any:
     return parse_json(line.rstrip("\n"), path, before=number - 1)
 
 
-def _rows_of_document(path: Path) -> Iterator[JsonRow]:
-    with open_text(path) as file:
+def _has_long_number(line: str) -> bool:
+    return any(
+        _LONG_NUMBER.search(line, max(0, _STRIDE * (found.start() - 1)), _STRIDE * (found.end() + 1))
+        for found in _THREE_DIGITS.finditer(line[::_STRIDE])
+    )
+
+
+def _rows_of_document(path: Path, on_bytes: OnBytes | None) -> Iterator[JsonRow]:
+    with open_text(path, on_bytes=on_bytes) as file:
         window = _Window(file, path)
         is_list = window.peek() == "["
         window.at += is_list

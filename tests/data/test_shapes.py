@@ -1,6 +1,8 @@
 """Public data sets: every shape is told from the others and read as the same turns; odd rows are kept, or named."""
 
+import gzip
 import json
+import random
 
 import pytest
 
@@ -299,3 +301,22 @@ def test_parameters_of_toolalpaca_become_schemas():
         "c": {"type": "array", "description": "Array[Object{id: string. The id}]. All"},
         "d": {"description": "no type here"},
     }
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.jsonl.gz"])
+def test_progress_of_a_long_file_is_the_bytes_read_and_ends_with_all_of_them(name, tmp_path):
+    noise = [random.Random(number).randbytes(500).hex() for number in range(1000)]
+    texts = [json.dumps({**rows.ROWS["openai"], "noise": each}) for each in noise]
+    content = "[" + ",".join(texts) + "]" if name == "rows.json" else "\n".join(texts)
+    small, large = tmp_path / "first.jsonl", tmp_path / name
+    small.write_text(texts[0])
+    large.write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
+    seen = []
+    report = umi.prepare.openai([small, large], tmp_path / "out.jsonl", on_progress=lambda *at: seen.append(at))
+    assert report.kept == 1001
+    total = small.stat().st_size + large.stat().st_size
+    assert {of for _, of in seen} == {total}
+    done = [at for at, _ in seen]
+    assert done == sorted(done)
+    assert done[-1] == total
+    assert len(set(done)) >= 4

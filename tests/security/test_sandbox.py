@@ -133,6 +133,22 @@ def test_programs_that_never_end_crash_or_flood_are_stopped(pool, code, ending):
     assert pool.run("1+1").output == "2\n"
 
 
+def test_limits_count_the_seconds_of_the_processor_and_waiting_is_none_of_them(pool):
+    place = SandboxEnvironment(pool, ProgramLimits(cpu_s=1))
+    assert run(place, "import time\ntime.sleep(1.2)\n'waited'").content == "waited"
+    stopped = run(place, "while True: pass")
+    assert stopped.status is umi.ToolStatus.TIMEOUT
+    assert stopped.content == "stopped: the program took over 1 s of the processor"
+    waited = run(SandboxEnvironment(pool, ProgramLimits(wall_s=0.3)), "import time\ntime.sleep(9)")
+    assert waited.content == "stopped: the program took over 0.3 s"
+
+
+def test_programs_have_numpy_sympy_and_their_seeds_in_every_worker_that_holds_them(pool):
+    draw = "import {}\nprint(__import__('num' + 'py').random.random(), {}.__name__)"
+    seen = [pool.run(draw.format(name, name)).output.split()[0] for name in ("numpy", "sympy")]
+    assert seen[0] == seen[1]
+
+
 def test_nothing_of_one_program_reaches_the_next(pool, monkeypatch):
     monkeypatch.setenv("SECRET", "of the caller")
     pool.run("import builtins, sympy, os\nbuiltins.len = None\nsympy.pi = 3\nopen('left', 'w').write('x')\nx = 1")

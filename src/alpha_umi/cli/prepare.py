@@ -80,9 +80,7 @@ def prepare_processed_files(
     strict: Strict = False,
 ) -> None:
     """Convert processed dialogues (stage-2 files, static test files) to trajectories."""
-    from alpha_umi.jobs.prepare import prepare
-
-    _print_preparation(prepare.processed(files, out, limit=limit, strict=strict), out)
+    _prepare_rows("processed", files, out, limit=limit, strict=strict)
 
 
 @prepare_app.command("auto")
@@ -94,20 +92,17 @@ def prepare_any_files(
     strict: StrictRows = False,
 ) -> None:
     """Tell which public data set's shape each file has, by its first row, and convert it to trajectories."""
-    from alpha_umi.jobs.prepare import prepare_auto
     from alpha_umi.preparation.shaped import identify_file
 
     for path in files:
         shape = identify_file(path)
         echo(f"{path}: {shape.title} (umi prepare {shape.name})")
-    _print_preparation(prepare_auto(files, out, limit=limit, strict=strict), out)
+    _prepare_rows("auto", files, out, limit=limit, strict=strict)
 
 
 def _shape_command(name: str) -> Callable[..., None]:
     def prepare_shape(files: Rows, out: Out, limit: Limit = None, *, strict: StrictRows = False) -> None:
-        from alpha_umi.jobs.prepare import prepare
-
-        _print_preparation(prepare(name, files, out, limit=limit, strict=strict), out)
+        _prepare_rows(name, files, out, limit=limit, strict=strict)
 
     prepare_shape.__doc__ = f"Convert to trajectories: {SHAPES[name]}"
     return prepare_shape
@@ -138,6 +133,24 @@ prepare_app.command("mask")(write_masked)
 prepare_app.command("gsm8k")(prepare_word_problems)
 prepare_app.command("problems")(prepare_problems)
 prepare_app.command("bfcl")(prepare_questions)
+
+
+def _prepare_rows(name: str, files: list[Path], out: Path, **options: Any) -> None:
+    """Run a verb that reads rows, with the progress of its bytes."""
+    from rich.console import Console
+
+    from alpha_umi.display import progress
+    from alpha_umi.jobs.prepare import prepare
+
+    with progress(Console(stderr=True), "kB") as display:
+        report = prepare(
+            name,
+            files,
+            out,
+            on_progress=lambda done, total: display.update("reading", done // 1000, total // 1000),
+            **options,
+        )
+    _print_preparation(report, out)
 
 
 def _print_preparation(report: Any, out: Path) -> None:

@@ -84,7 +84,10 @@ def _read_message(message: Mapping[str, Json], builder: TurnBuilder, system: lis
 
 
 def _read_assistant(message: Mapping[str, Json], text: str, builder: TurnBuilder) -> None:
-    reasoning = next((said for key in _REASONING if isinstance(said := message.get(key), str) and said), "")
+    reasoning = ""
+    for key in _REASONING:
+        if not reasoning and isinstance(said := message.get(key), str):
+            reasoning = said
     calls = read_calls(message) if message.get("tool_calls") or message.get("function_call") else ()
     listed = message.get("tool_calls")
     if isinstance(listed, list) and len(listed) != len(calls) and listed:

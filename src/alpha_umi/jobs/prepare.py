@@ -73,8 +73,8 @@ def prepare_auto(
 ) -> PrepareReport:
     """Convert files of public data sets to trajectories, each by the shape of its first row.
 
-    `strict`: stop at a row that cannot be read, in place of counting it. Raises DataError; for a file of no known
-    shape it says what the file is.
+    `strict`: stop at a row that cannot be read, in place of counting it; `on_progress`: called with the bytes read and
+    those of all files. Raises DataError; for a file of no known shape it says what the file is.
     """
     return prepare_any(files, out, limit, _shown(on_progress), strict=strict)
 
@@ -98,8 +98,8 @@ def _shape_verb(name: str) -> Callable[..., PrepareReport]:
     prepare_shape.__name__ = f"prepare_{name}"
     prepare_shape.__doc__ = f"""Convert {shape.title} to trajectories.
 
-    A row: {shape.columns}. `strict`: stop at a row that cannot be read, in place of counting it. Raises DataError;
-    for rows of another shape it says what reads them.
+    A row: {shape.columns}. `strict`: stop at a row that cannot be read, in place of counting it; `on_progress`: called
+    with the bytes read and those of all files. Raises DataError; for rows of another shape it says what reads them.
     """
     return prepare_shape
 

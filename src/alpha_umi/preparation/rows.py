@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from alpha_umi.datasets.toolbench import Reading
 from alpha_umi.errors import DataError
 from alpha_umi.preparation.report import BROKEN, PrepareReport, PrepareStats, Progress
 from alpha_umi.store import dump_row, encode_trajectory, write_text
+from alpha_umi.text_files import OnBytes
 
-Rows = Callable[[Path, str], Iterator[Reading | DataError]]
+Rows = Callable[[Path, str, OnBytes | None], Iterator[Reading | DataError]]
 """Reader of a file, whose tasks' ids begin with a text: the reading of each row, or its error."""
 
 
@@ -28,15 +30,17 @@ def prepare_rows(
     *,
     strict: bool = False,
 ) -> PrepareReport:
-    """Write the trajectories of all files to `out`.
+    """Write the trajectories of all files to `out`; `progress` is called with the bytes read and those of all files.
 
     Raises DataError naming file and row where `strict`, or where no row at all can be read.
     """
     stats = PrepareStats()
     first: DataError | None = None
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
     with write_text(out) as lines:
-        for done, path in enumerate(files, start=1):
-            for found in read(path, stem(path, files)):
+        for number, path in enumerate(files):
+            on_bytes = partial(_show, progress, sum(sizes[:number]), sum(sizes)) if progress else None
+            for found in read(path, stem(path, files), on_bytes):
                 if stats.kept == limit:
                     break
                 if isinstance(found, DataError):
@@ -47,11 +51,15 @@ def prepare_rows(
                     continue
                 lines.write(dump_row(encode_trajectory(found.trajectory)))
                 stats.keep(found.deviations)
-            if progress is not None:
-                progress(done, len(files))
+            if on_bytes is not None:
+                on_bytes(sizes[number])
         if first is not None and not stats.kept:
             raise first
     return stats.report(compat=False)
+
+
+def _show(progress: Progress, before: int, total: int, count: int) -> None:
+    progress(before + count, total)
 
 
 def stem(path: Path, files: Sequence[Path]) -> str:

@@ -11,7 +11,7 @@ from alpha_umi.datasets.toolbench import Reading
 from alpha_umi.errors import DataError
 from alpha_umi.preparation.report import PrepareReport, Progress
 from alpha_umi.preparation.rows import prepare_rows
-from alpha_umi.text_files import read_json_rows
+from alpha_umi.text_files import OnBytes, read_json_rows
 
 
 def prepare_shaped(
@@ -27,9 +27,11 @@ def prepare_shaped(
 
     Raises DataError naming file and row where `strict`, or where no row at all can be read.
     """
-    return prepare_rows(
-        files, out, lambda path, stem: read_shaped_file(path, shape, stem), limit, progress, strict=strict
-    )
+
+    def read(path: Path, stem: str, on_bytes: OnBytes | None) -> Iterator[Reading | DataError]:
+        return read_shaped_file(path, shape, stem, on_bytes)
+
+    return prepare_rows(files, out, read, limit, progress, strict=strict)
 
 
 def prepare_any(
@@ -45,9 +47,11 @@ def prepare_any(
     Raises DataError as `prepare_shaped` does, and before anything is read where the shape of a file is not known.
     """
     shapes = {path: identify_file(path) for path in files}
-    return prepare_rows(
-        files, out, lambda path, stem: read_shaped_file(path, shapes[path], stem), limit, progress, strict=strict
-    )
+
+    def read(path: Path, stem: str, on_bytes: OnBytes | None) -> Iterator[Reading | DataError]:
+        return read_shaped_file(path, shapes[path], stem, on_bytes)
+
+    return prepare_rows(files, out, read, limit, progress, strict=strict)
 
 
 def identify_file(path: Path) -> Shape:
@@ -63,11 +67,13 @@ def identify_file(path: Path) -> Shape:
     raise DataError(f"{path}: holds no rows")
 
 
-def read_shaped_file(path: Path, shape: Shape, stem: str) -> Iterator[Reading | DataError]:
+def read_shaped_file(
+    path: Path, shape: Shape, stem: str, on_bytes: OnBytes | None = None
+) -> Iterator[Reading | DataError]:
     """Read the rows of one file, with the error of each that is none, and of a file that breaks off."""
     metadata = {"source": shape.name, "file": path.name}
     try:
-        for row in read_json_rows(path):
+        for row in read_json_rows(path, on_bytes):
             try:
                 for found in read_as(shape, row.value, Origin(task_id=f"{stem}-{row.index}", metadata=metadata)):
                     yield DataError(f"{row.where}: {found}") if isinstance(found, DataError) else found

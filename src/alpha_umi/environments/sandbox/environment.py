@@ -78,7 +78,8 @@ def _observe(result: ProgramResult, limits: ProgramLimits) -> Observation:
         case Ending.ERROR:
             return Observation(content=output, status=ToolStatus.ERROR)
         case Ending.TIMEOUT:
-            reason, status = f"stopped: the program took over {limits.wall_s:g} s", ToolStatus.TIMEOUT
+            taken = f"{limits.cpu_s} s of the processor" if result.signal else f"{limits.wall_s:g} s"
+            reason, status = f"stopped: the program took over {taken}", ToolStatus.TIMEOUT
         case Ending.OUTPUT:
             reason = f"stopped: the program wrote over {limits.output_bytes:,} bytes"
             output, status = output[:1000], ToolStatus.ERROR

@@ -22,8 +22,9 @@ from typing import Any, Literal
 from alpha_umi.errors import ConfigError
 
 _FOLDER = Path(__file__).parent
-_START_S, _GRACE_S = 300.0, 5.0
+_START_S, _GRACE_S = 300.0, 60.0
 _MOST_CODE = 200_000
+_LIBRARIES = ("sympy", "numpy")
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
 """All that a worker sees of the caller's environment: nothing."""
 
@@ -32,8 +33,10 @@ _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONHASH
 class ProgramLimits:
     """Limits of one run: a program together with the earlier ones of its branch that run again before it."""
 
-    wall_s: float = 5.0
     cpu_s: int = 5
+    """Seconds of the processor, so that a busy machine changes no result."""
+    wall_s: float = 60.0
+    """Seconds of the clock, for programs that wait."""
     memory_bytes: int = 512 << 20
     """Above what the worker itself takes."""
     output_bytes: int = 16_384
@@ -60,7 +63,7 @@ class ProgramResult:
     output: str
     """Standard output and error, and the value of a last expression."""
     signal: str = ""
-    """Name of the signal that killed it."""
+    """Name of the signal that ended it; of a program that took too long empty where it waited."""
     seconds: float = 0.0
 
 
@@ -88,11 +91,11 @@ class SandboxPool:
         code: str,
         earlier: Sequence[str] = (),
         limits: ProgramLimits | None = None,
-        library: Literal["", "sympy", "math_verify"] | None = None,
+        library: Literal["", "numpy", "sympy", "math_verify"] | None = None,
     ) -> ProgramResult:
         """Run a program after `earlier` ones, whose variables it sees; blocks until it ends.
 
-        `library`: what the worker holds beside numpy; None: sympy where a program names it.
+        `library`: what the worker holds (sympy: numpy too); None: what the programs name.
 
         Raises ConfigError where this system cannot confine it.
         """
@@ -101,7 +104,7 @@ class SandboxPool:
             reason = f"the programs of this branch are longer than {_MOST_CODE:,} characters together"
             return ProgramResult(ending=Ending.ERROR, output=reason)
         if library is None:
-            library = "sympy" if any("sympy" in each for each in (code, *earlier)) else ""
+            library = next((name for name in _LIBRARIES if any(name in each for each in (code, *earlier))), "")
         with self._free:
             with self._lock:
                 waiting = self._idle.setdefault(library, [])

@@ -27,6 +27,7 @@ _UNIT = re.compile(r"\\text{.*?}$")
 _MBOX = re.compile(r"\\mbox{.*?}")
 _SHORT_FRACTION = re.compile(r"\\frac(?!\{)(.)(.)", re.DOTALL)
 _CUT_FRACTION = re.compile(r"\\frac(?!\{).?(?=\\frac|$)", re.DOTALL)
+_BASE = re.compile(r"[0-9A-Z]+_(?:\{(?:\\text\{)?(\w+)\}*|(\w))")
 _INTEGER = re.compile(r"-?\d+")
 
 
@@ -58,11 +59,23 @@ def _timed(rule: Any, gold: str, answer: str) -> bool | None:
 
 
 def verify(gold: str, answer: str) -> bool:
-    """Compare by math-verify, both in a box: of bare texts it reads lists and mixed numbers wrongly."""
+    """Compare by math-verify, both in a box: of bare texts it reads lists and mixed numbers wrongly.
+
+    Numbers of another base differ, which it does not tell: it leaves the base out.
+    """
     import math_verify
+
+    bases = [_base(text) for text in (gold, answer)]
+    if None not in bases and bases[0] != bases[1]:
+        return False
 
     parsed = [math_verify.parse(f"\\boxed{{{text}}}", parsing_timeout=0) for text in (gold, answer)]
     return math_verify.verify(parsed[0], parsed[1], timeout_seconds=0)
+
+
+def _base(text: str) -> str | None:
+    found = _BASE.fullmatch(text.strip(" $"))
+    return found and (found[1] or found[2])
 
 
 # --- ToRA -------------------------------------------------------------------------------------------------
