@@ -123,7 +123,8 @@ def _open_binary(path: Path, on_bytes: OnBytes | None) -> io.BufferedReader:
     if path.suffix == ".zst":
         with explain_missing_extra("zst", f"{path}: reading .zst"):
             import zstandard  # noqa: F401 # pyright: ignore[reportUnusedImport]
-    file = path.open("rb") if on_bytes is None else io.BufferedReader(_CountedFile(path, on_bytes), 1 << 17)
+    counted = path.open("rb", 0) if on_bytes is None else _CountedFile(path, on_bytes)
+    file: io.BufferedReader = io.BufferedReader(counted, 1 << 17)
     if path.suffix == ".gz":
         return io.BufferedReader(_Unpacked(path, cast("io.BufferedIOBase", _GzipFile(file))), 1 << 17)
     if path.suffix == ".zst":
@@ -148,7 +149,7 @@ class _CountedFile(io.FileIO):
 class _GzipFile(gzip.GzipFile):
     """Decompressed file that closes the file it was given."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         super().__init__(fileobj=file, mode="rb")
         self._file = file
 

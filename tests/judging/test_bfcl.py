@@ -68,7 +68,9 @@ def test_questions_become_tasks_with_their_tools_as_declared(tmp_path):
     assert [each.task for each in read_trajectories(tmp_path / "t.jsonl")] == [first]
 
 
-@pytest.mark.parametrize("row", [{"id": "memory_0-customer-0"}, {"id": "web_search_0"}, {"x": 1}, question("multiple")])
+@pytest.mark.parametrize(
+    "row", [{"id": "memory_vector_0-customer-0"}, {"id": "web_search_0"}, {"x": 1}, question("multiple")]
+)
 def test_rows_of_other_categories_are_named(tmp_path, row):
     (tmp_path / "q.json").write_text(json.dumps(row))
     with pytest.raises(umi.DataError, match=r"q\.json:1: no question of BFCL"):

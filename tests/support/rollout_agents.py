@@ -155,3 +155,17 @@ class Adder:
 
 
 adder = Adder()
+
+
+class Noter:
+    """Notes each message of a conversation, and answers a question with the text above it that has the notes."""
+
+    async def propose(self, task, turns):
+        (at, said), *_ = [(at, turn) for at, turn in reversed(list(enumerate(turns))) if isinstance(turn, User)]
+        if task.metadata["simulation"]["scored"] or len(turns) > at + 1:
+            return Proposal(turns=(Plan(thought="", decision=Decision.CONCLUDE), Answer(text=said.text)))
+        call = Call(name="memory_append", arguments=json.dumps({"text": said.text.split("\n\n")[-1]}))
+        return Proposal(turns=(Plan(thought="", decision=Decision.CALL), call))
+
+
+noter = Noter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,12 @@ SINGLE_TURN = (
     "live_relevance",
 )
 MULTI_TURN = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")
-CATEGORIES = (*SINGLE_TURN, *MULTI_TURN)
-"""Categories that are read and checked; the agentic ones, memory and web search, are not."""
-_ID = re.compile(r"(.+?)_\d[\d-]*")
+MEMORY = ("memory_kv", "memory_rec_sum")
+"""Questions about a memory that the agent wrote in conversations before them: names with values, or one text."""
+CATEGORIES = (*SINGLE_TURN, *MULTI_TURN, *MEMORY)
+"""Categories that are read and checked. Web search is not, nor is memory in vectors, whose model is on the network."""
+_ID = re.compile(r"(.+?)_\d[\d-]*(?:[a-z]+-\d+)?")
+_MEMORY_ID = re.compile(r"memory_\d")
 _LANGUAGES: Mapping[str, str] = {"simple_java": "Java", "simple_javascript": "JavaScript"}
 _SYNTAX: Mapping[str, str] = {"Java": "Java 8 SDK", "JavaScript": "JavaScript"}
 _MORE_FUNCTIONS = "I have updated some more functions you can choose from. What about now?"
@@ -44,17 +48,24 @@ _DOCUMENTS: Mapping[str, str] = {
     "TradingBot": "trading_bot.json",
     "TravelAPI": "travel_booking.json",
     "VehicleControlAPI": "vehicle_control.json",
+    **{f"MemoryAPI_{name.removeprefix('memory_')}": f"{name}.json" for name in MEMORY},
 }
 """Files of the functions of BFCL's simulated classes, in the folder `multi_turn_func_doc` beside the questions."""
 
 
-def read_bfcl(path: Path) -> Iterator[Task]:
-    """Read the questions of a file as tasks, under their ids; `metadata` holds `source` and `category`.
+def read_bfcl(path: Path, limit: int | None = None) -> Iterator[Task]:
+    """Read the first `limit` questions of a file as tasks, under their ids; `metadata` holds `source` and `category`.
 
-    Questions of several turns have the later ones as `followups`, and the start of their simulation. Raises DataError
-    naming a row of another shape or category, or a file of functions that is missing.
+    Questions of several turns have the later ones as `followups`, and the start of their simulation. Those about a
+    memory are read once for each kind of it, the conversations that fill it before them. Raises DataError naming a row
+    of another shape or category, or a file of functions or conversations that is missing.
     """
-    for row in read_json_rows(path):
+    rows = list(islice(read_json_rows(path), limit))
+    if rows and isinstance(rows[0].value, dict) and _MEMORY_ID.match(str(rows[0].value.get("id"))):
+        for category in MEMORY:
+            yield from _memory_tasks(rows, category, path.parent)
+        return
+    for row in rows:
         yield _task(row, path.parent / "multi_turn_func_doc")
 
 
@@ -70,7 +81,7 @@ def write_result(trajectory: Trajectory) -> dict[str, Json]:
     Without a call the result is the answer's text, which its checker takes for none. Of several turns it is a list of
     turns of steps.
     """
-    if category_of(trajectory.task.id) in MULTI_TURN:
+    if category_of(trajectory.task.id) in (*MULTI_TURN, *MEMORY):
         return {"id": trajectory.task.id, "result": [_steps(turns) for turns in _exchanges(trajectory.turns)]}
     calls = [_written(call) for call in trajectory.calls if call.name]
     return {"id": trajectory.task.id, "result": calls or trajectory.answer or ""}
@@ -155,9 +166,56 @@ def _simulation(
     }
 
 
+def _memory_tasks(rows: Sequence[JsonRow], category: str, folder: Path) -> Iterator[Task]:
+    """Questions about one kind of memory, each scenario's conversations before its first question."""
+    last: dict[str, str] = {}
+    for row in rows:
+        value: Mapping[str, Any] = row.value if isinstance(row.value, dict) else {}
+        scenario = str(value.get("scenario"))
+        if not scenario.isidentifier():
+            raise DataError(f"{row.where}: no question about a memory: 'scenario' is no name")
+        if scenario not in last:
+            path = folder / "memory_prereq_conversation" / f"memory_{scenario}.json"
+            for number, conversation in enumerate(_rows(path)):
+                before = last.get(scenario)
+                task = _memory_task(conversation, f"{path}:{number + 1}", (category, scenario, before), folder)
+                yield task
+                last[scenario] = task.id
+        yield _memory_task(value, row.where, (category, scenario, last.get(scenario)), folder)
+
+
+def _memory_task(value: Mapping[str, Any], where: str, place: tuple[str, str, str | None], folder: Path) -> Task:
+    """Task of one conversation or question; `place`: kind of memory, scenario, and the task that it goes on after."""
+    category, scenario, before = place
+    try:
+        identity = str(value["id"]).replace("memory", category, 1)
+        scored = category_of(identity) == category
+        simulated = f"MemoryAPI_{category.removeprefix('memory_')}"
+        messages = [_text(turn) for turn in value["question"]]
+        tools = tuple(_tool(row) for row in _rows(folder / "multi_turn_func_doc" / _DOCUMENTS[simulated]))
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(f"{where}: 'question' is of another shape: {error!r}") from None
+    simulation: dict[str, Json] = {
+        "classes": [simulated],
+        "initial_config": {},
+        "long_context": False,
+        "scenario": scenario,
+        "scored": scored,
+    }
+    metadata: dict[str, Json] = {"source": "bfcl", "category": category, "simulation": simulation}
+    if before is not None:
+        metadata["after"] = before
+    if later := messages[1:]:
+        metadata["followups"] = [{"user": text} for text in later]
+    return Task(id=identity, query=messages[0], tools=tools, metadata=metadata)
+
+
 def _rows(path: Path) -> list[Mapping[str, Any]]:
     if not path.exists():
-        raise DataError(f"{path}: no such file; BFCL keeps the functions of its simulated classes beside its questions")
+        raise DataError(
+            f"{path}: no such file; BFCL keeps the functions of its simulated classes, and the conversations before "
+            "questions, beside these"
+        )
     return [row.value for row in read_json_rows(path) if isinstance(row.value, dict)]
 
 

@@ -28,9 +28,9 @@ _SECONDS = 600
 def prepare_bfcl(files: Sequence[Path], out: Path, *, limit: AtLeastOne | None = None) -> int:
     """Write the questions of BFCL's files as tasks for `rollout`; returns their number.
 
-    `limit`: of each file. Roll them out with the environment `bfcl`. Raises DataError naming a row.
+    `limit`: questions of each file. Roll them out with the environment `bfcl`. Raises DataError naming a row.
     """
-    tasks = [task for path in files for task in list(read_bfcl(path))[:limit]]
+    tasks = [task for path in files for task in read_bfcl(path, limit)]
     return write_trajectories(out, (Trajectory(task=task, turns=()) for task in tasks))
 
 

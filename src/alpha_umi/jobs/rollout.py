@@ -28,6 +28,7 @@ from alpha_umi.rollouts.runner import (
     roll_out_all,
     with_tools,
 )
+from alpha_umi.rollouts.sequences import AFTER, Sequences
 from alpha_umi.store import make_folder, write_text
 from alpha_umi.types import Json, Task
 
@@ -125,9 +126,24 @@ def roll_out(
         progress.kept = len(finished)
         on_progress(progress)
         waiting = [job for job in jobs if job.key not in finished]
+        if any(AFTER in job.query.task.metadata for job in jobs):
+            pool = _in_sequence(pool, jobs, folder)
         if waiting:
             run(_roll_out(options, waiting, folder, pool, lambda each: _report(each, progress, on_progress)))
     return progress
+
+
+def _in_sequence(pool: WorkerPool, jobs: Sequence[Job], folder: RolloutFolder) -> WorkerPool:
+    """Workers that roll out a task after the one that it goes on after."""
+
+    @asynccontextmanager
+    async def open_pool(config: RolloutConfig, concurrency: int) -> AsyncIterator[RollOut]:
+        async with pool(config, concurrency) as roll_out_one:
+            sequences = Sequences(jobs, roll_out_one)
+            sequences.recall(folder.read())
+            yield sequences.roll_out
+
+    return open_pool
 
 
 def _report(rollouts: Sequence[Rollout], progress: Progress, on_progress: Callable[[Progress], object]) -> None:

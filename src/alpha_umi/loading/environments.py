@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +64,8 @@ class LoadedEnvironment:
     mcp: McpTools | None = None
     """Tools of MCP servers, beside the others."""
     confirmation: Confirmation = field(default_factory=Confirmation)
+    introduce: Callable[[Task], str] | None = None
+    """Writer of the text that stands above a task's query; it may block."""
     verifies: bool = False
     """True: the tasks are the sealed world's, so that its verifier can check them."""
 
@@ -102,6 +106,10 @@ class LoadedEnvironment:
 
         return world_of(task).history(task)
 
+    async def introduction(self, task: Task) -> str:
+        """Text of the environment that stands above the task's query; mostly empty."""
+        return "" if self.introduce is None else await asyncio.to_thread(self.introduce, task)
+
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None:
         """Verify that a task was done; None where that cannot be known."""
         if not self.verifies:
@@ -116,6 +124,7 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
     if config.record is not None and config.world is not None:
         raise ConfigError("record: the sealed world answers each task by facts of its own; there is nothing to record")
     openers: list[Opener] = []
+    introduce: Callable[[Task], str] | None = None
     close: list[Callable[[], Awaitable[None]]] = []
     if config.world is not None:
         openers.append(_open_world)
@@ -138,7 +147,8 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
     if config.openapi is not None:
         openers.append(_openapi(config.openapi, close))
     if config.bfcl is not None:
-        openers.append(_bfcl(config.bfcl, close))
+        opener, introduce = _bfcl(config.bfcl, close)
+        openers.append(opener)
     if config.code is not None:
         openers.append(_coded(config.code, close))
     mcp = None if config.mcp is None else open_mcp(config.mcp.servers, config.mcp)
@@ -152,6 +162,7 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
         recording=None if config.record is None else Recording(Path(config.record)),
         mcp=mcp,
         confirmation=Confirmation(tools=config.confirm, approved=config.approve),
+        introduce=introduce,
         verifies=config.world is not None,
     )
 
@@ -265,9 +276,11 @@ def _openapi(config: OpenApiConfig, close: list[Callable[[], Awaitable[None]]]) 
     return lambda _, __: environment
 
 
-def _bfcl(config: BfclConfig, close: list[Callable[[], Awaitable[None]]]) -> Opener:
+def _bfcl(
+    config: BfclConfig, close: list[Callable[[], Awaitable[None]]]
+) -> tuple[Opener, Callable[[Task], str] | None]:
     from alpha_umi.environments.acknowledging import AcknowledgingEnvironment
-    from alpha_umi.environments.bfcl.environment import INSTALL, BfclEnvironment, Simulator
+    from alpha_umi.environments.bfcl.environment import INSTALL, BfclEnvironment, Simulator, introduce, played_before
 
     simulator = None if config.python is None else Simulator(Path(config.python))
     if simulator is not None:
@@ -281,9 +294,9 @@ def _bfcl(config: BfclConfig, close: list[Callable[[], Awaitable[None]]]) -> Ope
                 f"task {query.task.id} calls simulated classes of bfcl-eval: name a Python that has it by --set "
                 f"bfcl.python=PATH; there: {INSTALL}"
             )
-        return BfclEnvironment(query.task, simulator)
+        return BfclEnvironment(query.task, simulator, played_before(query.task))
 
-    return open_one
+    return open_one, None if simulator is None else partial(introduce, simulator)
 
 
 def _coded(name: str, close: list[Callable[[], Awaitable[None]]]) -> Opener:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from alpha_umi.errors import DataError
@@ -27,6 +26,16 @@ class Followup:
     text: str
     tools: frozenset[str] = frozenset()
     """Names of the tools that are offered from it on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Beginning of a dialogue, before the task's query."""
+
+    history: tuple[Turn, ...] = ()
+    """Exchanges of user and agent before it."""
+    introduction: str = ""
+    """Text of the environment that stands above the query."""
 
 
 def read_followups(task: Task) -> tuple[Followup, ...]:
@@ -51,15 +60,16 @@ async def converse(
     environment: Environment,
     limits: Limits,
     strategy: Strategy,
-    *,
-    history: Sequence[Turn] = (),
+    opening: Opening | None = None,
 ) -> None:
     """Solve a tree's task, then ask on as its followups say; limits hold for each message.
 
     An exchange that a limit ended is the last. All exchanges are one tree: the message follows the best branch before
     it, whose end is a step like others from then on. Raises as `solve`, and DataError.
     """
-    messages = (Followup(text=tree.task.query), *read_followups(tree.task))
+    opening = opening or Opening()
+    first = "\n\n".join(part for part in (opening.introduction, tree.task.query) if part)
+    messages, history = (Followup(text=first), *read_followups(tree.task)), opening.history
     for number, message in enumerate(messages):
         later = frozenset(name for each in messages[number + 1 :] for name in each.tools)
         tools = tuple(tool for tool in tree.task.tools if tool.name not in later)

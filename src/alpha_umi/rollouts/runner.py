@@ -25,7 +25,7 @@ from alpha_umi.errors import AlphaUMiError, DataError, describe
 from alpha_umi.file_names import file_name, is_file_name
 from alpha_umi.protocols import Agent, Environment
 from alpha_umi.record_faults import rollout_fault, value_fault
-from alpha_umi.rollouts.dialogues import converse
+from alpha_umi.rollouts.dialogues import Opening, converse
 from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree, method_name
 from alpha_umi.search.record import Recorder
 from alpha_umi.store import (
@@ -100,6 +100,8 @@ class Environments(Protocol):
 
     def history(self, task: Task) -> tuple[Turn, ...]: ...
 
+    async def introduction(self, task: Task) -> str: ...
+
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict | None: ...
 
 
@@ -154,8 +156,11 @@ class Explorer:
         try:
             environment = self.environments.open(job.query)
             search.tree = Tree(task=with_tools(job.query.task, environment))
-            history = self.environments.history(job.query.task)
-            await self._solve(search.tree, environment, history)
+            opening = Opening(
+                history=self.environments.history(job.query.task),
+                introduction=await self.environments.introduction(job.query.task),
+            )
+            await self._solve(search.tree, environment, opening)
             search.verdict = self.environments.verify(search.tree.task, search.tree.best)
         except asyncio.CancelledError:
             raise
@@ -164,13 +169,13 @@ class Explorer:
             if not isinstance(raised, AlphaUMiError):
                 _log.info("%s ended with an error", job.key, exc_info=raised)
 
-    async def _solve(self, tree: Tree, environment: Environment, history: tuple[Turn, ...]) -> None:
+    async def _solve(self, tree: Tree, environment: Environment, opening: Opening) -> None:
         """Solve the tree's task, which keeps of its tools those that the agent has read."""
         if self.selection is None:
-            return await converse(tree, self.agent, environment, self.limits, self.strategy, history=history)
+            return await converse(tree, self.agent, environment, self.limits, self.strategy, opening)
         try:
             agent = self.selection.of(self.agent)
-            await converse(tree, agent, environment, self.limits, self.strategy, history=history)
+            await converse(tree, agent, environment, self.limits, self.strategy, opening)
         finally:
             tree.task = replace(tree.task, tools=self.selection.seen(tree))
 

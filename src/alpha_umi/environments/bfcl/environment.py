@@ -17,7 +17,7 @@ from alpha_umi.types import Call, Json, Observation, Task, ToolSpec, ToolStatus
 
 INSTALL = (
     "pip install --no-deps bfcl-eval==2026.3.23 numpy==1.26.4 tree_sitter==0.21.3 tree-sitter-java==0.21.0 "
-    "tree-sitter-javascript==0.21.4 mpmath==1.3.0"
+    "tree-sitter-javascript==0.21.4 mpmath==1.3.0 rank-bm25==0.2.2 overrides==7.7.0 filelock==4.3.1"
 )
 _SIMULATOR = Path(__file__).with_name("simulator.py")
 _FAILED = "Error during execution"
@@ -42,8 +42,14 @@ class Simulator:
         """Return the name of a new session."""
         return f"s{next(self._numbers)}"
 
-    def run(self, session: str, simulation: Json, calls: Sequence[Mapping[str, Json]]) -> list[str] | None:
-        """Run calls in a session; a result for each, or None where they took too long. Raises ConfigError."""
+    def run(
+        self, session: str, simulation: Json, calls: Sequence[Mapping[str, Json]], *, introduced: bool = False
+    ) -> list[str] | None:
+        """Run calls in a session; a result for each, or None where they took too long. Raises ConfigError.
+
+        `introduced`: one result more, the text that BFCL shows above a question in this state.
+        """
+        asked = {"session": session, "simulation": simulation, "calls": calls, "introduced": introduced}
         with self._lock:
             process = self._process or self._start()
             pipes = process.stdin, process.stdout
@@ -52,7 +58,7 @@ class Simulator:
             timer = threading.Timer(_TIMEOUT_S, process.kill)
             timer.start()
             try:
-                pipes[0].write(json.dumps({"session": session, "simulation": simulation, "calls": calls}) + "\n")
+                pipes[0].write(json.dumps(asked) + "\n")
                 pipes[0].flush()
                 line = pipes[1].readline()
             except BrokenPipeError:
@@ -130,6 +136,28 @@ class BfclEnvironment:
 
     def fork(self) -> BfclEnvironment:
         return BfclEnvironment(self._task, self._simulator, self._earlier)
+
+
+def played_before(task: Task) -> list[Mapping[str, Json]]:
+    """Calls of earlier tasks that the state of this one comes from; those that could not be run are left out."""
+    offered = {tool.name for tool in task.tools}
+    played: list[Mapping[str, Json]] = []
+    earlier = task.metadata.get("earlier")
+    for call in earlier if isinstance(earlier, list) else []:
+        name, text = (call.get("name"), call.get("arguments")) if isinstance(call, dict) else (None, None)
+        arguments = _read_object(text) if isinstance(text, str) else None
+        if isinstance(name, str) and name in offered and arguments is not None:
+            played.append({"name": name, "arguments": arguments})
+    return played
+
+
+def introduce(simulator: Simulator, task: Task) -> str:
+    """Text that BFCL shows above a question about its memory: what it is, and what is in it. Raises ConfigError."""
+    simulation = task.metadata.get("simulation")
+    if not isinstance(simulation, dict) or "scenario" not in simulation:
+        return ""
+    results = simulator.run(simulator.open_session(), simulation, played_before(task), introduced=True)
+    return "" if results is None else results[-1]
 
 
 def _read_object(text: str) -> dict[str, Any] | None:

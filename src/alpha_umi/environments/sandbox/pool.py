@@ -103,14 +103,14 @@ class SandboxPool:
         if len(code) + sum(map(len, earlier)) > _MOST_CODE:
             reason = f"the programs of this branch are longer than {_MOST_CODE:,} characters together"
             return ProgramResult(ending=Ending.ERROR, output=reason)
-        if library is None:
-            library = next((name for name in _LIBRARIES if any(name in each for each in (code, *earlier))), "")
+        named = next((name for name in _LIBRARIES if any(name in each for each in (code, *earlier))), "")
+        held = named if library is None else library
         with self._free:
             with self._lock:
-                waiting = self._idle.setdefault(library, [])
+                waiting = self._idle.setdefault(held, [])
                 worker = waiting.pop() if waiting else None
             if worker is None:
-                worker = _Worker(library)
+                worker = _Worker(held)
                 self._missing = worker.missing
             try:
                 reply = worker.ask({"code": code, "earlier": list(earlier), **asdict(limits)}, limits.wall_s + _GRACE_S)
@@ -121,7 +121,7 @@ class SandboxPool:
                 worker.close()
                 return ProgramResult(ending=Ending.KILLED, output="", signal="the worker was lost")
             with self._lock:
-                self._idle.setdefault(library, []).append(worker)
+                self._idle.setdefault(held, []).append(worker)
         return ProgramResult(**{**reply, "ending": Ending(reply["ending"])})
 
     def close(self) -> None:

@@ -30,8 +30,10 @@ def main() -> None:
         row = json.loads(line)
         category = row["category"]
         if category not in known:
-            name = f"BFCL_v4_{category}.json"
-            known[category] = _load(data / name), _load(data / "possible_answer" / name)
+            base = "memory" if category.startswith("memory_") else category
+            name = f"BFCL_v4_{base}.json"
+            files = data / name, data / "possible_answer" / name
+            known[category] = _load(files[0], base, category), _load(files[1], base, category)
         questions, golds = known[category]
         question: Any = questions.get(row["id"])
         gold: Any = golds.get(row["id"])
@@ -40,6 +42,8 @@ def main() -> None:
                 error = "bfcl-eval has no such question"
             elif category.startswith("multi_turn_"):
                 error = _check_turns(row["result"], question, gold["ground_truth"], category)
+            elif category.startswith("memory_"):
+                error = _check_answer(row["result"], gold["ground_truth"])
             else:
                 error = _check(row, question, gold, check_calls, languages)
         print(json.dumps({"id": row["id"], "valid": not error, "error": error}))  # noqa: T201
@@ -60,11 +64,12 @@ def _import_checker() -> tuple[Any, Any]:
     return ast_checker, Language
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, base: str, category: str) -> dict[str, Any]:
+    """Rows of a file by their ids, which begin with the category in place of `base`."""
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return {row["id"]: row for row in rows}
+    return {row["id"].replace(base, category, 1): row for row in rows}
 
 
 def _check(row: Any, question: Any, gold: Any, checker: Any, languages: Any) -> str:
@@ -108,6 +113,18 @@ def _check_turns(turns: Any, question: Any, gold: Any, category: str) -> str:
     for name in [name for name in vars(backend) if name.endswith("_instance")]:
         delattr(backend, name)
     return "" if result["valid"] else str(result.get("error_type") or "wrong")
+
+
+def _check_answer(turns: Any, gold: Any) -> str:
+    """The fault of the last text of a result, as bfcl-eval's runner looks for it; empty where it holds a gold."""
+    from bfcl_eval.eval_checker.agentic_eval.agentic_checker import agentic_checker  # pyright: ignore
+
+    if len(turns) != 1:
+        return "agentic:inference_error"
+    texts = [step for step in turns[0] if isinstance(step, str) and step]
+    if not texts:
+        return "agentic:no_last_message"
+    return "" if agentic_checker(texts[-1], gold)["valid"] else "agentic:answer_not_found"
 
 
 def _decode(step: Any) -> list[str]:
