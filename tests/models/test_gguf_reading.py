@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from alpha_umi.errors import CheckpointError
-from alpha_umi.models.checkpoint import load_tokenizer, load_weights
+from alpha_umi.models.checkpoint import load_to_run, load_tokenizer, load_weights
 from alpha_umi.models.gguf_files import write_model
 from alpha_umi.models.gguf_pre_tokenizers import PRE_TOKENIZERS, name_of, read_parts, write_parts
 from alpha_umi.models.gguf_reader import open_gguf
@@ -16,6 +16,10 @@ from alpha_umi.models.tokenizer_check import ODD_STRINGS
 from support.gguf_models import MODELS, SHARED, TOKENIZER, saved, write_small
 
 gguf = pytest.importorskip("gguf")
+
+
+def running(name):
+    return load_to_run(name, None, torch.float32, "cpu")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -99,8 +103,9 @@ def test_quantised_weights_are_those_that_gguf_itself_reads(kind, tmp_path):
 )
 def test_a_model_that_would_be_computed_otherwise_is_refused_by_name(changes, said, tmp_path):
     path = write_small(tmp_path / "m.gguf", **changes)
-    with pytest.raises(CheckpointError, match=said):
-        load_weights(str(path))
+    for load in (load_weights, running):
+        with pytest.raises(CheckpointError, match=said):
+            load(str(path))
 
 
 @pytest.mark.parametrize(
@@ -117,8 +122,9 @@ def test_a_model_that_would_be_computed_otherwise_is_refused_by_name(changes, sa
 )
 def test_a_tokenizer_that_would_be_read_otherwise_is_refused_by_name(changes, said, tmp_path):
     path = write_small(tmp_path / "m.gguf", **changes)
-    with pytest.raises(CheckpointError, match=said):
-        load_tokenizer(str(path))
+    for load in (load_tokenizer, running):
+        with pytest.raises(CheckpointError, match=said):
+            load(str(path))
 
 
 def test_a_file_that_is_cut_anywhere_or_spoiled_is_an_error_or_a_model(tmp_path):
@@ -132,7 +138,7 @@ def test_a_file_that_is_cut_anywhere_or_spoiled_is_an_error_or_a_model(tmp_path)
     refused = 0
     for content in (b"", b"GGUF", *cuts, *spoiled):
         broken.write_bytes(content)
-        for load in (load_weights, load_tokenizer):
+        for load in (load_weights, load_tokenizer, running):
             with contextlib.suppress(CheckpointError):
                 refused += 1
                 load(str(broken))

@@ -185,7 +185,7 @@ def open_chat(console: Console, conversation: Conversation) -> Chat:
 
     if not conversation.choice.is_local:
         return conversation.open()
-    with loading(console, "torch and transformers"):
+    with loading(console, "torch"):
         import_engine()
     with loading(console, conversation.choice.name):
         return conversation.open()

@@ -157,7 +157,7 @@ class _Demo:
         if config is None:
             return open_coded_agent(name)
         if config.roles.is_local:
-            with loading(self._console, "torch and transformers"):
+            with loading(self._console, "torch"):
                 import_engine()
         with loading(self._console, name):
             return open_agent(config)

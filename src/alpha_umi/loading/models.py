@@ -6,6 +6,7 @@ Frameworks are imported here only when a configuration needs them.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -111,6 +112,8 @@ def chat_use(form: Format) -> ChatUse:
 
 
 def import_engine(model: str = "a model") -> None:
-    """Import torch and transformers, which takes seconds. Raises ConfigError where they are not installed."""
+    """Import torch, which takes seconds. Raises ConfigError where it, or transformers, is not installed."""
     with explain_missing_extra("local", f"running {model} here", instead="name an endpoint"):
         importlib.import_module("alpha_umi.models.local")
+        if importlib.util.find_spec("transformers") is None:  # imported when a model that needs it is loaded
+            raise ModuleNotFoundError(name="transformers")

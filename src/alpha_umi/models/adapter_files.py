@@ -14,13 +14,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from alpha_umi.errors import CheckpointError, DataError, StorageError
 from alpha_umi.models.adapter_patterns import check_patterns
@@ -39,6 +38,9 @@ from alpha_umi.models.base_sketch import is_other_quantisation, sketch
 from alpha_umi.models.token_rows import set_rows
 from alpha_umi.text_files import read_json
 from alpha_umi.types import Role
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _LOG = logging.getLogger(__name__)
 CONFIG, WEIGHTS, OLD_WEIGHTS = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"

@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parameter import Parameter
-from transformers import PreTrainedModel
 
 from alpha_umi.errors import ConfigError
 from alpha_umi.models.adapter_products import computed_dtype, products_by_adapter
@@ -30,6 +29,9 @@ from alpha_umi.models.shared_inputs import group_by_input
 from alpha_umi.models.token_rows import TokenRows, fold_rows
 from alpha_umi.roles import ROLES
 from alpha_umi.types import Role
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ADAPTERS: Mapping[Role, int] = {role: spec.adapter for role, spec in ROLES.items()}
 """The number of each role's adapter; 0 is the base alone."""

@@ -8,9 +8,10 @@ sinks included.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from transformers import PreTrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 PROVEN = (
     "afmoe", "apertus", "apertus1p5_text", "arcee", "aria_text", "axk1", "bamba", "beam", "biogpt", "bitnet",
@@ -104,6 +105,8 @@ def layers_with_context(config: PreTrainedConfig) -> int:
 
 
 def _is_recurrent(config: PreTrainedConfig) -> bool:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
     try:
         classes = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     except KeyError:

@@ -7,26 +7,22 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.utils import logging as transformers_logging
 
 from alpha_umi.errors import CheckpointError
-from alpha_umi.formats.chat_templates import ChatUse, template_fault
+from alpha_umi.formats.chat_templates import ChatUse, TemplateTokenizer, template_fault
 from alpha_umi.models.adapter_patterns import check_patterns
+from alpha_umi.models.decoder_files import open_decoder
+from alpha_umi.models.fast_tokenizer import FastTokenizer, open_tokenizer
 from alpha_umi.models.gguf_reader import is_gguf, open_gguf
-from alpha_umi.models.gguf_tokenizer import read_tokenizer
+from alpha_umi.models.gguf_tokenizer import read_fast_tokenizer, read_tokenizer
 from alpha_umi.models.gguf_weights import read_config, read_model
 from alpha_umi.models.tokenizer_check import differs_from_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _LOG = logging.getLogger(__name__)
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -51,6 +47,32 @@ def pick_dtype(name: str, device: str) -> torch.dtype | str:
     return _DTYPES[name]
 
 
+def load_to_run(
+    name: str, chat: ChatUse | None, dtype: torch.dtype | str, device: str, *, trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model, on the CPU, and its tokenizer to be run on `device`, without transformers where known.
+
+    What is then loaded has all that is used of transformers' own, whose import takes longer than a first token.
+    Arguments and errors are those of `load_tokenizer` and `load_weights`.
+    """
+    _check_folder(name)
+    plain = device == "cpu" and isinstance(dtype, torch.dtype) and not trust_remote_code
+    found = _open_fast_tokenizer(name) if plain else None
+    if found is not None:
+        _check_template(found, name, chat)
+    tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code) if found is None else found
+    model = open_decoder(name, dtype) if plain and isinstance(dtype, torch.dtype) else None
+    if model is None:
+        model = load_weights(name, dtype, trust_remote_code=trust_remote_code)
+    return cast("PreTrainedModel", model), cast("PreTrainedTokenizerBase", tokenizer)
+
+
+def _open_fast_tokenizer(name: str) -> FastTokenizer | None:
+    if is_gguf(name):
+        return read_fast_tokenizer(open_gguf(Path(name)))
+    return open_tokenizer(Path(name)) if Path(name).is_dir() else None
+
+
 def load_weights(
     name: str, dtype: torch.dtype | str = torch.float32, *, trust_remote_code: bool = False
 ) -> PreTrainedModel:
@@ -62,6 +84,8 @@ def load_weights(
     if is_gguf(name):
         with quiet():
             return read_model(open_gguf(Path(name)), dtype)
+    from transformers import AutoModelForCausalLM
+
     with _explained(name, "weights"), quiet():
         return cast("PreTrainedModel", _trusted(AutoModelForCausalLM, name, trust_remote_code, dtype=dtype))
 
@@ -71,6 +95,8 @@ def load_config(name: str, *, trust_remote_code: bool = False) -> PreTrainedConf
     _check_folder(name)
     if is_gguf(name):
         return read_config(open_gguf(Path(name)))
+    from transformers import AutoConfig
+
     with _explained(name, "configuration"), quiet():
         return cast("PreTrainedConfig", _trusted(AutoConfig, name, trust_remote_code))
 
@@ -87,13 +113,19 @@ def load_tokenizer(
     if is_gguf(name):
         tokenizer: PreTrainedTokenizerBase = read_tokenizer(open_gguf(Path(name)))
     else:
+        from transformers import AutoTokenizer
+
         with _explained(name, "tokenizer"), quiet():
             tokenizer = cast("PreTrainedTokenizerBase", _trusted(AutoTokenizer, name, trust_remote_code))
         if (difference := differs_from_file(tokenizer, name)) is not None:
             _LOG.warning("%s: %s", name, difference)
+    _check_template(tokenizer, name, chat)
+    return tokenizer
+
+
+def _check_template(tokenizer: TemplateTokenizer, name: str, chat: ChatUse | None) -> None:
     if chat is not None and (fault := template_fault(tokenizer, chat)) is not None:
         raise CheckpointError(f"{name}: {fault}")
-    return tokenizer
 
 
 def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
@@ -170,6 +202,8 @@ def _explained(name: str, what: str) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the progress bars and notes of transformers inside; this package shows its own."""
+    from transformers.utils import logging as transformers_logging
+
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

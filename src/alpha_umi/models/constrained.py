@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from copy import copy
 from threading import Lock
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from alpha_umi.errors import ConfigError, ModelError, explain_missing_extra
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _COMPILED = 512
 _BITS = torch.arange(32, dtype=torch.int32)
@@ -31,13 +34,16 @@ class GrammarCompiler:
         Raises ConfigError where llguidance is not installed or the tokenizer is not a fast one.
         """
         with explain_missing_extra("local", "constrained decoding", instead="set constrained = false"):
-            from llguidance.hf import from_tokenizer
-        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            from llguidance import LLTokenizer
+        if not tokenizer.is_fast:
             raise ConfigError(
                 "constrained decoding needs a fast tokenizer, which this model's is not; set constrained = false"
             )
         self._vocabulary = vocabulary
-        self._tokenizer = from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=sorted(ends))
+        backend = copy(cast("Any", tokenizer).backend_tokenizer)
+        backend.no_padding()
+        backend.no_truncation()
+        self._tokenizer = LLTokenizer(backend.to_str(), n_vocab=vocabulary, eos_token=sorted(ends))
         self._compiled: OrderedDict[str, Any] = OrderedDict()
         self._lock = Lock()
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerFast
+from tokenizers import AddedToken, Tokenizer
 
 from alpha_umi.errors import CheckpointError
+from alpha_umi.models.fast_tokenizer import FastTokenizer
 from alpha_umi.models.gguf_pre_tokenizers import PRE_TOKENIZERS, PreTokenizer, write_parts
 from alpha_umi.models.gguf_reader import GGUFFile
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 """Types of tokens that are matched as a whole, or are no text at all."""
@@ -26,7 +29,32 @@ _ENDINGS = frozenset(
 
 
 def read_tokenizer(file: GGUFFile) -> PreTrainedTokenizerFast:
-    """Make the tokenizer of a GGUF file. Raises CheckpointError for a kind or a cut that is not known to be right."""
+    """Make the tokenizer of a GGUF file for transformers. Raises CheckpointError as `read_fast_tokenizer`."""
+    from transformers import PreTrainedTokenizerFast
+
+    backend, special = _read(file)
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, clean_up_tokenization_spaces=False, **special)
+    made.chat_template = file.get("tokenizer.chat_template", str)
+    made.name_or_path = str(file.path)
+    return made
+
+
+def read_fast_tokenizer(file: GGUFFile) -> FastTokenizer:
+    """Make the tokenizer of a GGUF file, without transformers.
+
+    Raises CheckpointError for a kind or a cut that is not known to be right.
+    """
+    backend, special = _read(file)
+    added = {token.content for token in backend.get_added_tokens_decoder().values()}
+    missing = dict.fromkeys(token for token in special.values() if token is not None and token not in added)
+    backend.add_tokens([AddedToken(token, special=True) for token in missing])
+    return FastTokenizer(
+        backend, special=special, chat_template=file.get("tokenizer.chat_template", str), name=str(file.path)
+    )
+
+
+def _read(file: GGUFFile) -> tuple[Tokenizer, dict[str, str | None]]:
+    """The tokenizer, and its special tokens by transformers' names of them."""
     tokens, kinds = _read_tokens(file)
     known = _pre_tokenizer(file)
     bos, eos = _special(file, tokens, "bos"), _special(file, tokens, "eos")
@@ -55,17 +83,8 @@ def read_tokenizer(file: GGUFFile) -> PreTrainedTokenizerFast:
         tokenizer = Tokenizer.from_str(json.dumps(document))
     except Exception as error:  # tokenizers raises bare Exception, for merges without a token for example
         raise CheckpointError(f"{file.path}: the tokenizer in this GGUF file is broken: {error}") from None
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=bos,
-        eos_token=eos,
-        pad_token=_special(file, tokens, "padding") or eos,
-        unk_token=_special(file, tokens, "unknown"),
-        clean_up_tokenization_spaces=False,
-    )
-    made.chat_template = file.get("tokenizer.chat_template", str)
-    made.name_or_path = str(file.path)
-    return made
+    padding, unknown = _special(file, tokens, "padding") or eos, _special(file, tokens, "unknown")
+    return tokenizer, {"bos_token": bos, "eos_token": eos, "pad_token": padding, "unk_token": unknown}
 
 
 def end_tokens(file: GGUFFile) -> list[int]:

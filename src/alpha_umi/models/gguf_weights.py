@@ -1,4 +1,4 @@
-"""Models read from GGUF files: Llama, Qwen2 and Qwen3, dequantised into transformers' modules.
+"""Models read from GGUF files: Llama, Qwen2 and Qwen3, dequantised into the engine's modules or transformers'.
 
 Law: the logits are llama.cpp's. A file that sets anything which is not known here, or holds a tensor that the model has
 no place for, is refused by name. Weights are made once: the model is built without any, and each is put in its place.
@@ -10,25 +10,24 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, cast
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import GenerationConfig, LlamaConfig, PreTrainedConfig, PreTrainedModel, Qwen2Config, Qwen3Config
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from torch import Tensor, nn
 
 from alpha_umi.errors import CheckpointError, explain_missing_extra
 from alpha_umi.models.base_sketch import QUANTIZED
+from alpha_umi.models.engine.decoder import KINDS, Decoder, DecoderConfig, rope_frequencies
 from alpha_umi.models.gguf_reader import GGUFFile, StoredTensor
 from alpha_umi.models.gguf_tokenizer import end_tokens
 
-_CONFIGS: Mapping[str, Callable[..., PreTrainedConfig]] = {
-    "llama": LlamaConfig,
-    "qwen2": Qwen2Config,
-    "qwen3": Qwen3Config,
-}
-READABLE = tuple(_CONFIGS)
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+_Module = TypeVar("_Module", bound=nn.Module)
+READABLE = KINDS
 """llama.cpp's names of the architectures that are read."""
 _KNOWN_KEYS = frozenset(
     {
@@ -46,16 +45,52 @@ _CONTEXTS = tuple(2**power for power in range(6, 18))
 
 
 def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
-    """Make the model of a GGUF file, on the CPU. `dtype` "auto": as stored, bfloat16 for quantised weights.
+    """Make transformers' model of a GGUF file, on the CPU. `dtype` "auto": as stored, bfloat16 for quantised weights.
 
     Raises CheckpointError for an architecture or a setting that is not known to be computed alike, ConfigError without
     the package gguf.
     """
-    wanted = _stored_dtype(file) if isinstance(dtype, str) else dtype
+    from transformers import GenerationConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
     config = read_config(file)
+    model: PreTrainedModel = _filled(
+        file, lambda: cast("Any", MODEL_FOR_CAUSAL_LM_MAPPING)[type(config)](config), config, dtype
+    )
+    model.tie_weights()
+    if quantised := _quantised(file):
+        setattr(model.config, QUANTIZED, quantised)
+    inner = cast("Any", model).model
+    inner.rotary_emb = type(inner.rotary_emb)(config)  # its frequencies are computed from the configuration
+    _check_whole(file, model)
+    model.requires_grad_(requires_grad=True)
+    ends = end_tokens(file)
+    model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[0] if ends else None)
+    return model.eval()
+
+
+def read_decoder(file: GGUFFile, dtype: torch.dtype) -> Decoder:
+    """Make the model of a GGUF file for the engine alone, on the CPU. Raises CheckpointError as `read_model` does."""
+    with _explained(file):
+        settings = _read_settings(file)
+        known = {field.name for field in fields(DecoderConfig)}
+        config = DecoderConfig(
+            model_type=file.architecture,
+            **{name: value for name, value in settings.items() if name in known},
+            dequantized_from=_quantised(file),
+        )
+    model = _filled(file, lambda: Decoder(config), config, dtype)
+    model.tie()
+    _check_whole(file, model)
+    return model.requires_grad_(requires_grad=False).eval()
+
+
+def _filled(file: GGUFFile, make: Callable[[], _Module], config: Any, dtype: torch.dtype | str) -> _Module:
+    """The model that `make` builds, with the weights of the file."""
+    wanted = _stored_dtype(file) if isinstance(dtype, str) else dtype
     with _explained(file), torch.device("meta"):
-        made: PreTrainedModel = cast("Any", MODEL_FOR_CAUSAL_LM_MAPPING)[type(config)](config)
-        model = cast("PreTrainedModel", torch.nn.Module.to(made, wanted))
+        model = make()
+        nn.Module.to(model, wanted)
     names = _places(file, model, config)
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     if file.architecture != "llama":
@@ -73,20 +108,21 @@ def read_model(file: GGUFFile, dtype: torch.dtype | str) -> PreTrainedModel:
         model.load_state_dict(weights, assign=True, strict=False)
     except RuntimeError as error:
         raise CheckpointError(f"{file.path}: a broken GGUF file: {' '.join(str(error).split())}") from None
-    model.tie_weights()
-    if quantised := _quantised(file):
-        setattr(model.config, QUANTIZED, quantised)
-    _compute_buffers(file, model, config)
-    model.requires_grad_(requires_grad=True)
-    ends = end_tokens(file)
-    model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=ends[0] if ends else None)
-    return model.eval()
+    return model
 
 
 def read_config(file: GGUFFile) -> PreTrainedConfig:
     """Read the configuration of the model in a GGUF file. Raises CheckpointError as `read_model` does."""
+    from transformers import LlamaConfig, Qwen2Config, Qwen3Config
+
+    kinds: Mapping[str, Callable[..., PreTrainedConfig]] = {
+        "llama": LlamaConfig, "qwen2": Qwen2Config, "qwen3": Qwen3Config
+    }  # fmt: skip
     with _explained(file):
-        return _read_config(file)
+        settings = _read_settings(file)
+        if file.architecture == "qwen2":
+            del settings["head_dim"], settings["attention_bias"]
+        return kinds[file.architecture](**settings)
 
 
 @contextmanager
@@ -105,9 +141,9 @@ def _explained(file: GGUFFile) -> Iterator[None]:
 def _check_known(file: GGUFFile) -> None:
     """Raise CheckpointError for an architecture, or a setting of it, that is not read from GGUF."""
     arch, path = file.architecture, file.path
-    if arch not in _CONFIGS:
+    if arch not in READABLE:
         raise CheckpointError(
-            f"{path}: a model of architecture {arch!r}; GGUF files of {', '.join(_CONFIGS)} are read. Serve it by "
+            f"{path}: a model of architecture {arch!r}; GGUF files of {', '.join(READABLE)} are read. Serve it by "
             "llama.cpp's llama-server and name its address (--base-url), or take its Hugging Face folder"
         )
     own = {key.removeprefix(f"{arch}."): value for key, value in file.metadata.items() if key.startswith(f"{arch}.")}
@@ -120,7 +156,8 @@ def _check_known(file: GGUFFile) -> None:
         raise CheckpointError(f"{path}: a mixture of {own['expert_count']} experts, which is not read from GGUF")
 
 
-def _read_config(file: GGUFFile) -> PreTrainedConfig:
+def _read_settings(file: GGUFFile) -> dict[str, Any]:
+    """Settings of the model by transformers' names."""
     arch, path = file.architecture, file.path
     _check_known(file)
 
@@ -159,11 +196,14 @@ def _read_config(file: GGUFFile) -> PreTrainedConfig:
     if arch == "llama":
         settings["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
         settings["mlp_bias"] = "blk.0.ffn_gate.bias" in file.tensors
+    if heads % settings["num_key_value_heads"] or width % 2:
+        told = f"{heads} heads of {width} on {settings['num_key_value_heads']} of keys"
+        raise CheckpointError(f"{path}: a broken GGUF file: {told}")
     if arch == "qwen2":
-        del settings["head_dim"]
+        settings["attention_bias"] = True
         if width * heads != hidden:
             raise CheckpointError(f"{path}: heads of {width} x {heads} in a model of width {hidden}")
-    return _CONFIGS[arch](**settings)
+    return settings
 
 
 def _rope(file: GGUFFile, width: int) -> dict[str, Any]:
@@ -183,8 +223,6 @@ def _rope(file: GGUFFile, width: int) -> dict[str, Any]:
 
 def _llama3_rope(file: GGUFFile, base: float, width: int) -> dict[str, Any]:
     """The parameters of Llama 3's scaling that give the factors in the file."""
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-
     factors = _dequantised(file, _FACTORS)
     plain = 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
     for context in _CONTEXTS:
@@ -196,17 +234,14 @@ def _llama3_rope(file: GGUFFile, base: float, width: int) -> dict[str, Any]:
             "high_freq_factor": 4.0,
             "original_max_position_embeddings": context,
         }
-        tried = LlamaConfig(hidden_size=width, num_attention_heads=1, head_dim=width, rope_parameters=rope)
-        scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](tried, device=torch.device("cpu"))
+        scaled = rope_frequencies(rope, width)
         if factors.shape == scaled.shape and torch.allclose(plain / factors, scaled, rtol=1e-4):
             return rope
     raise CheckpointError(f"{file.path}: RoPE frequencies scaled in a way that is not Llama 3's ({_FACTORS})")
 
 
-def _compute_buffers(file: GGUFFile, model: PreTrainedModel, config: PreTrainedConfig) -> None:
-    """Make what is computed from the configuration: the frequencies of RoPE."""
-    inner = cast("Any", model).model
-    inner.rotary_emb = type(inner.rotary_emb)(config)
+def _check_whole(file: GGUFFile, model: nn.Module) -> None:
+    """Raise CheckpointError for a weight that the file has not."""
     everything = [*model.named_parameters(), *model.named_buffers()]
     missing = [name for name, tensor in everything if tensor.is_meta]
     if missing:
@@ -216,7 +251,7 @@ def _compute_buffers(file: GGUFFile, model: PreTrainedModel, config: PreTrainedC
 # --- tensors ----------------------------------------------------------------------------------------------
 
 
-def _places(file: GGUFFile, model: PreTrainedModel, config: PreTrainedConfig) -> dict[str, str]:
+def _places(file: GGUFFile, model: nn.Module, config: Any) -> dict[str, str]:
     """The model's name of each tensor. Raises CheckpointError for a tensor that it has no place for."""
     with explain_missing_extra("local", "reading GGUF files"):
         from gguf.constants import MODEL_ARCH

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alpha_umi.errors import ModelError
 from alpha_umi.event_loops import off_loop
@@ -21,7 +20,14 @@ from alpha_umi.formats.chat_templates import ChatUse
 from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
 from alpha_umi.models.adapter_files import invocation, load_adapters, merge_folder, read_config
 from alpha_umi.models.adapters import ADAPTERS, adapters_of
-from alpha_umi.models.checkpoint import load_tokenizer, load_weights, merge_adapter, pick_device, pick_dtype
+from alpha_umi.models.checkpoint import (
+    load_to_run,
+    load_tokenizer,
+    load_weights,
+    merge_adapter,
+    pick_device,
+    pick_dtype,
+)
 from alpha_umi.models.constrained import GrammarCompiler
 from alpha_umi.models.engine import engine
 from alpha_umi.models.engine.engine import Engine, EngineLimits
@@ -32,6 +38,9 @@ from alpha_umi.models.format_tokens import hold_tokens
 from alpha_umi.models.generation import Generation, Grammar
 from alpha_umi.models.padded import PaddedRunner
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _LOG = logging.getLogger(__name__)
 _DEVICE_QUEUES: dict[str, DeviceQueue] = {}
@@ -95,9 +104,11 @@ class LocalModel:
         code that the checkpoint brings. Raises CheckpointError.
         """
         on = pick_device(device)
-        tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code)
-        model = load_weights(name, pick_dtype(dtype, on), trust_remote_code=trust_remote_code)
-        if adapter is not None:
+        if adapter is None:
+            model, tokenizer = load_to_run(name, chat, pick_dtype(dtype, on), on, trust_remote_code=trust_remote_code)
+        else:
+            tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code)
+            model = load_weights(name, pick_dtype(dtype, on), trust_remote_code=trust_remote_code)
             model = merge_adapter(model, adapter)
         torch.nn.Module.to(model, on)
         return cls(model, tokenizer, end=end, limits=_limits(cache_gb), one_core=one_core, chat=chat)
@@ -411,8 +422,7 @@ def load_roles(
         )
         return dict.fromkeys(adapters, alone)
     on = pick_device(device)
-    tokenizer = load_tokenizer(name, chat, trust_remote_code=trust_remote_code)
-    model = load_weights(name, pick_dtype(dtype, on), trust_remote_code=trust_remote_code)
+    model, tokenizer = load_to_run(name, chat, pick_dtype(dtype, on), on, trust_remote_code=trust_remote_code)
     hold_tokens(model, tokenizer, special_tokens, end)
     if merged_adapter is not None:
         merge_folder(model, merged_adapter)

@@ -13,8 +13,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import AttentionMaskInterface
-from transformers.masking_utils import sdpa_mask
 
 
 class MaskRule:
@@ -49,13 +47,25 @@ class MaskRule:
 
     def row_mask(self) -> Tensor | None:
         """The mask that SDPA is given in a plain forward."""
+        from transformers.masking_utils import sdpa_mask
+
         if not self._mask:
             self._mask.append(sdpa_mask(**self._arguments))
         return self._mask[0]
 
 
+def _is_before(_batch: object, _head: object, query: Tensor, key: Tensor) -> Tensor:
+    return key <= query
+
+
+CAUSAL = MaskRule({"mask_function": _is_before, "allow_is_causal_skip": True})
+"""Every token sees all before it."""
+
+
 def register(name: str) -> None:
     """Let the layers of models with the attention `name` be given a MaskRule for a mask."""
+    from transformers import AttentionMaskInterface
+
     AttentionMaskInterface.register(name, _rule)
 
 

@@ -11,16 +11,18 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from alpha_umi.errors import ModelError
 from alpha_umi.models.adapters import adapters_of
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.generation import sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _GATHER_S = 0.002
 """Seconds that a batch waits for requests made at about the same time."""

@@ -8,16 +8,18 @@ gradients of the rows are those of the whole tables.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parameter import Parameter
 from torch.utils.hooks import RemovableHandle
-from transformers import PreTrainedModel
 
 from alpha_umi.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class TokenRows(nn.Module):

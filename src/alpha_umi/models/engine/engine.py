@@ -13,23 +13,26 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from alpha_umi.errors import ModelError
 from alpha_umi.models import architectures
 from alpha_umi.models.adapters import adapters_of
-from alpha_umi.models.engine.attention import ForwardBatch, install
-from alpha_umi.models.engine.kv_cache import KVCache, spare_memory
+from alpha_umi.models.engine.attention import ForwardBatch
+from alpha_umi.models.engine.decoder import Decoder
+from alpha_umi.models.engine.kv_cache import KVCache, KVShape, spare_memory
 from alpha_umi.models.engine.layers import UnsupportedLayersError, convolving, kv_shape
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import EngineStats, ScheduledBatch, Scheduler
 from alpha_umi.models.generation import NotFiniteError, argmax_of, sample
 from alpha_umi.models.mixers import mixers_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,13 +64,7 @@ class Engine:
         which is then as it was.
         """
         limits = limits or EngineLimits()
-        before = cast("str", model.config._attn_implementation)  # noqa: SLF001
-        install(model.eval())
-        try:
-            shape = kv_shape(model)
-        except UnsupportedLayersError:
-            model.set_attn_implementation(before)
-            raise
+        shape = _prepared(model.eval())
         tokens = (limits.cache_bytes or spare_memory(shape.device)) // shape.bytes
         if tokens < 2:
             raise ModelError(
@@ -219,6 +216,21 @@ class Engine:
         else:
             suspects = self.scheduler.suspects
             suspects.extend(request for request in requests if request not in suspects)
+
+
+def _prepared(model: PreTrainedModel) -> KVShape:
+    """Let a model attend by the engine, and give the shape of what its layers keep. Raises UnsupportedLayersError."""
+    if isinstance(model, Decoder):
+        return kv_shape(cast("PreTrainedModel", model))
+    from alpha_umi.models.engine.transformers_attention import install
+
+    before = cast("str", model.config._attn_implementation)  # noqa: SLF001
+    install(model)
+    try:
+        return kv_shape(model)
+    except UnsupportedLayersError:
+        model.set_attn_implementation(before)
+        raise
 
 
 def _last_rows(forward: ForwardBatch, batch: ScheduledBatch) -> Iterator[tuple[Request, int]]:

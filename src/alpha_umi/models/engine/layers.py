@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from alpha_umi.models import architectures
 from alpha_umi.models.engine.attention import BATCH_ARGUMENT, AttentionInputs
 from alpha_umi.models.engine.kv_cache import KVShape, LayerShape
 from alpha_umi.models.mixers import called_by, mixers_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class UnsupportedLayersError(Exception):
