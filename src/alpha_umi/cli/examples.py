@@ -144,7 +144,8 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
     "evaluate toolalpaca": (
         "Check calls against golden ones.",
         "umi evaluate toolalpaca runs/toolalpaca --gold eval_simulated.json --out scores.json",
-        "umi evaluate toolalpaca runs/toolalpaca --gold eval_real.json --out scores.json --json",
+        "umi evaluate toolalpaca runs/toolalpaca --gold eval_real.json --out scores.json --model judge "
+        "--base-url http://localhost:8000/v1",
     ),
     "evaluate gsm8k": (
         "Score answers to word problems.",

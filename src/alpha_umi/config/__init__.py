@@ -31,6 +31,7 @@ from alpha_umi.config.environments import (
     PythonConfig,
     RapidApiConfig,
     ReplayConfig,
+    SimulatedConfig,
     WorldConfig,
 )
 from alpha_umi.config.files import (
@@ -94,6 +95,7 @@ __all__ = [
     "RolloutConfig",
     "SamplingConfig",
     "SamplingsConfig",
+    "SimulatedConfig",
     "SpreadConfig",
     "StageConfig",
     "StagesConfig",

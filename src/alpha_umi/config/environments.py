@@ -71,6 +71,21 @@ class BfclConfig(Table):
         return self.model_copy(update={"python": python})
 
 
+class SimulatedConfig(Table):
+    """Tools of each task, whose replies a model writes, as ToolAlpaca runs its APIs."""
+
+    model: str
+    """A model at `base_url`, else one that runs here: a folder, a GGUF file, a hub id or `smollm2-135m`."""
+    base_url: str | None = None
+    """An OpenAI-compatible endpoint."""
+    key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the endpoint's key."""
+    concurrency: PositiveInt = 8
+    """Concurrent requests to the endpoint."""
+    max_tokens: PositiveInt = 1024
+    """Of a reply."""
+
+
 class ReplayConfig(Table):
     """Replay of recorded replies, without live calls."""
 
@@ -128,6 +143,7 @@ class EnvironmentConfig(Table):
     mcp: McpConfig | None = None
     openapi: OpenApiConfig | None = None
     bfcl: BfclConfig | None = None
+    simulated: SimulatedConfig | None = None
     code: str | None = None
     """An environment of one's own, `module:attribute`; see loading.environments."""
     budget: BudgetConfig | None = None
@@ -154,4 +170,4 @@ class EnvironmentConfig(Table):
         return super().rebased(folder).model_copy(update={"record": record})
 
 
-PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp", "openapi", "bfcl")
+PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp", "openapi", "bfcl", "simulated")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from alpha_umi.evaluation.metrics import INTERVALS, Metric, mean
@@ -129,10 +129,30 @@ def _object(text: str) -> Mapping[str, Json] | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedTask:
+    """Verdicts of a judge on one task: Yes, No, Uncertain, or nothing where it wrote none."""
+
+    id: str
+    process: str
+    response: str
+
+    @property
+    def both(self) -> str:
+        """Yes where both are, as the published evaluation counts a whole success."""
+        return "Yes" if self.process == self.response == "Yes" else "No"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolAlpacaReport:
-    """Exact process correctness by set, of the tasks that can be done and of those whose golds are exact."""
+    """Exact process correctness by set, of the tasks that can be done and of those whose golds are exact.
+
+    With a judge its verdicts stand beside, of all tasks; whatever is no Yes is wrong.
+    """
 
     sets: Mapping[str, Sequence[GoldCheck]]
+    judge: str = ""
+    judged: Mapping[str, JudgedTask] = field(default_factory=dict[str, JudgedTask])
+    """By task; empty without a judge."""
 
     def figures(self, name: str) -> dict[str, Metric]:
         """Fractions of a set, of tasks whose golden actions exist."""
@@ -145,21 +165,32 @@ class ToolAlpacaReport:
             "answered": mean([float(each.answered) for each in checks]),
         }
 
+    def verdicts(self, name: str) -> dict[str, Metric]:
+        """Fractions of Yes in a set; empty without a judge."""
+        found = [self.judged[each.id] for each in self.sets[name] if each.id in self.judged]
+        columns = {"process": "process", "answer": "response", "both": "both"} if found else {}
+        return {
+            column: mean([float(getattr(each, question) == "Yes") for each in found])
+            for column, question in columns.items()
+        }
+
     def open(self, name: str) -> Counter[str]:
         """Tasks of a set by what their golds leave open."""
         return Counter(kind for each in self.sets[name] for kind in each.open)
 
     def to_json(self) -> dict[str, Json]:
         """JSON object of the figures and of every task."""
-        sets: dict[str, Json] = {}
+        sets: dict[str, dict[str, Json]] = {}
         for name, checks in self.sets.items():
-            figures: dict[str, Json] = {
-                key: {"value": each.value, "low": each.low, "high": each.high, "count": each.count}
-                for key, each in self.figures(name).items()
-            }
             tasks: list[Json] = [each.to_json() for each in checks]
-            sets[name] = {"figures": figures, "open": dict(self.open(name)), "tasks": tasks}
-        return {"sets": sets, "published": [list(row) for row in PUBLISHED]}
+            sets[name] = {"figures": _figures(self.figures(name)), "open": dict(self.open(name)), "tasks": tasks}
+            if self.judged:
+                judged: list[Json] = [
+                    {"id": each.id, "process": each.process, "response": each.response}
+                    for each in (self.judged[check.id] for check in checks)
+                ]
+                sets[name] |= {"judged": _figures(self.verdicts(name)), "verdicts": judged}
+        return {"sets": dict[str, Json](sets), "judge": self.judge, "published": [list(row) for row in PUBLISHED]}
 
     def to_markdown(self) -> str:
         """Tables of the sets and of what their golds leave open, with the paper's rows."""
@@ -183,4 +214,20 @@ class ToolAlpacaReport:
         )
         if told:
             notes += f" Tasks whose golds leave something open: {told}; those without such an action are not scored."
-        return f"{table}\n\n{notes}\n\n{peers}\n"
+        judged = ""
+        if self.judged:
+            rows = [
+                [name, f"{len(checks):,}", *(each.percent for each in self.verdicts(name).values())]
+                for name, checks in self.sets.items()
+            ]
+            silent = sum(not each.process for each in self.judged.values())
+            judged = markdown_table([f"judged by {self.judge}", "tasks", "process", "answer", "both"], rows)
+            judged = f"{judged}\n\nYes in percent; {silent} tasks have no verdict and count as wrong.\n\n"
+        return f"{table}\n\n{notes}\n\n{judged}{peers}\n"
+
+
+def _figures(metrics: Mapping[str, Metric]) -> dict[str, Json]:
+    return {
+        key: {"value": each.value, "low": each.low, "high": each.high, "count": each.count}
+        for key, each in metrics.items()
+    }

@@ -12,7 +12,6 @@ from typing import Annotated, TypeAlias, Unpack
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from alpha_umi.config import EndpointConfig, LocalConfig
 from alpha_umi.config.calls import STRICT, validated
 from alpha_umi.errors import ConfigError, InterruptedWorkError
 from alpha_umi.event_loops import run_blocking
@@ -32,7 +31,7 @@ from alpha_umi.judging.files import (
 )
 from alpha_umi.judging.flow import Judge
 from alpha_umi.judging.report import Report, describe_rates, report
-from alpha_umi.loading.judges import open_judge
+from alpha_umi.loading.judges import choose_model, open_judge
 from alpha_umi.output_lock import locks_out
 from alpha_umi.rollouts.runner import ROLLOUTS
 from alpha_umi.store import write_json, write_text
@@ -243,16 +242,7 @@ async def _judge_with(
     if temperature is None:
         temperature = _number(evaluator.completion, "temperature")
     tokens = int(_number(evaluator.completion, "max_tokens") or _ANSWER_TOKENS)
-    config = (
-        EndpointConfig(
-            base_url=base_url,
-            model=model,
-            key_env=options.get("key_env", "OPENAI_API_KEY"),
-            concurrency=concurrency,
-        )
-        if base_url
-        else LocalConfig(model=model)
-    )
+    config = choose_model(model, base_url, options.get("key_env", "OPENAI_API_KEY"), concurrency)
     async with open_judge(config, evaluator) as loaded:
         judge = Judge(
             name=f"{os.path.basename(model.rstrip('/'))} at {temperature:g}",  # noqa: PTH119  it may be a hub id

@@ -22,6 +22,7 @@ from alpha_umi.config import (
     PythonConfig,
     RapidApiConfig,
     ReplayConfig,
+    SimulatedConfig,
 )
 from alpha_umi.datasets.queries import Query
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
@@ -36,7 +37,7 @@ from alpha_umi.formats.tool_json import Api, spoken_argument, spoken_name, write
 from alpha_umi.loading.code import failure, import_code
 from alpha_umi.loading.mcp import McpSource, McpTools, open_mcp
 from alpha_umi.protocols import Environment
-from alpha_umi.types import Task, Trajectory, Turn
+from alpha_umi.types import Sampling, Task, Trajectory, Turn
 
 if TYPE_CHECKING:
     from alpha_umi.environments.access import Access, AccessLimits
@@ -149,6 +150,8 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
     if config.bfcl is not None:
         opener, introduce = _bfcl(config.bfcl, close)
         openers.append(opener)
+    if config.simulated is not None:
+        openers.append(_simulated(config.simulated, close))
     if config.code is not None:
         openers.append(_coded(config.code, close))
     mcp = None if config.mcp is None else open_mcp(config.mcp.servers, config.mcp)
@@ -297,6 +300,16 @@ def _bfcl(
         return BfclEnvironment(query.task, simulator, played_before(query.task))
 
     return open_one, None if simulator is None else partial(introduce, simulator)
+
+
+def _simulated(config: SimulatedConfig, close: list[Callable[[], Awaitable[None]]]) -> Opener:
+    from alpha_umi.environments.simulated import SimulatedEnvironment
+    from alpha_umi.loading.judges import LateSimulator, choose_model
+
+    simulator = LateSimulator(choose_model(config.model, config.base_url, config.key_env, config.concurrency))
+    close.append(simulator.aclose)
+    sampling = Sampling(max_tokens=config.max_tokens)
+    return lambda query, _: SimulatedEnvironment(query.task, simulator, sampling)
 
 
 def _coded(name: str, close: list[Callable[[], Awaitable[None]]]) -> Opener:

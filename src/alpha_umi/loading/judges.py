@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -9,10 +10,11 @@ from alpha_umi.config import EndpointConfig, LocalConfig
 from alpha_umi.formats.load import builtin
 from alpha_umi.formats.prompts.judging import Evaluator, Question
 from alpha_umi.formats.prompts.simulator import SCHEMA as SIMULATION
+from alpha_umi.formats.prompts.toolalpaca import SCHEMA as VERDICTS
 from alpha_umi.judging.fallback import FallbackModel
 from alpha_umi.loading.models import ClosableModel, open_endpoint, open_local
 from alpha_umi.protocols import Model
-from alpha_umi.types import Json, Role
+from alpha_umi.types import Completion, Json, Prompt, Role, Sampling
 
 _BOUND, _REASON_LENGTH = "maxLength", 600
 """Most characters of a reason: three to six sentences."""
@@ -62,12 +64,12 @@ def _constrain(config: EndpointConfig, question: Question, schema: Mapping[str, 
     return open_endpoint(config.model_copy(update={"extra": extra}))
 
 
-# --- simulators ---------------------------------------------------------------------------------------
+# --- simulators, and judges of one schema -----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedSimulator:
-    """Model that simulates APIs, constrained to the shape of a reply where its server can do that."""
+class SchemaModel:
+    """Model whose replies are one JSON object, constrained to its schema where its server can do that."""
 
     model: Model
     models: tuple[ClosableModel, ...]
@@ -77,9 +79,49 @@ class LoadedSimulator:
             await model.aclose()
 
 
-def open_simulator(config: EndpointConfig) -> LoadedSimulator:
+def choose_model(
+    model: str, base_url: str | None, key_env: str = "OPENAI_API_KEY", concurrency: int = 8
+) -> LocalConfig | EndpointConfig:
+    """Configuration of a model at `base_url`, else of one that runs here."""
+    if base_url is None:
+        return LocalConfig(model=model)
+    return EndpointConfig(base_url=base_url, model=model, key_env=key_env, concurrency=concurrency)
+
+
+def open_simulator(config: LocalConfig | EndpointConfig) -> SchemaModel:
     """Open an API simulator; it makes no request yet."""
-    wanted: Json = {"type": "json_schema", "json_schema": {"name": "reply", "schema": dict(SIMULATION)}}
+    return _open_schema_model(config, "reply", SIMULATION)
+
+
+class LateSimulator:
+    """API simulator that is opened by its first request: a look at the tools of a run must load no model."""
+
+    def __init__(self, config: LocalConfig | EndpointConfig) -> None:
+        self._config = config
+        self._lock = asyncio.Lock()
+        self._opened: SchemaModel | None = None
+
+    async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        async with self._lock:
+            if self._opened is None:
+                self._opened = await asyncio.to_thread(open_simulator, self._config)
+        return await self._opened.model.complete(prompt, sampling)
+
+    async def aclose(self) -> None:
+        if self._opened is not None:
+            await self._opened.aclose()
+
+
+def open_process_judge(config: LocalConfig | EndpointConfig) -> SchemaModel:
+    """Open ToolAlpaca's judge; it makes no request yet."""
+    return _open_schema_model(config, "verdicts", VERDICTS)
+
+
+def _open_schema_model(config: LocalConfig | EndpointConfig, name: str, schema: Mapping[str, Json]) -> SchemaModel:
+    if isinstance(config, LocalConfig):
+        local = open_local(config, {Role.BACKBONE: config.adapter}, builtin("chat"))[Role.BACKBONE]
+        return SchemaModel(model=local, models=(local,))
+    wanted: Json = {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema)}}
     constrained = open_endpoint(config.model_copy(update={"extra": {"response_format": wanted, **config.extra}}))
     unconstrained = open_endpoint(config)
-    return LoadedSimulator(model=FallbackModel(constrained, unconstrained), models=(constrained, unconstrained))
+    return SchemaModel(model=FallbackModel(constrained, unconstrained), models=(constrained, unconstrained))

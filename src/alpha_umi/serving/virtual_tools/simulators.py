@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, TypeAlias
 
+from alpha_umi.environments.simulated import SIMULATION_TRIES, simulate
 from alpha_umi.errors import AlphaUMiError, ModelError
-from alpha_umi.formats.prompts.simulator import Example, ask_again, read_simulation, write_simulation
+from alpha_umi.formats.prompts.simulator import Example, write_simulation
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.protocols import Model
 from alpha_umi.serving.virtual_tools.cache import MODEL, Row
@@ -20,7 +21,6 @@ from alpha_umi.world import World
 
 _log = logging.getLogger(__name__)
 _TASK_ID = re.compile(r"(?P<preset>[^-]+)-(?P<seed>\d{1,18})-(?P<split>[^-]+)-(?P<index>\d{1,18})")
-_TRIES = 3
 
 Examples: TypeAlias = Callable[[], Sequence[Row]]
 """Loader of recorded replies of the requested API, called only by simulators that use them."""
@@ -149,14 +149,11 @@ class ModelSimulator:
         shown = [Example(arguments=row.asked.arguments, response=row.reply.response) for row in recorded]
         prompt = write_simulation(api, asked.arguments, shown)
         try:
-            for _ in range(_TRIES):
-                text = (await self._actor.model.complete(prompt, self._actor.sampling)).text
-                said = read_simulation(text)
-                if said is not None:
-                    status = classify(said.error)
-                    return Simulated(reply=Reply(error=said.error, response=said.response, status=status))
-                prompt = ask_again(prompt[:2], text)
-            why = f"the model wrote no reply in {_TRIES} tries"
+            said = await simulate(self._actor.model, prompt, self._actor.sampling)
+            if said is not None:
+                status = classify(said.error)
+                return Simulated(reply=Reply(error=said.error, response=said.response, status=status))
+            why = f"the model wrote no reply in {SIMULATION_TRIES} tries"
         except ModelError as error:
             why = str(error)
         _log.warning("no simulated reply of %s: %s", at, why)
