@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from alpha_umi.types import Answer, Call, Decision, Plan, Review, Role, StopReason, Turn
 
+LEARN = "learn"
+"""Key of a task's metadata: by role, the indices of the plans whose steps it learns from; absent: from all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleSpec:

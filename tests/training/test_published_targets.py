@@ -12,10 +12,10 @@ from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.reference_targets import prepare_published, published_targets
 from alpha_umi.preparation.world_files import Choice, write_gold
-from alpha_umi.roles import FORMAT_ROLES
+from alpha_umi.roles import FORMAT_ROLES, LEARN
 from alpha_umi.store import read_trajectories
 from alpha_umi.study.changes import changing
-from alpha_umi.training.data.examples import LEARN, count_targets, make_examples
+from alpha_umi.training.data.examples import count_targets, make_examples
 from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, Trajectory, User
 from alpha_umi.world import World
 

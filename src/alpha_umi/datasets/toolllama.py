@@ -1,7 +1,7 @@
 """Reader of ToolLLaMA's training rows `{id, conversations}`: ReAct steps as text, tools in the system message.
 
 ToolBench writes one row for every step, with the steps before it as history, and trains on the last step alone; so does
-a trajectory that is read here (`training.data.examples.LEARN`). Source: OpenBMB/ToolBench,
+a trajectory that is read here (`roles.LEARN`). Source: OpenBMB/ToolBench,
 preprocess/preprocess_toolllama_data.py and toolbench/train/train.py.
 """
 
@@ -18,9 +18,9 @@ from alpha_umi.formats.finish import FINISH
 from alpha_umi.formats.react import ReActFormat
 from alpha_umi.formats.tool_lists import read_tools
 from alpha_umi.literals import UnreadableError, read_value
+from alpha_umi.roles import LEARN
 from alpha_umi.types import Call, Json, Observation, Plan, Role, ToolSpec, Turn, User
 
-LEARN = "learn"
 _LIST = re.compile(r"\[\s*\{")
 _BEGIN = re.compile(r"\s*Begin!\s*\Z")
 _STEP = re.compile(r"Step \d+: ")

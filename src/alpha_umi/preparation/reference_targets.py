@@ -1,6 +1,6 @@
 """Reference implementation of the published choice of training targets, mistakes included, as annotated trajectories.
 
-The trajectories' metadata (`training.data.examples.LEARN`) records the pairs that the published role files make and
+The trajectories' metadata (`roles.LEARN`) records the pairs that the published role files make and
 leave out, so that any training method learns from them in any format: the backbone learns calls of tools that were not
 offered, planner and caller do not; the backbone's give-ups are paired with the prompt of the step before, even of an
 earlier dialogue.
@@ -15,8 +15,8 @@ from pathlib import Path
 from alpha_umi.datasets.toolbench import HALLUCINATED
 from alpha_umi.preparation.answers import AnswerOptions, prepare_answers
 from alpha_umi.preparation.report import PrepareReport
+from alpha_umi.roles import LEARN
 from alpha_umi.store import read_trajectories, write_trajectories
-from alpha_umi.training.data.examples import LEARN
 from alpha_umi.types import Answer, Call, Decision, Json, Plan, Role, Task, Trajectory, Turn
 
 _NO_ANSWER = "none"

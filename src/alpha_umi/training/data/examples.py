@@ -18,10 +18,9 @@ from alpha_umi.errors import FormatError
 from alpha_umi.formats.fit import Window, fit
 from alpha_umi.formats.rendering import render
 from alpha_umi.protocols import Format
-from alpha_umi.roles import OPTIONAL_ROLES, ROLES, RoleSpec
+from alpha_umi.roles import LEARN, OPTIONAL_ROLES, ROLES, RoleSpec
 from alpha_umi.types import Answer, Call, Decision, Example, Plan, Role, Task, Trajectory, Turn
 
-LEARN = "learn"
 _NO_ANSWER = ("", "none")
 
 

@@ -7,11 +7,11 @@ of users do: a small model learns to look a tool up before it learns what means 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from alpha_umi.types import Call, Trajectory, User
+from alpha_umi.world.functions.choices import is_plain, write_choices
 from alpha_umi.world.functions.library import load_library, might_serve
 from alpha_umi.world.functions.needs import FunctionNeed
 from alpha_umi.world.functions.oracle import write_gold
@@ -27,15 +27,6 @@ _TOOLS = (3, 9)
 _REQUESTS = 6
 _WINDOW = 600
 """Problems among which the members of a group are sought."""
-_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_SMALL_WORDS = frozenset(
-    re.findall(
-        "[a-z]+",
-        """and are can could did does for from get give had has have how into its many much must need not our out please
-        she should tell than that the their them they this want was were what when where which who will with would you
-        your""",
-    )
-)
 _ASKING = (Kind.ASK, Kind.SUPPLIED)
 _UNLIKE = 4
 """One in so many requests is kept of those that share fewer words with their tool than with another."""
@@ -48,7 +39,7 @@ def write_groups(seed: int, split: str, first: int, count: int) -> Iterator[list
 
     Problems whose requests share few words with their tools are mostly left out, so fewer than `count` are written.
     Most trajectories of one call end at it, and some of several: what comes later is the same whatever tools are
-    offered.
+    offered. Further requests to the tools of a group end at their first plan (`choices`).
     """
     for start in range(first, first + count, _WINDOW):
         stop = min(start + _WINDOW, first + count)
@@ -57,7 +48,8 @@ def write_groups(seed: int, split: str, first: int, count: int) -> Iterator[list
         problems = [one for one in problems if is_plain(one) or not rng.below(_UNLIKE)]
         groups = [*enumerate(group(rng, problems))]
         for number, members in rng.sample(groups, len(groups)):
-            yield [_cut(rng, write_gold(each)) for each in _sharing(rng, members, f"{split}-{start}-{number}")]
+            shared = _sharing(rng, members, f"{split}-{start}-{number}")
+            yield [*(_cut(rng, write_gold(each)) for each in shared), *write_choices(rng, shared[0], split)]
 
 
 def group(rng: RandomStream, problems: Sequence[FunctionProblem]) -> Iterator[list[FunctionProblem]]:
@@ -75,28 +67,6 @@ def group(rng: RandomStream, problems: Sequence[FunctionProblem]) -> Iterator[li
                 members.append(candidate)
         left = [one for one in left if one not in members]
         yield members
-
-
-def is_plain(problem: FunctionProblem) -> bool:
-    """Test if each request shares words with the tools that serve it, and as many as with any other tool."""
-    offered = {name: _words(f"{name} {_described(tool)}") for name, tool in problem.tools.items()}
-    for exchange in problem.exchanges:
-        asked = _words(exchange.text)
-        shared = {name: len(asked & words) for name, words in offered.items()}
-        own = [shared[tool.spec.name] for step in exchange.steps for tool in step.tools]
-        if own and (not min(own) or (len(own) == 1 and own[0] < max(shared.values()))):
-            return False
-    return True
-
-
-def _described(tool: InventedTool) -> str:
-    return f"{tool.spec.description} {' '.join(own.name for own in tool.parameters.values())}"
-
-
-def _words(text: str) -> set[str]:
-    """Content words of a text, or of a name in any case, without endings."""
-    found = {word.lower() for word in _WORD.findall(text)}
-    return {word.removesuffix("s") for word in found if len(word) > 2 and word not in _SMALL_WORDS}
 
 
 def _fits(other: FunctionProblem, problem: FunctionProblem) -> bool:

@@ -52,6 +52,21 @@ def write_gold(problem: FunctionProblem) -> Trajectory:
     return _Writer(problem).write()
 
 
+def write_decline(rng: RandomStream) -> str:
+    """Answer where no tool fits."""
+    return rng.pick(_DECLINES)
+
+
+def write_question(rng: RandomStream, noun: str) -> str:
+    """Answer that asks for a missing argument."""
+    head = noun.partition(" of ")[0]
+    return rng.pick(_QUESTIONS).format(
+        noun=noun,
+        bare=re.sub(r"^(?:the|an?) ", "", noun),
+        verb="are" if head.endswith("s") and not head.endswith("ss") else "is",
+    )
+
+
 def write_history(problem: FunctionProblem) -> tuple[Turn, ...]:
     """The exchanges before the last request."""
     if len(problem.exchanges) == 1:
@@ -78,7 +93,7 @@ class _Writer:
                     self._answer(exchange, made)
                 case End.DECLINE:
                     thought = think_of_declining(self._rng, exchange.wanted)
-                    self._conclude(thought, self._rng.pick(_DECLINES))
+                    self._conclude(thought, write_decline(self._rng))
                 case End.ASK:
                     self._ask(exchange)
                 case End.FAILURE:
@@ -113,13 +128,7 @@ class _Writer:
         assert exchange.asked is not None  # noqa: S101
         tool, name = exchange.asked
         noun = tool.need.parameters[name].noun
-        head = noun.partition(" of ")[0]
-        question = self._rng.pick(_QUESTIONS).format(
-            noun=noun,
-            bare=re.sub(r"^(?:the|an?) ", "", noun),
-            verb="are" if head.endswith("s") and not head.endswith("ss") else "is",
-        )
-        self._conclude(think_of_asking(tool, noun), question)
+        self._conclude(think_of_asking(tool, noun), write_question(self._rng, noun))
 
     def _report(self, exchange: Exchange) -> None:
         (step,) = exchange.steps
