@@ -21,6 +21,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -41,6 +42,7 @@ class Ours:
         from alpha_umi.loading.pretrained import find_model
         from alpha_umi.models.adapters import AdapterKind, AdapterSettings, attach
         from alpha_umi.models.checkpoint import load_tokenizer, load_weights
+        from alpha_umi.models.engine.engine import EngineLimits
         from alpha_umi.models.local import LocalModel
         from alpha_umi.types import Message, Role, Sampling
 
@@ -59,7 +61,10 @@ class Ours:
                 for name, weight in adapters.parameters(role).items():
                     if name.endswith("lora_B"):
                         weight.normal_(std=0.01)
-        self.model = LocalModel(weights, tokenizer, end="", limits=None)
+        limits = EngineLimits()
+        if hasattr(limits, "draft_rows"):  # the same text is written again and again, which drafts would foresee
+            limits = replace(limits, draft_rows=0)
+        self.model = LocalModel(weights, tokenizer, end="", limits=limits)
 
     async def _write(self, prompts, roles):
         done = await asyncio.gather(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,11 +25,12 @@ from alpha_umi.models import architectures
 from alpha_umi.models.adapters import adapters_of
 from alpha_umi.models.engine.attention import ForwardBatch
 from alpha_umi.models.engine.decoder import Decoder
+from alpha_umi.models.engine.drafts import Drafts
 from alpha_umi.models.engine.kv_cache import KVCache, KVShape, spare_memory
 from alpha_umi.models.engine.layers import UnsupportedLayersError, convolving, kv_shape
 from alpha_umi.models.engine.requests import Request
 from alpha_umi.models.engine.scheduler import EngineStats, ScheduledBatch, Scheduler
-from alpha_umi.models.generation import NotFiniteError, argmax_of, sample
+from alpha_umi.models.generation import Argmax, NotFiniteError, argmax_of, sample
 from alpha_umi.models.mixers import mixers_of
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class EngineLimits:
     """Most tokens of a step; None: 512 on a CPU, 4,096 elsewhere."""
     requests: int = 64
     """Most running requests."""
+    draft_rows: int = 8
+    """Tokens of a step up to which drafts are computed beside those of the requests; 0: no drafts."""
 
 
 def unsupported_reason(model: PreTrainedModel, context: int | None) -> str | None:
@@ -72,7 +76,8 @@ class Engine:
             )
         on_cpu = shape.device.type == "cpu"
         kv_cache = KVCache(shape, tokens, max_requests=limits.requests)
-        self.scheduler = Scheduler(kv_cache, step_tokens=limits.step_tokens or (512 if on_cpu else 4096))
+        step_tokens = limits.step_tokens or (512 if on_cpu else 4096)
+        self.scheduler = Scheduler(kv_cache, step_tokens=step_tokens, drafts=Drafts(limits.draft_rows))
         self._model = model
         self._adapters = adapters_of(model)
         self._mixers = mixers_of(model)
@@ -139,8 +144,8 @@ class Engine:
         self.stats.steps += 1
         try:
             forward = ForwardBatch(batch.chunks, self.scheduler.kv_cache)
-            due = [(request, row) for request, row in _last_rows(forward, batch) if request.pending == 0]
-            logits = self._forward(forward, [row for _, row in due])
+            due = [(request, rows) for request, rows in _last_rows(forward, batch) if request.pending == 0]
+            logits = self._forward(forward, [row for _, rows in due for row in rows])
             argmax = argmax_of(logits)
             if not all(map(math.isfinite, argmax[0])) or not self._is_finite(batch):
                 raise NotFiniteError
@@ -148,9 +153,8 @@ class Engine:
             self._roll_back(batch, error)
             return
         self.scheduler.prefix_tree.commit()
-        requests = [request for request, _ in due]
-        prompts, generations = [one.prompt for one in requests], [one.generation for one in requests]
-        self._write(requests, sample(logits, generations, prompts, argmax))
+        starts = accumulate((len(rows) for _, rows in due), initial=0)
+        self._write([(request, start) for (request, _), start in zip(due, starts, strict=False)], logits, argmax)
 
     def _forward(self, forward: ForwardBatch, rows: Sequence[int]) -> Tensor:
         """The logits of the given rows, [rows, vocabulary]."""
@@ -169,18 +173,33 @@ class Engine:
         store_slots = [chunk.store_slots for chunk in batch.chunks if len(chunk.store_slots)]
         return not store_slots or self.scheduler.kv_cache.is_finite(np.concatenate(store_slots))
 
-    def _write(self, requests: Sequence[Request], tokens: Sequence[int | ModelError]) -> None:
-        for request, token in zip(requests, tokens, strict=True):
-            if isinstance(token, ModelError):
-                self._fail(request, token)
-                continue
-            request.verified = request.computed
-            with self._blamed_on(request):
-                request.generation.append(token)
-                self._advance(request)
+    def _write(self, due: Sequence[tuple[Request, int]], logits: Tensor, argmax: Argmax) -> None:
+        """Sample the next token of each request, and more as long as these are the ones of its draft.
 
-    def _advance(self, request: Request) -> None:
+        `due`: requests and the row of their next token in `logits`, [rows, vocabulary]; those of a draft follow.
+        """
+        while due:
+            rows, generations = [row for _, row in due], [request.generation for request, _ in due]
+            best = [argmax[0][row] for row in rows], [argmax[1][row] for row in rows]
+            picked = logits if len(rows) == len(logits) else logits[rows]
+            tokens = sample(picked, generations, [request.prompt for request, _ in due], best)
+            more: list[tuple[Request, int]] = []
+            for (request, row), token in zip(due, tokens, strict=True):
+                if isinstance(token, ModelError):
+                    self._fail(request, token)
+                    continue
+                with self._blamed_on(request):
+                    request.verified = request.computed
+                    request.generation.append(token)
+                    confirmed = request.confirm_draft()
+                    self._advance(request, confirmed)
+                    if request.pending == 0 and request.generation.finish is None:
+                        more.append((request, row + confirmed))
+            due = more
+
+    def _advance(self, request: Request, confirmed: int) -> None:
         self.stats.generated_tokens += 1
+        self.stats.confirmed_tokens += confirmed
         if request.first_token_seconds is None:
             request.first_token_seconds = time.perf_counter() - request.arrival
             self.stats.first_token_seconds.append(request.first_token_seconds)
@@ -204,13 +223,14 @@ class Engine:
         request.on_done(request, error)
 
     def _roll_back(self, batch: ScheduledBatch, error: Exception) -> None:
-        """Undo a failed step: a request that was alone in it fails, several are run again one by one."""
+        """Undo a failed step: a request that was alone in it fails, several, and drafts, are run again one by one."""
         requests = list(batch.requests.values())
+        is_drafted = any(request.draft for request in requests)
         _LOG.warning("a step failed", exc_info=error, extra={"requests": len(requests), "tokens": batch.tokens})
         for request in requests:
             self.scheduler.preempt(request)
         self.scheduler.prefix_tree.rollback()
-        if len(requests) == 1:
+        if len(requests) == 1 and not is_drafted:
             own = error if isinstance(error, NotFiniteError) else ModelError(f"the model failed: {error}")
             self._fail(requests[0], own)
         else:
@@ -233,7 +253,8 @@ def _prepared(model: PreTrainedModel) -> KVShape:
         raise
 
 
-def _last_rows(forward: ForwardBatch, batch: ScheduledBatch) -> Iterator[tuple[Request, int]]:
-    """The requests of a batch, each with the row of its last token."""
-    for chunk, start in zip(forward.chunks, forward.row_starts, strict=False):
-        yield batch.requests[chunk.cache_index], start + len(chunk.ids) - 1
+def _last_rows(forward: ForwardBatch, batch: ScheduledBatch) -> Iterator[tuple[Request, range]]:
+    """The requests of a batch, each with the row of its last token and those of its draft."""
+    for chunk, stop in zip(forward.chunks, forward.row_starts[1:], strict=True):
+        request = batch.requests[chunk.cache_index]
+        yield request, range(stop - len(request.draft) - 1, stop)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
+from alpha_umi.models.engine.drafts import Lookup
 from alpha_umi.models.engine.radix_tree import EMPTY, Node, TokenArray, token_keys
 from alpha_umi.models.generation import Generation
 
@@ -57,6 +58,10 @@ class Request:
     """The number of these known to be finite, because logits that followed from them were."""
     order: int = 0
     """The order of submission."""
+    draft: list[int] = field(default_factory=list[int])
+    """Tokens behind its own that the step at hand computes as well, for it may go on with them."""
+    lookup: Lookup = field(default_factory=Lookup)
+    """The n-grams of its tokens, from which drafts are made."""
 
     @property
     def ids(self) -> list[int]:
@@ -72,6 +77,16 @@ class Request:
     def pending(self) -> int:
         """Tokens to compute before the next one can be sampled."""
         return self.length - self.computed
+
+    def confirm_draft(self) -> int:
+        """Count as computed the written tokens that were drafted, and drop the draft at a difference; their number."""
+        written = self.ids_between(self.computed, self.length)
+        same = next((at for at, pair in enumerate(zip(written, self.draft, strict=False)) if pair[0] != pair[1]), None)
+        found = min(len(written), len(self.draft)) if same is None else same
+        self.draft = self.draft[found:] if found == len(written) else []
+        self.computed += found
+        self.verified += found
+        return found
 
     @property
     def max_length(self) -> int:

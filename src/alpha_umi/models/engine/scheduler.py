@@ -17,6 +17,7 @@ import numpy as np
 
 from alpha_umi.errors import ModelError
 from alpha_umi.models.engine.attention import Chunk
+from alpha_umi.models.engine.drafts import Drafts
 from alpha_umi.models.engine.kv_cache import KVCache
 from alpha_umi.models.engine.radix_tree import EMPTY, Node, RadixTree, TokenArray
 from alpha_umi.models.engine.requests import Request
@@ -40,6 +41,10 @@ class EngineStats:
     """Tokens of prompts that were found in the prefix cache."""
     generated_tokens: int = 0
     """Sampled from the model; tokens that a grammar forces do not count."""
+    drafted_tokens: int = 0
+    """Computed beyond a request's own tokens, for it might go on with them."""
+    confirmed_tokens: int = 0
+    """Drafted tokens with which the request went on."""
     decode_only_tokens: int = 0
     """Generated tokens of steps that computed no token of a prompt."""
     evicted_tokens: int = 0
@@ -77,7 +82,7 @@ class ScheduledBatch:
 class Scheduler:
     """Waiting and running requests, and the memory that they hold."""
 
-    def __init__(self, kv_cache: KVCache, *, step_tokens: int) -> None:
+    def __init__(self, kv_cache: KVCache, *, step_tokens: int, drafts: Drafts) -> None:
         """`step_tokens`: most tokens of a step."""
         self.kv_cache = kv_cache
         self.prefix_tree = RadixTree(kv_cache.slots)
@@ -87,6 +92,7 @@ class Scheduler:
         """Requests of a step that failed, to be run alone; they are waiting or running as well."""
         self.stats = EngineStats()
         self._step_tokens = step_tokens
+        self._drafts = drafts
         self._served: dict[Hashable, int] = {}
         """By group, the tokens that its requests were given."""
         self._submitted = 0
@@ -132,7 +138,8 @@ class Scheduler:
         self.stats.preemptions += 1
 
     def finish(self, request: Request) -> None:
-        """Release a request whose completion is whole, and keep in the prefix cache what later prompts can share."""
+        """Release a request whose completion is whole, and keep what later ones can share or be drafted from."""
+        self._drafts.learn(request.prompt, request.generation.output_ids)
         if request.is_uniform and request.cache_index is not None and request.node is not None:
             keys = request.cacheable_keys()[request.cached : request.computed]
             node, found = self.prefix_tree.match_prefix(request.node, keys)
@@ -147,14 +154,15 @@ class Scheduler:
 
     def _free_memory(self, request: Request) -> None:
         if request.cache_index is not None:
-            if request.verified < request.computed:
-                self.kv_cache.zero(request.cache_index, request.computed)
+            if request.verified < request.computed or request.draft:
+                self.kv_cache.zero(request.cache_index, request.computed + len(request.draft))
             self.kv_cache.free(request.cache_index)
         if request.node is not None:
             request.node.pins -= 1
         self.prefix_tree.free(request.reserved_slots)
         request.cache_index, request.node, request.reserved_slots, request.keys = None, None, EMPTY, EMPTY
         request.computed = request.verified = request.cached = 0
+        request.draft = []
 
     def _all(self) -> list[Request]:
         return [*self.running, *self.waiting]
@@ -174,9 +182,9 @@ class Scheduler:
             if batch.chunks:
                 return batch
         self._resize_request_caches()
-        for request in self.running:
-            if request.pending == 1 and request not in self.suspects:
-                self._add_chunk(batch, request, 1)
+        decoding = [each for each in self.running if each.pending == 1 and each not in self.suspects]
+        for left, request in zip(reversed(range(len(decoding))), decoding, strict=True):
+            self._add_chunk(batch, request, max(1, self._step_tokens - batch.tokens - left))
         trusted = (request for request in self._all() if request not in self.suspects)
         self._add_prefills(batch, self._prefill_order(trusted))
         return batch
@@ -233,15 +241,25 @@ class Scheduler:
         if len(new := request.keys[store_start:stop]):
             store_slots, request.reserved_slots = request.reserved_slots[: len(new)], request.reserved_slots[len(new) :]
             self._move_pin(request, self.prefix_tree.insert(request.node, new, store_slots), store_start + len(new))
+        if stop == request.length and request not in self.suspects:
+            request.draft = self._draft(request, budget - (stop - start))
         chunk = Chunk(
-            ids=request.ids_between(start, stop), cache_index=request.cache_index, start=start,
-            adapters=request.adapters_between(start, stop), load_start=load_start, load_slots=load_slots,
-            store_start=store_start, store_slots=store_slots,
+            ids=[*request.ids_between(start, stop), *request.draft], cache_index=request.cache_index, start=start,
+            adapters=request.adapters_between(start, stop + len(request.draft)), load_start=load_start,
+            load_slots=load_slots, store_start=store_start, store_slots=store_slots,
         )  # fmt: skip
         batch.add(request, chunk)
         request.computed = stop
         self._served[request.group] = self._served.get(request.group, 0) + stop - start
         self._count(request, start - load_start, start, stop)
+
+    def _draft(self, request: Request, budget: int) -> list[int]:
+        """A draft of at most `budget` tokens; the last token of a completion is in none, as nothing follows it."""
+        left = request.generation.budget - len(request.generation.output_ids) - 1
+        most = min(budget, left)
+        drafted = self._drafts.draft(request.lookup, request.ids, running=len(self.running), most=most)
+        self.stats.drafted_tokens += len(drafted)
+        return drafted
 
     def _move_pin(self, request: Request, node: Node, cached: int) -> None:
         """Pin the node that now ends a request's cached tokens, and free the slots that it needs no longer."""
