@@ -1,6 +1,6 @@
 """Training of three activated LoRAs on SmolLM2-135M: this build, another build, and PEFT on rows, in one run.
 
-    python benchmarks/train_adapters.py [--against SRC] [--trajectories 6] [--rounds 3] [--threads 1] [--dtype float32]
+    python benchmarks/train_adapters.py [--against SRC] [--trajectories 2] [--rounds 3] [--threads 1] [--dtype float32]
 
 Forward and backward pass over the same examples, without an optimizer step: gold trajectories of the world of functions
 in the shared format, all three roles, rank 16 on all linear layers. `--against`: the folder `src` of another build, as
@@ -64,7 +64,7 @@ def prepare(folder: Path, count: int) -> None:
 
 
 def adapted(folder: Path):
-    """SmolLM2 with adapters whose B is not zero, and the losses' computer, by the names of either build."""
+    """SmolLM2 with adapters, and the losses' computer, by the names of either build."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -84,12 +84,13 @@ def adapted(folder: Path):
 
 
 def spread(model) -> None:
-    """Draw the B of every adapter, the same in every build and in PEFT: by layer and role in their order."""
+    """Draw the weights of every adapter, the same in every build and in PEFT: by role and layer in their order."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    for weight in sorted_weights(model, "lora_B"):
-        weight.data.normal_(std=0.02, generator=generator)
+    for kind in ("lora_A", "lora_B"):
+        for weight in sorted_weights(model, kind):
+            weight.data.normal_(std=0.02, generator=generator)
 
 
 def sorted_weights(model, kind: str) -> list:
@@ -249,7 +250,7 @@ def measure(folder: Path, options) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", type=Path, help="the folder src of another build")
-    parser.add_argument("--trajectories", type=int, default=6)
+    parser.add_argument("--trajectories", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of each process; one works at a time")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
