@@ -83,8 +83,8 @@ def test_text_is_read_as_the_ids_that_llama_cpp_makes(tokenizer, server):
         assert server.tokens(text) == tokenizer.encode(text, add_special_tokens=False), text
 
 
-def test_the_engine_writes_greedily_what_generate_writes(weights, tokenizer):
-    model = LocalModel(weights, tokenizer, end="")
+def test_the_engine_writes_greedily_what_generate_writes(path, weights, tokenizer):
+    model = LocalModel.load(path, end="")
     prompts = [prompt_ids(tokenizer, asked(question)) for question in QUESTIONS]
     expected = []
     for ids in prompts:

@@ -6,6 +6,8 @@ The local cache of the Hugging Face Hub goes first, so a model that was once fet
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from alpha_umi.formats.chat_templates import NO_TEMPLATE
 from alpha_umi.store import read_json
 
 _SETTINGS, _TEMPLATES = "tokenizer_config.json", ("chat_template.jinja", "chat_template.json")
+_CACHE_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 
@@ -121,9 +124,16 @@ def _find_named(name: str, model: NamedModel) -> str:
     return str(found)
 
 
+def _is_surely_not_cached(repository: str) -> bool:
+    """True where the Hub's cache, in its usual place, has no such repository: importing its client takes far longer."""
+    if "huggingface_hub" in sys.modules or any(os.environ.get(name) for name in _CACHE_VARIABLES):
+        return False
+    return not Path("~/.cache/huggingface/hub", f"models--{repository.replace('/', '--')}").expanduser().exists()
+
+
 def _cached(repository: str) -> Path | None:
     """The folder of a repository that is whole in the Hub's local cache."""
-    if repository.count("/") > 1:
+    if repository.count("/") > 1 or _is_surely_not_cached(repository):
         return None
     try:
         from huggingface_hub import try_to_load_from_cache

@@ -40,9 +40,11 @@ class GrammarCompiler:
                 "constrained decoding needs a fast tokenizer, which this model's is not; set constrained = false"
             )
         self._vocabulary = vocabulary
-        backend = copy(cast("Any", tokenizer).backend_tokenizer)
-        backend.no_padding()
-        backend.no_truncation()
+        backend = cast("Any", tokenizer).backend_tokenizer
+        if backend.padding is not None or backend.truncation is not None:
+            backend = copy(backend)  # which takes longer than the rest
+            backend.no_padding()
+            backend.no_truncation()
         self._tokenizer = LLTokenizer(backend.to_str(), n_vocab=vocabulary, eos_token=sorted(ends))
         self._compiled: OrderedDict[str, Any] = OrderedDict()
         self._lock = Lock()

@@ -7,10 +7,11 @@ name: a model that reads other ids than it was trained on is wrong without any e
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE
 
 from alpha_umi.errors import CheckpointError
 from alpha_umi.models.fast_tokenizer import FastTokenizer
@@ -63,24 +64,19 @@ def _read(file: GGUFFile) -> tuple[Tokenizer, dict[str, str | None]]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": _added(tokens, kinds),
+        "added_tokens": [],
         "normalizer": None,
         "pre_tokenizer": write_parts(known.cut),
         "post_processor": _begin_with(bos, tokens) if adds_bos and bos is not None else None,
         "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": known.ignore_merges,
-            "vocab": {token: number for number, token in enumerate(tokens)},
-            "merges": [_halves(file, merge) for merge in file.need("tokenizer.ggml.merges", list)],
-        },
+        "model": {"type": "BPE", "vocab": {}, "merges": []},
     }
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    merges = [_halves(file, merge) for merge in file.need("tokenizer.ggml.merges", list)]
     try:
-        tokenizer = Tokenizer.from_str(json.dumps(document))
+        tokenizer = Tokenizer.from_str(json.dumps(document))  # all but what is large, which would be written and parsed
+        tokenizer.model = BPE(vocab=vocabulary, merges=merges, ignore_merges=known.ignore_merges)
+        tokenizer.add_tokens(list(_added(tokens, kinds)))
     except Exception as error:  # tokenizers raises bare Exception, for merges without a token for example
         raise CheckpointError(f"{file.path}: the tokenizer in this GGUF file is broken: {error}") from None
     padding, unknown = _special(file, tokens, "padding") or eos, _special(file, tokens, "unknown")
@@ -92,7 +88,7 @@ def end_tokens(file: GGUFFile) -> list[int]:
     tokens, kinds = _read_tokens(file)
     named = [file.get(f"tokenizer.ggml.{kind}_token_id", int) for kind in ("eos", "eot", "eom")]
     usual = [
-        at for at, (token, kind) in enumerate(zip(tokens, kinds, strict=True)) if token in _ENDINGS and kind == _CONTROL
+        at for at, (token, kind) in enumerate(zip(tokens, kinds, strict=True)) if kind == _CONTROL and token in _ENDINGS
     ]
     return list(dict.fromkeys(each for each in (*named, *usual) if each is not None and each < len(tokens)))
 
@@ -132,14 +128,11 @@ def _special(file: GGUFFile, tokens: Sequence[str], kind: str) -> str | None:
     return tokens[number] if number is not None and number < len(tokens) else None
 
 
-def _added(tokens: Sequence[str], kinds: Sequence[int]) -> list[dict[str, Any]]:
+def _added(tokens: Sequence[str], kinds: Sequence[int]) -> Iterator[AddedToken]:
     """Tokens that are found in text as a whole, before it is cut."""
-    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return [
-        {"id": number, "content": token, **plain, "special": kind != _USER_DEFINED}
-        for number, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
-        if kind in (_CONTROL, _USER_DEFINED, _UNKNOWN) and token
-    ]
+    for token, kind in zip(tokens, kinds, strict=True):
+        if kind in (_CONTROL, _USER_DEFINED, _UNKNOWN) and token:
+            yield AddedToken(token, normalized=False, special=kind != _USER_DEFINED)
 
 
 def _begin_with(bos: str, tokens: Sequence[str]) -> dict[str, Any]:
@@ -153,8 +146,8 @@ def _begin_with(bos: str, tokens: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _halves(file: GGUFFile, merge: object) -> list[str]:
+def _halves(file: GGUFFile, merge: object) -> tuple[str, str]:
     """The two tokens of a merge; a token may begin with a blank, and holds none."""
     if isinstance(merge, str) and (at := merge.find(" ", 1)) > 0:
-        return [merge[:at], merge[at + 1 :]]
+        return merge[:at], merge[at + 1 :]
     raise CheckpointError(f"{file.path}: a broken GGUF file: {merge!r} is no merge of two tokens")

@@ -318,22 +318,23 @@ def _unpacked(raw: np.ndarray, tensor: StoredTensor, unpack: Callable[[Tensor, T
     out = torch.empty(len(raw), _BLOCK)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch warns of memory that cannot be written; it is only read
-        blocks = torch.from_numpy(raw)
+        blocks = torch.from_numpy(raw if tensor.start % 2 == 0 else raw.copy())  # halves lie at even bytes
     for first in range(0, len(raw), _AT_ONCE):
         unpack(blocks[first : first + _AT_ONCE], out[first : first + _AT_ONCE])
     return out.reshape(tensor.shape)
 
 
-def _half(blocks: Tensor, at: int) -> Tensor:
+def _half(blocks: Tensor, index: int) -> Tensor:
     """A float16 of each block, [blocks, 1]."""
-    return blocks[:, at : at + 2].contiguous().view(torch.float16).float()
+    return blocks.view(torch.float16)[:, index : index + 1].float()
 
 
 def _nibbles(packed: Tensor, out: Tensor) -> Tensor:
     """Values of 4 bits into `out`, [blocks, 32]: the low ones first."""
-    out[:, :16] = packed & 15
-    out[:, 16:] = packed >> 4
-    return out
+    values = packed.new_empty(len(packed), 2, 16)
+    torch.bitwise_and(packed, 15, out=values[:, 0])
+    torch.bitwise_right_shift(packed, 4, out=values[:, 1])
+    return out.copy_(values.view(-1, 32))
 
 
 def _q4_0(blocks: Tensor, out: Tensor) -> None:
@@ -341,7 +342,7 @@ def _q4_0(blocks: Tensor, out: Tensor) -> None:
 
 
 def _q4_1(blocks: Tensor, out: Tensor) -> None:
-    _nibbles(blocks[:, 4:], out).mul_(_half(blocks, 0)).add_(_half(blocks, 2))
+    _nibbles(blocks[:, 4:], out).mul_(_half(blocks, 0)).add_(_half(blocks, 1))
 
 
 def _q8_0(blocks: Tensor, out: Tensor) -> None:

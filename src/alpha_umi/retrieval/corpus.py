@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from alpha_umi.environments.rapidapi import load_apis
 from alpha_umi.errors import DataError
 from alpha_umi.formats.tool_json import Api, read_api, unpack_json
 from alpha_umi.store import write_text
@@ -56,6 +55,8 @@ def load_corpus(path: Path) -> Corpus:
 
     Raises DataError for what is none of these or holds no API.
     """
+    from alpha_umi.environments.rapidapi import load_apis  # it imports an HTTP client
+
     if path.suffix == ".tsv":
         found = read_corpus(path)
     elif path.is_dir() and not any(path.glob("*/*.json")) and any(path.glob("*.json")):
@@ -71,7 +72,11 @@ def _load_file(path: Path) -> Iterable[Api]:
     entries = read_json_list(path)
     if not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f"{path}: is neither a tool JSON file nor a list of queries with an 'api_list'")
-    return load_apis(path) if _is_tool(entries) else listed_apis(entries)
+    if not _is_tool(entries):
+        return listed_apis(entries)
+    from alpha_umi.environments.rapidapi import load_apis  # it imports an HTTP client
+
+    return load_apis(path)
 
 
 def _is_tool(entries: Sequence[Mapping[str, Json]]) -> bool:
