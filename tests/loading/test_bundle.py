@@ -117,7 +117,8 @@ def test_one_lora_of_all_roles_is_an_agent_and_role_adapters_lie_on_it(options, 
     changes = {"method": "multi-task", "model": {"base": str(base)}, "out": str(tmp_path / "run"), "adapter": one}
     run = train(make_config(TrainConfig, document | changes), resume=False)
     whole = tmp_path / "whole"
-    assert export_adapters(AdapterOptions(run=run, out=whole, base=str(base), preset="tiny")).steps == [1]
+    assert export_adapters(AdapterOptions(run=run, out=whole, base=str(base))).steps == [1]
+    assert read_agent(whole).provenance is None  # of no world
     roles = read_agent(whole).roles
     assert (roles.planner.merged_adapter, roles.planner.adapter) == (str(whole / "backbone"), None)
     on_top = {"base": str(base), "merged_adapter": str(whole / "backbone")}

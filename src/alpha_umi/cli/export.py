@@ -131,7 +131,9 @@ def export_adapters(
     run: Annotated[Path, typer.Argument(help="A run directory, finished or with a checkpoint.")],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
     base: Annotated[str, typer.Option(help="The base model as the agent names it: smollm2-135m, or a hub id.")],
-    world: Annotated[str, typer.Option(help="The preset of the world that it learned in.")],
+    world: Annotated[
+        str | None, typer.Option(help="The preset of the world that it learned in; without it that was other data.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Of the weights: float32, float16, bfloat16.")] = "bfloat16",
     average: Annotated[
         int, typer.Option(min=1, help="Of an unfinished run: the mean of so many of its last checkpoints.")

@@ -39,8 +39,8 @@ class AdapterOptions:
     out: Path
     base: str
     """The base model as the agent will name it: `smollm2-135m`, or a hub id."""
-    preset: str
-    """Of the world that it learned in."""
+    preset: str | None = None
+    """Of the world that it learned in; None: other data, and it says nothing of worlds."""
     dtype: Literal["float32", "float16", "bfloat16"] = "bfloat16"
     average: int = 1
     """Number of the last checkpoints of an unfinished run whose mean is taken."""
@@ -122,9 +122,10 @@ def _describe(options: AdapterOptions, config: TrainConfig, step: Step, part: Pa
     shutil.copytree(options.run / _HISTORY, part / _HISTORY)
     if options.card is not None:
         shutil.copyfile(options.card, part / "README.md")
-    form = open_format(str(part / _FORMAT))
-    provenance = provenance_of(options.run, agent, form, options.preset)
-    write_provenance(part, provenance.model_copy(update={"agent": options.out.name}))
+    if options.preset is not None:
+        form = open_format(str(part / _FORMAT))
+        provenance = provenance_of(options.run, agent, form, options.preset)
+        write_provenance(part, provenance.model_copy(update={"agent": options.out.name}))
     read_agent(part)
 
 
