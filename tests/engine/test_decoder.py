@@ -5,12 +5,14 @@ import json
 
 import pytest
 import torch
+from gguf import GGMLQuantizationType
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from alpha_umi.formats.tokens import prompt_ids
 from alpha_umi.loading.bundled import FOLDER
 from alpha_umi.models.adapters import base_fingerprint
+from alpha_umi.models.base_sketch import sketch
 from alpha_umi.models.checkpoint import load_to_run, load_tokenizer, load_weights
 from alpha_umi.models.decoder_files import open_decoder
 from alpha_umi.models.engine.decoder import Decoder
@@ -20,7 +22,7 @@ from alpha_umi.models.gguf_files import write_model
 from alpha_umi.models.local import LocalModel
 from alpha_umi.models.tokenizer_check import ODD_STRINGS
 from alpha_umi.types import Message, Sampling
-from support.gguf_models import MODELS, SHARED, TOKENIZER, saved
+from support.gguf_models import MODELS, SHARED, TOKENIZER, saved, write_small
 
 TINY = FOLDER / "umi-tiny" / "backbone"
 PROMPTS = ("the planner calls get_weather for Paris", "and 24 degrees are told to the user in one sentence " * 4, "a")
@@ -48,8 +50,15 @@ def test_a_decoder_writes_the_tokens_of_transformers_model_with_the_same_log_pro
         theirs = load_weights(str(file))
         assert isinstance(model, Decoder)
         assert isinstance(tokenizer, FastTokenizer)
-        assert base_fingerprint(model) == base_fingerprint(theirs)
+        assert (base_fingerprint(model), sketch(model)) == (base_fingerprint(theirs), sketch(theirs))
         assert completions(model, tokenizer) == completions(theirs, load_tokenizer(str(file)))
+
+
+def test_a_folder_of_dequantised_weights_is_known_as_such(tmp_path):
+    load_weights(str(write_small(tmp_path / "m.gguf", quantised=GGMLQuantizationType.Q8_0))).save_pretrained(tmp_path)
+    model = open_decoder(str(tmp_path), torch.float32)
+    assert model is not None
+    assert sketch(model) == sketch(load_weights(str(tmp_path)))
 
 
 def test_tokens_of_a_format_are_held_as_transformers_holds_them(tmp_path):

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from alpha_umi.errors import DataError
+from alpha_umi.models.base_sketch import QUANTIZED
 from alpha_umi.models.engine.decoder import KINDS, ROPE_TYPES, Decoder, DecoderConfig
 from alpha_umi.models.gguf_reader import is_gguf, open_gguf
 from alpha_umi.models.gguf_weights import read_decoder
@@ -24,7 +25,7 @@ from alpha_umi.text_files import read_json
 _ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 _READ = frozenset(
-    {*_SIZES, "architectures", "attention_bias", "eos_token_id", "head_dim", "hidden_act", "layer_types",
+    {*_SIZES, QUANTIZED, "architectures", "attention_bias", "eos_token_id", "head_dim", "hidden_act", "layer_types",
      "max_position_embeddings", "mlp_bias", "model_type", "num_key_value_heads", "rms_norm_eps", "rope_parameters",
      "rope_scaling", "rope_theta", "tie_word_embeddings", "use_sliding_window"}
 )  # fmt: skip
@@ -84,6 +85,7 @@ def _read_config(folder: Path) -> DecoderConfig | None:
         attention_bias=kind == "qwen2" or bool(found.get("attention_bias", False)),
         mlp_bias=kind == "llama" and bool(found.get("mlp_bias", False)),
         eos_token_id=_ends(folder, found),
+        dequantized_from=found.get(QUANTIZED),
     )
 
 
