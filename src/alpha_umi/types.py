@@ -372,6 +372,8 @@ class Sampling:
     """No run of this many tokens is written twice in a completion."""
     logprobs: bool = False
     """True: the completion has the log probabilities of its tokens."""
+    top_logprobs: int = 0
+    """So many likeliest tokens are told with each of its tokens, where `logprobs` are."""
     choice_logprobs: bool = False
     """True: the completion has the log probabilities of the tokens that the model chose, which cost no forward; those
     that a grammar forces have none. Of local models alone."""
@@ -391,6 +393,8 @@ class TokenLogprob:
     """Before temperature, cuts, penalties and grammar; None for a token that the grammar forced (`choice_logprobs`)."""
     id: int | None = None
     """None where an endpoint does not tell it."""
+    likeliest: tuple[tuple[str, float], ...] = ()
+    """The tokens that the model gave most, with their logarithms; where `top_logprobs` asks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

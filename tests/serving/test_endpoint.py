@@ -161,6 +161,46 @@ def test_budget_log_probabilities_and_stop_are_kept(tiny):
     assert "".join(token["token"] for token in whole["logprobs"]["content"]) == whole["message"]["content"]
 
 
+def test_choices_are_the_replies_to_requests_with_the_seeds_that_follow(tiny):
+    served, _ = tiny
+    task = WorldTask(TASK)
+    asked = {"tools": task.tools, "temperature": 2.0, "max_completion_tokens": 60}
+    alone = [served.chat(task.query, seed=seed, **asked).json() for seed in (5, 6, 7)]
+    whole = served.chat(task.query, seed=5, n=3, **asked).json()
+    thoughts = [each["choices"][0]["message"]["reasoning_content"] for each in alone]
+    assert len(set(thoughts)) > 1
+    assert [choice["message"]["reasoning_content"] for choice in whole["choices"]] == thoughts
+    assert [choice["index"] for choice in whole["choices"]] == [0, 1, 2]
+    total = sum(each["usage"]["completion_tokens"] for each in alone)
+    assert whole["usage"]["completion_tokens"] == total
+    messages = [{"role": "user", "content": task.query}]
+    with client(served).chat.completions.stream(
+        model="umi-tiny", messages=messages, seed=5, n=3, stream_options={"include_usage": True}, **asked
+    ) as events:
+        streamed = [each for each in events if each.type == "chunk"][-1].snapshot
+    assert [choice.message.reasoning_content for choice in streamed.choices] == thoughts
+    assert streamed.usage.completion_tokens == total
+    refused = served.chat(task.query, n=2)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "n")
+    assert len(served.chat(task.query, n=2, tool_choice="none").json()["choices"]) == 2
+
+
+def test_the_likeliest_tokens_stand_beside_those_of_an_answer_and_of_a_role(tiny):
+    served, _ = tiny
+    asked = {"logprobs": True, "top_logprobs": 3}
+    plan = served.chat(WorldTask(TASK).query, model="planner", tools=WorldTask(TASK).tools, **asked)
+    for said in (served.chat("What is the weather in Lima?", **asked), plan):
+        choice = said.json()["choices"][0]
+        tokens = choice["logprobs"]["content"]
+        assert "".join(token["token"] for token in tokens) == choice["message"]["content"]
+        for token in tokens:
+            values = [each["logprob"] for each in token["top_logprobs"]]
+            assert token["top_logprobs"][0]["token"] == token["token"], "greedy"
+            assert len(values) == 3
+            assert values == sorted(values, reverse=True)
+    assert served.chat("x", top_logprobs=1).json()["error"]["param"] == "top_logprobs"
+
+
 def test_each_role_is_a_model(tiny):
     served, _ = tiny
     task = WorldTask(TASK)

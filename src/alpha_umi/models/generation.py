@@ -65,6 +65,8 @@ class Generation:
         self.logprobs: list[tuple[int, float | None]] = []
         """Ids with their log-probabilities (nats), None for those that the grammar forced, the id that ended it too;
         empty unless asked for."""
+        self.likeliest: list[list[tuple[int, float]]] = []
+        """The likeliest ids beside each of `logprobs`; empty unless asked for."""
         self._ends = ends
         self._text = text
         self._grammar = grammar
@@ -111,7 +113,12 @@ class Generation:
         scores = self._allowed(self._penalised(row, prompt))
         token = int(scores.argmax()) if self._generator is None else _draw(scores, self.sampling, self._generator)
         if self.records:
-            self.logprobs.append((token, float(row[token] - row.logsumexp(dim=-1))))
+            total = row.logsumexp(dim=-1)
+            self.logprobs.append((token, float(row[token] - total)))
+            if self.sampling.logprobs and self.sampling.top_logprobs:
+                best = row.topk(min(self.sampling.top_logprobs, len(row)))
+                likeliest = zip(best.indices.tolist(), (best.values - total).tolist(), strict=True)
+                self.likeliest.append(list(likeliest))
         return token
 
     def _append(self, token: int) -> None:

@@ -340,14 +340,20 @@ class LocalModel:
     def _logprobs(self, generation: Generation) -> tuple[TokenLogprob, ...] | None:
         if not generation.records:
             return None
-        decoded = (
-            self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-            for token, _ in generation.logprobs
-        )
+        likeliest = generation.likeliest or [[]] * len(generation.logprobs)
         return tuple(
-            TokenLogprob(id=token, text=cast("str", text), logprob=logprob)
-            for (token, logprob), text in zip(generation.logprobs, decoded, strict=True)
+            TokenLogprob(
+                id=token,
+                text=self._token_text(token),
+                logprob=logprob,
+                likeliest=tuple((self._token_text(other), each) for other, each in others),
+            )
+            for (token, logprob), others in zip(generation.logprobs, likeliest, strict=True)
         )
+
+    def _token_text(self, token: int) -> str:
+        text = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return cast("str", text)
 
 
 class AdaptedModel:

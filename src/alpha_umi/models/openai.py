@@ -218,7 +218,9 @@ class OpenAIModel:
             fields["seed"] = sampling.seed
         fields |= _extended_fields(sampling) | self._grammar(sampling.grammar)
         if sampling.logprobs:
-            fields["logprobs"] = True if "messages" in fields else 0
+            fields["logprobs"] = True if "messages" in fields else sampling.top_logprobs
+            if "messages" in fields and sampling.top_logprobs:
+                fields["top_logprobs"] = sampling.top_logprobs
         named = {endpoint.rename.get(key, key): value for key, value in fields.items()}
         named.pop("", None)
         url = httpx2.URL(endpoint.base_url)
@@ -390,10 +392,21 @@ def _logprobs(field: Any) -> tuple[TokenLogprob, ...] | None:
     """Log-probabilities in either API's shape; None where there are none, or in another shape."""
     try:
         if "content" in field:
-            pairs = [(each["token"], each["logprob"]) for each in field["content"]]
+            found = [
+                (each["token"], each["logprob"], {top["token"]: top["logprob"] for top in each.get("top_logprobs", ())})
+                for each in field["content"]
+            ]
         else:
-            pairs = list(zip(field["tokens"], field["token_logprobs"], strict=True))
-        return tuple(TokenLogprob(text=str(text), logprob=float(logprob)) for text, logprob in pairs)
+            beside = field.get("top_logprobs") or [{}] * len(field["tokens"])
+            found = list(zip(field["tokens"], field["token_logprobs"], beside, strict=True))
+        return tuple(
+            TokenLogprob(
+                text=str(text),
+                logprob=float(logprob),
+                likeliest=tuple((str(other), float(each)) for other, each in (likeliest or {}).items()),
+            )
+            for text, logprob, likeliest in found
+        )
     except (LookupError, TypeError, ValueError):
         return None
 

@@ -44,6 +44,18 @@ class Asked:
         self.state.keep_call(call_id, called.thought, called.call)
         return call_id
 
+    def choices(self, count: int) -> list[Asked]:
+        """The request as often as choices are asked for; each has a meter of its own, and a seed where one is given."""
+        meter = self.request.meter
+        seed = meter.settings.seed
+
+        def choice(number: int) -> Asked:
+            settings = replace(meter.settings, seed=None if seed is None else seed + number)
+            own = RequestMeter(settings=settings, spans=meter.spans)
+            return replace(self, request=replace(self.request, meter=own))
+
+        return [self, *(choice(number) for number in range(1, count))]
+
     def park(self, asking: ApprovalAsked, events: AsyncGenerator[Event]) -> None:
         """Keep the reply, whose client is sent a request for approval, for the request that decides."""
         if self.request.tools is not None:
@@ -66,6 +78,7 @@ class ParsedRequest:
     budgets: Budgets
     parallel: bool
     streams: bool
+    choices: int = 1
     strategy: Named | None = None
     """Search of the server's tools; None: the server's own."""
     shows_nodes: bool = False
@@ -73,10 +86,8 @@ class ParsedRequest:
 
 def read_chat(body: ChatRequest) -> ParsedRequest:
     """Read a chat request. Raises ApiError naming the field."""
-    if body.n not in (None, 1):
-        raise unsupported("n", "one choice is made per request; send the request again for another")
-    if body.top_logprobs:
-        raise unsupported("top_logprobs", "only the log probabilities of the written tokens are known here")
+    if body.top_logprobs and not body.logprobs:
+        raise invalid("top_logprobs: they stand beside logprobs, which must be true", "top_logprobs")
     tools = read_functions(body.tools)
     choice, named = read_choice(body.tool_choice, tools)
     stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
@@ -93,12 +104,14 @@ def read_chat(body: ChatRequest) -> ParsedRequest:
             seed=body.seed,
             stop=tuple(each for each in stop if each),
             logprobs=bool(body.logprobs),
+            top_logprobs=body.top_logprobs or 0,
             max_tokens=min(limits, default=None),
         ),
         format=body.response_format,
         budgets=body,
         parallel=body.parallel_tool_calls is not False,
         streams=bool(body.stream),
+        choices=body.n or 1,
     )
 
 
@@ -176,6 +189,8 @@ async def ask_about(
     tools: ServerTools | None = None
     if own_tools and alone is None and served.toolbox is not None and parsed.choice is not ToolChoice.NONE:
         task, tools = await _server_tools(parsed, served, query, turns[asked_at + 1 :])
+    if tools is not None and parsed.choices > 1:
+        raise unsupported("n", "the server's tools would be run for each choice; send tools of your own, or ask again")
     choice = ToolChoice.AUTO if answer_tool is not None or tools is not None else parsed.choice
     if tools is None and not task.tools:
         choice = ToolChoice.NONE
@@ -183,6 +198,8 @@ async def ask_about(
     if isinstance(agent, RoleAgent):
         steer, agent = partial(_alone, served=served, role=agent.role), agent.agent
     settings = _settings(parsed, served, answer_tool)
+    if alone is not None:
+        settings = replace(settings, answering=frozenset({alone}))
     request = AgentRequest(
         agent=agent,
         name=parsed.model,

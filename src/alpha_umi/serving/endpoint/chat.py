@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from alpha_umi.serving.endpoint.asking import Asked
 from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Ended, Event, Text, Thought
-from alpha_umi.types import Call, Json, Observation, TokenLogprob
+from alpha_umi.serving.endpoint.merging import merged, together
+from alpha_umi.types import Call, Json, Observation, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +36,21 @@ class ChatHead:
         }
 
 
-async def chat_completion(asked: Asked, events: AsyncGenerator[Event]) -> dict[str, Json]:
-    """Answer a request as one object. Raises ApiError."""
-    head = ChatHead(model=asked.model)
+Reply: TypeAlias = tuple[Asked, AsyncGenerator[Event]]
+"""A request, and the events of the reply to it."""
+
+
+async def chat_completion(replies: Sequence[Reply]) -> dict[str, Json]:
+    """Answer a request as one object, with a choice for each reply. Raises ApiError."""
+    head = ChatHead(model=replies[0][0].model)
+    made = await together([_choice(number, *reply) for number, reply in enumerate(replies)])
+    status = {name: value for _, status in made for name, value in status.items()}
+    choices = list[Json](choice for choice, _ in made)
+    return head.object("chat.completion", choices, usage=write_usage([asked for asked, _ in replies]), **status)
+
+
+async def _choice(number: int, asked: Asked, events: AsyncGenerator[Event]) -> tuple[dict[str, Json], dict[str, Json]]:
+    """The choice of a reply, and the status of one that waits for its client."""
     thoughts, text, calls = list[str](), list[str](), list[Json]()
     finish, status = None, dict[str, Json]()
     async for event in events:
@@ -65,25 +80,30 @@ async def chat_completion(asked: Asked, events: AsyncGenerator[Event]) -> dict[s
         message["reasoning_content"] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
-    choice: dict[str, Json] = {
-        "index": 0,
-        "message": message,
-        "logprobs": write_logprobs(asked),
-        "finish_reason": finish,
-    }
-    return head.object("chat.completion", [choice], usage=write_usage(asked), **status)
+    logprobs = write_logprobs(asked, "".join(text))
+    return {"index": number, "message": message, "logprobs": logprobs, "finish_reason": finish}, status
 
 
-async def chat_chunks(
-    asked: Asked, events: AsyncGenerator[Event], *, with_usage: bool
-) -> AsyncGenerator[dict[str, Json]]:
-    """Answer a request as chunks of a stream. Raises ApiError."""
-    head = ChatHead(model=asked.model)
-    number, has_thought, has_text = 0, False, False
+async def chat_chunks(replies: Sequence[Reply], *, with_usage: bool) -> AsyncGenerator[dict[str, Json]]:
+    """Answer a request as chunks of a stream, those of several choices as they come. Raises ApiError."""
+    head = ChatHead(model=replies[0][0].model)
     usage: dict[str, Json] = {"usage": None} if with_usage else {}
+    choices = [_choice_chunks(number, head, usage, *reply) for number, reply in enumerate(replies)]
+    async with aclosing(merged(choices)) as chunks:
+        async for chunk in chunks:
+            yield chunk
+    if with_usage:
+        yield head.object("chat.completion.chunk", [], usage=write_usage([asked for asked, _ in replies]))
 
-    def chunk(delta: dict[str, Json], finish: str | None = None, **more: Json) -> dict[str, Json]:
-        choice: dict[str, Json] = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish, **more}
+
+async def _choice_chunks(
+    index: int, head: ChatHead, usage: dict[str, Json], asked: Asked, events: AsyncGenerator[Event]
+) -> AsyncGenerator[dict[str, Json]]:
+    """The chunks of one choice."""
+    number, has_thought, text = 0, False, list[str]()
+
+    def chunk(delta: dict[str, Json], finish: str | None = None, logprobs: Json = None) -> dict[str, Json]:
+        choice: dict[str, Json] = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         return head.object("chat.completion.chunk", [choice], **usage)
 
     yield chunk({"role": "assistant"})
@@ -93,7 +113,7 @@ async def chat_chunks(
                 yield chunk({"reasoning_content": f"\n\n{piece}" if starts and has_thought else piece})
                 has_thought = True
             case Text(text=piece):
-                has_text = True
+                text.append(piece)
                 yield chunk({"content": piece})
             case Called() | Observation() if asked.request.tools is not None:
                 yield chunk({"reasoning_content": f"\n\n{shown(event)}"})
@@ -106,14 +126,11 @@ async def chat_chunks(
                 yield {**chunk({}, "stop"), **requires_action(event)}
                 break
             case Ended(finish=finish):
-                if not has_text and not number:
+                if not text and not number:
                     yield chunk({"content": ""})
-                logprobs = write_logprobs(asked)
-                yield chunk({}, finish, **({} if logprobs is None else {"logprobs": logprobs}))
+                yield chunk({}, finish, write_logprobs(asked, "".join(text)))
             case _:
                 pass
-    if with_usage:
-        yield head.object("chat.completion.chunk", [], usage=write_usage(asked))
 
 
 def write_call(call: Call, call_id: str) -> dict[str, Json]:
@@ -146,31 +163,33 @@ def shown(event: Event) -> str:
             return ""
 
 
-def write_usage(asked: Asked) -> dict[str, Json]:
-    """Write what a reply took."""
-    meter = asked.request.meter
-    usage = meter.usage
+def write_usage(choices: Sequence[Asked]) -> dict[str, Json]:
+    """Write what the replies to a request took together."""
+    meters = [asked.request.meter for asked in choices]
+    usage = sum((meter.usage for meter in meters), Usage())
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": meter.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": meter.reasoning_tokens},
+        "prompt_tokens_details": {"cached_tokens": sum(meter.cached_tokens for meter in meters)},
+        "completion_tokens_details": {"reasoning_tokens": sum(meter.reasoning_tokens for meter in meters)},
     }
 
 
-def write_logprobs(asked: Asked) -> Json:
-    """Write the log probabilities of the answer's tokens; None where they were not asked for."""
-    tokens = asked.request.meter.answer_logprobs
-    return None if tokens is None else {"content": list(_tokens(tokens)), "refusal": None}
-
-
-def _tokens(tokens: Sequence[TokenLogprob]) -> Iterator[Json]:
-    for token in tokens:
-        entry: Mapping[str, Json] = {
-            "token": token.text,
-            "logprob": token.logprob,
-            "bytes": list[Json](token.text.encode()),
-            "top_logprobs": [],
+def write_logprobs(asked: Asked, text: str) -> Json:
+    """Write the log probabilities of the tokens of the answer's text; None where they were not asked for."""
+    tokens = asked.request.meter.answer_logprobs(text)
+    if tokens is None:
+        return None
+    content: list[Json] = [
+        {
+            **_token(token.text, token.logprob),
+            "top_logprobs": [_token(other, logprob) for other, logprob in token.likeliest],
         }
-        yield dict(entry)
+        for token in tokens
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _token(text: str, logprob: float | None) -> dict[str, Json]:
+    return {"token": text, "logprob": logprob, "bytes": list[Json](text.encode())}

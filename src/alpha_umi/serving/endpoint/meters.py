@@ -12,8 +12,6 @@ from alpha_umi.protocols import Model, StreamingModel
 from alpha_umi.serving.endpoint.spans import Spans, completion_span, note_completion
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
-_ANSWERING = (Role.SUMMARIZER, Role.BACKBONE)
-
 
 class SpentError(ModelError):
     """Budget of completion tokens that is spent before a completion begins."""
@@ -27,8 +25,11 @@ class Settings:
     top_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    """Of the answer alone: plans and calls end as their format says."""
+    """Of the answer, or of a planner that is asked alone; other plans and calls end as their format says."""
     logprobs: bool = False
+    top_logprobs: int = 0
+    answering: frozenset[Role] = frozenset({Role.SUMMARIZER, Role.BACKBONE})
+    """Roles whose completion is the answer; a role that is asked alone."""
     max_tokens: int | None = None
     """Of all completions together."""
     answer_grammar: str | None = None
@@ -43,10 +44,10 @@ class Settings:
             value = getattr(self, name)
             if value is not None:
                 changes[name] = value
-        if role is Role.SUMMARIZER and self.stop:
+        if role in self.answering and role in (Role.SUMMARIZER, Role.PLANNER) and self.stop:
             changes["stop"] = (*own.stop, *self.stop)
-        if role in _ANSWERING and self.logprobs:
-            changes["logprobs"] = True
+        if role in self.answering and self.logprobs:
+            changes |= {"logprobs": True, "top_logprobs": self.top_logprobs}
         constrained = role_model.constrained or role in self.constrained
         return replace(role_model, sampling=replace(own, **changes), constrained=constrained)  # pyright: ignore[reportArgumentType]
 
@@ -90,17 +91,21 @@ class RequestMeter:
         return sum(each.usage.completion_tokens for role, each in self._new if role is Role.PLANNER)
 
     @property
-    def answer_logprobs(self) -> tuple[TokenLogprob, ...] | None:
-        """Log probabilities of the tokens of the answer, without the one that ended it; None where there are none."""
-        last = next((each for role, each in reversed(self.completions) if role in _ANSWERING), None)
-        if last is None or last.logprobs is None:
+    def _answer(self) -> Completion | None:
+        """The last completion of an answering role."""
+        return next((each for role, each in reversed(self.completions) if role in self.settings.answering), None)
+
+    def answer_logprobs(self, text: str) -> tuple[TokenLogprob, ...] | None:
+        """Log probabilities of the tokens in which a text of the answer was written; None where there are none."""
+        if self._answer is None or self._answer.logprobs is None:
             return None
-        kept, length = list[TokenLogprob](), 0
-        for token in last.logprobs:
-            if length >= len(last.text):
-                break
-            kept.append(token)
-            length += len(token.text)
+        written = "".join(token.text for token in self._answer.logprobs)
+        start = max(written.rfind(text), 0)
+        kept, at = list[TokenLogprob](), 0
+        for token in self._answer.logprobs:
+            if at < start + len(text) and at + len(token.text) > start:
+                kept.append(token)
+            at += len(token.text)
         return tuple(kept)
 
     @property
@@ -110,8 +115,7 @@ class RequestMeter:
     @property
     def is_cut(self) -> bool:
         """True where the last completion of an answering role ran out of tokens."""
-        last = next((each for role, each in reversed(self.completions) if role in _ANSWERING), None)
-        return last is not None and last.finish is FinishReason.LENGTH
+        return self._answer is not None and self._answer.finish is FinishReason.LENGTH
 
     @property
     def is_spent(self) -> bool:

@@ -81,16 +81,17 @@ class Routes:
     async def chat(self, request: Request) -> Response:
         read = read_body(ChatRequest, await self._body(request))
         if read.approval is not None:
-            asked, events = self._take_up(read.approval)
+            replies = [self._take_up(read.approval)]
         else:
             asked = await ask(read_chat(read), self.served, self.state)
-            self._check_room()
-            events = self._reply(asked, request.url.path)
+            self._check_room(read.n or 1)
+            replies = [(each, self._reply(each, request.url.path)) for each in asked.choices(read.n or 1)]
+        replying = self._replying(len(replies))
         if read.stream:
             with_usage = read.stream_options is not None and bool(read.stream_options.include_usage)
-            return send_stream(chat_chunks(asked, events, with_usage=with_usage), self._replying())
-        async with self._replying():
-            made = await until_hang_up(request, chat_completion(asked, events))
+            return send_stream(chat_chunks(replies, with_usage=with_usage), replying)
+        async with replying:
+            made = await until_hang_up(request, chat_completion(replies))
         return Response(status_code=HUNG_UP) if made is None else send_json(made)
 
     async def responses(self, request: Request) -> Response:
@@ -211,16 +212,16 @@ class Routes:
         parked.asked.request.meter.begin_part()
         return parked.asked, parked.events
 
-    def _check_room(self) -> None:
-        """Refuse one reply too many. Raises ApiError."""
-        if self.in_progress >= self.options.most_replies:
+    def _check_room(self, replies: int = 1) -> None:
+        """Refuse replies that are too many. Raises ApiError."""
+        if self.in_progress and self.in_progress + replies > self.options.most_replies:
             raise ApiError(status=429, message="too many replies are in progress; come again later")
 
     @asynccontextmanager
-    async def _replying(self) -> AsyncGenerator[None]:
-        """One reply in progress, within its time. Raises ApiError."""
-        self._check_room()
-        self.in_progress += 1
+    async def _replying(self, replies: int = 1) -> AsyncGenerator[None]:
+        """Replies in progress to one request, within their time. Raises ApiError."""
+        self._check_room(replies)
+        self.in_progress += replies
         try:
             async with asyncio.timeout(self.options.request_s):
                 yield
@@ -228,7 +229,7 @@ class Routes:
             message = f"the reply took longer than {self.options.request_s:g} s"
             raise ApiError(status=504, message=message, code="timeout") from None
         finally:
-            self.in_progress -= 1
+            self.in_progress -= replies
 
     async def _reply(self, asked: Asked, path: str) -> AsyncGenerator[Event]:
         """The events of a reply, counted, and kept at its end."""

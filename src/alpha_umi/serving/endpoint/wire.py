@@ -11,7 +11,7 @@ from alpha_umi.serving.endpoint.errors import invalid
 from alpha_umi.types import Json
 
 MOST_CHARACTERS = 16 << 20
-MOST_MESSAGES, MOST_TOOLS, MOST_STOPS = 4096, 1024, 16
+MOST_MESSAGES, MOST_TOOLS, MOST_STOPS, MOST_CHOICES = 4096, 1024, 16, 16
 DEEPEST = 64
 """Most levels of a request."""
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -106,7 +106,7 @@ class ChatRequest(Budgets):
     max_tokens: int | None = Field(default=None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    n: int | None = Field(default=None, ge=1)
+    n: int | None = Field(default=None, ge=1, le=MOST_CHOICES)
     approval: Approval | None = None
     """Decision with which a reply goes on whose status is `requires_action`."""
 
