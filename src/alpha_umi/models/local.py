@@ -17,7 +17,7 @@ import torch
 from alpha_umi.errors import ModelError
 from alpha_umi.event_loops import off_loop
 from alpha_umi.formats.chat_templates import ChatUse
-from alpha_umi.formats.tokens import Tokenizer, decode, end_ids, prompt_ids
+from alpha_umi.formats.tokens import Tokenizer, end_ids, prompt_ids
 from alpha_umi.models.adapter_files import invocation, load_adapters, merge_folder, read_config
 from alpha_umi.models.adapters import ADAPTERS, adapters_of
 from alpha_umi.models.checkpoint import (
@@ -37,6 +37,7 @@ from alpha_umi.models.engine.worker import DeviceQueue, Worker
 from alpha_umi.models.format_tokens import hold_tokens
 from alpha_umi.models.generation import Generation, Grammar
 from alpha_umi.models.padded import PaddedRunner
+from alpha_umi.models.stream_pace import StreamPace
 from alpha_umi.types import Completion, FinishReason, Prompt, Role, Sampling, TokenLogprob, Usage
 
 if TYPE_CHECKING:
@@ -72,7 +73,6 @@ class LocalModel:
         """
         self._model = model.eval()
         self._tokenizer = cast("Tokenizer", tokenizer)
-        self._end = end
         self._ends = frozenset(end_ids(self._tokenizer, end)) | _own_ends(model)
         self._batch_tokens = batch_tokens
         self._limits = limits or EngineLimits()
@@ -162,7 +162,7 @@ class LocalModel:
 
         Raises ModelError when it does not fit the context or the memory, or the model cannot run.
         """
-        _, reply = await self._submit(prompt, sampling, role, None)
+        _, reply = await self._submit(prompt, sampling, role)
         return await reply
 
     async def stream(
@@ -170,16 +170,18 @@ class LocalModel:
     ) -> AsyncGenerator[str | Completion]:
         """Continue `prompt`, yielding the text in pieces as it is generated, and the Completion last.
 
-        Law: the pieces joined are the text of the completion. Raises ModelError as `complete` does.
+        Law: the pieces joined are the text of the completion. Tokens that come faster than a share of the machine
+        allows are one piece. Raises ModelError as `complete` does.
         """
-        more = asyncio.Event()
-        generation, reply = await self._submit(prompt, sampling, role, more.set)
+        more, pace = asyncio.Event(), StreamPace()
+        generation, reply = await self._submit(prompt, sampling, role, more.set, pace)
         reply.add_done_callback(lambda _: more.set())  # also where the model is closed meanwhile
         sent = 0
         try:
             while not reply.done():
                 await more.wait()
                 more.clear()
+                pace.wait(len(self._replies))
                 final = self._final_text(generation)
                 if len(final) > sent and not reply.done():
                     yield final[sent:]
@@ -204,9 +206,14 @@ class LocalModel:
     # --- one request ----------------------------------------------------------------------------------
 
     async def _submit(
-        self, prompt: Prompt, sampling: Sampling, role: Role | None, on_token: Callable[[], object] | None
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        role: Role | None,
+        on_token: Callable[[], object] | None = None,
+        pace: StreamPace | None = None,
     ) -> tuple[Generation, asyncio.Future[Completion]]:
-        """Submit a request to the worker. `on_token` is called in this event loop whenever tokens were added."""
+        """Submit a request to the worker. `on_token` is called in this event loop for tokens that are due by `pace`."""
         request = await off_loop(self._request, prompt, sampling, role, id(asyncio.current_task()))
         if self._closed:
             raise ModelError("this model is closed")
@@ -224,8 +231,8 @@ class LocalModel:
 
         request.on_done = on_done
         request.is_cancelled = lambda: reply.done() or loop.is_closed()
-        if on_token is not None:
-            request.on_token = lambda _: call(on_token)
+        if on_token is not None and pace is not None:
+            request.on_token = lambda _: call(on_token) if pace.is_due() else None
         self._replies.add(reply)
         reply.add_done_callback(self._replies.discard)
         self._started().submit(request)
@@ -299,7 +306,9 @@ class LocalModel:
     # --- the completion -------------------------------------------------------------------------------
 
     def _text(self, ids: Sequence[int]) -> str:
-        return decode(self._tokenizer, ids, self._end)
+        """Text of ids without the one that ended them, which a generation leaves out."""
+        text = self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return cast("str", text)
 
     def _final_text(self, generation: Generation) -> str:
         """The part of the text that no later token changes: without partial characters and partial stop strings."""
@@ -344,16 +353,12 @@ class LocalModel:
         return tuple(
             TokenLogprob(
                 id=token,
-                text=self._token_text(token),
+                text=self._text([token]),
                 logprob=logprob,
-                likeliest=tuple((self._token_text(other), each) for other, each in others),
+                likeliest=tuple((self._text([other]), each) for other, each in others),
             )
             for (token, logprob), others in zip(generation.logprobs, likeliest, strict=True)
         )
-
-    def _token_text(self, token: int) -> str:
-        text = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return cast("str", text)
 
 
 class AdaptedModel:
