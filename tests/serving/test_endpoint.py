@@ -151,6 +151,27 @@ def test_tool_choice_decides_whether_a_tool_is_called(tiny):
             assert said["message"]["tool_calls"][0]["function"]["name"] == name
 
 
+def test_arguments_of_a_constrained_call_are_streamed_while_they_are_written(tiny):
+    served, _ = tiny
+    task = WorldTask(TASK)
+    asked = {"model": "umi-tiny", "tool_choice": "required"}
+    whole = served.chat(task.query, tools=task.tools, **asked).json()["choices"][0]["message"]["tool_calls"]
+    messages = [{"role": "user", "content": task.query}]
+    with client(served).chat.completions.stream(messages=messages, tools=task.tools, **asked) as events:
+        pieces = [each.arguments_delta for each in events if each.type == "tool_calls.function.arguments.delta"]
+        [call] = events.get_final_completion().choices[0].message.tool_calls
+    assert len(pieces) > 3
+    assert (call.function.name, "".join(pieces)) == (whole[0]["function"]["name"], whole[0]["function"]["arguments"])
+    assert served.routes.state.find_call(call.id).call.arguments == "".join(pieces)
+    tools = [{"type": "function", **function} for function in task.functions]
+    with client(served).responses.stream(input=task.query, tools=tools, **asked) as events:
+        said = [each.delta for each in events if each.type == "response.function_call_arguments.delta"]
+        assert events.get_final_response().output[-1].arguments == "".join(said) == "".join(pieces)
+    cut = served.chat(task.query, tools=task.tools, stream=True, max_completion_tokens=48, **asked).text
+    assert '"finish_reason":"length"' in cut
+    assert '"finish_reason":"tool_calls"' not in cut
+
+
 def test_budget_log_probabilities_and_stop_are_kept(tiny):
     served, _ = tiny
     cut = served.chat("What is the weather in Lima?", max_completion_tokens=5).json()

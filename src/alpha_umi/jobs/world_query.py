@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -55,14 +56,18 @@ def open_world(preset: str) -> LoadedEnvironment:
 
 def _offer(preset: str, text: str) -> tuple[ToolSpec, ...]:
     tools = find_preset(preset).open().tools
-    retriever = Retriever.index(
-        tuple(spec_document(tool.spec, tool.provider, tool.category) for tool in tools.values())
-    )
-    found = _one_per_need(tools[api.name] for api in retriever.offer(text, _RANKED))[:OFFERED]
+    found = _one_per_need(tools[api.name] for api in _retriever(preset).offer(text, _RANKED))[:OFFERED]
     akin = {tool.category for tool in found}
     others = sorted(tools.values(), key=lambda tool: tool.category not in akin)
     found += [tool for tool in _one_per_need([*found, *others]) if tool not in found][: max(_FEWEST - len(found), 0)]
     return tuple(tool.spec for tool in found)
+
+
+@functools.cache
+def _retriever(preset: str) -> Retriever:
+    """Retriever of a world's tools, which are always the same."""
+    tools = find_preset(preset).open().tools.values()
+    return Retriever.index(tuple(spec_document(tool.spec, tool.provider, tool.category) for tool in tools))
 
 
 def _one_per_need(tools: Iterable[Tool]) -> list[Tool]:

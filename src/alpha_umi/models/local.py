@@ -170,8 +170,8 @@ class LocalModel:
     ) -> AsyncGenerator[str | Completion]:
         """Continue `prompt`, yielding the text in pieces as it is generated, and the Completion last.
 
-        Law: the pieces joined are the text of the completion. Tokens that come faster than a share of the machine
-        allows are one piece. Raises ModelError as `complete` does.
+        Law: the pieces joined are the text of the completion. Beside many others a piece is several tokens. Raises
+        ModelError as `complete` does.
         """
         more, pace = asyncio.Event(), StreamPace()
         generation, reply = await self._submit(prompt, sampling, role, more.set, pace)
@@ -181,7 +181,7 @@ class LocalModel:
             while not reply.done():
                 await more.wait()
                 more.clear()
-                pace.wait(len(self._replies))
+                pace.expect(len(self._replies))
                 final = self._final_text(generation)
                 if len(final) > sent and not reply.done():
                     yield final[sent:]

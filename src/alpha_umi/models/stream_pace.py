@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
+
+_REPLIES_PER_TOKEN, _MOST_TOKENS, _LONGEST_S = 8, 8, 1.0
 
 
 class StreamPace:
-    """Pace of the pieces of a stream: of many replies in progress each is woken less often.
+    """Pace of one stream: the first token at once, then a piece of as many tokens as the replies in progress suggest.
 
     A wake of the event loop, and all that a piece costs behind it, is dear beside a token of a small model.
     """
 
-    EACH_S, LONGEST_S = 0.002, 0.2
-    """Pause after a piece: for each reply in progress, and at most."""
-
     def __init__(self) -> None:
-        self._next = 0.0
+        self._tokens, self._wanted, self._sent_at = 0, 1, 0.0
 
     def is_due(self) -> bool:
-        """True for the first token after the pause. Called by the thread of the engine."""
-        if time.monotonic() < self._next:
+        """Count a token; True where a piece is to be sent. Called by the thread of the engine."""
+        self._tokens += 1
+        now = time.monotonic()
+        if self._tokens < self._wanted and now - self._sent_at < _LONGEST_S:
             return False
-        self._next = math.inf  # until the reader has got it
+        self._tokens, self._sent_at = 0, now
         return True
 
-    def wait(self, replies: int) -> None:
-        """Begin the pause after a piece, with so many replies in progress."""
-        self._next = time.monotonic() + min(self.EACH_S * replies, self.LONGEST_S)
+    def expect(self, replies: int) -> None:
+        """Set the length of the next piece, with so many replies in progress."""
+        self._wanted = min(1 + replies // _REPLIES_PER_TOKEN, _MOST_TOKENS)

@@ -30,6 +30,11 @@ from alpha_umi.serving.endpoint.wire import Budgets, ChatRequest, NamedChoice, R
 from alpha_umi.types import Call, Json, Plan, Role, Task, ToolSpec, Turn, User
 
 
+def new_call_id() -> str:
+    """An id of a call, which no other has."""
+    return f"call_{secrets.token_hex(12)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """Request that is read and checked."""
@@ -38,9 +43,9 @@ class Asked:
     request: AgentRequest
     state: State
 
-    def remember(self, called: Called) -> str:
-        """Give a call its id, under which the plan before it is remembered."""
-        call_id = f"call_{secrets.token_hex(12)}"
+    def remember(self, called: Called, call_id: str | None = None) -> str:
+        """Give a call its id, else the one that was sent, under which the plan before it is remembered."""
+        call_id = call_id or new_call_id()
         self.state.keep_call(call_id, called.thought, called.call)
         return call_id
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from alpha_umi.serving.endpoint.asking import Asked
-from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Ended, Event, Text, Thought
+from alpha_umi.serving.endpoint.asking import Asked, new_call_id
+from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Calling, Ended, Event, Text, Thought
 from alpha_umi.serving.endpoint.merging import merged, together
-from alpha_umi.types import Call, Json, Observation, Usage
+from alpha_umi.types import Json, Observation, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ async def _choice(number: int, asked: Asked, events: AsyncGenerator[Event]) -> t
             case Called() | Observation() if asked.request.tools is not None:
                 thoughts.append(f"\n\n{shown(event)}")
             case Called(call=call):
-                calls.append(write_call(call, asked.remember(event)))
+                calls.append(write_call(call.name, call.arguments, asked.remember(event)))
             case ApprovalAsked():
                 asked.park(event, events)
                 text.append(approval_words(event))
@@ -100,7 +100,7 @@ async def _choice_chunks(
     index: int, head: ChatHead, usage: dict[str, Json], asked: Asked, events: AsyncGenerator[Event]
 ) -> AsyncGenerator[dict[str, Json]]:
     """The chunks of one choice."""
-    number, has_thought, text = 0, False, list[str]()
+    calls, has_thought, text = _Calls(asked), False, list[str]()
 
     def chunk(delta: dict[str, Json], finish: str | None = None, logprobs: Json = None) -> dict[str, Json]:
         choice: dict[str, Json] = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
@@ -117,25 +117,53 @@ async def _choice_chunks(
                 yield chunk({"content": piece})
             case Called() | Observation() if asked.request.tools is not None:
                 yield chunk({"reasoning_content": f"\n\n{shown(event)}"})
-            case Called(call=call):
-                yield chunk({"tool_calls": [{"index": number, **write_call(call, asked.remember(event))}]})
-                number += 1
+            case Calling() | Called():
+                for delta in calls.deltas(event):
+                    yield chunk(delta)
             case ApprovalAsked():
                 asked.park(event, events)
                 yield chunk({"content": approval_words(event)})
                 yield {**chunk({}, "stop"), **requires_action(event)}
                 break
             case Ended(finish=finish):
-                if not text and not number:
+                if not text and not calls.begun:
                     yield chunk({"content": ""})
                 yield chunk({}, finish, write_logprobs(asked, "".join(text)))
             case _:
                 pass
 
 
-def write_call(call: Call, call_id: str) -> dict[str, Json]:
-    """Write a call as an entry of `tool_calls`."""
-    return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+@dataclass(slots=True)
+class _Calls:
+    """Calls of one choice, as the deltas of its stream."""
+
+    asked: Asked
+    begun: int = 0
+    open_id: str = ""
+    """Of the call whose arguments are being written; empty: none."""
+    sent: int = 0
+    """Characters of its arguments so far."""
+
+    def deltas(self, event: Calling | Called) -> Iterator[dict[str, Json]]:
+        """Write a piece of a call, or what is left of one."""
+        if isinstance(event, Called):
+            name, piece = event.call.name, event.call.arguments[self.sent :]
+            call_id = self.asked.remember(event, self.open_id or None)
+        else:
+            name, piece = event.name, event.arguments
+            call_id = self.open_id or new_call_id()
+        if not self.open_id:
+            self.begun += 1
+            yield {"tool_calls": [{"index": self.begun - 1, **write_call(name, piece, call_id)}]}
+        elif piece:
+            yield {"tool_calls": [{"index": self.begun - 1, "function": {"arguments": piece}}]}
+        is_whole = isinstance(event, Called)
+        self.open_id, self.sent = ("", 0) if is_whole else (call_id, self.sent + len(piece))
+
+
+def write_call(name: str, arguments: str, call_id: str) -> dict[str, Json]:
+    """Write a call, or the beginning of one, as an entry of `tool_calls`."""
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def requires_action(event: ApprovalAsked) -> dict[str, Json]:

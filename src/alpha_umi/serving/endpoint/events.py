@@ -36,6 +36,16 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class Calling:
+    """Piece of the arguments of a call that is being written, and is certain to be sent (`Called`)."""
+
+    name: str
+    arguments: str
+    starts: bool = False
+    """True for the first piece of a call."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalAsked:
     """Call that waits for the client's approval."""
 
@@ -64,4 +74,4 @@ class Ended:
     """Of the search, where the server ran the tools; else the reply as one."""
 
 
-Event: TypeAlias = Thought | Text | Called | ApprovalAsked | Grown | Observation | Ended
+Event: TypeAlias = Thought | Text | Calling | Called | ApprovalAsked | Grown | Observation | Ended

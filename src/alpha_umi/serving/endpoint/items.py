@@ -126,14 +126,24 @@ class Output:
         self.text += piece
         yield self._event("response.output_text.delta", content_index=0, delta=piece, logprobs=list[Json]())
 
-    def call(self, call: Call, call_id: str) -> Iterator[dict[str, Json]]:
-        """Add a call that the client runs."""
+    def begin_call(self, name: str, call_id: str) -> Iterator[dict[str, Json]]:
+        """Add a call that the client runs, whose arguments follow."""
         yield from self.close()
-        item: dict[str, Json] = {"type": "function_call", "id": _id("fc"), "call_id": call_id, "name": call.name}
+        item: dict[str, Json] = {"type": "function_call", "id": _id("fc"), "call_id": call_id, "name": name}
         yield from self._begin({**item, "arguments": "", "status": "in_progress"})
-        yield self._event("response.function_call_arguments.delta", delta=call.arguments)
-        yield self._event("response.function_call_arguments.done", arguments=call.arguments, name=call.name)
-        yield from self._end(arguments=call.arguments, status="completed")
+
+    def add_arguments(self, piece: str) -> Iterator[dict[str, Json]]:
+        """Add to the arguments of the call."""
+        self.text += piece
+        if piece:
+            yield self._event("response.function_call_arguments.delta", delta=piece)
+
+    def end_call(self) -> Iterator[dict[str, Json]]:
+        """End the call."""
+        item = self.items[-1]
+        arguments = self.text
+        yield self._event("response.function_call_arguments.done", arguments=arguments, name=item["name"])
+        yield from self._end(arguments=arguments, status="completed")
 
     def ask_approval(self, call: Call, name: str) -> Iterator[dict[str, Json]]:
         """Add a request for approval of a call that the server would run."""
@@ -178,6 +188,8 @@ class Output:
                 yield from self._end(content=[_text_part(text)], status="completed")
             case "mcp_call":
                 yield from self.end_own_call("")
+            case "function_call":
+                yield from self._end(arguments=text, status="incomplete")
             case _:
                 pass
 

@@ -61,6 +61,8 @@ class RequestMeter:
     spans: Spans | None = None
     """None: completions are no spans."""
     completions: list[tuple[Role, Completion]] = field(default_factory=list[tuple[Role, Completion]])
+    is_constrained: bool = False
+    """True where the completion in progress, or the last one, is constrained to a grammar."""
     counted: int = 0
     """Completions that an earlier part of the reply has told of; usage is that of the others."""
 
@@ -152,6 +154,7 @@ class _Measured:
 
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         sampling = self.meter.bounded(self.role, sampling)
+        self.meter.is_constrained = sampling.grammar is not None
         with completion_span(self.meter.spans, self.role) as note:
             completion = await self._complete(prompt, sampling)
             note_completion(note, completion)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from alpha_umi.agent import RoleModel, with_role_models
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.errors import FormatError, ModelError
+from alpha_umi.formats.live_call import LiveCall
 from alpha_umi.formats.live_text import LiveText
 from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.protocols import Agent, Environment, Format
@@ -24,7 +25,7 @@ from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree
 from alpha_umi.search.solve import solve
 from alpha_umi.serving.endpoint.approvals import ASK_CLIENT, Approvals
 from alpha_umi.serving.endpoint.errors import ApiError, failed, invalid
-from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Ended, Event, Grown, Text, Thought
+from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Calling, Ended, Event, Grown, Text, Thought
 from alpha_umi.serving.endpoint.meters import RequestMeter, SpentError
 from alpha_umi.serving.endpoint.spans import agent_span
 from alpha_umi.types import (
@@ -129,6 +130,8 @@ async def _joined(events: asyncio.Queue[Event | None]) -> AsyncGenerator[Event]:
                 event = Text(first + second)
             case Thought(text=first, starts=starts), Thought(text=second, starts=False):
                 event = Thought(first + second, starts=starts)
+            case Calling(name=name, arguments=first, starts=starts), Calling(arguments=second, starts=False):
+                event = Calling(name, first + second, starts=starts)
             case None, _:
                 pass
             case _:
@@ -155,6 +158,8 @@ class _Reply:
     send: Callable[[Event], object]
     live: dict[Role, LiveText] = field(default_factory=dict[Role, LiveText])
     answer: LiveText | None = None
+    call: LiveCall | None = None
+    """The call that is sent while it is written: one that is constrained, and so cannot be taken back."""
     thought: str = ""
     """Of the last plan."""
     waiting: Called | None = None
@@ -192,6 +197,7 @@ class _Reply:
                     finish = "length"
                     break
                 steps += 1
+            self.call = None
             try:
                 proposal = await agent.propose(request.task, (*request.turns, *said))
             except SpentError:
@@ -214,6 +220,7 @@ class _Reply:
             good = [call for call in calls if self._fault(call) is None]
             if request.meter.last_finish is FinishReason.LENGTH and not good:
                 return tuple(turns), "length"
+            good = good or [call for call in calls[:1] if self.call and self.call.shown and self.call.begins(call)]
             if not good:
                 seen = self._fault(calls[0]) or Observation(content="")
                 return (*(turn for turn in turns if not isinstance(turn, Call)), calls[0], seen), ""
@@ -307,6 +314,11 @@ class _Reply:
             return
         if request.format is None:
             return
+        if role is Role.CALLER and request.tools is None and request.meter.is_constrained:
+            self.call = self.call or LiveCall(request.format)
+            starts = not self.call.shown
+            if arguments := self.call.feed(piece):
+                self.send(Calling(self.call.name, arguments, starts=starts))
         if role in (Role.PLANNER, Role.BACKBONE):
             if role not in self.live:
                 self.live[role] = LiveText(request.format, role, Plan)

@@ -8,14 +8,21 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from alpha_umi.serving.endpoint.asking import Asked, ParsedRequest, read_choice, read_conversation, read_functions
+from alpha_umi.serving.endpoint.asking import (
+    Asked,
+    ParsedRequest,
+    new_call_id,
+    read_choice,
+    read_conversation,
+    read_functions,
+)
 from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
-from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Ended, Event, Grown, Text, Thought
+from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Calling, Ended, Event, Grown, Text, Thought
 from alpha_umi.serving.endpoint.items import Output, messages_of
 from alpha_umi.serving.endpoint.meters import Settings
 from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.endpoint.wire import Approval, ResponsesRequest, TextOptions
-from alpha_umi.types import Json, Observation
+from alpha_umi.types import Call, Json, Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +166,10 @@ def _events(event: Event, output: Output, asked: Asked) -> Iterator[dict[str, Js
             return output.say(piece)
         case Called(call=call, approval_id=approval_id) if own:
             return output.begin_own_call(call, asked.remember(event), approval_id)
+        case Calling(name=name, arguments=piece, starts=starts):
+            return _write_call(output, name, piece, new_call_id() if starts else None)
         case Called(call=call):
-            return output.call(call, asked.remember(event))
+            return _whole_call(output, call, asked, event)
         case Observation(content=content):
             return output.end_own_call(content)
         case ApprovalAsked(id=name, called=called):
@@ -169,6 +178,23 @@ def _events(event: Event, output: Output, asked: Asked) -> Iterator[dict[str, Js
             return _last_events(output, finish)
         case Grown():
             return iter(())
+
+
+def _write_call(output: Output, name: str, piece: str, call_id: str | None) -> Iterator[dict[str, Json]]:
+    """Add to a call; `call_id`: of one that begins."""
+    if call_id is not None:
+        yield from output.begin_call(name, call_id)
+    yield from output.add_arguments(piece)
+
+
+def _whole_call(output: Output, call: Call, asked: Asked, event: Called) -> Iterator[dict[str, Json]]:
+    """Add what is left of a call, often all of it."""
+    if output.open == "function_call":
+        asked.remember(event, str(output.items[-1]["call_id"]))
+    else:
+        yield from output.begin_call(call.name, asked.remember(event))
+    yield from output.add_arguments(call.arguments[len(output.text) :])
+    yield from output.end_call()
 
 
 def _last_events(output: Output, finish: str) -> Iterator[dict[str, Json]]:
