@@ -42,6 +42,13 @@ _NEXT = {
 }
 
 
+def print_heading(console: Console, title: str, name: str) -> None:
+    """Print the heading of a task that is shown live."""
+    console.print()
+    heading = Text.assemble((title, "bold"), " ", (plain(name), "dim"))
+    console.rule(heading, align="left", characters="·")
+
+
 class TurnPrinter:
     """Printer of a search's turns: each once, when it is complete; on a terminal also the text being generated."""
 

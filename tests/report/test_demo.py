@@ -6,12 +6,13 @@ import re
 import pytest
 
 from alpha_umi.demo.choices import FIRST, choose, measured_splits
+from alpha_umi.demo.own_tools import REQUESTS, TOOLS
 from alpha_umi.demo.session import rescue_words
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.bundled import DEFAULT, FOLDER
 from alpha_umi.store import claim_folder
-from alpha_umi.types import Call
+from alpha_umi.types import Answer, Call, StopReason, Task, Trajectory, User
 from alpha_umi.world import PRESETS, World
 from support.commands import interrupt_when, left_in, run_here, start
 from support.endpoint_server import Reply, chat_reply, serving
@@ -43,6 +44,24 @@ def test_the_tasks_that_are_shown_are_the_first_of_their_kind(preset):
     assert choose(world, preset) == choose(World(preset), preset)
     before = (world.task(fallback.metadata["split"], index) for index in range(FIRST, fallback.metadata["index"]))
     assert not [task for task in before if task.metadata["trouble"] == "rival"]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda one: one.tool)
+def test_a_request_to_own_tools_is_right_with_the_needed_call_and_its_result(request_):
+    (tool,) = (each for each in TOOLS if each.__name__ == request_.tool)
+    result = json.dumps(tool(**request_.arguments))
+    call = Call(name=request_.tool, arguments=json.dumps(request_.arguments))
+    other = Call(name=request_.tool, arguments="{}")
+
+    def done(*calls, answer=result):
+        turns = (User(text=request_.query), *calls, Answer(text=answer))
+        task = Task(id="own", query=request_.query)
+        return request_.is_done(Trajectory(task=task, turns=turns, stop=StopReason.ANSWERED))
+
+    assert done(call)
+    assert not done(call, answer="It is done.")
+    assert not done(other)
+    assert not done(call, call)
 
 
 def test_a_world_that_the_demo_does_not_show_is_refused_with_those_it_does(tmp_path):

@@ -37,7 +37,7 @@ def run_demo(
         bool, typer.Option("--fresh", help="With --train: start over, and delete what the folder holds.")
     ] = False,
 ) -> None:
-    """Show the bundled agent at work: six tasks live, each verified; its scores; a page with all of it."""
+    """Show the bundled agents at work: six tasks live, three with own tools, each checked; scores; a page with all."""
     from rich.console import Console
 
     if train:

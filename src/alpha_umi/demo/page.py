@@ -46,6 +46,8 @@ class Results:
     """Of each set, tasks that are rolled out."""
     shown: Sequence[ShownTask]
     """Chosen by rule alone."""
+    own: Sequence[ShownTask]
+    """Requests to the agent for tools of a user's own; empty where that agent cannot run."""
     searched_again: Sequence[ShownTask]
     """Chosen because the chain fails at them, and searched by DFSDT."""
     rescue: str
@@ -132,6 +134,7 @@ def write_results(results: Results) -> str:
     sections = [
         Section(title="At a glance", body=(_tiles(results),)),
         _shown_section(results),
+        *([_own_section(results.own)] if results.own else []),
         _live_section(results),
         _static_section(results),
     ]
@@ -166,6 +169,16 @@ def _shown_section(results: Results) -> Section:
         last = "card is" if len(results.searched_again) == 1 else f"{len(results.searched_again)} cards are"
         note += f" The last {last} of such tasks, by tree search."
     return Section(title="Live", body=tuple(cards), note=note)
+
+
+def _own_section(own: Sequence[ShownTask]) -> Section:
+    cards = (write_card(shown.rollout, shown.rollout.trajectory.task.query, unfolded=True) for shown in own)
+    right = sum(is_right(shown.rollout) for shown in own)
+    note = (
+        "umi-smol, one LoRA on SmolLM2-135M, with three Python functions that nobody trained it on. The requests were "
+        f"written before it was asked: {right} of {len(own)} right."
+    )
+    return Section(title="Tools of one's own", body=tuple(cards), note=note)
 
 
 def _live_section(results: Results) -> Section:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from alpha_umi.agent import with_streaming
 from alpha_umi.config import AgentConfig
@@ -33,8 +32,9 @@ from alpha_umi.demo.measures import (
     score_live,
     unsupported_reason,
 )
+from alpha_umi.demo.own_tools import ask_with_own_tools
 from alpha_umi.demo.page import Results, ShownTask, print_results, write_results
-from alpha_umi.display import TurnPrinter, loading, print_line, progress, verdict_words
+from alpha_umi.display import TurnPrinter, loading, print_heading, print_line, progress, verdict_words
 from alpha_umi.environments.world import WorldEnvironment
 from alpha_umi.errors import AlphaUMiError, ConfigError, InterruptedWorkError
 from alpha_umi.jobs.timing import Timing
@@ -51,7 +51,6 @@ from alpha_umi.loading.agents import (
 from alpha_umi.loading.bundled import DEFAULT, check_world
 from alpha_umi.loading.models import import_engine
 from alpha_umi.output_lock import locked
-from alpha_umi.plain_text import plain
 from alpha_umi.preparation.world_files import Choice
 from alpha_umi.rollouts.runner import Rollout
 from alpha_umi.search import Limits, Strategy, Tree, method_name, open_strategy
@@ -142,7 +141,9 @@ class _Demo:
                     self._ask(loaded, choice.title, choice.task, "chain")
                     for choice in choose(self._world, self._preset)
                 ]
-            results = self._measure(loaded, shown)
+            with self._timing.part("tools of one's own"):
+                own = ask_with_own_tools(console) if self._options.agent == DEFAULT else ()
+            results = self._measure(loaded, shown, own)
         finally:
             self._runner.run(loaded.__aexit__())
         print_results(results, console)
@@ -166,9 +167,7 @@ class _Demo:
 
     def _ask(self, loaded: LoadedAgent, title: str, task: Task, strategy: str) -> ShownTask:
         console = self._console
-        console.print()
-        heading = Text.assemble((title, "bold"), " ", (plain(f"{task.id}, {strategy}"), "dim"))
-        console.rule(heading, align="left", characters="·")
+        print_heading(console, title, f"{task.id}, {strategy}")
         started = time.monotonic()
         chosen = open_strategy(strategy)
         tree = self._runner.run(self._explore(loaded, task, chosen))
@@ -195,7 +194,7 @@ class _Demo:
 
     # --- many tasks ---------------------------------------------------------------------------------------
 
-    def _measure(self, loaded: LoadedAgent, shown: list[ShownTask]) -> Results:
+    def _measure(self, loaded: LoadedAgent, shown: list[ShownTask], own: Sequence[ShownTask]) -> Results:
         self._write_gold()
         todo = self._measurements()
         self._console.print()
@@ -211,6 +210,7 @@ class _Demo:
             tasks=self._options.tasks,
             live_tasks=min(self._options.tasks, LIVE),
             shown=shown,
+            own=own,
             searched_again=searched,
             rescue=words,
             unsupported=self._unsupported,
