@@ -360,7 +360,7 @@ def test_an_interrupted_stage_ends_with_the_weights_of_an_uninterrupted_one(tmp_
 
 def test_ctrl_c_in_the_last_step_is_not_forgotten(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="planner: done and saved"):
-        train_stage(interrupted(a_stage(tmp_path), 1))
+        train_stage(interrupted(a_stage(tmp_path), 3))
     assert finished(tmp_path / "planner")["result"]["steps"] == 4
 
 
