@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.errors import ModelError
-from alpha_umi.formats.prompts.simulator import Example, Simulation, ask_again, read_simulation, write_simulation
+from alpha_umi.formats.prompts.again import ask_again
+from alpha_umi.formats.prompts.simulator import AGAIN, Example, Simulation, read_simulation, write_simulation
 from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.formats.tool_json import Api
 from alpha_umi.protocols import Model
@@ -28,7 +29,7 @@ async def simulate(model: Model, prompt: tuple[Message, ...], sampling: Sampling
         said = read_simulation(text)
         if said is not None:
             return said
-        asked = ask_again(prompt, text)
+        asked = ask_again(prompt, text, AGAIN)
     return None
 
 

@@ -12,7 +12,8 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from alpha_umi.formats.prompts.toolalpaca import Verdict, Verdicts, ask_again, read_verdicts, write_questions
+from alpha_umi.formats.prompts.again import ask_again
+from alpha_umi.formats.prompts.toolalpaca import AGAIN, Verdict, Verdicts, read_verdicts, write_questions
 from alpha_umi.judging.flow import Memory, Record
 from alpha_umi.protocols import Model
 from alpha_umi.types import Json, Sampling, Trajectory
@@ -66,7 +67,7 @@ class ProcessJudge:
                 replies.append((await self.model.complete(asked, self.sampling)).text)
                 if read_verdicts(replies[-1]) is not None:
                     break
-                asked = ask_again(prompt, replies[-1])
+                asked = ask_again(prompt, replies[-1], AGAIN)
             row: dict[str, Json] = {"judge": self.name, "task": gold.task.id, "replies": list[Json](replies)}
             self.record.keep(key, row)
         return read_verdicts(replies[-1])

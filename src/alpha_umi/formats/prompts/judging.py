@@ -16,10 +16,9 @@ from enum import StrEnum
 from typing import cast
 
 from alpha_umi.errors import FormatError
+from alpha_umi.formats.prompts.again import ask_again
 from alpha_umi.types import Json, Message
 
-_SAID_BEFORE = 2000
-"""Characters of a broken reply that are quoted back."""
 _RESPONSE_LENGTH = 4000
 """Characters of one tool's response that our own questions show."""
 
@@ -112,11 +111,7 @@ class Evaluator:
 
     def ask_again(self, prompt: Sequence[Message], said: str) -> tuple[Message, ...]:
         """Repeat the question after a reply that held no verdict."""
-        return (
-            *prompt,
-            Message(role="assistant", content=said[:_SAID_BEFORE]),
-            Message(role="user", content=_AGAIN),
-        )
+        return ask_again(prompt, said, _AGAIN)
 
 
 def _fill(template: str, fields: Mapping[str, str]) -> str:

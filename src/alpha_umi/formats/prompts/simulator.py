@@ -16,7 +16,6 @@ from alpha_umi.types import Json, Message
 
 _EXAMPLES, _EXAMPLE_CHARS, _ALL_CHARS = 5, 1500, 4000
 _DOCUMENT_CHARS = 4000
-_SAID_BEFORE = 2000
 
 SCHEMA: Mapping[str, Json] = {
     "type": "object",
@@ -53,15 +52,6 @@ def write_simulation(api: Api, arguments: Mapping[str, Json], examples: Sequence
     return (
         Message(role="system", content=_INSTRUCTION),
         Message(role="user", content="\n\n".join(parts)),
-    )
-
-
-def ask_again(prompt: Sequence[Message], said: str) -> tuple[Message, ...]:
-    """Repeat the request after a completion that holds no reply."""
-    return (
-        *prompt,
-        Message(role="assistant", content=said[:_SAID_BEFORE]),
-        Message(role="user", content=_AGAIN),
     )
 
 
@@ -127,4 +117,5 @@ If a required parameter is missing or an argument cannot be right, say so in "er
 "response" empty. Otherwise "error" is empty.
 Reply with one JSON object and nothing else: {"error": "...", "response": ...}"""
 
-_AGAIN = 'That is no reply. Write one JSON object and nothing else: {"error": "...", "response": ...}'
+AGAIN = 'That is no reply. Write one JSON object and nothing else: {"error": "...", "response": ...}'
+"""Words of the second request after a reply that cannot be read."""

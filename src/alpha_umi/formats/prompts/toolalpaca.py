@@ -15,7 +15,6 @@ from alpha_umi.formats.prompts.judging import json_objects
 from alpha_umi.types import Answer, Call, Json, Message, Observation, Plan, ToolSpec, Trajectory
 
 _RESPONSE_CHARS, _DOCUMENT_CHARS = 2000, 8000
-_SAID_BEFORE = 2000
 
 
 class Verdict(StrEnum):
@@ -63,15 +62,6 @@ def write_questions(made: Trajectory, gold: Trajectory) -> tuple[Message, ...]:
     return (
         Message(role="system", content=_INSTRUCTION.replace("{schema}", json.dumps(SCHEMA))),
         Message(role="user", content="\n\n".join(parts)),
-    )
-
-
-def ask_again(prompt: Sequence[Message], said: str) -> tuple[Message, ...]:
-    """Repeat the questions after a reply that held no verdicts."""
-    return (
-        *prompt,
-        Message(role="assistant", content=said[:_SAID_BEFORE]),
-        Message(role="user", content=_AGAIN),
     )
 
 
@@ -136,4 +126,5 @@ are no fault, one that fails and is made again rightly is none either. "No" wher
 it says what no result holds, leaves something out, or there is none.
 Use "Uncertain" only where what is shown cannot tell. Say why in one or two sentences first."""
 
-_AGAIN = "That reply holds no two verdicts. Reply with one JSON object that fits the schema, and nothing else."
+AGAIN = "That reply holds no two verdicts. Reply with one JSON object that fits the schema, and nothing else."
+"""Words of the second request after a reply that cannot be read."""

@@ -194,8 +194,6 @@ async def ask_about(
     tools: ServerTools | None = None
     if own_tools and alone is None and served.toolbox is not None and parsed.choice is not ToolChoice.NONE:
         task, tools = await _server_tools(parsed, served, query, turns[asked_at + 1 :])
-    if tools is not None and parsed.choices > 1:
-        raise unsupported("n", "the server's tools would be run for each choice; send tools of your own, or ask again")
     choice = ToolChoice.AUTO if answer_tool is not None or tools is not None else parsed.choice
     if tools is None and not task.tools:
         choice = ToolChoice.NONE
@@ -312,6 +310,8 @@ async def _server_tools(
     toolbox = served.toolbox
     if toolbox is None:
         raise AssertionError("only a server with tools runs them")
+    if parsed.choices > 1:
+        raise unsupported("n", "the server's tools would be run for each choice; send tools of your own, or ask again")
     try:
         task, environment = await asyncio.to_thread(toolbox.open, query)
     except AlphaUMiError as error:
