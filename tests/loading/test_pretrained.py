@@ -10,8 +10,9 @@ from alpha_umi.config import LocalConfig, SamplingsConfig
 from alpha_umi.errors import CheckpointError
 from alpha_umi.formats.load import builtin
 from alpha_umi.loading import pretrained
-from alpha_umi.loading.agents import open_agent, pretrained_agent
+from alpha_umi.loading.agents import AgentKind, open_agent, pretrained_agent
 from alpha_umi.loading.pretrained import NAMED, NamedModel, find_model
+from alpha_umi.models.checkpoint import load_weights
 from alpha_umi.models.gguf_pre_tokenizers import PRE_TOKENIZERS
 from alpha_umi.models.tokenizer_check import differs_from_file
 from alpha_umi.types import Call, Plan, Role, Task, ToolSpec, User
@@ -93,7 +94,7 @@ def test_a_hub_id_in_the_cache_is_a_folder_where_it_is_whole(tmp_path, monkeypat
 
 def test_an_instruct_model_plays_three_roles_or_one(folder):
     config = pretrained_agent(str(folder))
-    assert config.format == "chat"
+    assert config.format == "zero-shot"
     assert config.constrained
     assert {type(config.roles.get(role)) for role in (Role.PLANNER, Role.CALLER, Role.SUMMARIZER, Role.BACKBONE)} == {
         LocalConfig
@@ -113,7 +114,30 @@ def test_a_model_without_a_chat_template_is_refused_before_it_is_loaded(folder, 
 def test_native_calling_is_refused_where_the_template_shows_no_tools(folder):
     (folder / "model.safetensors").unlink()  # which is not looked at before
     with pytest.raises(CheckpointError, match="shows no tools, so it cannot be asked by native function calling"):
-        open_agent(pretrained_agent(str(folder), native=True))
+        pretrained_agent(str(folder), native=True)
+    config = pretrained_agent(str(folder)).model_copy(update={"format": "native"})
+    with pytest.raises(CheckpointError, match="shows no tools, so it cannot be asked by native function calling"):
+        open_agent(config, AgentKind.SINGLE)
+
+
+def test_a_variable_that_the_template_does_not_have_is_refused_before_anything_is_loaded(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="no variable 'enable_thinking'"):
+        pretrained_agent(str(folder), template={"enable_thinking": False})
+
+
+def test_thoughts_are_short_unless_the_model_is_to_reason(folder):
+    (folder / "chat_template.jinja").write_text(TEMPLATE + "{# enable_thinking #}")
+    short, long = (pretrained_agent(str(folder), template={"enable_thinking": on}) for on in (False, True))
+    assert (short.format, long.format) == ("zero-shot", "chat")
+    assert short.sampling.of(Role.PLANNER).max_tokens < long.sampling.of(Role.PLANNER).max_tokens
+
+
+def test_a_hub_id_is_asked_for_once_where_there_is_no_network():
+    with pytest.raises(CheckpointError, match=r"nobody/nothing: not in the local cache.*; fetch it where there is a"):
+        pretrained_agent("nobody/nothing")
+    with pytest.raises(CheckpointError, match="nobody/nothing: not in the local cache"):
+        load_weights("nobody/nothing")
 
 
 def test_a_model_that_runs_here_is_asked_natively_with_its_tools_in_the_prompt(folder):

@@ -236,7 +236,7 @@ def test_pairs_are_rows_that_trl_reads_for_every_format(desk):
             assert set(row) == {"prompt", "chosen", "rejected", "role", "task"}
             assert row["chosen"] != row["rejected"]
             shape = [(list, str)[isinstance(row[key], str)] for key in ("prompt", "chosen", "rejected")]
-            assert shape == [list if form == "chat" else str] * 3
+            assert shape == [list if form in ("chat", "zero-shot") else str] * 3
         assert len({json.dumps({**row, "task": ""}) for row in found}) == len(found)
     one = prepare(desk, "run", "--out", "t.jsonl", "--pairs", "p.jsonl", "--role", "planner")
     assert {row["role"] for row in rows(desk / "p.jsonl")} == {"planner"}

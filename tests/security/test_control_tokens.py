@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from alpha_umi.formats.chat import ChatFormat
 from alpha_umi.formats.chat_templates import render_chat
 from alpha_umi.formats.framed import as_content
-from alpha_umi.formats.load import load_format
+from alpha_umi.formats.load import builtin, load_format
 from alpha_umi.formats.marks import joined
 from alpha_umi.formats.native import NativeFormat
 from alpha_umi.formats.rendering import render
@@ -62,6 +62,7 @@ FORMATS = {
     "plain template": load_format(PLAIN),
     "react": load_format(CHATML_REACT),
     "chat": ChatFormat(),
+    "zero-shot": builtin("zero-shot"),
     "native": NativeFormat(),
     "own": Lines(),
 }

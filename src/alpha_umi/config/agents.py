@@ -177,8 +177,8 @@ class AgentConfig(Table):
     """Configuration of an agent."""
 
     format: str
-    """A format file or a built-in format: `shared`, `chat`, or for a backbone alone `native`, `native-finish`, `react`;
-    with `@training` or `@evaluation` behind it where its variants matter."""
+    """A format file or a built-in format: `shared`, `chat`, `zero-shot`, or for a backbone alone `native`,
+    `native-finish`, `react`; with `@training` or `@evaluation` behind it where its variants matter."""
     roles: RolesConfig
     sampling: SamplingsConfig = SamplingsConfig()
     max_input_tokens: PositiveInt | None = None

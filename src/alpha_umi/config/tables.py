@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, create_model, model_validator
 from alpha_umi.deprecation import warn_renamed
 from alpha_umi.types import Role
 
-NAMED_FORMATS = ("shared", "chat", "native", "native-finish", "react")
+NAMED_FORMATS = ("shared", "chat", "zero-shot", "native", "native-finish", "react")
 _CODE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 

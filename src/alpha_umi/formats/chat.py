@@ -183,10 +183,10 @@ class ChatFormat:
         said = list(turns) if turns and isinstance(turns[0], User) else [User(text=task.query), *turns]
         messages = [Message(role="system", content=self._system(role, task.tools))]
         for speaker, text in (self._utterance(role, turn) for turn in said):
-            _add(messages, speaker, text)
+            add_message(messages, speaker, text)
         cue = self.wording.cues.get(role, "")
         if cue or messages[-1].role == "assistant":
-            _add(messages, "user", cue or _CUES[role])
+            add_message(messages, "user", cue or _CUES[role])
         return tuple(messages)
 
     def _system(self, role: Role, tools: Sequence[ToolSpec]) -> str:
@@ -206,8 +206,7 @@ class ChatFormat:
             case Observation(content=content):
                 return "user", f"{self.wording.observation}{content}"
             case Plan() | Call() | Answer():
-                spans = _part_spans if role is Role.BACKBONE else _turn_spans
-                return "assistant", joined(spans(turn))
+                return "assistant", write_turn(role, turn)
 
     # --- completions ----------------------------------------------------------------------------------
 
@@ -235,16 +234,16 @@ class ChatFormat:
 
     def grammar(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> str | None:
         """Return the grammar of a reply. A reasoning block counts as thought; callers write none."""
-        calls = Calls.of(task.tools, write_call, lambda text: read_reply(Role.CALLER, text), _SPELLING)
+        calls = calls_of(task)
         match role:
             case Role.PLANNER:
                 thought = _ON_LINES.format(f"/(?s:.+\\n)/ & {_NOT_FOREIGN}")
-                return one_decision(_MARKS.told(callable=calls is not None), thought)
+                return one_decision(MARKS.told(callable=calls is not None), thought)
             case Role.CALLER if calls is not None:
                 return "\n".join(["start: call", *calls.lines("call")])
             case Role.BACKBONE:
                 thought = f"/(?s:.*\\n)/ & {without(_ENDS_THOUGHT)} & {_NOT_FOREIGN}"
-                return _step(_ON_LINES.format(thought), calls)
+                return step_grammar(_ON_LINES.format(thought), calls)
             case _:
                 return None
 
@@ -255,18 +254,28 @@ class ChatFormat:
         return tuple(f"\n{each}" for each in (label, *numbered)) if label else ()
 
     def ending(self, role: Role, task: Task, turns: Sequence[Turn] = ()) -> Ending | None:
-        calls = Calls.of(task.tools, write_call, lambda text: read_reply(Role.CALLER, text), _SPELLING)
+        calls = calls_of(task)
         match role:
             case Role.PLANNER:
-                return decision(_MARKS.told(callable=calls is not None), "\n")
+                return decision(MARKS.told(callable=calls is not None), "\n")
             case Role.BACKBONE:
-                marks = (ACTION.rstrip(), _CONCLUSION.rstrip())
-                return Ending(grammar=_step(quoted("\n"), calls), marks=marks, reserve=_RESERVE)
+                return step_ending(calls)
             case _:
                 return None
 
 
-def _step(thought: str, calls: Calls | None) -> str:
+def calls_of(task: Task) -> Calls | None:
+    """Calls of the task's tools whose names a reply can hold; None where there are none."""
+    return Calls.of(task.tools, write_call, lambda text: read_reply(Role.CALLER, text), _SPELLING)
+
+
+def step_ending(calls: Calls | None) -> Ending:
+    """Ending of a backbone's step: a call, or the conclusion."""
+    marks = (ACTION.rstrip(), _CONCLUSION.rstrip())
+    return Ending(grammar=step_grammar(quoted("\n"), calls), marks=marks, reserve=_RESERVE)
+
+
+def step_grammar(thought: str, calls: Calls | None) -> str:
     """Grammar of a backbone's step behind `thought`, a part of a terminal."""
     endings = [(f"{thought} {quoted(_CONCLUSION)}", "TEXT?")]
     if calls is not None:
@@ -274,7 +283,8 @@ def _step(thought: str, calls: Calls | None) -> str:
     return one_step(endings, calls.lines("call", ACTION) if calls is not None else ())
 
 
-_MARKS = Marks()
+MARKS = Marks()
+"""Words by which a planner names who is next."""
 _CONCLUSION = "conclusion: "
 _ON_LINES = "({})?"
 """A thought, which ends with its line break; what follows it stands on a line of its own."""
@@ -290,11 +300,16 @@ _SPELLING = Spelling(string=f"{PLAIN.string} {_UNTHOUGHT}", key=f"{PLAIN.key} {_
 """A reply is read from behind its last reasoning block."""
 
 
+def write_turn(role: Role, turn: Plan | Call | Answer) -> str:
+    """Write one turn as a prompt of `role` shows it: the backbone's as its own, others as their roles write them."""
+    return joined((_part_spans if role is Role.BACKBONE else _turn_spans)(turn))
+
+
 def _turn_spans(turn: Plan | Call | Answer) -> tuple[Span, ...]:
     """Spans of a turn as its own role writes it."""
     match turn:
         case Plan(thought=thought, decision=decision):
-            return _on_lines(((thought, Part.THOUGHT),), ((_MARKS.decisions.get(decision, ""), Part.DECISION),))
+            return _on_lines(((thought, Part.THOUGHT),), ((MARKS.decisions.get(decision, ""), Part.DECISION),))
         case Call():
             return filled(call_spans(turn))
         case Answer(text=text):
@@ -320,7 +335,7 @@ def _on_lines(first: Sequence[Span], second: Sequence[Span]) -> tuple[Span, ...]
     return (*first, ("\n", Part.MARK), *second) if first and second else (*first, *second)
 
 
-def _add(messages: list[Message], speaker: str, text: str) -> None:
+def add_message(messages: list[Message], speaker: str, text: str) -> None:
     """Append `text`, to the last message if it has the same role; an empty text adds no message."""
     last = messages[-1]
     if last.role == speaker:

@@ -14,8 +14,8 @@ from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.protocols import Format
 from alpha_umi.types import Json
 
-BUILTIN = ("shared", "chat", "native", "native-finish", "react")
-_KINDS = "shared, chat, native, react"
+BUILTIN = ("shared", "chat", "zero-shot", "native", "native-finish", "react")
+_KINDS = "shared, chat, zero-shot, native, react"
 
 
 def load_format(document: Mapping[str, Json]) -> Format:
@@ -24,7 +24,9 @@ def load_format(document: Mapping[str, Json]) -> Format:
         case "shared":
             return SharedFormat.from_document(document)
         case "chat":
-            return _chat().from_document(document)
+            return _lazily("chat", "ChatFormat").from_document(document)
+        case "zero-shot":
+            return _lazily("zero_shot", "ZeroShotFormat").from_document(document)
         case "native":
             return NativeFormat.from_document(document)
         case "react":
@@ -43,7 +45,9 @@ def builtin(name: str) -> Format:
         case "shared":
             return SharedFormat()
         case "chat":
-            return _chat()()
+            return _lazily("chat", "ChatFormat")()
+        case "zero-shot":
+            return _lazily("zero_shot", "ZeroShotFormat")()
         case "native":
             return NativeFormat()
         case "native-finish":
@@ -60,5 +64,6 @@ class _FormatType(Protocol):
     def from_document(self, document: Mapping[str, Json]) -> Format: ...
 
 
-def _chat() -> _FormatType:
-    return cast("_FormatType", import_module("alpha_umi.formats.chat").ChatFormat)
+def _lazily(module: str, name: str) -> _FormatType:
+    """Format class of a module that other formats do without."""
+    return cast("_FormatType", getattr(import_module(f"alpha_umi.formats.{module}"), name))

@@ -14,12 +14,14 @@ from alpha_umi.config import (
     EndpointConfig,
     LocalConfig,
     RolesConfig,
+    SamplingConfig,
     SamplingsConfig,
     load_config,
     make_config,
     read_toml,
 )
 from alpha_umi.errors import CheckpointError, ConfigError
+from alpha_umi.formats.chat_templates import ChatUse
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.native import NativeFormat
 from alpha_umi.formats.optional_roles import with_optional_roles
@@ -27,7 +29,7 @@ from alpha_umi.loading.bundled import check_format, check_weights, find_run, rea
 from alpha_umi.loading.code import make
 from alpha_umi.loading.formats import open_format
 from alpha_umi.loading.models import ClosableModel, open_models
-from alpha_umi.loading.pretrained import check_template, find_model
+from alpha_umi.loading.pretrained import check_chat, find_model
 from alpha_umi.protocols import Agent, Format
 from alpha_umi.roles import AGENT_ROLES
 from alpha_umi.search import ModelRanker, Ranker
@@ -36,6 +38,15 @@ from alpha_umi.types import Role
 AGENT_FILE = "umi.toml"
 REPETITION_LIMIT = 16
 """Of small models of general training: no run of so many tokens is written twice in a completion."""
+SHORT_TURNS = SamplingsConfig(
+    repetition_limit=REPETITION_LIMIT,
+    max_tokens=256,
+    planner=SamplingConfig(max_tokens=96),
+    summarizer=SamplingConfig(max_tokens=192),
+)
+"""Of models without training in the roles: a thought is a sentence; without a bound it takes all that it gets."""
+_OF_MESSAGES = ("chat", "zero-shot")
+"""Formats of three roles whose prompts are chat messages."""
 
 
 class AgentKind(StrEnum):
@@ -128,7 +139,9 @@ def open_agent(
         if kind is AgentKind.MULTI
         else SingleAgent(backbone=role_models[Role.BACKBONE], format=form)
     )
-    ranker = ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name == "chat" else None
+    ranker = (
+        ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name in _OF_MESSAGES else None
+    )
     distinct = tuple(dict.fromkeys(models.values()))
     return LoadedAgent(agent=agent, format=form, models=distinct, role_models=own, ranker=ranker)
 
@@ -204,19 +217,19 @@ def pretrained_agent(model: str, *, native: bool = False, template: Mapping[str,
     `template`: variables of its chat template. Raises CheckpointError where there is no such model on this machine, or
     it has no chat template.
     """
+    settings = dict(template or {})
     found = find_model(model)
-    check_template(found)
-    role = LocalConfig(model=found, chat_template_kwargs=dict(template or {}))
+    check_chat(found, ChatUse(messages=True, tools=native, settings=settings))
+    role = LocalConfig(model=found, chat_template_kwargs=settings)
     if native:
         return AgentConfig(format="native", roles=RolesConfig.model_validate({"backbone": role}))
-    roles = {each.value: role for each in (*AGENT_ROLES, Role.BACKBONE)}
+    roles = RolesConfig.model_validate({each.value: role for each in (*AGENT_ROLES, Role.BACKBONE)})
     # Small models go round in circles, and know no call by themselves; a grammar costs nothing here.
-    return AgentConfig(
-        format="chat",
-        roles=RolesConfig.model_validate(roles),
-        sampling=SamplingsConfig(repetition_limit=REPETITION_LIMIT),
-        constrained=True,
-    )
+    if settings.get("enable_thinking"):  # which takes more than a sentence
+        form, sampling = "chat", SamplingsConfig(repetition_limit=REPETITION_LIMIT)
+    else:
+        form, sampling = "zero-shot", SHORT_TURNS
+    return AgentConfig(format=form, roles=roles, sampling=sampling, constrained=True)
 
 
 def _role_model(model: ClosableModel, role: Role, config: AgentConfig) -> RoleModel:

@@ -9,15 +9,16 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from alpha_umi.errors import CheckpointError
-from alpha_umi.formats.chat_templates import NO_TEMPLATE
+from alpha_umi.formats.chat_templates import ChatUse, template_fault
 from alpha_umi.store import read_json
 
-_SETTINGS, _TEMPLATES = "tokenizer_config.json", ("chat_template.jinja", "chat_template.json")
+_SETTINGS, _TEMPLATE, _OLD_TEMPLATE = "tokenizer_config.json", "chat_template.jinja", "chat_template.json"
 _CACHE_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
@@ -88,25 +89,55 @@ def _is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def check_template(model: str) -> None:
-    """Check that a model on this machine has a chat template, without loading it. Raises CheckpointError.
+def check_chat(model: str, use: ChatUse) -> None:
+    """Check that a model can be had and that its chat template can be used so, without loading it.
 
-    A hub id that is not here yet passes; its tokenizer is looked at when it is loaded.
+    Of a hub id that is not here yet, or of several templates in one, only the first is known before it is loaded.
+    Raises CheckpointError.
     """
     path = Path(model)
     if path.is_file():
         from alpha_umi.models.gguf_reader import open_gguf
 
-        has = "tokenizer.chat_template" in open_gguf(path).metadata
+        tokenizer = _Templated(open_gguf(path).get("tokenizer.chat_template", str))
     elif path.is_dir():
-        settings = read_json(path / _SETTINGS) if (path / _SETTINGS).is_file() else {}
-        has = any((path / name).is_file() for name in _TEMPLATES) or (
-            isinstance(settings, dict) and settings.get("chat_template") is not None
-        )
+        tokenizer = _read_template(path)
     else:
-        return
-    if not has:
-        raise CheckpointError(f"{model}: {NO_TEMPLATE}")
+        from alpha_umi.models.hub_access import check_access
+
+        return check_access(model)
+    if tokenizer is not None and (fault := template_fault(tokenizer, use)) is not None:
+        raise CheckpointError(f"{model}: {fault}")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Templated:
+    """The chat template of a tokenizer that is not loaded."""
+
+    chat_template: str | None
+    special: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def apply_chat_template(self, conversation: Any, *, tokenize: bool, **variables: Any) -> str:
+        """Render messages; `tokenize` is False."""
+        from alpha_umi.models.chat_rendering import render_template
+
+        variables.setdefault("tools", None)
+        return render_template(self.chat_template or "", conversation, **{**self.special, **variables})
+
+
+def _read_template(folder: Path) -> _Templated | None:
+    """Chat template of a folder; None where it is not one text in a known place."""
+    settings = read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else {}
+    found = settings if isinstance(settings, dict) else {}
+    tokens = {name: token.get("content") if isinstance(token, dict) else token for name, token in found.items()}
+    special = {name: token for name, token in tokens.items() if name.endswith("_token") and isinstance(token, str)}
+    template = found.get("chat_template")
+    if (folder / _TEMPLATE).is_file():
+        template = (folder / _TEMPLATE).read_text(encoding="utf-8")
+    elif (folder / _OLD_TEMPLATE).is_file():
+        return None
+    return _Templated(template, special) if isinstance(template, str | None) else None
 
 
 def _find_named(name: str, model: NamedModel) -> str:

@@ -19,6 +19,7 @@ from alpha_umi.models.fast_tokenizer import FastTokenizer, open_tokenizer
 from alpha_umi.models.gguf_reader import is_gguf, open_gguf
 from alpha_umi.models.gguf_tokenizer import read_fast_tokenizer, read_tokenizer
 from alpha_umi.models.gguf_weights import read_config, read_model
+from alpha_umi.models.hub_access import check_access
 from alpha_umi.models.tokenizer_check import differs_from_file
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ def _check_folder(name: str) -> None:
             raise CheckpointError(f"{name}: no such file")
     elif path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise CheckpointError(f"{name}: no such folder; name a folder with a model, or a hub id (owner/name)")
+    else:
+        check_access(name)
 
 
 @contextmanager
@@ -194,8 +197,6 @@ def _explained(name: str, what: str) -> Iterator[None]:
                 f"{name}: its {what} is Python code that it brings, which is not run; if you have read that code, set "
                 "trust_remote_code = true ([model] of a recipe, a role of an agent file, or the option)"
             ) from error
-        if "couldn't connect" in reason:
-            reason += " Without a network, name a folder or a .gguf file"
         raise CheckpointError(f"{name}: the {what} cannot be loaded: {reason}") from error
 
 
