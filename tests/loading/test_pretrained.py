@@ -111,6 +111,18 @@ def test_a_model_without_a_chat_template_is_refused_before_it_is_loaded(folder, 
         pretrained_agent(str(write_small(tmp_path / "m.gguf")))
 
 
+def test_what_is_no_model_is_refused_before_it_is_loaded(tmp_path):
+    whole = write_small(tmp_path / "m.gguf").read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty").mkdir()
+    for name, why in (
+        ("cut.gguf", "ends before its weights do; download or copy it again"),
+        ("empty", "no config.json"),
+    ):
+        with pytest.raises(CheckpointError, match=rf"{name}: .*{why}"):
+            pretrained_agent(str(tmp_path / name))
+
+
 def test_native_calling_is_refused_where_the_template_shows_no_tools(folder):
     (folder / "model.safetensors").unlink()  # which is not looked at before
     with pytest.raises(CheckpointError, match="shows no tools, so it cannot be asked by native function calling"):

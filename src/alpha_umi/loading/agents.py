@@ -14,7 +14,6 @@ from alpha_umi.config import (
     EndpointConfig,
     LocalConfig,
     RolesConfig,
-    SamplingConfig,
     SamplingsConfig,
     load_config,
     make_config,
@@ -38,11 +37,13 @@ from alpha_umi.types import Role
 AGENT_FILE = "umi.toml"
 REPETITION_LIMIT = 16
 """Of small models of general training: no run of so many tokens is written twice in a completion."""
-SHORT_TURNS = SamplingsConfig(
-    repetition_limit=REPETITION_LIMIT,
-    max_tokens=256,
-    planner=SamplingConfig(max_tokens=96),
-    summarizer=SamplingConfig(max_tokens=192),
+SHORT_TURNS = SamplingsConfig.model_validate(
+    {
+        "repetition_limit": REPETITION_LIMIT,
+        "max_tokens": 256,
+        "planner": {"max_tokens": 96},
+        "summarizer": {"max_tokens": 192},
+    }
 )
 """Of models without training in the roles: a thought is a sentence; without a bound it takes all that it gets."""
 _OF_MESSAGES = ("chat", "zero-shot")

@@ -101,6 +101,8 @@ def check_chat(model: str, use: ChatUse) -> None:
 
         tokenizer = _Templated(open_gguf(path).get("tokenizer.chat_template", str))
     elif path.is_dir():
+        if not (path / "config.json").is_file():
+            raise CheckpointError(f"{model}: not a model: the folder has no config.json; {_KNOWN}")
         tokenizer = _read_template(path)
     else:
         from alpha_umi.models.hub_access import check_access

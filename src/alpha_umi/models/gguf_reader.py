@@ -19,6 +19,7 @@ from alpha_umi.errors import CheckpointError
 
 SUFFIX = ".gguf"
 _MAGIC, _VERSIONS, _ALIGNMENT, _MOST_DIMENSIONS = b"GGUF", (2, 3), 32, 4
+_AGAIN = "download or copy it again, or name another model"
 _STRING, _ARRAY = 8, 9
 _SCALARS: Mapping[int, struct.Struct] = {
     number: struct.Struct(f"<{code}")
@@ -108,13 +109,13 @@ def _open(path: Path, _state: tuple[int, ...]) -> GGUFFile:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: an empty file
-        raise CheckpointError(f"{path}: cannot be read as a GGUF file: {error}") from None
+        raise CheckpointError(f"{path}: cannot be read as a GGUF file: {error}; {_AGAIN}") from None
     if content[:4] != _MAGIC:
-        raise CheckpointError(f"{path}: not a GGUF file (its first bytes are {content[:4]!r})")
+        raise CheckpointError(f"{path}: not a GGUF file (its first bytes are {content[:4]!r}); {_AGAIN}")
     try:
         return _read(path, content)
     except (struct.error, ValueError, OverflowError, KeyError) as error:
-        raise CheckpointError(f"{path}: a broken GGUF file, or one that is not whole: {error}") from None
+        raise CheckpointError(f"{path}: a broken GGUF file, or one that is not whole: {error}; {_AGAIN}") from None
 
 
 def _read(path: Path, content: mmap.mmap) -> GGUFFile:
@@ -136,6 +137,8 @@ def _read(path: Path, content: mmap.mmap) -> GGUFFile:
     if not isinstance(alignment, int) or alignment < 1:
         raise ValueError(f"alignment {alignment!r}")
     begin = -(-cursor.at // alignment) * alignment
+    if any(begin + start >= len(content) for _, _, _, start in named):
+        raise ValueError("the file ends before its weights do")
     return GGUFFile(
         path=path,
         metadata=metadata,
