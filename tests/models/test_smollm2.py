@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+import alpha_umi as umi
 from alpha_umi.config import EndpointConfig, resolved
 from alpha_umi.errors import CheckpointError
 from alpha_umi.formats.load import builtin
@@ -151,6 +152,22 @@ def test_it_plays_the_roles_by_name_and_every_call_is_of_an_offered_tool():
     assert plans
     assert all(plan.decision is not Decision.NONE for plan in plans)
     assert {turn.name for turn in turns if isinstance(turn, Call)} <= {"add"}
+
+
+def population(city: str) -> int:
+    """How many people live in a city."""
+    return {"Graz": 302749, "Linz": 212538}[city]
+
+
+def test_untrained_it_calls_the_one_tool_that_there_is_and_answers_in_short_turns():
+    with umi.chat(model="smollm2-135m", tools=[population]) as talk:
+        done = [talk.send("How many people live in Graz?"), talk.send("And in Linz?")]
+    assert [(each.calls[-1].name, json.loads(each.calls[-1].arguments)["city"]) for each in done] == [
+        ("population", "Graz"),
+        ("population", "Linz"),
+    ]
+    assert all(each.answer for each in done)
+    assert done[-1].usage.completion_tokens < 250  # of both
 
 
 def test_its_template_shows_no_tools_so_native_calling_is_refused():

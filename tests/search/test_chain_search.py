@@ -126,6 +126,13 @@ def test_nothing_starts_beyond_a_limit(limits, turns):
     assert tree.best.stop is StopReason.LIMIT
 
 
+def test_a_plan_that_decides_nothing_ends_the_chain_where_it_is_said_again_and_again():
+    aimless, other = (Plan(thought=thought, decision=Decision.NONE) for thought in ("hm", "well"))
+    tree, _ = run(Script([(aimless,), (other,), *[(aimless,)] * 20]), Limits(max_repeats=3))
+    assert tree.best.turns[1:] == (aimless, other, aimless, aimless, aimless)
+    assert tree.best.stop is StopReason.LIMIT
+
+
 @dataclass
 class Slow:
     """Tools, or an agent, that do not come back."""

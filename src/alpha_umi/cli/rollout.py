@@ -77,7 +77,11 @@ RetrieveAt = Annotated[
 ]
 MaxCalls = Annotated[int | None, typer.Option(min=0, help="Tool calls per task.")]
 MaxRepeats = Annotated[
-    int | None, typer.Option(min=1, help="Calls that are the same and gave the same, with which a branch ends.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="The same call with the same result, or the same plan without a decision, so many times ends a branch.",
+    ),
 ]
 
 

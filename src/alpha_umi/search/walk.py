@@ -100,12 +100,23 @@ class Walk:
         return any(limit is not None and amount >= limit for amount, limit in amounts)
 
     def is_stuck(self, node: Node) -> bool:
-        """Return True if the branch has made the last call of `node` `max_repeats` times, each with the same result."""
-        if self.limits.max_repeats is None or not node.turns or not isinstance(node.turns[-1], Observation):
+        """Return True if the branch repeats itself.
+
+        So it does where it has made the last call of `node` `max_repeats` times, each with the same result, or said the
+        same plan without a decision so often in a row.
+        """
+        most = self.limits.max_repeats
+        if most is None or not node.turns:
             return False
         turns = self.tree.branch(node)
-        made = [pair for pair in itertools.pairwise(turns) if isinstance(pair[0], Call)]
-        return made.count(made[-1]) >= self.limits.max_repeats
+        match node.turns[-1]:
+            case Observation():
+                made = [pair for pair in itertools.pairwise(turns) if isinstance(pair[0], Call)]
+                return made.count(made[-1]) >= most
+            case Plan(decision=Decision.NONE) as last:
+                return turns[-most:] == (last,) * most
+            case _:
+                return False
 
     async def grow(self, node: Node, environment: Environment, retell: Retelling | None = None) -> Node:
         """Grow the node by its next turns, with the status that they give it; LIMIT where a limit is spent.
