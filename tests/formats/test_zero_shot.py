@@ -5,7 +5,7 @@ import pytest
 from alpha_umi.errors import FormatError
 from alpha_umi.formats.load import builtin, load_format
 from alpha_umi.formats.prompts import zero_shot as prompts
-from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, User
+from alpha_umi.types import Answer, Call, Decision, Observation, Plan, Role, Task, ToolSpec, ToolStatus, User
 from support.grammar_walks import accepts, walk
 
 FORM = builtin("zero-shot")
@@ -76,6 +76,17 @@ def test_no_further_call_is_offered_after_the_same_one_brought_nothing_new(seen,
     assert ("population" in FORM.ending(Role.BACKBONE, TASK, turns).grammar) is offered
     other = Call(name="population", arguments='{"city": "Linz"}')
     assert accepts(FORM.grammar(Role.PLANNER, TASK, (*turns, LOOK, other, SEEN)), "I need it.\nNext: caller.")
+
+
+def test_a_planner_whose_calls_all_failed_gives_up_where_it_would_repeat_them():
+    failed = Observation(content="no such city", status=ToolStatus.ERROR)
+    turns = (*TURNS, LOOK, CALL, failed, LOOK, CALL, failed)
+    for decision, allowed in ((LOOK.decision, False), (KNOWN.decision, False), (Decision.GIVE_UP, True)):
+        text = FORM.write(Role.PLANNER, [Plan(thought="I need it.", decision=decision)])
+        assert accepts(FORM.grammar(Role.PLANNER, TASK, turns), text) is allowed
+    assert FORM.ending(Role.PLANNER, TASK, turns).marks == ("Next: give up.",)
+    asked_again = (*turns, User(text="Try again."))
+    assert accepts(FORM.grammar(Role.PLANNER, TASK, asked_again), "I need it.\nNext: caller.")
 
 
 def test_whatever_a_constrained_planner_writes_is_read_as_it_was_meant():

@@ -4,7 +4,8 @@ All roles read one conversation: the instructions, the example, the tools with t
 its cue. So a prompt of any role begins with the whole prompt before it, and a step costs what is new in it. What the
 roles write is what `chat` reads. The prompts are `prompts.zero_shot`'s.
 
-Constrained, a thought is one line, and a planner is not offered another call where the same one was just repeated.
+Constrained, a thought is one line, and a planner is not offered another call where the same one was just repeated; it
+gives up where every call of the exchange failed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from alpha_umi.formats.signatures import signature
 from alpha_umi.types import (
     Answer,
     Call,
+    Decision,
     Ending,
     FinishReason,
     Json,
@@ -31,6 +33,7 @@ from alpha_umi.types import (
     Span,
     Task,
     ToolSpec,
+    ToolStatus,
     Turn,
     User,
 )
@@ -158,14 +161,25 @@ def _cue(role: Role, before: Turn) -> str:
 
 
 def _marks(task: Task, turns: Sequence[Turn]) -> tuple[str, ...]:
-    return MARKS.told(callable=_calls(task, turns) is not None)
+    """Marks of the decisions that are offered: no further call where one was repeated, nor an answer if all failed."""
+    calls = _calls(task, turns)
+    seen = [turn.status for turn in _exchange(turns) if isinstance(turn, Observation)]
+    if calls is None and seen and ToolStatus.OK not in seen:
+        return (MARKS.decisions[Decision.GIVE_UP],)
+    return MARKS.told(callable=calls is not None)
 
 
 def _calls(task: Task, turns: Sequence[Turn]) -> Calls | None:
     """Calls that are offered; None also where the last call was a repetition that brought nothing."""
-    made = [(turn, after) for turn, after in itertools.pairwise(turns) if isinstance(turn, Call)]
+    made = [(turn, after) for turn, after in itertools.pairwise(_exchange(turns)) if isinstance(turn, Call)]
     if made:
         same = [after for call, after in made if call == made[-1][0]]
         if same.count(made[-1][1]) >= _MOST_ALIKE or len(same) >= _MOST_SAME:
             return None
     return calls_of(task)
+
+
+def _exchange(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """The turns since the last request."""
+    asked = (at for at in range(len(turns) - 1, -1, -1) if isinstance(turns[at], User))
+    return turns[next(asked, 0) :]
