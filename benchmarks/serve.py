@@ -3,9 +3,9 @@
     python benchmarks/serve.py [--clients 200] [--requests 2000] [--hang-up 0.1] [--first 30]
 
 Both answer the same questions with the tools of the agent's own world, `--clients` at a time, in turn for `--rounds`
-rounds. Overhead is CPU time of the server's process per whole reply against that of this process without HTTP, so that
-other work on the machine counts little; a part of the clients hangs up after the first piece. The time to the first
-piece is that of questions that are asked one after the other, each in both ways.
+rounds. Overhead is CPU time of the server's process against that of this process without HTTP, so that other work on
+the machine counts little; in both a part of the clients, the same one, leaves after the first piece, and what was done
+for it counts. The time to the first piece is that of questions that are asked one after the other, each in both ways.
 """
 
 import argparse
@@ -49,7 +49,11 @@ async def spread(asked, clients, ask):
 # --- in process -------------------------------------------------------------------------------------------
 
 
-async def ask_here(agent, toolbox, text):
+async def ask_here(agent, toolbox, text, *, hangs_up=False):
+    """The answer; None where it was left after the first piece."""
+    if hangs_up:
+        await first_here(agent, toolbox, text)
+        return None
     return (await Chat(agent, toolbox, **agent.read_search({})).asend(text)).answer
 
 
@@ -61,9 +65,12 @@ async def first_here(agent, toolbox, text):
     raise AssertionError("no piece")
 
 
-async def measure_here(agent, toolbox, asked, clients):
+async def measure_here(agent, toolbox, asked, gone, clients):
+    async def ask(number, text):
+        return await ask_here(agent, toolbox, text, hangs_up=gone[number])
+
     cpu, wall = time.process_time(), time.perf_counter()
-    answers = await spread(asked, clients, lambda _, text: ask_here(agent, toolbox, text))
+    answers = await spread(asked, clients, ask)
     return answers, time.process_time() - cpu, time.perf_counter() - wall
 
 
@@ -136,7 +143,7 @@ async def measure_there(server, client, asked, gone, clients):
 
 @dataclass
 class Measured:
-    """Sums over all rounds, and CPU of a reply in process and served by round."""
+    """Sums over all rounds, and CPU of a whole reply in process and served by round."""
 
     lost: int = 0
     gone: int = 0
@@ -159,14 +166,14 @@ async def measure(options):
             await measure_there(server, client, asked[: options.clients], [False] * len(asked), options.clients)
             memory = server.megabytes
             for _ in range(options.rounds):
-                right, cpu_here, wall_here = await measure_here(agent, toolbox, asked, options.clients)
                 gone = [chance.random() < options.hang_up for _ in asked]
+                right, cpu_here, wall_here = await measure_here(agent, toolbox, asked, gone, options.clients)
                 answers, cpu, wall = await measure_there(server, client, asked, gone, options.clients)
                 served = len(asked) - sum(gone)
                 found.gone += sum(gone)
-                found.lost += sum(a != b for a, b, hung in zip(answers, right, gone, strict=True) if not hung)
-                found.rounds.append((cpu_here / len(asked), cpu / served))
-                found.rates.append((len(asked) / wall_here, served / wall))
+                found.lost += sum(a != b for a, b in zip(answers, right, strict=True))
+                found.rounds.append((cpu_here / served, cpu / served))
+                found.rates.append((served / wall_here, served / wall))
             for text in questions(options.first):
                 here = await first_here(agent, toolbox, text)
                 found.first.append((here, await first_there(client, server.url, text)))
