@@ -182,6 +182,24 @@ def test_budget_log_probabilities_and_stop_are_kept(tiny):
     assert "".join(token["token"] for token in whole["logprobs"]["content"]) == whole["message"]["content"]
 
 
+def test_stop_ends_answers_of_roles_that_write_more_than_answers_and_of_agents_in_code(tiny, echo):
+    served, _ = tiny
+    query = "What is the weather in Lima?"
+    words = served.chat(query, model="backbone").json()["choices"][0]["message"]["content"].split()
+    stop, kept = f"{words[2]} {words[3]}", " ".join(words[:2]) + " "
+    whole = served.chat(query, model="backbone", logprobs=True, stop=["not there", stop]).json()["choices"][0]
+    assert whole["message"]["content"] == kept
+    assert "".join(token["token"] for token in whole["logprobs"]["content"]) == kept
+    messages = [{"role": "user", "content": query}]
+    with client(served).chat.completions.stream(model="backbone", messages=messages, stop=stop) as events:
+        pieces = [event.delta for event in events if event.type == "content.delta"]
+        assert events.get_final_completion().choices[0].finish_reason == "stop"
+    assert len(pieces) > 1, "streamed"
+    assert "".join(pieces) == kept
+    said = echo.chat("a b c", stop=" c").json()["choices"][0]
+    assert (said["message"]["content"], said["finish_reason"]) == ("a b", "stop")
+
+
 def test_choices_are_the_replies_to_requests_with_the_seeds_that_follow(tiny):
     served, _ = tiny
     task = WorldTask(TASK)
@@ -219,6 +237,15 @@ def test_the_likeliest_tokens_stand_beside_those_of_an_answer_and_of_a_role(tiny
             assert token["top_logprobs"][0]["token"] == token["token"], "greedy"
             assert len(values) == 3
             assert values == sorted(values, reverse=True)
+    chat = served.chat("What is the weather in Lima?", **asked).json()["choices"][0]
+    asked = {"model": "umi-tiny", "input": "What is the weather in Lima?", "include": ["message.output_text.logprobs"]}
+    with client(served).responses.stream(**asked, top_logprobs=3) as events:
+        told = [event.logprobs for event in events if event.type == "response.output_text.done"]
+        [part] = events.get_final_response().output[-1].content
+    for tokens in (part.logprobs, *told):
+        assert [token.to_dict() for token in tokens] == chat["logprobs"]["content"]
+    alone = client(served).responses.create(**asked).output[-1].content[0].logprobs
+    assert [(token.token, token.top_logprobs) for token in alone] == [(token.token, []) for token in part.logprobs]
     assert served.chat("x", top_logprobs=1).json()["error"]["param"] == "top_logprobs"
 
 

@@ -7,7 +7,7 @@ where a later token changes how an earlier one reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from alpha_umi.errors import FormatError
 from alpha_umi.protocols import Format
@@ -23,8 +23,9 @@ _READS = 64
 class LiveText:
     """Text of one turn of a completion in progress: of the plan's thought, or of the answer."""
 
-    def __init__(self, format: Format, role: Role, kind: type[Plan | Answer]) -> None:  # noqa: A002
-        self._format, self._role, self._kind = format, role, kind
+    def __init__(self, format: Format, role: Role, kind: type[Plan | Answer], stops: Sequence[str] = ()) -> None:  # noqa: A002
+        """`stops`: what ends the text, beside the format's marks."""
+        self._format, self._role, self._kind, self._stops = format, role, kind, stops
         self._heads, self._tails = _frame(format, role, kind)
         self._written = ""
         self._read_at = 0
@@ -40,18 +41,18 @@ class LiveText:
         if any(head.startswith(self._written) for head in self._heads):
             return ""
         turns = self._format.parse(self._role, self._written, FinishReason.LENGTH)
-        return self._show(self._certain(_text_of(turns, self._kind)))
+        return self._show(self._certain(before_stop(_text_of(turns, self._kind), self._stops)))
 
     def finish(self, text: str) -> str:
         """The rest of the text that the whole completion reads as."""
         return self._show(text)
 
     def _certain(self, text: str) -> str:
-        """The text without an end that may turn out to be a mark."""
+        """The text without an end that may turn out to be a mark, or to end the text."""
         if found := _OPEN_MARK.search(text):
             text = text[: found.start()]
         text = text.rstrip()
-        for tail in self._tails:
+        for tail in (*self._tails, *self._stops):
             for width in range(min(len(tail), len(text)), 0, -1):
                 if text.endswith(tail[:width]):
                     text = text[:-width].rstrip()
@@ -63,6 +64,11 @@ class LiveText:
             return ""
         piece, self.shown = text[len(self.shown) :], text if len(text) > len(self.shown) else self.shown
         return piece
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """The text before the first of the strings that end it."""
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
 
 
 def _text_of(turns: tuple[Turn, ...], kind: type[Plan | Answer]) -> str:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from alpha_umi.serving.endpoint.asking import Asked, new_call_id
 from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Calling, Ended, Event, Text, Thought
+from alpha_umi.serving.endpoint.logprobs import write_logprobs
 from alpha_umi.serving.endpoint.merging import merged, together
 from alpha_umi.types import Json, Observation, Usage
 
@@ -80,7 +81,7 @@ async def _choice(number: int, asked: Asked, events: AsyncGenerator[Event]) -> t
         message["reasoning_content"] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
-    logprobs = write_logprobs(asked, "".join(text))
+    logprobs = choice_logprobs(asked, "".join(text))
     return {"index": number, "message": message, "logprobs": logprobs, "finish_reason": finish}, status
 
 
@@ -128,7 +129,7 @@ async def _choice_chunks(
             case Ended(finish=finish):
                 if not text and not calls.begun:
                     yield chunk({"content": ""})
-                yield chunk({}, finish, write_logprobs(asked, "".join(text)))
+                yield chunk({}, finish, choice_logprobs(asked, "".join(text)))
             case _:
                 pass
 
@@ -204,20 +205,7 @@ def write_usage(choices: Sequence[Asked]) -> dict[str, Json]:
     }
 
 
-def write_logprobs(asked: Asked, text: str) -> Json:
-    """Write the log probabilities of the tokens of the answer's text; None where they were not asked for."""
-    tokens = asked.request.meter.answer_logprobs(text)
-    if tokens is None:
-        return None
-    content: list[Json] = [
-        {
-            **_token(token.text, token.logprob),
-            "top_logprobs": [_token(other, logprob) for other, logprob in token.likeliest],
-        }
-        for token in tokens
-    ]
-    return {"content": content, "refusal": None}
-
-
-def _token(text: str, logprob: float | None) -> dict[str, Json]:
-    return {"token": text, "logprob": logprob, "bytes": list[Json](text.encode())}
+def choice_logprobs(asked: Asked, text: str) -> Json:
+    """Write the log probabilities of a choice; None where they were not asked for."""
+    content = write_logprobs(asked.request.meter, text)
+    return None if content is None else {"content": content, "refusal": None}

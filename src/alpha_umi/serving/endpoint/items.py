@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alpha_umi.serving.endpoint.errors import invalid, unsupported
@@ -105,6 +105,8 @@ class Output:
     """Of the open item."""
     open: str = ""
     """Type of the item that is being written; empty: none."""
+    logprobs: Callable[[str], list[Json] | None] = lambda _: None
+    """Log probabilities of the tokens of an answer that is written; None: not asked for."""
 
     def think(self, piece: str, *, starts: bool) -> Iterator[dict[str, Json]]:
         """Add to the reasoning; `starts`: of a new plan."""
@@ -176,16 +178,19 @@ class Output:
     def close(self) -> Iterator[dict[str, Json]]:
         """End the item that is being written."""
         text = self.text
+        part: dict[str, Json]
         match self.open:
             case "reasoning":
-                part: Json = {"type": "summary_text", "text": text}
+                part = {"type": "summary_text", "text": text}
                 yield self._event("response.reasoning_summary_text.done", summary_index=0, text=text)
                 yield self._event("response.reasoning_summary_part.done", summary_index=0, part=part)
                 yield from self._end(summary=[part])
             case "message":
-                yield self._event("response.output_text.done", content_index=0, text=text, logprobs=list[Json]())
-                yield self._event("response.content_part.done", content_index=0, part=_text_part(text))
-                yield from self._end(content=[_text_part(text)], status="completed")
+                logprobs = self.logprobs(text) or list[Json]()
+                part = _text_part(text, logprobs)
+                yield self._event("response.output_text.done", content_index=0, text=text, logprobs=logprobs)
+                yield self._event("response.content_part.done", content_index=0, part=part)
+                yield from self._end(content=[part], status="completed")
             case "mcp_call":
                 yield from self.end_own_call("")
             case "function_call":
@@ -211,8 +216,8 @@ class Output:
         return {"type": kind, "item_id": self.items[-1]["id"], "output_index": self._index, **fields}
 
 
-def _text_part(text: str) -> dict[str, Json]:
-    return {"type": "output_text", "text": text, "annotations": list[Json](), "logprobs": list[Json]()}
+def _text_part(text: str, logprobs: Sequence[Json] = ()) -> dict[str, Json]:
+    return {"type": "output_text", "text": text, "annotations": list[Json](), "logprobs": [*logprobs]}
 
 
 def _id(kind: str) -> str:

@@ -25,7 +25,10 @@ class Settings:
     top_p: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    """Of the answer, or of a planner that is asked alone; other plans and calls end as their format says."""
+    """Of the answer, or of a planner that is asked alone; other plans and calls end as their format says.
+
+    Roles that write these alone stop there; other answers are ended in the reply.
+    """
     logprobs: bool = False
     top_logprobs: int = 0
     answering: frozenset[Role] = frozenset({Role.SUMMARIZER, Role.BACKBONE})
@@ -57,6 +60,8 @@ class RequestMeter:
     """Usage of the completions of one request, and what is left for them."""
 
     settings: Settings = field(default_factory=Settings)
+    on_start: Callable[[Role], object] | None = None
+    """Called when a completion begins."""
     on_token: Callable[[Role, str], object] | None = None
     spans: Spans | None = None
     """None: completions are no spans."""
@@ -102,7 +107,8 @@ class RequestMeter:
         if self._answer is None or self._answer.logprobs is None:
             return None
         written = "".join(token.text for token in self._answer.logprobs)
-        start = max(written.rfind(text), 0)
+        ends = (*self.settings.stop, "")  # what follows the text tells it from a later one like it
+        start = next((at for end in ends if (at := written.rfind(text + end)) >= 0), 0)
         kept, at = list[TokenLogprob](), 0
         for token in self._answer.logprobs:
             if at < start + len(text) and at + len(token.text) > start:
@@ -155,6 +161,8 @@ class _Measured:
     async def complete(self, prompt: Prompt, sampling: Sampling) -> Completion:
         sampling = self.meter.bounded(self.role, sampling)
         self.meter.is_constrained = sampling.grammar is not None
+        if self.meter.on_start is not None:
+            self.meter.on_start(self.role)
         with completion_span(self.meter.spans, self.role) as note:
             completion = await self._complete(prompt, sampling)
             note_completion(note, completion)

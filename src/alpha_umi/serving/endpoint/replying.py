@@ -18,7 +18,7 @@ from alpha_umi.agent import RoleModel, with_role_models
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.errors import FormatError, ModelError
 from alpha_umi.formats.live_call import LiveCall
-from alpha_umi.formats.live_text import LiveText
+from alpha_umi.formats.live_text import LiveText, before_stop
 from alpha_umi.formats.prompts.unknown_tools import unknown_tool
 from alpha_umi.protocols import Agent, Environment, Format
 from alpha_umi.search import Limits, Node, NodeStatus, Strategy, Tree
@@ -172,6 +172,7 @@ class _Reply:
             await self._run(request)
 
     async def _run(self, request: AgentRequest) -> None:
+        request.meter.on_start = self.on_start
         request.meter.on_token = self.on_token if request.streams else None
         agent = request.steer(with_role_models(request.agent, self._metered))
         if request.alone is not None:
@@ -305,6 +306,12 @@ class _Reply:
 
     # --- what is sent ---------------------------------------------------------------------------------
 
+    def on_start(self, role: Role) -> None:
+        """Forget what the role wrote before: another completion begins, which may be of another turn."""
+        self.live.pop(role, None)
+        if role in (Role.SUMMARIZER, Role.BACKBONE):
+            self.answer = None
+
     def on_token(self, role: Role, piece: str) -> None:
         """Send what a piece of a completion makes certain."""
         request = self.request
@@ -328,7 +335,7 @@ class _Reply:
         streams = role in (Role.SUMMARIZER, Role.BACKBONE) and not request.has_critic and request.answer_tool is None
         if streams and (request.tools is None or request.tools.is_chain):
             if self.answer is None:
-                self.answer = LiveText(request.format, role, Answer)
+                self.answer = LiveText(request.format, role, Answer, request.meter.settings.stop)
             if text := self.answer.feed(piece):
                 self.send(Text(text))
 
@@ -361,6 +368,9 @@ class _Reply:
     def _end(self, said: tuple[Turn, ...], finish: str, usage: Usage, nodes: tuple[Node, ...] = ()) -> None:
         request = self.request
         text = None if request.alone is not None else final_text(said)
+        if text is not None and (kept := before_stop(text, request.meter.settings.stop)) != text:
+            said = tuple(replace(turn, text=kept) if turn == Answer(text=text) else turn for turn in said)
+            text, finish = kept, "stop"
         if text is not None and request.answer_tool is not None:
             self.send(Called(answer_call(request.answer_tool, text), self.thought))
             finish = "tool_calls" if finish == "stop" else finish

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from alpha_umi.serving.endpoint.asking import (
@@ -19,10 +20,14 @@ from alpha_umi.serving.endpoint.asking import (
 from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
 from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Calling, Ended, Event, Grown, Text, Thought
 from alpha_umi.serving.endpoint.items import Output, messages_of
+from alpha_umi.serving.endpoint.logprobs import write_logprobs
 from alpha_umi.serving.endpoint.meters import Settings
 from alpha_umi.serving.endpoint.state import State
 from alpha_umi.serving.endpoint.wire import Approval, ResponsesRequest, TextOptions
 from alpha_umi.types import Call, Json, Observation
+
+LOGPROBS = "message.output_text.logprobs"
+"""Entry of `include` that asks for log probabilities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,7 @@ class ResponseDraft:
             "text": text,
             "tool_choice": choice if isinstance(choice, str) else {"type": "function", "name": choice.name},
             "tools": list[Json](body.tools or []),
+            "top_logprobs": body.top_logprobs or 0,
             "top_p": body.top_p,
             "truncation": "disabled",
             "usage": usage,
@@ -103,8 +109,6 @@ def read_response(draft: ResponseDraft) -> ParsedRequest:
     body = draft.body
     if body.background:
         raise unsupported("background", "responses are made while the client waits")
-    if body.top_logprobs:
-        raise unsupported("top_logprobs", "log probabilities are told by chat completions alone")
     messages = messages_of(draft.items)
     if body.instructions:
         messages.insert(0, {"role": "system", "content": body.instructions})
@@ -116,7 +120,13 @@ def read_response(draft: ResponseDraft) -> ParsedRequest:
         tools=tools,
         choice=choice,
         named=named,
-        settings=Settings(temperature=body.temperature, top_p=body.top_p, max_tokens=body.max_output_tokens),
+        settings=Settings(
+            temperature=body.temperature,
+            top_p=body.top_p,
+            max_tokens=body.max_output_tokens,
+            logprobs=bool(body.top_logprobs) or LOGPROBS in (body.include or ()),
+            top_logprobs=body.top_logprobs or 0,
+        ),
         format=body.text.format if body.text is not None else None,
         budgets=body,
         parallel=body.parallel_tool_calls is not False,
@@ -138,7 +148,7 @@ async def response_events(
     draft: ResponseDraft, asked: Asked, events: AsyncGenerator[Event]
 ) -> AsyncGenerator[dict[str, Json]]:
     """Answer a request as the events of a stream; the response is kept before the last one. Raises ApiError."""
-    output, number = Output(), 0
+    output, number = Output(logprobs=partial(write_logprobs, asked.request.meter)), 0
     for kind in ("response.created", "response.in_progress"):
         yield {"type": kind, "sequence_number": number, "response": draft.object("in_progress", [])}
         number += 1

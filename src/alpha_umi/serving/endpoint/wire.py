@@ -155,6 +155,7 @@ class ResponsesRequest(Budgets):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_output_tokens: int | None = Field(default=None, ge=1)
+    include: list[str] | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     background: bool | None = None
     metadata: dict[str, str] | None = None
