@@ -49,7 +49,7 @@ _LINE_BREAK = quoted("\n")
 _SENTENCE = r"/[^\n<][^\n]*/ & ~(/[^\n]*/ /(?i:next)[*_`]*[ \t]*[:：]/ /[^\n]*/)"
 """A thought of one line; it opens no reasoning block, and names nobody before the mark does.
 
-Its length is bounded by tokens alone: with a count in it, the matcher's memory grows by gigabytes."""
+Its length is bounded by tokens alone: with a count in it llguidance may give up, for "too many expressions"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
