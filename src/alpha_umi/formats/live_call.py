@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 from alpha_umi.protocols import Format
 from alpha_umi.types import Call, FinishReason, Role
 
 _READS = 64
 """A text is read again when it has grown by this part of its length, so that long ones take linear time."""
 
+_OPENED = re.compile(r"<\\*\Z")
+"""What may become an escaped `<|`, which is read with a backslash less."""
+
 
 class LiveCall:
     """Call of a caller's completion in progress, whose arguments are a JSON object written as such.
 
-    Law: the pieces joined are the arguments of the whole call, or a beginning of them. A format that writes arguments
-    otherwise, so that they read differently until they are whole, has no pieces.
+    Law: the pieces joined are the arguments of the whole call, or a beginning of them. Where a format writes arguments
+    otherwise than they are read, as `shared` does with `<|`, there are no pieces from there on.
     """
 
     def __init__(self, format: Format) -> None:  # noqa: A002
@@ -40,6 +45,8 @@ class LiveCall:
 
     def _show(self, call: Call) -> str:
         certain = call.arguments[: _end_of_object(call.arguments)]
+        if (opened := _OPENED.search(certain)) is not None:
+            certain = certain[: opened.start()]
         self.name = call.name
         piece, self.shown = certain[len(self.shown) :], max(certain, self.shown, key=len)
         return piece
