@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import accumulate
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from alpha_umi.event_loops import off_loop
 from alpha_umi.formats.dialects.declared import as_declared
@@ -36,6 +36,7 @@ from alpha_umi.types import (
     Usage,
 )
 
+ChangeModel: TypeAlias = Callable[[Role, "RoleModel"], "RoleModel"]
 OnToken: TypeAlias = Callable[[Role, str], None]
 """Callback with the role that writes, and the next piece of its text."""
 
@@ -58,14 +59,29 @@ class RoleModel:
     constrained: bool = False
     """True: completions are constrained to the format's grammar: callers to offered tools, planners to a decision."""
 
-    async def complete_turn(self, role: Role, format: Format, task: Task, turns: Sequence[Turn]) -> Proposal:  # noqa: A002
+    async def complete_turn(
+        self,
+        role: Role,
+        format: Format,  # noqa: A002
+        task: Task,
+        turns: Sequence[Turn],
+        *,
+        held_to: Task | None = None,
+        begun: str = "",
+    ) -> Proposal:
+        """Complete one turn. `held_to`: the task with narrower schemas, for the grammar alone.
+
+        `begun`: how the completion begins; only where prompts are text.
+        """
         read = tuple(turns)
         if self.window is not None:
             # A long prompt takes milliseconds to count, and many tasks ask at once.
             read = (await off_loop(fit, format, role, task, turns, self.window)).turns
-        sampling = self._sampling(role, format, task, turns)
-        completion = await self.model.complete(render(format, role, task, read), sampling)
-        text = str(completion.text)  # what a model wrote has no frame, whatever wrote it
+        sampling = self._sampling(role, format, held_to or task, turns)
+        prompt = render(format, role, task, read)
+        begun = begun if isinstance(prompt, str) else ""
+        completion = await self.model.complete(prompt + begun if isinstance(prompt, str) else prompt, sampling)
+        text = begun + str(completion.text)  # what a model wrote has no frame, whatever wrote it
         if sampling.ending is not None:
             text = without_open_reasoning(text, sampling.ending.marks)
         said = as_declared(format.parse(role, text, completion.finish), task.tools, text)
@@ -147,9 +163,23 @@ class SingleAgent:
         return await self.backbone.complete_turn(Role.BACKBONE, self.format, task, turns)
 
 
-def with_role_models(agent: Agent, change: Callable[[Role, RoleModel], RoleModel]) -> Agent:
+@runtime_checkable
+class Drafting(Agent, Protocol):
+    """Agent, a dataclass, that drafts turns with another one and drops some: no stream of them can be shown."""
+
+    drafter: MultiAgent
+
+
+def undrafted(agent: Agent) -> Agent:
+    """Return the agent that an agent drafts with; any other as it is."""
+    return agent.drafter if isinstance(agent, Drafting) else agent
+
+
+def with_role_models(agent: Agent, change: ChangeModel) -> Agent:
     """Return the agent with each of its role models changed; an agent that is code stays as it is."""
     match agent:
+        case Drafting(drafter=drafter):
+            return cast("Agent", replace(cast("Any", agent), drafter=with_role_models(drafter, change)))
         case MultiAgent(role_models=role_models):
             return replace(agent, role_models={role: change(role, each) for role, each in role_models.items()})
         case SingleAgent(backbone=backbone):
@@ -161,8 +191,10 @@ def with_role_models(agent: Agent, change: Callable[[Role, RoleModel], RoleModel
 def with_streaming(agent: Agent, on_token: OnToken) -> Agent:
     """Return the agent with a listener for its streamed text.
 
-    Models that cannot stream, and coded agents, send none.
+    Models that cannot stream, agents that draft, and coded agents, send none.
     """
+    if isinstance(agent, Drafting):
+        return agent
 
     def streamed(role: Role, role_model: RoleModel) -> RoleModel:
         model = role_model.model

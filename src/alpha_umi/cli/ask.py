@@ -31,6 +31,13 @@ Constrained = Annotated[
         help="Constrain calls to the offered tools and their schemas; by default as the agent says.",
     ),
 ]
+Grounded = Annotated[
+    bool | None,
+    typer.Option(
+        "--grounded/--ungrounded",
+        help="Hold calls and answers to values that you or a tool named; by default as the agent says.",
+    ),
+]
 Tools = Annotated[
     Path | None,
     typer.Option(
@@ -116,6 +123,7 @@ def agent_options(
     native: rollouts.Native = False,
     thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
+    grounded: Grounded = None,
     trust_remote_code: rollouts.TrustRemoteCode = False,
 ) -> None:
     """Options of an agent, its tools and the search of a reply; see `api_options`."""
@@ -189,10 +197,6 @@ def open_chat(console: Console, conversation: Conversation) -> Chat:
         import_engine()
     with loading(console, conversation.choice.name):
         return conversation.open()
-
-
-def with_constraint(agent: Any, constrained: bool | None) -> Any:
-    return agent if constrained is None else agent.model_copy(update={"constrained": constrained})
 
 
 def print_outcome(trajectory: Trajectory, *, as_json: bool) -> None:

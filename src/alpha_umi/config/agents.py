@@ -185,6 +185,9 @@ class AgentConfig(Table):
     """Prompts longer than this are cut by the rule of formats.fit; none: as long as the model reads."""
     constrained: bool = False
     """Constrained decoding: callers to the offered tools and their schemas, planners to one of their decisions."""
+    grounded: bool = False
+    """Grounding (`grounding`): calls with values that somebody named, several tools tried, answers held against what
+    the tools told. For three roles whose prompts are text and whose plans begin with the tool."""
     provenance: ProvenanceConfig | None = None
     """None: unknown; then nothing is checked."""
     trained_tools: tuple[str, ...] | None = None

@@ -289,9 +289,8 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions, *, own_tools: b
 
 def _chosen(config: AgentConfig, options: AgentOptions) -> AgentConfig:
     """Configuration with what the options say of it."""
-    constrained = options.get("constrained")
-    if constrained is not None:
-        config = config.model_copy(update={"constrained": constrained})
+    changed = {name: options.get(name) for name in ("constrained", "grounded") if options.get(name) is not None}
+    config = config.model_copy(update=changed)
     return config.trusting() if options.get("trust_remote_code") else config
 
 

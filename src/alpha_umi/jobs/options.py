@@ -38,6 +38,8 @@ class AgentOptions(TypedDict, total=False):
     """The backbone alone."""
     constrained: bool | None
     """Constrain calls to the offered tools and their schemas; None: as the agent says."""
+    grounded: bool | None
+    """Hold calls and answers to what was said; None: as the agent says."""
     trust_remote_code: bool
     """Run Python code that a checkpoint brings; never by default, whatever the checkpoint says."""
 

@@ -85,7 +85,8 @@ def _predict_steps(options: PredictOptions, progress: Callable[[int, int], objec
     )
     progress(0, predictions.remaining)
     if predictions.remaining:
-        loaded = open_agent(options.agent, options.kind, options.on_no_decision)
+        config = options.agent.model_copy(update={"grounded": False})  # the steps are predicted role by role
+        loaded = open_agent(config, options.kind, options.on_no_decision)
         try:
             run_blocking(_predict(predictions, loaded, options.concurrency, progress))
         except KeyboardInterrupt:

@@ -24,6 +24,7 @@ from alpha_umi.formats.chat_templates import ChatUse
 from alpha_umi.formats.fit import Window
 from alpha_umi.formats.native import NativeFormat
 from alpha_umi.formats.optional_roles import with_optional_roles
+from alpha_umi.grounding import GroundedAgent
 from alpha_umi.loading.bundled import check_format, check_weights, find_run, read_provenance
 from alpha_umi.loading.code import make
 from alpha_umi.loading.formats import open_format
@@ -135,11 +136,12 @@ def open_agent(
     models = open_models(chosen, form)
     own = {role: _role_model(models[role], role, config) for role in chosen}
     role_models = {role: own[role] for role in roles}
-    agent: Agent = (
-        MultiAgent(role_models=role_models, format=form, on_no_decision=on_no_decision)
-        if kind is AgentKind.MULTI
-        else SingleAgent(backbone=role_models[Role.BACKBONE], format=form)
-    )
+    agent: Agent
+    if kind is AgentKind.MULTI:
+        agent = MultiAgent(role_models=role_models, format=form, on_no_decision=on_no_decision)
+        agent = GroundedAgent(drafter=agent) if config.grounded else agent
+    else:
+        agent = SingleAgent(backbone=role_models[Role.BACKBONE], format=form)
     ranker = (
         ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name in _OF_MESSAGES else None
     )

@@ -5,21 +5,16 @@ What is in view is a function of the task and its turns alone, so agents stay st
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import islice
 
 from alpha_umi.protocols import Agent
-from alpha_umi.retrieval.corpus import spec_document
-from alpha_umi.retrieval.retriever import Retriever
 from alpha_umi.retrieval.terms import import_bm25
+from alpha_umi.retrieval.tool_indexes import ToolIndexes
 from alpha_umi.search.tree import Tree
 from alpha_umi.types import Call, Decision, Plan, Proposal, Task, ToolSpec, Turn, User
-
-_KEPT = 64
-"""Indexes at hand: of a set of tools that all tasks share, or of the tools of tasks that run at once."""
 
 
 class RetrieveAt(StrEnum):
@@ -45,13 +40,12 @@ class ToolSelection:
     at: RetrieveAt = RetrieveAt.STEP
     model: str | None = None
     """A SentenceTransformer in place of BM25."""
-    _indexes: OrderedDict[tuple[str, ...], Retriever] = field(
-        default_factory=OrderedDict[tuple[str, ...], Retriever], repr=False, compare=False
-    )
+    _indexes: ToolIndexes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.model is None:
             import_bm25()
+        object.__setattr__(self, "_indexes", ToolIndexes(self.model))
 
     def of(self, agent: Agent) -> Agent:
         """Return the agent with the tools that it reads selected."""
@@ -84,18 +78,10 @@ class ToolSelection:
     def _next(self, task: Task, query: str, called: Iterable[str], before: Sequence[str]) -> tuple[str, ...]:
         """Names of the tools in view for a query: the called ones, and the k that fit, before others in their order."""
         known = {tool.name for tool in task.tools}
-        found = [api.name for api in self._retriever(task.tools).offer(query, self.k)]
+        found = [api.name for api in self._indexes.of(task.tools).offer(query, self.k)]
         best = islice(dict.fromkeys([*found, *before, *(tool.name for tool in task.tools)]), self.k)
         wanted = dict.fromkeys([*(name for name in called if name in known), *best])
         return (*(name for name in before if name in wanted), *(name for name in wanted if name not in before))
-
-    def _retriever(self, tools: Sequence[ToolSpec]) -> Retriever:
-        key = tuple(text for tool in tools for text in (tool.name, tool.description))
-        found = self._indexes.pop(key, None) or Retriever.index(tuple(map(spec_document, tools)), self.model)
-        self._indexes[key] = found
-        while len(self._indexes) > _KEPT:
-            self._indexes.popitem(last=False)
-        return found
 
 
 def _step_query(thought: str, query: str) -> str:

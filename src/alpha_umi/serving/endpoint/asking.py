@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from alpha_umi.agent import MultiAgent
+from alpha_umi.agent import MultiAgent, undrafted
 from alpha_umi.errors import AlphaUMiError, DataError
 from alpha_umi.formats.answers import ANY_OBJECT, answer_grammar
 from alpha_umi.formats.messages import ReadMessages, read_messages
@@ -201,6 +201,8 @@ async def ask_about(
     if isinstance(agent, RoleAgent):
         steer, agent = partial(_alone, served=served, role=agent.role), agent.agent
     settings = _settings(parsed, served, answer_tool)
+    if choice is not ToolChoice.AUTO or answer_tool is not None or settings.answer_grammar is not None:
+        agent = undrafted(agent)  # the client decides what is called, or what an answer looks like
     if alone is not None:
         settings = replace(settings, answering=frozenset({alone}))
     request = AgentRequest(

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from alpha_umi.agent import RoleModel, with_role_models
+from alpha_umi.agent import RoleModel, undrafted, with_role_models
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.errors import FormatError, ModelError
 from alpha_umi.formats.live_call import LiveCall
@@ -173,7 +173,8 @@ class _Reply:
 
     async def _run(self, request: AgentRequest) -> None:
         request.meter.on_start = self.on_start
-        request.meter.on_token = self.on_token if request.streams else None
+        streams = request.streams and undrafted(request.agent) is request.agent
+        request.meter.on_token = self.on_token if streams else None
         agent = request.steer(with_role_models(request.agent, self._metered))
         if request.alone is not None:
             await self._complete(agent)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from alpha_umi.agent import MultiAgent, SingleAgent
+from alpha_umi.agent import MultiAgent, SingleAgent, undrafted
 from alpha_umi.config import AgentConfig, EndpointConfig
 from alpha_umi.formats.messages import ReadMessages
 from alpha_umi.jobs.toolbox import Toolbox
@@ -93,12 +93,12 @@ class ServedAgent:
     @property
     def has_summarizer(self) -> bool:
         """True for an agent whose answers are written by a role of their own."""
-        return isinstance(self.loaded.agent, MultiAgent)
+        return isinstance(undrafted(self.loaded.agent), MultiAgent)
 
     @property
     def roles(self) -> tuple[Role, ...]:
         """Roles that can be asked alone."""
-        if not isinstance(self.loaded.agent, MultiAgent):
+        if not isinstance(undrafted(self.loaded.agent), MultiAgent):
             return (Role.BACKBONE,) if isinstance(self.loaded.agent, SingleAgent) else ()
         return tuple(role for role in self.loaded.role_models if role is not Role.CRITIC)
 
@@ -127,8 +127,8 @@ class ServedAgent:
         form = self.loaded.format
         if role is Role.BACKBONE and form is not None:
             return SingleAgent(backbone=self.loaded.role_models[role], format=form)
-        if isinstance(self.loaded.agent, MultiAgent):
-            return RoleAgent(agent=self.loaded.agent, role=role)
+        if isinstance(drafter := undrafted(self.loaded.agent), MultiAgent):
+            return RoleAgent(agent=drafter, role=role)
         return self.loaded.agent
 
     def turns_of(self, conversation: ReadMessages) -> tuple[Turn, ...]:

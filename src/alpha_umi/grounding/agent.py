@@ -1,0 +1,404 @@
+"""Grounded agent: tries several tools for a request and keeps the call whose values were named.
+
+Small models choose among tools by a word, and fill in what nobody said. So the tools that share words with the request
+are tried one by one, by plans that begin with them; the caller is held to numbers, dates and times that were named; a
+call with other invented values is dropped; and of the calls that are left, the one is made that takes up most of what
+the user named. A value that no call has taken up yet, or a tool that lacked one which an observation has since told,
+asks for a further call. Where no call is left, the user is asked for what is missing.
+
+An agent keeps no state: which tools are in question follows from the task and its turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import cast
+
+from alpha_umi.agent import MultiAgent
+from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.formats.prompts.asking import DONE, ask_for, decline
+from alpha_umi.formats.prompts.retrieval import split_terms, write_terms
+from alpha_umi.grounding.answers import ground_answer
+from alpha_umi.grounding.evidence import (
+    Evidence,
+    defaults_of,
+    free_arguments,
+    is_identifier,
+    is_moment,
+    taken_up,
+    things_named,
+)
+from alpha_umi.grounding.narrowing import Narrowed, narrow
+from alpha_umi.retrieval.corpus import spec_document
+from alpha_umi.retrieval.tool_indexes import ToolIndexes
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    Json,
+    Observation,
+    Plan,
+    Proposal,
+    Role,
+    Task,
+    ToolSpec,
+    ToolStatus,
+    Turn,
+    Usage,
+    User,
+)
+
+_IN_VIEW = 4
+"""Tools that are read and tried at once; further ones where none of them fits."""
+_NEAR = 0.4
+"""Share of the best tool's score that a further tool has."""
+_MOST_TRIED = 9
+_SHORT = 3
+"""Letters of a word that has no endings."""
+_MOST_CALLS = 4
+"""Calls of one exchange after which it goes on only where the planner says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundedAgent:
+    """Agent whose calls are grounded in what was said (`protocols.Agent`)."""
+
+    drafter: MultiAgent
+    """Agent whose roles are asked."""
+    _indexes: ToolIndexes = field(default_factory=ToolIndexes, repr=False, compare=False)
+
+    async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        last = turns[-1] if turns else None
+        step = _Step(self.drafter, task, tuple(turns), self._indexes)
+        if not task.tools or (isinstance(last, Plan) and last.decision is not Decision.NONE):
+            proposal = await self.drafter.propose(replace(task, tools=step.in_view()), turns)
+            return replace(proposal, turns=tuple(map(step.grounded, proposal.turns)))
+        said = await (step.go_on() if step.made else step.begin())
+        return Proposal(turns=said, usage=step.usage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    """Tool in question."""
+
+    narrowed: Narrowed
+    score: float
+    """Of retrieval, as a share of the best one's; 0: no word in common."""
+    is_meant: bool = False
+    """True: the request has a word of its name."""
+
+    @property
+    def tool(self) -> ToolSpec:
+        return self.narrowed.tool
+
+    @property
+    def required(self) -> list[Json]:
+        listed = self.tool.parameters.get("required")
+        return listed if isinstance(listed, list) else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """Trial of a tool."""
+
+    offer: _Offer
+    plan: Plan
+    call: Call | None = None
+    """None: the planner did not call it, or the arguments cannot be read."""
+    values: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """Its arguments, defaults too."""
+    given: frozenset[str] = frozenset()
+    """Arguments that it names."""
+    unnamed: tuple[str, ...] = ()
+    """Required arguments that nobody named."""
+    guessed: tuple[str, ...] = ()
+    """Required arguments whose choices no word names."""
+    taken: frozenset[str] = frozenset()
+    """What of the request it takes up."""
+    is_linked: bool = False
+    """True: it has a value that only an observation told."""
+    is_picked: bool = False
+    """True: the planner chose this tool by itself."""
+
+    @property
+    def is_grounded(self) -> bool:
+        """True for a call whose values were named, at least one of them by a word if it needs any."""
+        return self.call is not None and not self.unnamed and len(self.guessed) < max(len(self.offer.required), 1)
+
+    @property
+    def worth(self) -> float:
+        offer = self.offer
+        return len(self.taken) + offer.score + offer.is_meant / 3 - len(self.guessed) / 5 + self.is_picked / 3
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        return (self.plan, *((self.call,) if self.call else ()))
+
+
+class _Step:
+    """One step of a grounded agent."""
+
+    def __init__(self, agent: MultiAgent, task: Task, turns: tuple[Turn, ...], indexes: ToolIndexes) -> None:
+        self._agent, self._task, self._turns = agent, task, turns
+        self._asked = max((at for at, turn in enumerate(turns) if isinstance(turn, User)), default=-1)
+        asked = turns[self._asked] if self._asked >= 0 else None
+        self._query = asked.text if isinstance(asked, User) else task.query
+        self._said, self._before = Evidence.of(turns), Evidence.of(turns[: self._asked + 1])
+        self._index = indexes.of(task.tools) if task.tools else None
+        self._offers = self._rank()
+        self._named = things_named(Evidence.read([self._query]), task.tools)
+        self.made = [turn for turn in turns[self._asked + 1 :] if isinstance(turn, Call)]
+        self.usage = Usage()
+
+    def _rank(self) -> list[_Offer]:
+        """The tools by what they share with the request, then in the task's order."""
+        tools = {tool.name: tool for tool in self._task.tools}
+        words = set(split_terms(self._query))
+        hits = self._scores(self._query)
+        best = max(hits.values(), default=1.0)
+        order = [*(name for name in hits if name in tools), *(name for name in tools if name not in hits)]
+        return [
+            _Offer(
+                narrowed=narrow(tools[name], self._said, self._before),
+                score=hits.get(name, 0.0) / best,
+                is_meant=not words.isdisjoint(split_terms(name)),
+            )
+            for name in order
+        ]
+
+    def _scores(self, query: str) -> dict[str, float]:
+        if self._index is None:
+            return {}
+        known = {term for tool in self._task.tools for term in write_terms(spec_document(tool))}
+        return {hit.api.name: hit.score for hit in self._index.rank(_as_known(query, known), len(self._task.tools))}
+
+    def in_view(self) -> tuple[ToolSpec, ...]:
+        """Tools that are read: the called ones and the likeliest, in the task's order."""
+        called = {turn.name for turn in self._turns if isinstance(turn, Call)}
+        best = {offer.tool.name for offer in self._offers[:_IN_VIEW]}
+        return tuple(tool for tool in self._task.tools if tool.name in called | best)
+
+    def grounded(self, turn: Turn) -> Turn:
+        """The turn; an answer as the observations support it."""
+        return ground_answer(turn, self._turns, self._asked) if isinstance(turn, Answer) else turn
+
+    # --- the first call of an exchange ------------------------------------------------------------------------
+
+    async def begin(self) -> tuple[Turn, ...]:
+        goal = self._offers[0]
+        if goal.is_meant and goal.narrowed.missing and not all(map(is_identifier, goal.narrowed.missing)):
+            return ask_for(goal.tool, goal.narrowed.missing)
+        able = [offer for offer in self._offers if not offer.narrowed.missing][:_MOST_TRIED]
+        tried: list[_Trial] = []
+        for at in range(0, len(able), _IN_VIEW):
+            some = able[at : at + _IN_VIEW]
+            tools = tuple(tool for tool in self._task.tools if tool.name in {offer.tool.name for offer in some})
+            plan = await self._plan(tools, self._turns)
+            if not _calls(plan):
+                break  # that none of them does this is seldom wrong
+            picked = await self._read_plan(plan, tools, self._turns, is_picked=True)
+            if picked is not None and picked.is_grounded and picked.offer is goal and not self._left([picked.values]):
+                return picked.turns
+            others = [offer for offer in some if picked is None or offer is not picked.offer]
+            trials = [*([picked] if picked else ()), *await self._try_each(others, tools, self._turns)]
+            tried += trials
+            good = [trial for trial in trials if trial.is_grounded]
+            if goal.narrowed.missing:
+                good = [trial for trial in good if self._may_tell(trial)]
+            if good:
+                whole = await asyncio.gather(*(self._completed(trial, tools) for trial in good))
+                return max(whole, key=lambda trial: trial.worth).turns
+        if goal.score and goal.narrowed.missing:
+            return ask_for(goal.tool, goal.narrowed.missing)
+        lacking = next((trial for trial in tried if trial.offer is goal and trial.call and goal.score), None)
+        if lacking is None or not (lacking.unnamed or (goal.is_meant and lacking.guessed)):
+            return decline()
+        return ask_for(goal.tool, lacking.unnamed or lacking.guessed)
+
+    def _may_tell(self, trial: _Trial) -> bool:
+        """Test if a call may tell an identifier: it looks for something by a name, or by another identifier."""
+        free = free_arguments(trial.offer.tool)
+        return any((name in free and not is_moment(trial.values[name])) or is_identifier(name) for name in trial.given)
+
+    async def _completed(self, trial: _Trial, tools: tuple[ToolSpec, ...]) -> _Trial:
+        """The call with optional arguments that take up more of the request, where there are any."""
+        spec = trial.offer.narrowed.spec
+        declared = cast("Mapping[str, Json]", spec.parameters["properties"])
+        if trial.given >= declared.keys() or not self._left([trial.values]):
+            return trial
+        properties: dict[str, Json] = {
+            name: schema if name in trial.given else _without(schema, trial.values.get(name))
+            for name, schema in declared.items()
+        }
+        whole = replace(spec, parameters={**spec.parameters, "properties": properties, "required": list(declared)})
+        more = await self._call(trial.plan, (whole,), self._turns, tools)
+        if more is None or not more.is_grounded or not more.taken > trial.taken:
+            return trial
+        return replace(more, is_picked=trial.is_picked)
+
+    # --- further calls ------------------------------------------------------------------------------------------
+
+    async def go_on(self) -> tuple[Turn, ...]:
+        last = self._turns[-1]
+        if len(self.made) < _MOST_CALLS and not (isinstance(last, Observation) and last.status is not ToolStatus.OK):
+            found = await self._try_further(self._left([self._values(call) for call in self.made]))
+            if found is not None:
+                return found.turns
+        tools = self.in_view()
+        plan = await self._plan(tools, self._turns)
+        if plan.decision is not Decision.CALL:
+            return (plan,)
+        trial = await self._read_plan(plan, tools, self._turns)
+        if trial is not None and trial.is_grounded and trial.call not in self.made:
+            return trial.turns
+        return (Plan(thought=DONE, decision=Decision.CONCLUDE),)
+
+    async def _try_further(self, left: frozenset[str]) -> _Trial | None:
+        called = {call.name for call in self.made}
+        goal, tools = self._offers[0], self.in_view()
+        if goal.score and goal.tool.name not in called and not goal.narrowed.missing:
+            (trial,) = await self._try_each([goal], tools, self._turns)
+            if trial.is_grounded and trial.is_linked and not trial.guessed:
+                return trial
+        if not left:
+            return None
+        rest = (*self._turns[: self._asked], User(text=self._rest(left)))
+        said = Evidence.of((*rest, *self._turns[self._asked + 1 :]))
+        offers = [replace(offer, narrowed=narrow(offer.tool, said, Evidence.of(rest))) for offer in self._offers]
+        able = [offer for offer in offers if not offer.narrowed.missing]
+        again = [offer for offer in able if offer.tool.name in called]
+        fresh = [offer for offer in able if offer.score >= _NEAR and offer.tool.name not in called][:_IN_VIEW]
+        for offers, turns in ((fresh, rest), (fresh, (*rest, *self._turns[self._asked + 1 :])), (again, rest)):
+            tried = await self._try_each(offers, tools, turns)
+            good = [each for each in tried if each.is_grounded and each.taken & left and each.call not in self.made]
+            if good:
+                return max(good, key=lambda trial: (len(trial.taken & left), trial.worth))
+        return None
+
+    def _left(self, made: Iterable[Mapping[str, Json]]) -> frozenset[str]:
+        """What was named in the request and taken up by no call."""
+        used = frozenset[str]().union(*(taken_up(self._named, values) for values in made))
+        return frozenset(mention.text for mention in self._named) - used
+
+    def _rest(self, left: Set[str]) -> str:
+        """The request without what was taken up."""
+        text = self._query
+        for mention in self._named:
+            if mention.text not in left:
+                text = re.sub(rf"(?<!\w){re.escape(mention.text)}(?!\w) ?", "", text, flags=re.IGNORECASE)
+        return text
+
+    # --- trials -----------------------------------------------------------------------------------------------
+
+    async def _try_each(
+        self, offers: Sequence[_Offer], tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...]
+    ) -> list[_Trial]:
+        """Let the planner begin with each of several tools."""
+        return [*await asyncio.gather(*(self._try(offer, tools, turns) for offer in offers))]
+
+    async def _try(self, offer: _Offer, tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...]) -> _Trial:
+        plan = await self._plan(tools, turns, begun=offer.tool.name)
+        found = await self._call(plan, (offer.narrowed.spec,), turns, tools) if _calls(plan) else None
+        return found or _Trial(offer=offer, plan=plan)
+
+    async def _read_plan(
+        self, plan: Plan, tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...], *, is_picked: bool = False
+    ) -> _Trial | None:
+        """The call of a plan; None where it calls nothing that can be read."""
+        if not _calls(plan):
+            return None
+        specs = {offer.tool.name: offer.narrowed.spec for offer in self._offers}
+        trial = await self._call(plan, tuple(specs[tool.name] for tool in tools), turns, tools)
+        return None if trial is None else replace(trial, is_picked=is_picked)
+
+    async def _plan(self, tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...], begun: str = "") -> Plan:
+        planner, form = self._agent.role_models[Role.PLANNER], self._agent.format
+        lead = form.write(Role.PLANNER, (Plan(thought=begun, decision=Decision.NONE),)) if begun else ""
+        task = replace(self._task, tools=tools)
+        proposal = await planner.complete_turn(Role.PLANNER, form, task, turns, begun=lead)
+        self.usage += proposal.usage
+        plan = next((turn for turn in proposal.turns if isinstance(turn, Plan)), None)
+        return plan or Plan(thought="", decision=Decision.NONE)
+
+    async def _call(
+        self, plan: Plan, specs: tuple[ToolSpec, ...], turns: tuple[Turn, ...], tools: tuple[ToolSpec, ...]
+    ) -> _Trial | None:
+        """Ask the caller, who reads `tools`, for a call of one of `specs`; None for one that cannot be read."""
+        caller = self._agent.role_models[Role.CALLER]
+        task = replace(self._task, tools=tools)
+        proposal = await caller.complete_turn(
+            Role.CALLER, self._agent.format, task, (*turns, plan), held_to=replace(task, tools=specs)
+        )
+        self.usage += proposal.usage
+        call = next((turn for turn in proposal.turns if isinstance(turn, Call)), None)
+        offer = next((offer for offer in self._offers if call is not None and offer.tool.name == call.name), None)
+        return None if call is None or offer is None else self._read(offer, plan, call)
+
+    def _read(self, offer: _Offer, plan: Plan, call: Call) -> _Trial | None:
+        """The trial of a call, without optional arguments that the user did not name."""
+        values = read_arguments(offer.tool, call.arguments)
+        if isinstance(values, Fault):
+            return None
+        values = {name: self._said.mended(name, value) for name, value in values.items()}
+        unnamed = self._said.unnamed(offer.tool, values)
+        asked, lacked = self._before.unnamed(offer.tool, values), narrow(offer.tool, self._before).missing
+        kept = {name: value for name, value in values.items() if name in offer.required or name not in asked}
+        call = replace(call, arguments=json.dumps(kept, ensure_ascii=False))
+        guessed = [
+            name
+            for name, value in kept.items()
+            if name in offer.required and name not in unnamed and not self._said.is_named(value, chosen=True)
+        ]
+        whole = {**defaults_of(offer.tool), **kept}
+        return _Trial(
+            offer=offer,
+            plan=plan,
+            call=call,
+            values=whole,
+            given=frozenset(kept),
+            unnamed=tuple(name for name in unnamed if name in offer.required),
+            guessed=tuple(guessed),
+            taken=taken_up(self._named, whole),
+            is_linked=any(
+                name in offer.required and name not in unnamed and (isinstance(kept[name], str) or name in lacked)
+                for name in asked
+            ),
+        )
+
+    def _values(self, call: Call) -> dict[str, Json]:
+        """The arguments of a call, defaults too."""
+        tool = next((tool for tool in self._task.tools if tool.name == call.name), None)
+        values = {} if tool is None else read_arguments(tool, call.arguments)
+        return {} if tool is None or isinstance(values, Fault) else {**defaults_of(tool), **values}
+
+
+def _as_known(query: str, known: Set[str]) -> str:
+    """A query with the known words that its own are like: other endings, or a letter wrong."""
+    strange = [term for term in split_terms(query) if term not in known and len(term) > _SHORT]
+    alike = [
+        other
+        for term in strange
+        for other in (
+            *(each for each in known if each.startswith(term) or (term.startswith(each) and len(each) > _SHORT)),
+            *get_close_matches(term, known, n=1, cutoff=0.8),
+        )
+    ]
+    return " ".join([query, *dict.fromkeys(alike)])
+
+
+def _without(schema: Json, value: Json) -> Json:
+    """A schema without one of its choices, where it has others."""
+    match schema:
+        case {"enum": [*choices]} if value in choices and len(choices) > 1:
+            return {**schema, "enum": [each for each in choices if each != value]}
+        case _:
+            return schema
+
+
+def _calls(plan: Plan) -> bool:
+    return plan.decision is Decision.CALL

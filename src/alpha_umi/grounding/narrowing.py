@@ -1,0 +1,234 @@
+"""Narrowing of a tool's schema to the values that somebody named: numbers, dates and times of day.
+
+A caller that is held to the narrowed schema cannot invent such a value. Free text and choices stay as they are; whether
+those were named is told afterwards (`is_named`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from alpha_umi.formats.json_types import DATE, TIME, Schema, normalise
+from alpha_umi.grounding.evidence import Evidence, is_code, is_identifier
+from alpha_umi.grounding.mentions import Mention, MentionKind
+from alpha_umi.types import Json, ToolSpec
+
+_MOST = 64
+"""Values that a schema is narrowed to; where more are named, it stays as it is."""
+_DATE_HINT = re.compile(r"\bYYYY-MM-DD\b|\bISO (?:8601 )?date\b|\b\d{4}-\d\d-\d\d\b", re.IGNORECASE)
+_CODE_HINT = re.compile(r"\bcodes?\b|\bISO\b", re.IGNORECASE)
+_SOURCE = re.compile(r"(?:^|_)(?:from|source|src|base|origin)(?:_|$)|^(?:from|source|base)[A-Z]")
+_TARGET = re.compile(r"(?:^|_)(?:to|target|dst|dest|quote|destination)(?:_|$)|^(?:to|target)[A-Z]")
+_DATE_NAME = re.compile(r"(?:^|_)date$|[a-z]Date$")
+_TIME_HINT = re.compile(r"\bHH:MM\b|(?<!\d)[012]\d:[0-5]\d\b", re.IGNORECASE)
+_TEMPORAL = (MentionKind.DATE, MentionKind.TIME)
+_PARTS = {
+    "day": (MentionKind.DATE, 0),
+    "month": (MentionKind.DATE, 1),
+    "year": (MentionKind.DATE, 2),
+    "hour": (MentionKind.TIME, 0),
+    "minute": (MentionKind.TIME, 1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowed:
+    """Tool whose schema takes named values alone."""
+
+    tool: ToolSpec
+    spec: ToolSpec
+    """The tool with its narrowed schema."""
+    missing: tuple[str, ...] = ()
+    """Required arguments of which no value was named."""
+
+
+def narrow(tool: ToolSpec, said: Evidence, asked: Evidence | None = None) -> Narrowed:
+    """Narrow a tool's schema to what was said. An optional argument that nobody named is left out of it.
+
+    `asked`: what users said, whose dates and times go before those that tools told. Arguments that stand for different
+    things take different mentions: of more required numbers than were named, the last ones are missing.
+    """
+    said = said if asked is None else said.with_moments_of(asked)
+    schema = normalise(tool).schema
+    own = tool.parameters.get("properties")
+    told = cast("Mapping[str, Json]", own) if isinstance(own, dict) else {}
+    declared = dict(cast("Mapping[str, Schema]", schema["properties"]))
+    declared |= _codes(declared, told, said) | _identifiers(declared, said)
+    declared = _with_named_choices(declared, said)
+    required = cast("Sequence[str]", schema["required"])
+    properties: dict[str, Json] = {}
+    missing: list[str] = []
+    left = sum(_countable(each) for each in said.mentions)
+    for name in sorted(declared, key=lambda name: name not in required):
+        about = told.get(name)
+        value = _narrowed(name, declared[name], _described(tool, name, about if isinstance(about, dict) else {}), said)
+        if name in required and value is not None and _is_counted(name, declared[name]):
+            value, left = (value, left - 1) if left > 0 else (None, left)
+        if value is not None:
+            properties[name] = value
+        elif name in required:
+            missing.append(name)
+            properties[name] = declared[name]
+    order = [name for name in declared if name in properties]
+    parameters: dict[str, Json] = {**schema, "properties": {name: properties[name] for name in order}}
+    return Narrowed(tool=tool, spec=replace(tool, parameters=parameters), missing=tuple(missing))
+
+
+def _described(tool: ToolSpec, name: str, about: Mapping[str, Json]) -> Mapping[str, Json]:
+    """What a tool says of an argument; of a date what it says of itself too."""
+    if not _DATE_NAME.search(name):
+        return about
+    return {**about, "description": f"{about.get('description') or ''} {tool.description}"}
+
+
+def _countable(mention: Mention) -> int:
+    """How many numbers a mention can fill."""
+    quoted = mention.kind is MentionKind.QUOTED
+    return len(mention.numbers) if quoted else int(bool(mention.numbers) and mention.kind not in _TEMPORAL)
+
+
+def _with_named_choices(properties: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
+    """Properties with those of their choices that were named, where enough were for all arguments that have them."""
+    found = dict(properties)
+    for name, schema in properties.items():
+        choices = schema.get("enum")
+        if isinstance(choices, list):
+            named: list[Json] = [each for each in choices if isinstance(each, str) and said.is_named(each, chosen=True)]
+            if len(named) >= sum(other.get("enum") == choices for other in properties.values()):
+                found[name] = {**schema, "enum": named}
+    return found | _directed(found, said)
+
+
+def _directed(properties: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
+    """Two arguments with the same choices, from one to the other: the first is what stands behind a number."""
+    sources, targets = ([name for name in properties if ends.search(name)] for ends in (_SOURCE, _TARGET))
+    if len(sources) != 1 or len(targets) != 1:
+        return {}
+    (source,), (target,) = sources, targets
+    choices = properties[source].get("enum")
+    if not isinstance(choices, list) or choices != properties[target].get("enum"):
+        return {}
+    behind = Evidence.read([" ".join(each.after for each in said.mentions if each.kind is MentionKind.NUMBER)])
+    first: list[Json] = [each for each in choices if behind.is_named(each, chosen=True)]
+    rest: list[Json] = [each for each in choices if each not in first]
+    if len(first) != 1 or not rest:
+        return {}
+    return {source: {**properties[source], "enum": first}, target: {**properties[target], "enum": rest}}
+
+
+def _is_counted(name: str, schema: Schema) -> bool:
+    return schema.get("type") in ("integer", "number") and "enum" not in schema and not _parts_of(name)
+
+
+def _codes(declared: Mapping[str, Schema], told: Mapping[str, Json], said: Evidence) -> dict[str, Schema]:
+    """Properties described as codes, with the codes that were named, where enough were for all of them."""
+    named = list(dict.fromkeys(each.text for each in said.mentions if is_code(each.text)))
+    wanting = [
+        name
+        for name, schema in declared.items()
+        if schema == {"type": "string"}
+        and isinstance(about := told.get(name), dict)
+        and _CODE_HINT.search(str(about.get("description", "")))
+    ]
+    return {name: {"enum": list[Json](named)} for name in wanting} if len(named) >= len(wanting) > 0 else {}
+
+
+def _identifiers(declared: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
+    """Properties that are identifiers by their names, with those that were named; with no choice where none was."""
+    kinds = (MentionKind.IDENTIFIER, MentionKind.NUMBER)
+    named = [
+        each.text
+        for each in said.mentions
+        if each.kind in kinds or is_code(each.text) or (each.kind is MentionKind.QUOTED and " " not in each.text)
+    ]
+    return {
+        name: {"enum": list[Json](dict.fromkeys(named))}
+        for name, schema in declared.items()
+        if schema == {"type": "string"} and is_identifier(name)
+    }
+
+
+def _parts_of(name: str) -> list[tuple[MentionKind, int]]:
+    """Parts of dates and times that an argument may take by its name: the kind of mention and the part's place."""
+    words = re.findall("[a-z]+", name.lower().replace("_", " "))
+    return [part for word, part in _PARTS.items() if any(each.startswith(word) for each in words)]
+
+
+def _narrowed(name: str, schema: Schema, about: Mapping[str, Json], said: Evidence) -> Schema | None:
+    """Schema of the named values that a schema allows; None where it takes such values and none was named."""
+    if "enum" in schema:
+        return schema if schema["enum"] else None
+    options = schema.get("anyOf")
+    if isinstance(options, list):
+        found = [_narrowed(name, cast("Schema", each), about, said) for each in options]
+        kept: list[Json] = [each for each in found if each is not None]
+        return {**schema, "anyOf": kept} if kept else None
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        return _one_of(schema, _with_default(_numbers(name, said.mentions, whole=kind == "integer"), about, kind))
+    hint = " ".join(value for key in ("description", "format") if isinstance(value := about.get(key), str))
+    if schema.get("pattern") == DATE or (kind == "string" and _DATE_HINT.search(hint)):
+        named = [value for each in said.mentions for value in each.dates]
+        unresolved = any(each.kind is MentionKind.DATE and not each.dates for each in said.mentions)
+        return schema if unresolved or said.needs_calendar else _one_of(schema, _with_default(named, about, "string"))
+    if schema.get("pattern") == TIME or (kind == "string" and _TIME_HINT.search(hint)):
+        return schema if said.needs_calendar else _one_of(schema, _with_default(_times(said.mentions), about, "string"))
+    if kind == "array" and isinstance(items := schema.get("items"), dict):
+        inner = _narrowed(name, cast("Schema", items), {}, said)
+        return None if inner is None else {**schema, "items": inner}
+    return schema
+
+
+def _numbers(name: str, mentions: Sequence[Mention], *, whole: bool) -> list[Json]:
+    parts = _parts_of(name)
+    values = [
+        value
+        for each in _labelled(name, mentions) or mentions
+        for value in (
+            [each.numbers[at] for kind, at in parts if each.kind is kind and at < len(each.numbers)]
+            if each.kind in _TEMPORAL
+            else each.numbers
+        )
+    ]
+    return [int(value) if value.is_integer() else value for value in values if value.is_integer() or not whole]
+
+
+def _labelled(name: str, mentions: Iterable[Mention]) -> list[Mention]:
+    """Numbers beside an argument's name: 3 cups, radius 2. None where numbers are listed, which share their label."""
+    numbers = [each for each in mentions if each.kind is MentionKind.NUMBER]
+    if any(each.after in ("", "and", "or") and not each.before for each in numbers[:-1]):
+        return []
+    if any(each.before in ("and", "or") and (not each.after or _is_label(each.after, name)) for each in numbers):
+        return []
+    return [each for each in numbers if _is_label(each.after, name) or _is_label(each.before, name)]
+
+
+def _is_label(word: str, name: str) -> bool:
+    """Test if a word beside a number is the name of an argument: 3 cups, radius 2."""
+    one, other = word.removesuffix("s"), name.lower().removesuffix("s")
+    return len(one) > 2 and one == other
+
+
+def _times(mentions: Iterable[Mention]) -> list[Json]:
+    exact: list[Json] = [value for each in mentions for value in each.times]
+    hours = [each.numbers[0] for each in mentions if each.kind is MentionKind.NUMBER and each.numbers]
+    whole = [int(hour) for hour in hours if hour.is_integer()]
+    bare: list[Json] = [f"{hour:02}:00" for hour in (*whole, *(hour + 12 for hour in whole)) if 0 <= hour <= 24]
+    return exact or bare
+
+
+def _with_default(values: Iterable[Json], about: Mapping[str, Json], kind: Json) -> list[Json]:
+    default = about.get("default")
+    fits = isinstance(default, str) if kind == "string" else isinstance(default, int | float)
+    found = [*values]
+    return [*found, default] if found and fits and default not in found else found
+
+
+def _one_of(schema: Schema, values: Sequence[Json]) -> Schema | None:
+    distinct = list(dict.fromkeys(cast("Sequence[str]", values)))
+    if not distinct:
+        return None
+    return schema if len(distinct) > _MOST else {"enum": list[Json](distinct)}

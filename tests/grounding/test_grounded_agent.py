@@ -1,0 +1,200 @@
+"""A grounded agent: which tools it tries, which call it makes, when it asks, and what it answers."""
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from alpha_umi.agent import MultiAgent, RoleModel, undrafted, with_role_models, with_streaming
+from alpha_umi.formats.load import builtin
+from alpha_umi.grounding import GroundedAgent
+from alpha_umi.models.scripted import ScriptedModel
+from alpha_umi.types import (
+    Answer,
+    Call,
+    Decision,
+    Observation,
+    Plan,
+    Role,
+    Task,
+    ToolSpec,
+    ToolStatus,
+    User,
+)
+
+FORM = builtin("shared")
+ROOM = {"type": "string", "enum": ["kitchen", "study", "bedroom"]}
+
+
+def tool(name, description, **properties):
+    required = [key for key, about in properties.items() if "default" not in about]
+    schema = {"type": "object", "properties": properties, "required": required}
+    return ToolSpec(name=name, description=description, parameters=schema)
+
+
+LAMP = tool("set_lamp", "Switch a lamp on.", room=ROOM, brightness={"type": "integer"})
+WARM = tool("room_temperature", "How warm a room is.", room=ROOM)
+LOANS = tool("list_loans", "The books that a member has at home.", member_id={"type": "integer"})
+RENEW = tool("renew_loan", "Keep a book for longer.", member_id={"type": "integer"}, book_code={"type": "string"})
+STOCK = tool(
+    "get_stock",
+    "Pieces left.",
+    sku={"type": "string"},
+    warehouse={**ROOM, "enum": ["north", "south"], "default": "north"},
+)
+
+
+class Roles:
+    """Planner that picks `pick` and else agrees to every tool it begins with; caller with arguments by tool."""
+
+    def __init__(self, pick="", arguments=(), answer="Done."):
+        self.pick, self.arguments, self.answer, self.begun = pick, dict(arguments), answer, []
+        model = RoleModel(model=ScriptedModel(self.reply))
+        roles = dict.fromkeys((Role.PLANNER, Role.CALLER, Role.SUMMARIZER), model)
+        self.agent = GroundedAgent(drafter=MultiAgent(role_models=roles, format=FORM))
+
+    def reply(self, prompt):
+        _, _, said = prompt.rpartition("<|")
+        role, _, begun = said.partition("|>")
+        if role == "caller":
+            name = re.findall(r"<\|planner\|>(\w+)", prompt)[-1]
+            values = self.arguments.get(name, {})
+            chosen = values.pop(0) if isinstance(values, list) else values
+            return f"{name}\n{json.dumps(chosen)}"
+        if role == "summarizer":
+            return self.answer
+        self.begun.append(begun)
+        if begun or self.pick:
+            return f"{'' if begun else self.pick} fits.<|call|>"
+        return "No tool does this.<|conclude|>"
+
+    def propose(self, query, tools, *turns):
+        task = Task(id="0", query=query, tools=tools)
+        return asyncio.run(self.agent.propose(task, (User(text=query), *turns))).turns
+
+
+def calls(turns):
+    return [(turn.name, json.loads(turn.arguments)) for turn in turns if isinstance(turn, Call)]
+
+
+def test_a_call_whose_values_were_named_is_made():
+    roles = Roles("room_temperature", {"room_temperature": {"room": "bedroom"}})
+    assert calls(roles.propose("How warm is it in the bedroom?", (LAMP, WARM))) == [
+        ("room_temperature", {"room": "bedroom"})
+    ]
+    assert roles.begun == [""]  # the planner chose the likeliest tool and left nothing: no other is tried
+
+
+def test_a_tool_with_a_value_that_nobody_named_is_left_for_another():
+    roles = Roles(
+        "renew_loan", {"list_loans": {"member_id": 4012}, "renew_loan": {"member_id": 4012, "book_code": "B1"}}
+    )
+    turns = roles.propose("Which books does member 4012 have at home?", (RENEW, LOANS))
+    assert calls(turns) == [("list_loans", {"member_id": 4012})]
+
+
+def test_a_missing_value_is_asked_for():
+    turns = Roles("set_lamp", {"set_lamp": {"room": "study", "brightness": 5}}).propose(
+        "Switch on the lamp in the study", (LAMP, WARM)
+    )
+    assert calls(turns) == []
+    assert isinstance(turns[-1], Answer)
+    assert "brightness" in turns[-1].text
+
+
+def test_a_choice_that_no_word_names_is_asked_for():
+    lamp = tool("set_lamp", "Switch a lamp on.", room=ROOM)
+    turns = Roles("set_lamp", {"set_lamp": {"room": "study"}}).propose("Turn on the lamp.", (lamp, WARM))
+    assert calls(turns) == []
+    assert "kitchen, study, bedroom" in turns[-1].text
+
+
+def test_nothing_is_called_where_no_tool_has_to_do_with_the_request():
+    turns = Roles("", {"room_temperature": {"room": "study"}}).propose("Sing me a song.", (LAMP, WARM))
+    assert [type(turn) for turn in turns] == [Plan, Answer]
+
+
+def test_an_optional_value_that_nobody_named_is_dropped():
+    roles = Roles("get_stock", {"get_stock": {"sku": "LD-05", "warehouse": "south"}})
+    assert calls(roles.propose("How many pieces of LD-05 are left?", (STOCK,))) == [("get_stock", {"sku": "LD-05"})]
+
+
+def test_an_optional_value_that_was_named_is_asked_of_the_caller_once_more():
+    roles = Roles("get_stock", {"get_stock": [{"sku": "LD-05"}, {"sku": "LD-05", "warehouse": "south"}]})
+    turns = roles.propose("How many pieces of LD-05 are left in the south?", (STOCK,))
+    assert calls(turns) == [("get_stock", {"sku": "LD-05", "warehouse": "south"})]
+
+
+def test_a_tool_that_lacked_a_value_is_called_when_an_observation_has_told_it():
+    roles = Roles(
+        "list_loans", {"list_loans": {"member_id": 4077}, "renew_loan": {"member_id": 4077, "book_code": "B118"}}
+    )
+    query = "Member 4077 wants to keep their book for longer."
+    first = roles.propose(query, (RENEW, LOANS))
+    assert calls(first) == [("list_loans", {"member_id": 4077})]
+    second = roles.propose(query, (RENEW, LOANS), *first, Observation(content='[{"code": "B118"}]'))
+    assert calls(second) == [("renew_loan", {"member_id": 4077, "book_code": "B118"})]
+
+
+def test_what_is_left_of_a_request_asks_for_a_further_call():
+    roles = Roles("room_temperature", {"room_temperature": [{"room": "kitchen"}, {"room": "study"}, {"room": "study"}]})
+    query = "How warm are the kitchen and the study?"
+    first = roles.propose(query, (WARM,))
+    second = roles.propose(query, (WARM,), *first, Observation(content="21.5"))
+    assert calls(first + second) == [("room_temperature", {"room": "kitchen"}), ("room_temperature", {"room": "study"})]
+    turns = (*first, Observation(content="21.5"), *second, Observation(content="20"))
+    assert [turn.decision for turn in roles.propose(query, (WARM,), *turns)] == [Decision.CONCLUDE]
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("It is 21.5 degrees.", "It is 21.5 degrees."),
+        ("It is 25.1 degrees.", "Room temperature: celsius 21.5."),
+        ("It is warm.", "Room temperature: celsius 21.5."),
+    ],
+)
+def test_an_answer_tells_what_the_tools_told(said, answer):
+    turns = (
+        Plan(thought="", decision=Decision.CALL),
+        Call(name="room_temperature", arguments='{"room": "study"}'),
+        Observation(content='{"celsius": 21.5}'),
+        Plan(thought="", decision=Decision.CONCLUDE),
+    )
+    assert Roles(answer=said).propose("How warm is the study?", (WARM,), *turns) == (Answer(text=answer),)
+
+
+def test_an_identifier_alone_is_no_answer():
+    turns = (
+        Plan(thought="", decision=Decision.CALL),
+        Call(name="find_event", arguments='{"title": "lesson"}'),
+        Observation(content='{"id": 3, "start": "08:00"}'),
+        Plan(thought="", decision=Decision.CONCLUDE),
+    )
+    found = Roles(answer="It has the number 3.").propose("When is my lesson?", (WARM,), *turns)
+    assert found == (Answer(text="Find event: id 3, start 08:00."),)
+
+
+def test_an_answer_about_a_failure_stays():
+    turns = (
+        Plan(thought="", decision=Decision.CALL),
+        Call(name="room_temperature", arguments='{"room": "study"}'),
+        Observation(content="no sensor 7", status=ToolStatus.ERROR),
+        Plan(thought="", decision=Decision.CONCLUDE),
+    )
+    said = Roles(answer="I could not measure it.").propose("How warm is the study?", (WARM,), *turns)
+    assert said == (Answer(text="I could not measure it."),)
+
+
+def test_its_models_can_be_changed_and_nothing_of_it_is_streamed():
+    agent = Roles().agent
+    changed = with_role_models(agent, lambda role, each: RoleModel(model=each.model, constrained=True))
+    assert all(each.constrained for each in changed.drafter.role_models.values())
+    assert with_streaming(agent, print) is agent
+    assert undrafted(agent) is agent.drafter
+    assert undrafted(agent.drafter) is agent.drafter
+
+
+def test_without_tools_it_is_its_own_agent():
+    assert Roles("x").propose("Hello", ())[0].decision is Decision.CALL

@@ -1,0 +1,110 @@
+"""Schemas that take named values alone."""
+
+import json
+
+import pytest
+
+from alpha_umi.arguments import Fault, read_arguments
+from alpha_umi.grounding.evidence import Evidence
+from alpha_umi.grounding.narrowing import narrow
+from alpha_umi.types import ToolSpec
+
+
+def tool(required=None, **properties):
+    named = required if required is not None else [name for name, about in properties.items() if "default" not in about]
+    parameters = {"type": "object", "properties": properties, "required": named}
+    return ToolSpec(name="tool", description="", parameters=parameters)
+
+
+def takes(narrowed, **values):
+    return not isinstance(read_arguments(narrowed.spec, json.dumps(values)), Fault)
+
+
+NUMBER, INTEGER, TEXT = {"type": "number"}, {"type": "integer"}, {"type": "string"}
+
+
+def test_a_number_is_one_that_was_named():
+    found = narrow(tool(value=NUMBER), Evidence.read(["Convert two and a half pounds, or 3."]))
+    assert not found.missing
+    assert takes(found, value=2.5)
+    assert takes(found, value=3)
+    assert not takes(found, value=25)
+
+
+def test_more_numbers_than_were_named_are_missing():
+    assert narrow(tool(length=NUMBER, width=NUMBER), Evidence.read(["A table of 4.5."])).missing == ("width",)
+
+
+def test_an_optional_number_that_nobody_named_cannot_be_given():
+    found = narrow(tool(name=TEXT, days={"type": "integer", "default": 14}), Evidence.read(["Renew it."]))
+    assert not found.missing
+    assert not takes(found, name="it", days=7)
+
+
+def test_a_day_is_no_number_of_another_thing():
+    said = Evidence.read(["Move the lesson to 9 June 2025."])
+    assert narrow(tool(event_id=INTEGER, date=TEXT), said).missing == ("event_id",)
+    assert takes(narrow(tool(day=INTEGER, month=INTEGER), said), day=9, month=6)
+
+
+@pytest.mark.parametrize("hint", ["YYYY-MM-DD", "Like 2024-01-31."])
+def test_a_date_is_one_that_was_named(hint):
+    spec = tool(date={"type": "string", "description": hint})
+    found = narrow(spec, Evidence.read(["What is on June 2nd 2025?"]))
+    assert takes(found, date="2025-06-02")
+    assert not takes(found, date="2022-01-09")
+    assert narrow(spec, Evidence.read(["When is my lesson?"])).missing == ("date",)
+    assert not narrow(spec, Evidence.read(["What is on tomorrow?"])).missing
+
+
+def test_a_time_may_be_said_by_its_hour():
+    found = narrow(tool(start={"type": "string", "description": "HH:MM"}), Evidence.read(["Begin at 8."]))
+    assert takes(found, start="08:00")
+    assert takes(found, start="20:00")
+    assert not takes(found, start="10:00")
+
+
+def test_choices_are_the_named_ones_where_enough_were_named():
+    units = {"type": "string", "enum": ["m", "km", "mile"]}
+    both = narrow(tool(source=units, target=units), Evidence.read(["3 miles to kilometers"]))
+    assert not takes(both, source="m", target="km")
+    assert takes(both, source="mile", target="km")
+    one = narrow(tool(source=units, target=units), Evidence.read(["3 leagues to kilometers"]))
+    assert takes(one, source="m", target="km")
+
+
+@pytest.mark.parametrize("text", ["How many km are 12 miles?", "12 miles to kilometers"])
+def test_what_stands_behind_the_number_is_what_is_converted(text):
+    units = {"type": "string", "enum": ["m", "km", "mile"]}
+    found = narrow(tool(value=NUMBER, from_unit=units, to_unit=units), Evidence.read([text]))
+    assert takes(found, value=12, from_unit="mile", to_unit="km")
+    assert not takes(found, value=12, from_unit="km", to_unit="mile")
+
+
+def test_codes_are_the_named_ones():
+    code = {"type": "string", "description": "Currency code"}
+    found = narrow(tool(source=code, target=code), Evidence.read(["80 GBP to JPY"]))
+    assert takes(found, source="GBP", target="JPY")
+    assert not takes(found, source="JPY", target="USD")
+    free = narrow(tool(source=code, target=code), Evidence.read(["80 pounds to yen"]))
+    assert takes(free, source="GBP", target="JPY")
+
+
+def test_identifiers_are_named_ones():
+    found = narrow(tool(book_code=TEXT), Evidence.read(["Renew B118."]))
+    assert takes(found, book_code="B118")
+    assert not takes(found, book_code="Paper Lanterns")
+    assert narrow(tool(sku=TEXT), Evidence.read(["How many claw hammers are left?"])).missing == ("sku",)
+
+
+def test_a_label_beside_a_number_says_which_argument_it_is():
+    found = narrow(tool(cups=NUMBER), Evidence.read(["How much is 5 feet in cm, and how many litres are 3 cups?"]))
+    assert takes(found, cups=3)
+    assert not takes(found, cups=5)
+    listed = narrow(tool(years=INTEGER), Evidence.read(["The value after 10, 20 and 30 years"]))
+    assert takes(listed, years=10)
+
+
+def test_tools_that_declare_nothing_are_left_alone():
+    odd = ToolSpec(name="odd", description="", parameters={"properties": "none"})
+    assert narrow(odd, Evidence.read(["5"])).missing == ()
