@@ -10,6 +10,11 @@ import typer
 from alpha_umi.cli import rollout as rollouts
 from alpha_umi.errors import ConfigError
 
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Concurrent measurements, a process each; as many as cores for a small agent."),
+]
+
 
 def run_demo(
     out: Annotated[
@@ -24,10 +29,7 @@ def run_demo(
         str | None, typer.Option(help="The sealed world (tiny, small or full); else the agent's own.")
     ] = None,
     tasks: Annotated[int, typer.Option(min=1, help="How many are measured of each of two test sets.")] = 100,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Concurrent measurements, a process each; as many as cores for a small agent."),
-    ] = None,
+    workers: Workers = None,
     *,
     train: Annotated[bool, typer.Option("--train", help="First train an agent, from the bundled base model.")] = False,
     trajectories: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,19 +86,35 @@ MaxRepeats = Annotated[
 ]
 
 
+Queries = Annotated[
+    Path,
+    typer.Option(help="Queries (.json; in .jsonl a 'query' a line will do), tasks, trajectories, or a folder of such."),
+]
+McpServers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An MCP server whose tools are offered, alone or beside --env: a command with its arguments, an "
+        "address (http://...), or a file with mcpServers (.json); repeatable."
+    ),
+]
+RankerFile = Annotated[Path | None, typer.Option(help="An agent file in the chat format that compares, for dfs.")]
+RetrieveFrom = Annotated[
+    Path | None,
+    typer.Option(help="Find tools for queries that name none: tool JSON files, query files, or a corpus.tsv."),
+]
+Retriever = Annotated[
+    str | None, typer.Option(help="A SentenceTransformer (folder or hub id) that finds them, in place of BM25.")
+]
+On = Annotated[str, typer.Option(help="here, or ray: every machine of a Ray cluster takes its share.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with this run; nothing finished is repeated.")]
+Retry = Annotated[bool, typer.Option("--retry", help="With --resume: again what ended with an error.")]
+
+
 def rollout(
-    queries: Annotated[
-        Path, typer.Option(help="Queries (.json), tasks or trajectories (.jsonl), or a folder of either.")
-    ],
+    queries: Queries,
     out: Annotated[Path, typer.Option("--out", help="The run's folder.")],
     env: Env = None,
-    mcp: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="An MCP server whose tools are offered, alone or beside --env: a command with its arguments, an "
-            "address (http://...), or a file with mcpServers (.json); repeatable."
-        ),
-    ] = None,
+    mcp: McpServers = None,
     agent: AgentName = None,
     base_url: BaseUrl = None,
     model: Model = None,
@@ -109,40 +126,26 @@ def rollout(
     max_seconds: MaxSeconds = None,
     max_calls: MaxCalls = None,
     max_repeats: MaxRepeats = None,
-    ranker: Annotated[
-        Path | None, typer.Option(help="An agent file in the chat format that compares, for dfs.")
-    ] = None,
+    ranker: RankerFile = None,
     compat: SearchCompat = None,
-    retrieve_from: Annotated[
-        Path | None,
-        typer.Option(help="Find tools for queries that name none: tool JSON files, query files, or a corpus.tsv."),
-    ] = None,
+    retrieve_from: RetrieveFrom = None,
     retrieve: Annotated[int, typer.Option(min=1, help="How many tools are found.")] = 5,
     retrieve_at: RetrieveAt = None,
-    retriever: Annotated[
-        str | None, typer.Option(help="A SentenceTransformer (folder or hub id) that finds them, in place of BM25.")
-    ] = None,
+    retriever: Retriever = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N queries of each set.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Concurrent tasks.")] = 32,
-    on: Annotated[str, typer.Option(help="here, or ray: every machine of a Ray cluster takes its share.")] = "here",
+    on: On = "here",
     *,
     config: ConfigFile = None,
     single: Annotated[bool, typer.Option("--single", help="The backbone alone.")] = False,
     native: Native = False,
     thinking: Thinking = None,
     trust_remote_code: TrustRemoteCode = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with this run; nothing finished is repeated.")
-    ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="With --resume: again what ended with an error.")] = False,
+    resume: Resume = False,
+    retry: Retry = False,
     as_json: AsJson = False,
 ) -> None:
     """Explore query sets with an agent; every finished task is saved at once, as a trajectory and as an answer file."""
-    from rich.console import Console
-
-    from alpha_umi.display import progress
-    from alpha_umi.jobs.verbs import rollout
-
     if on not in ON:
         raise ConfigError(f"--on {on!r} is not known; known: {', '.join(ON)}")
     options: dict[str, Any] = {
@@ -174,13 +177,22 @@ def rollout(
         "resume": resume,
         "retry": retry,
     }
+    _report(_roll_out(queries, out, env, options), out, as_json=as_json)
+
+
+def _roll_out(queries: Path, out: Path, env: str | None, options: Mapping[str, Any]) -> Progress:
+    """Roll out with a display of what is done."""
+    from rich.console import Console
+
+    from alpha_umi.display import progress
+    from alpha_umi.jobs.verbs import rollout
+
     with progress(Console(stderr=True), "tasks") as display:
 
         def on_progress(done: Progress) -> None:
             display.update("rolling out", done.all.tasks, done.total, _words(done.all))
 
-        done = rollout(queries, out, env, **options, on_progress=on_progress)
-    _report(done, out, as_json=as_json)
+        return rollout(queries, out, env, **options, on_progress=on_progress)
 
 
 def template_settings(thinking: bool | None) -> dict[str, bool] | None:

@@ -16,6 +16,9 @@ from alpha_umi.types import Reference
 
 cache_app = typer.Typer(help="The replay cache of a virtual ToolBench.", no_args_is_help=True)
 
+Faults = Annotated[
+    str, typer.Option(help="Faults on purpose: latency, 429, 5xx, broken, hang or all =SHARE[:SECONDS], by commas.")
+]
 CacheFile = Annotated[Path, typer.Option("--cache", help="The replay cache (.sqlite).")]
 
 
@@ -38,9 +41,7 @@ def serve_world(
     ] = "OPENAI_API_KEY",
     concurrency: Annotated[int, typer.Option(min=1, help="Concurrent requests to that address.")] = 8,
     preset: Annotated[str, typer.Option(help="Which world is seen by requests that name no task.")] = "tiny",
-    faults: Annotated[
-        str, typer.Option(help="Faults on purpose: latency, 429, 5xx, broken, hang or all =SHARE[:SECONDS], by commas.")
-    ] = "",
+    faults: Faults = "",
     seed: Annotated[
         int, typer.Option(help="Of the faults, of a model's replies, and of the world without a task.")
     ] = 0,

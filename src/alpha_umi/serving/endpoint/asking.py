@@ -198,13 +198,11 @@ async def ask_about(
     if tools is None and not task.tools:
         choice = ToolChoice.NONE
     steer: Callable[[Agent], Agent] = partial(steered, served=served, choice=choice, named=parsed.named)
+    settings = _settings(parsed, served, answer_tool, alone)
     if isinstance(agent, RoleAgent):
         steer, agent = partial(_alone, served=served, role=agent.role), agent.agent
-    settings = _settings(parsed, served, answer_tool)
     if choice is not ToolChoice.AUTO or answer_tool is not None or settings.answer_grammar is not None:
         agent = undrafted(agent)  # the client decides what is called, or what an answer looks like
-    if alone is not None:
-        settings = replace(settings, answering=frozenset({alone}))
     request = AgentRequest(
         agent=agent,
         name=parsed.model,
@@ -225,13 +223,14 @@ async def ask_about(
     return Asked(model=parsed.model, request=request, state=state)
 
 
-def _settings(parsed: ParsedRequest, served: ServedAgent, answer_tool: ToolSpec | None) -> Settings:
+def _settings(parsed: ParsedRequest, served: ServedAgent, answer_tool: ToolSpec | None, alone: Role | None) -> Settings:
     """Settings of a request, with the grammars that its tool choice and its format of answers ask for."""
     forced = parsed.choice is ToolChoice.REQUIRED and served.takes_grammars
     return replace(
         parsed.settings,
         constrained=frozenset({Role.CALLER}) if forced else frozenset(),
         answer_grammar=_answer_grammar(parsed, served, answer_tool),
+        answering=parsed.settings.answering if alone is None else frozenset({alone}),
     )
 
 
