@@ -1,6 +1,7 @@
 """ToolBench's query files: what can be a query is one, what is odd is said, what cannot be one is refused."""
 
 import json
+import re
 from contextlib import suppress
 
 import pytest
@@ -117,6 +118,33 @@ def test_a_folder_is_a_set_per_file_and_a_jsonl_file_holds_tasks_or_trajectories
     (tmp_path / "twice.jsonl").write_text(2 * (json.dumps(encode_task(tasks[0])) + "\n"))
     with pytest.raises(DataError, match="two tasks have the id"):
         read_sets(tmp_path / "twice.jsonl")
-    (tmp_path / "half.jsonl").write_text('{"id": "1", "query": "x"}\n')
-    with pytest.raises(DataError, match=r"half.jsonl:1: not a task: tools is missing"):
-        read_sets(tmp_path / "half.jsonl")
+
+
+def test_a_row_that_is_only_a_query_is_a_task_of_its_number_whose_tools_are_the_environments(tmp_path):
+    path = tmp_path / "queries.jsonl"
+    path.write_text('{"query": "What?"}\n{"query": "Where?", "id": "w"}\n{"query": "Who?", "tools": []}\n')
+    [found] = read_sets(path)
+    assert [(each.task.id, each.task.query) for each in found.queries] == [
+        ("1", "What?"),
+        ("w", "Where?"),
+        ("3", "Who?"),
+    ]
+    assert [(each.task.tools, each.names_no_tools) for each in found.queries] == [((), True), ((), True), ((), False)]
+    (tmp_path / "list.json").write_text('[{"query": "What?"}]')
+    assert [each.task.id for each in read_sets(tmp_path / "list.json")[0].queries] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"query": 3}, "queries.jsonl:1: not a task: query is 3, but must be what the user asks"),
+        ({"query": " "}, "queries.jsonl:1: not a task: query is ' '"),
+        ({"query": "x", "id": 7}, "queries.jsonl:1: not a task: id is 7, but must be text"),
+        ({"id": "1"}, "queries.jsonl:1: not a task: query is missing"),
+        ({"query": "x", "relevant APIs": []}, "queries.jsonl: entry 0: 'query_id' is missing"),
+    ],
+)
+def test_a_row_that_is_no_query_is_refused_by_its_line(tmp_path, row, said):
+    (tmp_path / "queries.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=re.escape(said)):
+        read_sets(tmp_path / "queries.jsonl")

@@ -393,6 +393,25 @@ def test_trajectories_are_replayed_and_python_functions_are_tools(desk):
     assert all([tool.name for tool in each.trajectory.task.tools] == ["now"] for each in read_rollouts(desk / "python"))
 
 
+def test_queries_that_name_no_tools_get_those_of_the_environment_or_are_refused(desk):
+    (desk / "tools.py").write_text(
+        'from alpha_umi import tool\n\n@tool\ndef now(city: str = "") -> str:\n    """Now."""\n    return "noon"\n'
+    )
+    (desk / "queries.jsonl").write_text('{"query": "What time is it?"}\n{"query": "And in Oslo?"}\n')
+    command = ("rollout", "--agent", "rollout_agents:reader", "--queries", "queries.jsonl", "--out", "run")
+    ended = run_here(*command, "--env", "tools.py", cwd=desk)
+    assert ended.code == 0, ended.err
+    kept = {each.key: each.trajectory for each in read_rollouts(desk / "run")}
+    assert {key: [tool.name for tool in each.task.tools] for key, each in kept.items()} == {
+        "queries/1": ["now"],
+        "queries/2": ["now"],
+    }
+    assert all(Observation(content="noon") in each.turns for each in kept.values())
+    refused = run_here(*command, "--env", "bfcl", cwd=desk)
+    assert refused.code == 3
+    assert "query 1 ('What time is it?') names no tools, and its environment offers none" in refused.err
+
+
 TOOL = {"tool_name": "Weather", "api_list": [{"name": "Now", "url": "https://w.example/now", "method": "GET"}]}
 
 
@@ -431,7 +450,7 @@ def test_what_a_user_gets_wrong_is_one_line_and_asks_nobody(desk, monkeypatch, a
     monkeypatch.syspath_prepend(str(desk))
     query_file(desk / "G1_tool.json", weather(1))
     query_file(desk / "bare.json", {"query_id": 1, "query": "q"})
-    query_file(desk / "broken.json", {"query": "q"})
+    query_file(desk / "broken.json", {"query": "q", "api_list": []})
     query_file(desk / "none.json")
     (desk / "empty.toml").write_text("")
     (desk / "tools" / "Data").mkdir(parents=True)

@@ -29,6 +29,8 @@ class Query:
     """Gold of retrieval: relevant (tool name, API name) pairs."""
     recorded: Trajectory | None = None
     """Set if the task was read from a trajectory."""
+    names_no_tools: bool = False
+    """True if its row says nothing of tools, so that its environment must offer some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

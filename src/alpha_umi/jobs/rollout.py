@@ -13,7 +13,7 @@ from alpha_umi.config import AgentConfig, RetrievalConfig, RolloutConfig, load_c
 from alpha_umi.datasets.queries import NO_APIS, Query, QuerySet, offered
 from alpha_umi.errors import ConfigError, DataError
 from alpha_umi.event_loops import run_blocking
-from alpha_umi.loading.environments import open_environment
+from alpha_umi.loading.environments import LoadedEnvironment, open_environment
 from alpha_umi.loading.rollouts import check_agent, open_explorer, open_recorder
 from alpha_umi.loading.trained_tools import warn_of_untrained_tools
 from alpha_umi.output_lock import locked
@@ -184,7 +184,7 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
     try:
         for job in jobs:
             try:
-                tasks.append(with_tools(job.query.task, environment.open(job.query, notes)))
+                tasks.append(_open_task(job.query, environment, notes))
             except DataError as error:
                 raise DataError(f"{options.queries}: set {job.set}: {error}") from None
     finally:
@@ -192,6 +192,17 @@ def _list_jobs(options: RolloutOptions) -> tuple[list[Job], list[str]]:
     agent = options.config.agent
     warn_of_untrained_tools(agent if isinstance(agent, AgentConfig) else None, tasks)
     return jobs, notes
+
+
+def _open_task(query: Query, environment: LoadedEnvironment, notes: list[str]) -> Task:
+    """The task with its tools. Raises DataError where its environment has none and the query names none."""
+    task = with_tools(query.task, environment.open(query, notes))
+    if query.names_no_tools and not task.tools:
+        raise DataError(
+            f"query {task.id} ({_beginning(task.query)!r}) names no tools, and its environment offers none; add "
+            "'tools' to it, or run it where tools are: --env TOOLS.py, --mcp, or --retrieve-from"
+        )
+    return task
 
 
 def _offer(sets: Sequence[QuerySet], tools: str, config: RetrievalConfig) -> list[QuerySet]:
@@ -214,7 +225,7 @@ def _offer(sets: Sequence[QuerySet], tools: str, config: RetrievalConfig) -> lis
                 f"the {len(corpus)} APIs of {tools} shares a word with it; give it an 'api_list', "
                 "name other tools by --retrieve-from, or an encoder by --retriever, which compares meanings"
             )
-        return replace(query, apis=apis, task=replace(query.task, tools=offered(apis)))
+        return replace(query, apis=apis, task=replace(query.task, tools=offered(apis)), names_no_tools=False)
 
     return [
         replace(
