@@ -191,16 +191,43 @@ def test_a_tool_of_ones_own_is_answered_by_hand(page):
     page.fill("dialog textarea", "{broken")
     page.get_by_role("button", name="Add tool").click()
     expect(page.locator("dialog .failure"), re.compile("no JSON"))
-    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    page.fill("dialog textarea", json.dumps({"name": "find_weather", "description": "Weather.", "parameters": schema}))
-    page.get_by_role("button", name="Add tool").click()
-    expect(page.locator("dialog .tool-list code", has_text="find_weather").last)
-    close_tools(page)
+    add_weather(page)
     exchange = ask(page, "weather in Lima")
     exchange.get_by_role("textbox", name="result of find_weather").fill("rain")
     page.keyboard.press("Enter")
     assert answer(exchange) == "In Lima it is 9 C and foggy (rain)."
     expect(exchange.locator(".turn.tool"), count=1)
+
+
+def test_of_two_calls_that_wait_for_their_results_one_at_a_time_goes_on(page, pace):
+    page.click("#open-tools")
+    add_weather(page)
+    both, fields = [], []
+    for question, said in (("weather first", "rain"), ("weather second", "snow")):
+        ask(page, question)
+        both.append(page.get_by_role("article", name=f"question: {question}"))
+        fields.append(ended(both[-1]).get_by_role("textbox", name="result of find_weather"))
+        fields[-1].fill(said)
+    pace.hold(words=0)
+    fields[0].press("Enter")
+    button = both[1].get_by_role("button", name="Send result")
+    sync_api.expect(button).to_be_disabled()
+    fields[1].press("Enter")
+    expect(both[1].locator(".turn.tool"), count=0)
+    assert page.locator('.exchange[aria-busy="true"]').count() == 1
+    pace.hold()
+    assert answer(both[0]) == "In Lima it is 9 C and foggy (rain)."
+    button.click()
+    assert answer(both[1]) == "In Lima it is 9 C and foggy (snow)."
+
+
+def add_weather(page):
+    """Add a tool of one's own to the open panel, and close it."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    page.fill("dialog textarea", json.dumps({"name": "find_weather", "description": "Weather.", "parameters": schema}))
+    page.get_by_role("button", name="Add tool").click()
+    expect(page.locator("dialog .tool-list code", has_text="find_weather").last)
+    close_tools(page)
 
 
 def close_tools(page):

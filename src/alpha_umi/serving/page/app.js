@@ -27,6 +27,7 @@ function changed() {
   const busy = running();
   byId("send").hidden = Boolean(busy);
   byId("stop").hidden = !busy;
+  for (const button of byId("exchanges").querySelectorAll(".starts")) button.disabled = Boolean(busy);
   byId("welcome").hidden = exchanges.length > 0;
   if (follows && busy) scrollTo({ top: document.documentElement.scrollHeight });
 }
@@ -41,7 +42,7 @@ function ask(question) {
   if (!text || running() || !panel) return;
   location.hash = "#chat";
   const before = exchanges.length ? exchanges.at(-1).turns() : [];
-  const exchange = new Exchange(text, before, { strategy: byId("strategy").value || null, ...panel.options }, { onChange: changed, onEnd: showAnswer });
+  const exchange = new Exchange(text, before, { strategy: byId("strategy").value || null, ...panel.options }, { isBusy: running, onChange: changed, onEnd: showAnswer });
   exchanges.push(exchange);
   finished.push(exchange);
   byId("exchanges").append(exchange.element);

@@ -15,10 +15,11 @@ export function wholeSteps(turns) {
 
 export class Exchange {
   /** `before`: turns of the conversation so far; `options`: strategy, tools, temperature and limits of requests. */
-  constructor(question, before, options, { onChange, onEnd }) {
+  constructor(question, before, options, { isBusy, onChange, onEnd }) {
     this.question = question;
     this.before = before;
     this.options = options;
+    this.isBusy = isBusy; // true while any reply of the page is written: one at a time
     this.onChange = onChange;
     this.onEnd = () => onEnd(this);
     this.nodes = [{ parent: null, turns: [{ turn: "user", text: question }], status: "done" }];
@@ -91,7 +92,7 @@ export class Exchange {
     const parts = [];
     if (text) parts.push(h("p", { class: "text" }, text));
     if (state && !(this.running && text)) parts.push(h("p", { class: this.failure ? "failure" : "state" }, state));
-    if (this.failure) parts.push(h("p", {}, h("button", { type: "button", class: "quiet", onclick: () => this.run(this.lastWhole()) }, "Try again")));
+    if (this.failure) parts.push(h("p", {}, h("button", { type: "button", class: "quiet starts", onclick: () => this.isBusy() || this.run(this.lastWhole()) }, "Try again")));
     this.answerBox.replaceChildren(...parts);
   }
 
@@ -143,15 +144,15 @@ export class Exchange {
     this.pickBox.replaceChildren(...[
       h("span", {}, index === 0 ? "The question" : `Step ${path(this.nodes, index).length - 1}: `, index === 0 ? "" : h("b", {}, label(this.nodes[index]))),
       index === 0
-        ? h("button", { type: "button", class: "quiet", onclick: () => this.retryFrom(0) }, "Answer again")
+        ? h("button", { type: "button", class: "quiet starts", onclick: () => this.retryFrom(0) }, "Answer again")
         : [this.retryButton(index, true), this.nodes[index].status === "done"
-          ? h("button", { type: "button", class: "quiet", onclick: () => this.retryFrom(index) }, "Go on from here") : null],
+          ? h("button", { type: "button", class: "quiet starts", onclick: () => this.retryFrom(index) }, "Go on from here") : null],
     ].flat().filter(Boolean));
     this.onChange();
   }
 
   retryButton(index, words = false) {
-    return h("button", { type: "button", class: words ? "quiet" : "again", "aria-label": words ? null : `retry step ${path(this.nodes, index).length - 1}`,
+    return h("button", { type: "button", class: words ? "quiet starts" : "again starts", "aria-label": words ? null : `retry step ${path(this.nodes, index).length - 1}`,
       title: "Try this step again", onclick: () => this.retryFrom(this.nodes[index].parent) }, words ? "Retry this step" : "retry");
   }
 
@@ -174,7 +175,7 @@ export class Exchange {
   // --- runs ---------------------------------------------------------------------------------------------
 
   retryFrom(index) {
-    if (!this.running) this.run(index, { temperature: this.options.temperature ?? RETRY_TEMPERATURE, seed: Math.floor(Math.random() * 2 ** 31) });
+    if (!this.isBusy()) this.run(index, { temperature: this.options.temperature ?? RETRY_TEMPERATURE, seed: Math.floor(Math.random() * 2 ** 31) });
   }
 
   /** Go on from a node until there is an answer, or something is needed of the user. */
@@ -290,6 +291,7 @@ export class Exchange {
     if (this.stop !== "unfinished" || this.failure || !call || call.turn !== "call") return;
     const field = h("textarea", { rows: 3, "aria-label": `result of ${call.name}`, placeholder: "What the tool answers, as text or JSON" });
     const send = (status) => {
+      if (this.isBusy()) return;
       node.turns = [...node.turns, { turn: "observation", content: field.value, status }];
       node.status = "done";
       this.run(this.shown);
@@ -302,8 +304,8 @@ export class Exchange {
       h("pre", {}, h("b", {}, call.name), " ", indented(call.arguments)),
       field,
       h("div", { class: "row" },
-        h("button", { type: "button", class: "primary", onclick: () => send("ok") }, "Send result"),
-        h("button", { type: "button", class: "quiet", onclick: () => send("error") }, "Send as an error"))));
+        h("button", { type: "button", class: "primary starts", onclick: () => send("ok") }, "Send result"),
+        h("button", { type: "button", class: "quiet starts", onclick: () => send("error") }, "Send as an error"))));
     field.focus();
   }
 
