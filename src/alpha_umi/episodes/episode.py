@@ -115,6 +115,13 @@ class Episode:
         """Verdict of the world's verifier on what happened so far."""
         return self._world.verify(self.task, self.trajectory)
 
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """The verdict as a JSON object."""
+        verdict = self.verdict
+        told = {"passed": verdict.passed, "right": verdict.right, "supported": verdict.supported}
+        return {**told, "reasons": list(verdict.reasons)}
+
     def _end(self, turns: Sequence[Turn]) -> Observation:
         self._turns += turns
         self.ended = True

@@ -6,6 +6,7 @@ from typing import Any
 
 from alpha_umi.episodes.episode import Episode
 from alpha_umi.errors import explain_missing_library
+from alpha_umi.types import ToolSpec
 
 with explain_missing_library("inspect-ai", "the task"):
     from inspect_ai import Task, task  # pyright: ignore  # of the user's environment
@@ -32,20 +33,20 @@ def open_episode() -> Solver:
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         episode = Episode.open(**state.metadata)
         state.messages = await messages_from_openai(episode.request["messages"])
-        state.tools = [_tool(episode, spec.name, spec.description, spec.parameters) for spec in episode.tools]
+        state.tools = [_tool(episode, spec) for spec in episode.tools]
         return state
 
     return solve
 
 
-def _tool(episode: Episode, name: str, description: str, parameters: Any) -> Any:
+def _tool(episode: Episode, spec: ToolSpec) -> Any:
     async def execute(**arguments: Any) -> str:
-        return episode.call(name, arguments).content
+        return episode.call(spec.name, arguments).content
 
-    declared = ToolParams.model_validate(parameters)
+    declared = ToolParams.model_validate(spec.parameters)
     for argument, schema in declared.properties.items():
         schema.description = schema.description or argument
-    return ToolDef(execute, name, description or name, declared).as_tool()
+    return ToolDef(execute, spec.name, spec.description or spec.name, declared).as_tool()
 
 
 @scorer(metrics=[accuracy(), stderr()])
@@ -57,10 +58,8 @@ def verdict() -> Scorer:
         before = sum(message["role"] == "assistant" for message in episode.request["messages"])
         said = [each for each in state.messages if isinstance(each, ChatMessageAssistant)][before:]
         replies = [(each.text, [(call.function, call.arguments) for call in each.tool_calls or ()]) for each in said]
-        given = episode.replay(replies).verdict
-        told = {"right": given.right, "supported": given.supported, "reasons": list(given.reasons)}
-        return Score(
-            value=given.passed, answer=state.output.completion, explanation="; ".join(given.reasons), metadata=told
-        )
+        told = episode.replay(replies).outcome
+        why = "; ".join(told["reasons"])
+        return Score(value=told["passed"], answer=state.output.completion, explanation=why, metadata=told)
 
     return score

@@ -13,14 +13,9 @@ from alpha_umi.episodes.episode import Ending, Episode
 from alpha_umi.errors import DataError, explain_missing_library
 
 with explain_missing_library("openenv-core", "the server"):
+    from openenv.core.env_server import mcp_types  # pyright: ignore
     from openenv.core.env_server.http_server import create_app  # pyright: ignore  # of the user's environment
     from openenv.core.env_server.interfaces import Environment  # pyright: ignore
-    from openenv.core.env_server.mcp_types import (  # pyright: ignore
-        CallToolAction,
-        ListToolsAction,
-        ListToolsObservation,
-        Tool,
-    )
     from openenv.core.env_server.types import Action, Observation, State  # pyright: ignore
 
 
@@ -52,11 +47,12 @@ class WorldEnvironment(Environment):
     def step(self, action: Action, timeout_s: float | None = None, **_: Any) -> Observation:
         if self._episode is None:
             raise DataError("no task is open: reset the environment first")
-        if isinstance(action, ListToolsAction):
-            tools = self._episode.tools
-            return ListToolsObservation(
-                tools=[Tool(name=t.name, description=t.description, input_schema={**t.parameters}) for t in tools]
-            )
+        if isinstance(action, mcp_types.ListToolsAction):
+            declared = [
+                mcp_types.Tool(name=tool.name, description=tool.description, input_schema={**tool.parameters})
+                for tool in self._episode.tools
+            ]
+            return mcp_types.ListToolsObservation(tools=declared)
         seen = self._episode.call(action.tool_name, action.arguments)
         self._state.step_count += 1
         if not self._episode.ended:
@@ -66,15 +62,11 @@ class WorldEnvironment(Environment):
     @property
     def state(self) -> State:
         """State of the server's side: the verdict on what happened so far."""
-        if self._episode is None:
-            return self._state
-        given = self._episode.verdict
-        told = {"right": given.right, "supported": given.supported, "reasons": list(given.reasons)}
+        told = {} if self._episode is None else self._episode.outcome
         return State(**self._state.model_dump(), **told)
 
 
 def make_app(preset: str = "small", split: str = "train", seed: int = 0, sessions: int = 64) -> Any:
     """Make the FastAPI application, for uvicorn."""
-    return create_app(
-        lambda: WorldEnvironment(preset, split, seed), CallToolAction, WorldObservation, "umi-world", sessions
-    )
+    make, action = (lambda: WorldEnvironment(preset, split, seed)), mcp_types.CallToolAction
+    return create_app(make, action, WorldObservation, "umi-world", sessions)

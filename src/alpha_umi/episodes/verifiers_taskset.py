@@ -1,7 +1,4 @@
-"""Taskset of the sealed world for Prime Intellect's verifiers (0.4): tools over MCP, rewards by the world's verdict.
-
-verifiers finds a taskset by the name of a module, so a module of two lines names this one (docs/environments.md).
-"""
+"""Taskset of the sealed world for verifiers (0.4), which finds it by a module's name (docs/environments.md)."""
 
 from __future__ import annotations
 
@@ -18,8 +15,6 @@ with explain_missing_library("verifiers", "the taskset"):
     from mcp.server.mcpserver import MCPServer
     from mcp.types import CallToolResult, TextContent, Tool
     from verifiers.v1.dialects.chat import ChatDialect  # pyright: ignore
-
-__all__ = ["WorldTaskset"]
 
 
 class WorldConfig(vf.TasksetConfig):
@@ -63,14 +58,12 @@ class WorldTask(vf.Task[WorldData, WorldState]):
 
     @vf.reward
     async def passed(self, trace: vf.Trace) -> float:
-        said = [
-            (each.content or "", [(call.name, call.arguments) for call in each.tool_calls or ()])
-            for each in trace.assistant_messages
-        ]
-        verdict = Episode.open(**self.data.place).replay(said).verdict
-        trace.record_metrics({"right": verdict.right, "supported": verdict.supported})
-        trace.info["reasons"] = verdict.reasons
-        return float(verdict.passed)
+        replies = trace.assistant_messages
+        said = [(each.content or "", [(it.name, it.arguments) for it in each.tool_calls or ()]) for each in replies]
+        told = Episode.open(**self.data.place).replay(said).outcome
+        trace.record_metrics({name: told[name] for name in ("right", "supported")})
+        trace.info["reasons"] = told["reasons"]
+        return float(told["passed"])
 
 
 class WorldTaskset(vf.Taskset[WorldTask, WorldConfig]):
@@ -79,13 +72,12 @@ class WorldTaskset(vf.Taskset[WorldTask, WorldConfig]):
         return [WorldToolset(config.tools)]
 
     def load(self) -> Iterator[WorldTask]:
-        given = self.config
-        for index in range(given.start, given.start + given.count):
-            place = {"preset": given.preset, "split": given.split, "index": index, "seed": given.seed}
+        for index in range(self.config.start, self.config.start + self.config.count):
+            place = {**self.config.model_dump(include={"preset", "split", "seed"}), "index": index}
             episode = Episode.open(**place)
             system, *prompt = ChatDialect().parse_request(episode.request).messages
             data = WorldData(name=episode.task.id, system_prompt=system.content, prompt=prompt, place=place)
-            yield WorldTask(data, given.task)
+            yield WorldTask(data, self.config.task)
 
 
 if __name__ == "__main__":

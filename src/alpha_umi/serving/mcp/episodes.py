@@ -22,9 +22,7 @@ class EpisodeEnvironment:
         seen = self.episode.call(call.name, call.arguments)
         if was_ended or not self.episode.ended:
             return seen
-        verdict = self.episode.verdict
-        told = {"passed": verdict.passed, "right": verdict.right, "supported": verdict.supported}
-        return Observation(content=json.dumps({**told, "reasons": verdict.reasons}, ensure_ascii=False))
+        return Observation(content=json.dumps(self.episode.outcome, ensure_ascii=False))
 
     def fork(self) -> EpisodeEnvironment:
         return self
