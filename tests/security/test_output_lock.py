@@ -11,6 +11,7 @@ import alpha_umi as umi
 from alpha_umi.errors import ConfigError
 from alpha_umi.output_lock import locked
 from support.commands import run_here
+from support.lock_holder import hold
 
 WORK = "another process is at work on it"
 VERBS = {
@@ -99,19 +100,11 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-def _hold(out, ready, forks):
-    with locked(out):
-        if forks and os.fork() == 0:
-            signal.pause()
-        ready.set()
-        signal.pause()
-
-
 @pytest.mark.parametrize("forks", [False, True])
 def test_a_killed_process_holds_nothing_even_where_its_children_live(tmp_path, forks):
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
-    process = context.Process(target=_hold, args=(tmp_path / "out", ready, forks))
+    process = context.Process(target=hold, args=(tmp_path / "out", ready, forks))
     process.start()
     assert ready.wait(60)
     with pytest.raises(ConfigError, match=WORK), locked(tmp_path / "out"):

@@ -1,0 +1,14 @@
+"""A process that holds an output until it is killed. Of a module that any way of starting pytest lets it import."""
+
+import os
+import signal
+
+from alpha_umi.output_lock import locked
+
+
+def hold(out, ready, forks):
+    with locked(out):
+        if forks and os.fork() == 0:
+            signal.pause()
+        ready.set()
+        signal.pause()
