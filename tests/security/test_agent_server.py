@@ -174,6 +174,23 @@ def test_a_request_that_cannot_be_served_is_refused_in_openais_shape(echo, body,
     assert "access-control-allow-origin" not in said.headers
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tool_choice": "nope"}, "tool_choice"),
+        ({"tool_choice": {"function": {"name": ""}}}, "tool_choice.function.name"),
+        ({"tool_choice": {"function": {}}}, "tool_choice.function.name"),
+        ({"stop": ["a", 1]}, "stop.1"),
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": 1}}},
+         "response_format.json_schema.schema"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_field_as_the_client_wrote_it(echo, fields, param):
+    assert echo.chat("hello", **fields).json()["error"]["param"] == param
+
+
 @pytest.mark.parametrize("parameters", [None, {}, {"type": "object"}, {"type": "object", "properties": {}}])
 def test_a_tool_without_arguments_is_called_without_any(echo, parameters):
     said = echo.chat("hello", tools=[tool(parameters)])
@@ -261,4 +278,8 @@ def test_what_no_prompt_could_hold_is_refused_before_it_is_tokenized():
             assert said.status_code == 400
             assert said.json()["error"]["code"] == "context_length_exceeded"
         assert served.routes.served.loaded.role_models
+        said = served.chat("hello", tools=[tool({"properties": {}}), {"name": "long", "description": "word " * 3000}])
+        error = said.json()["error"]
+        assert (error["param"], error["code"]) == ("messages", "context_length_exceeded")
+        assert error["message"].startswith("the planner's prompt needs ")
         assert time.process_time() - started < 20  # of the processor: the machine may be busy

@@ -8,6 +8,8 @@ import openai
 import pytest
 
 import alpha_umi as umi
+from alpha_umi.serving.endpoint.replying import final_text
+from alpha_umi.types import Decision, Plan
 from support.agent_server import WorldTask, serving
 from support.coded_agents import Echo
 from support.waiting import eventually
@@ -196,6 +198,7 @@ def test_stop_ends_answers_of_roles_that_write_more_than_answers_and_of_agents_i
         assert events.get_final_completion().choices[0].finish_reason == "stop"
     assert len(pieces) > 1, "streamed"
     assert "".join(pieces) == kept
+    assert final_text((Plan(thought="I cannot. \n ", decision=Decision.GIVE_UP),)) == "I cannot."
     said = echo.chat("a b c", stop=" c").json()["choices"][0]
     assert (said["message"]["content"], said["finish_reason"]) == ("a b", "stop")
 

@@ -104,7 +104,7 @@ async def reply(request: AgentRequest) -> AsyncGenerator[Event]:
             yield event
         work.result()
     except FormatError as error:
-        raise invalid(str(error)) from None
+        raise _unwritable(error) from None
     except ModelError as error:
         raise _explained(error) from None
     except ApiError:
@@ -139,6 +139,15 @@ async def _joined(events: asyncio.Queue[Event | None]) -> AsyncGenerator[Event]:
         if event is None:
             return
         held = event
+
+
+def _unwritable(error: FormatError) -> ApiError:
+    """The error of a prompt that cannot be written, mostly as it is too long, without the task's id."""
+    before, _, reason = str(error).partition("'s prompt needs ")
+    if not reason:
+        return invalid(str(error))
+    role = before.rpartition(" ")[2]
+    return invalid(f"the {role}'s prompt needs {reason}", "messages", "context_length_exceeded")
 
 
 def _explained(error: ModelError) -> ApiError:
@@ -400,7 +409,7 @@ def final_text(said: Sequence[Turn]) -> str | None:
         case Answer(text=text):
             return text
         case Plan(thought=thought, decision=Decision.GIVE_UP):
-            return thought
+            return thought.strip()
         case _:
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -14,6 +15,8 @@ MOST_CHARACTERS = 16 << 20
 MOST_MESSAGES, MOST_TOOLS, MOST_STOPS, MOST_CHOICES = 4096, 1024, 16, 16
 DEEPEST = 64
 """Most levels of a request."""
+_KINDS = 16
+"""Most faults that are looked at: those of all kinds that one field may be of."""
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Read = TypeVar("_Read", bound=BaseModel)
 
@@ -167,9 +170,30 @@ def read_body(kind: type[_Read], body: bytes) -> _Read:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        param = ".".join(str(part) for part in first["loc"])[:200]
-        raise invalid(f"{param}: {first['msg']}" if param else first["msg"], param or None) from None
+        param, said = _fault(error, document)
+        raise invalid(f"{param}: {said}" if param else said, param or None) from None
+
+
+def _fault(error: ValidationError, document: Json) -> tuple[str, str]:
+    """Path and message of the first fault; of what may be of several kinds, that of the kind that it is most like."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[:_KINDS]
+    told = [(_path(each["loc"], document, is_missing=each["type"] == "missing"), each["msg"]) for each in found]
+    path, said = max((each for each in told if each[0][:1] == told[0][0][:1]), key=lambda each: len(each[0]))
+    return ".".join(path)[:200], said
+
+
+def _path(parts: Sequence[int | str], document: Json, *, is_missing: bool) -> tuple[str, ...]:
+    """Path of a fault in a document, without the names that pydantic gives the kinds of a union."""
+    found, value = list[str](), document
+    for place, part in enumerate(parts, start=1):
+        if isinstance(value, dict) and part in value:
+            value = value[str(part)]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        elif not is_missing or place < len(parts):
+            continue
+        found.append(str(part))
+    return tuple(found)
 
 
 def read_document(body: bytes) -> dict[str, Json]:
