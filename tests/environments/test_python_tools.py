@@ -1,4 +1,4 @@
-"""Python functions as tools: schemas, defaults, descriptions, and values that arrive as the hinted types."""
+"""Python functions as tools: what can be one, defaults, and values that arrive as the hinted types."""
 
 import asyncio
 import datetime
@@ -7,24 +7,21 @@ import functools
 import inspect
 import json
 import math
-import time
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, Optional
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
-from typing_extensions import TypedDict
 
 from alpha_umi.arguments import Fault, read_arguments
-from alpha_umi.environments.docstrings import read_docstring
 from alpha_umi.environments.python import PythonEnvironment, as_tool, load_tools, tool
 from alpha_umi.errors import ConfigError
 from alpha_umi.formats.json_types import normalise
-from alpha_umi.types import Call, ToolSpec, ToolStatus
+from alpha_umi.types import Call, ToolStatus
 from support.examples import examples
 
 
@@ -44,11 +41,6 @@ class Guest(BaseModel):
     age: Annotated[int, Field(ge=0)] = 18
 
 
-class Extras(TypedDict):
-    unit: Unit
-    note: NotRequired[str]
-
-
 @dataclass
 class Branch:
     value: int
@@ -64,131 +56,6 @@ def run(value, arguments="{}", name=None):
 
 def properties(value):
     return as_tool(value).spec.parameters["properties"]
-
-
-# --- schemas ----------------------------------------------------------------------------------------------
-
-
-def test_types_of_all_kinds_and_their_defaults_are_in_the_schema():
-    def plan(
-        when: datetime.date,
-        start: Point,
-        guests: list[Guest],
-        extras: Extras,
-        unit: Unit = Unit.CELSIUS,
-        end: Point = Point(1, 2.0),  # noqa: B008
-        until: datetime.date = datetime.date(2025, 6, 2),
-        note: Optional[str] = None,  # noqa: UP045
-        size: Literal["S", "L"] = "S",
-        pair: tuple[int, str] = (1, "a"),
-        old: str = None,  # noqa: RUF013
-        any_tags: dict = {},  # noqa: B006
-    ): ...
-
-    point = {
-        "type": "object",
-        "properties": {"x": {"type": "integer"}, "y": {"type": "number", "default": 0.5}},
-        "required": ["x"],
-        "additionalProperties": False,
-    }
-    unit = {"type": "string", "enum": ["C", "F"]}
-    parameters = as_tool(plan).spec.parameters
-    assert parameters["required"] == ["when", "start", "guests", "extras"]
-    assert "$defs" not in parameters
-    assert parameters["properties"] == {
-        "when": {"type": "string", "format": "date"},
-        "start": point,
-        "guests": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "age": {"type": "integer", "minimum": 0, "default": 18},
-                },
-                "required": ["name"],
-                "additionalProperties": False,
-            },
-        },
-        "extras": {
-            "type": "object",
-            "properties": {"unit": unit, "note": {"type": "string"}},
-            "required": ["unit"],
-            "additionalProperties": False,
-        },
-        "unit": {**unit, "default": "C"},
-        "end": {**point, "default": {"x": 1, "y": 2.0}},
-        "until": {"type": "string", "format": "date", "default": "2025-06-02"},
-        "note": {"type": ["string", "null"], "default": None},
-        "size": {"type": "string", "enum": ["S", "L"], "default": "S"},
-        "pair": {
-            "type": "array",
-            "prefixItems": [{"type": "integer"}, {"type": "string"}],
-            "minItems": 2,
-            "maxItems": 2,
-            "default": [1, "a"],
-        },
-        "old": {"type": ["string", "null"], "default": None},
-        "any_tags": {"type": "object", "default": {}},
-    }
-    json.dumps(parameters)
-
-
-def test_a_type_that_holds_itself_is_written_out_once_and_read_to_any_depth():
-    def grow(tree: Branch, title: str = "") -> Any:
-        return tree.below[0].below[0].value if tree.below else type(tree).__name__
-
-    spec = as_tool(grow).spec
-    assert spec.parameters["properties"]["tree"]["properties"]["below"] == {
-        "type": "array",
-        "items": {"$ref": "#/$defs/Branch"},
-    }
-    assert list(spec.parameters["$defs"]) == ["Branch"]
-    deep = {"value": 1, "below": [{"value": 2, "below": [{"value": 3}]}]}
-    assert run(grow, {"tree": deep}).content == "3"
-    deep["below"][0]["below"][0]["value"] = "three"
-    seen = run(grow, {"tree": deep})
-    assert seen.status is ToolStatus.BAD_ARGUMENTS
-    assert "'tree.below[0].below[0].value'" in seen.content
-    seen = run(grow, {"tree": {"value": 1, "beside": {"value": 2, "besides": None}}})
-    assert "'tree.beside.besides' is unknown" in seen.content
-
-
-def test_schemas_whose_references_multiply_are_neither_written_out_nor_read_in_full():
-    kind = int
-    for number in range(16):
-        kind = dataclass(type(f"Level{number}", (), {"__annotations__": {"left": kind, "right": kind}}))
-    started = time.monotonic()
-
-    def reach(tree): ...
-
-    reach.__annotations__["tree"] = kind
-    spec = as_tool(reach).spec
-    assert len(json.dumps(spec.parameters)) < 50_000
-    rings = {name: {"$ref": "#/$defs/Node"} for name in "abcdefgh"}
-    ring = {"properties": rings, "$defs": {"Node": {"type": "object", "properties": rings}}}
-    for each in (spec, ToolSpec(name="ring", parameters=ring)):
-        normalised = normalise(each)
-        assert normalised.schema["properties"]
-        assert 0 < len(normalised.notes) < 10
-    assert time.monotonic() - started < 20
-    last = normalise(ToolSpec(name="ring", parameters={**ring, "properties": {**rings, "last": {"type": "integer"}}}))
-    assert last.schema["properties"]["last"] == {"type": "integer"}
-    assert "a: '#/$defs/Node' holds itself, and is read 2 levels deep" in last.notes
-
-
-def test_two_types_of_one_name_stay_apart():
-    @dataclass
-    class Point:
-        east: "list[Point]" = field(default_factory=list)
-
-    def go(start, end): ...
-
-    inner, outer = Point, globals()["Point"]
-    inner.__annotations__["east"] = list[int]
-    go.__annotations__ |= {"start": inner, "end": outer}
-    assert list(properties(go)["start"]["properties"]) == ["east"]
-    assert list(properties(go)["end"]["properties"]) == ["x", "y"]
 
 
 # --- values -----------------------------------------------------------------------------------------------
@@ -481,95 +348,6 @@ async def pieces(count: int):
 def test_what_no_model_could_call_is_refused_where_it_is_written(make, words):
     with pytest.raises(ConfigError, match=words):
         make()
-
-
-# --- descriptions -----------------------------------------------------------------------------------------
-
-STYLES = {
-    "google": """Weather of a
-        city.
-
-        More words.
-
-        Args:
-            city (str): name
-                of a city
-            days: how far: ahead
-
-        Returns:
-            text: a table
-        """,
-    "numpy": """Weather of a
-        city.
-
-        More words.
-
-        Parameters
-        ----------
-        city : str
-            name
-            of a city
-        days : int, optional
-            how far: ahead
-
-        Returns
-        -------
-        text : str
-            a table
-        """,
-    "sphinx": """Weather of a
-        city.
-
-        :param city: name
-            of a city
-        :type city: str
-        :param int days: how far: ahead
-        :returns: a table
-        """,
-}
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_parameters_are_described_in_every_style(style):
-    summary, entries = read_docstring(inspect.cleandoc(STYLES[style]))
-    assert summary == "Weather of a city."
-    assert entries == {"city": "name of a city", "days": "how far: ahead"}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Sum.\n\nArgs:\n    a: First\n        one.\n\nWorks for all.\nNotes: hi\n",
-        "Sum.\n\nParameters\n----------\na : int\n    First\n    one.\n\nWorks for all numbers.\nNotes: hi\n",
-        "Sum.\n\n:param a: First\n    one.\n\nWorks for all.\nNotes: hi\n",
-        "Sum.\n\n:param a: First\n    one.\nWorks for all.\n",
-    ],
-)
-def test_words_after_the_parameters_describe_none_of_them(text):
-    assert read_docstring(text) == ("Sum.", {"a": "First one."})
-
-
-def test_numpy_names_may_share_a_description_and_a_note_may_stand_in_the_hint():
-    def move(x: int, y: int, z: Annotated[int, "height"], w: Annotated[int, Field(description="time")] = 0):
-        """Move.
-
-        Parameters
-        ----------
-        x, y : int
-            where to
-        """
-
-    assert {name: value["description"] for name, value in properties(move).items()} == {
-        "x": "where to", "y": "where to", "z": "height", "w": "time",
-    }  # fmt: skip
-
-
-@given(st.text(alphabet="ab :\n-,*()Args Parameters:param ", max_size=80))
-@settings(max_examples=examples(200), deadline=None)
-def test_every_docstring_can_be_read(text):
-    summary, entries = read_docstring(text)
-    assert "\n" not in summary
-    assert all(name and words and "\n" not in words for name, words in entries.items())
 
 
 # --- tool files as users write them -----------------------------------------------------------------------

@@ -1,30 +1,21 @@
-"""From trajectories on disk to the shares of optimizer steps: what is counted, cut up, kept and made again."""
+"""From trajectories to the shares of optimizer steps: labels, order, and what is left out, cached and made again."""
 
-import gzip
-import itertools
-import json
-import os
 import pickle
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from alpha_umi.datasets.processed import write_processed
 from alpha_umi.errors import DataError
 from alpha_umi.formats.shared import SharedFormat
 from alpha_umi.formats.template import TemplateFormat
 from alpha_umi.formats.tokens import completion_ids, prompt_ids
 from alpha_umi.preparation.processed import read_processed_file
-from alpha_umi.store import dump_line, encode_trajectory, write_trajectories
+from alpha_umi.store import write_trajectories
 from alpha_umi.training.data.batches import (
     Layout,
     Packing,
@@ -35,14 +26,12 @@ from alpha_umi.training.data.batches import (
     pack,
 )
 from alpha_umi.training.data.cache import TokenCache
-from alpha_umi.training.data.corpus import Corpus, Sources, _find, _walk_piece
-from alpha_umi.training.data.examples import make_examples, targets
+from alpha_umi.training.data.corpus import Corpus, Sources
+from alpha_umi.training.data.examples import make_examples
 from alpha_umi.training.data.labels import (
     AdapterAssignment,
     Lengths,
     Tokeniser,
-    TokenizedExample,
-    TokenizedTrajectory,
     Weights,
     label,
 )
@@ -50,10 +39,6 @@ from alpha_umi.training.data.order import Amount, Shuffle, order, shares
 from alpha_umi.training.data.packing import WeightedExample
 from alpha_umi.types import Answer, Call, Decision, Plan, Role, Task, ToolSpec, Trajectory, User
 from alpha_umi.world import Split, World
-from support import strategies
-from support.cache_units import a_unit
-from support.examples import examples
-from support.folders import SOURCES, TESTS
 from support.plain_format import PLAIN
 from support.tiny_models import tiny_tokenizer
 
@@ -70,6 +55,26 @@ PLAN = Plan(thought="look it up", decision=Decision.CALL)
 CALL = Call(name="find", arguments='{"q": 1}')
 ENDING, ANSWER = Plan(thought="I know", decision=Decision.CONCLUDE), Answer(text="It is so.")
 SPOKEN = Trajectory(task=TASK, turns=(User(text="q"), PLAN, CALL, ENDING, ANSWER))
+
+
+def sources(folder, *paths, limit=None):
+    return Sources(paths=paths, folder=folder / "cache", read_dialogues=read_processed_file, limit=limit)
+
+
+@pytest.fixture
+def gold_file(tmp_path):
+    path = tmp_path / "gold.jsonl"
+    write_trajectories(path, GOLD)
+    return path
+
+
+def told(unit):
+    """A unit as values that compare."""
+    return (
+        unit.id,
+        unit.targets,
+        [(one.role, one.number, one.ids.tolist(), one.parts.tolist(), one.cut) for one in unit.examples],
+    )
 
 
 # --- labels -----------------------------------------------------------------------------------------------
@@ -173,305 +178,6 @@ def test_a_prompt_over_the_window_is_cut_as_it_will_be_live_and_marked_so():
     examples = Tokeniser(TOKENIZER, SHARED, THREE, lengths)(GOLD[3]).examples
     assert any(example.cut for example in examples)
     assert all(len(example.ids) - len(example.parts) <= lengths.prompt for example in examples)
-
-
-# --- the corpus -------------------------------------------------------------------------------------------
-
-
-def sources(folder, *paths, limit=None):
-    return Sources(paths=paths, folder=folder / "cache", read_dialogues=read_processed_file, limit=limit)
-
-
-@pytest.fixture
-def gold_file(tmp_path):
-    path = tmp_path / "gold.jsonl"
-    write_trajectories(path, GOLD)
-    return path
-
-
-@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst"])
-def test_a_corpus_gives_any_trajectory_of_its_files(tmp_path, ending):
-    path = tmp_path / f"a.{ending}"
-    write_trajectories(path, GOLD)
-    blank = tmp_path / "b.jsonl"
-    blank.write_text("\n" + "\r\n".join(json.dumps(encode_trajectory(one)) for one in GOLD[:3]) + "\n \n")
-    corpus = Corpus.open(sources(tmp_path, path, blank))
-    assert [corpus.read(index) for index in range(len(corpus))] == [*GOLD, *GOLD[:3]]
-    for role in Role:
-        counted = [sum(1 for _ in targets(one, role)) for one in (*GOLD, *GOLD[:3])]
-        assert corpus.counts([role]).tolist() == counted
-    assert corpus.counts(THREE).tolist() == [sum(corpus.counts([role])[at] for role in THREE) for at in range(15)]
-    with pytest.raises(IndexError):
-        corpus.read(15)
-
-
-def test_processed_dialogues_are_a_corpus_too(tmp_path):
-    path = tmp_path / "dialogues.json"
-    path.write_text(json.dumps([write_processed(one) for one in GOLD]))
-    corpus = Corpus.open(sources(tmp_path, path))
-    assert [corpus.read(index) for index in range(len(corpus))] == list(read_processed_file(path))
-
-
-def test_the_tools_of_a_corpus_are_named_unless_there_are_many(tmp_path, gold_file):
-    corpus = Corpus.open(sources(tmp_path, gold_file))
-    names = {tool.name for one in GOLD for tool in one.task.tools}
-    assert corpus.tool_names() == tuple(sorted(names))
-    assert corpus.tool_names(most=len(names) - 1) is None
-
-
-def test_equal_queries_stand_at_one_place(tmp_path, gold_file):
-    places = Corpus.open(sources(tmp_path, gold_file, gold_file)).places
-    assert places[:12].tolist() == places[12:].tolist()
-    assert len(set(places.tolist())) == len({one.task.query for one in GOLD})
-    assert 0 <= places.min() < 0.5 < places.max() < 1
-
-
-def test_a_limit_takes_the_first_trajectories_only(tmp_path, gold_file):
-    corpus = Corpus.open(sources(tmp_path, gold_file, gold_file, limit=13))
-    assert len(corpus) == len(corpus.counts(THREE)) == len(corpus.sizes) == len(corpus.places) == 13
-    assert corpus.read(12) == GOLD[0]
-    with pytest.raises(IndexError):
-        corpus.read(13)
-
-
-@given(st.lists(st.integers(0, 40_000), max_size=5), st.lists(st.integers(0, len(GOLD) - 1), max_size=3))
-@settings(max_examples=examples(30), deadline=None)
-def test_a_file_walked_in_any_pieces_has_the_same_entries(tmp_path_factory, cuts, lines):
-    path = tmp_path_factory.getbasetemp() / "pieces.jsonl"
-    if not path.exists():
-        write_trajectories(path, GOLD)
-    text = _find(path, path)
-    whole = _walk_piece(text, 0, text.size)
-    starts = whole["offset"][lines].tolist()
-    bounds = sorted({0, text.size, *starts, *(min(cut, text.size) for cut in cuts)})
-    pieces = [_walk_piece(text, *bound) for bound in itertools.pairwise(bounds)]
-    assert np.concatenate(pieces).tobytes() == whole.tobytes()
-    assert len(whole) == len(GOLD)
-
-
-def test_an_index_is_made_once_and_again_when_the_file_is_another(tmp_path, gold_file):
-    told = []
-    Corpus.open(sources(tmp_path, gold_file), lambda done, total: told.append((done, total)))
-    size = gold_file.stat().st_size
-    assert told[-1] == (size, size)
-    told.clear()
-    first = Corpus.open(sources(tmp_path, gold_file), lambda done, total: told.append(done))
-    assert not told
-    write_trajectories(gold_file, GOLD[:5])
-    second = Corpus.open(sources(tmp_path, gold_file), lambda done, total: told.append(done))
-    assert told
-    assert len(second) == 5
-    assert first.fingerprint != second.fingerprint
-    with pytest.raises(DataError, match=r"gold.jsonl: changed while it is being learned from"):
-        first.read(0)
-
-
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        (b'{"schema": ', r"bad\.jsonl:3:\d+: broken JSON"),
-        (b'{"schema": "other/1"}', r"bad\.jsonl:3: schema is 'other/1'"),
-        (b'"\xff"', r"bad\.jsonl:3: not UTF-8 text at byte 1"),
-    ],
-)
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_broken_line_is_named(tmp_path, line, problem, packed):
-    good = dump_line(encode_trajectory(GOLD[0])).encode()
-    lines = good + b"\n" + line + b"\n" + good
-    path = tmp_path / ("bad.jsonl.gz" if packed else "bad.jsonl")
-    path.write_bytes(gzip.compress(lines) if packed else lines)
-    if packed and b"\xff" in line:
-        problem = "not UTF-8"
-    with pytest.raises(DataError, match=problem.replace(r"\.jsonl", r"\.jsonl(\.gz)?")):
-        Corpus.open(sources(tmp_path, path))
-
-
-@pytest.mark.slow
-def test_many_pieces_are_walked_on_several_cores_and_a_broken_line_in_the_last_is_named(tmp_path):
-    path = tmp_path / "big.jsonl"
-    lines = "".join(dump_line(encode_trajectory(one)) for one in GOLD)
-    repeats = (9 * (8 << 20)) // len(lines) + 1
-    with path.open("w") as file:
-        for _ in range(repeats):
-            file.write(lines)
-        file.write("{}\n")
-    with pytest.raises(DataError, match=rf"big\.jsonl:{repeats * 12 + 1}: schema is None"):
-        Corpus.open(sources(tmp_path, path), workers=2)
-
-
-def test_a_file_that_is_not_there_is_an_error_with_its_name(tmp_path):
-    with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
-        Corpus.open(sources(tmp_path, tmp_path / "none.jsonl"))
-
-
-# --- the cache --------------------------------------------------------------------------------------------
-
-id_lists = st.lists(st.integers(0, 5) | st.integers(0, 2**31 - 1), min_size=1, max_size=8)
-sequenced = st.builds(
-    lambda role, number, ids, completion, cut: TokenizedExample(
-        role=role,
-        number=number,
-        ids=np.array(ids, np.int32),
-        parts=np.array(completion[: len(ids)], np.uint8),
-        cut=cut,
-    ),
-    st.sampled_from(Role),
-    st.integers(0, 100),
-    id_lists,
-    st.lists(st.integers(0, 6), max_size=8),
-    st.booleans(),
-)
-units = st.builds(
-    lambda name, targets, examples: TokenizedTrajectory(id=name, targets=targets, examples=tuple(examples)),
-    strategies.texts,
-    st.integers(0, 100),
-    st.lists(sequenced, max_size=4),
-)
-
-
-def told(unit):
-    """A unit as values that compare."""
-    return (
-        unit.id,
-        unit.targets,
-        [(one.role, one.number, one.ids.tolist(), one.parts.tolist(), one.cut) for one in unit.examples],
-    )
-
-
-@pytest.mark.slow
-@given(st.lists(units, min_size=1, max_size=3))
-@settings(max_examples=examples(40), deadline=None)
-def test_a_cache_gives_back_what_was_put(tmp_path_factory, kept):
-    folder = tmp_path_factory.mktemp("cache")
-    writer, reader = TokenCache(folder, "f", 10), TokenCache(folder, "f", 10)
-    assert reader.get(0) is None
-    for index, unit in enumerate(kept):
-        writer.put(index, unit)
-        assert told(reader.get(index)) == told(writer.get(index)) == told(unit)
-    assert TokenCache(folder, "other", 10).get(0) is None
-    again = pickle.loads(pickle.dumps(reader))  # noqa: S301
-    assert told(again.get(0)) == told(kept[0])
-    for cache in (writer, reader, again):
-        cache.close()
-
-
-def test_units_that_share_prefixes_take_the_room_of_what_is_new(tmp_path):
-    unit = Tokeniser(TOKENIZER, SHARED, (Role.BACKBONE,), LONG)(max(GOLD, key=lambda one: len(one.turns)))
-    cache = TokenCache(tmp_path, "f", 1)
-    cache.put(0, unit)
-    cache.close()
-    size = sum(path.stat().st_size for path in tmp_path.glob("*/*.tokens"))
-    assert len(unit.examples) > 2
-    assert size < 3 * len(unit.examples[-1].ids) + 200
-
-
-def test_two_processes_write_to_files_of_their_own_and_a_later_one_goes_on_in_a_free_one(tmp_path):
-    one, two = TokenCache(tmp_path, "f", 10), TokenCache(tmp_path, "f", 10)
-    for index in range(4):
-        (one, two)[index % 2].put(index, a_unit(index))
-    assert [told(cache.get(index)) for cache in (one, two) for index in range(4)] == [
-        told(a_unit(i)) for i in range(4)
-    ] * 2
-    one.close()
-    two.close()
-    three = TokenCache(tmp_path, "f", 10)
-    three.put(4, a_unit(4))
-    assert [three.get(index).id for index in range(5)] == list("01234")
-    three.close()
-    assert len(list(tmp_path.glob("*/*.tokens"))) == 2
-
-
-@pytest.mark.slow
-@given(st.data())
-@settings(max_examples=examples(25), deadline=None)
-def test_whatever_happens_to_the_end_of_a_file_what_stands_before_is_read_and_the_rest_made_again(
-    tmp_path_factory, data
-):
-    folder = tmp_path_factory.mktemp("torn")
-    cache = TokenCache(folder, "f", 6)
-    ends = [0]
-    for index in range(5):
-        cache.put(index, a_unit(index))
-        (path,) = folder.glob("*/*.tokens")
-        ends.append(path.stat().st_size)
-    cache.close()
-    content = bytearray(path.read_bytes())
-    at = data.draw(st.integers(0, len(content) - 1))
-    if data.draw(st.booleans()):
-        del content[at:]
-    else:
-        content[at] ^= data.draw(st.integers(1, 255))
-    path.write_bytes(content)
-    whole = sum(end <= at for end in ends) - 1
-    cache = TokenCache(folder, "f", 6)
-    found = [cache.get(index) for index in range(5)]
-    assert all(unit is None or told(unit) == told(a_unit(index)) for index, unit in enumerate(found))
-    # A torn frame may bear the number of another record and hide it, which costs no more than making it again.
-    assert sum(unit is None for unit in found[:whole]) <= 1
-    cache.put(5, a_unit(5))
-    for index in range(5):
-        if cache.get(index) is None:
-            cache.put(index, a_unit(index))
-    cache.close()
-    again = TokenCache(folder, "f", 6)
-    assert [again.get(index).id for index in range(6)] == list("012345")
-    again.close()
-
-
-WRITER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from support.cache_units import a_unit
-from alpha_umi.training.data.cache import TokenCache
-cache = TokenCache(Path(sys.argv[1]), "f", 100_000)
-for index in range(100_000):
-    cache.put(index, a_unit(index, 2000))
-    if index == 30:
-        print("under way", flush=True)
-"""
-
-
-def test_what_a_process_put_before_it_was_killed_is_there(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, tmp_path, TESTS], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        assert process.stdout.readline() == "under way\n"
-        time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    cache = TokenCache(tmp_path, "f", 100_000)
-    count = next(index for index in range(100_000) if cache.get(index) is None)
-    assert count > 30
-    assert all(told(cache.get(index)) == told(a_unit(index, 2000)) for index in range(0, count, 17))
-    cache.put(count, a_unit(count))
-    assert cache.get(count).id == str(count)
-    cache.close()
-    assert len(list(tmp_path.glob("*/*.tokens"))) == 1
-
-
-def test_a_full_disk_stops_the_cache_and_not_the_training(tmp_path):
-    program = """
-import resource, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from support.cache_units import a_unit
-from alpha_umi.training.data.cache import TokenCache
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-cache = TokenCache(Path(sys.argv[1]), "f", 100)
-for index in range(100):
-    cache.put(index, a_unit(index, 200))
-print(sum(cache.get(index) is not None for index in range(100)))
-"""
-    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
-    done = subprocess.run(
-        [sys.executable, "-c", program, tmp_path, TESTS], env=environment, capture_output=True, text=True, check=True
-    )
-    assert 5 < int(done.stdout) < 100
-    assert done.stderr.count("no longer kept") == 1
 
 
 # --- order ------------------------------------------------------------------------------------------------
