@@ -110,5 +110,32 @@ def test_an_article_is_no_part_of_a_name():
 def test_a_mark_at_the_end_that_nobody_said_goes():
     said = Evidence.read(['How often is the letter e in "seven green beetles"?'])
     assert said.mended("text", "seven green beetles.") == "seven green beetles"
-    assert said.mended("text", "beetles?") == "beetles"
+    assert said.mended("text", "beetles?") == "seven green beetles", "what is quoted is one"
+    assert said.mended("letter", "e") == "e", "said elsewhere too"
+    assert said.mended("museum", "letter,") == "letter"
     assert said.mended("text", 5) == 5
+
+
+def test_fields_that_nobody_named_go_unless_they_are_required():
+    fields = {
+        "mode": {"type": "string", "enum": ["COOL", "DRY"]},
+        "note": {"type": "string"},
+        "fan": {"type": "integer"},
+    }
+    spec = tool(body={"type": "object", "properties": fields, "required": ["fan"]})
+    said = Evidence.read(["Set it to cool."])
+    body = {"mode": "COOL", "note": "bedroom lamp", "fan": 4}
+    assert said.without_unnamed_fields(spec, {"body": body}) == {"body": {"mode": "COOL", "fan": 4}}
+    assert said.without_unnamed_fields(spec, {"body": {"note": "bedroom lamp"}}) == {"body": {"note": "bedroom lamp"}}
+
+
+def test_a_choice_may_be_a_unit_or_a_code_of_what_was_named():
+    said = Evidence.read(["Two pounds of tea from France, paid in yen"])
+    assert all(said.is_named(each, chosen=True) for each in ("lb", "FR", "JPY"))
+    assert not any(said.is_named(each, chosen=True) for each in ("kg", "DE", "USD"))
+
+
+def test_what_another_argument_has_is_none_of_a_name():
+    said = Evidence.read(["Find an expert in garden design in Portland"])
+    values = {"place": "Portland", "field": "garden design in Portland", "text": "design in Portland"}
+    assert said.apart(values) == {**values, "field": "garden design"}

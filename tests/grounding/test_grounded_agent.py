@@ -198,3 +198,91 @@ def test_its_models_can_be_changed_and_nothing_of_it_is_streamed():
 
 def test_without_tools_it_is_its_own_agent():
     assert Roles("x").propose("Hello", ())[0].decision is Decision.CALL
+
+
+CUPS = tool("cups_to_ml", "Cups to millilitres.", cups={"type": "number"})
+LENGTH = tool(
+    "convert_length",
+    "Convert a length.",
+    value={"type": "number"},
+    to_unit={"type": "string", "enum": ["cm", "mile"]},
+)
+SPOT = tool("find_spot", "Where a place is.", place={"type": "string"})
+
+
+def test_each_part_of_a_request_is_called_for_though_the_planner_would_not():
+    roles = Roles("", {"convert_length": {"value": 5, "to_unit": "cm"}, "cups_to_ml": {"cups": 3}})
+    query = "How much are 5 feet in cm, and how many millilitres are 3 cups?"
+    first = roles.propose(query, (CUPS, LENGTH))
+    assert calls(first) == [("convert_length", {"value": 5, "to_unit": "cm"})]
+    second = roles.propose(query, (CUPS, LENGTH), *first, Observation(content="152.4"))
+    assert calls(second) == [("cups_to_ml", {"cups": 3})]
+    last = roles.propose(query, (CUPS, LENGTH), *first, Observation(content="152.4"), *second, Observation(content="7"))
+    assert calls(last) == []
+
+
+def test_a_tool_that_takes_another_unit_is_not_called():
+    turns = Roles("cups_to_ml", {"cups_to_ml": {"cups": 10}}).propose("How many litres are ten gallons?", (CUPS,))
+    assert [type(turn) for turn in turns] == [Plan, Answer]
+
+
+def test_what_is_left_of_a_name_asks_for_no_further_call():
+    made = (Plan(thought="", decision=Decision.CALL), Call(name="find_spot", arguments='{"place": "Bergen"}'))
+    for query, further in (("Bergen, Oslo", []), ("Bergen or Oslo", [("find_spot", {"place": "Oslo"})])):
+        roles = Roles("", {"find_spot": {"place": "Oslo"}})
+        turns = roles.propose(f"Where is the {query}?", (SPOT,), *made, Observation(content="there"))
+        assert calls(turns) == further
+
+
+def test_the_tool_that_tells_what_is_lacking_goes_before_one_that_takes_more():
+    text, count = {"type": "string"}, {"type": "integer"}
+    order = tool("order_item", "Order an item.", sku=text, count=count, supplier=text)
+    price = tool("get_price", "Price of pieces.", sku=text, count=count)
+    item = tool("get_item", "Name and supplier of an item.", sku=text)
+    arguments = {
+        "order_item": {"sku": "SC-22", "count": 30, "supplier": "whoever supplies it"},
+        "get_price": {"sku": "SC-22", "count": 30},
+        "get_item": {"sku": "SC-22"},
+    }
+    turns = Roles("order_item", arguments).propose("Order 30 of SC-22 from whoever supplies it.", (order, price, item))
+    assert calls(turns) == [("get_item", {"sku": "SC-22"})]
+
+
+def test_a_value_put_together_is_asked_for_in_words_that_were_said():
+    tools = (tool("art_price", "Price of a work of art.", artist={"type": "string"}),)
+    said = [{"artist": "Van Gogh's painting, artist Van Gogh"}, {"artist": "Van Gogh"}]
+    roles = Roles("art_price", {"art_price": said})
+    turns = roles.propose("What is the price of Van Gogh's painting 'Starry Night'?", tools)
+    assert calls(turns) == [("art_price", {"artist": "Van Gogh"})]
+
+
+def test_an_identifier_with_its_value_is_no_name():
+    find = tool("find_book", "Where a book stands.", title={"type": "string"})
+    arguments = {"find_book": {"title": "member 4077"}, "list_loans": {"member_id": 4077}}
+    turns = Roles("find_book", arguments).propose("Where does the book stand that member 4077 has?", (find, LOANS))
+    assert calls(turns) == [("list_loans", {"member_id": 4077})]
+
+
+def test_an_object_for_a_value_is_no_reason_to_fail():
+    spec = tool("set_all", "Set all.", body={"type": "object", "properties": {"fan": {"type": "integer"}}})
+    turns = Roles("set_all", {"set_all": {"body": {"fan": 3}}}).propose("Set all: fan 3", (spec,))
+    assert calls(turns) == [("set_all", {"body": {"fan": 3}})]
+
+
+def test_a_misspelled_request_is_read_as_the_tools_spell():
+    points = tool("team_points", "Points of a team.", team={"type": "string"})
+    roles = Roles("", {"team_points": {"team": "Otters"}})
+    turns = roles.propose("How many ponts do the Otters have?", (points,))
+    assert [type(turn) for turn in turns] == [Plan, Answer], "a planner that declines both is heeded"
+    assert len(roles.begun) == 2, "it was asked twice"
+
+
+def test_an_answer_to_when_has_the_time():
+    move = tool("move_event", "Move an event.", title={"type": "string"})
+    roles = Roles("move_event", {"move_event": {"title": "car service"}}, answer="car service is moved, with id 3.")
+    query = "Move my car service. At what time is it then?"
+    made = (Plan(thought="x", decision=Decision.CALL), Call(name="move_event", arguments='{"title": "car service"}'))
+    seen = Observation(content='{"id": 3, "start": "08:00"}')
+    end = Plan(thought="Done.", decision=Decision.CONCLUDE)
+    (answer,) = roles.propose(query, (move,), *made, seen, end)
+    assert "08:00" in answer.text

@@ -8,6 +8,8 @@ from alpha_umi.grounding.mentions import MentionKind, read_mentions
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
+        ("flows of [200,300,400]", [(200.0,), (300.0,), (400.0,)]),
+        ("12,000 miles, twice", [(12000.0,), (2.0,)]),
         ("set it to 35 percent", [(35.0, 0.35)]),
         ("nineteen degrees", [(19.0,)]),
         ("two and a half pounds", [(2.5,)]),

@@ -6,7 +6,7 @@ import pytest
 
 from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.grounding.evidence import Evidence
-from alpha_umi.grounding.narrowing import narrow
+from alpha_umi.grounding.narrowing import as_said, narrow
 from alpha_umi.types import ToolSpec
 
 
@@ -108,3 +108,87 @@ def test_a_label_beside_a_number_says_which_argument_it_is():
 def test_tools_that_declare_nothing_are_left_alone():
     odd = ToolSpec(name="odd", description="", parameters={"properties": "none"})
     assert narrow(odd, Evidence.read(["5"])).missing == ()
+
+
+def text(description):
+    return {"type": "string", "description": description}
+
+
+def test_codes_are_those_of_what_was_named_from_the_first_to_the_second():
+    codes = {"source": text("Currency code, e.g. USD."), "target": text("Currency code, e.g. EUR.")}
+    found = narrow(tool(amount=NUMBER, **codes), Evidence.read(["Change 250 dollars into Swiss francs"]))
+    assert takes(found, amount=250, source="USD", target="CHF")
+    assert not takes(found, amount=250, source="CHF", target="USD")
+
+
+def test_an_abbreviation_is_a_code_only_if_it_is_one():
+    found = narrow(tool(country=text("ISO 3166-1 alpha-2 country code.")), Evidence.read(["London in the UK"]))
+    assert takes(found, country="GB")
+    assert not takes(found, country="UK")
+
+
+def test_an_example_that_was_named_is_the_value():
+    found = narrow(tool(aroma=text("Such as 'fruity', 'hoppy'.")), Evidence.read(["A hoppy lager, please."]))
+    assert takes(found, aroma="hoppy")
+    assert not takes(found, aroma="lager")
+
+
+def test_a_number_with_another_unit_is_none_of_an_arguments():
+    assert narrow(tool(cups=NUMBER), Evidence.read(["How many litres are ten gallons?"])).missing == ("cups",)
+    assert takes(narrow(tool(minutes=INTEGER), Evidence.read(["Book it for two hours."])), minutes=120)
+    assert takes(narrow(tool(count=INTEGER), Evidence.read(["Book it for two hours."])), count=2)
+
+
+def test_a_number_is_of_the_argument_whose_description_has_its_unit():
+    spec = tool(
+        trees={"type": "integer", "default": 1, "description": "How many trees."},
+        period={"type": "integer", "default": 1, "description": "How many years to forecast."},
+    )
+    found = narrow(spec, Evidence.read(["House prices for the next 5 years"]))
+    assert takes(found, period=5)
+    assert not takes(found, trees=5)
+
+
+def test_a_share_is_a_share_where_the_tool_says_so():
+    found = narrow(tool(rate={"type": "number", "description": "As a decimal, e.g. 0.05."}), Evidence.read(["at 5%"]))
+    assert takes(found, rate=0.05)
+    assert not takes(found, rate=5)
+
+
+def test_an_optional_day_that_only_a_calendar_tells_is_left_out():
+    said = Evidence.read(["The alerts of today."])
+    assert not takes(narrow(tool(day={**text("YYYY-MM-DD"), "default": None}), said), day="2020-01-03")
+    assert takes(narrow(tool(day=text("YYYY-MM-DD")), said), day="2020-01-03")
+
+
+def test_fields_of_an_object_take_named_values_alone():
+    fields = {"mode": {"type": "string", "enum": ["COOL", "DRY"]}, "target": INTEGER, "fan": INTEGER}
+    spec = tool(body={"type": "object", "properties": {**fields, "note": TEXT}, "required": ["fan"]})
+    found = narrow(spec, Evidence.read(["Cool to 22, fan 3"]))
+    assert takes(found, body={"mode": "COOL", "target": 22, "fan": 3})
+    assert not takes(found, body={"mode": "DRY", "target": 22, "fan": 3})
+    assert not takes(found, body={"target": 24, "fan": 3})
+
+
+def test_words_that_were_said_together():
+    said = Evidence.read(["Find the price of Van Gogh's painting 'Starry Night' on all platforms."])
+    mixed = "Van Gogh's painting 'Starry Night', artist Van Gogh"
+    assert said.is_put_together(mixed)
+    assert not said.is_put_together("starry night")
+    spec = tool(artist=TEXT, note=TEXT)
+    wanted = as_said(spec, ["artist", "note"], said)
+    assert wanted is not None
+    assert takes(narrow(wanted, said), artist="Van Gogh", note=mixed)
+    assert not takes(narrow(wanted, said), artist=mixed, note="a")
+    assert as_said(spec, ["note"], said) is None, "notes are free"
+
+
+@pytest.mark.parametrize(("form", "value"), [("MM-DD-YYYY", "06-01-2023"), ("YYYY/MM/DD", "2023/06/01")])
+def test_a_date_has_the_form_that_is_spelled_out(form, value):
+    found = narrow(tool(date=text(f"In the format {form}.")), Evidence.read(["On June 1st, 2023"]))
+    assert takes(found, date=value)
+    assert not takes(found, date="2023-06-01")
+
+
+def test_the_next_week_is_seven_days():
+    assert takes(narrow(tool(days=INTEGER), Evidence.read(["The air of the next week"])), days=7)

@@ -16,7 +16,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import cast
 
 from alpha_umi.agent import MultiAgent
@@ -33,7 +32,8 @@ from alpha_umi.grounding.evidence import (
     taken_up,
     things_named,
 )
-from alpha_umi.grounding.narrowing import Narrowed, narrow
+from alpha_umi.grounding.narrowing import Narrowed, as_said, narrow
+from alpha_umi.grounding.requests import as_known, as_spelled, split_request
 from alpha_umi.retrieval.corpus import spec_document
 from alpha_umi.retrieval.tool_indexes import ToolIndexes
 from alpha_umi.types import (
@@ -58,8 +58,11 @@ _IN_VIEW = 4
 _NEAR = 0.4
 """Share of the best tool's score that a further tool has."""
 _MOST_TRIED = 9
-_SHORT = 3
-"""Letters of a word that has no endings."""
+_JOINED = re.compile(r"\b(?:and|or|then|also|plus|both|each|versus|vs|as well)\b|[;&]")
+"""What stands between things of which each is asked for."""
+_POINTER = re.compile(r"(?:(?:the|my|our) )?([A-Za-z]+) (?:no\.? |number |#)?\S*\d\S*")
+_TELLERS = 2
+"""Further tools that are tried where they may tell what the likeliest one lacks."""
 _MOST_CALLS = 4
 """Calls of one exchange after which it goes on only where the planner says so."""
 
@@ -89,12 +92,22 @@ class _Offer:
     narrowed: Narrowed
     score: float
     """Of retrieval, as a share of the best one's; 0: no word in common."""
-    is_meant: bool = False
-    """True: the request has a word of its name."""
+    meant: float = 0.0
+    """Share of the words of its name that the request has."""
 
     @property
     def tool(self) -> ToolSpec:
         return self.narrowed.tool
+
+    @property
+    def is_able(self) -> bool:
+        """True where all that it requires may have been named."""
+        return not self.narrowed.missing and not self.narrowed.is_misfit
+
+    @property
+    def is_meant(self) -> bool:
+        """True where the request has a word of its name."""
+        return self.meant > 0
 
     @property
     def required(self) -> list[Json]:
@@ -133,7 +146,12 @@ class _Trial:
     @property
     def worth(self) -> float:
         offer = self.offer
-        return len(self.taken) + offer.score + offer.is_meant / 3 - len(self.guessed) / 5 + self.is_picked / 3
+        return len(self.taken) + offer.score + offer.meant / 2 - len(self.guessed) / 5 + self.is_picked / 3
+
+    @property
+    def sought(self) -> frozenset[str]:
+        """Words for what it lacks, which another tool may tell."""
+        return frozenset(term for name in self.unnamed for term in split_terms(name))
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -144,13 +162,20 @@ class _Step:
     """One step of a grounded agent."""
 
     def __init__(self, agent: MultiAgent, task: Task, turns: tuple[Turn, ...], indexes: ToolIndexes) -> None:
-        self._agent, self._task, self._turns = agent, task, turns
+        self._agent, self._task, self._turns, self._indexes = agent, task, turns, indexes
         self._asked = max((at for at, turn in enumerate(turns) if isinstance(turn, User)), default=-1)
         asked = turns[self._asked] if self._asked >= 0 else None
         self._query = asked.text if isinstance(asked, User) else task.query
         self._said, self._before = Evidence.of(turns), Evidence.of(turns[: self._asked + 1])
         self._index = indexes.of(task.tools) if task.tools else None
         self._offers = self._rank()
+        self._identified = frozenset(
+            term
+            for tool in task.tools
+            for name in cast("Mapping[str, Json]", tool.parameters.get("properties") or {})
+            if is_identifier(name)
+            for term in split_terms(name)
+        )
         self._named = things_named(Evidence.read([self._query]), task.tools)
         self.made = [turn for turn in turns[self._asked + 1 :] if isinstance(turn, Call)]
         self.usage = Usage()
@@ -162,20 +187,21 @@ class _Step:
         hits = self._scores(self._query)
         best = max(hits.values(), default=1.0)
         order = [*(name for name in hits if name in tools), *(name for name in tools if name not in hits)]
-        return [
+        offers = [
             _Offer(
                 narrowed=narrow(tools[name], self._said, self._before),
                 score=hits.get(name, 0.0) / best,
-                is_meant=not words.isdisjoint(split_terms(name)),
+                meant=_share(split_terms(name), words),
             )
             for name in order
         ]
+        return sorted(offers, key=lambda offer: offer.narrowed.is_misfit)
 
     def _scores(self, query: str) -> dict[str, float]:
         if self._index is None:
             return {}
         known = {term for tool in self._task.tools for term in write_terms(spec_document(tool))}
-        return {hit.api.name: hit.score for hit in self._index.rank(_as_known(query, known), len(self._task.tools))}
+        return {hit.api.name: hit.score for hit in self._index.rank(as_known(query, known), len(self._task.tools))}
 
     def in_view(self) -> tuple[ToolSpec, ...]:
         """Tools that are read: the called ones and the likeliest, in the task's order."""
@@ -190,35 +216,68 @@ class _Step:
     # --- the first call of an exchange ------------------------------------------------------------------------
 
     async def begin(self) -> tuple[Turn, ...]:
+        """Begin with the first part of a request that has several, where a tool serves it."""
+        parts = split_request(self._query, self._task.tools)
+        if len(parts) > 1:
+            said = await self._begin_part(parts[0])
+            if said:
+                return said
+        return await self._begin_whole()
+
+    async def _begin_part(self, text: str, after: tuple[Turn, ...] = ()) -> tuple[Turn, ...]:
+        """Begin with a part of the request; nothing where that does not end in a new call."""
+        step = _Step(self._agent, replace(self._task, query=text), self._asking(text, after), self._indexes)
+        said = await step._begin_whole(is_part=True)
+        self.usage += step.usage
+        return said if any(isinstance(turn, Call) and turn not in self.made for turn in said) else ()
+
+    async def _begin_whole(self, *, is_part: bool = False) -> tuple[Turn, ...]:
+        """Begin with the likeliest call. `is_part`: a tool is meant for sure, one that takes up a value."""
         goal = self._offers[0]
+        if goal.narrowed.is_misfit:
+            return decline()
         if goal.is_meant and goal.narrowed.missing and not all(map(is_identifier, goal.narrowed.missing)):
             return ask_for(goal.tool, goal.narrowed.missing)
-        able = [offer for offer in self._offers if not offer.narrowed.missing][:_MOST_TRIED]
+        able = [offer for offer in self._offers if offer.is_able][:_MOST_TRIED]
         tried: list[_Trial] = []
         for at in range(0, len(able), _IN_VIEW):
             some = able[at : at + _IN_VIEW]
             tools = tuple(tool for tool in self._task.tools if tool.name in {offer.tool.name for offer in some})
             plan = await self._plan(tools, self._turns)
-            if not _calls(plan):
+            if not _calls(plan) and (turns := self._spelled(tools)) != self._turns:
+                plan = await self._plan(tools, turns)
+            if not _calls(plan) and not is_part:
                 break  # that none of them does this is seldom wrong
             picked = await self._read_plan(plan, tools, self._turns, is_picked=True)
             if picked is not None and picked.is_grounded and picked.offer is goal and not self._left([picked.values]):
                 return picked.turns
             others = [offer for offer in some if picked is None or offer is not picked.offer]
             trials = [*([picked] if picked else ()), *await self._try_each(others, tools, self._turns)]
+            sought = next((trial.sought for trial in trials if trial.offer is goal and not trial.is_grounded), None)
+            tellers = [offer for offer in able if offer not in some and _tells(offer.tool, sought or ())][:_TELLERS]
+            trials += await self._try_each(tellers, (*tools, *(offer.tool for offer in tellers)), self._turns)
             tried += trials
             good = [trial for trial in trials if trial.is_grounded]
             if goal.narrowed.missing:
                 good = [trial for trial in good if self._may_tell(trial)]
-            if good:
-                whole = await asyncio.gather(*(self._completed(trial, tools) for trial in good))
-                return max(whole, key=lambda trial: trial.worth).turns
+            whole = await asyncio.gather(*(self._completed(trial, tools) for trial in good))
+            whole = [trial for trial in whole if trial.taken or not is_part]
+            if whole:
+                return max(whole, key=lambda trial: trial.worth + 2 * _tells(trial.offer.tool, sought or ())).turns
         if goal.score and goal.narrowed.missing:
             return ask_for(goal.tool, goal.narrowed.missing)
         lacking = next((trial for trial in tried if trial.offer is goal and trial.call and goal.score), None)
         if lacking is None or not (lacking.unnamed or (goal.is_meant and lacking.guessed)):
             return decline()
         return ask_for(goal.tool, lacking.unnamed or lacking.guessed)
+
+    def _spelled(self, tools: Iterable[ToolSpec]) -> tuple[Turn, ...]:
+        """What was said, with the request's misspelled words as the tools have them."""
+        return self._asking(as_spelled(self._query, tools), self._turns[self._asked + 1 :])
+
+    def _asking(self, text: str, after: tuple[Turn, ...] = ()) -> tuple[Turn, ...]:
+        """What was said before, another text for the request, and what came after."""
+        return (*self._turns[: self._asked], User(text=text), *after)
 
     def _may_tell(self, trial: _Trial) -> bool:
         """Test if a call may tell an identifier: it looks for something by a name, or by another identifier."""
@@ -245,10 +304,9 @@ class _Step:
 
     async def go_on(self) -> tuple[Turn, ...]:
         last = self._turns[-1]
-        if len(self.made) < _MOST_CALLS and not (isinstance(last, Observation) and last.status is not ToolStatus.OK):
-            found = await self._try_further(self._left([self._values(call) for call in self.made]))
-            if found is not None:
-                return found.turns
+        failed = isinstance(last, Observation) and last.status is not ToolStatus.OK
+        if len(self.made) < _MOST_CALLS and not failed and (said := await self._find_further()):
+            return said
         tools = self.in_view()
         plan = await self._plan(tools, self._turns)
         if plan.decision is not Decision.CALL:
@@ -258,32 +316,52 @@ class _Step:
             return trial.turns
         return (Plan(thought=DONE, decision=Decision.CONCLUDE),)
 
-    async def _try_further(self, left: frozenset[str]) -> _Trial | None:
+    async def _find_further(self) -> tuple[Turn, ...]:
+        return await self._go_on_with_part() or await self._try_further(self._left(self._made_values()))
+
+    async def _go_on_with_part(self) -> tuple[Turn, ...]:
+        """A call for the first part of the request of which no call has taken up anything."""
+        parts = split_request(self._query, self._task.tools)
+        for part in parts if len(parts) > 1 else ():
+            named = things_named(Evidence.read([part]), self._task.tools)
+            if not any(taken_up(named, values) for values in self._made_values()):
+                return await self._begin_part(part) or await self._begin_part(part, self._turns[self._asked + 1 :])
+        return ()
+
+    async def _try_further(self, left: frozenset[str]) -> tuple[Turn, ...]:
         called = {call.name for call in self.made}
         goal, tools = self._offers[0], self.in_view()
-        if goal.score and goal.tool.name not in called and not goal.narrowed.missing:
+        if goal.score and goal.tool.name not in called and goal.is_able:
             (trial,) = await self._try_each([goal], tools, self._turns)
             if trial.is_grounded and trial.is_linked and not trial.guessed:
-                return trial
+                return trial.turns
         if not left:
-            return None
-        rest = (*self._turns[: self._asked], User(text=self._rest(left)))
+            return ()
+        rest = self._asking(self._rest(left))
         said = Evidence.of((*rest, *self._turns[self._asked + 1 :]))
         offers = [replace(offer, narrowed=narrow(offer.tool, said, Evidence.of(rest))) for offer in self._offers]
-        able = [offer for offer in offers if not offer.narrowed.missing]
-        again = [offer for offer in able if offer.tool.name in called]
+        able = [offer for offer in offers if offer.is_able]
+        again = [offer for offer in able if offer.tool.name in called] if self._lists(left) else []
         fresh = [offer for offer in able if offer.score >= _NEAR and offer.tool.name not in called][:_IN_VIEW]
         for offers, turns in ((fresh, rest), (fresh, (*rest, *self._turns[self._asked + 1 :])), (again, rest)):
             tried = await self._try_each(offers, tools, turns)
             good = [each for each in tried if each.is_grounded and each.taken & left and each.call not in self.made]
             if good:
-                return max(good, key=lambda trial: (len(trial.taken & left), trial.worth))
-        return None
+                return max(good, key=lambda trial: (len(trial.taken & left), trial.worth)).turns
+        return ()
 
     def _left(self, made: Iterable[Mapping[str, Json]]) -> frozenset[str]:
         """What was named in the request and taken up by no call."""
         used = frozenset[str]().union(*(taken_up(self._named, values) for values in made))
         return frozenset(mention.text for mention in self._named) - used
+
+    def _lists(self, left: Set[str]) -> bool:
+        """Test if what is left was said as a further one: "Oslo and Bergen", but not "Bergen, Norway"."""
+        text = self._query.casefold()
+        places = {mention.text: text.find(mention.text.casefold()) for mention in self._named}
+        lefts = [at for name, at in places.items() if name in left and at >= 0]
+        others = [at for name, at in places.items() if name not in left and at >= 0]
+        return any(_JOINED.search(text[min(one, other) : max(one, other)]) for one in lefts for other in others)
 
     def _rest(self, left: Set[str]) -> str:
         """The request without what was taken up."""
@@ -303,7 +381,7 @@ class _Step:
 
     async def _try(self, offer: _Offer, tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...]) -> _Trial:
         plan = await self._plan(tools, turns, begun=offer.tool.name)
-        found = await self._call(plan, (offer.narrowed.spec,), turns, tools) if _calls(plan) else None
+        found = await self._call_as_said(plan, offer.narrowed.spec, turns, tools) if _calls(plan) else None
         return found or _Trial(offer=offer, plan=plan)
 
     async def _read_plan(
@@ -314,6 +392,8 @@ class _Step:
             return None
         specs = {offer.tool.name: offer.narrowed.spec for offer in self._offers}
         trial = await self._call(plan, tuple(specs[tool.name] for tool in tools), turns, tools)
+        if trial is not None and any(map(self._said.is_put_together, trial.values.values())):
+            trial = await self._call_as_said(plan, trial.offer.narrowed.spec, turns, tools) or trial
         return None if trial is None else replace(trial, is_picked=is_picked)
 
     async def _plan(self, tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...], begun: str = "") -> Plan:
@@ -339,13 +419,27 @@ class _Step:
         offer = next((offer for offer in self._offers if call is not None and offer.tool.name == call.name), None)
         return None if call is None or offer is None else self._read(offer, plan, call)
 
+    async def _call_as_said(
+        self, plan: Plan, spec: ToolSpec, turns: tuple[Turn, ...], tools: tuple[ToolSpec, ...]
+    ) -> _Trial | None:
+        """Ask for a call; once more, of words as they were said, where its values were put together."""
+        trial = await self._call(plan, (spec,), turns, tools)
+        mixed = [name for name, value in (trial.values if trial else {}).items() if self._said.is_put_together(value)]
+        wanted = as_said(spec, mixed, Evidence.of(turns))
+        if trial is None or wanted is None:
+            return trial
+        again = await self._call(plan, (wanted,), turns, tools)
+        return again if again is not None and again.is_grounded else trial
+
     def _read(self, offer: _Offer, plan: Plan, call: Call) -> _Trial | None:
         """The trial of a call, without optional arguments that the user did not name."""
         values = read_arguments(offer.tool, call.arguments)
         if isinstance(values, Fault):
             return None
-        values = {name: self._said.mended(name, value) for name, value in values.items()}
+        values = self._said.apart({name: self._said.mended(name, value) for name, value in values.items()})
+        values = self._said.without_unnamed_fields(offer.tool, values)
         unnamed = self._said.unnamed(offer.tool, values)
+        unnamed += tuple(name for name in values if name not in unnamed and self._is_pointer(name, values[name]))
         asked, lacked = self._before.unnamed(offer.tool, values), narrow(offer.tool, self._before).missing
         kept = {name: value for name, value in values.items() if name in offer.required or name not in asked}
         call = replace(call, arguments=json.dumps(kept, ensure_ascii=False))
@@ -370,6 +464,18 @@ class _Step:
             ),
         )
 
+    def _is_pointer(self, name: str, value: Json) -> bool:
+        """Test if a text names no thing: a tool, or another tool's identifier with its value, as in "member 4077"."""
+        if not isinstance(value, str) or is_identifier(name):
+            return False
+        if any(value == tool.name for tool in self._task.tools) and value not in self._query:
+            return True
+        found = _POINTER.fullmatch(value)
+        return found is not None and found[1].lower() in self._identified - {*split_terms(name)}
+
+    def _made_values(self) -> list[dict[str, Json]]:
+        return [self._values(call) for call in self.made]
+
     def _values(self, call: Call) -> dict[str, Json]:
         """The arguments of a call, defaults too."""
         tool = next((tool for tool in self._task.tools if tool.name == call.name), None)
@@ -377,18 +483,13 @@ class _Step:
         return {} if tool is None or isinstance(values, Fault) else {**defaults_of(tool), **values}
 
 
-def _as_known(query: str, known: Set[str]) -> str:
-    """A query with the known words that its own are like: other endings, or a letter wrong."""
-    strange = [term for term in split_terms(query) if term not in known and len(term) > _SHORT]
-    alike = [
-        other
-        for term in strange
-        for other in (
-            *(each for each in known if each.startswith(term) or (term.startswith(each) and len(each) > _SHORT)),
-            *get_close_matches(term, known, n=1, cutoff=0.8),
-        )
-    ]
-    return " ".join([query, *dict.fromkeys(alike)])
+def _share(terms: Sequence[str], words: Set[str]) -> float:
+    return sum(term in words for term in terms) / max(len(terms), 1)
+
+
+def _tells(tool: ToolSpec, sought: Iterable[str]) -> bool:
+    """Test if a tool's description has a word for what is sought."""
+    return not frozenset(sought).isdisjoint(split_terms(tool.description))
 
 
 def _without(schema: Json, value: Json) -> Json:

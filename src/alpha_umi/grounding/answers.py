@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
@@ -12,6 +13,7 @@ from alpha_umi.grounding.evidence import Evidence, is_identifier, is_moment
 from alpha_umi.grounding.mentions import MentionKind, read_mentions
 from alpha_umi.types import Answer, Call, Json, Observation, ToolStatus, Turn
 
+_WHEN, _TIME = re.compile(r"\bwhat time\b|\bwhen\b", re.IGNORECASE), re.compile(r"\b\d\d?:\d\d\b")
 _FEW = 12
 """Records of a list that an answer should name each."""
 
@@ -51,7 +53,14 @@ def _is_grounded(text: str, told: Sequence[tuple[str, Json]], said: Evidence, be
         if plain and not any(_near(mention.numbers[0], number) for number in known):
             return False
     answer = Evidence.read([text])
-    return all(_takes(value, answer, before) for _, value in told)
+    return all(_takes(value, answer, before) for _, value in told) and _tells_when(text, told[-1][1], before)
+
+
+def _tells_when(text: str, value: Json, before: Evidence) -> bool:
+    """Test if an answer has a time of the last result where the request asks for one."""
+    asked = before.text.rpartition("\n")[2]
+    times = [each for each in _scalars(value) if isinstance(each, str) and _TIME.search(each)]
+    return not times or not _WHEN.search(asked) or any(each in text for each in times) or _TIME.search(text) is not None
 
 
 def _takes(value: Json, answer: Evidence, before: Evidence, *, one_of_several: bool = False) -> bool:

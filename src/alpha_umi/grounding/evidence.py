@@ -10,6 +10,7 @@ from typing import cast
 
 from alpha_umi.formats.json_types import Schema, normalise
 from alpha_umi.formats.prompts.retrieval import split_terms
+from alpha_umi.grounding.codes import CodeKind, codes_in, unit_of, units_in
 from alpha_umi.grounding.mentions import Mention, MentionKind, read_all, read_mentions
 from alpha_umi.types import Answer, Json, Observation, ToolSpec, Turn, User
 
@@ -20,11 +21,18 @@ _POINTER = re.compile(r"(?:who|what|which)ever\b.*|it|its|them|they|their|this|t
 """Words in place of a value."""
 _FREE_TEXT = re.compile(
     r"text|message|body|content|note|descri|comment|query|question|sentence|prompt|expression|code|sql|reason|subject"
-    r"|answer|statement|command|instruction|task|utterance",
+    r"|answer|statement|command|instruction|task|utterance|function|equation|formula",
     re.IGNORECASE,
 )
 """Arguments that take sentences, by their names."""
 _CLAUSE = re.compile(r"\b(?:that|which|who|whose)\b", re.IGNORECASE)
+_ASKED = re.compile(r"(?:what|how|which|when|where|please|(?:tell|give|show|find|get) me)\b")
+_KEY = re.compile(r'"([^"\\]*)"\s*:')
+"""Name of a field, which is quoted as names are that somebody said."""
+_SAID_WORD, _POSSESSIVE = re.compile(r"[^\W_][\w&-]*(?:['\u2019]\w+)?"), re.compile(r"['\u2019]s$")
+_CLAUSES = re.compile(r"[.,;:!?](?:\s|$)|[\n\"\u201c\u201d()]")
+_PHRASE, _PHRASES = 5, 150
+"""Words of a phrase, and phrases, at most."""
 _NUMERAL = re.compile(r"\d{1,3}")
 _IDENTIFIERS = re.compile(r"ids?|codes?|no|nr|sku|uuid|ref", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:the|an?|my|our) (?=\S)")
@@ -69,14 +77,52 @@ class Evidence:
         """True where a date or a time is said relative to now."""
         return _RELATIVE.search(self.text) is not None
 
+    @property
+    def units(self) -> frozenset[str]:
+        """The units that were named, as CLDR calls them."""
+        return units_in(self.text)
+
     def mended(self, name: str, value: Json) -> Json:
         """An argument's value without marks at its end that nobody said with it; a name without its article."""
         if not isinstance(value, str):
             return value
         bare = value.rstrip(".,;:!? ")
         value = bare if value not in self.text and bare and bare in self.text else value
-        is_whole = _FREE_TEXT.search(name) or any(each.text == value for each in self.mentions)
+        value = value if takes_sentences(name) else value.rstrip(",;: ")
+        quotes = [each.text for each in self.mentions if each.kind is MentionKind.QUOTED]
+        parts = [quote for quote in quotes if value != quote and _is_part(value, quote)]
+        if len(parts) == 1 and value not in quotes and self._count(value) == 1:
+            return parts[0]
+        is_whole = takes_sentences(name) or any(each.text == value for each in self.mentions)
         return value if is_whole else _ARTICLE.sub("", value)
+
+    def apart(self, values: Mapping[str, Json]) -> dict[str, Json]:
+        """Arguments without another's value at their end: garden design in Portland, where the place is Portland."""
+        texts = [value for value in values.values() if isinstance(value, str) and value]
+        found = dict(values)
+        for name, value in values.items():
+            for other in texts if isinstance(value, str) and not takes_sentences(name) else ():
+                ends = re.search(rf"\s+(?:in|at|from|for|on|to|by|near|with) (?:the )?{re.escape(other)}$", str(value))
+                if ends and ends.start() > 0:
+                    found[name] = str(value)[: ends.start()]
+        return found
+
+    def without_unnamed_fields(self, tool: ToolSpec, values: Mapping[str, Json]) -> dict[str, Json]:
+        """Arguments without the fields of objects that nobody named and that need not be given."""
+        declared = cast("Mapping[str, Schema]", normalise(tool).schema["properties"])
+        return {name: self._pruned(declared.get(name, {}), value) for name, value in values.items()}
+
+    def _pruned(self, schema: Schema, value: Json) -> Json:
+        if not isinstance(value, dict):
+            return value
+        fields = cast("Mapping[str, Schema]", schema.get("properties") or {})
+        required = cast("Sequence[str]", schema.get("required") or ())
+        kept = {
+            name: self._pruned(fields.get(name, {}), each)
+            for name, each in value.items()
+            if name in required or self.is_named(each, chosen="enum" in fields.get(name, {}))
+        }
+        return kept or value
 
     def unnamed(self, tool: ToolSpec, values: Mapping[str, Json]) -> tuple[str, ...]:
         """Arguments whose values nobody named, in the order of the call; defaults, true and false need no naming.
@@ -99,9 +145,20 @@ class Evidence:
             if chosen and name in required:
                 continue
             clause = not chosen and isinstance(value, str) and self._is_clause(name, value)
-            if clause or not self.is_named(value, chosen=chosen) or (not chosen and self._is_used_up(value, values)):
+            unknown_day = name not in required and isinstance(value, str) and self._is_unknown_day(value)
+            if (
+                unknown_day
+                or clause
+                or not self.is_named(value, chosen=chosen)
+                or (not chosen and self._is_used_up(value, values))
+            ):
                 found.append(name)
         return tuple(found)
+
+    def _is_unknown_day(self, value: str) -> bool:
+        """Test if a value is a day that was not said, where only a calendar could tell it."""
+        days = [day for each in self.mentions for day in each.dates]
+        return _DATE.fullmatch(value) is not None and self.needs_calendar and value not in days
 
     def _is_clause(self, name: str, value: str) -> bool:
         """Test if a value is a bare number, or a part of a sentence or a quotation, where it should be a name."""
@@ -116,7 +173,9 @@ class Evidence:
         words, lines = set(_WORD.findall(folded)), self.text.casefold().split("\n")
         wholes = [whole for whole in (set(_WORD.findall(line)) for line in lines) if words <= whole]
         sentence = folded.count(" ") + 1 >= _SENTENCE and any(2 * len(words) > len(whole) for whole in wholes)
-        return not _FREE_TEXT.search(name) and (sentence or _CLAUSE.search(value) is not None)
+        return not _FREE_TEXT.search(name) and (
+            sentence or _CLAUSE.search(value) is not None or _ASKED.match(value) is not None
+        )
 
     def _is_used_up(self, value: Json, values: Mapping[str, Json]) -> bool:
         """Test if more arguments have a value than it was said."""
@@ -126,11 +185,37 @@ class Evidence:
         used = sum(str(each).casefold() == text for each in values.values())
         if used < 2:
             return False
-        said = len(re.findall(rf"(?<!\w){re.escape(text)}(?!\w)", self.text.casefold()))
+        said = self._count(text)
         meant = 0
         if isinstance(value, int | float):
             meant = sum(any(math.isclose(value, each) for each in mention.numbers) for mention in self.mentions)
         return used > max(said, meant)
+
+    def _count(self, text: str) -> int:
+        """How often words were said."""
+        return len(re.findall(rf"(?<!\w){re.escape(text.casefold())}(?!\w)", self.text.casefold()))
+
+    def is_put_together(self, value: Json) -> bool:
+        """Test if a value is of several words that were not said together."""
+        if not isinstance(value, str) or _DATE.fullmatch(value) or _is_foreign(self.text):
+            return False
+        words = " ".join(_WORD.findall(value.casefold()))
+        return " " in words and words not in " ".join(_WORD.findall(self.text.casefold()))
+
+    def phrases(self) -> list[str]:
+        """Words that were said together, that begin and end with telling ones; what was quoted or is a name, whole."""
+        wholes = [each for each in self.mentions if each.kind in (MentionKind.QUOTED, MentionKind.NAME)]
+        found = dict.fromkeys(each.text for each in wholes)
+        text = self.text
+        for each in wholes:
+            text = text.replace(each.text, "\n") if each.kind is MentionKind.QUOTED else text
+        for clause in _CLAUSES.split(text):
+            spans = [match.span() for match in _SAID_WORD.finditer(clause)]
+            for at, (start, _) in enumerate(spans):
+                for first, end in spans[at : at + _PHRASE]:
+                    if split_terms(clause[slice(*spans[at])]) and split_terms(clause[first:end]):
+                        found.setdefault(_POSSESSIVE.sub("", clause[start:end]))
+        return [*found][:_PHRASES]
 
     def is_named(self, value: Json, *, chosen: bool = False) -> bool:
         """Test if a value was named; text needs half of its telling words. `chosen`: it is one of a tool's choices."""
@@ -153,6 +238,10 @@ class Evidence:
         if not chosen and folded.isalpha() and len(folded) > 1 and not split_terms(folded):
             return False
         if not folded or re.search(rf"(?<!\w){re.escape(folded)}(?!\w)", self.text.casefold()):
+            return True
+        if any(value.upper() == code.upper() for kind in CodeKind for code in codes_in(self.text, kind)):
+            return True
+        if chosen and unit_of(value) & self.units:
             return True
         if _DATE.fullmatch(folded):
             dates = [each.dates for each in self.mentions if each.kind is MentionKind.DATE]
@@ -177,6 +266,11 @@ def is_identifier(name: str) -> bool:
     return _IDENTIFIERS.fullmatch(re.split(r"_|(?<=[a-z])(?=[A-Z])", name)[-1]) is not None
 
 
+def takes_sentences(name: str) -> bool:
+    """Test if an argument takes sentences by its name."""
+    return _FREE_TEXT.search(name) is not None
+
+
 def is_code(text: str) -> bool:
     """Test if a text looks like a code, such as USD: it may stand for words that are not like it."""
     return text.isalpha() and text.isupper() and 1 < len(text) <= _CODE
@@ -188,12 +282,16 @@ def _is_foreign(text: str) -> bool:
     return sum(letter > "\u024f" for letter in letters) * 4 > len(letters)
 
 
+def _is_part(value: str, quote: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", quote) is not None
+
+
 def _said(turn: Turn) -> str | None:
     match turn:
         case User(text=text) | Answer(text=text):
             return text
         case Observation(content=content):
-            return content
+            return _KEY.sub(r"\1:", content)
         case _:
             return None
 

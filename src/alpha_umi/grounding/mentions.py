@@ -26,6 +26,8 @@ _ORDINALS = re.findall(
 _WORDS: dict[str, float] = {
     **{word: float(value) for value, word in enumerate(_UNITS)},
     **{word: 10.0 * value for value, word in enumerate(_TENS, 2)},
+    "twice": 2.0,
+    "thrice": 3.0,
 }
 _SCALES: dict[str, float] = {
     "hundred": 100.0, "thousand": 1e3, "k": 1e3, "million": 1e6, "billion": 1e9, "dozen": 12.0
@@ -58,19 +60,20 @@ _IDENTIFIER = re.compile(
     r"\b[A-Za-z](?=[\w-]*\d)[\w-]*\w\b|\b\d+(?:-\w+)*-?[A-Z][A-Z\d-]{2,}\b|\b[A-Za-z]+(?:_[A-Za-z\d]+)+\b"
 )
 _NUMBER = re.compile(
-    r"(?<![\w.])(?P<sign>[-\u2212]?)(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?P<rest>(?:\.\d+)?(?:e[-+]?\d+)?)(?!\.?\d)"
+    r"(?<![A-Za-z\d_.\u00c0-\u024f])(?P<sign>[-\u2212]?)(?P<digits>(?<![\[,])\d{1,3}(?:,\d{3})+(?!\d|,\d|\])|\d+)(?P<rest>(?:\.\d+)?(?:e[-+]?\d+)?)(?!\.?\d)"
     rf"(?:\s*(?P<percent>%|percent\b)|\s?(?P<scale>{'|'.join(_SCALES)}|m|bn)\b|\s?\u00b0?\s?(?P<south>[SW])\b)?",
     re.IGNORECASE,
 )
-_NUMERAL = f"(?:{'|'.join((*_UNITS, *_TENS, *_SCALES, 'half', 'quarter'))})"
+_NUMERAL = f"(?:{'|'.join((*_WORDS, *_SCALES, 'half', 'quarter'))})"
 _WORDED = re.compile(
     rf"\b{_NUMERAL}(?:(?:[\s-]+and[\s-]+(?:an?[\s-]+)?|[\s-]+(?:an?[\s-]+)?){_NUMERAL})*\b(?:\s+(?P<percent>percent)\b)?",
     re.IGNORECASE,
 )
-_ORDINAL = re.compile(rf"\b(?:{'|'.join(_ORDINALS)})\b|\b(?P<digits>\d+)(?:st|nd|rd|th)\b", re.IGNORECASE)
+_ORDINAL = re.compile(rf"(?<!\d[\s-])\b(?:{'|'.join(_ORDINALS)})\b|\b(?P<digits>\d+)(?:st|nd|rd|th)\b", re.IGNORECASE)
 _BEFORE, _AFTER, _NEAR = re.compile(r"([A-Za-z]+)\s*$"), re.compile(r"\s*-?([A-Za-z]+)"), 40
 _SPAN = re.compile(
-    r"\b(?:next|past|last|this|an?|per|each|every|coming)\s+(?P<unit>hour|day|week|month|year|decade)\b", re.IGNORECASE
+    r"\b(?:next|past|last|this|an?|per|each|every|coming|upcoming)\s+(?P<unit>hour|day|week|month|year|decade)\b",
+    re.IGNORECASE,
 )
 _SPANS: dict[str, tuple[float, ...]] = {
     "hour": (1.0, 60.0), "day": (1.0, 24.0), "week": (1.0, 7.0), "month": (1.0, 30.0), "year": (1.0, 12.0, 365.0),
@@ -78,6 +81,7 @@ _SPANS: dict[str, tuple[float, ...]] = {
 }  # fmt: skip
 _NAME = re.compile(
     r"(?<![.!?:]\s)(?<!^)(?<!\n)\b[A-Z][\w'\u2019&-]*(?:\s+(?:of\s+|the\s+|and\s+)?[A-Z][\w'\u2019&-]*)*"
+    r"(?:,\s[A-Z]{2}\b)?"
 )
 
 
@@ -153,7 +157,8 @@ def _quoted(match: re.Match[str]) -> Mention:
 
 
 def _named(match: re.Match[str]) -> Mention | None:
-    return None if match.group() == "I" else Mention(kind=MentionKind.NAME, text=match.group())
+    text = match.group().removesuffix("'s").removesuffix("\u2019s")
+    return None if text == "I" else Mention(kind=MentionKind.NAME, text=text)
 
 
 def _identifier(match: re.Match[str]) -> Mention:

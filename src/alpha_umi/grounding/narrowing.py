@@ -12,18 +12,29 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from alpha_umi.formats.json_types import DATE, TIME, Schema, normalise
-from alpha_umi.grounding.evidence import Evidence, is_code, is_identifier
+from alpha_umi.grounding.codes import CodeKind, codes_in
+from alpha_umi.grounding.descriptions import named_examples
+from alpha_umi.grounding.evidence import Evidence, is_code, is_identifier, takes_sentences
 from alpha_umi.grounding.mentions import Mention, MentionKind
+from alpha_umi.grounding.quantities import are_listed, has_other_units, read_numbers
 from alpha_umi.types import Json, ToolSpec
 
 _MOST = 64
 """Values that a schema is narrowed to; where more are named, it stays as it is."""
 _DATE_HINT = re.compile(r"\bYYYY-MM-DD\b|\bISO (?:8601 )?date\b|\b\d{4}-\d\d-\d\d\b", re.IGNORECASE)
-_CODE_HINT = re.compile(r"\bcodes?\b|\bISO\b", re.IGNORECASE)
+_DATE_FORM = re.compile(
+    r"\b(MM|DD)([-/.])(MM|DD)([-/.])(YYYY)\b(?! HH)|\b(YYYY)([/.])(MM)([/.])(DD)\b(?! HH)", re.IGNORECASE
+)
+_CODE_KINDS = {
+    CodeKind.CURRENCY: re.compile(r"currenc|\b4217\b|\bmoney\b", re.IGNORECASE),
+    CodeKind.COUNTRY: re.compile(r"countr|\b3166\b|\bnation", re.IGNORECASE),
+    CodeKind.LANGUAGE: re.compile(r"language|\b639\b", re.IGNORECASE),
+}
+_CODE_HINT = re.compile(r"\bcodes?\b|\bISO\b(?![\s-]?8601)(?! date)", re.IGNORECASE)
 _SOURCE = re.compile(r"(?:^|_)(?:from|source|src|base|origin)(?:_|$)|^(?:from|source|base)[A-Z]")
 _TARGET = re.compile(r"(?:^|_)(?:to|target|dst|dest|quote|destination)(?:_|$)|^(?:to|target)[A-Z]")
 _DATE_NAME = re.compile(r"(?:^|_)date$|[a-z]Date$")
-_TIME_HINT = re.compile(r"\bHH:MM\b|(?<!\d)[012]\d:[0-5]\d\b", re.IGNORECASE)
+_TIME_HINT = re.compile(r"(?<!YYYY )(?<!DD )\bHH:MM\b|(?<!\d)[012]\d:[0-5]\d\b", re.IGNORECASE)
 _TEMPORAL = (MentionKind.DATE, MentionKind.TIME)
 _PARTS = {
     "day": (MentionKind.DATE, 0),
@@ -43,6 +54,8 @@ class Narrowed:
     """The tool with its narrowed schema."""
     missing: tuple[str, ...] = ()
     """Required arguments of which no value was named."""
+    is_misfit: bool = False
+    """True: an argument takes a unit, and only others were named."""
 
 
 def narrow(tool: ToolSpec, said: Evidence, asked: Evidence | None = None) -> Narrowed:
@@ -56,15 +69,20 @@ def narrow(tool: ToolSpec, said: Evidence, asked: Evidence | None = None) -> Nar
     own = tool.parameters.get("properties")
     told = cast("Mapping[str, Json]", own) if isinstance(own, dict) else {}
     declared = dict(cast("Mapping[str, Schema]", schema["properties"]))
-    declared |= _codes(declared, told, said) | _identifiers(declared, said)
+    declared |= _codes(tool, declared, said) | _identifiers(declared, said)
+    declared |= _exemplified(tool, declared, said)
+    fitting = {name: declared[name] for name in cast("Sequence[str]", schema["required"])}
     declared = _with_named_choices(declared, said)
     required = cast("Sequence[str]", schema["required"])
     properties: dict[str, Json] = {}
     missing: list[str] = []
     left = sum(_countable(each) for each in said.mentions)
+    texts = {name: (name, _told_of(name, tool)) for name, schema in declared.items() if _is_number(schema)}
+    read = read_numbers(texts, required, said)
     for name in sorted(declared, key=lambda name: name not in required):
         about = told.get(name)
-        value = _narrowed(name, declared[name], _described(tool, name, about if isinstance(about, dict) else {}), said)
+        described = _described(tool, name, about if isinstance(about, dict) else {})
+        value = _narrowed(name, declared[name], described, read.get(name, said), needed=name in required)
         if name in required and value is not None and _is_counted(name, declared[name]):
             value, left = (value, left - 1) if left > 0 else (None, left)
         if value is not None:
@@ -74,7 +92,20 @@ def narrow(tool: ToolSpec, said: Evidence, asked: Evidence | None = None) -> Nar
             properties[name] = declared[name]
     order = [name for name in declared if name in properties]
     parameters: dict[str, Json] = {**schema, "properties": {name: properties[name] for name in order}}
-    return Narrowed(tool=tool, spec=replace(tool, parameters=parameters), missing=tuple(missing))
+    misfit = any(has_other_units(name, schema, _text_of(name, tool), said) for name, schema in fitting.items())
+    spec = replace(tool, parameters=parameters)
+    return Narrowed(tool=tool, spec=spec, missing=tuple(missing), is_misfit=misfit)
+
+
+def as_said(spec: ToolSpec, names: Iterable[str], said: Evidence) -> ToolSpec | None:
+    """A schema whose arguments of free text, of those named, are words that were said together; None where none is."""
+    declared = cast("Mapping[str, Json]", spec.parameters["properties"])
+    free = [name for name in names if declared.get(name) == {"type": "string"} and not takes_sentences(name)]
+    phrases: list[Json] = [*said.phrases()]
+    if not free or not phrases:
+        return None
+    held = {name: {"enum": phrases} for name in free}
+    return replace(spec, parameters={**spec.parameters, "properties": {**declared, **held}})
 
 
 def _described(tool: ToolSpec, name: str, about: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -82,6 +113,25 @@ def _described(tool: ToolSpec, name: str, about: Mapping[str, Json]) -> Mapping[
     if not _DATE_NAME.search(name):
         return about
     return {**about, "description": f"{about.get('description') or ''} {tool.description}"}
+
+
+def _text_of(name: str, tool: ToolSpec) -> str:
+    """The name and the description of an argument."""
+    return f"{name} {_told_of(name, tool)}".strip()
+
+
+def _told_of(name: str, tool: ToolSpec) -> str:
+    told = tool.parameters.get("properties")
+    about = told.get(name) if isinstance(told, dict) else None
+    described = about.get("description") if isinstance(about, dict) else None
+    return described if isinstance(described, str) else ""
+
+
+def _exemplified(tool: ToolSpec, declared: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
+    """Properties of free text whose descriptions give examples that were named, with these alone."""
+    texts = {name: schema for name, schema in declared.items() if schema == {"type": "string"}}
+    named = {name: named_examples(_text_of(name, tool), said.text) for name in texts if not takes_sentences(name)}
+    return {name: {"enum": list[Json](examples)} for name, examples in named.items() if examples}
 
 
 def _countable(mention: Mention) -> int:
@@ -120,20 +170,28 @@ def _directed(properties: Mapping[str, Schema], said: Evidence) -> dict[str, Sch
 
 
 def _is_counted(name: str, schema: Schema) -> bool:
-    return schema.get("type") in ("integer", "number") and "enum" not in schema and not _parts_of(name)
+    return _is_number(schema) and not _parts_of(name)
 
 
-def _codes(declared: Mapping[str, Schema], told: Mapping[str, Json], said: Evidence) -> dict[str, Schema]:
+def _is_number(schema: Schema) -> bool:
+    return schema.get("type") in ("integer", "number") and "enum" not in schema
+
+
+def _codes(tool: ToolSpec, declared: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
     """Properties described as codes, with the codes that were named, where enough were for all of them."""
-    named = list(dict.fromkeys(each.text for each in said.mentions if is_code(each.text)))
-    wanting = [
-        name
-        for name, schema in declared.items()
-        if schema == {"type": "string"}
-        and isinstance(about := told.get(name), dict)
-        and _CODE_HINT.search(str(about.get("description", "")))
-    ]
-    return {name: {"enum": list[Json](named)} for name in wanting} if len(named) >= len(wanting) > 0 else {}
+    told = {name: _code_text(name, tool) for name, schema in declared.items() if schema == {"type": "string"}}
+    wanting = [name for name, text in told.items() if _CODE_HINT.search(text)]
+    kind = next((kind for kind, hint in _CODE_KINDS.items() if any(hint.search(told[name]) for name in wanting)), None)
+    named = [each.text for each in said.mentions if is_code(each.text) and not (kind and codes_in(each.text, kind))]
+    worded = codes_in(said.text, kind) if kind else ()
+    codes = list(dict.fromkeys([*(each for each in named if not worded or len(each) == len(worded[0])), *worded]))
+    return {name: {"enum": list[Json](codes)} for name in wanting} if len(codes) >= len(wanting) > 0 else {}
+
+
+def _code_text(name: str, tool: ToolSpec) -> str:
+    """What a tool says of an argument; of one that it does not describe, what it says of itself."""
+    told = _text_of(name, tool)
+    return f"{name} {tool.description}" if told == name else told
 
 
 def _identifiers(declared: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
@@ -157,29 +215,61 @@ def _parts_of(name: str) -> list[tuple[MentionKind, int]]:
     return [part for word, part in _PARTS.items() if any(each.startswith(word) for each in words)]
 
 
-def _narrowed(name: str, schema: Schema, about: Mapping[str, Json], said: Evidence) -> Schema | None:
-    """Schema of the named values that a schema allows; None where it takes such values and none was named."""
+def _narrowed(
+    name: str, schema: Schema, about: Mapping[str, Json], said: Evidence, *, needed: bool = True
+) -> Schema | None:
+    """Schema of the named values that a schema allows; None where it takes such values and none was named.
+
+    `needed` False: a date or time that only a calendar resolves ("tomorrow") is left out.
+    """
     if "enum" in schema:
         return schema if schema["enum"] else None
     options = schema.get("anyOf")
     if isinstance(options, list):
-        found = [_narrowed(name, cast("Schema", each), about, said) for each in options]
+        found = [_narrowed(name, cast("Schema", each), about, said, needed=needed) for each in options]
         kept: list[Json] = [each for each in found if each is not None]
         return {**schema, "anyOf": kept} if kept else None
     kind = schema.get("type")
     if kind in ("integer", "number"):
         return _one_of(schema, _with_default(_numbers(name, said.mentions, whole=kind == "integer"), about, kind))
     hint = " ".join(value for key in ("description", "format") if isinstance(value := about.get(key), str))
-    if schema.get("pattern") == DATE or (kind == "string" and _DATE_HINT.search(hint)):
-        named = [value for each in said.mentions for value in each.dates]
+    if schema.get("pattern") == DATE or (kind == "string" and (_DATE_HINT.search(hint) or _DATE_FORM.search(hint))):
+        named = [_dated(value, hint) for each in said.mentions for value in each.dates]
         unresolved = any(each.kind is MentionKind.DATE and not each.dates for each in said.mentions)
-        return schema if unresolved or said.needs_calendar else _one_of(schema, _with_default(named, about, "string"))
+        free = unresolved or (needed and said.needs_calendar)
+        return schema if free else _one_of(schema, _with_default(named, about, "string"))
     if schema.get("pattern") == TIME or (kind == "string" and _TIME_HINT.search(hint)):
-        return schema if said.needs_calendar else _one_of(schema, _with_default(_times(said.mentions), about, "string"))
+        free = needed and said.needs_calendar
+        return schema if free else _one_of(schema, _with_default(_times(said.mentions), about, "string"))
     if kind == "array" and isinstance(items := schema.get("items"), dict):
         inner = _narrowed(name, cast("Schema", items), {}, said)
         return None if inner is None else {**schema, "items": inner}
+    if kind == "object" and isinstance(fields := schema.get("properties"), dict) and fields:
+        return {**schema, "properties": _narrowed_fields(cast("Mapping[str, Schema]", fields), schema, about, said)}
     return schema
+
+
+def _narrowed_fields(
+    fields: Mapping[str, Schema], schema: Schema, about: Mapping[str, Json], said: Evidence
+) -> dict[str, Json]:
+    """Fields of an object, without the optional ones that nobody named; a required one is never left out."""
+    listed, own = schema.get("required"), about.get("properties")
+    required, told = listed if isinstance(listed, list) else [], own if isinstance(own, dict) else {}
+    found: dict[str, Json] = {}
+    for name, field in _with_named_choices(fields, said).items():
+        described = told.get(name)
+        value = _narrowed(name, field, described if isinstance(described, dict) else {}, said, needed=name in required)
+        if value is not None or name in required:
+            found[name] = field if value is None else value
+    return found
+
+
+def _dated(value: str, hint: str) -> str:
+    """A date in the form that a description spells out, such as MM/DD/YYYY; else as it is."""
+    form = _DATE_FORM.search(hint)
+    year, month, day = value.split("-")
+    parts = {"YYYY": year, "MM": month, "DD": day}
+    return "".join(parts.get(each.upper(), each) for each in form.groups("") if each) if form else value
 
 
 def _numbers(name: str, mentions: Sequence[Mention], *, whole: bool) -> list[Json]:
@@ -199,7 +289,7 @@ def _numbers(name: str, mentions: Sequence[Mention], *, whole: bool) -> list[Jso
 def _labelled(name: str, mentions: Iterable[Mention]) -> list[Mention]:
     """Numbers beside an argument's name: 3 cups, radius 2. None where numbers are listed, which share their label."""
     numbers = [each for each in mentions if each.kind is MentionKind.NUMBER]
-    if any(each.after in ("", "and", "or") and not each.before for each in numbers[:-1]):
+    if are_listed(numbers):
         return []
     if any(each.before in ("and", "or") and (not each.after or _is_label(each.after, name)) for each in numbers):
         return []
