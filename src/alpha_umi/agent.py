@@ -167,12 +167,12 @@ class SingleAgent:
 class Drafting(Agent, Protocol):
     """Agent, a dataclass, that drafts turns with another one and drops some: no stream of them can be shown."""
 
-    drafter: MultiAgent
+    drafter: Agent
 
 
 def undrafted(agent: Agent) -> Agent:
     """Return the agent that an agent drafts with; any other as it is."""
-    return agent.drafter if isinstance(agent, Drafting) else agent
+    return undrafted(agent.drafter) if isinstance(agent, Drafting) else agent
 
 
 def with_role_models(agent: Agent, change: ChangeModel) -> Agent:

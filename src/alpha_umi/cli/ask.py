@@ -38,6 +38,14 @@ Grounded = Annotated[
         help="Hold calls and answers to values that you or a tool named; by default as the agent says.",
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Give up rather than make a call of which the agent is less sure (mean probability of its tokens).",
+    ),
+]
 Tools = Annotated[
     Path | None,
     typer.Option(
@@ -124,6 +132,7 @@ def agent_options(
     thinking: rollouts.Thinking = None,
     constrained: Constrained = None,
     grounded: Grounded = None,
+    threshold: Threshold = None,
     trust_remote_code: rollouts.TrustRemoteCode = False,
 ) -> None:
     """Options of an agent, its tools and the search of a reply; see `api_options`."""

@@ -188,6 +188,9 @@ class AgentConfig(Table):
     grounded: bool = False
     """Grounding (`grounding`): calls with values that somebody named, several tools tried, answers held against what
     the tools told. For three roles whose prompts are text and whose plans begin with the tool."""
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    """Least probability of a call, 0 to 1 (`caution`); the agent gives up rather than make one that is less sure. None:
+    every call is made."""
     provenance: ProvenanceConfig | None = None
     """None: unknown; then nothing is checked."""
     trained_tools: tuple[str, ...] | None = None

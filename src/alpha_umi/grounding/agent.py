@@ -32,8 +32,9 @@ from alpha_umi.grounding.evidence import (
     taken_up,
     things_named,
 )
-from alpha_umi.grounding.narrowing import Narrowed, as_said, narrow
+from alpha_umi.grounding.narrowing import as_said, narrow
 from alpha_umi.grounding.requests import as_known, as_spelled, split_request
+from alpha_umi.grounding.trials import Offer, Trial
 from alpha_umi.retrieval.corpus import spec_document
 from alpha_umi.retrieval.tool_indexes import ToolIndexes
 from alpha_umi.types import (
@@ -85,79 +86,6 @@ class GroundedAgent:
         return Proposal(turns=said, usage=step.usage)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Offer:
-    """Tool in question."""
-
-    narrowed: Narrowed
-    score: float
-    """Of retrieval, as a share of the best one's; 0: no word in common."""
-    meant: float = 0.0
-    """Share of the words of its name that the request has."""
-
-    @property
-    def tool(self) -> ToolSpec:
-        return self.narrowed.tool
-
-    @property
-    def is_able(self) -> bool:
-        """True where all that it requires may have been named."""
-        return not self.narrowed.missing and not self.narrowed.is_misfit
-
-    @property
-    def is_meant(self) -> bool:
-        """True where the request has a word of its name."""
-        return self.meant > 0
-
-    @property
-    def required(self) -> list[Json]:
-        listed = self.tool.parameters.get("required")
-        return listed if isinstance(listed, list) else []
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Trial:
-    """Trial of a tool."""
-
-    offer: _Offer
-    plan: Plan
-    call: Call | None = None
-    """None: the planner did not call it, or the arguments cannot be read."""
-    values: Mapping[str, Json] = field(default_factory=dict[str, Json])
-    """Its arguments, defaults too."""
-    given: frozenset[str] = frozenset()
-    """Arguments that it names."""
-    unnamed: tuple[str, ...] = ()
-    """Required arguments that nobody named."""
-    guessed: tuple[str, ...] = ()
-    """Required arguments whose choices no word names."""
-    taken: frozenset[str] = frozenset()
-    """What of the request it takes up."""
-    is_linked: bool = False
-    """True: it has a value that only an observation told."""
-    is_picked: bool = False
-    """True: the planner chose this tool by itself."""
-
-    @property
-    def is_grounded(self) -> bool:
-        """True for a call whose values were named, at least one of them by a word if it needs any."""
-        return self.call is not None and not self.unnamed and len(self.guessed) < max(len(self.offer.required), 1)
-
-    @property
-    def worth(self) -> float:
-        offer = self.offer
-        return len(self.taken) + offer.score + offer.meant / 2 - len(self.guessed) / 5 + self.is_picked / 3
-
-    @property
-    def sought(self) -> frozenset[str]:
-        """Words for what it lacks, which another tool may tell."""
-        return frozenset(term for name in self.unnamed for term in split_terms(name))
-
-    @property
-    def turns(self) -> tuple[Turn, ...]:
-        return (self.plan, *((self.call,) if self.call else ()))
-
-
 class _Step:
     """One step of a grounded agent."""
 
@@ -180,7 +108,7 @@ class _Step:
         self.made = [turn for turn in turns[self._asked + 1 :] if isinstance(turn, Call)]
         self.usage = Usage()
 
-    def _rank(self) -> list[_Offer]:
+    def _rank(self) -> list[Offer]:
         """The tools by what they share with the request, then in the task's order."""
         tools = {tool.name: tool for tool in self._task.tools}
         words = set(split_terms(self._query))
@@ -188,7 +116,7 @@ class _Step:
         best = max(hits.values(), default=1.0)
         order = [*(name for name in hits if name in tools), *(name for name in tools if name not in hits)]
         offers = [
-            _Offer(
+            Offer(
                 narrowed=narrow(tools[name], self._said, self._before),
                 score=hits.get(name, 0.0) / best,
                 meant=_share(split_terms(name), words),
@@ -239,7 +167,7 @@ class _Step:
         if goal.is_meant and goal.narrowed.missing and not all(map(is_identifier, goal.narrowed.missing)):
             return ask_for(goal.tool, goal.narrowed.missing)
         able = [offer for offer in self._offers if offer.is_able][:_MOST_TRIED]
-        tried: list[_Trial] = []
+        tried: list[Trial] = []
         for at in range(0, len(able), _IN_VIEW):
             some = able[at : at + _IN_VIEW]
             tools = tuple(tool for tool in self._task.tools if tool.name in {offer.tool.name for offer in some})
@@ -279,12 +207,12 @@ class _Step:
         """What was said before, another text for the request, and what came after."""
         return (*self._turns[: self._asked], User(text=text), *after)
 
-    def _may_tell(self, trial: _Trial) -> bool:
+    def _may_tell(self, trial: Trial) -> bool:
         """Test if a call may tell an identifier: it looks for something by a name, or by another identifier."""
         free = free_arguments(trial.offer.tool)
         return any((name in free and not is_moment(trial.values[name])) or is_identifier(name) for name in trial.given)
 
-    async def _completed(self, trial: _Trial, tools: tuple[ToolSpec, ...]) -> _Trial:
+    async def _completed(self, trial: Trial, tools: tuple[ToolSpec, ...]) -> Trial:
         """The call with optional arguments that take up more of the request, where there are any."""
         spec = trial.offer.narrowed.spec
         declared = cast("Mapping[str, Json]", spec.parameters["properties"])
@@ -374,19 +302,19 @@ class _Step:
     # --- trials -----------------------------------------------------------------------------------------------
 
     async def _try_each(
-        self, offers: Sequence[_Offer], tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...]
-    ) -> list[_Trial]:
+        self, offers: Sequence[Offer], tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...]
+    ) -> list[Trial]:
         """Let the planner begin with each of several tools."""
         return [*await asyncio.gather(*(self._try(offer, tools, turns) for offer in offers))]
 
-    async def _try(self, offer: _Offer, tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...]) -> _Trial:
+    async def _try(self, offer: Offer, tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...]) -> Trial:
         plan = await self._plan(tools, turns, begun=offer.tool.name)
         found = await self._call_as_said(plan, offer.narrowed.spec, turns, tools) if _calls(plan) else None
-        return found or _Trial(offer=offer, plan=plan)
+        return found or Trial(offer=offer, plan=plan)
 
     async def _read_plan(
         self, plan: Plan, tools: tuple[ToolSpec, ...], turns: tuple[Turn, ...], *, is_picked: bool = False
-    ) -> _Trial | None:
+    ) -> Trial | None:
         """The call of a plan; None where it calls nothing that can be read."""
         if not _calls(plan):
             return None
@@ -407,7 +335,7 @@ class _Step:
 
     async def _call(
         self, plan: Plan, specs: tuple[ToolSpec, ...], turns: tuple[Turn, ...], tools: tuple[ToolSpec, ...]
-    ) -> _Trial | None:
+    ) -> Trial | None:
         """Ask the caller, who reads `tools`, for a call of one of `specs`; None for one that cannot be read."""
         caller = self._agent.role_models[Role.CALLER]
         task = replace(self._task, tools=tools)
@@ -421,7 +349,7 @@ class _Step:
 
     async def _call_as_said(
         self, plan: Plan, spec: ToolSpec, turns: tuple[Turn, ...], tools: tuple[ToolSpec, ...]
-    ) -> _Trial | None:
+    ) -> Trial | None:
         """Ask for a call; once more, of words as they were said, where its values were put together."""
         trial = await self._call(plan, (spec,), turns, tools)
         mixed = [name for name, value in (trial.values if trial else {}).items() if self._said.is_put_together(value)]
@@ -431,7 +359,7 @@ class _Step:
         again = await self._call(plan, (wanted,), turns, tools)
         return again if again is not None and again.is_grounded else trial
 
-    def _read(self, offer: _Offer, plan: Plan, call: Call) -> _Trial | None:
+    def _read(self, offer: Offer, plan: Plan, call: Call) -> Trial | None:
         """The trial of a call, without optional arguments that the user did not name."""
         values = read_arguments(offer.tool, call.arguments)
         if isinstance(values, Fault):
@@ -449,7 +377,7 @@ class _Step:
             if name in offer.required and name not in unnamed and not self._said.is_named(value, chosen=True)
         ]
         whole = {**defaults_of(offer.tool), **kept}
-        return _Trial(
+        return Trial(
             offer=offer,
             plan=plan,
             call=call,

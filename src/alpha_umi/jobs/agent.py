@@ -289,7 +289,9 @@ def choose_agent(agent: AgentLike | None, options: AgentOptions, *, own_tools: b
 
 def _chosen(config: AgentConfig, options: AgentOptions) -> AgentConfig:
     """Configuration with what the options say of it."""
-    changed = {name: options.get(name) for name in ("constrained", "grounded") if options.get(name) is not None}
+    changed = {
+        name: options.get(name) for name in ("constrained", "grounded", "threshold") if options.get(name) is not None
+    }
     config = config.model_copy(update=changed)
     return config.trusting() if options.get("trust_remote_code") else config
 

@@ -40,6 +40,8 @@ class AgentOptions(TypedDict, total=False):
     """Constrain calls to the offered tools and their schemas; None: as the agent says."""
     grounded: bool | None
     """Hold calls and answers to what was said; None: as the agent says."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None
+    """Least probability of a call; the agent gives up rather than make one that is less sure. None: as it says."""
     trust_remote_code: bool
     """Run Python code that a checkpoint brings; never by default, whatever the checkpoint says."""
 

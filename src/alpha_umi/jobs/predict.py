@@ -85,7 +85,9 @@ def _predict_steps(options: PredictOptions, progress: Callable[[int, int], objec
     )
     progress(0, predictions.remaining)
     if predictions.remaining:
-        config = options.agent.model_copy(update={"grounded": False})  # the steps are predicted role by role
+        config = options.agent.model_copy(
+            update={"grounded": False, "threshold": None}
+        )  # the steps are predicted role by role
         loaded = open_agent(config, options.kind, options.on_no_decision)
         try:
             run_blocking(_predict(predictions, loaded, options.concurrency, progress))

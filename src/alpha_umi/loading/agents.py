@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from alpha_umi.agent import MultiAgent, OnNoDecision, RoleModel, SingleAgent
+from alpha_umi.caution import CautiousAgent
 from alpha_umi.config import (
     AgentConfig,
     EndpointConfig,
@@ -142,6 +143,7 @@ def open_agent(
         agent = GroundedAgent(drafter=agent) if config.grounded else agent
     else:
         agent = SingleAgent(backbone=role_models[Role.BACKBONE], format=form)
+    agent = agent if config.threshold is None else CautiousAgent(drafter=agent, threshold=config.threshold)
     ranker = (
         ModelRanker(model=models[roles[0]]) if isinstance(form, NativeFormat) or form.name in _OF_MESSAGES else None
     )

@@ -1,4 +1,4 @@
-"""Answers of a grounded agent that does not call: a value is missing, or no tool fits."""
+"""Turns of agents that do not call: a value is missing, no tool fits, or the call is too doubtful."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def ask_for(tool: ToolSpec, missing: Sequence[str]) -> tuple[Turn, ...]:
 def decline() -> tuple[Turn, ...]:
     """Plan and answer where no tool fits."""
     return Plan(thought=NO_TOOL, decision=Decision.CONCLUDE), Answer(text=_DECLINE)
+
+
+def unsure(name: str) -> Plan:
+    """Plan that gives up rather than make a call that is too doubtful."""
+    return Plan(thought=f"I am not sure enough how to call {name}, so I leave it.", decision=Decision.GIVE_UP)
 
 
 def _words(name: str) -> str:
