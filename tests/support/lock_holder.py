@@ -8,7 +8,6 @@ from alpha_umi.output_lock import locked
 
 def hold(out, ready, forks):
     with locked(out):
-        if forks and os.fork() == 0:
-            signal.pause()
-        ready.set()
+        if not forks or os.fork() == 0:
+            ready.set()  # by the child, which has closed its copy of the lock
         signal.pause()

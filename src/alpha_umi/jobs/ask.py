@@ -27,7 +27,8 @@ def ask(query: str | None = None, *, agent: AgentLike | None = None, **options: 
     """Answer one query with tools: Python functions, files of them, tool JSON files, or a sealed world's.
 
     Works inside a running event loop (a notebook): the search runs in a thread with a loop of its own. `agent`: a
-    loaded one, or a name as `load` takes it; None: umi-smol for tools of one's own, umi-tiny for its own world.
+    loaded one, or a name as `load` takes it; None: umi-smol for tools of one's own, umi-tiny for its own world. An
+    agent that is named is loaded for this query and freed: for several, load it once.
     Raises ConfigError for wrong arguments before anything is loaded, CheckpointError for an agent that is not there,
     ModelError when a model cannot complete.
     """
