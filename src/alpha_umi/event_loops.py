@@ -7,8 +7,10 @@ import contextvars
 import functools
 import os
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -71,6 +73,33 @@ async def outcome(work: Awaitable[_Result]) -> Outcome[_Result]:
         raise
     except BaseException as error:
         return Outcome(error=error)
+
+
+class LoopCalls:
+    """Calls into an event loop from other threads; those that come together wake it once, as a wake is dear."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._lock = threading.Lock()
+        self._wakes = False
+
+    def soon(
+        self, function: Callable[_Parameters, object], *given: _Parameters.args, **named: _Parameters.kwargs
+    ) -> None:
+        """Have a function called in the loop, after all that were given before; nothing where the loop is closed."""
+        self._waiting.append(functools.partial(function, *given, **named))
+        with self._lock:
+            wakes, self._wakes = self._wakes, True
+        if not wakes:
+            with suppress(RuntimeError):  # the loop is closed: the caller has gone
+                self.loop.call_soon_threadsafe(self._pass_on)
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            self._wakes = False
+        while self._waiting:
+            self.loop.call_soon(self._waiting.popleft())
 
 
 class LoopThread:

@@ -191,6 +191,15 @@ def test_a_refusal_names_the_field_as_the_client_wrote_it(echo, fields, param):
     assert echo.chat("hello", **fields).json()["error"]["param"] == param
 
 
+@pytest.mark.parametrize(
+    "items", [[], [{"type": "function_call_output", "call_id": "unknown", "output": "9 C"}], [{"role": "king"}]]
+)
+def test_a_refusal_of_the_responses_api_names_the_input(echo, items):
+    error = echo.post("/responses", model=echo.routes.served.name, input=items).json()["error"]
+    assert error["param"] == "input"
+    assert "messages[" not in error["message"]
+
+
 @pytest.mark.parametrize("parameters", [None, {}, {"type": "object"}, {"type": "object", "properties": {}}])
 def test_a_tool_without_arguments_is_called_without_any(echo, parameters):
     said = echo.chat("hello", tools=[tool(parameters)])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from alpha_umi.errors import ModelError
-from alpha_umi.event_loops import off_loop
+from alpha_umi.event_loops import LoopCalls, off_loop
 from alpha_umi.formats.chat_templates import ChatUse
 from alpha_umi.formats.tokens import Tokenizer, end_ids, prompt_ids
 from alpha_umi.models.adapter_files import invocation, load_adapters, merge_folder, read_config
@@ -82,6 +82,8 @@ class LocalModel:
         self._worker: Worker | None = None
         self._engine: Engine | None = None
         self._replies: set[asyncio.Future[Completion]] = set()
+        self._calls: LoopCalls | None = None
+        """Of the event loop that asked last."""
         self._closed = False
 
     @classmethod
@@ -220,11 +222,9 @@ class LocalModel:
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Completion] = loop.create_future()
 
-        def call(function: Callable[..., object], *arguments: object) -> None:
-            try:
-                loop.call_soon_threadsafe(function, *arguments)
-            except RuntimeError:  # the loop is closed: the caller has gone
-                return
+        if self._calls is None or self._calls.loop is not loop:
+            self._calls = LoopCalls(loop)
+        call = self._calls.soon
 
         def on_done(request: Request, error: Exception | None) -> None:
             call(self._settle, reply, request, error)

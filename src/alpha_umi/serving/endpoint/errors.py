@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from alpha_umi.types import Json
 
@@ -41,6 +44,17 @@ def unsupported(param: str, message: str) -> ApiError:
 def failed(message: str = "the model failed; the server's log says why") -> ApiError:
     """Make the error of a request that failed here (500)."""
     return ApiError(status=500, message=message, code="model_failed")
+
+
+@contextmanager
+def naming_input() -> Generator[None]:
+    """Name the input where an error names the messages, which clients of the Responses API do not send."""
+    try:
+        yield
+    except ApiError as error:
+        if not (error.param or "").startswith("messages"):
+            raise
+        raise replace(error, param="input", message=re.sub(r"^messages\[\d+\]", "input", error.message)) from None
 
 
 def _type(status: int) -> str:

@@ -17,7 +17,7 @@ from alpha_umi.serving.endpoint.asking import (
     read_conversation,
     read_functions,
 )
-from alpha_umi.serving.endpoint.errors import ApiError, invalid, unsupported
+from alpha_umi.serving.endpoint.errors import ApiError, invalid, naming_input, unsupported
 from alpha_umi.serving.endpoint.events import ApprovalAsked, Called, Calling, Ended, Event, Grown, Text, Thought
 from alpha_umi.serving.endpoint.items import Output, messages_of
 from alpha_umi.serving.endpoint.logprobs import write_logprobs
@@ -152,19 +152,20 @@ async def response_events(
     for kind in ("response.created", "response.in_progress"):
         yield {"type": kind, "sequence_number": number, "response": draft.object("in_progress", [])}
         number += 1
-    async for event in events:
-        for each in _events(event, output, asked):
-            yield {**each, "sequence_number": number}
-            number += 1
-        if isinstance(event, (Ended, ApprovalAsked)):
-            if isinstance(event, ApprovalAsked):
-                asked.park(event, events)
-            status = "incomplete" if isinstance(event, Ended) and event.finish == "length" else "completed"
-            made = draft.object(status, output.items, write_usage(asked))
-            if draft.body.store is not False:
-                asked.state.keep_response(made, [*draft.items, *output.items])
-            yield {"type": f"response.{status}", "sequence_number": number, "response": made}
-            return
+    with naming_input():
+        async for event in events:
+            for each in _events(event, output, asked):
+                yield {**each, "sequence_number": number}
+                number += 1
+            if isinstance(event, (Ended, ApprovalAsked)):
+                if isinstance(event, ApprovalAsked):
+                    asked.park(event, events)
+                status = "incomplete" if isinstance(event, Ended) and event.finish == "length" else "completed"
+                made = draft.object(status, output.items, write_usage(asked))
+                if draft.body.store is not False:
+                    asked.state.keep_response(made, [*draft.items, *output.items])
+                yield {"type": f"response.{status}", "sequence_number": number, "response": made}
+                return
 
 
 def _events(event: Event, output: Output, asked: Asked) -> Iterator[dict[str, Json]]:

@@ -14,7 +14,7 @@ from fastapi import Request, Response
 from alpha_umi.rollouts.runner import ROLLOUTS, Rollout, encode_rollout
 from alpha_umi.serving.endpoint.asking import Asked, ask, read_chat
 from alpha_umi.serving.endpoint.chat import chat_chunks, chat_completion
-from alpha_umi.serving.endpoint.errors import ApiError
+from alpha_umi.serving.endpoint.errors import ApiError, naming_input
 from alpha_umi.serving.endpoint.events import Ended, Event
 from alpha_umi.serving.endpoint.kept_runs import KeptRuns
 from alpha_umi.serving.endpoint.metrics import Metrics
@@ -100,7 +100,8 @@ class Routes:
         if approval is not None:
             asked, events = self._take_up(approval)
         else:
-            asked = await ask(read_response(draft), self.served, self.state)
+            with naming_input():
+                asked = await ask(read_response(draft), self.served, self.state)
             self._check_room()
             events = self._reply(asked, request.url.path)
         if draft.body.stream:

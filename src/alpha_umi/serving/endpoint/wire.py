@@ -201,7 +201,7 @@ def read_document(body: bytes) -> dict[str, Json]:
     try:
         document = decode_json(body.decode())
     except ValueError:
-        raise invalid("the request is no JSON in UTF-8", code="invalid_json") from None
+        raise invalid("the request is no JSON in UTF-8, or too many levels deep", code="invalid_json") from None
     if not isinstance(document, dict):
         raise invalid("the request must be a JSON object", code="invalid_json")
     if not _is_plain(document):
