@@ -118,7 +118,7 @@ export class Exchange {
     const tokens = this.usage.prompt_tokens + this.usage.completion_tokens;
     const words = [plural(steps, "step"), plural(calls, "call")];
     if (this.nodes.length > steps + 1) words.push(plural(this.nodes.length - 1, "node"));
-    if (!this.running && tokens) words.push(plural(tokens, "token"), `${this.seconds.toFixed(1)} s`);
+    if (!this.running && tokens) words.push(plural(tokens, "token"), `${this.seconds.toFixed(1)}\u00a0s`);
     return words.join(" · ");
   }
 

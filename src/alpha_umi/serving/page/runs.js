@@ -48,7 +48,7 @@ export class Runs {
       });
       return h("li", { class: "run" }, h("label", { class: "pick" }, box), badge(run.stop, run.passed),
         h("a", { href: `#runs/${run.id}`, class: "query" }, run.query),
-        h("span", { class: "cost" }, [plural(run.calls, "call"), plural(tokens(run.usage), "token"), `${run.seconds.toFixed(1)} s`].join(" · ")));
+        h("span", { class: "cost" }, [plural(run.calls, "call"), plural(tokens(run.usage), "token"), `${run.seconds.toFixed(1)}\u00a0s`].join(" · ")));
     });
     return [
       h("div", { class: "heading" }, h("h2", {}, "Runs"), button),
