@@ -139,3 +139,17 @@ def test_what_another_argument_has_is_none_of_a_name():
     said = Evidence.read(["Find an expert in garden design in Portland"])
     values = {"place": "Portland", "field": "garden design in Portland", "text": "design in Portland"}
     assert said.apart(values) == {**values, "field": "garden design"}
+
+
+def test_the_kind_of_a_name_is_no_part_of_it():
+    said = Evidence.read(["A lager from Sierra Nevada brewery, with the tea club"])
+    assert said.mended("brewery", "Sierra Nevada brewery") == "Sierra Nevada"
+    assert said.mended("maker", "Sierra Nevada brewery") == "Sierra Nevada brewery"
+    assert said.mended("club", "tea club") == "tea club", "no name"
+    assert said.mended("food_type", "Thai food") == "Thai"
+
+
+def test_a_place_is_whole_where_the_tool_shows_one():
+    said = Evidence.read(["The weather in Boston, MA, please"])
+    assert said.mended("city", "Boston", "In the form San Francisco, CA") == "Boston, MA"
+    assert said.mended("city", "Boston", "A city.") == "Boston"

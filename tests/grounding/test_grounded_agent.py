@@ -286,3 +286,59 @@ def test_an_answer_to_when_has_the_time():
     end = Plan(thought="Done.", decision=Decision.CONCLUDE)
     (answer,) = roles.propose(query, (move,), *made, seen, end)
     assert "08:00" in answer.text
+
+
+ACCOUNT = tool("account", "Owner, balance and branch of an account.", account_no={"type": "string"})
+SEND = tool("transfer", "Transfer money.", source={"type": "string"}, target={"type": "string"})
+HOURS = tool("branch_hours", "Opening hours of a branch.", branch={"type": "string"})
+SEEN = '{"owner": "Mira Kowal", "balance": 15.5, "branch": "Elmgate"}'
+
+
+@pytest.mark.parametrize(
+    ("query", "tools", "arguments", "further"),
+    [
+        ("How much money is on account AT-204?", (SEND, ACCOUNT),
+         {"transfer": {"source": "Mira Kowal", "target": "Elmgate"}}, []),
+        ("When does the branch close that has account AT-204?", (ACCOUNT, HOURS),
+         {"branch_hours": {"branch": "Elmgate"}}, [("branch_hours", {"branch": "Elmgate"})]),
+        ("When does the branch close that has account AT-204?", (ACCOUNT, HOURS),
+         {"branch_hours": {"branch": "Mira Kowal"}}, []),
+    ],
+)  # fmt: skip
+def test_what_a_tool_told_is_taken_on_by_arguments_of_its_kind_alone(query, tools, arguments, further):
+    made = (Plan(thought="", decision=Decision.CALL), Call(name="account", arguments='{"account_no": "AT-204"}'))
+    turns = Roles("", arguments).propose(query, tools, *made, Observation(content=SEEN))
+    assert calls(turns) == further
+
+
+def test_a_tool_that_changes_something_goes_on_only_where_the_request_says_so():
+    cancel = tool("cancel_event", "Take an event off.", event_id={"type": "integer"})
+    find = tool("find_event", "Find an event by its title.", title={"type": "string"})
+    made = (Plan(thought="", decision=Decision.CALL), Call(name="find_event", arguments='{"title": "dentist"}'))
+    for query, further in (
+        ("When is the event dentist?", []),
+        ("Cancel the event dentist", [("cancel_event", {"event_id": 3})]),
+    ):
+        roles = Roles("", {"cancel_event": {"event_id": 3}})
+        turns = roles.propose(query, (find, cancel), *made, Observation(content='{"id": 3, "title": "dentist"}'))
+        assert calls(turns) == further
+
+
+def test_what_the_tool_that_was_asked_for_still_lacks_is_asked_for_at_the_end():
+    made = (Plan(thought="", decision=Decision.CALL), Call(name="account", arguments='{"account_no": "AT-204"}'))
+    roles = Roles("", {"transfer": {"source": "Mira Kowal", "target": "Elmgate"}})
+    turns = roles.propose("Transfer it to AT-204.", (SEND, ACCOUNT), *made, Observation(content=SEEN))
+    assert calls(turns) == []
+    assert "source and target" in turns[-1].text
+
+
+def test_a_planner_that_means_a_tool_is_held_to_one_that_can_be_called():
+    roles = Roles("branch_hours", {"branch_hours": {"branch": "AT-204"}, "account": {"account_no": "AT-204"}})
+    reply = roles.reply
+    planned = lambda prompt: "account does not.<|conclude|>" if prompt.endswith("<|planner|>account") else reply(prompt)  # noqa: E731
+    model = RoleModel(model=ScriptedModel(planned))
+    agent = with_role_models(roles.agent, lambda role, each: model)
+    query = "When does the branch close that has account AT-204?"
+    task = Task(id="0", query=query, tools=(HOURS, ACCOUNT))
+    turns = asyncio.run(agent.propose(task, (User(text=query),))).turns
+    assert calls(turns) == [("account", {"account_no": "AT-204"})]

@@ -16,13 +16,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import cast
 
 from alpha_umi.agent import MultiAgent
 from alpha_umi.arguments import Fault, read_arguments
-from alpha_umi.formats.prompts.asking import DONE, ask_for, decline
+from alpha_umi.formats.prompts.asking import DONE, ask_for, decline, plan_call
 from alpha_umi.formats.prompts.retrieval import split_terms, write_terms
 from alpha_umi.grounding.answers import ground_answer
+from alpha_umi.grounding.descriptions import described
 from alpha_umi.grounding.evidence import (
     Evidence,
     defaults_of,
@@ -32,6 +34,8 @@ from alpha_umi.grounding.evidence import (
     taken_up,
     things_named,
 )
+from alpha_umi.grounding.links import Links
+from alpha_umi.grounding.mentions import MentionKind
 from alpha_umi.grounding.narrowing import as_said, narrow
 from alpha_umi.grounding.requests import as_known, as_spelled, split_request
 from alpha_umi.grounding.trials import Offer, Trial
@@ -64,6 +68,14 @@ _JOINED = re.compile(r"\b(?:and|or|then|also|plus|both|each|versus|vs|as well)\b
 _POINTER = re.compile(r"(?:(?:the|my|our) )?([A-Za-z]+) (?:no\.? |number |#)?\S*\d\S*")
 _TELLERS = 2
 """Further tools that are tried where they may tell what the likeliest one lacks."""
+_CHANGES = frozenset(
+    re.findall(
+        "[a-z]+",
+        "add block book buy cancel change close create delete move open order pay post put remove rename renew reserve"
+        " reset sell send set sign start stop submit transfer update write",
+    )
+)
+"""Verbs in the names of tools that change something."""
 _MOST_CALLS = 4
 """Calls of one exchange after which it goes on only where the planner says so."""
 
@@ -105,7 +117,10 @@ class _Step:
             for term in split_terms(name)
         )
         self._named = things_named(Evidence.read([self._query]), task.tools)
+        self._links = Links(turns[self._asked + 1 :])
         self.made = [turn for turn in turns[self._asked + 1 :] if isinstance(turn, Call)]
+        self._lacking: tuple[str, ...] = ()
+        """What the tool that was asked for still lacks."""
         self.usage = Usage()
 
     def _rank(self) -> list[Offer]:
@@ -164,9 +179,11 @@ class _Step:
         goal = self._offers[0]
         if goal.narrowed.is_misfit:
             return decline()
-        if goal.is_meant and goal.narrowed.missing and not all(map(is_identifier, goal.narrowed.missing)):
-            return ask_for(goal.tool, goal.narrowed.missing)
         able = [offer for offer in self._offers if offer.is_able][:_MOST_TRIED]
+        lacked = frozenset(term for name in goal.narrowed.missing for term in split_terms(name))
+        told = all(map(is_identifier, goal.narrowed.missing)) or any(_tells(offer.tool, lacked) for offer in able)
+        if goal.is_sought and goal.narrowed.missing and not told:
+            return ask_for(goal.tool, goal.narrowed.missing)
         tried: list[Trial] = []
         for at in range(0, len(able), _IN_VIEW):
             some = able[at : at + _IN_VIEW]
@@ -186,7 +203,9 @@ class _Step:
             trials += await self._try_each(tellers, (*tools, *(offer.tool for offer in tellers)), self._turns)
             tried += trials
             good = [trial for trial in trials if trial.is_grounded]
-            if goal.narrowed.missing:
+            if not good and _calls(plan):
+                good = await self._insist([trial.offer for trial in trials if trial.call is None], tools)
+            if goal.is_sought and goal.narrowed.missing:
                 good = [trial for trial in good if self._may_tell(trial)]
             whole = await asyncio.gather(*(self._completed(trial, tools) for trial in good))
             whole = [trial for trial in whole if trial.taken or not is_part]
@@ -198,6 +217,11 @@ class _Step:
         if lacking is None or not (lacking.unnamed or (goal.is_meant and lacking.guessed)):
             return decline()
         return ask_for(goal.tool, lacking.unnamed or lacking.guessed)
+
+    async def _insist(self, offers: Sequence[Offer], tools: tuple[ToolSpec, ...]) -> list[Trial]:
+        """Calls of tools that the planner did not agree to, where those it agreed to are not grounded."""
+        asked = (self._call_as_said(plan_call(offer.tool), offer.narrowed.spec, self._turns, tools) for offer in offers)
+        return [trial for trial in await asyncio.gather(*asked) if trial is not None and trial.is_grounded]
 
     def _spelled(self, tools: Iterable[ToolSpec]) -> tuple[Turn, ...]:
         """What was said, with the request's misspelled words as the tools have them."""
@@ -238,7 +262,7 @@ class _Step:
         tools = self.in_view()
         plan = await self._plan(tools, self._turns)
         if plan.decision is not Decision.CALL:
-            return (plan,)
+            return ask_for(self._offers[0].tool, self._lacking) if self._lacking else (plan,)
         trial = await self._read_plan(plan, tools, self._turns)
         if trial is not None and trial.is_grounded and trial.call not in self.made:
             return trial.turns
@@ -257,12 +281,12 @@ class _Step:
         return ()
 
     async def _try_further(self, left: frozenset[str]) -> tuple[Turn, ...]:
-        called = {call.name for call in self.made}
-        goal, tools = self._offers[0], self.in_view()
-        if goal.score and goal.tool.name not in called and goal.is_able:
-            (trial,) = await self._try_each([goal], tools, self._turns)
+        called, tools = {call.name for call in self.made}, self.in_view()
+        for offer in self._lacking_before(called):
+            (trial,) = await self._try_each([offer], tools, self._turns)
             if trial.is_grounded and trial.is_linked and not trial.guessed:
                 return trial.turns
+            self._lacking = self._lacking or (trial.unnamed if offer is self._offers[0] and offer.is_sought else ())
         if not left:
             return ()
         rest = self._asking(self._rest(left))
@@ -278,18 +302,27 @@ class _Step:
                 return max(good, key=lambda trial: (len(trial.taken & left), trial.worth)).turns
         return ()
 
+    def _lacking_before(self, called: Set[str]) -> list[Offer]:
+        """Tools that may have lacked what an observation told: the likeliest, and others that the request names."""
+        goal, *others = self._offers
+        able = [*([goal] if goal.score else ()), *[each for each in others if each.is_sought][:_TELLERS]]
+        words = set(split_terms(self._query))
+        return [each for each in able if each.is_able and each.tool.name not in called and _is_meant(each.tool, words)]
+
     def _left(self, made: Iterable[Mapping[str, Json]]) -> frozenset[str]:
         """What was named in the request and taken up by no call."""
         used = frozenset[str]().union(*(taken_up(self._named, values) for values in made))
-        return frozenset(mention.text for mention in self._named) - used
+        terms = {term for call in self.made for term in split_terms(call.name)}
+        left = frozenset(mention.text for mention in self._named) - used
+        return frozenset(text for text in left if not set(split_terms(text)) <= terms)
 
     def _lists(self, left: Set[str]) -> bool:
         """Test if what is left was said as a further one: "Oslo and Bergen", but not "Bergen, Norway"."""
         text = self._query.casefold()
-        places = {mention.text: text.find(mention.text.casefold()) for mention in self._named}
-        lefts = [at for name, at in places.items() if name in left and at >= 0]
-        others = [at for name, at in places.items() if name not in left and at >= 0]
-        return any(_JOINED.search(text[min(one, other) : max(one, other)]) for one in lefts for other in others)
+        found = ((text.find(mention.text.casefold()), mention.text) for mention in self._named)
+        places = sorted((at, at + len(name), name) for at, name in found if at >= 0)
+        pairs = pairwise(places)
+        return any(_JOINED.search(text[one[1] : next_[0]]) for one, next_ in pairs if {one[2], next_[2]} & left)
 
     def _rest(self, left: Set[str]) -> str:
         """The request without what was taken up."""
@@ -364,11 +397,17 @@ class _Step:
         values = read_arguments(offer.tool, call.arguments)
         if isinstance(values, Fault):
             return None
-        values = self._said.apart({name: self._said.mended(name, value) for name, value in values.items()})
+        mended = {name: self._said.mended(name, value, described(offer.tool, name)) for name, value in values.items()}
+        values = self._said.apart(mended)
         values = self._said.without_unnamed_fields(offer.tool, values)
         unnamed = self._said.unnamed(offer.tool, values)
         unnamed += tuple(name for name in values if name not in unnamed and self._is_pointer(name, values[name]))
         asked, lacked = self._before.unnamed(offer.tool, values), narrow(offer.tool, self._before).missing
+        unnamed += tuple(
+            name
+            for name in asked
+            if name not in unnamed and name in values and not self._links.may_have(offer.tool, name, values[name])
+        )
         kept = {name: value for name, value in values.items() if name in offer.required or name not in asked}
         call = replace(call, arguments=json.dumps(kept, ensure_ascii=False))
         guessed = [
@@ -398,8 +437,10 @@ class _Step:
             return False
         if any(value == tool.name for tool in self._task.tools) and value not in self._query:
             return True
+        others = self._identified - {*split_terms(name)}
+        codes = [each for each in self._said.mentions if each.kind is MentionKind.IDENTIFIER and each.text == value]
         found = _POINTER.fullmatch(value)
-        return found is not None and found[1].lower() in self._identified - {*split_terms(name)}
+        return any(each.before in others for each in codes) or (found is not None and found[1].lower() in others)
 
     def _made_values(self) -> list[dict[str, Json]]:
         return [self._values(call) for call in self.made]
@@ -416,8 +457,16 @@ def _share(terms: Sequence[str], words: Set[str]) -> float:
 
 
 def _tells(tool: ToolSpec, sought: Iterable[str]) -> bool:
-    """Test if a tool's description has a word for what is sought."""
-    return not frozenset(sought).isdisjoint(split_terms(tool.description))
+    """Test if a tool's name or description has a word for what is sought."""
+    return not frozenset(sought).isdisjoint(split_terms(f"{tool.name} {tool.description}"))
+
+
+def _is_meant(tool: ToolSpec, words: Set[str]) -> bool:
+    """Test if a tool that changes something is meant: the request has its verb, or a word of its description alone."""
+    name = {*split_terms(tool.name)}
+    arguments = cast("Mapping[str, Json]", tool.parameters.get("properties") or {})
+    nouns = name.union(*(split_terms(each) for each in arguments))
+    return _CHANGES & name <= words or not words.isdisjoint({*split_terms(tool.description)} - nouns)
 
 
 def _without(schema: Json, value: Json) -> Json:

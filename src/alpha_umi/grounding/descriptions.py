@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from alpha_umi.formats.prompts.retrieval import split_terms
 from alpha_umi.grounding.mentions import Mention, MentionKind
+from alpha_umi.types import ToolSpec
 
 _QUOTED = re.compile("(?<!\\w)'([^'\n]{1,40})'(?!\\w)|\"([^\"\n]{1,40})\"|`([^`\n]{1,40})`")
 _LISTED = re.compile(
@@ -23,6 +24,14 @@ _SHARE = re.compile(r"\bdecimal|\bfraction|\bbetween 0 and 1\b|\b0 to 1\b|\b0\.\
 _PERCENT = re.compile(r"percent|%|\b0\s?(?:-|\u2013|to)\s?100\b|\b0 and 100\b", re.IGNORECASE)
 
 
+def described(tool: ToolSpec, name: str) -> str:
+    """What a tool says of an argument; nothing where it says nothing."""
+    told = tool.parameters.get("properties")
+    about = told.get(name) if isinstance(told, dict) else None
+    text = about.get("description") if isinstance(about, dict) else None
+    return text if isinstance(text, str) else ""
+
+
 def named_examples(text: str, said: str) -> list[str]:
     """The examples of a description that a text names, in the description's order; of a single example none.
 
@@ -36,7 +45,7 @@ def _is_named(example: str, said: str, terms: Sequence[str]) -> bool:
     """Test if an example was named; one with signs, and one of a single letter, as it is."""
     if len(example) == 1 or not _PLAIN.fullmatch(example):
         return re.search(rf"(?<![\w#]){re.escape(example)}(?![\w#])", said, re.IGNORECASE) is not None
-    return _is_within(split_terms(example), terms)
+    return is_within(split_terms(example), terms)
 
 
 def _examples(text: str) -> list[str]:
@@ -48,7 +57,7 @@ def _examples(text: str) -> list[str]:
     return [each for each in dict.fromkeys(found) if not _DIGIT.search(each)] if "{" not in text else []
 
 
-def _is_within(terms: Sequence[str], all_terms: Sequence[str]) -> bool:
+def is_within(terms: Sequence[str], all_terms: Sequence[str]) -> bool:
     """Test if terms follow each other in a text's terms."""
     count = len(terms)
     return count > 0 and any([*all_terms[at : at + count]] == [*terms] for at in range(len(all_terms) - count + 1))

@@ -11,6 +11,7 @@ from typing import cast
 from alpha_umi.formats.json_types import Schema, normalise
 from alpha_umi.formats.prompts.retrieval import split_terms
 from alpha_umi.grounding.codes import CodeKind, codes_in, unit_of, units_in
+from alpha_umi.grounding.descriptions import described, is_within, named_examples
 from alpha_umi.grounding.mentions import Mention, MentionKind, read_all, read_mentions
 from alpha_umi.types import Answer, Json, Observation, ToolSpec, Turn, User
 
@@ -33,6 +34,9 @@ _SAID_WORD, _POSSESSIVE = re.compile(r"[^\W_][\w&-]*(?:['\u2019]\w+)?"), re.comp
 _CLAUSES = re.compile(r"[.,;:!?](?:\s|$)|[\n\"\u201c\u201d()]")
 _PHRASE, _PHRASES = 5, 150
 """Words of a phrase, and phrases, at most."""
+_MARKS = re.compile(r"[,;: ]+$|(?<=[a-z]{3})(?<!\bInc)(?<!\bLtd)\.$")
+_KINDS = frozenset(("type", "kind", "category", "genre", "style"))
+_PLACE, _WHERE = re.compile(r"\b[A-Z][a-z]+, ?[A-Z][A-Za-z]"), r", [A-Z][\w\u2019'-]*(?: [A-Z][\w\u2019'-]*)*"
 _NUMERAL = re.compile(r"\d{1,3}")
 _IDENTIFIERS = re.compile(r"ids?|codes?|no|nr|sku|uuid|ref", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:the|an?|my|our) (?=\S)")
@@ -82,19 +86,34 @@ class Evidence:
         """The units that were named, as CLDR calls them."""
         return units_in(self.text)
 
-    def mended(self, name: str, value: Json) -> Json:
-        """An argument's value without marks at its end that nobody said with it; a name without its article."""
+    def mended(self, name: str, value: Json, told: str = "") -> Json:
+        """An argument's value without marks at its end that nobody said with it; a name without its article.
+
+        `told`: its description; where that shows a place with a comma, the value is what was said: Boston, MA.
+        """
         if not isinstance(value, str):
             return value
         bare = value.rstrip(".,;:!? ")
         value = bare if value not in self.text and bare and bare in self.text else value
-        value = value if takes_sentences(name) else value.rstrip(",;: ")
+        value = value if takes_sentences(name) else _MARKS.sub("", value)
         quotes = [each.text for each in self.mentions if each.kind is MentionKind.QUOTED]
         parts = [quote for quote in quotes if value != quote and _is_part(value, quote)]
         if len(parts) == 1 and value not in quotes and self._count(value) == 1:
             return parts[0]
+        value = self._without_kind(name, value)
+        if _PLACE.search(told) and value and (whole := re.search(rf"\b{re.escape(value)}{_WHERE}", self.text)):
+            return whole.group()
         is_whole = takes_sentences(name) or any(each.text == value for each in self.mentions)
         return value if is_whole else _ARTICLE.sub("", value)
+
+    def _without_kind(self, name: str, value: str) -> str:
+        """A name without what the argument is called: the team of "Otters team" is Otters."""
+        first, _, last = value.rpartition(" ")
+        kinds = set(split_terms(name))
+        if first and kinds & _KINDS and set(split_terms(last)) <= kinds:
+            return first
+        named = any(each.kind is MentionKind.NAME and each.text == first for each in self.mentions)
+        return first if named and split_terms(last) and set(split_terms(last)) <= set(split_terms(name)) else value
 
     def apart(self, values: Mapping[str, Json]) -> dict[str, Json]:
         """Arguments without another's value at their end: garden design in Portland, where the place is Portland."""
@@ -318,11 +337,19 @@ def things_named(query: Evidence, tools: Iterable[ToolSpec]) -> tuple[Mention, .
     """The mentions of a query that calls should take up: values, names, and choices of the tools in its words."""
     found = {mention.text.casefold(): mention for mention in query.mentions}
     for tool in tools:
-        for choice in _choices(normalise(tool).schema):
+        for choice in (*_choices(normalise(tool).schema), *_named_examples(tool, query.text)):
             key = choice.casefold()
-            if len(key) >= _LONG and key in query.words and not any(key in other for other in found):
+            named = key in query.words or (" " in key and is_within(split_terms(key), split_terms(query.text)))
+            if len(key) >= _LONG and named and not any(key in other for other in found):
                 found[key] = Mention(kind=MentionKind.NAME, text=choice)
     return tuple(found.values())
+
+
+def _named_examples(tool: ToolSpec, said: str) -> Iterator[str]:
+    declared = tool.parameters.get("properties")
+    for name in declared if isinstance(declared, dict) else ():
+        if not takes_sentences(name):
+            yield from named_examples(described(tool, name), said)
 
 
 def _choices(schema: object) -> Iterator[str]:

@@ -70,9 +70,9 @@ _WORDED = re.compile(
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(rf"(?<!\d[\s-])\b(?:{'|'.join(_ORDINALS)})\b|\b(?P<digits>\d+)(?:st|nd|rd|th)\b", re.IGNORECASE)
-_BEFORE, _AFTER, _NEAR = re.compile(r"([A-Za-z]+)\s*$"), re.compile(r"\s*-?([A-Za-z]+)"), 40
+_BEFORE, _AFTER, _NEAR = re.compile(r"([A-Za-z]+)\s*$"), re.compile(r"\s*-?([A-Za-z]+)(?![\^/\u00b2\u00b3A-Za-z])"), 40
 _SPAN = re.compile(
-    r"\b(?:next|past|last|this|an?|per|each|every|coming|upcoming)\s+(?P<unit>hour|day|week|month|year|decade)\b",
+    r"(?:\b(?:next|past|last|this|coming|upcoming)|\b(?:for|in|within|after|about|over|half)\s+an?)\s+(?P<unit>hour|day|week|month|year|decade)\b",
     re.IGNORECASE,
 )
 _SPANS: dict[str, tuple[float, ...]] = {

@@ -13,7 +13,7 @@ from typing import cast
 
 from alpha_umi.formats.json_types import DATE, TIME, Schema, normalise
 from alpha_umi.grounding.codes import CodeKind, codes_in
-from alpha_umi.grounding.descriptions import named_examples
+from alpha_umi.grounding.descriptions import described, named_examples
 from alpha_umi.grounding.evidence import Evidence, is_code, is_identifier, takes_sentences
 from alpha_umi.grounding.mentions import Mention, MentionKind
 from alpha_umi.grounding.quantities import are_listed, has_other_units, read_numbers
@@ -30,9 +30,10 @@ _CODE_KINDS = {
     CodeKind.COUNTRY: re.compile(r"countr|\b3166\b|\bnation", re.IGNORECASE),
     CodeKind.LANGUAGE: re.compile(r"language|\b639\b", re.IGNORECASE),
 }
-_CODE_HINT = re.compile(r"\bcodes?\b|\bISO\b(?![\s-]?8601)(?! date)", re.IGNORECASE)
+_CODE_HINT = re.compile(r"\bcodes?\b|currency(?:$|\b)|\bISO\b(?![\s-]?8601)(?! date)", re.IGNORECASE)
 _SOURCE = re.compile(r"(?:^|_)(?:from|source|src|base|origin)(?:_|$)|^(?:from|source|base)[A-Z]")
 _TARGET = re.compile(r"(?:^|_)(?:to|target|dst|dest|quote|destination)(?:_|$)|^(?:to|target)[A-Z]")
+_AMOUNT = re.compile(r"[,.%]|^[A-Za-z ]+$")
 _DATE_NAME = re.compile(r"(?:^|_)date$|[a-z]Date$")
 _TIME_HINT = re.compile(r"(?<!YYYY )(?<!DD )\bHH:MM\b|(?<!\d)[012]\d:[0-5]\d\b", re.IGNORECASE)
 _TEMPORAL = (MentionKind.DATE, MentionKind.TIME)
@@ -77,12 +78,12 @@ def narrow(tool: ToolSpec, said: Evidence, asked: Evidence | None = None) -> Nar
     properties: dict[str, Json] = {}
     missing: list[str] = []
     left = sum(_countable(each) for each in said.mentions)
-    texts = {name: (name, _told_of(name, tool)) for name, schema in declared.items() if _is_number(schema)}
+    texts = {name: (name, described(tool, name)) for name, schema in declared.items() if _is_number(schema)}
     read = read_numbers(texts, required, said)
     for name in sorted(declared, key=lambda name: name not in required):
         about = told.get(name)
-        described = _described(tool, name, about if isinstance(about, dict) else {})
-        value = _narrowed(name, declared[name], described, read.get(name, said), needed=name in required)
+        around = _described(tool, name, about if isinstance(about, dict) else {})
+        value = _narrowed(name, declared[name], around, read.get(name, said), needed=name in required)
         if name in required and value is not None and _is_counted(name, declared[name]):
             value, left = (value, left - 1) if left > 0 else (None, left)
         if value is not None:
@@ -117,14 +118,7 @@ def _described(tool: ToolSpec, name: str, about: Mapping[str, Json]) -> Mapping[
 
 def _text_of(name: str, tool: ToolSpec) -> str:
     """The name and the description of an argument."""
-    return f"{name} {_told_of(name, tool)}".strip()
-
-
-def _told_of(name: str, tool: ToolSpec) -> str:
-    told = tool.parameters.get("properties")
-    about = told.get(name) if isinstance(told, dict) else None
-    described = about.get("description") if isinstance(about, dict) else None
-    return described if isinstance(described, str) else ""
+    return f"{name} {described(tool, name)}".strip()
 
 
 def _exemplified(tool: ToolSpec, declared: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
@@ -200,7 +194,9 @@ def _identifiers(declared: Mapping[str, Schema], said: Evidence) -> dict[str, Sc
     named = [
         each.text
         for each in said.mentions
-        if each.kind in kinds or is_code(each.text) or (each.kind is MentionKind.QUOTED and " " not in each.text)
+        if (each.kind in kinds and not _AMOUNT.search(each.text))
+        or is_code(each.text)
+        or (each.kind is MentionKind.QUOTED and " " not in each.text)
     ]
     return {
         name: {"enum": list[Json](dict.fromkeys(named))}
@@ -257,8 +253,8 @@ def _narrowed_fields(
     required, told = listed if isinstance(listed, list) else [], own if isinstance(own, dict) else {}
     found: dict[str, Json] = {}
     for name, field in _with_named_choices(fields, said).items():
-        described = told.get(name)
-        value = _narrowed(name, field, described if isinstance(described, dict) else {}, said, needed=name in required)
+        around = told.get(name)
+        value = _narrowed(name, field, around if isinstance(around, dict) else {}, said, needed=name in required)
         if value is not None or name in required:
             found[name] = field if value is None else value
     return found

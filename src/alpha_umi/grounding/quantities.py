@@ -14,7 +14,9 @@ from alpha_umi.grounding.evidence import Evidence
 from alpha_umi.grounding.mentions import Mention, MentionKind
 
 _IN_UNIT = re.compile(r"\bin ((?:[a-z]+ ){0,3}[a-z]{2,})\b", re.IGNORECASE)
-_NO_UNITS = ("", "in", "degree", "degrees")
+_SHARES = frozenset(("concentr-percent", "concentr-permille"))
+_RATE = re.compile(r"%|\bpercent|\bpct\b|\brate\b|\binterest\b|\bdiscount\b|\bprobability\b", re.IGNORECASE)
+_NO_UNITS = ("", "a", "in", "degree", "degrees")
 """Words after a number that are no unit by themselves."""
 
 
@@ -24,7 +26,7 @@ def read_numbers(texts: Mapping[str, tuple[str, str]], required: Container[str],
     `texts`: the name and the description of each argument, by name.
     """
     numbers = [each for each in said.mentions if each.kind is MentionKind.NUMBER]
-    own = {} if are_listed(numbers) else by_units(texts, numbers)
+    own = {} if are_listed(numbers) else {**by_units(texts, numbers), **_percentages(texts, numbers)}
     owned = [mention for mentions in own.values() for mention in mentions]
     found: dict[str, Evidence] = {}
     for name, told in texts.items():
@@ -34,6 +36,13 @@ def read_numbers(texts: Mapping[str, tuple[str, str]], required: Container[str],
         shares = [replace(each, numbers=of_share(each, text)) for each in kept]
         found[name] = replace(said, mentions=tuple(_in_units(shares, _unit_of_argument(name, text))))
     return found
+
+
+def _percentages(texts: Mapping[str, tuple[str, str]], numbers: Sequence[Mention]) -> dict[str, list[Mention]]:
+    """The one percentage, where a single argument takes a percentage or a rate."""
+    named = [each for each in numbers if each.text.endswith(("%", "percent"))]
+    takers = [name for name, told in texts.items() if _RATE.search(" ".join(told).replace("_", " "))]
+    return {takers[0]: named} if len(named) == len(takers) == 1 else {}
 
 
 def has_other_units(name: str, schema: Schema, text: str, said: Evidence) -> bool:
@@ -56,7 +65,7 @@ def _unit_of_argument(name: str, text: str) -> frozenset[str]:
     """The unit that an argument's name or description tells: hours, weight_kg, a length in metres."""
     told = _IN_UNIT.search(text)
     words = re.findall("[A-Za-z]{2,}", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("_", " ")))
-    named = next((unit for word in words if split_terms(word) and (unit := unit_of(word))), frozenset[str]())
+    named = next((unit for word in words if split_terms(word) and (unit := unit_of(word) - _SHARES)), frozenset[str]())
     return named or (units_in(told[1]) if told else frozenset())
 
 

@@ -9,6 +9,8 @@ from alpha_umi.formats.prompts.retrieval import split_terms
 from alpha_umi.grounding.narrowing import Narrowed
 from alpha_umi.types import Call, Json, Plan, ToolSpec, Turn
 
+_MOST = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
@@ -33,6 +35,11 @@ class Offer:
     def is_meant(self) -> bool:
         """True where the request has a word of its name."""
         return self.meant > 0
+
+    @property
+    def is_sought(self) -> bool:
+        """True where the request has most of the words of its name."""
+        return self.meant >= _MOST
 
     @property
     def required(self) -> list[Json]:

@@ -22,6 +22,11 @@ def ask_for(tool: ToolSpec, missing: Sequence[str]) -> tuple[Turn, ...]:
     return Plan(thought=thought, decision=Decision.CONCLUDE), Answer(text=f"{text} ({told})." if told else f"{text}.")
 
 
+def plan_call(tool: ToolSpec) -> Plan:
+    """Plan to call a tool."""
+    return Plan(thought=f"{tool.name} fits.", decision=Decision.CALL)
+
+
 def decline() -> tuple[Turn, ...]:
     """Plan and answer where no tool fits."""
     return Plan(thought=NO_TOOL, decision=Decision.CONCLUDE), Answer(text=_DECLINE)
