@@ -290,7 +290,7 @@ def test_an_answer_to_when_has_the_time():
 
 ACCOUNT = tool("account", "Owner, balance and branch of an account.", account_no={"type": "string"})
 SEND = tool("transfer", "Transfer money.", source={"type": "string"}, target={"type": "string"})
-HOURS = tool("branch_hours", "Opening hours of a branch.", branch={"type": "string"})
+HOURS = tool("branch_hours", "When a branch opens and closes.", branch={"type": "string"})
 SEEN = '{"owner": "Mira Kowal", "balance": 15.5, "branch": "Elmgate"}'
 
 

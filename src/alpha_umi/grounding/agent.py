@@ -181,7 +181,9 @@ class _Step:
             return decline()
         able = [offer for offer in self._offers if offer.is_able][:_MOST_TRIED]
         lacked = frozenset(term for name in goal.narrowed.missing for term in split_terms(name))
-        told = all(map(is_identifier, goal.narrowed.missing)) or any(_tells(offer.tool, lacked) for offer in able)
+        told = all(map(is_identifier, goal.narrowed.missing)) or any(
+            not lacked.isdisjoint(split_terms(offer.tool.name)) for offer in able
+        )
         if goal.is_sought and goal.narrowed.missing and not told:
             return ask_for(goal.tool, goal.narrowed.missing)
         tried: list[Trial] = []
@@ -205,7 +207,7 @@ class _Step:
             good = [trial for trial in trials if trial.is_grounded]
             if not good and _calls(plan):
                 good = await self._insist([trial.offer for trial in trials if trial.call is None], tools)
-            if goal.is_sought and goal.narrowed.missing:
+            if goal.narrowed.missing:
                 good = [trial for trial in good if self._may_tell(trial)]
             whole = await asyncio.gather(*(self._completed(trial, tools) for trial in good))
             whole = [trial for trial in whole if trial.taken or not is_part]
@@ -304,9 +306,9 @@ class _Step:
 
     def _lacking_before(self, called: Set[str]) -> list[Offer]:
         """Tools that may have lacked what an observation told: the likeliest, and others that the request names."""
-        goal, *others = self._offers
-        able = [*([goal] if goal.score else ()), *[each for each in others if each.is_sought][:_TELLERS]]
-        words = set(split_terms(self._query))
+        words, (goal, *others) = set(split_terms(self._query)), self._offers
+        named = [each for each in others if each.is_sought and _describes(each.tool, words)]
+        able = [*([goal] if goal.score else ()), *named[:_TELLERS]]
         return [each for each in able if each.is_able and each.tool.name not in called and _is_meant(each.tool, words)]
 
     def _left(self, made: Iterable[Mapping[str, Json]]) -> frozenset[str]:
@@ -463,10 +465,13 @@ def _tells(tool: ToolSpec, sought: Iterable[str]) -> bool:
 
 def _is_meant(tool: ToolSpec, words: Set[str]) -> bool:
     """Test if a tool that changes something is meant: the request has its verb, or a word of its description alone."""
-    name = {*split_terms(tool.name)}
-    arguments = cast("Mapping[str, Json]", tool.parameters.get("properties") or {})
-    nouns = name.union(*(split_terms(each) for each in arguments))
-    return _CHANGES & name <= words or not words.isdisjoint({*split_terms(tool.description)} - nouns)
+    return _CHANGES.intersection(split_terms(tool.name)) <= words or _describes(tool, words)
+
+
+def _describes(tool: ToolSpec, words: Set[str]) -> bool:
+    """Test if a tool's description has one of the words that neither its name nor its arguments have."""
+    named = (tool.name, *cast("Mapping[str, Json]", tool.parameters.get("properties") or {}))
+    return not words.isdisjoint({*split_terms(tool.description)}.difference(*map(split_terms, named)))
 
 
 def _without(schema: Json, value: Json) -> Json:
