@@ -62,3 +62,13 @@ def test_wrong_arguments_spoil_the_calls_and_not_the_tool(golds, tmp_path):
 def test_a_task_of_no_world_is_refused(tmp_path):
     with pytest.raises(DataError, match="of no sealed world"):
         scores_of([Trajectory(task=Task(id="t", query="q"), turns=())], tmp_path)
+
+
+def test_calls_with_confidences_have_a_table_of_their_own(golds, tmp_path):
+    sure = [with_calls(each, lambda call: replace(call, confidence=-0.1)) for each in golds]
+    scores = scores_of(sure, tmp_path)
+    called = sum(any(isinstance(turn, Call) for turn in each.turns) for each in golds)
+    assert len(scores.reliability.pairs) == called
+    assert "| at least 0.9 " in scores.to_markdown()
+    assert scores.to_json()["reliability"]["bins"][0][:3] == [pytest.approx(0.9048, abs=1e-4)] * 2 + [1.0]
+    assert "reliability" not in scores_of(golds, tmp_path).to_json()

@@ -10,6 +10,7 @@ from alpha_umi.config.calls import validated
 from alpha_umi.errors import DataError
 from alpha_umi.evaluation.call_faults import CallFaults, find_faults
 from alpha_umi.evaluation.metrics import Metric, mean
+from alpha_umi.evaluation.reliability import THRESHOLDS, Reliability, least_confidence
 from alpha_umi.output_lock import locks_out
 from alpha_umi.report.tables import markdown_table
 from alpha_umi.rollouts.runner import Rollout, read_rollouts
@@ -33,6 +34,8 @@ class TaskScore:
     first_tool: bool
     """The first call is to the tool that the gold trajectory calls first; where that calls none, there is none."""
     faults: CallFaults
+    confidence: float | None = None
+    """Of the least sure call, 0 to 1; None where no call has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,20 @@ class WorldScores:
             kind: {name: [metric.value, metric.low, metric.high, metric.count] for name, metric in row.items()}
             for kind, row in self.rows().items()
         }
-        return {"kinds": rows}
+        told = self.reliability
+        bins: list[Json] = [[each.low, each.high, each.right.value, each.right.count] for each in told.bins()]
+        return {"kinds": rows, "reliability": {"bins": bins, "error": told.error}} if bins else {"kinds": rows}
+
+    @property
+    def reliability(self) -> Reliability:
+        """Confidences of the tasks with calls, each with whether the verifier passes the calls."""
+        return Reliability(tuple((task.confidence, task.calls) for task in self.tasks if task.confidence is not None))
 
     def to_markdown(self) -> str:
-        """Table in percent, with 95 % intervals over all tasks."""
+        """Table in percent, with 95 % intervals over all tasks; a second one of confidences where calls have them."""
         columns = ("kind", "tasks", "right", "right calls", "right first tool", "invented names, of the calls")
-        return markdown_table(columns, [_line(kind, row) for kind, row in self.rows().items()])
+        table = markdown_table(columns, [_line(kind, row) for kind, row in self.rows().items()])
+        return f"{table}\n{_reliability_table(self.reliability)}" if self.reliability.pairs else table
 
 
 def _shares(tasks: Sequence[TaskScore]) -> dict[str, Metric]:
@@ -76,6 +87,14 @@ def _shares(tasks: Sequence[TaskScore]) -> dict[str, Metric]:
 def _line(kind: str, row: Mapping[str, Metric]) -> list[str]:
     cells = [metric.percent if kind == ALL else metric.percent.partition(" ")[0] for metric in row.values()]
     return [kind, str(row["right"].count), *cells]
+
+
+def _reliability_table(told: Reliability) -> str:
+    """Right calls by confidence, and of those that thresholds keep."""
+    bins = [[f"{each.low:.2f} to {each.high:.2f}", each.right] for each in told.bins()]
+    kept = [[f"at least {threshold}", told.kept(threshold)] for threshold in THRESHOLDS]
+    rows = [[name, str(share.count), share.percent if share.count else ""] for name, share in [*bins, *kept]]
+    return markdown_table(("least confidence of a call", "tasks", "right calls"), rows)
 
 
 @validated
@@ -106,6 +125,7 @@ def _score(rollout: Rollout, source: Path, worlds: dict[tuple[str, int], World])
         right=verdict.passed,
         calls=verdict.supported,
         first_tool=_first_tool(trajectory.turns[start:]) == _first_tool(world.gold(task).turns[start:]),
+        confidence=least_confidence(trajectory.turns[start:]),
         faults=find_faults(trajectory.turns[start:], {tool.name for tool in task.tools}),
     )
 
