@@ -99,7 +99,10 @@ class LoopCalls:
         with self._lock:
             self._wakes = False
         while self._waiting:
-            self.loop.call_soon(self._waiting.popleft())
+            try:
+                self._waiting.popleft()()
+            except Exception as error:  # one that fails takes no other along, as callbacks of a loop do not
+                self.loop.call_exception_handler({"message": "a call from another thread failed", "exception": error})
 
 
 class LoopThread:
