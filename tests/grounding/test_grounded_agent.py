@@ -115,6 +115,13 @@ def test_nothing_is_called_where_no_tool_has_to_do_with_the_request():
     assert [type(turn) for turn in turns] == [Plan, Answer]
 
 
+def test_a_tool_whose_whole_name_the_request_has_is_called_though_the_planner_declines():
+    notes = tool("my_notes", "Notes on a topic.", topic={"type": "string"})
+    roles = Roles("", {"my_notes": {"topic": "moss"}})
+    assert calls(roles.propose("Show me my notes on moss", (notes, WARM))) == [("my_notes", {"topic": "moss"})]
+    assert calls(roles.propose("Show me your list of moss", (notes, WARM))) == []
+
+
 def test_an_optional_value_that_nobody_named_is_dropped():
     roles = Roles("get_stock", {"get_stock": {"sku": "LD-05", "warehouse": "south"}})
     assert calls(roles.propose("How many pieces of LD-05 are left?", (STOCK,))) == [("get_stock", {"sku": "LD-05"})]

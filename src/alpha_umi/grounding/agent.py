@@ -193,7 +193,7 @@ class _Step:
             plan = await self._plan(tools, self._turns)
             if not _calls(plan) and (turns := self._spelled(tools)) != self._turns:
                 plan = await self._plan(tools, turns)
-            if not _calls(plan) and not is_part:
+            if not _calls(plan) and not is_part and goal.meant < 1:
                 break  # that none of them does this is seldom wrong
             picked = await self._read_plan(plan, tools, self._turns, is_picked=True)
             if picked is not None and picked.is_grounded and picked.offer is goal and not self._left([picked.values]):
@@ -296,8 +296,16 @@ class _Step:
         offers = [replace(offer, narrowed=narrow(offer.tool, said, Evidence.of(rest))) for offer in self._offers]
         able = [offer for offer in offers if offer.is_able]
         again = [offer for offer in able if offer.tool.name in called] if self._lists(left) else []
-        fresh = [offer for offer in able if offer.score >= _NEAR and offer.tool.name not in called][:_IN_VIEW]
-        for offers, turns in ((fresh, rest), (fresh, (*rest, *self._turns[self._asked + 1 :])), (again, rest)):
+        words = set(split_terms(self._query))
+        near = [offer for offer in able if offer.score >= _NEAR and offer.tool.name not in called]
+        fresh = [
+            each for each in near if (each.is_meant or _describes(each.tool, words)) and _is_meant(each.tool, words)
+        ]
+        for offers, turns in (
+            (fresh[:_IN_VIEW], rest),
+            (fresh[:_IN_VIEW], (*rest, *self._turns[self._asked + 1 :])),
+            (again, rest),
+        ):
             tried = await self._try_each(offers, tools, turns)
             good = [each for each in tried if each.is_grounded and each.taken & left and each.call not in self.made]
             if good:

@@ -79,7 +79,7 @@ def _phrases(text: str) -> Iterator[tuple[int, str]]:
             at += 1
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _is_name(name: str) -> bool:
     return any(name in _codes_by_name(kind) for kind in CodeKind) or name in _units_by_name()
 

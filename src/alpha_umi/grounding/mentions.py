@@ -40,7 +40,7 @@ _YEAR = r"(?:,?\s+(?P<year>\d{4}))?"
 _DATES = tuple(
     re.compile(rf"\b{pattern}\b", re.IGNORECASE)
     for pattern in (
-        r"(?P<year>\d{4})-(?P<number>\d{1,2})-(?P<day>\d{1,2})",
+        r"(?P<year>\d{4})(?P<between>[-/])(?P<number>\d{1,2})(?P=between)(?P<day>\d{1,2})",
         rf"{_DAY}\s+(?:of\s+)?{_MONTH}{_YEAR}",
         rf"{_MONTH}[\s.]*(?:the\s+)?{_DAY}{_YEAR}",
         r"(?P<day>\d{1,2})\.(?P<number>\d{1,2})\.(?P<year>\d{4})",
