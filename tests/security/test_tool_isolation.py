@@ -13,7 +13,7 @@ from alpha_umi.environments.python import CallersLoopEnvironment, PythonEnvironm
 from alpha_umi.types import Call, ToolStatus
 from support.echo_agent import Echo
 
-TIMEOUT_S = 0.3
+TIMEOUT_S = 1.0
 RELEASED = threading.Event()
 
 
