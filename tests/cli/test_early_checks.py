@@ -1,8 +1,13 @@
 """Faults that no model is needed to find are told before torch is imported."""
 
 import json
+import os
 import subprocess
 import sys
+
+import pytest
+
+from alpha_umi.cli import main
 
 COMMANDS = [
     ("rollout --agent umi-tiny --queries q.jsonl --env world --out r --strategy nonsense", "no strategy 'nonsense'"),
@@ -44,3 +49,15 @@ def test_what_no_model_is_needed_for_is_said_before_torch_is_imported(tmp_path):
         assert said in err, (command, err)
         assert not with_torch, command
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.jsonl", "q.jsonl"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_do_not_spin_unless_they_are_told_to(given, kept, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    monkeypatch.setattr("sys.argv", ["umi", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["OMP_WAIT_POLICY"] == kept
+    monkeypatch.delenv("OMP_WAIT_POLICY")

@@ -78,6 +78,8 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", h
 
 def main() -> None:
     """Run the command line; an error of the user is printed as one line, with an exit code."""
+    # Before torch: threads that wait do not spin, which on a busy machine takes the cores from those that work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with checked_streams():
         try:
             with _notices_shown():
