@@ -177,7 +177,8 @@ def test_the_pieces_of_a_stream_are_its_completion(model, sampling):
         *pieces, completion = listen(model, prompt, sampling)
         assert completion == ask(model, [prompt], sampling)[0]
         assert "".join(pieces) == completion.text
-    assert len(listen(model, PROMPTS[0], Sampling(max_tokens=24))) > 2, "streamed; on a busy machine in few pieces"
+    # This model writes faster than threads take turns: what is read between two turns is one piece.
+    assert any(len(listen(model, PROMPTS[0], Sampling(max_tokens=150))) > 2 for _ in range(5)), "streamed"
 
 
 def test_a_stream_that_is_read_no_further_is_cancelled(model):
