@@ -349,3 +349,15 @@ def test_a_planner_that_means_a_tool_is_held_to_one_that_can_be_called():
     task = Task(id="0", query=query, tools=(HOURS, ACCOUNT))
     turns = asyncio.run(agent.propose(task, (User(text=query),))).turns
     assert calls(turns) == [("account", {"account_no": "AT-204"})]
+
+
+def test_one_verb_of_a_tool_that_changes_something_is_enough():
+    text = {"type": "string"}
+    order = tool("create_order", "New purchase.", sku=text, supplier=text)
+    item = tool("get_item", "Supplier of an item.", sku=text)
+    made = (Plan(thought="", decision=Decision.CALL), Call(name="get_item", arguments='{"sku": "SC-22"}'))
+    roles = Roles("", {"create_order": {"sku": "SC-22", "supplier": "Tallstep"}})
+    turns = roles.propose(
+        "Order SC-22 from whoever has it.", (order, item), *made, Observation(content='{"supplier": "Tallstep"}')
+    )
+    assert calls(turns) == [("create_order", {"sku": "SC-22", "supplier": "Tallstep"})]

@@ -139,6 +139,13 @@ def test_a_number_with_another_unit_is_none_of_an_arguments():
     assert takes(narrow(tool(count=INTEGER), Evidence.read(["Book it for two hours."])), count=2)
 
 
+def test_the_hour_of_a_time_is_no_length_of_time():
+    said = Evidence.read(["Book court T2 on 5 May 2025 at 18 o'clock for 90 minutes."])
+    found = narrow(tool(court=TEXT, hour=INTEGER, minutes=INTEGER), said)
+    assert not found.is_misfit
+    assert takes(found, court="T2", hour=18, minutes=90)
+
+
 def test_a_number_is_of_the_argument_whose_description_has_its_unit():
     spec = tool(
         trees={"type": "integer", "default": 1, "description": "How many trees."},

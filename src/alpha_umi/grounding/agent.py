@@ -473,7 +473,8 @@ def _tells(tool: ToolSpec, sought: Iterable[str]) -> bool:
 
 def _is_meant(tool: ToolSpec, words: Set[str]) -> bool:
     """Test if a tool that changes something is meant: the request has its verb, or a word of its description alone."""
-    return _CHANGES.intersection(split_terms(tool.name)) <= words or _describes(tool, words)
+    verbs = _CHANGES.intersection(split_terms(tool.name))
+    return not verbs or not verbs.isdisjoint(words) or _describes(tool, words)
 
 
 def _describes(tool: ToolSpec, words: Set[str]) -> bool:

@@ -15,6 +15,7 @@ from alpha_umi.grounding.mentions import Mention, MentionKind
 
 _IN_UNIT = re.compile(r"\bin ((?:[a-z]+ ){0,3}[a-z]{2,})\b", re.IGNORECASE)
 _SHARES = frozenset(("concentr-percent", "concentr-permille"))
+_PARTS = frozenset(f"duration-{part}" for part in ("minute", "hour", "day", "month", "year"))
 _RATE = re.compile(r"%|\bpercent|\bpct\b|\brate\b|\binterest\b|\bdiscount\b|\bprobability\b", re.IGNORECASE)
 _NO_UNITS = ("", "a", "in", "degree", "degrees")
 """Words after a number that are no unit by themselves."""
@@ -52,6 +53,8 @@ def has_other_units(name: str, schema: Schema, text: str, said: Evidence) -> boo
         units = [unit_of(each) if isinstance(each, str) else frozenset[str]() for each in choices]
         return bool(said.units) and all(units) and not any(each & said.units for each in units)
     wanted = _unit_of_argument(name, text)
+    if any(each.kind in (MentionKind.DATE, MentionKind.TIME) for each in said.mentions) and wanted <= _PARTS:
+        return False  # the hour of a time, the day of a date
     numbers = [each for each in said.mentions if each.kind is MentionKind.NUMBER]
     return schema.get("type") in ("integer", "number") and bool(numbers) and not [*_in_units(numbers, wanted)]
 
