@@ -279,9 +279,20 @@ def test_an_object_for_a_value_is_no_reason_to_fail():
 def test_a_misspelled_request_is_read_as_the_tools_spell():
     points = tool("team_points", "Points of a team.", team={"type": "string"})
     roles = Roles("", {"team_points": {"team": "Otters"}})
-    turns = roles.propose("How many ponts do the Otters have?", (points,))
-    assert [type(turn) for turn in turns] == [Plan, Answer], "a planner that declines both is heeded"
-    assert len(roles.begun) == 2, "it was asked twice"
+    reply = roles.reply
+
+    def planned(prompt):
+        is_spelled = "How many points do the Otters have?" in prompt
+        return "team_points fits.<|call|>" if is_spelled and prompt.endswith("<|planner|>") else reply(prompt)
+
+    model = RoleModel(model=ScriptedModel(planned))
+    agent = with_role_models(roles.agent, lambda role, each: model)
+    for query, made in (
+        ("How many ponts do the Otters have?", [("team_points", {"team": "Otters"})]),
+        ("How many cats?", []),
+    ):
+        task = Task(id="0", query=query, tools=(points,))
+        assert calls(asyncio.run(agent.propose(task, (User(text=query),))).turns) == made
 
 
 def test_an_answer_to_when_has_the_time():
