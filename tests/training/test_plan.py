@@ -249,12 +249,14 @@ def test_the_text_says_what_it_rests_on():
 
 
 @pytest.mark.parametrize(
-    ("amx", "width", "dtype"), [(True, 576, "bfloat16"), (True, 128, "float32"), (False, 576, "float32")]
+    ("instructions", "width", "dtype"),
+    [("AMX", 576, "bfloat16"), ("AVX512-BF16", 576, "bfloat16"), ("AMX", 128, "float32"), ("", 576, "float32")],
 )
-def test_auto_computes_on_a_cpu_in_what_it_multiplies_fastest(monkeypatch, amx, width, dtype):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+def test_auto_computes_on_a_cpu_in_what_it_multiplies_fastest(monkeypatch, instructions, width, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: instructions == "AMX")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions == "AVX512-BF16")
     found = choose_precision("auto", LlamaConfig(hidden_size=width), on_cpu=True)
     assert str(found.dtype) == f"torch.{dtype}"
-    assert ("AMX" in found.reason) == (width == 576)
+    assert (instructions or "no AMX or AVX512-BF16") in found.reason or width == 128
     assert choose_precision("auto", LlamaConfig(hidden_size=width), on_cpu=False).is_low
-    assert ("without AMX" in choose_precision("bfloat16", LlamaConfig(), on_cpu=True).reason) != amx
+    assert ("without AMX" in choose_precision("bfloat16", LlamaConfig(), on_cpu=True).reason) == (not instructions)

@@ -294,7 +294,7 @@ class TrainConfig(Table):
     """Folder of the tokenised examples. None: `cache` in the run directory."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the computation; weights and optimizer stay in float32. auto: bfloat16 on an accelerator, and on a CPU with
-    AMX where the model's hidden size is 512 or more."""
+    AMX or AVX512-BF16 where the model's hidden size is 512 or more."""
     device: Literal["auto", "cpu"] = "auto"
     gradient_checkpointing: bool = False
     seed: int = 0
