@@ -12,8 +12,9 @@ from alpha_umi.config import TrainConfig
 from alpha_umi.datasets.toolbench import HALLUCINATED
 from alpha_umi.errors import ConfigError
 from alpha_umi.evaluation.metrics import mean
+from alpha_umi.loading.bundled import find_weights
 from alpha_umi.store import read_json
-from alpha_umi.study import budget
+from alpha_umi.study import budget, work
 from alpha_umi.study.cells import STUDIES, Cell, cells, fingerprint, read_study, train_config
 from alpha_umi.study.data import Data
 from alpha_umi.study.provenance import is_done
@@ -87,7 +88,7 @@ def test_what_is_wrong_in_a_study_is_said_before_anything_runs(tmp_path, replace
 
 
 def test_a_study_that_does_not_exist_names_those_that_do():
-    with pytest.raises(ConfigError, match="studies: full, quick, two-sizes"):
+    with pytest.raises(ConfigError, match="studies: full, quick, smollm2, two-sizes"):
         read_study("slow")
 
 
@@ -184,6 +185,16 @@ def test_a_base_is_known_by_what_is_in_it_wherever_it_lies(tmp_path):
         cell = next(iter(cells(config)))
         made.append(fingerprint(config, cell, train_config(config, cell, Data(tmp_path, config), tmp_path)))
     assert made[0] == made[1] != made[2]
+
+
+def test_a_base_may_be_a_model_that_the_package_knows_by_its_name(tmp_path, monkeypatch):
+    text = STUDY.split("[bases.nothing.tiny]")[0] + '[bases.some]\nbase = "umi-tiny/base"\n[variants'
+    config = read_study(str(write_study(tmp_path, text + STUDY.split("[variants", 1)[1])))
+    planned: list[TrainConfig] = []
+    monkeypatch.setattr(work, "plan_training", lambda run, _: planned.append(run))
+    with pytest.raises(AttributeError):
+        work.run_cell(config, Cell(base="some", variant="one", seed=0), tmp_path / "out", lambda *_: None)
+    assert planned[0].model.base == find_weights("umi-tiny/base") != "umi-tiny/base"
 
 
 def test_a_variant_is_measured_from_the_bases_and_with_the_seeds_that_it_names(tmp_path):

@@ -37,7 +37,11 @@ def read_train_config(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
     `model.base` may name the weights of a bundled agent (`umi-tiny/backbone`, `umi-tiny/base`) or a model of
     `loading.pretrained`; `model.merged_adapter` and `adapter.start` a bundled adapter (`umi-smol/backbone`).
     """
-    config = _read_recipe(TrainConfig, name, overrides)
+    return find_weights_of(_read_recipe(TrainConfig, name, overrides))
+
+
+def find_weights_of(config: TrainConfig) -> TrainConfig:
+    """The configuration with the folders of the weights that it names, as `read_train_config` takes names."""
     if config.adapter.start is not None:
         adapter = config.adapter.model_copy(update={"start": find_adapters(config.adapter.start)})
         config = config.model_copy(update={"adapter": adapter})

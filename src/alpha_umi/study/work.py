@@ -25,7 +25,7 @@ from alpha_umi.evaluation.static import score_rows
 from alpha_umi.jobs.predict import PredictOptions, predict
 from alpha_umi.jobs.rollout import RollOut, RolloutOptions, roll_out
 from alpha_umi.jobs.timing import Timing
-from alpha_umi.jobs.train import PlanAssumptions, plan_training, train
+from alpha_umi.jobs.train import PlanAssumptions, find_weights_of, plan_training, train
 from alpha_umi.jobs.workers import OnProgress
 from alpha_umi.loading.agents import read_agent
 from alpha_umi.loading.rollouts import open_explorer
@@ -56,7 +56,7 @@ def run_cell(config: StudyConfig, cell: Cell, out: Path, on_progress: OnProgress
     folder, data = cell.folder(out), Data(out, config)
     begin(config, cell, out)
     timing = Timing(folder / _SECONDS)
-    plain = train_config(config, cell, data, out)
+    plain = find_weights_of(train_config(config, cell, data, out))
     with timing.part("plan"):
         on_progress("planning", 0, 1)
         run, memory = _with_budget(config, cell, plain)
