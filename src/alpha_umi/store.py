@@ -50,6 +50,8 @@ MARK = ".alpha_umi"
 _OWN_PARTS = set[str]()
 """Names of the parts that this process is writing."""
 _SWEPT = set[Path]()
+_WRITTEN_AT_ONCE = 1 << 17
+"""Bytes of a file that are kept back until then."""
 
 
 # --- whole files ------------------------------------------------------------------------------------------
@@ -101,7 +103,7 @@ def _open_part(folder: Path) -> Iterator[IO[bytes]]:
         part = folder / f".umi-{secrets.token_hex(6)}.part"
         _OWN_PARTS.add(part.name)
         try:
-            with part.open("xb") as raw:
+            with part.open("xb", _WRITTEN_AT_ONCE) as raw:
                 with suppress(OSError):  # a file system without locks
                     fcntl.lockf(raw, fcntl.LOCK_EX)
                 if part.exists():
@@ -239,7 +241,7 @@ def encode_trajectory(trajectory: Trajectory) -> dict[str, Json]:
         "schema": SCHEMA,
         "task": encode_task(trajectory.task),
         "turns": [encode_turn(turn) for turn in trajectory.turns],
-        "stop": trajectory.stop.value,
+        "stop": str.__str__(trajectory.stop),
         "usage": encode_usage(trajectory.usage),
     }
 

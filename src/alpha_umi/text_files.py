@@ -334,9 +334,12 @@ def _parse_line(line: str, path: Path, number: int) -> Any:
 
 
 def _has_long_number(line: str) -> bool:
+    some = line[::_STRIDE]
+    if _THREE_DIGITS.search(some) is None:
+        return False
     return any(
         _LONG_NUMBER.search(line, max(0, _STRIDE * (found.start() - 1)), _STRIDE * (found.end() + 1))
-        for found in _THREE_DIGITS.finditer(line[::_STRIDE])
+        for found in _THREE_DIGITS.finditer(some)
     )
 
 

@@ -85,6 +85,18 @@ def test_a_raw_answer_says_the_turns_it_was_written_from(trajectory):
     assert reading.trajectory.turns == turns
 
 
+def test_the_result_of_a_call_without_a_thought_is_in_the_raw_answer():
+    turns = (
+        User(text="q"),
+        Plan(thought="", decision=Decision.CALL),
+        Call(name="weather", arguments="{}"),
+        Observation(content="fog"),
+    )
+    reading = read_answer(write_answer(Trajectory(task=Task(id="a", query="q"), turns=turns)), "a")
+    assert not isinstance(reading, Skip)
+    assert reading.trajectory.turns == turns
+
+
 @given(trajectories)
 def test_a_tool_spec_survives_the_raw_answer(trajectory):
     turns = (User(text=trajectory.task.query),)

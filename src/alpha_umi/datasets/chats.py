@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from alpha_umi.datasets.processed import as_text, stop_reason
 from alpha_umi.datasets.toolbench import Reading
@@ -30,18 +32,17 @@ class Origin:
     metadata: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chat:
+class Chat(NamedTuple):
     """Chat of one row, read."""
 
     turns: Sequence[Turn]
     tools: tuple[ToolSpec, ...]
     system: str = ""
-    layout: Layout = field(default_factory=Layout)
-    deviations: Mapping[str, int] = field(default_factory=dict[str, int])
-    columns: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    layout: Layout = Layout()
+    deviations: Mapping[str, int] = MappingProxyType({})
+    columns: Mapping[str, Json] = MappingProxyType({})
     """The row's other columns."""
-    metadata: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    metadata: Mapping[str, Json] = MappingProxyType({})
     """More that the shape wants kept."""
 
 

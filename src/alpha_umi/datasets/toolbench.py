@@ -11,8 +11,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple, cast
 
 from alpha_umi.datasets.processed import as_text, read_entry, stop_reason, write_entry
 from alpha_umi.errors import DataError
@@ -57,12 +58,11 @@ _CUT_MARK = "..."
 _GIVES_UP = re.compile(r"""give_up_and_restart|["']return_type["']\s*:\s*["']?give_up""")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """Trajectory of one answer, with counts of its deviations from the published reading."""
 
     trajectory: Trajectory
-    deviations: Mapping[str, int] = field(default_factory=dict[str, int])
+    deviations: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +156,9 @@ def _read_exchange(exchange: Exchange, deviations: Counter[str]) -> Iterator[Tur
     own, answered = message.get(_OWN), list(exchange.answered)
     if isinstance(own, list):
         yield from _read_own(own)
+        for _, response in answered:
+            if response is not None:
+                yield from _read_response(response, deviations)
         answered = []
     elif message.get("role") == "user":
         yield User(text=read_content(content))

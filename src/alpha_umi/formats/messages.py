@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from types import MappingProxyType
+from typing import NamedTuple, cast
 
 from alpha_umi.errors import DataError, FormatError
 from alpha_umi.formats.recorded import read_calls, read_content
@@ -21,20 +22,20 @@ from alpha_umi.types import Answer, Call, Decision, Json, Observation, Plan, Rev
 
 _SYSTEM = ("system", "developer")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
+_REASONS_ANYWHERE = frozenset(_REASONING)
 _KNOWN = "system, developer, user, assistant, tool, function"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadMessages:
+class ReadMessages(NamedTuple):
     """Turns of messages, with what turns do not hold."""
 
     turns: tuple[Turn, ...]
     system: str = ""
     """Text of the system messages at the beginning."""
-    layout: Layout = field(default_factory=Layout)
+    layout: Layout = Layout()
     call_ids: tuple[str, ...] = ()
     """Id of every call in `turns`, in order; empty where its message gave none."""
-    deviations: Mapping[str, int] = field(default_factory=dict[str, int])
+    deviations: Mapping[str, int] = MappingProxyType({})
     """Counts of what was read otherwise than it was written."""
 
 
@@ -84,14 +85,11 @@ def _read_message(message: Mapping[str, Json], builder: TurnBuilder, system: lis
 
 
 def _read_assistant(message: Mapping[str, Json], text: str, builder: TurnBuilder) -> None:
-    reasoning = ""
-    for key in _REASONING:
-        if not reasoning and isinstance(said := message.get(key), str):
-            reasoning = said
-    calls = read_calls(message) if message.get("tool_calls") or message.get("function_call") else ()
     listed = message.get("tool_calls")
-    if isinstance(listed, list) and len(listed) != len(calls) and listed:
+    calls = read_calls(message) if listed or message.get("function_call") else ()
+    if listed and isinstance(listed, list) and len(listed) != len(calls):
         raise DataError("an entry of 'tool_calls' is no {function: {name, arguments}}")
+    reasoning = "" if _REASONS_ANYWHERE.isdisjoint(message) else _read_reasoning(message)
     if text or reasoning or not calls:
         refusal = message.get("refusal")
         builder.say(text or (refusal if isinstance(refusal, str) else ""), reasoning)
@@ -101,6 +99,11 @@ def _read_assistant(message: Mapping[str, Json], text: str, builder: TurnBuilder
         if not isinstance(call.name, str):
             raise DataError("a call names no tool")
         builder.call(call.name, read_arguments(call.arguments), call.id)
+
+
+def _read_reasoning(message: Mapping[str, Json]) -> str:
+    texts = [said for key in _REASONING if isinstance(said := message.get(key), str)]
+    return next(filter(None, texts), "")
 
 
 def read_arguments(arguments: Json) -> str:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from alpha_umi.types import Json
 
 _RESPONDING = ("function", "tool", "observation")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedCall:
+class RecordedCall(NamedTuple):
     """Call of a recorded message."""
 
     name: Json

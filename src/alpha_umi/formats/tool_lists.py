@@ -79,7 +79,11 @@ def read_tool(entry: Json) -> ToolSpec:
     name, description = declared.get("name"), declared.get("description")
     if not isinstance(name, str) or not name:
         raise DataError(f"no text under 'name' (its keys: {', '.join(declared)[:100] or 'none'})")
-    schema = next((declared[key] for key in _SCHEMAS if key in declared), None)
+    schema = None
+    for key in _SCHEMAS:
+        if key in declared:
+            schema = declared[key]
+            break
     return ToolSpec(
         name=name,
         description=description if isinstance(description, str) else "",

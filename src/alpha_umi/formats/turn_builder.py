@@ -68,20 +68,20 @@ class _Waiting:
 class TurnBuilder:
     """Turns of a chat, message by message. Every method raises DataError for a message that cannot stand there."""
 
-    turns: list[Turn] = field(default_factory=list[Turn])
-    call_ids: list[str] = field(default_factory=list[str])
+    turns: list[Turn] = field(default_factory=list)
+    call_ids: list[str] = field(default_factory=list)
     """Id of every call in `turns`, in order; empty where its message gave none."""
-    deviations: Counter[str] = field(default_factory=Counter[str])
+    deviations: Counter[str] = field(default_factory=Counter)
     """Counts of what was read otherwise than it was written."""
-    _texts: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    _texts: list[tuple[str, str]] = field(default_factory=list)
     """Text and reasoning of the assistant's messages that no call or user has followed yet."""
     _thought: str = ""
     _is_reasoned: bool = False
-    _calls: list[_Waiting] = field(default_factory=list["_Waiting"])
+    _calls: list[_Waiting] = field(default_factory=list)
     _answered: int = 0
     """Calls of those that have a result."""
-    _parallel: list[int] = field(default_factory=list[int])
-    _reasoned: list[int] = field(default_factory=list[int])
+    _parallel: list[int] = field(default_factory=list)
+    _reasoned: list[int] = field(default_factory=list)
 
     def user(self, text: str) -> None:
         """Add a message of the user."""

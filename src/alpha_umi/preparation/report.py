@@ -47,7 +47,8 @@ class PrepareStats:
         """Count one input that became a trajectory."""
         self.read += 1
         self.kept += 1
-        self.deviations.update(deviations)
+        if deviations:
+            self.deviations.update(deviations)
 
     def skip(self, name: str, reason: str, detail: str = "") -> None:
         """Count one input without a trajectory; `detail` is an error message that names it."""
