@@ -132,21 +132,24 @@ class MultiAgent:
     on_no_decision: OnNoDecision = OnNoDecision.PLANNER
 
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        return await self.followed(await self.draft(task, turns), task, turns)
+
+    async def draft(self, task: Task, turns: Sequence[Turn]) -> Proposal:
+        """Propose the next turn, without those of optional roles that read it."""
         role = next_role(turns)
         proposal = await self.role_models[role].complete_turn(role, self.format, task, turns)
         match proposal.turns:
             case (Plan(decision=Decision.NONE) as plan,) if self.on_no_decision is OnNoDecision.CALLER:
                 return replace(proposal, turns=(replace(plan, decision=Decision.CALL),))
-            case (*_, last):
-                for follower in followers(last):
-                    if follower in self.role_models:
-                        return await self._followed(proposal, follower, task, turns)
-                return proposal
             case _:
                 return proposal
 
-    async def _followed(self, proposal: Proposal, follower: Role, task: Task, turns: Sequence[Turn]) -> Proposal:
-        """Proposal with the turn of an optional role that reads it."""
+    async def followed(self, proposal: Proposal, task: Task, turns: Sequence[Turn]) -> Proposal:
+        """The proposal with the turn of the optional role that reads its last one, where the agent has that role."""
+        found = (role for role in followers(proposal.turns[-1]) if role in self.role_models) if proposal.turns else ()
+        follower = next(iter(found), None)
+        if follower is None:
+            return proposal
         role_model = self.role_models[follower]
         after = await role_model.complete_turn(follower, self.format, task, (*turns, *proposal.turns))
         return Proposal(turns=(*proposal.turns, *after.turns), usage=proposal.usage + after.usage)

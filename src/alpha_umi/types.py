@@ -104,6 +104,14 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hint(User):
+    """Words of a search, read in one step alone, about what was tried from there before."""
+
+    tried: tuple[tuple[Turn, ...], ...]
+    """The turns of each of the earlier steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Review(User):
     """Turn of the critic: it accepts an answer, or sends it back; to the other roles its reason is the user's words."""
 

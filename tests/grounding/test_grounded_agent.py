@@ -7,15 +7,21 @@ import re
 import pytest
 
 from alpha_umi.agent import MultiAgent, RoleModel, undrafted, with_role_models, with_streaming
+from alpha_umi.environments.acknowledging import AcknowledgingEnvironment
 from alpha_umi.formats.load import builtin
+from alpha_umi.formats.optional_roles import CriticFormat
 from alpha_umi.grounding import GroundedAgent
+from alpha_umi.grounding.attempts import Attempts
 from alpha_umi.models.scripted import ScriptedModel
+from alpha_umi.search import DepthFirst, NodeStatus, Tree, explore
 from alpha_umi.types import (
     Answer,
     Call,
     Decision,
+    Hint,
     Observation,
     Plan,
+    Review,
     Role,
     Task,
     ToolSpec,
@@ -46,13 +52,17 @@ STOCK = tool(
 
 
 class Roles:
-    """Planner that picks `pick` and else agrees to every tool it begins with; caller with arguments by tool."""
+    """Planner that picks `pick` and else agrees to every tool it begins with; caller with arguments by tool; critic."""
 
-    def __init__(self, pick="", arguments=(), answer="Done."):
+    def __init__(self, pick="", arguments=(), answer="Done.", reviews=()):
         self.pick, self.arguments, self.answer, self.begun = pick, dict(arguments), answer, []
         model = RoleModel(model=ScriptedModel(self.reply))
         roles = dict.fromkeys((Role.PLANNER, Role.CALLER, Role.SUMMARIZER), model)
-        self.agent = GroundedAgent(drafter=MultiAgent(role_models=roles, format=FORM))
+        if reviews:
+            critic = ScriptedModel([CriticFormat(FORM).write(Role.CRITIC, (each,)) for each in reviews])
+            roles[Role.CRITIC] = RoleModel(model=critic)
+        form = CriticFormat(FORM) if reviews else FORM
+        self.agent = GroundedAgent(drafter=MultiAgent(role_models=roles, format=form))
 
     def reply(self, prompt):
         _, _, said = prompt.rpartition("<|")
@@ -372,3 +382,66 @@ def test_one_verb_of_a_tool_that_changes_something_is_enough():
         "Order SC-22 from whoever has it.", (order, item), *made, Observation(content='{"supplier": "Tallstep"}')
     )
     assert calls(turns) == [("create_order", {"sku": "SC-22", "supplier": "Tallstep"})]
+
+
+# --- what was sent back -------------------------------------------------------------------------------------
+
+DIM = "Set the lamp of the kitchen to 30."
+KITCHEN = {"set_lamp": {"room": "kitchen", "brightness": 30}, "room_temperature": {"room": "kitchen"}}
+LIT = (
+    Plan(thought="set_lamp fits.", decision=Decision.CALL),
+    Call(name="set_lamp", arguments=json.dumps(KITCHEN["set_lamp"])),
+)
+NOTED, DONE = Observation(content="{}"), (Plan(thought="Done.", decision=Decision.CONCLUDE), Answer(text="Done."))
+WRONG, RIGHT = Review(text="That is wrong.", accepted=False), Review(text="That is right.", accepted=True)
+
+
+@pytest.mark.parametrize(
+    "sent_back", [(*LIT, NOTED, *DONE, WRONG), (Hint(text="You tried set_lamp with 30.", tried=((*LIT, NOTED),)),)]
+)
+def test_a_call_that_was_sent_back_is_not_made_again(sent_back):
+    roles = Roles(pick="set_lamp", arguments=KITCHEN)
+    assert calls(roles.propose(DIM, (LAMP, WARM))) == [("set_lamp", KITCHEN["set_lamp"])]
+    assert calls(roles.propose(DIM, (LAMP, WARM), *sent_back)) == [("room_temperature", KITCHEN["room_temperature"])]
+    (plan,) = roles.propose(DIM, (LAMP,), *sent_back)
+    assert plan.decision is Decision.GIVE_UP
+
+
+def test_of_several_calls_the_last_is_taken_back_alone():
+    before = (User(text=DIM), *LIT, NOTED)
+    later = (Plan(thought="", decision=Decision.CALL), Call(name="room_temperature", arguments="{}"), NOTED, *DONE)
+    tried = Attempts.of((*before, *later, WRONG))
+    assert tried.turns == before
+    assert tried.include(Call(name="room_temperature", arguments="{ }"))
+    assert not tried.include(LIT[1])
+    assert Attempts.of((*before, *later, RIGHT)) == Attempts(turns=(*before, *later))
+
+
+def test_an_answer_without_a_call_that_was_sent_back_is_no_answer_again():
+    tried = Attempts.of((User(text=DIM), *DONE, WRONG))
+    assert tried.turns == (User(text=DIM),)
+    assert tried.answered
+    assert tried.end(DONE)[0].decision is Decision.GIVE_UP
+    assert Attempts.of((User(text=DIM),)).end(DONE) == DONE
+
+
+@pytest.mark.parametrize("strategy", [None, DepthFirst()])
+def test_a_critic_sends_a_wrong_answer_back_into_the_search(strategy):
+    roles = Roles(pick="set_lamp", arguments=KITCHEN, answer="Done.", reviews=(WRONG, RIGHT))
+    task = Task(id="0", query=DIM, tools=(LAMP, WARM))
+
+    async def run():
+        tree = Tree(task=task)
+        async for node in explore(roles.agent, AcknowledgingEnvironment(task), task, strategy=strategy):
+            tree.add(node)
+        return tree
+
+    tree = asyncio.run(run())
+    assert [call.name for call in tree.best.calls] == ["set_lamp", "room_temperature"]
+    assert tree.nodes[-1].status is NodeStatus.ANSWERED
+    assert tree.best.turns[-1] == RIGHT
+
+
+def test_an_answer_that_declines_is_reviewed_too():
+    roles = Roles(reviews=(WRONG,))
+    assert roles.propose("Sing a song about it.", (LAMP,))[-1] == WRONG

@@ -24,6 +24,7 @@ from alpha_umi.arguments import Fault, read_arguments
 from alpha_umi.formats.prompts.asking import DONE, ask_for, decline, plan_call
 from alpha_umi.formats.prompts.retrieval import split_terms, write_terms
 from alpha_umi.grounding.answers import ground_answer
+from alpha_umi.grounding.attempts import Attempts
 from alpha_umi.grounding.descriptions import described
 from alpha_umi.grounding.evidence import (
     Evidence,
@@ -37,6 +38,7 @@ from alpha_umi.grounding.evidence import (
 from alpha_umi.grounding.links import Links
 from alpha_umi.grounding.mentions import MentionKind
 from alpha_umi.grounding.narrowing import as_said, narrow
+from alpha_umi.grounding.purposes import describes, is_meant, tells
 from alpha_umi.grounding.requests import as_known, as_spelled, split_request
 from alpha_umi.grounding.trials import Offer, Trial
 from alpha_umi.retrieval.corpus import spec_document
@@ -68,14 +70,6 @@ _JOINED = re.compile(r"\b(?:and|or|then|also|plus|both|each|versus|vs|as well)\b
 _POINTER = re.compile(r"(?:(?:the|my|our) )?([A-Za-z]+) (?:no\.? |number |#)?\S*\d\S*")
 _TELLERS = 2
 """Further tools that are tried where they may tell what the likeliest one lacks."""
-_CHANGES = frozenset(
-    re.findall(
-        "[a-z]+",
-        "add block book buy cancel change close create delete move open order pay post put remove rename renew reserve"
-        " reset sell send set sign start stop submit transfer update write",
-    )
-)
-"""Verbs in the names of tools that change something."""
 _MOST_CALLS = 4
 """Calls of one exchange after which it goes on only where the planner says so."""
 
@@ -89,20 +83,25 @@ class GroundedAgent:
     _indexes: ToolIndexes = field(default_factory=ToolIndexes, repr=False, compare=False)
 
     async def propose(self, task: Task, turns: Sequence[Turn]) -> Proposal:
-        last = turns[-1] if turns else None
-        step = _Step(self.drafter, task, tuple(turns), self._indexes)
+        tried = Attempts.of(turns)
+        last = tried.turns[-1] if tried.turns else None
+        step = _Step(self.drafter, task, tried, self._indexes)
+        seen = replace(task, tools=step.in_view())
         if not task.tools or (isinstance(last, Plan) and last.decision is not Decision.NONE):
-            proposal = await self.drafter.propose(replace(task, tools=step.in_view()), turns)
-            return replace(proposal, turns=tuple(map(step.grounded, proposal.turns)))
-        said = await (step.go_on() if step.made else step.begin())
-        return Proposal(turns=said, usage=step.usage)
+            proposal = await self.drafter.draft(seen, tried.turns)
+            proposal = replace(proposal, turns=tuple(map(step.grounded, proposal.turns)))
+        else:
+            said = await (step.go_on() if step.made else step.begin())
+            proposal = Proposal(turns=tried.end(said), usage=step.usage)
+        return await self.drafter.followed(proposal, seen, tried.turns)
 
 
 class _Step:
     """One step of a grounded agent."""
 
-    def __init__(self, agent: MultiAgent, task: Task, turns: tuple[Turn, ...], indexes: ToolIndexes) -> None:
-        self._agent, self._task, self._turns, self._indexes = agent, task, turns, indexes
+    def __init__(self, agent: MultiAgent, task: Task, tried: Attempts, indexes: ToolIndexes) -> None:
+        turns = tried.turns
+        self._agent, self._task, self._tried, self._turns, self._indexes = agent, task, tried, turns, indexes
         self._asked = max((at for at, turn in enumerate(turns) if isinstance(turn, User)), default=-1)
         asked = turns[self._asked] if self._asked >= 0 else None
         self._query = asked.text if isinstance(asked, User) else task.query
@@ -169,7 +168,8 @@ class _Step:
 
     async def _begin_part(self, text: str, after: tuple[Turn, ...] = ()) -> tuple[Turn, ...]:
         """Begin with a part of the request; nothing where that does not end in a new call."""
-        step = _Step(self._agent, replace(self._task, query=text), self._asking(text, after), self._indexes)
+        tried = replace(self._tried, turns=self._asking(text, after))
+        step = _Step(self._agent, replace(self._task, query=text), tried, self._indexes)
         said = await step._begin_whole(is_part=True)
         self.usage += step.usage
         return said if any(isinstance(turn, Call) and turn not in self.made for turn in said) else ()
@@ -193,7 +193,7 @@ class _Step:
             plan = await self._plan(tools, self._turns)
             if not _calls(plan) and (turns := self._spelled(tools)) != self._turns:
                 plan = await self._plan(tools, turns)
-            if not _calls(plan) and not is_part and goal.meant < 1:
+            if not _calls(plan) and not is_part and goal.meant < 1 and not self._tried.were_made:
                 break  # that none of them does this is seldom wrong
             picked = await self._read_plan(plan, tools, self._turns, is_picked=True)
             if picked is not None and picked.is_grounded and picked.offer is goal and not self._left([picked.values]):
@@ -201,7 +201,7 @@ class _Step:
             others = [offer for offer in some if picked is None or offer is not picked.offer]
             trials = [*([picked] if picked else ()), *await self._try_each(others, tools, self._turns)]
             sought = next((trial.sought for trial in trials if trial.offer is goal and not trial.is_grounded), None)
-            tellers = [offer for offer in able if offer not in some and _tells(offer.tool, sought or ())][:_TELLERS]
+            tellers = [offer for offer in able if offer not in some and tells(offer.tool, sought or ())][:_TELLERS]
             trials += await self._try_each(tellers, (*tools, *(offer.tool for offer in tellers)), self._turns)
             tried += trials
             good = [trial for trial in trials if trial.is_grounded]
@@ -212,7 +212,7 @@ class _Step:
             whole = await asyncio.gather(*(self._completed(trial, tools) for trial in good))
             whole = [trial for trial in whole if trial.taken or not is_part]
             if whole:
-                return max(whole, key=lambda trial: trial.worth + 2 * _tells(trial.offer.tool, sought or ())).turns
+                return max(whole, key=lambda trial: trial.worth + 2 * tells(trial.offer.tool, sought or ())).turns
         if goal.score and goal.narrowed.missing:
             return ask_for(goal.tool, goal.narrowed.missing)
         lacking = next((trial for trial in tried if trial.offer is goal and trial.call and goal.score), None)
@@ -298,9 +298,7 @@ class _Step:
         again = [offer for offer in able if offer.tool.name in called] if self._lists(left) else []
         words = set(split_terms(self._query))
         near = [offer for offer in able if offer.score >= _NEAR and offer.tool.name not in called]
-        fresh = [
-            each for each in near if (each.is_meant or _describes(each.tool, words)) and _is_meant(each.tool, words)
-        ]
+        fresh = [each for each in near if (each.is_meant or describes(each.tool, words)) and is_meant(each.tool, words)]
         for offers, turns in (
             (fresh[:_IN_VIEW], rest),
             (fresh[:_IN_VIEW], (*rest, *self._turns[self._asked + 1 :])),
@@ -315,9 +313,9 @@ class _Step:
     def _lacking_before(self, called: Set[str]) -> list[Offer]:
         """Tools that may have lacked what an observation told: the likeliest, and others that the request names."""
         words, (goal, *others) = set(split_terms(self._query)), self._offers
-        named = [each for each in others if each.is_sought and _describes(each.tool, words)]
+        named = [each for each in others if each.is_sought and describes(each.tool, words)]
         able = [*([goal] if goal.score else ()), *named[:_TELLERS]]
-        return [each for each in able if each.is_able and each.tool.name not in called and _is_meant(each.tool, words)]
+        return [each for each in able if each.is_able and each.tool.name not in called and is_meant(each.tool, words)]
 
     def _left(self, made: Iterable[Mapping[str, Json]]) -> frozenset[str]:
         """What was named in the request and taken up by no call."""
@@ -403,7 +401,7 @@ class _Step:
         return again if again is not None and again.is_grounded else trial
 
     def _read(self, offer: Offer, plan: Plan, call: Call) -> Trial | None:
-        """The trial of a call, without optional arguments that the user did not name."""
+        """The trial of a call, without optional arguments that the user did not name; None for one tried before."""
         values = read_arguments(offer.tool, call.arguments)
         if isinstance(values, Fault):
             return None
@@ -420,6 +418,8 @@ class _Step:
         )
         kept = {name: value for name, value in values.items() if name in offer.required or name not in asked}
         call = replace(call, arguments=json.dumps(kept, ensure_ascii=False))
+        if self._tried.include(call):
+            return None
         guessed = [
             name
             for name, value in kept.items()
@@ -464,23 +464,6 @@ class _Step:
 
 def _share(terms: Sequence[str], words: Set[str]) -> float:
     return sum(term in words for term in terms) / max(len(terms), 1)
-
-
-def _tells(tool: ToolSpec, sought: Iterable[str]) -> bool:
-    """Test if a tool's name or description has a word for what is sought."""
-    return not frozenset(sought).isdisjoint(split_terms(f"{tool.name} {tool.description}"))
-
-
-def _is_meant(tool: ToolSpec, words: Set[str]) -> bool:
-    """Test if a tool that changes something is meant: the request has its verb, or a word of its description alone."""
-    verbs = _CHANGES.intersection(split_terms(tool.name))
-    return not verbs or not verbs.isdisjoint(words) or _describes(tool, words)
-
-
-def _describes(tool: ToolSpec, words: Set[str]) -> bool:
-    """Test if a tool's description has one of the words that neither its name nor its arguments have."""
-    named = (tool.name, *cast("Mapping[str, Json]", tool.parameters.get("properties") or {}))
-    return not words.isdisjoint({*split_terms(tool.description)}.difference(*map(split_terms, named)))
 
 
 def _without(schema: Json, value: Json) -> Json:

@@ -15,7 +15,7 @@ from alpha_umi.protocols import Agent, Environment
 from alpha_umi.roles import ending
 from alpha_umi.search.checks import check_proposal, checked_observation
 from alpha_umi.search.tree import Limits, Node, NodeStatus, Tree
-from alpha_umi.types import Call, Decision, Observation, Plan, Proposal, StopReason, Task, Turn, Usage, User
+from alpha_umi.types import Call, Decision, Hint, Observation, Plan, Proposal, StopReason, Task, Turn, Usage, User
 
 _Result = TypeVar("_Result")
 Retelling: TypeAlias = Callable[[tuple[Turn, ...]], tuple[Turn, ...]]
@@ -128,13 +128,18 @@ class Walk:
             return await self._execute(node, last, environment)
         if self.is_spent:
             return self.end(node)
-        hint = (User(text=node.hint),) if node.hint else ()
+        hint = (self._hint(node),) if node.hint else ()
         before = self.tree.branch(self.tree.nodes[node.parent]) if node.parent is not None else ()
         history = (*(retell(before) if retell else before), *hint, *node.turns)
         proposed = await self.within_time(self._agent.propose(self.tree.task, history))
         if proposed is None:
             return self.end(node)
         return self.say(node, proposed.get())
+
+    def _hint(self, node: Node) -> Hint:
+        """The node's hint, with the turns of the steps that were opened before it at the same place."""
+        before = self.tree.nodes[: node.index] if node.parent is not None else ()
+        return Hint(text=node.hint, tried=tuple(each.turns for each in before if each.parent == node.parent))
 
     def say(self, node: Node, proposal: Proposal) -> Node:
         """Add a proposal to the node, up to its first call; the rest waits until that has run."""
