@@ -306,6 +306,31 @@ def test_a_new_group_does_not_wait_for_all_requests_of_a_large_one():
     assert sum(one.finished for one in many) < 8
 
 
+class Begun:
+    """A grammar that forces the first two ids."""
+
+    def __init__(self):
+        self.left = [5, 6]
+
+    def mask(self, row):
+        pass
+
+    def forced(self):
+        return list(self.left)
+
+    def accept(self, token):
+        self.left = self.left[1:]
+
+
+def test_a_request_that_waits_for_memory_does_not_stop_those_that_hold_it():
+    engine = Engine(MODELS["llama"], small(4000, step_tokens=8, requests=1))
+    long, begun = Asked(words(1, 40), tokens=3), Asked(words(2, 10), tokens=5, grammar=Begun())
+    engine.submit(long.request)
+    engine.step()  # the first part of its prompt
+    run(engine, [begun], limit=50)
+    assert (len(long.written), begun.written[:2]) == (3, [5, 6])
+
+
 # --- failures ---------------------------------------------------------------------------------------------
 
 POISON = 7

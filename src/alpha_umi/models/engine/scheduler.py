@@ -200,10 +200,14 @@ class Scheduler:
             yield following
 
     def _add_prefills(self, batch: ScheduledBatch, requests: Iterable[Request]) -> None:
+        is_full = False
         for request in requests:
             budget = self._step_tokens - batch.tokens
-            if budget < 1 or (request.cache_index is None and not self._admit(request)):
+            if budget < 1:
                 return
+            if request.cache_index is None and (is_full or not self._admit(request)):
+                is_full = True  # those behind it that hold memory go on, and will give it back
+                continue
             self._add_chunk(batch, request, budget)
 
     def _admit(self, request: Request) -> bool:
