@@ -47,13 +47,14 @@ class EngineMachine(RuleBasedStateMachine):
         prompt=st.lists(st.sampled_from([1, 2]), min_size=1, max_size=70),
         broken=st.sampled_from([None, None, None, KABOOM, NOTHING]),
         role=st.sampled_from([None, *list(ADAPTERS)[:3]]),
+        group=st.sampled_from(["one", "other"]),
         data=st.data(),
     )
-    def submit(self, prompt, broken, role, data):
+    def submit(self, prompt, broken, role, group, data):
         at = data.draw(st.integers(0, len(prompt)))
         prompt = prompt if broken is None else [*prompt[:at], broken, *prompt[at:]]
         adapter = (0, 0) if role is None else (ADAPTERS[role], data.draw(st.integers(0, len(prompt) - 1)))
-        self._submit(Asked(prompt, tokens=data.draw(st.integers(1, 6)), adapter=adapter))
+        self._submit(Asked(prompt, tokens=data.draw(st.integers(1, 6)), adapter=adapter, group=group))
 
     @precondition(lambda self: self.asked)
     @rule(data=st.data())

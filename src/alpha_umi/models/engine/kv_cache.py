@@ -10,8 +10,11 @@ from __future__ import annotations
 import heapq
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -56,8 +59,16 @@ def spare_memory(device: torch.device) -> int:
     """Bytes for keys and values where none are stated: a part of the free memory of the device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * 0.6)
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else _ON_CPU
-    return min(free // 4, _ON_CPU)
+    return min(_available() // 4, _ON_CPU)
+
+
+def _available() -> int:
+    """Bytes of memory that can be had: what is free, and what the system holds of files and would give up."""
+    with suppress(OSError):
+        found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+        if found is not None:
+            return int(found[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4 * _ON_CPU
 
 
 class KVCache:
