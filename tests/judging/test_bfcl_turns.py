@@ -11,7 +11,8 @@ import alpha_umi as umi
 from alpha_umi.config import BfclConfig, EnvironmentConfig
 from alpha_umi.datasets.bfcl import read_bfcl, write_result
 from alpha_umi.datasets.queries import Query
-from alpha_umi.environments.bfcl.environment import BfclEnvironment, Simulator
+from alpha_umi.environments.bfcl.environment import PROGRAM
+from alpha_umi.environments.simulators import Simulator, SimulatorEnvironment
 from alpha_umi.loading.environments import open_environment
 from alpha_umi.rollouts.runner import read_rollouts
 from alpha_umi.store import write_trajectories
@@ -98,13 +99,13 @@ def call(name, **arguments):
 
 def test_a_fork_takes_the_state_along_and_what_takes_too_long_ends_alone(bfcl, monkeypatch):
     async def main():
-        simulator = Simulator(Path(sys.executable))
-        place = BfclEnvironment(question(bfcl), simulator)
+        simulator = Simulator(Path(sys.executable), PROGRAM)
+        place = SimulatorEnvironment(question(bfcl), simulator)
         assert (await place.execute(call("add", n=2))).content == "3"
         fork = place.fork()
         assert (await fork.execute(call("add", n=10))).content == "13"
         assert (await place.execute(call("add", n=1))).content == "4"
-        monkeypatch.setattr("alpha_umi.environments.bfcl.environment._TIMEOUT_S", 0.3)
+        monkeypatch.setattr("alpha_umi.environments.simulators._TIMEOUT_S", 0.3)
         slow = await place.execute(call("wait", n=60))
         monkeypatch.undo()
         assert slow.status is ToolStatus.TIMEOUT
@@ -178,9 +179,9 @@ def test_what_a_simulation_lacks_is_said(bfcl, tmp_path):
         question(bfcl)
 
     async def without() -> None:
-        simulator = Simulator(Path(sys.executable))
+        simulator = Simulator(Path(sys.executable), PROGRAM)
         (bfcl.parent / "eval_checker/multi_turn_eval/multi_turn_utils.py").unlink()
-        await BfclEnvironment(query.task, simulator).execute(call("add", n=1))
+        await SimulatorEnvironment(query.task, simulator).execute(call("add", n=1))
 
     with pytest.raises(umi.ConfigError, match=r"No module named .*; there: pip install --no-deps bfcl-eval"):
         asyncio.run(without())

@@ -37,6 +37,7 @@ from alpha_umi.cli.retrieve import evaluate_queries, retrieve_apis
 from alpha_umi.cli.serve import cache_app, serve_world
 from alpha_umi.cli.streams import checked_streams, echo, print_error
 from alpha_umi.cli.study import study
+from alpha_umi.cli.tau2 import evaluate_end_states
 from alpha_umi.cli.toolalpaca import evaluate_golden_calls
 from alpha_umi.cli.tools import tools_app
 from alpha_umi.cli.world import evaluate_rollouts, write_pages, write_world
@@ -382,6 +383,7 @@ evaluate_app.command("retrieval")(evaluate_queries)
 evaluate_app.command("gsm8k")(evaluate_gsm8k)
 evaluate_app.command("math")(evaluate_math)
 evaluate_app.command("bfcl")(evaluate_calls)
+evaluate_app.command("tau2")(evaluate_end_states)
 evaluate_app.command("toolalpaca")(evaluate_golden_calls)
 evaluate_app.command("world")(evaluate_rollouts)
 world_app.command("serve")(serve_world)

@@ -136,6 +136,16 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "umi prepare bfcl BFCL_v4_simple_python.json --out bfcl.jsonl",
         "umi prepare bfcl BFCL_v4_multiple.json BFCL_v4_irrelevance.json --out bfcl.jsonl --limit 20",
     ),
+    "prepare tau2": (
+        "tau2-bench's tasks with a scripted user.",
+        "umi prepare tau2 retail --python tau2/bin/python --out tau2.jsonl",
+        "umi prepare tau2 airline retail --python tau2/bin/python --out tau2.jsonl --limit 10",
+    ),
+    "evaluate tau2": (
+        "Check the databases that calls lead to.",
+        "umi evaluate tau2 runs/tau2 --python tau2/bin/python --out scores.json",
+        "umi evaluate tau2 runs/tau2 --python tau2/bin/python --out scores.json --json",
+    ),
     "evaluate bfcl": (
         "Check calls as BFCL does.",
         "umi evaluate bfcl runs/bfcl --python bfcl/bin/python --out scores.json",

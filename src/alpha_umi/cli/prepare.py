@@ -14,6 +14,7 @@ from alpha_umi.cli.mathematics import prepare_problems, prepare_word_problems
 from alpha_umi.cli.reference import Compat, read_reference
 from alpha_umi.cli.rejection_sampling import write_masked, write_rollouts
 from alpha_umi.cli.streams import echo
+from alpha_umi.cli.tau2 import prepare_domains
 
 prepare_app = typer.Typer(help="Read raw data into trajectories.", no_args_is_help=True)
 
@@ -133,6 +134,7 @@ prepare_app.command("mask")(write_masked)
 prepare_app.command("gsm8k")(prepare_word_problems)
 prepare_app.command("problems")(prepare_problems)
 prepare_app.command("bfcl")(prepare_questions)
+prepare_app.command("tau2")(prepare_domains)
 
 
 def _prepare_rows(name: str, files: list[Path], out: Path, **options: Any) -> None:

@@ -50,8 +50,8 @@ TrustRemoteCode = Annotated[
 Env = Annotated[
     str | None,
     typer.Option(
-        help="world, http, rapidapi, replay, python, bfcl, simulated; a service's address; TOOLS.py; a TOML file; or "
-        "one of your own, module:attribute."
+        help="world, http, rapidapi, replay, python, bfcl, tau2, simulated; a service's address; TOOLS.py; a TOML "
+        "file; or one of your own, module:attribute."
     ),
 ]
 Overrides = Annotated[

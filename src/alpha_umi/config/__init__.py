@@ -32,6 +32,7 @@ from alpha_umi.config.environments import (
     RapidApiConfig,
     ReplayConfig,
     SimulatedConfig,
+    Tau2Config,
     WorldConfig,
 )
 from alpha_umi.config.files import (
@@ -100,6 +101,7 @@ __all__ = [
     "StageConfig",
     "StagesConfig",
     "StudyConfig",
+    "Tau2Config",
     "TinyConfig",
     "TrainConfig",
     "VariantConfig",

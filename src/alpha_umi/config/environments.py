@@ -71,6 +71,16 @@ class BfclConfig(Table):
         return self.model_copy(update={"python": python})
 
 
+class Tau2Config(Table):
+    """Tasks of tau2-bench: the tools of its domains over a database of each task's own."""
+
+    python: str
+    """The interpreter of an environment that has tau2."""
+
+    def rebased(self, folder: Path) -> typing.Self:
+        return self.model_copy(update={"python": file_path(self.python, folder)}) if "/" in self.python else self
+
+
 class SimulatedConfig(Table):
     """Tools of each task, whose replies a model writes, as ToolAlpaca runs its APIs."""
 
@@ -143,6 +153,7 @@ class EnvironmentConfig(Table):
     mcp: McpConfig | None = None
     openapi: OpenApiConfig | None = None
     bfcl: BfclConfig | None = None
+    tau2: Tau2Config | None = None
     simulated: SimulatedConfig | None = None
     code: str | None = None
     """An environment of one's own, `module:attribute`; see loading.environments."""
@@ -170,4 +181,4 @@ class EnvironmentConfig(Table):
         return super().rebased(folder).model_copy(update={"record": record})
 
 
-PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp", "openapi", "bfcl", "simulated")
+PLACES = ("world", "http", "rapidapi", "replay", "python", "mcp", "openapi", "bfcl", "tau2", "simulated")

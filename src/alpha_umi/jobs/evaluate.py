@@ -17,6 +17,7 @@ from alpha_umi.jobs.bfcl import evaluate_bfcl
 from alpha_umi.jobs.exact_answers import evaluate_gsm8k, evaluate_math
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
+from alpha_umi.jobs.tau2 import evaluate_tau2
 from alpha_umi.jobs.toolalpaca import evaluate_toolalpaca
 from alpha_umi.output_lock import locks_out
 from alpha_umi.retrieval import Retriever, load_corpus
@@ -170,7 +171,8 @@ def open_retriever(tools: Path | None, index: Path | None, model: str | None) ->
 
 
 class EvaluateVerbs(VerbGroup):
-    """Score predictions: `evaluate.static`, `evaluate.retrieval`, `.gsm8k`, `.math`, `.bfcl`, `.toolalpaca`.
+    """Score predictions: `evaluate.static`, `evaluate.retrieval`, `.gsm8k`, `.math`, `.bfcl`, `.toolalpaca`,
+    `.tau2`.
 
     `evaluate("static", ...)` is `evaluate.static(...)`, as on the command line.
     """
@@ -181,6 +183,7 @@ class EvaluateVerbs(VerbGroup):
     math = staticmethod(evaluate_math)
     bfcl = staticmethod(evaluate_bfcl)
     toolalpaca = staticmethod(evaluate_toolalpaca)
+    tau2 = staticmethod(evaluate_tau2)
 
 
 evaluate = EvaluateVerbs()

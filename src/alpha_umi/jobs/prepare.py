@@ -15,6 +15,7 @@ from alpha_umi.jobs.bfcl import prepare_bfcl
 from alpha_umi.jobs.groups import VerbGroup
 from alpha_umi.jobs.options import AtLeastOne
 from alpha_umi.jobs.preferences import RejectionSamplingOptions, RejectionSamplingResult, rejection_sample
+from alpha_umi.jobs.tau2 import prepare_tau2
 from alpha_umi.loading.datasets import open_reader
 from alpha_umi.loading.formats import open_format
 from alpha_umi.output_lock import locks_out
@@ -204,9 +205,9 @@ def _shown(on_progress: OnProgress | None) -> Callable[[int, int], None]:
 class PrepareVerbs(VerbGroup):
     """Prepare training data: `prepare.toolbench`, `.processed`, `.custom`, `.rollouts`, `.mask` and public data sets.
 
-    Word problems by `.gsm8k`, BFCL's questions by `.bfcl`; data sets by the shape of their rows: `.openai`,
-    `.sharegpt`, `.swift`, `.hermes`, `.toolllama`, `.toolace`, `.xlam`, `.toolalpaca`; `.auto` tells which.
-    `prepare("toolbench", ...)` is `prepare.toolbench(...)`, as on the command line.
+    Word problems by `.gsm8k`, BFCL's questions by `.bfcl`, tau2-bench's by `.tau2`; data sets by the shape of their
+    rows: `.openai`, `.sharegpt`, `.swift`, `.hermes`, `.toolllama`, `.toolace`, `.xlam`, `.toolalpaca`; `.auto` tells
+    which. `prepare("toolbench", ...)` is `prepare.toolbench(...)`, as on the command line.
     """
 
     toolbench = staticmethod(prepare_toolbench)
@@ -225,6 +226,7 @@ class PrepareVerbs(VerbGroup):
     mask = staticmethod(prepare_mask)
     gsm8k = staticmethod(prepare_word_problems)
     bfcl = staticmethod(prepare_bfcl)
+    tau2 = staticmethod(prepare_tau2)
 
 
 prepare = PrepareVerbs()

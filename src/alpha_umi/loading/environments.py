@@ -23,6 +23,7 @@ from alpha_umi.config import (
     RapidApiConfig,
     ReplayConfig,
     SimulatedConfig,
+    Tau2Config,
 )
 from alpha_umi.datasets.queries import Query
 from alpha_umi.environments.budgets import Budget, BudgetedEnvironment, Cut
@@ -125,7 +126,6 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
     if config.record is not None and config.world is not None:
         raise ConfigError("record: the sealed world answers each task by facts of its own; there is nothing to record")
     openers: list[Opener] = []
-    introduce: Callable[[Task], str] | None = None
     close: list[Callable[[], Awaitable[None]]] = []
     if config.world is not None:
         openers.append(_open_world)
@@ -147,9 +147,9 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
         openers.append(_python(config.python))
     if config.openapi is not None:
         openers.append(_openapi(config.openapi, close))
-    if config.bfcl is not None:
-        opener, introduce = _bfcl(config.bfcl, close)
-        openers.append(opener)
+    benchmark = _benchmark(config, close)
+    if benchmark is not None:
+        openers.append(benchmark[0])
     if config.simulated is not None:
         openers.append(_simulated(config.simulated, close))
     if config.code is not None:
@@ -161,11 +161,11 @@ def open_environment(config: EnvironmentConfig, compat: ClientReference | None =
         openers=tuple(openers),
         close=tuple(close),
         budget=config.budget or (BudgetConfig() if compat is None else None),
-        mends=compat is None and config.bfcl is None,  # its checker reads calls as they were written
+        mends=compat is None and benchmark is None,  # judged by calls as they were written
         recording=None if config.record is None else Recording(Path(config.record)),
         mcp=mcp,
         confirmation=Confirmation(tools=config.confirm, approved=config.approve),
-        introduce=introduce,
+        introduce=None if benchmark is None else benchmark[1],
         verifies=config.world is not None,
     )
 
@@ -279,13 +279,24 @@ def _openapi(config: OpenApiConfig, close: list[Callable[[], Awaitable[None]]]) 
     return lambda _, __: environment
 
 
-def _bfcl(
-    config: BfclConfig, close: list[Callable[[], Awaitable[None]]]
-) -> tuple[Opener, Callable[[Task], str] | None]:
-    from alpha_umi.environments.acknowledging import AcknowledgingEnvironment
-    from alpha_umi.environments.bfcl.environment import INSTALL, BfclEnvironment, Simulator, introduce, played_before
+_Benchmark = tuple[Opener, Callable[[Task], str] | None]
+"""Environments of a benchmark's tasks, and the writer of the text above their queries."""
 
-    simulator = None if config.python is None else Simulator(Path(config.python))
+
+def _benchmark(config: EnvironmentConfig, close: list[Callable[[], Awaitable[None]]]) -> _Benchmark | None:
+    if config.bfcl is not None and config.tau2 is not None:
+        raise ConfigError("[bfcl] and [tau2]: a task is of one benchmark; name one of them")
+    if config.bfcl is not None:
+        return _bfcl(config.bfcl, close)
+    return None if config.tau2 is None else _tau2(config.tau2, close)
+
+
+def _bfcl(config: BfclConfig, close: list[Callable[[], Awaitable[None]]]) -> _Benchmark:
+    from alpha_umi.environments.acknowledging import AcknowledgingEnvironment
+    from alpha_umi.environments.bfcl.environment import INSTALL, PROGRAM, introduce, played_before
+    from alpha_umi.environments.simulators import Simulator, SimulatorEnvironment
+
+    simulator = None if config.python is None else Simulator(Path(config.python), PROGRAM)
     if simulator is not None:
         close.append(simulator.aclose)
 
@@ -297,9 +308,24 @@ def _bfcl(
                 f"task {query.task.id} calls simulated classes of bfcl-eval: name a Python that has it by --set "
                 f"bfcl.python=PATH; there: {INSTALL}"
             )
-        return BfclEnvironment(query.task, simulator, played_before(query.task))
+        return SimulatorEnvironment(query.task, simulator, played_before(query.task))
 
     return open_one, None if simulator is None else partial(introduce, simulator)
+
+
+def _tau2(config: Tau2Config, close: list[Callable[[], Awaitable[None]]]) -> _Benchmark:
+    from alpha_umi.environments.simulators import Simulator, SimulatorEnvironment
+    from alpha_umi.environments.tau2.environment import PROGRAM, introduce
+
+    simulator = Simulator(Path(config.python), PROGRAM)
+    close.append(simulator.aclose)
+
+    def open_one(query: Query, _: list[str]) -> Environment:
+        if query.task.metadata.get("source") != "tau2" or "simulation" not in query.task.metadata:
+            raise DataError(f"task {query.task.id} is none of tau2-bench; make its tasks by 'umi prepare tau2'")
+        return SimulatorEnvironment(query.task, simulator)
+
+    return open_one, partial(introduce, simulator)
 
 
 def _simulated(config: SimulatedConfig, close: list[Callable[[], Awaitable[None]]]) -> Opener:
