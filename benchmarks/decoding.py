@@ -3,10 +3,11 @@
 Tokens per second of CPU (each process on one thread, which other work on the machine disturbs less than wall time) of
 one task, prompt cached: a planner, a caller and a summarizer write in turn. `--many 8`: of so many tasks at once, too.
 Builds run in processes of their own, and all take turns, round by round; ratios are medians of the rounds' own.
-Adapters have rank 16 on all projections. `--peer`: llama.cpp (xllamacpp) with the base alone, from the file as it is
-(Q4_1) and as Q8_0.
+Adapters have rank 16 on all projections. `--dtypes`: of our weights, each in a process of its own. `--peer`: llama.cpp
+(xllamacpp) from the file as it is (Q4_1) and as Q8_0, with the base alone and with the same three activated LoRAs.
 
 usage: python benchmarks/decoding.py [--before FOLDER_OF_ANOTHER_BUILD] [--rounds 5] [--tokens 8] [--many 1] [--peer]
+                                     [--dtypes float32 bfloat16]
 """
 
 from __future__ import annotations
@@ -24,43 +25,54 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = "smollm2-135m"
 FILLER = "The tool answers with the number of people who live in a city, by its name. " * 12
 TASK = "Write a long story about a town by the sea, number {}."
+ROLES = ("planner", "caller", "summarizer")
+
+
+def adapted(weights, invocations, kind="alora"):
+    """Put three LoRAs that have learned something on a model; `invocations`: what wakes each role's."""
+    import torch
+
+    from alpha_umi.models.adapters import AdapterKind, AdapterSettings, attach
+    from alpha_umi.types import Role
+
+    roles = [Role(name) for name in ROLES]
+    settings = AdapterSettings(kind=AdapterKind(kind), rank=16)
+    adapters = attach(weights, settings, roles, invocations=invocations)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for role in roles:
+            for name, weight in adapters.parameters(role).items():
+                if name.endswith("lora_B"):
+                    weight.normal_(std=0.01, generator=generator)
+    return adapters, settings
 
 
 class Ours:
     """The package on the path: the base and three activated LoRAs."""
 
-    def __init__(self, tokens, many):
+    def __init__(self, tokens, many, dtype):
         import torch
 
         torch.set_num_threads(1)
         from alpha_umi.formats.tokens import prompt_ids
         from alpha_umi.loading.pretrained import find_model
-        from alpha_umi.models.adapters import AdapterKind, AdapterSettings, attach
-        from alpha_umi.models.checkpoint import load_tokenizer, load_weights
+        from alpha_umi.models.checkpoint import load_to_run
         from alpha_umi.models.engine.engine import EngineLimits
         from alpha_umi.models.local import LocalModel
         from alpha_umi.types import Message, Role, Sampling
 
-        path = find_model(MODEL)
-        self.roles = (Role.PLANNER, Role.CALLER, Role.SUMMARIZER)
-        tokenizer = load_tokenizer(path)
+        self.roles = tuple(Role(name) for name in ROLES)
+        weights, tokenizer = load_to_run(find_model(MODEL), None, getattr(torch, dtype), "cpu")
         self.prompts = [(Message(role="user", content=FILLER + TASK.format(at)),) for at in range(many)]
-        waking = prompt_ids(tokenizer, self.prompts[0])[-1:]
+        adapted(weights, dict.fromkeys(self.roles, prompt_ids(tokenizer, self.prompts[0])[-2:]))
         self.sampling = Sampling(max_tokens=tokens)
         self.loop, self.warm = asyncio.new_event_loop(), False
-        weights = load_weights(path, torch.float32)
-        settings = AdapterSettings(kind=AdapterKind.ALORA, rank=16)
-        adapters = attach(weights, settings, self.roles, invocations=dict.fromkeys(self.roles, waking))
-        with torch.no_grad():
-            for role in self.roles:
-                for name, weight in adapters.parameters(role).items():
-                    if name.endswith("lora_B"):
-                        weight.normal_(std=0.01)
         limits = EngineLimits()
         if hasattr(limits, "draft_rows"):  # the same text is written again and again, which drafts would foresee
             limits = replace(limits, draft_rows=0)
@@ -90,30 +102,45 @@ class Ours:
         return found
 
 
+def cpu_seconds(pid):
+    """CPU seconds of another process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def scales(adapter):
+    """What llama.cpp's server is told of adapters: all by name, since it lets act those that are not."""
+    return [{"id": number, "scale": float(number == adapter)} for number in range(len(ROLES))]
+
+
 class LlamaCpp:
     """llama.cpp's server on one file."""
 
     def __init__(self, server, tokens, many):
-        self.server, self.tokens = server, 3 * tokens
+        self.server, self.tokens = server, tokens
         chat = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
         self.prompts = [server.tokens(chat.format(FILLER + TASK.format(at))) for at in range(many)]
 
-    def _cpu(self):
-        fields = Path(f"/proc/{self.server.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def _write(self, slot):
+    def _write(self, slot, adapter):
+        """One turn of a task; `adapter`: its number, None for the base."""
         more = {"n_predict": self.tokens, "temperature": 0, "ignore_eos": True, "cache_prompt": True, "id_slot": slot}
-        return self.server.post("/completion", prompt=self.prompts[slot], **more)["tokens_predicted"]
+        return self.server.post("/completion", prompt=self.prompts[slot], lora=scales(adapter), **more)[
+            "tokens_predicted"
+        ]
 
     def speeds(self):
         found = {}
-        for count in sorted({1, len(self.prompts)}):
-            with ThreadPoolExecutor(count) as pool:
-                list(pool.map(self._write, range(count)))
-                started = self._cpu()
-                tokens = sum(pool.map(self._write, range(count)))
-                found[f"base, {count}"] = tokens / (self._cpu() - started)
+        for acting in ("base", "adapters"):
+            for count in sorted({1, len(self.prompts)}):
+                with ThreadPoolExecutor(count) as pool:
+                    turns = [
+                        [None if acting == "base" else (turn + at) % len(ROLES) for at in range(count)]
+                        for turn in range(len(ROLES))
+                    ]
+                    list(pool.map(self._write, range(count), turns[-1]))
+                    started = cpu_seconds(self.server.pid)
+                    tokens = sum(sum(pool.map(self._write, range(count), roles)) for roles in turns)
+                    found[f"{acting}, {count}"] = tokens / (cpu_seconds(self.server.pid) - started)
         return found
 
 
@@ -129,22 +156,42 @@ def write_q8_0(path, out):
         values = tensor.to(torch.float32).contiguous().numpy()
         writer.add_tensor(name, gguf.quantize(values, kind) if tensor.ndim > 1 else values, raw_dtype=kind)
 
-    gguf_files._add = add  # noqa: SLF001
-    gguf_files.write_model(path, out, end="", dtype="float32")
+    with patch.object(gguf_files, "_add", add):
+        gguf_files.write_model(path, out, end="", dtype="float32")
+
+
+def write_adapters(path, folder, invocations):
+    """The activated LoRAs of every role as GGUF files; `invocations`: what wakes each, by the role's name."""
+    import torch
+
+    from alpha_umi.models.adapter_files import save_adapter
+    from alpha_umi.models.checkpoint import load_weights
+    from alpha_umi.models.gguf_files import write_adapter
+    from alpha_umi.types import Role
+
+    by_role = {Role(name): ids for name, ids in invocations.items()}
+    adapters, settings = adapted(load_weights(path, torch.float32), by_role)
+    files = [folder / f"{name}.gguf" for name in ROLES]
+    for name, file in zip(ROLES, files, strict=True):
+        save_adapter(adapters, Role(name), settings, folder / name)
+        write_adapter(str(folder / name), path, file)
+    return files
 
 
 def llama_cpp(stack, options):
     """llama.cpp's servers of both files, by name."""
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "tests" / "support")]
     from alpha_umi.loading.pretrained import find_model
+    from alpha_umi.models.checkpoint import load_tokenizer
     from support.llama_server import llama_server
 
-    path = find_model(MODEL)
-    q8_0 = Path(stack.enter_context(tempfile.TemporaryDirectory()), "q8_0.gguf")
-    write_q8_0(path, q8_0)
+    path, folder = find_model(MODEL), Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    write_q8_0(path, folder / "q8_0.gguf")
+    waking = load_tokenizer(path).encode("assistant\n", add_special_tokens=False)[-2:]
+    adapters = write_adapters(path, folder, dict.fromkeys(ROLES, waking))
     peers = {}
-    for name, file in (("llama.cpp Q4_1", path), ("llama.cpp Q8_0", q8_0)):
-        server = stack.enter_context(llama_server(file, context=1024, slots=options.many, special=False))
+    for name, file in (("llama.cpp Q4_1", path), ("llama.cpp Q8_0", folder / "q8_0.gguf")):
+        server = stack.enter_context(llama_server(file, adapters, context=1024, slots=options.many, special=False))
         peers[name] = LlamaCpp(server, options.tokens, options.many)
     return peers
 
@@ -152,8 +199,9 @@ def llama_cpp(stack, options):
 class Child:
     """A process of this script on another build's sources."""
 
-    def __init__(self, sources, options):
-        told = [sys.executable, __file__, "--child", "--tokens", str(options.tokens), "--many", str(options.many)]
+    def __init__(self, sources, options, dtype="float32"):
+        told = [sys.executable, __file__, "--child", dtype, "--tokens", str(options.tokens), "--many"]
+        told.append(str(options.many))
         environment = os.environ | {"PYTHONPATH": str(sources), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(told, env=environment, **pipes)
@@ -165,7 +213,7 @@ class Child:
 
 def compare(options):
     with ExitStack() as stack:
-        peers = {"ours": Child(ROOT / "src", options)}
+        peers = {f"ours {dtype}": Child(ROOT / "src", options, dtype) for dtype in options.dtypes}
         if options.before is not None:
             peers["before"] = Child(options.before / "src", options)
         if options.peer:
@@ -180,13 +228,14 @@ def compare(options):
     for what in rounds[0]:
         print(f"{what:40} {_spread([each[what] for each in rounds], '.1f')}")
     for count in sorted({1, options.many}):
-        for name in peers.keys() & {"ours", "before"}:
+        for name in peers:
             parts = [1 - each[f"{name}: adapters, {count}"] / each[f"{name}: base, {count}"] for each in rounds]
             print(f"{name}, {count} at once: adapters take {_spread(parts, '.0%')} of decoding")
-        for name in peers.keys() - {"ours"}:
-            part = "adapters" if name == "before" else "base"
-            ratios = [each[f"ours: {part}, {count}"] / each[f"{name}: {part}, {count}"] for each in rounds]
-            print(f"ours / {name}, {part}, {count} at once: {_spread(ratios, '.2f')}")
+        for own in (name for name in peers if name.startswith("ours")):
+            for name in (name for name in peers if not name.startswith("ours")):
+                for part in ("base", "adapters"):
+                    ratios = [each[f"{own}: {part}, {count}"] / each[f"{name}: {part}, {count}"] for each in rounds]
+                    print(f"{own} / {name}, {part}, {count} at once: {_spread(ratios, '.2f')}")
 
 
 def _spread(values, form):
@@ -200,12 +249,13 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=8, help="of each turn")
     parser.add_argument("--many", type=int, default=1)
     parser.add_argument("--peer", action="store_true")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--dtypes", nargs="+", default=["float32"], choices=("float32", "bfloat16"))
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.child:
         compare(options)
         return
-    ours = Ours(options.tokens, options.many)
+    ours = Ours(options.tokens, options.many, options.child)
     for _ in sys.stdin:
         print(json.dumps(ours.speeds()), flush=True)
 

@@ -33,7 +33,7 @@ class Selection:
         if self.rows is not None and len(active) and int(active[-1] - active[0]) == len(active) - 1:
             self.span = slice(int(active[0]), int(active[-1]) + 1)
         self.numbers = whole[active].to(device)
-        self.present = frozenset(cast("list[int]", self.numbers.unique().tolist()))
+        self.present = frozenset(cast("list[int]", self.numbers.tolist()))
         self._masks: dict[_Ranks, Tensor] = {}
         self._sorted: tuple[Tensor | None, dict[int, slice]] | None = None
 
@@ -112,9 +112,24 @@ class FrozenStack:
             .contiguous()
             for pairs in layers
         ]
+        self._alone = [self._parts_alone(layer) for layer in range(len(layers))]
+        """Of each layer and adapter, the columns of its products among those of the adapter, and its B."""
         rows = torch.arange(stop, device=self._lora_a.device)
         self._columns = [torch.cat([rows[span] for span in own.values()]) for own in self._own]
         self._shared = SharedResult[Tensor | None](len(layers))
+
+    def _parts_alone(self, layer: int) -> dict[int, tuple[slice, Tensor]]:
+        found: dict[int, tuple[slice, Tensor]] = {}
+        stop = 0
+        for number, own in sorted(self._own[layer].items()):
+            start, stop = stop, stop + own.stop - own.start
+            first = self._spans[number].start
+            found[number] = slice(own.start - first, own.stop - first), self._lora_b[layer][start:stop]
+        return found
+
+    def is_under_way(self, selection: Selection, given: Tensor) -> bool:
+        """True where another layer was just given the same, so that nothing has changed since."""
+        return self._shared.has(given, selection)
 
     @property
     def changed(self) -> bool:
@@ -134,12 +149,10 @@ class FrozenStack:
         lora_b = self._lora_b[layer]
         if len(selection.present) == 1:
             (number,) = selection.present
-            own, start = self._own[layer].get(number), self._spans[number].start
-            if own is None:
+            alone = self._alone[layer].get(number)
+            if alone is None:
                 return
-            before = sum(each.stop - each.start for other, each in self._own[layer].items() if other < number)
-            low = low[:, own.start - start : own.stop - start]
-            lora_b = lora_b[before : before + own.stop - own.start]
+            low, lora_b = low[:, alone[0]], alone[1]
         elif len(self._own) > 1:
             low = low.index_select(1, self._columns[layer])
         out = result.view(-1, result.shape[-1])

@@ -144,14 +144,15 @@ class _Group:
 
     def __init__(self, layers: Sequence[TokenLora]) -> None:
         self.layers = list(layers)
+        self._places = {id(layer): at for at, layer in enumerate(layers)}
         self.stack: FrozenStack | None = None
 
     def add(self, layer: TokenLora, selection: Selection, given: Tensor, result: Tensor) -> None:
         """Add the outputs of the adapters on one of the layers to the layer's own, in place."""
-        if self.stack is None or self.stack.changed:
-            self.stack = FrozenStack([each.pairs for each in self.layers])
-        index = next(at for at, each in enumerate(self.layers) if each is layer)
-        self.stack.add(index, selection, given, result)
+        stack = self.stack
+        if stack is None or (not stack.is_under_way(selection, given) and stack.changed):
+            stack = self.stack = FrozenStack([each.pairs for each in self.layers])
+        stack.add(self._places[id(layer)], selection, given, result)
 
 
 def _learns(pair: LoraPair) -> bool:

@@ -19,9 +19,18 @@ from torch import Tensor, nn
 
 from alpha_umi.errors import CheckpointError, explain_missing_extra
 from alpha_umi.models.base_sketch import QUANTIZED
-from alpha_umi.models.engine.decoder import KINDS, Decoder, DecoderConfig, rope_frequencies
+from alpha_umi.models.engine.decoder import (
+    KINDS,
+    Attention,
+    Decoder,
+    DecoderConfig,
+    FeedForward,
+    Linear,
+    rope_frequencies,
+)
 from alpha_umi.models.gguf_reader import GGUFFile, StoredTensor
 from alpha_umi.models.gguf_tokenizer import end_tokens
+from alpha_umi.models.packed_weights import PackedLayers, can_pack, pack
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -82,7 +91,34 @@ def read_decoder(file: GGUFFile, dtype: torch.dtype) -> Decoder:
     model = _filled(file, lambda: Decoder(config), config, dtype)
     model.tie()
     _check_whole(file, model)
-    return model.requires_grad_(requires_grad=False).eval()
+    model.requires_grad_(requires_grad=False).eval()
+    if can_pack(dtype):
+        _pack_layers(file, model)
+    return model
+
+
+def _pack_layers(file: GGUFFile, model: Decoder) -> None:
+    """Keep the linear layers as the file has them, too, for steps of few tokens."""
+    names = {theirs: name for name, theirs in _places(file, model, model.config).items()}
+    of = {module: f"{name}.weight" for name, module in model.named_modules()}
+
+    def packed(*layers: Linear) -> PackedLayers | None:
+        stored = [names.get(of[layer], "token_embd.weight") for layer in layers]
+        planes = [
+            pack(*_blocks(file, name), file.tensors[name].shape, _heads(file, name, model.config)) for name in stored
+        ]
+        whole = [each for each in planes if each is not None]
+        if len(whole) < len(layers) or len({len(each) for each in whole}) > 1:
+            return None
+        return PackedLayers(layers, whole, rows_may_change=layers[0] is model.lm_head)
+
+    for layer in model.model.layers:
+        attention, inner = cast("Attention", layer.self_attn), cast("FeedForward", layer.mlp)
+        attention.packed = packed(attention.q_proj, attention.k_proj, attention.v_proj)
+        inner.packed = packed(inner.gate_proj, inner.up_proj)
+        for single in (attention.o_proj, inner.down_proj):
+            single.packed = packed(single)
+    model.lm_head.packed = packed(model.lm_head)
 
 
 def _filled(file: GGUFFile, make: Callable[[], _Module], config: Any, dtype: torch.dtype | str) -> _Module:
@@ -92,15 +128,12 @@ def _filled(file: GGUFFile, make: Callable[[], _Module], config: Any, dtype: tor
         model = make()
         nn.Module.to(model, wanted)
     names = _places(file, model, config)
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
-    if file.architecture != "llama":
-        heads = {}
     # A thread per core, each without threads of torch's own, which would wait for each other on small pieces. torch
     # takes what a thread sets as the default of all threads that have not computed yet, this one perhaps among them.
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            restored = pool.map(lambda name: _restored(file, name, wanted, heads), names)
+            restored = pool.map(lambda name: _restored(file, name, wanted, config), names)
             weights = dict(zip(names.values(), restored, strict=True))
     finally:
         torch.set_num_threads(threads)
@@ -266,10 +299,18 @@ def _places(file: GGUFFile, model: nn.Module, config: Any) -> dict[str, str]:
     return {name: theirs[name] for name in file.tensors if name in theirs}
 
 
-def _restored(file: GGUFFile, name: str, dtype: torch.dtype, heads: Mapping[str, int]) -> Tensor:
+def _heads(file: GGUFFile, name: str, config: Any) -> int | None:
+    """The heads of a tensor whose rows llama.cpp has in another order than transformers; None for the others."""
+    if file.architecture != "llama" or not name.startswith("blk."):
+        return None
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    return heads.get(name.split(".")[2])
+
+
+def _restored(file: GGUFFile, name: str, dtype: torch.dtype, config: Any) -> Tensor:
     """A weight in transformers' order of rows."""
     weight = _dequantised(file, name)
-    rotated = heads.get(name.split(".")[2]) if name.startswith("blk.") else None
+    rotated = _heads(file, name, config)
     if rotated is not None:
         if weight.shape[0] % (2 * rotated):
             raise CheckpointError(f"{file.path}: a broken GGUF file: {name} has {weight.shape[0]} rows")
@@ -294,9 +335,24 @@ def _stored_dtype(file: GGUFFile) -> torch.dtype:
 
 def _dequantised(file: GGUFFile, name: str) -> Tensor:
     """A tensor's values in float32. Raises CheckpointError for a type that is not known, or where the file ends."""
+    kind, raw = _blocks(file, name)
+    tensor = file.tensors[name]
+    if (unpack := _FAST.get(kind)) is not None:
+        return _unpacked(raw, tensor, unpack)
+    from gguf.constants import GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    try:
+        values = dequantize(raw.reshape(*tensor.shape[:-1], -1), GGMLQuantizationType[kind])
+        return torch.from_numpy(values.copy()).reshape(tensor.shape)
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise CheckpointError(f"{file.path}: the tensor {name} cannot be read: {error}") from None
+
+
+def _blocks(file: GGUFFile, name: str) -> tuple[str, np.ndarray]:
+    """The kind of a tensor and its stored blocks, [blocks, bytes]. Raises CheckpointError as `_dequantised` does."""
     with explain_missing_extra("local", "reading GGUF files"):
         from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-        from gguf.quants import dequantize
     tensor = file.tensors[name]
     try:
         kind = GGMLQuantizationType(tensor.kind)
@@ -305,12 +361,10 @@ def _dequantised(file: GGUFFile, name: str) -> Tensor:
             raise ValueError(f"rows of {tensor.shape}, which are not multiples of {block}")
         if tensor.start + tensor.elements // block * size > len(file.content):
             raise ValueError("the file ends before it does")
-        raw = np.frombuffer(file.content, np.uint8, tensor.elements // block * size, tensor.start)
-        if (unpack := _FAST.get(kind.name)) is not None:
-            return _unpacked(raw.reshape(-1, size), tensor, unpack)
-        return torch.from_numpy(dequantize(raw.reshape(*tensor.shape[:-1], -1), kind).copy()).reshape(tensor.shape)
-    except (ValueError, KeyError, NotImplementedError) as error:
+    except (ValueError, KeyError) as error:
         raise CheckpointError(f"{file.path}: the tensor {name} cannot be read: {error}") from None
+    raw = np.frombuffer(file.content, np.uint8, tensor.elements // block * size, tensor.start)
+    return kind.name, raw.reshape(-1, size)
 
 
 def _unpacked(raw: np.ndarray, tensor: StoredTensor, unpack: Callable[[Tensor, Tensor], object]) -> Tensor:

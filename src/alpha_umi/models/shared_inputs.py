@@ -34,6 +34,10 @@ class SharedResult(Generic[_Result]):
         self._result: _Result | None = None
         self._left = 0
 
+    def has(self, given: Tensor, beside: object) -> bool:
+        """True where the last call was for these, and not all layers have taken its result."""
+        return bool(self._key) and self._key[0] is given and self._key[1] is beside
+
     def get(self, given: Tensor, beside: object, compute: Callable[[], _Result]) -> _Result:
         """The result for `given` and `beside`, computed where the last call was for others."""
         result = self._result

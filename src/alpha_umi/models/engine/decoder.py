@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from alpha_umi.models.engine.attention import AttentionBatch, AttentionInputs
 from alpha_umi.models.mask_rules import CAUSAL
+from alpha_umi.models.packed_weights import PackedLayers
 
 KINDS = ("llama", "qwen2", "qwen3")
 """Model types that are computed here."""
@@ -55,6 +56,16 @@ class DecoderConfig:
 class Linear(nn.Linear):
     """Linear layer whose weights are read and never drawn: that takes time, and on no device imports half of torch."""
 
+    packed: PackedLayers | None = None
+    """Smaller copy of the weights, which is faster for few tokens."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        """Outputs, [..., out], of [..., in]."""
+        out = None if self.packed is None else self.packed.product(input)
+        if out is None:
+            return functional.linear(input, self.weight, self.bias)
+        return out if self.bias is None else out.add_(self.bias)
+
     def reset_parameters(self) -> None:
         """Leave the weights as they are."""
 
@@ -76,13 +87,15 @@ class RMSNorm(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Scale each row, [..., width]."""
-        wide = hidden.to(torch.float32)
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        wide = functional.rms_norm(hidden.to(torch.float32), self.weight.shape, eps=self.eps)
         return self.weight * wide.to(hidden.dtype)
 
 
 class Attention(nn.Module):
     """Attention of one layer, which the batch computes over its cache."""
+
+    packed: PackedLayers | None = None
+    """Smaller copy of the projections to queries, keys and values."""
 
     def __init__(self, config: DecoderConfig, index: int) -> None:
         super().__init__()
@@ -101,7 +114,10 @@ class Attention(nn.Module):
     def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], batch: AttentionBatch) -> Tensor:
         """Output for every token, [1, tokens, hidden]."""
         shape = (*hidden.shape[:-1], -1, self.size)
-        query, key, value = (layer(hidden).view(shape) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        found = None if self.packed is None else self.packed.outputs(hidden)
+        if found is None:
+            found = self.q_proj(hidden), self.k_proj(hidden), self.v_proj(hidden)
+        query, key, value = (each.view(shape) for each in found)
         if self.has_norms:
             query, key = self.q_norm(query), self.k_norm(key)
         query, key = _rotated(query.transpose(1, 2), rotation), _rotated(key.transpose(1, 2), rotation)
@@ -115,6 +131,9 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Gated feed-forward layer (SwiGLU)."""
 
+    packed: PackedLayers | None = None
+    """Smaller copy of the two projections to the inner width."""
+
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
@@ -123,7 +142,9 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Output for every token, [1, tokens, hidden]."""
-        return self.down_proj(functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        found = None if self.packed is None else self.packed.outputs(hidden)
+        gate, up = (self.gate_proj(hidden), self.up_proj(hidden)) if found is None else found
+        return self.down_proj(functional.silu(gate) * up)
 
 
 class Layer(nn.Module):
