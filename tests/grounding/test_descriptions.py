@@ -2,8 +2,16 @@
 
 import pytest
 
-from alpha_umi.grounding.descriptions import by_units, named_examples, of_share
+from alpha_umi.grounding.descriptions import (
+    by_units,
+    described,
+    named_examples,
+    of_share,
+    shows_code,
+    with_shared_descriptions,
+)
 from alpha_umi.grounding.mentions import read_mentions
+from alpha_umi.types import ToolSpec
 
 
 @pytest.mark.parametrize(
@@ -41,3 +49,24 @@ def test_numbers_belong_to_the_argument_with_their_unit():
     }
     found = by_units({name: (name, text) for name, text in told.items()}, mentions)
     assert {name: [each.text for each in own] for name, own in found.items()} == {"period": ["5"], "n_trees": ["30"]}
+
+
+def test_an_argument_may_be_described_by_another_tool():
+    described_, bare, other = (
+        ToolSpec(name=name, parameters={"type": "object", "properties": {"bed": about}})
+        for name, about in (
+            ("record", {"type": "string", "description": "Bed, like A1."}),
+            ("vitals", {"type": "string"}),
+            ("make", {"type": "integer"}),
+        )
+    )
+    shared = with_shared_descriptions((described_, bare, other))
+    assert [described(tool, "bed") for tool in shared] == ["Bed, like A1.", "Bed, like A1.", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("Bed, like A1.", True), ("such as 'AT-204'", True), ("a name like Anna", False), ("like 5", False)],
+)
+def test_an_example_may_show_a_code(text, shown):
+    assert shows_code(text) is shown

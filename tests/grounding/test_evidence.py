@@ -153,3 +153,17 @@ def test_a_place_is_whole_where_the_tool_shows_one():
     said = Evidence.read(["The weather in Boston, MA, please"])
     assert said.mended("city", "Boston", "In the form San Francisco, CA") == "Boston, MA"
     assert said.mended("city", "Boston", "A city.") == "Boston"
+
+
+def test_names_that_are_choices_each_are_two():
+    facts = tool(planet={"type": "string", "enum": ["saturn", "uranus"]})
+    named = things_named(Evidence.read(["How many moons do Saturn and Uranus have?"]), [facts])
+    assert [each.text for each in named] == ["Saturn", "Uranus"]
+    shop = things_named(Evidence.read(["Where is Marks and Spencer?"]), [facts])
+    assert [each.text for each in shop] == ["Marks and Spencer"]
+
+
+def test_a_title_goes_on_behind_small_words():
+    said = Evidence.read(["Who painted Harvest at Dusk for the king?"])
+    assert said.mended("title", "Harvest") == "Harvest at Dusk"
+    assert said.mended("place", "Harvest") == "Harvest"

@@ -445,3 +445,43 @@ def test_a_critic_sends_a_wrong_answer_back_into_the_search(strategy):
 def test_an_answer_that_declines_is_reviewed_too():
     roles = Roles(reviews=(WRONG,))
     assert roles.propose("Sing a song about it.", (LAMP,))[-1] == WRONG
+
+
+# --- choices, and what is still open ------------------------------------------------------------------------
+
+RAIN = tool("rain_total", "Rain over several days.", first_day={"type": "string", "description": "YYYY-MM-DD"})
+RECORD = tool("record", "The day that holds a record.", kind={"type": "string", "enum": ["coldest", "hottest"]})
+COLD = {"record": {"kind": "coldest"}}
+
+
+def test_a_tool_whose_choice_was_named_goes_before_one_that_lacks_a_value():
+    query = "On which days was the total rain coldest?"
+    assert calls(Roles("", COLD).propose(query, (RAIN, RECORD))) == [("record", {"kind": "coldest"})]
+
+
+def test_a_tool_whose_choice_was_named_is_asked_about_rather_than_declined():
+    fee = tool("parking_fee", "What it costs.", hours={"type": "number"}, vehicle={**ROOM, "enum": ["car", "van"], "default": "car"})  # fmt: skip
+    assert "hours" in Roles().propose("What must I pay for my van?", (fee,))[-1].text
+    assert "none of my tools" in Roles().propose("Charge the battery of my car.", (fee,))[-1].text
+
+
+def test_what_the_request_still_asks_is_looked_up_by_what_was_told():
+    find = tool("find_work", "Look a work up.", title={"type": "string"})
+    hall = tool("hall_info", "Floor and theme of a hall.", hall={"type": "integer"})
+    made = (Plan(thought="", decision=Decision.CALL), Call(name="find_work", arguments='{"title": "Blue Orchard"}'))
+    roles = Roles("", {"hall_info": {"hall": 7}})
+    query = "On which floor is the Blue Orchard?"
+    told = Observation(content='{"artist": "Lund", "hall": 7}')
+    assert calls(roles.propose(query, (find, hall), *made, told)) == [("hall_info", {"hall": 7})]
+    who = "Who made the Blue Orchard?"
+    assert calls(roles.propose(who, (find, hall), *made, told)) == []
+
+
+def test_an_answer_tells_the_field_that_was_asked_for():
+    roles = Roles("reading", {"reading": {"day": "2025-03-15"}}, answer="It was 4.1 degrees.")
+    reading = tool("reading", "What was measured.", day={"type": "string", "description": "YYYY-MM-DD"})
+    made = (Plan(thought="", decision=Decision.CALL), Call(name="reading", arguments='{"day": "2025-03-15"}'))
+    told = Observation(content='{"low_c": 4.1, "gust_kmh": 71}')
+    end = Plan(thought="Done.", decision=Decision.CONCLUDE)
+    (answer,) = roles.propose("How strong were the gusts on 15 March 2025?", (reading,), *made, told, end)
+    assert "71" in answer.text

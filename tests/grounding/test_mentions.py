@@ -86,3 +86,11 @@ def test_a_quoted_time_is_a_time():
 def test_the_words_beside_a_number_are_kept():
     (mention,) = read_mentions("It takes 3 cups.")
     assert (mention.before, mention.after) == ("takes", "cups")
+
+
+@pytest.mark.parametrize(
+    "text", ["between 14 and 16 March 2025", "from 14 to the 16th of March 2025", "14-16 March 2025"]
+)
+def test_two_days_may_share_their_month(text):
+    found = [each for each in read_mentions(text) if each.kind is MentionKind.DATE]
+    assert [each.dates for each in found] == [("2025-03-14",), ("2025-03-16",)]

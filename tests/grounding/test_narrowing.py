@@ -199,3 +199,31 @@ def test_a_date_has_the_form_that_is_spelled_out(form, value):
 
 def test_the_next_week_is_seven_days():
     assert takes(narrow(tool(days=INTEGER), Evidence.read(["The air of the next week"])), days=7)
+
+
+def test_a_count_of_days_is_not_the_day_of_a_date():
+    said = Evidence.read(["Reserve it from 14 May 2025."])
+    assert narrow(tool(days={"type": "integer"}), said).missing == ("days",)
+    assert takes(narrow(tool(day={"type": "integer"}), said), day=14)
+
+
+def test_an_identifier_is_no_number_in_words():
+    wine = tool(wine_id={"type": "integer"})
+    assert narrow(wine, Evidence.read(["We drank two of them."])).missing == ("wine_id",)
+    assert takes(narrow(wine, Evidence.read(["We drank number 2."])), wine_id=2)
+
+
+def test_what_a_tool_says_of_itself_is_said_of_its_only_argument():
+    moon = ToolSpec(
+        name="next_full_moon",
+        description="First full moon after a day (YYYY-MM-DD).",
+        parameters={"type": "object", "properties": {"after": {"type": "string"}}, "required": ["after"]},
+    )
+    assert narrow(moon, Evidence.read(["the brightest star in Orion"])).missing == ("after",)
+    assert takes(narrow(moon, Evidence.read(["after 3 May 2025"])), after="2025-05-03")
+
+
+def test_an_argument_whose_example_is_a_code_takes_codes():
+    vitals = tool(bed={"type": "string", "description": "Bed, like A1."})
+    assert narrow(vitals, Evidence.read(["What is Mira Kowal's pulse?"])).missing == ("bed",)
+    assert takes(narrow(vitals, Evidence.read(["the pulse in B12"])), bed="B12")

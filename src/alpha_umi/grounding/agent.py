@@ -16,7 +16,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import cast
 
 from alpha_umi.agent import MultiAgent
@@ -25,7 +24,7 @@ from alpha_umi.formats.prompts.asking import DONE, ask_for, decline, plan_call
 from alpha_umi.formats.prompts.retrieval import split_terms, write_terms
 from alpha_umi.grounding.answers import ground_answer
 from alpha_umi.grounding.attempts import Attempts
-from alpha_umi.grounding.descriptions import described
+from alpha_umi.grounding.descriptions import described, with_shared_descriptions
 from alpha_umi.grounding.evidence import (
     Evidence,
     defaults_of,
@@ -38,8 +37,8 @@ from alpha_umi.grounding.evidence import (
 from alpha_umi.grounding.links import Links
 from alpha_umi.grounding.mentions import MentionKind
 from alpha_umi.grounding.narrowing import as_said, narrow
-from alpha_umi.grounding.purposes import describes, is_meant, tells
-from alpha_umi.grounding.requests import as_known, as_spelled, split_request
+from alpha_umi.grounding.purposes import describes, is_meant, mentions, names_choice, tells
+from alpha_umi.grounding.requests import as_known, as_spelled, list_further, split_request, without_taken
 from alpha_umi.grounding.trials import Offer, Trial
 from alpha_umi.retrieval.corpus import spec_document
 from alpha_umi.retrieval.tool_indexes import ToolIndexes
@@ -65,8 +64,6 @@ _IN_VIEW = 4
 _NEAR = 0.4
 """Share of the best tool's score that a further tool has."""
 _MOST_TRIED = 9
-_JOINED = re.compile(r"\b(?:and|or|then|also|plus|both|each|versus|vs|as well)\b|[;&]")
-"""What stands between things of which each is asked for."""
 _POINTER = re.compile(r"(?:(?:the|my|our) )?([A-Za-z]+) (?:no\.? |number |#)?\S*\d\S*")
 _TELLERS = 2
 """Further tools that are tried where they may tell what the likeliest one lacks."""
@@ -124,7 +121,7 @@ class _Step:
 
     def _rank(self) -> list[Offer]:
         """The tools by what they share with the request, then in the task's order."""
-        tools = {tool.name: tool for tool in self._task.tools}
+        tools = {tool.name: tool for tool in with_shared_descriptions(self._task.tools)}
         words = set(split_terms(self._query))
         hits = self._scores(self._query)
         best = max(hits.values(), default=1.0)
@@ -134,10 +131,15 @@ class _Step:
                 narrowed=narrow(tools[name], self._said, self._before),
                 score=hits.get(name, 0.0) / best,
                 meant=_share(split_terms(name), words),
+                is_chosen=names_choice(tools[name], words),
             )
             for name in order
         ]
         return sorted(offers, key=lambda offer: offer.narrowed.is_misfit)
+
+    def _with(self, tools: tuple[ToolSpec, ...], offers: Sequence[Offer]) -> tuple[ToolSpec, ...]:
+        names = {offer.tool.name for offer in offers}
+        return (*tools, *(tool for tool in self._task.tools if tool.name in names))
 
     def _scores(self, query: str) -> dict[str, float]:
         if self._index is None:
@@ -184,7 +186,8 @@ class _Step:
         told = all(map(is_identifier, goal.narrowed.missing)) or any(
             not lacked.isdisjoint(split_terms(offer.tool.name)) for offer in able
         )
-        if goal.is_sought and goal.narrowed.missing and not told:
+        rivals = any(offer.is_chosen for offer in able)
+        if goal.is_sought and goal.narrowed.missing and not told and not (rivals and not goal.is_chosen):
             return ask_for(goal.tool, goal.narrowed.missing)
         tried: list[Trial] = []
         for at in range(0, len(able), _IN_VIEW):
@@ -202,19 +205,26 @@ class _Step:
             trials = [*([picked] if picked else ()), *await self._try_each(others, tools, self._turns)]
             sought = next((trial.sought for trial in trials if trial.offer is goal and not trial.is_grounded), None)
             tellers = [offer for offer in able if offer not in some and tells(offer.tool, sought or ())][:_TELLERS]
-            trials += await self._try_each(tellers, (*tools, *(offer.tool for offer in tellers)), self._turns)
+            trials += await self._try_each(tellers, self._with(tools, tellers), self._turns)
             tried += trials
             good = [trial for trial in trials if trial.is_grounded]
             if not good and _calls(plan):
                 good = await self._insist([trial.offer for trial in trials if trial.call is None], tools)
             if goal.narrowed.missing:
-                good = [trial for trial in good if self._may_tell(trial)]
+                good = [trial for trial in good if trial.offer.is_chosen or self._may_tell(trial)]
             whole = await asyncio.gather(*(self._completed(trial, tools) for trial in good))
             whole = [trial for trial in whole if trial.taken or not is_part]
             if whole:
                 return max(whole, key=lambda trial: trial.worth + 2 * tells(trial.offer.tool, sought or ())).turns
+        return self._without_call(goal, tried)
+
+    def _without_call(self, goal: Offer, tried: Sequence[Trial]) -> tuple[Turn, ...]:
+        """Ask for what is missing, or decline, where no trial of a tool gave a call."""
         if goal.score and goal.narrowed.missing:
             return ask_for(goal.tool, goal.narrowed.missing)
+        chosen = next((each for each in self._offers if each.narrowed.missing and each.is_chosen), None)
+        if chosen is not None and not any(trial.call for trial in tried):
+            return ask_for(chosen.tool, chosen.narrowed.missing)
         lacking = next((trial for trial in tried if trial.offer is goal and trial.call and goal.score), None)
         if lacking is None or not (lacking.unnamed or (goal.is_meant and lacking.guessed)):
             return decline()
@@ -286,16 +296,19 @@ class _Step:
         called, tools = {call.name for call in self.made}, self.in_view()
         for offer in self._lacking_before(called):
             (trial,) = await self._try_each([offer], tools, self._turns)
+            if trial.call is None and self._links.tells(self._lacked(offer)):
+                trial = next(iter(await self._insist([offer], self._with(tools, [offer]))), trial)
             if trial.is_grounded and trial.is_linked and not trial.guessed:
                 return trial.turns
             self._lacking = self._lacking or (trial.unnamed if offer is self._offers[0] and offer.is_sought else ())
         if not left:
             return ()
-        rest = self._asking(self._rest(left))
+        rest = self._asking(without_taken(self._query, self._named, left))
         said = Evidence.of((*rest, *self._turns[self._asked + 1 :]))
         offers = [replace(offer, narrowed=narrow(offer.tool, said, Evidence.of(rest))) for offer in self._offers]
         able = [offer for offer in offers if offer.is_able]
-        again = [offer for offer in able if offer.tool.name in called] if self._lists(left) else []
+        is_list = list_further(self._query, self._named, left)
+        again = [offer for offer in able if is_list and offer.tool.name in called]
         words = set(split_terms(self._query))
         near = [offer for offer in able if offer.score >= _NEAR and offer.tool.name not in called]
         fresh = [each for each in near if (each.is_meant or describes(each.tool, words)) and is_meant(each.tool, words)]
@@ -313,9 +326,28 @@ class _Step:
     def _lacking_before(self, called: Set[str]) -> list[Offer]:
         """Tools that may have lacked what an observation told: the likeliest, and others that the request names."""
         words, (goal, *others) = set(split_terms(self._query)), self._offers
-        named = [each for each in others if each.is_sought and describes(each.tool, words)]
-        able = [*([goal] if goal.score else ()), *named[:_TELLERS]]
+        unmet = words - self._covered(called)
+        named = [
+            each
+            for each in others
+            if (each.is_sought and describes(each.tool, words))
+            or (len(called) == 1 and describes(each.tool, unmet) and self._links.tells(self._lacked(each)))
+        ]
+        chosen = any(each.is_chosen and each.tool.name in called for each in others)
+        is_done = not self._left(self._made_values()) and not mentions(goal.tool, unmet)
+        served = chosen and not goal.is_chosen and is_done
+        able = [*([goal] if goal.score and not served else ()), *named[:_TELLERS]]
         return [each for each in able if each.is_able and each.tool.name not in called and is_meant(each.tool, words)]
+
+    def _lacked(self, offer: Offer) -> tuple[str, ...]:
+        """Arguments that a tool lacked before anything was told."""
+        return narrow(offer.tool, self._before).missing
+
+    def _covered(self, called: Set[str]) -> set[str]:
+        """Words of the tools that were called, and of the fields that they told."""
+        made = [tool for tool in self._task.tools if tool.name in called]
+        texts = [f"{tool.name} {tool.description}" for tool in made]
+        return {*self._links.terms, *(term for text in texts for term in split_terms(text))}
 
     def _left(self, made: Iterable[Mapping[str, Json]]) -> frozenset[str]:
         """What was named in the request and taken up by no call."""
@@ -323,22 +355,6 @@ class _Step:
         terms = {term for call in self.made for term in split_terms(call.name)}
         left = frozenset(mention.text for mention in self._named) - used
         return frozenset(text for text in left if not set(split_terms(text)) <= terms)
-
-    def _lists(self, left: Set[str]) -> bool:
-        """Test if what is left was said as a further one: "Oslo and Bergen", but not "Bergen, Norway"."""
-        text = self._query.casefold()
-        found = ((text.find(mention.text.casefold()), mention.text) for mention in self._named)
-        places = sorted((at, at + len(name), name) for at, name in found if at >= 0)
-        pairs = pairwise(places)
-        return any(_JOINED.search(text[one[1] : next_[0]]) for one, next_ in pairs if {one[2], next_[2]} & left)
-
-    def _rest(self, left: Set[str]) -> str:
-        """The request without what was taken up."""
-        text = self._query
-        for mention in self._named:
-            if mention.text not in left:
-                text = re.sub(rf"(?<!\w){re.escape(mention.text)}(?!\w) ?", "", text, flags=re.IGNORECASE)
-        return text
 
     # --- trials -----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from alpha_umi.formats.prompts.asking import tell
+from alpha_umi.formats.prompts.retrieval import split_terms
 from alpha_umi.grounding.evidence import Evidence, is_identifier, is_moment
 from alpha_umi.grounding.mentions import MentionKind, read_mentions
 from alpha_umi.types import Answer, Call, Json, Observation, ToolStatus, Turn
@@ -53,7 +54,18 @@ def _is_grounded(text: str, told: Sequence[tuple[str, Json]], said: Evidence, be
         if plain and not any(_near(mention.numbers[0], number) for number in known):
             return False
     answer = Evidence.read([text])
-    return all(_takes(value, answer, before) for _, value in told) and _tells_when(text, told[-1][1], before)
+    takes = all(_takes(value, answer, before) for _, value in told)
+    return takes and _tells_when(text, told[-1][1], before) and _tells_fields(told[-1][1], answer, before)
+
+
+def _tells_fields(value: Json, answer: Evidence, before: Evidence) -> bool:
+    """Test if an answer tells the fields of the last result that the request names."""
+    if not isinstance(value, dict):
+        return True
+    asked = set(split_terms(before.text.rpartition("\n")[2]))
+    wanted = [each for name, each in value.items() if asked.intersection(split_terms(name)) and not is_identifier(name)]
+    numbers = [each for each in wanted if isinstance(each, int | float) and not isinstance(each, bool)]
+    return all(_is_told(each, answer) or before.is_named(each) for each in numbers)
 
 
 def _tells_when(text: str, value: Json, before: Evidence) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from alpha_umi.formats.prompts.retrieval import split_terms
 from alpha_umi.grounding.mentions import Mention, MentionKind
-from alpha_umi.types import ToolSpec
+from alpha_umi.types import Json, ToolSpec
 
 _QUOTED = re.compile("(?<!\\w)'([^'\n]{1,40})'(?!\\w)|\"([^\"\n]{1,40})\"|`([^`\n]{1,40})`")
 _LISTED = re.compile(
@@ -20,6 +21,7 @@ _ETC, _DIGIT = re.compile(r"\W*\betc\W*$"), re.compile(r"\d")
 _TIMES = ("time", "times")
 _WORDS = 3
 """Words of an example that is not quoted, at most."""
+_CODE = re.compile(r"\b(?i:like|such as|e\.\s?g\.,?|for example,?)\s+['\"`\u201c]?[A-Z]{1,4}-?\d")
 _SHARE = re.compile(r"\bdecimal|\bfraction|\bbetween 0 and 1\b|\b0 to 1\b|\b0\.\d", re.IGNORECASE)
 _PERCENT = re.compile(r"percent|%|\b0\s?(?:-|\u2013|to)\s?100\b|\b0 and 100\b", re.IGNORECASE)
 
@@ -30,6 +32,37 @@ def described(tool: ToolSpec, name: str) -> str:
     about = told.get(name) if isinstance(told, dict) else None
     text = about.get("description") if isinstance(about, dict) else None
     return text if isinstance(text, str) else ""
+
+
+def shows_code(text: str) -> bool:
+    """Test if a description shows a code as its example: a bed, like A1."""
+    return _CODE.search(text) is not None
+
+
+def with_shared_descriptions(tools: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
+    """The tools, with arguments that one leaves undescribed described as those of the same name and type in others."""
+    known: dict[tuple[str, str], Json] = {}
+    for tool in tools:
+        for name, about in _properties(tool).items():
+            if isinstance(about, dict) and about.get("description"):
+                known.setdefault((name, str(about.get("type"))), about["description"])
+    return tuple(_with_descriptions(tool, known) for tool in tools)
+
+
+def _with_descriptions(tool: ToolSpec, known: Mapping[tuple[str, str], Json]) -> ToolSpec:
+    told = {
+        name: {**about, "description": known[name, str(about.get("type"))]}
+        for name, about in _properties(tool).items()
+        if isinstance(about, dict) and not about.get("description") and (name, str(about.get("type"))) in known
+    }
+    if not told:
+        return tool
+    return replace(tool, parameters={**tool.parameters, "properties": {**_properties(tool), **told}})
+
+
+def _properties(tool: ToolSpec) -> Mapping[str, Json]:
+    declared = tool.parameters.get("properties")
+    return declared if isinstance(declared, dict) else {}
 
 
 def named_examples(text: str, said: str) -> list[str]:

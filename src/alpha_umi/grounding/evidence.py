@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -37,6 +37,10 @@ _PHRASE, _PHRASES = 5, 150
 _MARKS = re.compile(r"[,;: ]+$|(?<=[a-z]{3})(?<!\bInc)(?<!\bLtd)\.$")
 _KINDS = frozenset(("type", "kind", "category", "genre", "style"))
 _PLACE, _WHERE = re.compile(r"\b[A-Z][a-z]+, ?[A-Z][A-Za-z]"), r", [A-Z][\w\u2019'-]*(?: [A-Z][\w\u2019'-]*)*"
+_TITLES = re.compile(r"(?:^|_)(?:title|song|track|album|book|film|movie|painting|work|poem|play)(?:_|$)|Title$")
+"""Arguments that take titles, by their names."""
+_ON = r"(?: (?:at|on|of|the|and|an?)){1,2}(?: [A-Z][\w\u2019'-]*)+"
+"""How a title goes on behind small words."""
 _NUMERAL = re.compile(r"\d{1,3}")
 _IDENTIFIERS = re.compile(r"ids?|codes?|no|nr|sku|uuid|ref", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:the|an?|my|our) (?=\S)")
@@ -102,6 +106,8 @@ class Evidence:
             return parts[0]
         value = self._without_kind(name, value)
         if _PLACE.search(told) and value and (whole := re.search(rf"\b{re.escape(value)}{_WHERE}", self.text)):
+            return whole.group()
+        if _TITLES.search(name) and value and (whole := re.search(rf"\b{re.escape(value)}{_ON}", self.text)):
             return whole.group()
         is_whole = takes_sentences(name) or any(each.text == value for each in self.mentions)
         return value if is_whole else _ARTICLE.sub("", value)
@@ -335,14 +341,25 @@ def _is_within(part: str, word: str) -> bool:
 
 def things_named(query: Evidence, tools: Iterable[ToolSpec]) -> tuple[Mention, ...]:
     """The mentions of a query that calls should take up: values, names, and choices of the tools in its words."""
-    found = {mention.text.casefold(): mention for mention in query.mentions}
-    for tool in tools:
-        for choice in (*_choices(normalise(tool).schema), *_named_examples(tool, query.text)):
-            key = choice.casefold()
-            named = key in query.words or (" " in key and is_within(split_terms(key), split_terms(query.text)))
-            if len(key) >= _LONG and named and not any(key in other for other in found):
-                found[key] = Mention(kind=MentionKind.NAME, text=choice)
+    choices = [
+        choice for tool in tools for choice in (*_choices(normalise(tool).schema), *_named_examples(tool, query.text))
+    ]
+    known = {choice.casefold() for choice in choices}
+    found = {each.text.casefold(): each for mention in query.mentions for each in _apart(mention, known)}
+    for choice in choices:
+        key = choice.casefold()
+        named = key in query.words or (" " in key and is_within(split_terms(key), split_terms(query.text)))
+        if len(key) >= _LONG and named and not any(key in other for other in found):
+            found[key] = Mention(kind=MentionKind.NAME, text=choice)
     return tuple(found.values())
+
+
+def _apart(mention: Mention, known: Set[str]) -> list[Mention]:
+    """The parts of a name that are choices each: "Saturn and Uranus" are two."""
+    parts = mention.text.split(" and ")
+    if mention.kind is not MentionKind.NAME or len(parts) == 1 or not {part.casefold() for part in parts} <= known:
+        return [mention]
+    return [replace(mention, text=part) for part in parts]
 
 
 def _named_examples(tool: ToolSpec, said: str) -> Iterator[str]:
@@ -371,6 +388,12 @@ def defaults_of(tool: ToolSpec) -> dict[str, Json]:
     declared = tool.parameters.get("properties")
     named = declared if isinstance(declared, dict) else {}
     return {name: about["default"] for name, about in named.items() if isinstance(about, dict) and "default" in about}
+
+
+def choices_of(tool: ToolSpec) -> dict[str, list[str]]:
+    """The choices of those arguments of a tool that have some."""
+    declared = cast("Mapping[str, Schema]", normalise(tool).schema["properties"])
+    return {name: found for name, schema in declared.items() if (found := [*_choices(schema)])}
 
 
 def free_arguments(tool: ToolSpec) -> frozenset[str]:

@@ -21,6 +21,7 @@ class Links:
     def __init__(self, turns: Sequence[Turn]) -> None:
         self._sources: dict[str, set[str]] = {}
         self._is_plain = False
+        self._fields: set[str] = set()
         called = ""
         for turn in turns:
             if isinstance(turn, Call):
@@ -35,10 +36,20 @@ class Links:
             self._is_plain = True
             return
         for field, each in _leaves("", value):
+            self._fields.add(field)
             terms = set(split_terms(field))
             if not terms or terms <= _GENERAL or is_identifier(field):
                 terms |= set(split_terms(called))
             self._sources.setdefault(_key(each), set()).update(terms)
+
+    @property
+    def terms(self) -> set[str]:
+        """Words of the fields that were told."""
+        return {term for name in self._fields for term in split_terms(name)}
+
+    def tells(self, names: Sequence[str]) -> bool:
+        """Test if arguments are all fields, by their names, that were told; False for none."""
+        return bool(names) and {_plain(name) for name in names} <= {_plain(name) for name in self._fields}
 
     def may_have(self, tool: ToolSpec, name: str, value: Json) -> bool:
         """Test if an argument may have a value that was told: its name, or its description, has a word of the source.
@@ -48,6 +59,10 @@ class Links:
         own = {*split_terms(name), *split_terms(described(tool, name))}
         sources = self._sources.get(_key(value))
         return self._is_plain or sources is None or not own.isdisjoint(sources)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").casefold()
 
 
 def _leaves(field: str, value: Json) -> Iterator[tuple[str, Json]]:

@@ -37,9 +37,11 @@ _MONTHS = re.findall("[a-z]+", "january february march april may june july augus
 _MONTH = rf"(?P<month>{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in _MONTHS)}|sept)\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?:,?\s+(?P<year>\d{4}))?"
+_TO = r"(?:\s*(?:,|-|\u2013)\s*|\s+(?:and|or|to|until|till|through)\s+(?:the\s+)?)"
 _DATES = tuple(
     re.compile(rf"\b{pattern}\b", re.IGNORECASE)
     for pattern in (
+        rf"{_DAY}(?={_TO}\d{{1,2}}(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH}{_YEAR}\b)",
         r"(?P<year>\d{4})(?P<between>[-/])(?P<number>\d{1,2})(?P=between)(?P<day>\d{1,2})",
         rf"{_DAY}\s+(?:of\s+)?{_MONTH}{_YEAR}",
         rf"{_MONTH}[\s.]*(?:the\s+)?{_DAY}{_YEAR}",

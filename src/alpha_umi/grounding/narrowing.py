@@ -13,7 +13,7 @@ from typing import cast
 
 from alpha_umi.formats.json_types import DATE, TIME, Schema, normalise
 from alpha_umi.grounding.codes import CodeKind, codes_in
-from alpha_umi.grounding.descriptions import described, named_examples
+from alpha_umi.grounding.descriptions import described, named_examples, shows_code
 from alpha_umi.grounding.evidence import Evidence, is_code, is_identifier, takes_sentences
 from alpha_umi.grounding.mentions import Mention, MentionKind
 from alpha_umi.grounding.quantities import are_listed, has_other_units, read_numbers
@@ -36,6 +36,7 @@ _TARGET = re.compile(r"(?:^|_)(?:to|target|dst|dest|quote|destination)(?:_|$)|^(
 _AMOUNT = re.compile(r"[,.%]|^[A-Za-z ]+$")
 _DATE_NAME = re.compile(r"(?:^|_)date$|[a-z]Date$")
 _TIME_HINT = re.compile(r"(?<!YYYY )(?<!DD )\bHH:MM\b|(?<!\d)[012]\d:[0-5]\d\b", re.IGNORECASE)
+_SPELLED = re.compile(r"[A-Za-z\s-]+")
 _TEMPORAL = (MentionKind.DATE, MentionKind.TIME)
 _PARTS = {
     "day": (MentionKind.DATE, 0),
@@ -70,7 +71,7 @@ def narrow(tool: ToolSpec, said: Evidence, asked: Evidence | None = None) -> Nar
     own = tool.parameters.get("properties")
     told = cast("Mapping[str, Json]", own) if isinstance(own, dict) else {}
     declared = dict(cast("Mapping[str, Schema]", schema["properties"]))
-    declared |= _codes(tool, declared, said) | _identifiers(declared, said)
+    declared |= _codes(tool, declared, said) | _identifiers(tool, declared, said)
     declared |= _exemplified(tool, declared, said)
     fitting = {name: declared[name] for name in cast("Sequence[str]", schema["required"])}
     declared = _with_named_choices(declared, said)
@@ -110,8 +111,9 @@ def as_said(spec: ToolSpec, names: Iterable[str], said: Evidence) -> ToolSpec | 
 
 
 def _described(tool: ToolSpec, name: str, about: Mapping[str, Json]) -> Mapping[str, Json]:
-    """What a tool says of an argument; of a date what it says of itself too."""
-    if not _DATE_NAME.search(name):
+    """What a tool says of an argument; of a date, and of a single one that it does not describe, of itself too."""
+    is_single = len(cast("Mapping[str, Json]", tool.parameters.get("properties") or {})) == 1
+    if not _DATE_NAME.search(name) and not (is_single and not about.get("description")):
         return about
     return {**about, "description": f"{about.get('description') or ''} {tool.description}"}
 
@@ -188,8 +190,8 @@ def _code_text(name: str, tool: ToolSpec) -> str:
     return f"{name} {tool.description}" if told == name else told
 
 
-def _identifiers(declared: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
-    """Properties that are identifiers by their names, with those that were named; with no choice where none was."""
+def _identifiers(tool: ToolSpec, declared: Mapping[str, Schema], said: Evidence) -> dict[str, Schema]:
+    """Properties that are identifiers, with those that were named; with no choice where none was."""
     kinds = (MentionKind.IDENTIFIER, MentionKind.NUMBER)
     named = [
         each.text
@@ -201,14 +203,21 @@ def _identifiers(declared: Mapping[str, Schema], said: Evidence) -> dict[str, Sc
     return {
         name: {"enum": list[Json](dict.fromkeys(named))}
         for name, schema in declared.items()
-        if schema == {"type": "string"} and is_identifier(name)
+        if schema == {"type": "string"} and (is_identifier(name) or shows_code(described(tool, name)))
     }
 
 
 def _parts_of(name: str) -> list[tuple[MentionKind, int]]:
-    """Parts of dates and times that an argument may take by its name: the kind of mention and the part's place."""
+    """Parts of dates and times that an argument may take by its name: the kind of mention and the part's place.
+
+    Names in the plural count such parts: the days of a stay are not the day of a date.
+    """
     words = re.findall("[a-z]+", name.lower().replace("_", " "))
-    return [part for word, part in _PARTS.items() if any(each.startswith(word) for each in words)]
+    return [part for word, part in _PARTS.items() if any(_names_part(each, word) for each in words)]
+
+
+def _names_part(word: str, part: str) -> bool:
+    return word.startswith(part) and word != f"{part}s"
 
 
 def _narrowed(
@@ -270,6 +279,8 @@ def _dated(value: str, hint: str) -> str:
 
 def _numbers(name: str, mentions: Sequence[Mention], *, whole: bool) -> list[Json]:
     parts = _parts_of(name)
+    if is_identifier(name):
+        mentions = [each for each in mentions if not _SPELLED.fullmatch(each.text)]  # "two bottles" are no number 2
     values = [
         value
         for each in _labelled(name, mentions) or mentions

@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Set
 from difflib import get_close_matches
+from itertools import pairwise
 
 from alpha_umi.formats.prompts.retrieval import split_terms
 from alpha_umi.grounding.evidence import Evidence, things_named
+from alpha_umi.grounding.mentions import Mention
 from alpha_umi.types import ToolSpec
 
 _WORD = re.compile(r"[A-Za-z]+")
@@ -20,6 +22,8 @@ _STARTS = (
     " translate play reserve remind start stop buy sell put make change rename delete remove update call mark log"
     " schedule read save share print sort estimate compare determine report fetch"
 )
+_JOINED = re.compile(r"\b(?:and|or|then|also|plus|both|each|versus|vs|as well)\b|[;&]")
+"""What stands between things of which each is asked for."""
 _LEADS = r"(?:(?:and|then|also|please|next|finally|afterwards)[\s,]+)*(?:(?:could|can|would) you (?:please )?)?"
 _TELLS = re.compile(r"(?:i|we|my|our|his|her|their|the|an?|he|she|it|this|there|hi|hello)\b", re.IGNORECASE)
 _POINTS = re.compile(
@@ -48,6 +52,22 @@ def split_request(text: str, tools: Iterable[ToolSpec]) -> list[str]:
 
 def _stands_alone(piece: str, tools: Iterable[ToolSpec]) -> bool:
     return not _POINTS.search(piece) and bool(things_named(Evidence.read([piece]), tools))
+
+
+def list_further(query: str, named: Iterable[Mention], left: Set[str]) -> bool:
+    """Test if what is left was said as a further one: "Oslo and Bergen", but not "Bergen, Norway"."""
+    text = query.casefold()
+    found = ((text.find(mention.text.casefold()), mention.text) for mention in named)
+    places = sorted((at, at + len(name), name) for at, name in found if at >= 0)
+    return any(_JOINED.search(text[one[1] : next_[0]]) for one, next_ in pairwise(places) if {one[2], next_[2]} & left)
+
+
+def without_taken(query: str, named: Iterable[Mention], left: Set[str]) -> str:
+    """The request without what was taken up."""
+    for mention in named:
+        if mention.text not in left:
+            query = re.sub(rf"(?<!\w){re.escape(mention.text)}(?!\w) ?", "", query, flags=re.IGNORECASE)
+    return query
 
 
 def as_known(query: str, known: Set[str]) -> str:

@@ -21,6 +21,8 @@ class Offer:
     """Of retrieval, as a share of the best one's; 0: no word in common."""
     meant: float = 0.0
     """Share of the words of its name that the request has."""
+    is_chosen: bool = False
+    """True where the request has one of its choices, other than a default."""
 
     @property
     def tool(self) -> ToolSpec:
