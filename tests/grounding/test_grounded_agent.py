@@ -460,7 +460,8 @@ def test_a_tool_whose_choice_was_named_goes_before_one_that_lacks_a_value():
 
 
 def test_a_tool_whose_choice_was_named_is_asked_about_rather_than_declined():
-    fee = tool("parking_fee", "What it costs.", hours={"type": "number"}, vehicle={**ROOM, "enum": ["car", "van"], "default": "car"})  # fmt: skip
+    vehicle = {"type": "string", "enum": ["car", "van"], "default": "car"}
+    fee = tool("parking_fee", "What it costs.", hours={"type": "number"}, vehicle=vehicle)
     assert "hours" in Roles().propose("What must I pay for my van?", (fee,))[-1].text
     assert "none of my tools" in Roles().propose("Charge the battery of my car.", (fee,))[-1].text
 
